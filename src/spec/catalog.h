@@ -1,0 +1,63 @@
+/* What the study file may name but folders above spec/ implement: engines and protocols, described
+ * as data so that the file can be checked, and help generated, without them. cli/ plugs them in. */
+#pragma once
+
+#include "spec/metric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum spec_role { ROLE_OTHER, ROLE_STT, ROLE_LLM, ROLE_COUNT_ };
+extern const char *const spec_role_names[ROLE_COUNT_];
+
+enum option_type { OPTION_TEXT, OPTION_INT, OPTION_REAL, OPTION_CHOICE, OPTION_BOOL, OPTION_PATH };
+
+/* One setting of an engine or a protocol: fixed in the study file, or a knob. */
+struct spec_option {
+    const char *name;           /* in the study file: "threads" */
+    enum option_type type;
+    double min, max;            /* for INT and REAL, inclusive; both 0: unbounded */
+    const char *const *choices; /* for CHOICE, NULL-terminated */
+    const char *flag;           /* command line flag; NULL when the engine's code handles it.
+                                 * BOOL: the flag alone when true, nothing when false */
+    const char *value;          /* default written explicitly when not set, or NULL: left out */
+    bool required;
+    bool weights;               /* a path that `prepare` checks before any trial */
+    const char *help;
+};
+
+struct spec_engine {
+    const char *name;        /* "llama-server" */
+    const char *help;
+    enum spec_role role;     /* default role */
+    const char *protocol;    /* default protocol */
+    const char *program;     /* default program, found on PATH when `program:` is not given */
+    const char *ready_path;  /* default HTTP path of the ready check */
+    const struct spec_option *options;
+    size_t option_count;
+};
+
+struct spec_protocol {
+    const char *name;        /* "openai-transcriptions" */
+    const char *help;
+    unsigned sources;        /* enum metric_source bits its answers carry */
+    const char *path;        /* default HTTP path */
+    const struct spec_option *options; /* keys allowed under `load:` of the service, besides the
+                                        * common ones (spec/study.h) */
+    size_t option_count;
+};
+
+struct spec_catalog {
+    const struct spec_engine *const *engines;
+    size_t engine_count;
+    const struct spec_protocol *const *protocols;
+    size_t protocol_count;
+    const char *const *strategies; /* names of search strategies */
+    size_t strategy_count;
+};
+
+const struct spec_engine *spec_catalog_engine(const struct spec_catalog *catalog, const char *name);
+const struct spec_protocol *spec_catalog_protocol(const struct spec_catalog *catalog,
+                                                  const char *name);
+const struct spec_option *spec_option_find(const struct spec_option *options, size_t count,
+                                           const char *name);
