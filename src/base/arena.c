@@ -85,6 +85,7 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
 
 char *arena_strndup(struct arena *arena, const char *text, size_t len)
 {
+    len = strnlen(text, len);
     char *copy = arena_alloc(arena, len + 1);
     memcpy(copy, text, len);
     return copy;

@@ -7,9 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
-char *buf_reserve(struct buf *buf, size_t len)
+/* Room for `len` more bytes and the NUL, not yet written. */
+static char *grow(struct buf *buf, size_t len)
 {
-    if (len > buf->max || buf->len > buf->max - len) {
+    if (len > buf->max || buf->len > buf->max - len || buf->len + len > SIZE_MAX / 4) {
         buf->over = true;
         return NULL;
     }
@@ -27,9 +28,18 @@ char *buf_reserve(struct buf *buf, size_t len)
     return buf->data + buf->len;
 }
 
+/* Zeroed, so that the text stays ended however few of the bytes the caller fills. */
+char *buf_reserve(struct buf *buf, size_t len)
+{
+    char *at = grow(buf, len);
+    if (at)
+        memset(at, 0, len + 1);
+    return at;
+}
+
 bool buf_append(struct buf *buf, const void *data, size_t len)
 {
-    char *at = buf_reserve(buf, len);
+    char *at = grow(buf, len);
     if (!at)
         return false;
     if (len)
@@ -58,7 +68,7 @@ void buf_addf(struct buf *buf, const char *fmt, ...)
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    char *at = len < 0 ? NULL : buf_reserve(buf, (size_t)len);
+    char *at = len < 0 ? NULL : grow(buf, (size_t)len);
     if (at) {
         vsnprintf(at, (size_t)len + 1, fmt, again);
         buf->len += (size_t)len;

@@ -1,5 +1,6 @@
 /* A wish to stop, set from a signal: once means "finish cleanly and soon", twice "stop now".
- * The only process-wide state of the program: signals are process-wide too. */
+ * With the log level the only process-wide state of the
+ * program: signals are process-wide too. */
 #pragma once
 
 enum cancel { CANCEL_NONE = 0, CANCEL_SOON = 1, CANCEL_NOW = 2 };

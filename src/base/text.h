@@ -27,10 +27,13 @@ bool text_to_double(const char *text, double *ret_value);
 
 /* Durations as written by people: "10s", "250ms", "1.5m", "45m", "2h", "80us", "7ns". */
 bool text_to_duration_ns(const char *text, int64_t *ret_ns);
-/* Sizes: "512MiB", "4GiB", "200MB", "64k" is refused (say KiB or kB), "1024B". */
+/* Sizes: "512MiB", "4GiB", "200MB", "64k" is refused (say KiB or kB), "1024B". In both, one blank may
+ * stand before the unit, a number without unit is refused (but for the duration "0"), and so is a
+ * sign. */
 bool text_to_bytes(const char *text, int64_t *ret_bytes);
 
-/* "188 ms", "1.24 s", "3 min 20 s", "0.41 ms": three significant digits, unit chosen by size. */
+/* "412 us", "188 ms", "1.24 s", "3 min 20 s", "2 h 05 min": three significant digits, unit chosen by
+ * size; "unknown" for NaN and infinities, here and for bytes. */
 void text_add_duration(struct buf *buf, double seconds);
 /* "43.1 GiB", "2,260 MiB", "512 KiB". */
 void text_add_bytes(struct buf *buf, double bytes);
@@ -38,10 +41,14 @@ void text_add_bytes(struct buf *buf, double bytes);
 void text_add_grouped(struct buf *buf, int64_t value);
 
 enum text_target { TEXT_TERMINAL, TEXT_MARKDOWN, TEXT_HTML };
-/* Appends at most `max` input bytes, made harmless: control bytes and broken UTF-8 as \xNN,
- * and what the target would interpret escaped. Newlines become spaces. */
+/* Appends at most `max` input bytes, made harmless: controls, bidirectional overrides and broken UTF-8
+ * as \xNN, and what the target would interpret escaped. Newlines and tabs become spaces. */
 void text_add_escaped(struct buf *buf, enum text_target target, const char *text, size_t len,
                       size_t max);
+
+/* Bytes of the UTF-8 character at the start of `len` bytes, or 0 when it is broken (overlong forms
+ * and surrogates are). */
+size_t text_utf8_next(const char *text, size_t len, uint32_t *ret_code);
 
 /* Columns a terminal needs for valid UTF-8 text (wide characters as wcwidth says). */
 size_t text_columns(const char *text);
