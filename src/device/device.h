@@ -1,0 +1,97 @@
+/* A device: what a study shares out. The CPU box (device/cpubox.c) and GPUs are kinds of one
+ * interface; nothing above asks which it is.
+ *
+ * To add a kind: one file with a `const struct device_ops`, one line in device/device.c. */
+#pragma once
+
+#include "base/err.h"
+#include "device/proc.h"
+#include "device/reading.h"
+#include "spec/study.h"
+
+struct device; /* opaque; owned by whoever opened it */
+
+struct device_facts {
+    char id[128];     /* names the hardware for good, key of the lock: "cpu-<machine id>", GPU UUID */
+    char name[128];   /* for people: "AMD EPYC 7B13, 2 cores" */
+    char versions[256]; /* driver or kernel versions that results depend on */
+    int cores;        /* CPU box: online cores; 0 for a GPU */
+    double memory_bytes; /* total; NaN if unknown */
+};
+
+struct device_snapshot {
+    int64_t at_ns;
+    struct reading total_bytes, free_bytes; /* CPU box: MemAvailable is "free" */
+    struct reading busy_ns, steal_ns;       /* CPU box: core time since boot */
+};
+
+/* One process tree at one moment. */
+struct device_usage {
+    int64_t at_ns;
+    struct reading memory_bytes; /* on this device: PSS of the tree on a CPU box */
+    int64_t cpu_ns;              /* CPU time of the tree since its start, dead members included */
+    int processes;               /* alive (no zombies), without the root itself */
+};
+
+enum placement { PLACEMENT_UNPROVEN = 0, PLACEMENT_CPU, PLACEMENT_PARTIAL, PLACEMENT_GPU,
+                 PLACEMENT_COUNT_ };
+extern const char *const device_placement_names[PLACEMENT_COUNT_];
+
+struct device_proof {
+    enum placement placement;
+    char evidence[2][160]; /* two independent observations, as sentences; "" when missing */
+};
+
+/* Who else is there: for `device busy` messages and the doctor. */
+struct device_holder {
+    pid_t pid;
+    char comm[PROC_COMM_SIZE];
+    struct reading memory_bytes;
+    double cpu_ratio; /* cores used over the observation; NaN if not observed */
+};
+
+struct device_ops {
+    const char *kind; /* "cpu" */
+    const char *help;
+    bool (*claims)(const char *name); /* is this device name of my kind ("cpu", "gpu0")? */
+    bool (*open)(const char *name, const char *proc_root, struct device **ret_device, struct err *err);
+    void (*close)(struct device *device);
+    void (*snapshot)(struct device *device, struct device_snapshot *ret_snapshot);
+    /* The tree below (and without) `root`, a keeper (service/process.h). */
+    void (*usage)(struct device *device, pid_t root, struct device_usage *ret_usage);
+    /* Proof of placement between two usages taken around a probe request. */
+    void (*prove)(struct device *device, const struct device_usage *before,
+                  const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof);
+};
+
+NODISCARD bool device_open(const char *name, const char *proc_root, struct device **ret_device,
+                           struct err *err);
+struct device *device_close(struct device *device); /* NULL is fine; returns NULL */
+AUTO_FN(struct device, device_close)
+
+const struct device_facts *device_facts(const struct device *device); /* borrowed */
+void device_snapshot(struct device *device, struct device_snapshot *ret_snapshot);
+void device_usage(struct device *device, pid_t root, struct device_usage *ret_usage);
+void device_prove(struct device *device, const struct device_usage *before,
+                  const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof);
+
+/* Contention over a window, pure: steal plus CPU time outside `own_ns` (our trees and the declared
+ * neighbours), as a share of the window's core time. NaN when a reading is unknown. Readings lag by
+ * a clock tick per process, so small negative results are returned as 0. */
+double device_contention_ratio(const struct device_snapshot *before,
+                               const struct device_snapshot *after, int64_t own_ns, int cores);
+
+/* The processes outside our trees which used the most CPU between two listings, most first; at most
+ * `max`. For evidence: a contended verdict names them. */
+struct device_activity; /* opaque: one listing */
+struct device_activity *device_activity_take(const char *proc_root);
+struct device_activity *device_activity_free(struct device_activity *activity);
+AUTO_FN(struct device_activity, device_activity_free)
+size_t device_activity_top(const struct device_activity *before, const struct device_activity *after,
+                           const pid_t *own_roots, size_t own_count, struct device_holder *ret_holders,
+                           size_t max);
+/* CPU time between two listings of the declared neighbours' trees (by pid, program name or systemd
+ * unit's cgroup). */
+int64_t device_activity_neighbours_ns(const struct device_activity *before,
+                                      const struct device_activity *after,
+                                      const struct spec_neighbour *neighbours, size_t count);

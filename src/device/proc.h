@@ -1,0 +1,57 @@
+/* What /proc says about processes and the machine. Every function takes the root ("/proc") so that
+ * tests feed files. A process that vanished while being read is not an error: it is absent. */
+#pragma once
+
+#include "base/err.h"
+#include "device/reading.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { PROC_COMM_SIZE = 64 };
+
+struct proc_stat {
+    pid_t pid, ppid, pgrp, session;
+    char state;               /* 'R', 'S', 'Z', ... */
+    char comm[PROC_COMM_SIZE];
+    int64_t start_ticks;      /* since boot: (pid, start_ticks) names a process for good */
+    int64_t cpu_ns;           /* user + system of the process itself */
+    int64_t reaped_cpu_ns;    /* of children it has waited for */
+};
+
+/* false when the process is gone (or the text is not what the kernel writes). */
+bool proc_read_stat(const char *root, pid_t pid, struct proc_stat *ret_stat);
+/* The same from text; for tests and fuzzing. comm may hold blanks and parentheses. */
+bool proc_parse_stat(const char *text, struct proc_stat *ret_stat);
+
+/* The process `pid` and all its descendants by parent links, zombies included, in no stated order.
+ * Caller frees *ret_list. An absent pid gives an empty list. */
+NODISCARD bool proc_tree(const char *root, pid_t pid, struct proc_stat **ret_list, size_t *ret_count,
+                         struct err *err);
+/* All processes. */
+NODISCARD bool proc_all(const char *root, struct proc_stat **ret_list, size_t *ret_count,
+                        struct err *err);
+
+struct reading proc_pss(const char *root, pid_t pid);      /* bytes, smaps_rollup; unknown if refused */
+struct reading proc_peak_rss(const char *root, pid_t pid); /* bytes, VmHWM */
+struct reading proc_rss(const char *root, pid_t pid);      /* bytes */
+
+/* Value of one variable in /proc/PID/environ, owned by the caller; NULL when not readable or unset. */
+char *proc_environ(const char *root, pid_t pid, const char *name);
+/* Command line with blanks between arguments, at most 4 KiB; owned, NULL when not readable. */
+char *proc_cmdline(const char *root, pid_t pid);
+
+struct proc_cpu {     /* /proc/stat, all cores together, since boot */
+    int64_t at_ns;    /* monotonic, when read */
+    int64_t busy_ns;  /* user nice system irq softirq (guest is inside user) */
+    int64_t steal_ns; /* taken by the hypervisor for others */
+    int cores;        /* online */
+};
+NODISCARD bool proc_read_cpu(const char *root, struct proc_cpu *ret_cpu, struct err *err);
+
+struct proc_memory { struct reading total_bytes, available_bytes, swap_used_bytes; };
+NODISCARD bool proc_read_memory(const char *root, struct proc_memory *ret_memory, struct err *err);
+
+/* Which process listens on a loopback TCP port: its pid, 0 when nobody does, -1 when somebody does
+ * but whose it is can't be seen. Reads net/tcp, net/tcp6 and the fd folders. */
+pid_t proc_listener(const char *root, int port);

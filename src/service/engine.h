@@ -1,0 +1,42 @@
+/* An engine: a server program whose flags, weights, and log words are known. Most of it is data
+ * (struct spec_engine); code only where a table can't say it.
+ *
+ * To add one: engines/NAME.c with a `const struct engine_ops`, one line in service/engine.c. */
+#pragma once
+
+#include "service/launch.h"
+#include "service/signature.h"
+
+/* A setting with its final text, after knobs and defaults: what an engine's code sees. */
+struct engine_setting {
+    const struct spec_option *option;
+    const char *text; /* NULL: left out */
+};
+
+struct engine_ops {
+    const struct spec_engine *spec;
+    /* Fixed arguments after the program, before flags; NULL-terminated; may hold {port}. */
+    const char *const *base_argv;
+    /* Environment set unless the study file says otherwise; NULL-terminated name, value pairs. */
+    const char *const *base_env;
+    /* Optional: fills launch->config_* and may add arguments; settings are in option order. */
+    bool (*configure)(struct arena *arena, const struct engine_setting *settings, size_t count,
+                      struct service_launch *launch, struct err *err);
+    /* What its log lines mean, tried in order; ends with a NULL text. */
+    const struct service_signature *signatures;
+    /* Optional: reads the version from a log or from `program --version` output. */
+    bool (*version)(const char *text, char *ret_version, size_t size);
+    const char *const *version_argv; /* NULL-terminated arguments that print it, or NULL */
+};
+
+extern const struct engine_ops *const engine_table[];
+extern const size_t engine_count;
+const struct engine_ops *engine_find(const char *name); /* NULL if none */
+/* The catalog's engine list, in engine_table order. */
+const struct spec_engine *const *engine_specs(size_t *ret_count);
+
+/* Weights named by a launch's settings, checked to exist and be readable, and sane (a directory with
+ * model.bin, a file with the right magic). Every missing one gets one line in `ret_problems`.
+ * `fetch`: try what the engine offers to fetch them (only where a hub is reached). */
+NODISCARD bool engine_prepare(const struct spec_study *study, const struct spec_candidate *candidate,
+                              size_t service, bool fetch, struct buf *ret_problems, struct err *err);
