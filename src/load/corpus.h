@@ -1,0 +1,42 @@
+/* What is sent: clips with transcripts, and prompts. Loaded and checked before any trial, all of it
+ * in memory, so that no disk read can delay a send.
+ *
+ * Audio: a folder with manifest.jsonl (NeMo's keys: audio_filepath, duration, text), or without one
+ * *.wav/*.flac/*.ogg files each with a .txt beside it. Prompts: JSONL with {"prompt": "..."} or
+ * {"messages": [...]}, optional "max_tokens"; or a .txt file, one prompt a line. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct corpus_clip {
+    const char *name;       /* file name, for messages and form-data */
+    const void *data;       /* WAV bytes, as they are sent */
+    size_t len;
+    double duration_s;
+    const char *transcript; /* NULL when there is none */
+};
+
+struct corpus_prompt {
+    const char *prompt;      /* plain text, or NULL when messages is given */
+    const char *messages;    /* JSON text of an array of chat messages, or NULL */
+    int max_tokens;          /* 0: not stated */
+};
+
+struct corpus { /* borrowed from its arena */
+    struct corpus_clip *clips;
+    size_t clip_count;
+    struct corpus_prompt *prompts;
+    size_t prompt_count;
+    bool all_transcribed;
+};
+
+/* Files that are not 16 bit PCM WAV are converted (libsndfile) to it once. At most 512 MiB and 100,000
+ * items. Every problem is one line with the file (and line) it is in. */
+NODISCARD bool corpus_load_audio(struct arena *arena, const char *folder, struct corpus *ret_corpus,
+                                 struct err *err);
+NODISCARD bool corpus_load_prompts(struct arena *arena, const char *path, struct corpus *ret_corpus,
+                                   struct err *err);

@@ -1,0 +1,49 @@
+/* The load worker: a process of its own (by fork; the plan is inherited), one event loop, so that
+ * nothing we do elsewhere can delay a send. It streams one record per request back and ends with a
+ * report about itself. It dies with us (PR_SET_PDEATHSIG).
+ *
+ * Non-blocking: load_worker_fd() becomes readable; load_worker_next() hands out results. */
+#pragma once
+
+#include "load/plan.h"
+#include "load/record.h"
+
+#include <sys/types.h>
+
+struct load_worker; /* opaque */
+
+struct load_report {       /* about the instrument, not the services */
+    bool complete;         /* the worker ran its plan to the end */
+    int64_t start_ns;      /* the run's zero: intended times count from here (monotonic) */
+    int64_t window_start_ns, window_end_ns;
+    int64_t cpu_ns;        /* CPU time of the worker */
+    uint64_t requests;
+    double lateness_p50_s, lateness_p99_s, lateness_max_s; /* of all open- and closed-loop sends */
+    char failure[256];     /* why it did not complete, "" if it did */
+};
+
+/* The plan and all it points to must stay until the worker is freed. */
+NODISCARD bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_worker,
+                                 struct err *err);
+int load_worker_fd(const struct load_worker *worker);
+pid_t load_worker_pid(const struct load_worker *worker);
+
+enum load_news { LOAD_NEWS_NONE, LOAD_NEWS_RESULT, LOAD_NEWS_END };
+/* RESULT: *ret_result is valid until the next call. NONE: nothing more now. END: it has ended and
+ * load_worker_report() is final (complete = false when it died). */
+enum load_news load_worker_next(struct load_worker *worker, struct load_result *ret_result);
+const struct load_report *load_worker_report(const struct load_worker *worker);
+
+/* Counts so far per stream, for progress: intended by now, answered, failed. */
+struct load_progress { uint64_t answered, failed; };
+struct load_progress load_worker_progress(const struct load_worker *worker, size_t stream);
+
+void load_worker_stop(struct load_worker *worker); /* ends sending; in-flight requests are dropped */
+struct load_worker *load_worker_free(struct load_worker *worker); /* kills it if it still runs */
+AUTO_FN(struct load_worker, load_worker_free)
+
+/* Ready check: one GET, at most `timeout_ns`. *ret_status 0 when nothing answered; `ret_why` (at
+ * least 128 bytes) says what happened in words. With path NULL only a TCP connect is tried, and 200
+ * is returned for success. Blocks at most timeout_ns. */
+void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_status, char *ret_why,
+                   size_t size);
