@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64 };
+
 struct spec_place { /* where in the file, for messages; 0 when not from the file */
     int line, column;
 };

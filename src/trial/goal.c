@@ -1,0 +1,113 @@
+/* The goal is evaluated from a trial's stored metric rows, never from values kept elsewhere, so that
+ * the report, which has only the store, comes to the same fitness.
+ *
+ * Exploring windows are short: a p95 of 14 requests is close to their maximum. Such point values rank
+ * candidates within a round, where all have the same window; they are never printed as percentiles
+ * (stats_quantile_allowed) and never name a winner. */
+#include "trial/goal.h"
+
+#include "base/buf.h"
+#include "stats/desirability.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+double goal_metric(const struct spec_study *study, const struct store_metric *metrics, size_t count,
+                   struct metric_ref ref)
+{
+    const char *service = study->services[ref.service].name;
+    const char *metric = metric_facts(ref.metric)->name;
+    const char *stat = metric_stat_name(ref.stat);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_metric *m = &metrics[i];
+        if (strcmp(m->mode, "shared") == 0 && strcmp(m->service, service) == 0 &&
+            strcmp(m->metric, metric) == 0 && strcmp(m->stat, stat) == 0)
+            return m->value;
+    }
+    return NAN;
+}
+
+struct lookup {
+    const struct spec_study *study;
+    const struct store_metric *metrics;
+    size_t count;
+};
+
+static struct expr_operand look_up(const void *context, size_t id)
+{
+    const struct lookup *lookup = context;
+    double value = goal_metric(lookup->study, lookup->metrics, lookup->count,
+                               lookup->study->metric_refs[id]);
+    if (isnan(value))
+        return (struct expr_operand){.kind = EXPR_UNKNOWN};
+    return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
+}
+
+/* Which metric a requirement is about: the only one it uses, or the first. */
+static const struct metric_ref *requirement_ref(const struct spec_study *study,
+                                                const struct expr *expr)
+{
+    for (size_t id = 0; id < study->metric_ref_count; id++) {
+        const char *name = spec_metric_ref_name(study, study->metric_refs[id]);
+        const char *at = strstr(expr_text(expr), name);
+        char after = at ? at[strlen(name)] : '\0';
+        if (at && !isalnum((unsigned char)after) && after != '_' && after != '.')
+            return &study->metric_refs[id];
+    }
+    return NULL;
+}
+
+static const char *describe_failure(const struct lookup *lookup, const struct expr *expr,
+                                    const struct metric_ref *ref, struct arena *arena)
+{
+    struct expr_operand left, right;
+    const char *op;
+    if (!ref || !expr_sides(expr, look_up, lookup, &left, &op, &right))
+        return arena_printf(arena, "not met: %s", expr_text(expr));
+    AUTO(buf_done) struct buf text = BUF_INIT(512);
+    enum metric_unit unit = metric_facts(ref->metric)->unit;
+    buf_addf(&text, "%s is ", spec_metric_ref_name(lookup->study, *ref));
+    metric_add_value(&text, unit, left.kind == EXPR_NUMBER ? left.number : NAN);
+    buf_addf(&text, ", required %s ", op);
+    metric_add_value(&text, unit, right.kind == EXPR_NUMBER ? right.number : NAN);
+    return arena_strdup(arena, buf_text(&text));
+}
+
+static double fitness_of(const struct lookup *lookup)
+{
+    const struct spec_study *study = lookup->study;
+    size_t n = study->objective_count;
+    if (n == 0)
+        return 1; /* only requirements: every candidate that meets them is as good as another */
+    double desirabilities[SPEC_OBJECTIVES_MAX], weights[SPEC_OBJECTIVES_MAX];
+    for (size_t i = 0; i < n; i++) {
+        const struct spec_objective *o = &study->objectives[i];
+        enum stats_scale scale = metric_facts(o->metric.metric)->unit == UNIT_SECONDS
+                                     ? SCALE_LOG : SCALE_LINEAR;
+        double value = goal_metric(study, lookup->metrics, lookup->count, o->metric);
+        desirabilities[i] = stats_desirability(value, o->good, o->bad, scale);
+        weights[i] = o->weight;
+    }
+    return stats_desirability_mean(desirabilities, weights, n);
+}
+
+struct goal_result goal_evaluate(const struct spec_study *study, const struct store_metric *metrics,
+                                 size_t count, struct arena *arena)
+{
+    struct lookup lookup = {study, metrics, count};
+    for (size_t i = 0; i < study->requirement_count; i++) {
+        const struct expr *expr = study->requirements[i].expr;
+        if (expr_eval(expr, look_up, &lookup) == EXPR_TRUE)
+            continue;
+        const struct metric_ref *ref = requirement_ref(study, expr);
+        return (struct goal_result){
+            .fitness = 0,
+            .failed = describe_failure(&lookup, expr, ref, arena),
+            .failed_on_errors = ref && (ref->metric == METRIC_ERRORS ||
+                                        ref->metric == METRIC_ERROR_RATIO),
+            .failed_service = ref ? (int)ref->service : -1,
+        };
+    }
+    return (struct goal_result){.fitness = fitness_of(&lookup), .met = true, .failed_service = -1};
+}
