@@ -1,0 +1,246 @@
+#!/bin/bash
+# Drives fake-service with curl and checks what it answers. Usage: selftest.sh PATH-TO-FAKE-SERVICE
+# Every wait is bounded; every process started here is ended here.
+set -u
+FAKE=$(realpath "${1:?usage: selftest.sh PATH-TO-FAKE-SERVICE}")
+DIR=$(mktemp -d)
+PID=
+PORT=
+FAILED=0
+CHECKED=0
+
+stop() { # ends the fake that runs, if any; its exit code in RC
+    RC=
+    [ -n "$PID" ] || return 0
+    kill "${1:--TERM}" "$PID" 2>/dev/null
+    wait "$PID" 2>/dev/null
+    RC=$?
+    PID=
+}
+trap 'stop -KILL; rm -rf "$DIR"' EXIT
+
+start() { # start OPTIONS...: a fake on a free port, listening
+    stop
+    timeout -k 1 30 "$FAKE" --port 0 "$@" >"$DIR/out" 2>"$DIR/err" &
+    PID=$!
+    PORT=
+    for _ in $(seq 100); do
+        PORT=$(sed -n -E 's/.*http:\/\/127\.0\.0\.1:([0-9]+).*|.*port ([0-9]+) open.*/\1\2/p' "$DIR/err" | head -n 1)
+        [ -n "$PORT" ] && return 0
+        kill -0 "$PID" 2>/dev/null || break
+        sleep 0.02
+    done
+    return 1
+}
+
+ask() { # ask PATH [curl options]: body on stdout
+    local path=$1
+    shift
+    curl -s -m 5 "http://127.0.0.1:$PORT$path" "$@"
+}
+CHAT='{"messages":[{"role":"user","content":"say something"}],"max_tokens":6'
+chat() { ask /v1/chat/completions -d "$CHAT}" "$@"; }
+stream() { ask /v1/chat/completions -N -d "$CHAT,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" "$@"; }
+transcribe() { ask /v1/audio/transcriptions -F "file=@$DIR/a.wav" "$@"; }
+code() { "$@" -o /dev/null -w '%{http_code}'; }
+
+is() { # is WHAT GOT WANTED (a bash pattern)
+    CHECKED=$((CHECKED + 1))
+    # shellcheck disable=SC2053
+    if [[ $2 == $3 ]]; then
+        return 0
+    fi
+    FAILED=$((FAILED + 1))
+    printf 'FAILED %s\n  got:    %.400s\n  wanted: %s\n' "$1" "$2" "$3"
+}
+
+head -c 32044 /dev/zero >"$DIR/a.wav"
+head -c 500 /dev/zero >"$DIR/b.wav"
+printf '%s\n' '{"audio_filepath":"a.wav","text":"one two three four five six seven eight nine ten","duration":1.0}' \
+    '{"audio_filepath":"b.wav","text":"known by \"size\"","duration":2.5}' >"$DIR/manifest.jsonl"
+
+# --- options
+is "help" "$("$FAKE" --help | grep -c -- '--')" '[4-9][0-9]'
+"$FAKE" --port 1 --nonsense 2>"$DIR/err"
+is "unknown option exits 2" "$? $(wc -l <"$DIR/err")" "2 1"
+"$FAKE" --port 1 --latency 20 2>"$DIR/err"
+is "a time wants a unit" "$? $(cat "$DIR/err")" "2 *wants a time*"
+"$FAKE" 2>"$DIR/err"
+is "no port" "$? $(cat "$DIR/err")" "2 *--port is missing*"
+"$FAKE" --port 0 --at 3:explode 2>"$DIR/err"
+is "unknown action" "$? $(cat "$DIR/err")" '2 *no action "explode"*'
+
+# --- plain answers
+printf '# a script\n--latency 5ms\nslots 2\n--transcripts=%s\n' "$DIR/manifest.jsonl" >"$DIR/script"
+start --script "$DIR/script" --arrivals "$DIR/arrivals"
+is "health" "$(ask /health)" '{"status":"ok"}'
+is "models" "$(ask /v1/models)" '*"id":"fake-model"*'
+is "props" "$(ask /props)" '*"total_slots":2*'
+is "chat" "$(chat)" '*"role":"assistant","content":"*"*"usage":{"completion_tokens":6*'
+is "chat is the same again" "$(chat | sed 's/"id.*//')" "$(chat | sed 's/"id.*//')"
+is "completion" "$(ask /v1/completions -d '{"prompt":"x"}')" '*"text":"*"text_completion"*'
+is "stream" "$(stream | grep -c '^data: ')" 10
+is "stream ends" "$(stream | tail -n 3 | tr '\n' ' ')" '*"choices":[[]]*"completion_tokens":6*[[]DONE]*'
+is "bad JSON" "$(code ask /v1/chat/completions -d nope)" 400
+is "unknown path" "$(code ask /nowhere)" 404
+is "transcript by name" "$(transcribe)" '{"text":"one two three four five six seven eight nine ten"}'
+is "transcript by size" "$(ask /v1/audio/transcriptions -F "file=@$DIR/b.wav;filename=other.wav")" '*known by \\"size\\"*'
+is "unknown file" "$(ask /v1/audio/transcriptions -F "file=@$DIR/script")" '{"text":"hello world"}'
+is "verbose" "$(transcribe -F response_format=verbose_json)" '*"duration":1.000*"segments"*'
+is "text" "$(transcribe -F response_format=text)" 'one two*ten'
+is "whisper.cpp" "$(ask /inference -F "file=@$DIR/a.wav")" '{"text":" one*ten\\n"}'
+is "no file" "$(code ask /inference -F model=x)" 400
+is "metrics" "$(ask /metrics)" '*fake_requests_total 13*llamacpp:*vllm:kv_cache_usage_perc*'
+is "keep-alive" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 0 '
+is "chunked body" "$(ask /v1/completions -H 'Transfer-Encoding: chunked' -d '{"prompt":"x","max_tokens":1}')" '*"completion_tokens":1*'
+stop
+is "TERM" "$RC" 0
+is "arrivals" "$(awk '$4>0 && $2>=$1 && $3 ~ /^\/(v1|inf)/' "$DIR/arrivals" | wc -l)" 14
+
+# --- start
+start --loading 300ms
+is "loading" "$(ask /health)" '{"error":{"code":503,"message":"Loading model"*'
+sleep 0.4
+is "loaded" "$(ask /health)" '{"status":"ok"}'
+start --port 0 && P=$PORT
+"$FAKE" --port "$P" 2>"$DIR/err2"
+is "port taken" "$? $(cat "$DIR/err2")" "1 *couldn't bind HTTP server socket, hostname: 127.0.0.1, port: $P"
+printf 'recorded line\n' >"$DIR/log"
+start --print "out of memory" --print-file "$DIR/log" --exit-at-start 7
+stop
+is "exit at start" "$RC $(tr '\n' ' ' <"$DIR/err")" "7 out of memory recorded line "
+start --signal-at-start ABRT
+stop
+is "signal at start" "$RC" 134
+start --ready-then-die 50ms
+sleep 0.2
+stop
+is "ready then die" "$RC" 1
+start --as llama-server -c 2048 -np 3 --flash-attn on -t 2 -m model.gguf
+is "foreign options" "$(ask /props)" '*"total_slots":3,"model_path":"model.gguf"*'
+is "foreign log" "$(cat "$DIR/err")" '*server is listening on http*'
+
+# --- request n
+start --at 1:http:500:broken --at 2:close --at 3:close-mid --at 4:nonsense --at 5:empty --at 6:bang --at 7:repeat:3 \
+    --at 8:garbage --at 9:empty-body --at 10:not-http --at 11:reset --at 12:print:hello --at 12:slow:200ms --at 13:say:"a b" \
+    --at 14:stall-headers --at 15:stall-mid --at 16:stall --at 17:oom:"CUDA out of memory" --at 18:grow:1M --at 19:die:9
+is "500" "$(chat)" '*"code":500,"message":"broken"*'
+chat >/dev/null; is "close" $? 52
+chat >/dev/null; is "close-mid" $? 18
+is "nonsense" "$(chat)" '*"content":"?????* *'
+is "empty" "$(chat)" '*"content":""*'
+is "bang" "$(transcribe)" '{"text":"!!!!!!"}'
+is "repeat" "$(transcribe)" '{"text":"Thank you. Thank you. Thank you."}'
+is "garbage" "$(chat | tr -d '\0')" '<html>*'
+is "empty body" "$(code chat)" 200
+chat >/dev/null 2>&1; is "not HTTP" $? 1
+chat >/dev/null; is "reset" $? 56
+is "slow" "$(code chat -w '%{time_total} %{http_code}')" '0.[2-9]* 200'
+is "printed" "$(cat "$DIR/err")" '*hello*'
+is "say" "$(chat)" '*"content":"a b"*'
+is "stall-headers" "$(chat -m 0.2 -o /dev/null -w '%{http_code} %{size_download}')" '200 0'
+is "stall-mid" "$(chat -m 0.2 -o /dev/null -w '%{http_code} %{size_download}')" '200 1[0-9]?'
+is "stall" "$(chat -m 0.2 -w '%{http_code}')" '000'
+is "oom" "$(chat) $(cat "$DIR/err")" '*CUDA out of memory*CUDA out of memory*'
+is "grow" "$(code chat)" 200
+chat >/dev/null; stop
+is "die" "$RC" 9
+start --from 2:hang
+is "before hang" "$(code chat)" 200
+is "hang" "$(code chat -m 0.2) $(code ask /health)" "000 200"
+start --at 1:mute
+is "mute" "$(code chat -m 0.2) $(code ask /health -m 0.2)" "000 000"
+start --every 2:http:503 --at 4:signal:SEGV
+is "every" "$(code chat) $(code chat) $(code chat)" "200 503 200"
+chat >/dev/null; stop
+is "signal" "$RC" 139
+start --drop-reused
+is "drop-reused" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 1 '
+start --at 1:freeze:200ms
+is "freeze" "$(code chat -w '%{time_total} %{http_code}')" '0.[2-9]* 200'
+start --slots 1 --latency 150ms
+chat -o /dev/null & A=$!
+chat -o /dev/null & B=$!
+is "slots" "$(code chat -w '%{time_total} %{http_code}')" '0.[34]* 200'
+wait $A $B
+start --wer 0.2 --transcripts "$DIR/manifest.jsonl"
+is "wer" "$(transcribe | tr -d '{}":' | tr ' ' '\n' | grep -cE 'text|two|three|four|five|six|seven|eight|nine|ten|xyl')" '[89]'
+
+# --- streams: split bytes change nothing
+start --sse-split 7:50us
+is "split" "$(stream | grep -c '^data: ')" 10
+shapes() { # shapes VARIANT PATTERN: the stream, line ends shown
+    start --sse "$1"
+    is "sse $1" "$(stream -m 0.5 | sed 's/\r/<CR>/g' | tr '\n' '|')" "$2"
+}
+shapes crlf 'data: *<CR>|<CR>|data: [[]DONE]<CR>|<CR>|'
+shapes cr 'data: *<CR><CR>data: [[]DONE]<CR><CR>'
+shapes bom $'\xef\xbb\xbfdata: *'
+shapes no-space 'data:{*|data:[[]DONE]||'
+shapes ping ':||: ping||data: *id: 2|: ping||*'
+shapes event-ping 'event: ping|data: {}||data: *'
+shapes empty-data 'data:||data: *|data: ||*'
+shapes multi-data 'data: {"choices":*|data: "id":*'
+shapes err-field 'error: {"code":400*||data: [[]DONE]||'
+shapes data-error '*"content"*||data: {"error":*||'
+shapes reasoning '*"reasoning":*"content":" *'
+shapes reasoning_content '*"reasoning_content":*"content":" *'
+shapes reasoning-only '*"finish_reason":"length"*'
+shapes usage-beside-choices '*"finish_reason":"length"*"usage":{*||data: [[]DONE]||'
+shapes usage-null '*"usage":null*"usage":{*'
+shapes no-done '*"usage":{*}}||'
+shapes no-done-open '*"finish_reason":"length"*}||'
+shapes truncated '*"content":*}||'
+shapes half-json '*"content":*||data: {"choices":*'
+shapes tail-no-blank '*||data: [[]DONE]'
+shapes huge '*aaaaaaaaaaaaaaaa*[[]DONE]||'
+start --sse no-usage
+is "no-usage" "$(stream | grep -c usage)" 0
+start --at 2:sse:truncated
+is "sse of one request" "$(stream | grep -c DONE) $(stream | grep -c DONE) $(stream | grep -c DONE)" "1 0 1"
+start --latency 200ms --role-early
+is "role early" "$(stream -o /dev/null -w '%{time_starttransfer} %{time_total}')" '0.0* 0.[2-9]*'
+
+# --- sharing: another name's work doubles the latency
+start --kind stt --share-dir "$DIR/share" --latency 600ms
+STT=$PID STT_PORT=$PORT PID=
+start --kind llm --share-dir "$DIR/share" --share-factor 3 --latency 100ms
+is "alone" "$(code chat -w '%{time_total} %{http_code}')" '0.1* 200'
+curl -s -m 5 -o /dev/null -F "file=@$DIR/a.wav" "http://127.0.0.1:$STT_PORT/inference" &
+C=$!
+sleep 0.15
+is "beside" "$(code chat -w '%{time_total} %{http_code}')" '0.3* 200'
+wait $C
+kill "$STT"; wait "$STT"
+
+# --- processes
+start --fork-child --fork-setsid --child-life 5s --child-holds-memory 4M
+sleep 0.1
+FAKE_PID=$(pgrep -P "$PID" -x fake-service)
+is "children" "$(pgrep -P "$FAKE_PID" -l | sed 's/^[0-9]* //' | sort | tr '\n' ' ')" 'VLLM::EngineCor fake-service '
+ENGINE=$(pgrep -P "$FAKE_PID" -x VLLM::EngineCor)
+is "title" "$(tr '\0' ' ' <"/proc/$ENGINE/cmdline")" 'VLLM::EngineCore*'
+is "worker" "$(pgrep -P "$ENGINE" -l | sed 's/^[0-9]* //')" 'VLLM::Worker_TP'
+kill -TERM "$ENGINE"
+sleep 0.05
+is "deaf engine" "$(kill -0 "$ENGINE" && echo alive)" alive
+stop
+sleep 0.05
+is "good order" "$(kill -0 "$ENGINE" 2>/dev/null || echo gone)" gone
+start --ignore-term
+kill -TERM "$PID"
+sleep 0.1
+is "ignores TERM" "$(code ask /health)" 200
+FAKE_PID=$(pgrep -P "$PID" -x fake-service)
+kill -KILL "$FAKE_PID"
+stop
+start --rss 64M
+FAKE_PID=$(pgrep -P "$PID" -x fake-service)
+is "rss" "$(awk '/VmRSS/{print ($2 > 64000)}' "/proc/$FAKE_PID/status")" 1
+start --flood 1M --log-binary --log-long-line 100K
+sleep 0.3
+is "flood" "$(($(stat -c %s "$DIR/err") + $(stat -c %s "$DIR/out") > 250000))" 1
+stop
+
+echo "fake-service: $CHECKED checks, $FAILED failed"
+[ "$FAILED" -eq 0 ]

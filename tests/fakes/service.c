@@ -1,0 +1,304 @@
+/*
+ * The service itself: which requests are served when, and how they end.
+ *
+ * The idea: a piece of work is a job with three moments: it arrives (the script says what happens to
+ * it), it gets a slot (its latency begins), and it fires (its answer leaves, at once or token by
+ * token). Every misbehaviour is a way to leave one of these moments.
+ *
+ * Invariant: a job is in the queue, or holds a slot, or is lost (hung service), and
+ * its connection knows it until it ends.
+ */
+#define _GNU_SOURCE
+#include "service.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+static const struct {
+    const char *path;
+    enum job_route route;
+    enum options_kind kind;
+} routes[] = {
+    { "/v1/chat/completions", ROUTE_CHAT, KIND_LLM },
+    { "/chat/completions", ROUTE_CHAT, KIND_LLM },
+    { "/v1/completions", ROUTE_COMPLETION, KIND_LLM },
+    { "/completions", ROUTE_COMPLETION, KIND_LLM },
+    { "/v1/audio/transcriptions", ROUTE_SPEECH, KIND_STT },
+    { "/inference", ROUTE_WHISPER_CPP, KIND_STT },
+};
+
+static void start_waiting(struct service *service);
+
+void service_refuse(struct http_conn *conn, int status, const char *message)
+{
+    struct buf body = { 0 };
+    buf_printf(&body, "{\"error\":{\"code\":%d,\"message\":\"", status);
+    buf_add_json(&body, message, strlen(message));
+    buf_printf(&body, "\",\"type\":\"%s\"}}",
+               status == 503 ? "unavailable_error" : status >= 500 ? "server_error" : "invalid_request_error");
+    http_reply(conn, status, "application/json; charset=utf-8", body.data, body.len);
+    buf_done(&body);
+}
+
+/* Takes the job out of wherever it is; its connection is no longer its own. */
+void job_end(struct job *job)
+{
+    struct service *service = job->service;
+    loop_timer_stop(service->loop, &job->timer);
+    if (job->place == JOB_QUEUED) {
+        struct job **link = &service->queue_first;
+        struct job *before = NULL;
+        for (; *link != job; link = &(*link)->next)
+            before = *link;
+        *link = job->next;
+        if (service->queue_last == job)
+            service->queue_last = before;
+        service->queued--;
+    } else if (job->place == JOB_IN_SLOT) {
+        service->busy--;
+        share_end(&service->share);
+    }
+    if (job->conn != NULL)
+        job->conn->work = NULL;
+    buf_done(&job->pending);
+    free(job);
+    start_waiting(service);
+}
+
+/* The client left. */
+static void conn_gone(void *ctx, struct http_conn *conn)
+{
+    struct job *job = conn->work;
+    (void)ctx;
+    job->conn = NULL;
+    job_end(job);
+}
+
+double job_slowdown(const struct job *job)
+{
+    const struct service *service = job->service;
+    const double factor = service->options->share_factor;
+    return factor != 1 && share_others_busy(&service->share) ? factor : 1;
+}
+
+static double draw(const struct service *service, long number, uint64_t which)
+{
+    const uint64_t hash = script_hash((uint64_t)service->options->seed * 8 + which, (uint64_t)number);
+    return ((double)(hash >> 11) + 0.5) * 0x1p-53;
+}
+
+/* Time to the answer, or to the first token of a stream. */
+static int64_t first_latency_ns(const struct job *job)
+{
+    const struct service *service = job->service;
+    const struct options *options = service->options;
+    if (job->route == ROUTE_HEALTH)
+        return 0;
+    double ns = (double)options->latency_ns;
+    if (options->jitter_sigma > 0) {
+        /* A normal deviate by Box and Muller (1958). */
+        const double normal = sqrt(-2 * log(draw(service, job->number, 1))) *
+                              cos(2 * M_PI * draw(service, job->number, 2));
+        ns *= exp(options->jitter_sigma * normal);
+    }
+    if (job->route >= ROUTE_SPEECH)
+        ns += options->audio_ratio * speech_duration_s(&service->speech, &job->speech) * 1e9;
+    else if (!job->llm.stream)
+        ns += (double)options->per_token_ns * (double)job->stream.total;
+    return (int64_t)((ns + (double)job->effect.slow_ns) * job_slowdown(job));
+}
+
+static void job_start(struct job *job)
+{
+    struct service *service = job->service;
+    job->place = JOB_IN_SLOT;
+    service->busy++;
+    share_begin(&service->share);
+    job->due_ns = loop_now_ns() + first_latency_ns(job);
+    answer_open(job);
+}
+
+static void start_waiting(struct service *service)
+{
+    const long slots = service->options->slots;
+    while (service->queue_first != NULL && (slots == 0 || service->busy < slots)) {
+        struct job *job = service->queue_first;
+        service->queue_first = job->next;
+        if (service->queue_first == NULL)
+            service->queue_last = NULL;
+        job->next = NULL;
+        service->queued--;
+        job_start(job);
+    }
+}
+
+static void job_queue(struct job *job)
+{
+    struct service *service = job->service;
+    job->place = JOB_QUEUED;
+    if (service->queue_last != NULL)
+        service->queue_last->next = job;
+    else
+        service->queue_first = job;
+    service->queue_last = job;
+    service->queued++;
+    start_waiting(service);
+}
+
+static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char *text)
+{
+    struct service *service = ctx;
+    switch (deed) {
+    case DEED_PRINT: fprintf(stderr, "%s\n", text); return;
+    case DEED_GROW: process_hold((uint64_t)number); return;
+    case DEED_KILL_CHILD: process_signal_children(service->process, (int)number); return;
+    case DEED_HANG:
+        service->state = SERVICE_HUNG;
+        service->hung_status = (int)number;
+        return;
+    case DEED_MUTE: service->state = SERVICE_MUTE; return;
+    case DEED_FREEZE:
+        arrivals_flush(&service->arrivals);
+        process_freeze(number);
+        return;
+    case DEED_DIE: arrivals_flush(&service->arrivals); process_die((int)number);
+    case DEED_SIGNAL: arrivals_flush(&service->arrivals); process_die_by_signal((int)number);
+    }
+}
+
+static bool find_route(const struct service *service, const char *path, enum job_route *ret_route)
+{
+    const struct options *options = service->options;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (strcmp(routes[i].path, path) == 0 && (routes[i].kind & options->kind) != 0) {
+            *ret_route = routes[i].route;
+            return true;
+        }
+    }
+    *ret_route = ROUTE_SPEECH;
+    return options->inference_path != NULL && strcmp(options->inference_path, path) == 0;
+}
+
+/* Reads the request into the job; false with the reason. */
+static bool job_read(struct job *job, const char **ret_why)
+{
+    const struct http_request *request = &job->conn->request;
+    const struct options *options = job->service->options;
+    if (job->route == ROUTE_HEALTH)
+        return true;
+    if (job->route >= ROUTE_SPEECH)
+        return speech_parse(&job->speech, request->content_type, request->body, request->body_len,
+                            ret_why);
+    const bool own = job->effect.words != WORDS_RIGHT;
+    job->llm = (struct llm_ask){
+        .chat = job->route == ROUTE_CHAT,
+        .tokens = options->tokens,
+        .model = options->model,
+        .sse = options->sse | job->effect.sse,
+        .words = own ? job->effect.words : options->say != NULL ? WORDS_SAY : WORDS_RIGHT,
+        .text = own ? job->effect.text : options->say,
+        .count = job->effect.count,
+    };
+    if (!llm_parse(&job->llm, request->body, request->body_len, ret_why))
+        return false;
+    job->service->prompt_tokens += job->llm.prompt_tokens;
+    llm_stream_init(&job->stream, &job->llm, job->number);
+    return true;
+}
+
+static void take_work(struct service *service, struct http_conn *conn, enum job_route route)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        abort();
+    *job = (struct job){ .service = service, .conn = conn, .place = JOB_LOST, .route = route };
+    job->timer = (struct loop_timer){ .fire = answer_fire, .ctx = job };
+    conn->work = job;
+    if (route != ROUTE_HEALTH) {
+        job->number = ++service->count;
+        arrivals_note(&service->arrivals, &conn->request, job->number);
+        job->effect = script_apply(&service->options->script, job->number, do_deed, service);
+        process_hold(service->options->grow_bytes);
+    }
+    if (service->options->log_requests)
+        fprintf(stderr, "INFO:     127.0.0.1 - \"%s %s HTTP/1.1\" %ld\n", conn->request.method,
+                conn->request.path, job->number);
+    if (service->state >= SERVICE_HUNG)
+        return; /* lost until the client leaves */
+    const char *why = "";
+    if (!job_read(job, &why)) {
+        service->failed++;
+        conn->work = NULL;
+        job->conn = NULL;
+        service_refuse(conn, 400, why);
+        job_end(job);
+        return;
+    }
+    job_queue(job);
+}
+
+static void take_request(void *ctx, struct http_conn *conn)
+{
+    struct service *service = ctx;
+    enum job_route route;
+    if (service->state == SERVICE_MUTE)
+        return;
+    if (service->options->health_blocks && service->state == SERVICE_READY && control_is_health(conn)) {
+        take_work(service, conn, ROUTE_HEALTH);
+        return;
+    }
+    const bool work = find_route(service, conn->request.path, &route);
+    if (!work || service->state == SERVICE_LOADING)
+        arrivals_note(&service->arrivals, &conn->request, 0);
+    if (!work && !control_answer(service, conn))
+        service_refuse(conn, 404, "File Not Found");
+    if (!work)
+        return;
+    if (strcmp(conn->request.method, "POST") != 0)
+        service_refuse(conn, 405, "Method Not Allowed");
+    else if (service->state == SERVICE_LOADING)
+        service_refuse(conn, 503, "Loading model");
+    else
+        take_work(service, conn, route);
+}
+
+bool service_open(struct service *service, struct loop *loop, struct process *process,
+                  const struct options *options)
+{
+    *service = (struct service){ .options = options, .loop = loop, .process = process };
+    service->http = (struct http_server){
+        .loop = loop,
+        .listener = { .fd = -1 },
+        .idle_timeout_ns = options->idle_timeout_ns,
+        .drop_idle = options->drop_idle,
+        .drop_reused = options->drop_reused,
+        .ctx = service,
+        .request = take_request,
+        .gone = conn_gone,
+    };
+    static const char *const kinds[] = { [KIND_STT] = "stt", [KIND_LLM] = "llm", [KIND_BOTH] = "both" };
+    const char *name = options->name != NULL ? options->name : kinds[options->kind];
+    service->arrivals.fd = -1;
+    return speech_load(&service->speech, options->transcripts) &&
+           share_open(&service->share, options->share_dir, name, options->interfere_file) &&
+           arrivals_open(&service->arrivals, loop, options->arrivals);
+}
+
+void service_ready(struct service *service)
+{
+    service->state = SERVICE_READY;
+}
+
+void service_close(struct service *service)
+{
+    if (service == NULL)
+        return;
+    http_stop(&service->http);
+    arrivals_close(&service->arrivals);
+    share_close(&service->share);
+    speech_done(&service->speech);
+}
