@@ -5,7 +5,8 @@
  *     ...
  *     *ret_store = TAKE(store);
  *
- * AUTO_FN(type, fn) declares once, beside the ender, how a variable of that pointer type is ended. */
+ * AUTO_FN(type, fn) declares once, beside the ender, how a variable of that pointer type is ended.
+ */
 #pragma once
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* A growing byte buffer with a stated maximum: whatever comes from outside lands in one of these.
- * The bytes are always followed by a NUL that `len` does not count, so text can be read as a string.
+ * The bytes are always followed by a NUL that `len` does not count, so text can be read as a
+ * string.
  *
  *     struct buf body = BUF_INIT(1 << 20);
  *     if (!buf_append(&body, data, n)) ... over the maximum: nothing was appended, body.over is set
@@ -34,9 +35,9 @@ void buf_addf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * or NULL when they would exceed the maximum. */
 char *buf_reserve(struct buf *buf, size_t len);
 
-void buf_clear(struct buf *buf);            /* keeps the memory */
+void buf_clear(struct buf *buf);             /* keeps the memory */
 const char *buf_text(const struct buf *buf); /* borrowed; "" while empty */
-char *buf_take(struct buf *buf);            /* the caller owns the text; never NULL */
+char *buf_take(struct buf *buf);             /* the caller owns the text; never NULL */
 void buf_done(struct buf *buf);
 
 /* Reads a whole file of at most buf->max bytes: ERR_MISSING when it is not there, ERR_LIMIT when

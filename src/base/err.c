@@ -60,9 +60,9 @@ bool err_wrap(struct err *err, const char *fmt, ...)
 int err_exit_status(enum err_code code)
 {
     static const int statuses[ERR_CODE_COUNT_] = {
-        [ERR_NONE] = 0,       [ERR_INTERNAL] = 1, [ERR_INPUT] = 2,   [ERR_INFEASIBLE] = 3,
-        [ERR_BUSY] = 4,       [ERR_STOPPED] = 5,  [ERR_PROBLEM] = 6, [ERR_LIMIT] = 1,
-        [ERR_MISSING] = 2,
+        [ERR_NONE] = 0,       [ERR_INTERNAL] = 1, [ERR_INPUT] = 2,
+        [ERR_INFEASIBLE] = 3, [ERR_BUSY] = 4,     [ERR_STOPPED] = 5,
+        [ERR_PROBLEM] = 6,    [ERR_LIMIT] = 1,    [ERR_MISSING] = 2,
     };
     return code >= 0 && code < ERR_CODE_COUNT_ ? statuses[code] : 1;
 }

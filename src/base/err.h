@@ -1,8 +1,8 @@
 /* Our own failures. A service that fails is not an error: that is a verdict (spec/verdict.h).
  *
- * A `struct err` lives on the caller's stack, zeroed with ERR_INIT. The first cause wins; each level
- * may say once what it was doing (err_wrap). Every setter returns false, so that a failing function
- * ends with `return err_set(err, ...)`. A NULL err is allowed and drops the text. */
+ * A `struct err` lives on the caller's stack, zeroed with ERR_INIT. The first cause wins; each
+ * level may say once what it was doing (err_wrap). Every setter returns false, so that a failing
+ * function ends with `return err_set(err, ...)`. A NULL err is allowed and drops the text. */
 #pragma once
 
 #include "base/auto.h"
@@ -24,7 +24,7 @@ enum err_code {
 
 struct err {
     enum err_code code;
-    int sys;        /* errno of the first cause, 0 if none */
+    int sys;         /* errno of the first cause, 0 if none */
     char text[1024]; /* one line, without a newline at its end */
 };
 

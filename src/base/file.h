@@ -13,7 +13,8 @@ NODISCARD bool file_make_folders(const char *path, struct err *err);
 
 bool file_exists(const char *path);
 
-/* "folder/name" joined, absolute `name` unchanged, "~/" expanded; owned by the caller, never NULL. */
+/* "folder/name" joined, absolute `name` unchanged, "~/" expanded; owned by the caller, never NULL.
+ */
 char *file_join(const char *folder, const char *name);
 /* The folder part of a path, "." if none; owned by the caller. */
 char *file_folder(const char *path);

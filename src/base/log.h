@@ -1,5 +1,6 @@
-/* Talk goes to stderr, one line an event, with a prefix that names who speaks. Only study/ and above
- * log; lower folders return errors and leave the talking to their callers (log_debug excepted). */
+/* Talk goes to stderr, one line an event, with a prefix that names who speaks. Only study/ and
+ * above log; lower folders return errors and leave the talking to their callers (log_debug
+ * excepted). */
 #pragma once
 
 #include "base/auto.h"

@@ -1,6 +1,6 @@
 /* SplitMix64: one multiply-xor-shift chain per draw, full period 2^64, passes BigCrush. A stronger
- * generator would buy nothing for arrival times and shuffles; being able to write the n-th draw of a
- * stream down in one line is worth more here. */
+ * generator would buy nothing for arrival times and shuffles; being able to write the n-th draw of
+ * a stream down in one line is worth more here. */
 #include "base/rng.h"
 
 #include <math.h>

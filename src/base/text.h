@@ -27,13 +27,13 @@ bool text_to_double(const char *text, double *ret_value);
 
 /* Durations as written by people: "10s", "250ms", "1.5m", "45m", "2h", "80us", "7ns". */
 bool text_to_duration_ns(const char *text, int64_t *ret_ns);
-/* Sizes: "512MiB", "4GiB", "200MB", "64k" is refused (say KiB or kB), "1024B". In both, one blank may
- * stand before the unit, a number without unit is refused (but for the duration "0"), and so is a
- * sign. */
+/* Sizes: "512MiB", "4GiB", "200MB", "64k" is refused (say KiB or kB), "1024B". In both, one blank
+ * may stand before the unit, a number without unit is refused (but for the duration "0"), and so is
+ * a sign. */
 bool text_to_bytes(const char *text, int64_t *ret_bytes);
 
-/* "412 us", "188 ms", "1.24 s", "3 min 20 s", "2 h 05 min": three significant digits, unit chosen by
- * size; "unknown" for NaN and infinities, here and for bytes. */
+/* "412 us", "188 ms", "1.24 s", "3 min 20 s", "2 h 05 min": three significant digits, unit chosen
+ * by size; "unknown" for NaN and infinities, here and for bytes. */
 void text_add_duration(struct buf *buf, double seconds);
 /* "43.1 GiB", "2,260 MiB", "512 KiB". */
 void text_add_bytes(struct buf *buf, double bytes);
@@ -41,8 +41,8 @@ void text_add_bytes(struct buf *buf, double bytes);
 void text_add_grouped(struct buf *buf, int64_t value);
 
 enum text_target { TEXT_TERMINAL, TEXT_MARKDOWN, TEXT_HTML };
-/* Appends at most `max` input bytes, made harmless: controls, bidirectional overrides and broken UTF-8
- * as \xNN, and what the target would interpret escaped. Newlines and tabs become spaces. */
+/* Appends at most `max` input bytes, made harmless: controls, bidirectional overrides and broken
+ * UTF-8 as \xNN, and what the target would interpret escaped. Newlines and tabs become spaces. */
 void text_add_escaped(struct buf *buf, enum text_target target, const char *text, size_t len,
                       size_t max);
 
