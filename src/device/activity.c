@@ -1,15 +1,15 @@
 /* Who used the CPU between two listings of all processes.
  *
- * Sampling (top's way, a listing each second) was rejected: two listings at a window's ends are exact
- * for every process that lives at the second one, and disturb nothing in between.
+ * Sampling (top's way, a listing each second) was rejected: two listings at a window's ends are
+ * exact for every process that lives at the second one, and disturb nothing in between.
  *
  * The dead: a process that was alive at the first listing and died handed its whole CPU time to
  * whoever waited for it. So a process used
  *     its own increase + (its increase of reaped time - what the dead below it had used before),
- * which counts a build's short-lived compilers with the make that waited for them. Invisible are only
- * those whose parent ignores SIGCHLD or died as well without an heir in the list. A process that
- * started after the first listing counts in full. (pid, start) names a process: a pid that was used
- * again is another one.
+ * which counts a build's short-lived compilers with the make that waited for them. Invisible are
+ * only those whose parent ignores SIGCHLD or died as well without an heir in the list. A process
+ * that started after the first listing counts in full. (pid, start) names a process: a pid that was
+ * used again is another one.
  *
  * Invariant: no process counts twice, no figure is negative. */
 #include "device/proc_file.h"
@@ -107,9 +107,8 @@ static int64_t *used_ns(const struct device_activity *before, const struct devic
         if (!find_same(after, then))
             heir = find_heir(before, after, then);
         if (heir)
-            reaped[heir - after->list] =
-                proc_add_ns(reaped[heir - after->list],
-                            -proc_add_ns(then->cpu_ns, then->reaped_cpu_ns));
+            reaped[heir - after->list] = proc_add_ns(
+                reaped[heir - after->list], -proc_add_ns(then->cpu_ns, then->reaped_cpu_ns));
     }
     for (size_t i = 0; i < after->count; i++)
         used[i] = proc_add_ns(used[i], reaped[i] > 0 ? reaped[i] : 0);
@@ -131,9 +130,9 @@ static void mark_trees(const struct device_activity *before, const struct device
     }
 }
 
-size_t device_activity_top(const struct device_activity *before, const struct device_activity *after,
-                           const pid_t *own_roots, size_t own_count, struct device_holder *ret_holders,
-                           size_t max)
+size_t device_activity_top(const struct device_activity *before,
+                           const struct device_activity *after, const pid_t *own_roots,
+                           size_t own_count, struct device_holder *ret_holders, size_t max)
 {
     AUTO(free) int64_t *used = used_ns(before, after);
     AUTO(free) bool *own = zeroed(after->count, sizeof *own);

@@ -2,13 +2,13 @@
  *
  *     others = (busy + steal - own) / (window * cores)
  *
- * "Own" is what our trees and the declared neighbours used. Load average was rejected: it counts our
- * own waiting threads and lags by a minute. Pressure (PSI) tells that somebody waited, not for whom,
- * and our own services fill it when they share the box on purpose.
+ * "Own" is what our trees and the declared neighbours used. Load average was rejected: it counts
+ * our own waiting threads and lags by a minute. Pressure (PSI) tells that somebody waited, not for
+ * whom, and our own services fill it when they share the box on purpose.
  *
  * How it can lie: interrupts are busy time of nobody's, so heavy network or disk work of our own
- * shows as a little of "others"; a process that came and went unseen counts as others, rightly; in a
- * container `busy` is the whole host's. Each counter is off by up to a tick per core or process,
+ * shows as a little of "others"; a process that came and went unseen counts as others, rightly; in
+ * a container `busy` is the whole host's. Each counter is off by up to a tick per core or process,
  * about 0.1 % in a window of 10 s. */
 #include "device/device.h"
 

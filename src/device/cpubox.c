@@ -1,11 +1,11 @@
 /* The CPU box: the whole machine as a device. Its memory is RAM, its work is core time.
  *
  * What a service takes is the PSS of its process tree and the CPU time of the tree. CPU time of the
- * dead is not lost: the kernel adds it to whoever waited for them, so the sum over the living members
- * of (own + reaped), with the keeper's reaped but without the keeper's own, counts each member once,
- * dead or alive. What it can't see is a child whose parent ignores SIGCHLD: the kernel then adds its
- * time to nobody. Counting by cgroup would see it, but may not be had everywhere, and is for the
- * keeper to add.
+ * dead is not lost: the kernel adds it to whoever waited for them, so the sum over the living
+ * members of (own + reaped), with the keeper's reaped but without the keeper's own, counts each
+ * member once, dead or alive. What it can't see is a child whose parent ignores SIGCHLD: the kernel
+ * then adds its time to nobody. Counting by cgroup would see it, but may not be had everywhere, and
+ * is for the keeper to add.
  *
  * Placement: a process of this machine runs on its CPU, so with nothing else to run on the question
  * is only whether the tree lives and works. Both observations are kept all the same, because the
@@ -125,8 +125,10 @@ static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_s
 {
     const struct cpubox *box = cpubox_of(device);
     struct device_snapshot snapshot = {
-        .total_bytes = READING_NONE, .free_bytes = READING_NONE,
-        .busy_ns = READING_NONE,     .steal_ns = READING_NONE,
+        .total_bytes = READING_NONE,
+        .free_bytes = READING_NONE,
+        .busy_ns = READING_NONE,
+        .steal_ns = READING_NONE,
     };
     struct proc_cpu cpu;
     struct proc_memory memory;
@@ -203,7 +205,8 @@ static void cpubox_prove(struct device *device, const struct device_usage *befor
     else if (used_ns == 0)
         snprintf(proof.evidence[0], sizeof proof.evidence[0],
                  "its processes used less CPU time than a clock tick (%lld ms) during the probe "
-                 "request", (long long)(1000 / sysconf(_SC_CLK_TCK)));
+                 "request",
+                 (long long)(1000 / sysconf(_SC_CLK_TCK)));
     text_add_bytes(&size, reading_value(after->memory_bytes));
     if (after->processes > 0 && after->memory_bytes.state == READING_KNOWN)
         snprintf(proof.evidence[1], sizeof proof.evidence[1],
@@ -211,8 +214,8 @@ static void cpubox_prove(struct device *device, const struct device_usage *befor
                  after->processes == 1 ? "s" : "", buf_text(&size));
     else if (after->processes > 0)
         snprintf(proof.evidence[1], sizeof proof.evidence[1],
-                 "%d process%s of it live on this machine (memory can't be read)",
-                 after->processes, plural);
+                 "%d process%s of it live on this machine (memory can't be read)", after->processes,
+                 plural);
     if (proof.evidence[0][0] && proof.evidence[1][0])
         proof.placement = PLACEMENT_CPU;
     *ret_proof = proof;

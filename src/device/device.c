@@ -1,9 +1,9 @@
 /* Devices by name, and the way to their kind.
  *
- * The kinds stand in one ordered table; the first that claims a name opens it. Names that a study may
- * well hold but that no kind here can open are a table too: "no GPU support in this version" tells
- * more than "no such device", and a name is never given to a kind that would measure something else
- * under it. Nothing above this file asks which kind a device is. */
+ * The kinds stand in one ordered table; the first that claims a name opens it. Names that a study
+ * may well hold but that no kind here can open are a table too: "no GPU support in this version"
+ * tells more than "no such device", and a name is never given to a kind that would measure
+ * something else under it. Nothing above this file asks which kind a device is. */
 #include "device/kind.h"
 
 #include "base/text.h"
@@ -47,8 +47,7 @@ bool device_open(const char *name, const char *proc_root, struct device **ret_de
         assert(ops->kind && ops->claims && ops->open && ops->close && ops->snapshot && ops->usage &&
                ops->prove);
         if (ops->claims(name))
-            return ops->open(name, proc_root, ret_device, err) ||
-                   err_wrap(err, "device %s", name);
+            return ops->open(name, proc_root, ret_device, err) || err_wrap(err, "device %s", name);
     }
     return refuse(name, err);
 }

@@ -1,14 +1,15 @@
 /* The lock of a device: flock(2) on a file that is never removed.
  *
  * A pid file was rejected: a dead holder's pid may be anybody's by now, and a pid says nothing in
- * another container. The kernel drops a flock when its last descriptor is closed, whatever ended the
- * holder, so the file's text is only for people: whoever gets the lock writes it anew, whoever does
- * not reads it, and nothing is ever decided by it. (A forked child shares the lock until it closes the
- * descriptor or calls exec: a keeper that is still clearing up after a killed spica may hold it on.)
+ * another container. The kernel drops a flock when its last descriptor is closed, whatever ended
+ * the holder, so the file's text is only for people: whoever gets the lock writes it anew, whoever
+ * does not reads it, and nothing is ever decided by it. (A forked child shares the lock until it
+ * closes the descriptor or calls exec: a keeper that is still clearing up after a killed spica may
+ * hold it on.)
  *
- * The folder is shared by users who need not trust each other, so as in /tmp: sticky, and what stands
- * in it is looked at before it is written. Opening with O_CREAT only what is not there is on purpose:
- * fs.protected_regular refuses it, even to root, for another user's file.
+ * The folder is shared by users who need not trust each other, so as in /tmp: sticky, and what
+ * stands in it is looked at before it is written. Opening with O_CREAT only what is not there is on
+ * purpose: fs.protected_regular refuses it, even to root, for another user's file.
  *
  * Invariant: the descriptor that we hold is of the file that stands at the path now (somebody may
  * have cleaned the folder up between open and flock). */
@@ -59,7 +60,8 @@ static bool folder_error(const char *folder, const char *why, struct err *err)
 {
     return err_set(err, ERR_INTERNAL,
                    "can't use the lock folder %s: %s; set SPICA_LOCK_DIR to a folder that all who "
-                   "share this device can write", folder, why);
+                   "share this device can write",
+                   folder, why);
 }
 
 static int open_folder(const char *folder)
@@ -86,7 +88,8 @@ static bool make_folder(const char *folder, int *ret_fd, struct err *err)
     return true;
 }
 
-/* The existing file, or a new one; -1 with errno. A pipe or device in its place must not block us. */
+/* The existing file, or a new one; -1 with errno. A pipe or device in its place must not block us.
+ */
 static int open_file(int folder_fd, const char *name)
 {
     const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -194,10 +197,10 @@ static bool busy_error(const char *device_name, int fd, struct err *err)
 
 void device_lock_describe(struct device_lock *lock, const char *detail)
 {
-    AUTO_JSON json_t *object = json_pack(
-        "{s:I, s:o, s:o, s:I}", "pid", (json_int_t)getpid(), "study",
-        json_text_or_null(lock->study), "detail", json_text_or_null(detail), "since",
-        (json_int_t)lock->since_wall_us);
+    AUTO_JSON json_t *object =
+        json_pack("{s:I, s:o, s:o, s:I}", "pid", (json_int_t)getpid(), "study",
+                  json_text_or_null(lock->study), "detail", json_text_or_null(detail), "since",
+                  (json_int_t)lock->since_wall_us);
     if (!object)
         abort();
     AUTO(free) char *text = json_dump_text(object);
@@ -224,7 +227,8 @@ static bool lock_file(const char *device_name, const char *folder, const char *n
         const char *why = fd < 0 ? strerror(errno) : "not a plain file with one name";
         return err_set(err, ERR_INTERNAL,
                        "can't use the lock file %s/%s: %s; remove it if no spica runs, or set "
-                       "SPICA_LOCK_DIR", folder, name, why);
+                       "SPICA_LOCK_DIR",
+                       folder, name, why);
     }
     bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
     for (int tries = 1; !locked && tries < TAKE_TRIES; tries++) {
@@ -273,9 +277,11 @@ bool device_lock_held(const char *device_id, struct device_lock_holder *ret_hold
     char name[NAME_SIZE];
     lock_name(device_id, name);
     AUTO(fd) int folder_fd = open_folder(lock_folder());
-    AUTO(fd) int fd = folder_fd < 0 ? -1
-                                    : openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-                                                                  O_NOCTTY | O_CLOEXEC);
+    AUTO(fd)
+    int fd =
+        folder_fd < 0
+            ? -1
+            : openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || !is_lock_file(fd))
         return false;
     /* Shared, so that two who look do not see each other; closing drops it. */

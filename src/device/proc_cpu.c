@@ -4,8 +4,8 @@
  * waits for the disk is free to run. Steal is kept apart, since it is nobody's here: the hypervisor
  * gave our time to another machine.
  *
- * The file counts whole clock ticks per core, so a difference of two readings is off by up to one tick
- * (10 ms) per core and kind: windows of seconds carry it, single requests do not. */
+ * The file counts whole clock ticks per core, so a difference of two readings is off by up to one
+ * tick (10 ms) per core and kind: windows of seconds carry it, single requests do not. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "device/proc.h"
@@ -16,8 +16,17 @@
 /* The interrupt line alone takes some KiB per hundred lines; big machines reach 100 KiB. */
 enum { STAT_MAX = 4 * 1024 * 1024 };
 
-enum { CPU_USER, CPU_NICE, CPU_SYSTEM, CPU_IDLE, CPU_IOWAIT, CPU_IRQ, CPU_SOFTIRQ, CPU_STEAL,
-       CPU_COUNT_ };
+enum {
+    CPU_USER,
+    CPU_NICE,
+    CPU_SYSTEM,
+    CPU_IDLE,
+    CPU_IOWAIT,
+    CPU_IRQ,
+    CPU_SOFTIRQ,
+    CPU_STEAL,
+    CPU_COUNT_
+};
 
 static bool read_fields(const char *line, int64_t *ret_ticks)
 {
@@ -64,7 +73,8 @@ bool proc_read_cpu(const char *root, struct proc_cpu *ret_cpu, struct err *err)
         return err_set(err, ERR_INTERNAL, "%s: not as the kernel writes it", path);
     const int64_t ns_per_tick = NS_PER_S / sysconf(_SC_CLK_TCK);
     cpu.busy_ns = (ticks[CPU_USER] + ticks[CPU_NICE] + ticks[CPU_SYSTEM] + ticks[CPU_IRQ] +
-                   ticks[CPU_SOFTIRQ]) * ns_per_tick;
+                   ticks[CPU_SOFTIRQ]) *
+                  ns_per_tick;
     cpu.steal_ns = ticks[CPU_STEAL] * ns_per_tick;
     *ret_cpu = cpu;
     return true;

@@ -1,10 +1,10 @@
 /* Memory of processes and of the machine.
  *
- * A process's share is its PSS (proportional set size): pages that n processes map count 1/n to each,
- * so the sum over a tree counts the weights that its workers share once. RSS would count them once
- * per worker. The price: for smaps_rollup the kernel walks the process's page tables, some
- * milliseconds per resident GiB (docs/METHOD.md), and asks for ptrace rights: other users' processes
- * are unknown to all but root. Swapped-out pages are not in it: it says what is in RAM.
+ * A process's share is its PSS (proportional set size): pages that n processes map count 1/n to
+ * each, so the sum over a tree counts the weights that its workers share once. RSS would count them
+ * once per worker. The price: for smaps_rollup the kernel walks the process's page tables, some
+ * milliseconds per resident GiB (docs/METHOD.md), and asks for ptrace rights: other users'
+ * processes are unknown to all but root. Swapped-out pages are not in it: it says what is in RAM.
  *
  * "kB" in these files is KiB. A file that is cut, or a number that no machine has, is unknown. */
 #include "base/buf.h"

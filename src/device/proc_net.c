@@ -2,11 +2,11 @@
  * an old one that kept the port.
  *
  * net/tcp gives the inode of each listening socket, the fd folders give the process that holds it.
- * A netlink query (sock_diag) would be quicker with many sockets, but ends at the same inode and the
- * same search through fd folders, and no test could feed it.
+ * A netlink query (sock_diag) would be quicker with many sockets, but ends at the same inode and
+ * the same search through fd folders, and no test could feed it.
  *
- * Invariant: 0 is said only when no listening socket would get a connection to a loopback address at
- * this port. A socket whose holder is another user's, or in another pid namespace, is -1. */
+ * Invariant: 0 is said only when no listening socket would get a connection to a loopback address
+ * at this port. A socket whose holder is another user's, or in another pid namespace, is -1. */
 #include "device/proc_file.h"
 
 #include <arpa/inet.h>
@@ -21,8 +21,8 @@ struct listeners {
     size_t count;
 };
 
-/* The address as the kernel prints it: each 32-bit word of the network-order address as a host-order
- * number. Is it one that 127.0.0.1 or ::1 reaches? */
+/* The address as the kernel prints it: each 32-bit word of the network-order address as a
+ * host-order number. Is it one that 127.0.0.1 or ::1 reaches? */
 static bool reached_by_loopback(const char *hex)
 {
     uint32_t words[4] = {0};

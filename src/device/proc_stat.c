@@ -20,8 +20,18 @@
 enum { STAT_SIZE = 1280 };
 
 /* Field numbers as in proc_pid_stat(5), from the state on. */
-enum { FIELD_STATE = 3, FIELD_PPID = 4, FIELD_PGRP = 5, FIELD_SESSION = 6, FIELD_UTIME = 14,
-       FIELD_STIME = 15, FIELD_CUTIME = 16, FIELD_CSTIME = 17, FIELD_START = 22, FIELD_COUNT_ };
+enum {
+    FIELD_STATE = 3,
+    FIELD_PPID = 4,
+    FIELD_PGRP = 5,
+    FIELD_SESSION = 6,
+    FIELD_UTIME = 14,
+    FIELD_STIME = 15,
+    FIELD_CUTIME = 16,
+    FIELD_CSTIME = 17,
+    FIELD_START = 22,
+    FIELD_COUNT_
+};
 
 /* One blank, a number, and (unread) the blank after it. */
 static bool read_number(const char **at, int64_t *ret_value)

@@ -1,16 +1,16 @@
 /* Environment and command line of a process: bytes of its own choice, bounded here and escaped by
  * whoever shows them.
  *
- * Both files show the process's memory as it is now: a program may have overwritten its command line
- * (many servers write a title there), and `environ` is what it was started with, not what setenv(3)
- * made of it. */
+ * Both files show the process's memory as it is now: a program may have overwritten its command
+ * line (many servers write a title there), and `environ` is what it was started with, not what
+ * setenv(3) made of it. */
 #include "base/buf.h"
 #include "device/proc_file.h"
 
 #include <string.h>
 
-/* The kernel allows arguments and environment a quarter of the stack limit together (2 MiB usually).
- * More is cut: a variable behind it is not found. */
+/* The kernel allows arguments and environment a quarter of the stack limit together (2 MiB
+ * usually). More is cut: a variable behind it is not found. */
 enum { ENVIRON_MAX = 8 * 1024 * 1024, CMDLINE_MAX = 4096 };
 
 static char *copy(const char *text)

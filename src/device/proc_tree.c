@@ -8,9 +8,10 @@
  * first two, and the third may not be made everywhere. Parent links are changed by nobody but the
  * kernel: who loses its parent gets the nearest subreaper above, our keeper.
  *
- * That move is the one race. A member that dies while we walk hands its children to an ancestor whose
- * children were read already, and they would be missed. So a walk that met a dead or vanished member
- * is repeated until two in a row agree (at most WALKS): a zombie that stays costs one walk more. */
+ * That move is the one race. A member that dies while we walk hands its children to an ancestor
+ * whose children were read already, and they would be missed. So a walk that met a dead or vanished
+ * member is repeated until two in a row agree (at most WALKS): a zombie that stays costs one walk
+ * more. */
 #include "device/proc_file.h"
 
 #include <errno.h>
