@@ -2,7 +2,7 @@
  * in memory, so that no disk read can delay a send.
  *
  * Audio: a folder with manifest.jsonl (NeMo's keys: audio_filepath, duration, text), or without one
- * *.wav/*.flac/*.ogg files each with a .txt beside it. Prompts: JSONL with {"prompt": "..."} or
+ * .wav, .flac or .ogg files each with a .txt beside it. Prompts: JSONL with {"prompt": "..."} or
  * {"messages": [...]}, optional "max_tokens"; or a .txt file, one prompt a line. */
 #pragma once
 

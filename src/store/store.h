@@ -2,7 +2,7 @@
  * `spica show` read while a study runs. Everything the report prints is recomputed from it.
  *
  * Text columns hold outside text as it was (bounded); NULL is unknown. Reals are base units (seconds,
- * bytes, ratios); *_ns columns of requests are relative to their run's start. */
+ * bytes, ratios); *_ns columns of requests are relative to their window's start. */
 #pragma once
 
 #include "base/err.h"
@@ -63,13 +63,16 @@ struct store_metric {
     int64_t count;              /* sample size behind it */
 };
 
+#define STORE_NEVER INT64_MIN /* a time that never came */
+
 struct store_request {
     const char *service, *mode;
     int part;                  /* enum load_part */
     int64_t sequence, item;
     const char *error;         /* load_error_name(), NULL for success */
     int http_status;
-    int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns; /* < 0: NULL */
+    /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. */
+    int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns;
     int64_t tokens;            /* < 0: NULL */
     bool tokens_exact;
     double audio_s;            /* NaN: NULL */

@@ -13,7 +13,6 @@
 #include "store/store.h"
 #include "trial/goal.h"
 
-enum { TRIAL_SERVICES_MAX = 32 };
 
 enum trial_phase {
     PHASE_START,   /* services started one after the other, each ready and settled */
@@ -32,7 +31,7 @@ struct trial_progress {
     enum trial_phase phase;
     const char *service;        /* whom the phase is about, or NULL */
     double elapsed_s, expected_s; /* of the phase; expected NaN when it has only a deadline */
-    struct load_counts { uint64_t answered, failed; } loads[TRIAL_SERVICES_MAX];
+    struct load_counts { uint64_t answered, failed; } loads[SPEC_SERVICES_MAX];
 };
 typedef void (*trial_progress_fn)(void *context, const struct trial_progress *progress);
 

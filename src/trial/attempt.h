@@ -1,0 +1,125 @@
+/* Inside trial/: the runner with what is up, and the trial under way. */
+#pragma once
+
+#include "load/plan.h"
+#include "load/worker.h"
+#include "service/process.h"
+#include "trial/judge.h"
+#include "trial/trial.h"
+
+/* One service that is up (process != NULL), with what stays true of it from trial to trial. */
+struct running {
+    struct arena *arena;             /* owned: launch and settings live here */
+    struct service_launch launch;
+    struct service_process *process; /* owned; NULL: not up */
+    const char *settings;            /* its part of the candidate's text */
+    int64_t started_in_trial;
+    double ready_s, first_request_s; /* NaN until known */
+    double idle_memory_bytes;        /* before the first request; NaN unknown */
+    char *version;                   /* heap; NULL unknown */
+};
+
+struct trial_runner {
+    struct trial_options options;
+    struct running services[SPEC_SERVICES_MAX];
+    int64_t kept_since_trial; /* services up now were left by this trial; 0 none */
+};
+
+/* An answer kept for metrics; text and gaps in the attempt's arena. */
+struct trial_answer {
+    struct load_record record;
+    const char *text;
+    const int64_t *gaps_ns;
+};
+
+struct answer_list { /* items in the arena, doubled when full */
+    struct trial_answer *items;
+    size_t count, capacity;
+};
+
+struct attempt {
+    struct trial_runner *runner;
+    const struct spec_study *study;      /* = runner->options.study */
+    const struct trial_request *request;
+    struct arena *arena;                 /* of the trial's rows, borrowed */
+    int64_t started_ns;
+    struct judge_facts facts;
+    struct trial_progress progress;
+    int64_t progress_due_ns, sample_due_ns;
+
+    struct load_worker *worker;          /* the load under way, borrowed by wait.c; NULL none */
+    struct answer_list *answers;         /* per stream of that load; NULL: drop them */
+    size_t stream_service[LOAD_STREAMS_MAX]; /* stream -> service */
+
+    double peak_memory_bytes[SPEC_SERVICES_MAX]; /* NaN until sampled */
+    double window_cpu_s[SPEC_SERVICES_MAX];
+    double own_cpu_s, worker_cpu_s;
+    double lateness_p99_s;               /* worst of the measured windows */
+
+    struct store_phase *phases;
+    size_t phase_count, phase_capacity;
+    struct store_metric *metrics;
+    size_t metric_count, metric_capacity;
+    struct store_request *requests;
+    size_t request_count, request_capacity;
+};
+
+/* --- wait.c --- */
+enum wait_end {
+    WAIT_TIME,    /* the deadline came */
+    WAIT_SERVICE, /* a service's main process ended: *ret_service */
+    WAIT_WORKER,  /* the load worker has ended */
+    WAIT_CANCEL,  /* we were asked to stop */
+};
+/* Serves processes, load results, samples and progress until the deadline or one of the above. */
+enum wait_end attempt_wait(struct attempt *attempt, int64_t until_ns, size_t *ret_service);
+void attempt_progress(struct attempt *attempt, enum trial_phase phase, const char *service,
+                      double expected_s);
+
+/* --- running.c --- */
+/* Brings service `i` up and ready. False only for our own failure or a stop; a service that does not
+ * come up is written into attempt->facts and *ret_up is false. */
+NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up,
+                                     struct err *err);
+/* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
+void running_stop(struct trial_runner *runner, size_t i, struct arena *arena,
+                  const char **ret_left);
+bool running_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
+                     size_t i);
+/* Writes into facts how the service ended (or that it is up), from its process and log. */
+void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
+                      enum trial_phase phase, const char *detail);
+/* Reads its log for the judge although it is alive. */
+void attempt_note_log(struct attempt *attempt, size_t i);
+
+/* --- load_run.c --- */
+struct load_window { int64_t warmup_ns, window_ns; const char *mode; int only; /* service, -1: all */ };
+enum load_end { LOAD_RAN, LOAD_SERVICE_ENDED };
+/* One probe request to service `i`, with proof of placement. */
+NODISCARD bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err);
+/* One mixed (or alone) load; fills metrics and requests, and facts when mode is "shared". */
+NODISCARD bool attempt_load(struct attempt *attempt, const struct load_window *window,
+                            enum load_end *ret_end, struct err *err);
+
+/* --- metrics.c (pure) --- */
+struct metrics_input {
+    const char *service, *mode;
+    const struct answer_list *answers;
+    int64_t window_start_ns, window_end_ns;
+    const struct corpus *corpus;  /* transcripts; may be NULL */
+    unsigned sources;             /* of the protocol */
+    uint64_t seed;                /* of the bootstrap */
+};
+/* Rows of attempt->metrics and ->requests from answers; counts into `service` unless NULL. */
+void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
+                         struct judge_service *service);
+void attempt_add_metric(struct attempt *attempt, const struct store_metric *metric);
+
+/* --- rows.c --- */
+void attempt_phase(struct attempt *attempt, enum trial_phase phase, int64_t started_ns,
+                   const char *outcome);
+/* Everything into one row set. */
+void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
+                         struct store_trial *ret_trial);
+/* Room for one more element in an arena array. */
+void *attempt_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t size);

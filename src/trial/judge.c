@@ -1,0 +1,310 @@
+/* What beats what, in this order:
+ *
+ * 1. A service that ended, never came up or was never heard: the earliest in start order speaks, for
+ *    what follows it is often its consequence. Log signature and exit status together name the cause;
+ *    a signature alone names nothing while the service lives.
+ * 2. Where it computed: latency of a model in the wrong place is worth nothing.
+ * 3. Our own instrument and the surroundings: a disturbed window says nothing about the candidate. It
+ *    stands behind 1 and 2, since no disturbance turns a crash into a healthy run.
+ * 4. Answers: silent, wrong, failed.
+ * 5. The goal.
+ *
+ * Rejected: scoring rules with weights. Nobody at 2 a.m. can replay a weight. */
+#include "trial/judge.h"
+
+#include "base/buf.h"
+#include "spec/metric.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static struct judgement verdict_of(enum verdict verdict, int service, const char *summary)
+{
+    return (struct judgement){
+        .verdict = verdict, .service = service, .fitness = NAN, .summary = summary};
+}
+
+static void add_evidence(struct judgement *j, const char *service, const char *kind,
+                         const char *text)
+{
+    if (!text || !*text || j->evidence_count == ARRAY_LEN(j->evidence))
+        return;
+    j->evidence[j->evidence_count++] = (struct store_evidence){service, kind, text};
+}
+
+static const char *exit_text(const struct judge_service *s, struct arena *arena)
+{
+    if (s->term_signal)
+        return arena_printf(arena, "ended by SIG%s", sigabbrev_np(s->term_signal)
+                                                         ? sigabbrev_np(s->term_signal) : "?");
+    return arena_printf(arena, "exit status %d", s->exit_code);
+}
+
+static bool at_start(enum trial_phase phase)
+{
+    return phase == PHASE_START;
+}
+
+/* A cause from the log to a verdict, for a service that ended. */
+static enum verdict verdict_of_cause(enum signature_cause cause, bool start, int *ret_known)
+{
+    *ret_known = 1;
+    switch (cause) {
+    case CAUSE_OOM:
+        return start ? VERDICT_OOM_START : VERDICT_OOM_LOAD;
+    case CAUSE_OOM_HOST:
+        return VERDICT_OOM_HOST;
+    case CAUSE_REFUSED:
+        return VERDICT_REFUSED;
+    case CAUSE_PORT_BUSY:
+    case CAUSE_MISSING_LIBRARY:
+    case CAUSE_MISSING_WEIGHTS:
+    case CAUSE_BAD_WEIGHTS:
+    case CAUSE_DEVICE_LOST:
+    case CAUSE_DISK_FULL:
+        return VERDICT_ENV_FAULT;
+    default:
+        *ret_known = 0;
+        return start ? VERDICT_CRASHED_START : VERDICT_CRASHED_LOAD;
+    }
+}
+
+static struct judgement judge_ended(const struct judge_service *s, int index, struct arena *arena)
+{
+    bool start = at_start(s->phase);
+    int known = 0;
+    enum verdict verdict = verdict_of_cause(s->has_match ? s->match.signature->cause : CAUSE_NONE,
+                                            start, &known);
+    const char *why = s->has_match ? s->match.signature->meaning : NULL;
+    /* The kernel's own count beats any words: a runner that was killed may blame something else. */
+    if (s->oom_kills > 0 || s->kernel_oom) {
+        verdict = VERDICT_OOM_HOST;
+        why = s->oom_kills > 0 ? "killed at its memory limit" : "killed by the kernel for memory";
+    }
+    const char *ended = exit_text(s, arena);
+    const char *when = start ? "before it was ready"
+                       : s->phase == PHASE_PROBE ? "at its first request" : "under load";
+    const char *summary =
+        why ? arena_printf(arena, "%s: %s (%s %s)", s->name, why, ended, when)
+            : arena_printf(arena, "%s: %s %s%s%s", s->name, ended, when,
+                           s->last_line && *s->last_line ? "; last words: " : "",
+                           s->last_line ? s->last_line : "");
+    struct judgement j = verdict_of(verdict, index, summary);
+    add_evidence(&j, s->name, "exit", ended);
+    add_evidence(&j, s->name, "log", s->has_match ? s->match_line : s->last_line);
+    if (s->oom_kills > 0)
+        add_evidence(&j, s->name, "cgroup",
+                     arena_printf(arena, "oom_kill %d in its memory group", s->oom_kills));
+    if (s->kernel_oom)
+        add_evidence(&j, s->name, "kernel", "the kernel log names a process of its tree");
+    return j;
+}
+
+static struct judgement judge_not_up(const struct judge_service *s, int index, struct arena *arena)
+{
+    struct judgement j;
+    switch (s->end) {
+    case SERVICE_ENDED:
+        return judge_ended(s, index, arena);
+    case SERVICE_UNSTARTABLE:
+        j = verdict_of(VERDICT_ENV_FAULT, index,
+                       arena_printf(arena, "%s: can't be started: %s", s->name, s->detail));
+        break;
+    case SERVICE_PORT_TAKEN:
+        j = verdict_of(VERDICT_ENV_FAULT, index,
+                       arena_printf(arena, "%s: every port tried was taken: %s", s->name, s->detail));
+        break;
+    case SERVICE_NOT_READY:
+        /* Some engines print why and stay; the words then name the cause. */
+        if (s->has_match && s->match.signature->cause == CAUSE_REFUSED)
+            j = verdict_of(VERDICT_REFUSED, index,
+                           arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
+        else
+            j = verdict_of(VERDICT_NOT_READY, index,
+                           arena_printf(arena, "%s: not ready in time, %s", s->name, s->detail));
+        break;
+    default: /* SERVICE_SILENT */
+        if (s->has_match && s->match.signature->cause == CAUSE_OOM)
+            j = verdict_of(VERDICT_OOM_LOAD, index,
+                           arena_printf(arena, "%s: %s, then silence", s->name,
+                                        s->match.signature->meaning));
+        else
+            j = verdict_of(VERDICT_HUNG, index,
+                           arena_printf(arena, "%s: ready, but its first request was never answered",
+                                        s->name));
+        break;
+    }
+    add_evidence(&j, s->name, "seen", s->detail);
+    add_evidence(&j, s->name, "log", s->has_match ? s->match_line : s->last_line);
+    return j;
+}
+
+static bool judge_placement(const struct judge_service *s, int index, struct arena *arena,
+                            struct judgement *ret)
+{
+    if (!s->probed || s->on != ON_GPU || s->proof.placement == PLACEMENT_GPU)
+        return false;
+    static const enum verdict verdicts[PLACEMENT_COUNT_] = {
+        [PLACEMENT_UNPROVEN] = VERDICT_PLACEMENT_UNPROVEN,
+        [PLACEMENT_CPU] = VERDICT_CPU_FALLBACK,
+        [PLACEMENT_PARTIAL] = VERDICT_PARTIAL_OFFLOAD,
+    };
+    *ret = verdict_of(verdicts[s->proof.placement], index,
+                      arena_printf(arena, "%s: asked for the GPU; %s", s->name,
+                                   s->proof.evidence[0]));
+    add_evidence(ret, s->name, "placement", s->proof.evidence[0]);
+    add_evidence(ret, s->name, "placement", s->proof.evidence[1]);
+    return true;
+}
+
+static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
+                               struct judgement *ret)
+{
+    if (f->worker_failure) {
+        *ret = verdict_of(VERDICT_INSTRUMENT, -1,
+                          arena_printf(arena, "the load worker failed: %s", f->worker_failure));
+        return true;
+    }
+    if (f->contention_ratio > f->contention_bound) {
+        *ret = verdict_of(VERDICT_CONTENDED, -1,
+                          arena_printf(arena, "%.0f %% of the core time went elsewhere, %.0f %% "
+                                       "allowed%s%s", 100 * f->contention_ratio,
+                                       100 * f->contention_bound, f->contenders ? ": " : "",
+                                       f->contenders ? f->contenders : ""));
+        add_evidence(ret, NULL, "steal", arena_printf(arena, "hypervisor steal %.1f %%",
+                                                      100 * f->steal_ratio));
+        add_evidence(ret, NULL, "processes", f->contenders);
+        return true;
+    }
+    if (f->lateness_p99_s > f->lateness_bound_s) {
+        *ret = verdict_of(VERDICT_INSTRUMENT, -1,
+                          arena_printf(arena, "our own sends were late: p99 %.2f ms, bound %.2f ms",
+                                       1e3 * f->lateness_p99_s, 1e3 * f->lateness_bound_s));
+        return true;
+    }
+    return false;
+}
+
+static const char *error_list(const struct judge_service *s, struct arena *arena)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(512);
+    for (int e = LOAD_OK + 1; e < LOAD_ERROR_COUNT_; e++)
+        if (s->errors[e])
+            buf_addf(&text, "%s%" PRIu64 " %s", text.len ? ", " : "", s->errors[e],
+                     load_error_name((enum load_error)e));
+    if (s->first_http_status && s->first_http_status != 200)
+        buf_addf(&text, " (status %d)", s->first_http_status);
+    return arena_strdup(arena, buf_text(&text));
+}
+
+static bool judge_silence(const struct judge_facts *f, const struct judge_service *s, int index,
+                          struct arena *arena, struct judgement *ret)
+{
+    uint64_t waiting = s->errors[LOAD_TIMEOUT] + s->errors[LOAD_UNFINISHED];
+    bool never = s->ok == 0 && waiting == s->requests;
+    bool since = s->ok > 0 && waiting > 0 && s->silent_s > f->window_s / 2;
+    if (s->requests == 0 || !(never || since))
+        return false;
+    *ret = never ? verdict_of(VERDICT_HUNG, index,
+                              arena_printf(arena, "%s: alive, answered none of %" PRIu64 " requests",
+                                           s->name, s->requests))
+                 : verdict_of(VERDICT_HUNG, index,
+                              arena_printf(arena, "%s: alive, but silent for the last %.0f s",
+                                           s->name, s->silent_s));
+    if (s->has_match && s->match.signature->cause == CAUSE_OOM) {
+        ret->verdict = VERDICT_OOM_LOAD;
+        ret->summary = arena_printf(arena, "%s: %s, then silence", s->name,
+                                    s->match.signature->meaning);
+    }
+    add_evidence(ret, s->name, "requests", error_list(s, arena));
+    add_evidence(ret, s->name, "log", s->has_match ? s->match_line : s->last_line);
+    return true;
+}
+
+static bool judge_answers(const struct judge_service *s, int index, struct arena *arena,
+                          struct judgement *ret)
+{
+    uint64_t unreadable = s->errors[LOAD_MALFORMED] + s->errors[LOAD_EMPTY];
+    uint64_t shapeless = s->degenerate + s->repeating;
+    double limit = isnan(s->max_wer) ? JUDGE_WER_LIMIT : s->max_wer;
+    const char *summary = NULL;
+    if (unreadable * 20 > s->requests)
+        summary = arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64
+                               " answers were empty or not what the protocol says", s->name,
+                               unreadable, s->requests);
+    else if (shapeless * 20 > s->ok)
+        summary = arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64
+                               " answers only repeat themselves", s->name, shapeless, s->ok);
+    else if (s->wer_words >= 20 && s->wer > limit)
+        summary = arena_printf(arena, "%s: word error rate %.0f %% over the limit of %.0f %%",
+                               s->name, 100 * s->wer, 100 * limit);
+    if (!summary)
+        return false;
+    *ret = verdict_of(VERDICT_BAD_ANSWERS, index, summary);
+    add_evidence(ret, s->name, "answer", s->bad_example ? s->bad_example : s->first_error);
+    return true;
+}
+
+static bool judge_errors(const struct judge_facts *f, const struct judge_service *s, int index,
+                         struct arena *arena, struct judgement *ret)
+{
+    uint64_t failed = s->requests - s->ok;
+    bool required = !f->goal.met && f->goal.failed_on_errors && f->goal.failed_service == index;
+    if (failed == 0 || !(required || (double)failed > JUDGE_ERROR_RATIO * (double)s->requests))
+        return false;
+    /* The child of a living parent was killed for memory: the parent's words are all there is. */
+    if (s->oom_kills > 0 || s->kernel_oom ||
+        (s->has_match && s->match.signature->cause == CAUSE_OOM_HOST))
+        *ret = verdict_of(VERDICT_OOM_HOST, index,
+                          arena_printf(arena, "%s: alive, but a process of it was killed for memory",
+                                       s->name));
+    else if (s->has_match && s->match.signature->cause == CAUSE_OOM)
+        *ret = verdict_of(VERDICT_OOM_LOAD, index,
+                          arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
+    else
+        *ret = verdict_of(VERDICT_ERRORS, index,
+                          arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " requests failed: %s",
+                                       s->name, failed, s->requests, error_list(s, arena)));
+    add_evidence(ret, s->name, "requests", error_list(s, arena));
+    add_evidence(ret, s->name, "answer", s->first_error);
+    add_evidence(ret, s->name, "log", s->has_match ? s->match_line : NULL);
+    return true;
+}
+
+struct judgement judge(const struct judge_facts *f, struct arena *arena)
+{
+    struct judgement j;
+    int n = (int)f->service_count;
+    for (int i = 0; i < n; i++)
+        if (f->services[i].end != SERVICE_UP)
+            return judge_not_up(&f->services[i], i, arena);
+    for (int i = 0; i < n; i++)
+        if (judge_placement(&f->services[i], i, arena, &j))
+            return j;
+    /* A probe that got a wrong answer ends a trial before any window. */
+    for (int i = 0; i < n && !f->measured; i++)
+        if (judge_silence(f, &f->services[i], i, arena, &j) ||
+            judge_answers(&f->services[i], i, arena, &j) ||
+            judge_errors(f, &f->services[i], i, arena, &j))
+            return j;
+    if (judge_surroundings(f, arena, &j))
+        return j;
+    for (int i = 0; i < n; i++)
+        if (judge_silence(f, &f->services[i], i, arena, &j))
+            return j;
+    for (int i = 0; i < n; i++)
+        if (judge_answers(&f->services[i], i, arena, &j))
+            return j;
+    for (int i = 0; i < n; i++)
+        if (judge_errors(f, &f->services[i], i, arena, &j))
+            return j;
+    if (!f->goal.met) {
+        j = verdict_of(VERDICT_SLOW, f->goal.failed_service, f->goal.failed);
+        j.fitness = 0;
+        return j;
+    }
+    j = verdict_of(VERDICT_OK, -1, "");
+    j.fitness = f->goal.fitness;
+    return j;
+}

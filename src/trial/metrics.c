@@ -1,0 +1,278 @@
+/* Answers to metric rows and request rows. Pure but for the attempt's arena.
+ *
+ * A request belongs to the window when it was meant to leave within it, whenever its answer came: else
+ * slow answers would leave the sample just because they are slow. Rates count what arrived within the
+ * window: an answer that straddles its edge counts with the text events that fell inside. */
+#include "trial/attempt.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "stats/answers.h"
+#include "stats/binomial.h"
+#include "stats/quantile.h"
+#include "stats/summary.h"
+#include "stats/wer.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double CONFIDENCE = 0.95;
+
+struct series { /* plain heap, ended by metrics' caller */
+    double *values;
+    size_t count, capacity;
+};
+
+static void series_add(struct series *series, double value)
+{
+    if (isnan(value))
+        return;
+    if (series->count == series->capacity) {
+        series->capacity = series->capacity ? 2 * series->capacity : 256;
+        series->values = realloc(series->values, series->capacity * sizeof *series->values);
+        if (!series->values)
+            abort();
+    }
+    series->values[series->count++] = value;
+}
+
+static void series_done_auto_(struct series *series)
+{
+    free(series->values);
+}
+#define AUTO_SERIES __attribute__((cleanup(series_done_auto_)))
+
+static void add_row(struct attempt *attempt, const struct metrics_input *input, enum metric metric,
+                    enum metric_stat stat, double value, struct stats_interval interval,
+                    size_t count)
+{
+    if (isnan(value))
+        return; /* unknown is absent, not a row with a number in it */
+    struct store_metric row = {
+        .service = input->service,
+        .mode = input->mode,
+        .metric = metric_facts(metric)->name,
+        .stat = metric_stat_name(stat),
+        .value = value,
+        .low = interval.low,
+        .high = interval.high,
+        .count = (int64_t)count,
+    };
+    attempt_add_metric(attempt, &row);
+}
+
+static void add_distribution(struct attempt *attempt, const struct metrics_input *input,
+                             enum metric metric, struct series *series)
+{
+    static const enum metric_stat quantiles[] = {STAT_P50, STAT_P90, STAT_P95, STAT_P99};
+    const struct stats_interval none = {NAN, NAN};
+    if (series->count == 0)
+        return;
+    stats_sort(series->values, series->count);
+    for (size_t k = 0; k < ARRAY_LEN(quantiles); k++) {
+        double q = metric_stat_quantile(quantiles[k]);
+        add_row(attempt, input, metric, quantiles[k],
+                stats_quantile(series->values, series->count, q),
+                stats_quantile_interval(series->values, series->count, q, CONFIDENCE),
+                series->count);
+    }
+    struct stats_summary summary = stats_summary_of(series->values, series->count);
+    add_row(attempt, input, metric, STAT_MEAN, summary.mean, none, series->count);
+    add_row(attempt, input, metric, STAT_MIN, summary.min, none, series->count);
+    add_row(attempt, input, metric, STAT_MAX, summary.max, none, series->count);
+}
+
+/* Share of an answer's text events that fell within the window, 0 to 1. */
+static double share_in_window(const struct trial_answer *answer, int64_t start_ns, int64_t end_ns)
+{
+    const struct load_record *r = &answer->record;
+    if (r->first_token_ns < 0)
+        return r->done_ns >= start_ns && r->done_ns < end_ns;
+    int64_t at_ns = r->first_token_ns;
+    size_t inside = at_ns >= start_ns && at_ns < end_ns;
+    for (uint32_t g = 0; g < r->gap_count; g++) {
+        at_ns += answer->gaps_ns[g];
+        inside += at_ns >= start_ns && at_ns < end_ns;
+    }
+    return (double)inside / (double)(r->gap_count + 1);
+}
+
+static void add_rates(struct attempt *attempt, const struct metrics_input *input)
+{
+    double window_s = (double)(input->window_end_ns - input->window_start_ns) / NS_PER_S;
+    double tokens = 0;
+    size_t completed = 0, with_tokens = 0;
+    bool known = true;
+    for (size_t k = 0; k < input->answers->count; k++) {
+        const struct trial_answer *answer = &input->answers->items[k];
+        const struct load_record *r = &answer->record;
+        if (r->error != LOAD_OK)
+            continue;
+        completed += r->done_ns >= input->window_start_ns && r->done_ns < input->window_end_ns;
+        double share = share_in_window(answer, input->window_start_ns, input->window_end_ns);
+        if (share <= 0)
+            continue;
+        known = known && r->tokens >= 0;
+        tokens += share * (double)r->tokens;
+        with_tokens++;
+    }
+    const struct stats_interval none = {NAN, NAN};
+    add_row(attempt, input, METRIC_REQUESTS_PER_S, STAT_VALUE, (double)completed / window_s, none,
+            completed);
+    if (input->sources & SOURCE_TEXT)
+        add_row(attempt, input, METRIC_TOKENS_PER_S, STAT_VALUE,
+                known && with_tokens ? tokens / window_s : NAN, none, with_tokens);
+}
+
+static const char *transcript_of(const struct metrics_input *input, uint32_t item)
+{
+    return input->corpus && item < input->corpus->clip_count ? input->corpus->clips[item].transcript
+                                                             : NULL;
+}
+
+static void note_shape(const struct trial_answer *answer, const char *reference,
+                       struct judge_service *facts)
+{
+    bool degenerate = stats_answer_degenerate(answer->text);
+    bool repeats = !degenerate && reference && stats_answer_repeats(reference, answer->text, NULL);
+    facts->degenerate += degenerate;
+    facts->repeating += repeats;
+    if ((degenerate || repeats) && !facts->bad_example)
+        facts->bad_example = answer->text;
+}
+
+/* Word errors of the window's answers, pooled. */
+static void add_wer(struct attempt *attempt, const struct metrics_input *input,
+                    struct judge_service *facts, struct stats_wer *utterances)
+{
+    struct stats_wer total = {0};
+    size_t count = 0;
+    for (size_t k = 0; k < input->answers->count; k++) {
+        const struct trial_answer *answer = &input->answers->items[k];
+        const char *reference = transcript_of(input, answer->record.item);
+        if (answer->record.part != LOAD_WINDOW || answer->record.error != LOAD_OK || !reference)
+            continue;
+        utterances[count] = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
+        stats_wer_pool(&total, &utterances[count++]);
+    }
+    if (count == 0 || total.reference_words == 0)
+        return;
+    struct rng rng = rng_init(input->seed, "wer");
+    double wer = stats_wer_ratio(&total);
+    add_row(attempt, input, METRIC_WER, STAT_VALUE, wer,
+            stats_wer_interval(utterances, count, CONFIDENCE, 1000, &rng), count);
+    if (facts) {
+        facts->wer = wer;
+        facts->wer_words = total.reference_words;
+    }
+}
+
+static void add_request(struct attempt *attempt, const struct metrics_input *input,
+                        const struct trial_answer *answer)
+{
+    attempt->requests = attempt_grow(attempt->arena, attempt->requests, attempt->request_count,
+                                     &attempt->request_capacity, sizeof *attempt->requests);
+    const struct load_record *r = &answer->record;
+    const char *reference = transcript_of(input, r->item);
+    struct stats_wer wer = {0};
+    bool graded = reference && r->error == LOAD_OK && r->part == LOAD_WINDOW;
+    if (graded)
+        wer = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
+    int64_t zero = input->window_start_ns;
+    /* Relative to the window's start, warm-up below zero; "never" has its own mark. */
+    const int64_t never = STORE_NEVER;
+    attempt->requests[attempt->request_count++] = (struct store_request){
+        .service = input->service,
+        .mode = input->mode,
+        .part = r->part,
+        .sequence = r->sequence,
+        .item = r->item,
+        .error = r->error == LOAD_OK ? NULL : load_error_name(r->error),
+        .http_status = r->http_status,
+        .intended_ns = r->intended_ns - zero,
+        .sent_ns = r->sent_ns < 0 ? never : r->sent_ns - zero,
+        .first_byte_ns = r->first_byte_ns < 0 ? never : r->first_byte_ns - zero,
+        .first_token_ns = r->first_token_ns < 0 ? never : r->first_token_ns - zero,
+        .last_token_ns = r->last_token_ns < 0 ? never : r->last_token_ns - zero,
+        .done_ns = r->done_ns < 0 ? never : r->done_ns - zero,
+        .tokens = r->tokens,
+        .tokens_exact = r->tokens_exact,
+        .audio_s = r->audio_s,
+        .text = reference || r->error != LOAD_OK ? answer->text : NULL,
+        .word_errors = graded ? (int64_t)(wer.substitutions + wer.deletions + wer.insertions) : -1,
+        .words = graded ? (int64_t)wer.reference_words : -1,
+    };
+}
+
+static void count_answer(const struct metrics_input *input, const struct trial_answer *answer,
+                         struct judge_service *facts, int64_t *last_ok_ns)
+{
+    const struct load_record *r = &answer->record;
+    facts->loaded = true;
+    facts->requests++;
+    if (r->error == LOAD_OK) {
+        facts->ok++;
+        if (r->done_ns > *last_ok_ns)
+            *last_ok_ns = r->done_ns;
+        note_shape(answer, transcript_of(input, r->item), facts);
+        return;
+    }
+    facts->errors[r->error]++;
+    if (!facts->first_error && *answer->text)
+        facts->first_error = answer->text;
+    if (!facts->first_http_status)
+        facts->first_http_status = r->http_status;
+}
+
+static void add_errors(struct attempt *attempt, const struct metrics_input *input, size_t failed,
+                       size_t requests)
+{
+    const struct stats_interval none = {NAN, NAN};
+    add_row(attempt, input, METRIC_ERRORS, STAT_VALUE, (double)failed, none, requests);
+    if (requests)
+        add_row(attempt, input, METRIC_ERROR_RATIO, STAT_VALUE, (double)failed / (double)requests,
+                stats_binomial_interval(failed, requests, CONFIDENCE), requests);
+}
+
+void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
+                         struct judge_service *facts)
+{
+    AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0};
+    struct judge_service dropped = {0};
+    struct judge_service *into = facts ? facts : &dropped;
+    size_t requests = 0, failed = 0;
+    int64_t last_ok_ns = -1, last_ns = input->window_end_ns;
+    /* The probe has left its mark there when it failed; a window starts counting anew. */
+    into->requests = into->ok = into->degenerate = into->repeating = 0;
+    memset(into->errors, 0, sizeof into->errors);
+    for (size_t k = 0; k < input->answers->count; k++) {
+        const struct trial_answer *answer = &input->answers->items[k];
+        const struct load_record *r = &answer->record;
+        add_request(attempt, input, answer);
+        if (r->part != LOAD_WINDOW)
+            continue;
+        requests++;
+        failed += r->error != LOAD_OK;
+        if (r->done_ns > last_ns)
+            last_ns = r->done_ns;
+        count_answer(input, answer, into, &last_ok_ns);
+        series_add(&latency, load_latency_s(r));
+        series_add(&ttft, load_ttft_s(r));
+        series_add(&rtf, load_latency_s(r) / r->audio_s);
+        for (uint32_t g = 0; g < r->gap_count && r->error == LOAD_OK; g++)
+            series_add(&itl, (double)answer->gaps_ns[g] / NS_PER_S);
+    }
+    into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;
+    add_distribution(attempt, input, METRIC_LATENCY, &latency);
+    if (input->sources & SOURCE_TEXT) {
+        add_distribution(attempt, input, METRIC_TTFT, &ttft);
+        add_distribution(attempt, input, METRIC_ITL, &itl);
+    }
+    if (input->sources & SOURCE_AUDIO) {
+        add_distribution(attempt, input, METRIC_RTF, &rtf);
+        add_wer(attempt, input, facts,
+                arena_array(attempt->arena, input->answers->count, sizeof(struct stats_wer)));
+    }
+    add_rates(attempt, input);
+    add_errors(attempt, input, failed, requests);
+}

@@ -1,0 +1,157 @@
+/* What a trial leaves for the store: one place that turns live state into rows. */
+#include "trial/attempt.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const phase_names[PHASE_COUNT_] = {
+    [PHASE_START] = "start",     [PHASE_PROBE] = "probe", [PHASE_WARMUP] = "warmup",
+    [PHASE_MEASURE] = "measure", [PHASE_DRAIN] = "drain", [PHASE_ALONE] = "alone",
+    [PHASE_STOP] = "stop",
+};
+
+const char *trial_phase_name(enum trial_phase phase)
+{
+    return phase_names[phase];
+}
+
+void *attempt_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return items;
+    size_t wanted = *capacity ? 2 * *capacity : 16;
+    void *grown = arena_array(arena, wanted, size);
+    if (count)
+        memcpy(grown, items, count * size);
+    *capacity = wanted;
+    return grown;
+}
+
+void attempt_phase(struct attempt *attempt, enum trial_phase phase, int64_t started_ns,
+                   const char *outcome)
+{
+    attempt->phases = attempt_grow(attempt->arena, attempt->phases, attempt->phase_count,
+                                   &attempt->phase_capacity, sizeof *attempt->phases);
+    attempt->phases[attempt->phase_count++] = (struct store_phase){
+        .name = trial_phase_name(phase),
+        .start_s = (double)(started_ns - attempt->started_ns) / NS_PER_S,
+        .duration_s = (double)(clock_now_ns() - started_ns) / NS_PER_S,
+        .outcome = outcome,
+    };
+}
+
+void attempt_add_metric(struct attempt *attempt, const struct store_metric *metric)
+{
+    attempt->metrics = attempt_grow(attempt->arena, attempt->metrics, attempt->metric_count,
+                                    &attempt->metric_capacity, sizeof *attempt->metrics);
+    attempt->metrics[attempt->metric_count++] = *metric;
+}
+
+static const char *environment_json(struct arena *arena, const struct service_launch *launch)
+{
+    AUTO_JSON json_t *object = json_object();
+    for (const char **entry = launch->env; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (!equals)
+            continue;
+        char *name = arena_strndup(arena, *entry, (size_t)(equals - *entry));
+        json_object_set_new(object, name, json_text_or_null(equals + 1));
+    }
+    AUTO(free) char *text = json_dump_text(object);
+    return arena_strdup(arena, text);
+}
+
+static void fill_service(struct attempt *attempt, size_t i, struct store_service *row)
+{
+    struct arena *arena = attempt->arena;
+    const struct running *running = &attempt->runner->services[i];
+    const struct judge_service *facts = &attempt->facts.services[i];
+    *row = (struct store_service){
+        .name = attempt->study->services[i].name,
+        .ready_s = NAN,
+        .first_request_s = NAN,
+        .idle_memory_bytes = running->idle_memory_bytes,
+        .peak_memory_bytes = attempt->peak_memory_bytes[i],
+        .cpu_s = attempt->window_cpu_s[i],
+        .exit_code = facts->exit_code,
+        .signal = facts->term_signal,
+        .started_in_trial = running->started_in_trial,
+    };
+    if (facts->probed) {
+        row->placement = device_placement_names[facts->proof.placement];
+        row->placement_evidence = arena_printf(arena, "%s%s%s", facts->proof.evidence[0],
+                                               *facts->proof.evidence[1] ? "; " : "",
+                                               facts->proof.evidence[1]);
+    }
+    if (!running->arena)
+        return; /* never launched in this trial */
+    AUTO(buf_done) struct buf command = BUF_INIT(65536);
+    service_launch_add_text(&command, &running->launch);
+    row->command = arena_strdup(arena, buf_text(&command));
+    row->environment = environment_json(arena, &running->launch);
+    row->engine = running->launch.engine ? running->launch.engine->name : NULL;
+    row->version = arena_strdup(arena, running->version);
+    row->settings = arena_strdup(arena, running->settings);
+    if (running->started_in_trial == attempt->request->number) {
+        row->ready_s = running->ready_s;
+        row->first_request_s = running->first_request_s;
+    }
+    if (running->process) {
+        size_t len = 0;
+        AUTO(free) char *log = service_process_log(running->process, &len);
+        row->log = log ? arena_strndup(arena, log, len) : NULL;
+    }
+}
+
+void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
+                         struct store_trial *ret_trial)
+{
+    struct arena *arena = attempt->arena;
+    const struct trial_request *request = attempt->request;
+    size_t n = attempt->study->service_count;
+    struct store_service *services = arena_array(arena, n, sizeof *services);
+    bool cold = true;
+    for (size_t i = 0; i < n; i++) {
+        fill_service(attempt, i, &services[i]);
+        cold = cold && services[i].started_in_trial == request->number;
+    }
+    struct store_evidence *evidence = arena_array(arena, judgement->evidence_count + 4,
+                                                  sizeof *evidence);
+    memcpy(evidence, judgement->evidence, judgement->evidence_count * sizeof *evidence);
+    AUTO(buf_done) struct buf candidate = BUF_INIT(65536);
+    spec_candidate_add_text(&candidate, attempt->study, &request->candidate);
+    *ret_trial = (struct store_trial){
+        .number = request->number,
+        .candidate = arena_strdup(arena, buf_text(&candidate)),
+        .purpose = request->purpose,
+        .round = request->round,
+        .repeat = request->repeat,
+        .retry_of = request->retry_of,
+        .verdict = verdict_facts(judgement->verdict)->name,
+        .service = judgement->service >= 0 ? attempt->study->services[judgement->service].name
+                                           : NULL,
+        .summary = judgement->summary,
+        .fitness = judgement->fitness,
+        .started_wall_us = clock_now_wall_us() - (clock_now_ns() - attempt->started_ns) / NS_PER_US,
+        .duration_s = (double)(clock_now_ns() - attempt->started_ns) / NS_PER_S,
+        .window_s = attempt->facts.measured ? attempt->facts.window_s : 0,
+        .contention_ratio = attempt->facts.contention_ratio,
+        .lateness_p99_s = attempt->lateness_p99_s,
+        .worker_cpu_s = attempt->worker_cpu_s,
+        .own_cpu_s = attempt->own_cpu_s,
+        .cold = cold,
+        .phases = attempt->phases,
+        .phase_count = attempt->phase_count,
+        .evidence = evidence,
+        .evidence_count = judgement->evidence_count,
+        .services = services,
+        .service_count = n,
+        .metrics = attempt->metrics,
+        .metric_count = attempt->metric_count,
+        .requests = attempt->requests,
+        .request_count = attempt->request_count,
+    };
+}

@@ -1,0 +1,330 @@
+/* Services coming up and going down within a trial.
+ *
+ * Ready means three things: the service's own check says so, the port belongs to this service's tree
+ * (else an old server would be measured), and its memory has stopped growing, since two servers that
+ * size themselves while the other still loads corrupt each other's sizing. */
+#include "trial/attempt.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "device/kernel_log.h"
+#include "service/engine.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PORT_TRIES = 3, LINE_MAX_BYTES = 400 };
+static const int64_t READY_CHECK_NS = NS_PER_S / 2; /* one check may take this long */
+static const int64_t SETTLE_STEP_NS = 300 * NS_PER_MS;
+static const int64_t SETTLE_MAX_NS = 3 * NS_PER_S;
+
+bool running_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
+                     size_t i)
+{
+    const struct running *running = &runner->services[i];
+    if (!running->process || runner->options.study->services[i].fresh ||
+        service_process_status(running->process)->state != PROCESS_RUNNING)
+        return false;
+    AUTO(buf_done) struct buf settings = BUF_INIT(65536);
+    spec_candidate_add_service_text(&settings, runner->options.study, candidate, i);
+    return strcmp(buf_text(&settings), running->settings) == 0;
+}
+
+static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+    (void)stat, (void)type, (void)ftw;
+    remove(path);
+    return 0;
+}
+
+static void running_forget(struct running *running)
+{
+    running->process = service_process_free(running->process);
+    if (running->launch.scratch)
+        nftw(running->launch.scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    free(running->version);
+    arena_free(running->arena);
+    *running = (struct running){.ready_s = NAN, .first_request_s = NAN, .idle_memory_bytes = NAN};
+}
+
+void running_stop(struct trial_runner *runner, size_t i, struct arena *arena, const char **ret_left)
+{
+    struct running *running = &runner->services[i];
+    *ret_left = NULL;
+    if (!running->process)
+        return;
+    int64_t grace_ns = cancel_level() == CANCEL_NOW ? 0
+                                                    : runner->options.study->services[i].stop_grace_ns;
+    struct err left = ERR_INIT;
+    if (!service_process_stop_wait(running->process, grace_ns, &left))
+        *ret_left = arena_printf(arena, "%s: %s", runner->options.study->services[i].name, left.text);
+    running_forget(running);
+}
+
+/* The log's last line that says something, bounded, in the arena. */
+static const char *last_line(struct arena *arena, const char *log, size_t len)
+{
+    while (len > 0 && (unsigned char)log[len - 1] <= ' ')
+        len--;
+    size_t start = len;
+    while (start > 0 && log[start - 1] != '\n' && len - start < LINE_MAX_BYTES)
+        start--;
+    return arena_strndup(arena, log + start, len - start);
+}
+
+void attempt_note_log(struct attempt *attempt, size_t i)
+{
+    const struct running *running = &attempt->runner->services[i];
+    struct judge_service *facts = &attempt->facts.services[i];
+    if (!running->process)
+        return;
+    size_t len = 0;
+    AUTO(free) char *log = service_process_log(running->process, &len);
+    if (!log)
+        return;
+    const struct engine_ops *engine = running->launch.engine ? engine_find(running->launch.engine->name)
+                                                             : NULL;
+    facts->has_match = signature_scan(engine ? engine->signatures : NULL, log, len, &facts->match);
+    if (facts->has_match) {
+        size_t n = facts->match.line_len < LINE_MAX_BYTES ? facts->match.line_len : LINE_MAX_BYTES;
+        facts->match_line = arena_strndup(attempt->arena, log + facts->match.line_start, n);
+    }
+    facts->last_line = last_line(attempt->arena, log, len);
+}
+
+void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
+                      enum trial_phase phase, const char *detail)
+{
+    struct judge_service *facts = &attempt->facts.services[i];
+    facts->end = end;
+    facts->phase = phase;
+    facts->detail = detail ? arena_strdup(attempt->arena, detail) : NULL;
+    attempt_note_log(attempt, i);
+    const struct running *running = &attempt->runner->services[i];
+    if (!running->process)
+        return;
+    const struct process_status *status = service_process_status(running->process);
+    facts->exit_code = status->exit_code;
+    facts->term_signal = status->signal;
+    facts->oom_kills = status->oom_kills;
+    facts->kernel_oom = status->signal == SIGKILL && !status->signal_was_ours &&
+                        device_kernel_killed(status->pid);
+}
+
+/* Ours, when the listener is in the service's tree or can't be seen. */
+static bool listener_is_ours(const struct running *running, pid_t *ret_other)
+{
+    pid_t listener = proc_listener("/proc", running->launch.port);
+    if (listener <= 0)
+        return true;
+    struct proc_stat *tree = NULL;
+    size_t count = 0;
+    if (!proc_tree("/proc", service_process_status(running->process)->keeper, &tree, &count, NULL))
+        return true;
+    bool ours = false;
+    for (size_t k = 0; k < count; k++)
+        ours = ours || tree[k].pid == listener;
+    free(tree);
+    *ret_other = listener;
+    return ours;
+}
+
+enum ready_end { READY_YES, READY_ENDED, READY_LATE, READY_FOREIGN, READY_CANCEL };
+
+static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, size_t size)
+{
+    struct running *running = &attempt->runner->services[i];
+    const struct spec_service *spec = &attempt->study->services[i];
+    const char *path = spec->ready_path;
+    if (!path && running->launch.engine)
+        path = running->launch.engine->ready_path;
+    int64_t started_ns = clock_now_ns(), deadline_ns = started_ns + spec->ready_within_ns;
+    int64_t pause_ns = 10 * NS_PER_MS;
+    snprintf(why, size, "its port never opened");
+    for (;;) {
+        size_t ended = 0;
+        int64_t now_ns = clock_now_ns();
+        int64_t until_ns = now_ns + pause_ns < deadline_ns ? now_ns + pause_ns : deadline_ns;
+        enum wait_end end = attempt_wait(attempt, until_ns, &ended);
+        if (end == WAIT_CANCEL)
+            return READY_CANCEL;
+        if (end == WAIT_SERVICE)
+            return READY_ENDED; /* of this service, or of one that was up: the caller looks */
+        int status = 0;
+        char seen[128] = "";
+        load_http_get(running->launch.port, path, READY_CHECK_NS, &status, seen, sizeof seen);
+        if (status == 200) {
+            pid_t other = 0;
+            if (listener_is_ours(running, &other)) {
+                running->ready_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
+                return READY_YES;
+            }
+            snprintf(why, size, "port %d belongs to process %d, not to this service",
+                     running->launch.port, (int)other);
+            return READY_FOREIGN;
+        }
+        if (*seen)
+            snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
+        if (clock_now_ns() >= deadline_ns)
+            return READY_LATE;
+        /* Short at first, for engines that need 0.2 s; never a noticeable load on one that is slow. */
+        pause_ns = clock_now_ns() - started_ns < 2 * NS_PER_S ? 10 * NS_PER_MS : 100 * NS_PER_MS;
+    }
+}
+
+static double memory_now(struct attempt *attempt, size_t i)
+{
+    struct device_usage usage;
+    device_usage(attempt->runner->options.device,
+                 service_process_status(attempt->runner->services[i].process)->keeper, &usage);
+    return reading_value(usage.memory_bytes);
+}
+
+/* Waits until two readings are within 2 % of each other; gives up quietly at SETTLE_MAX_NS. */
+static enum wait_end settle(struct attempt *attempt, size_t i, size_t *ret_ended)
+{
+    int64_t deadline_ns = clock_now_ns() + SETTLE_MAX_NS;
+    double before = memory_now(attempt, i);
+    for (;;) {
+        enum wait_end end = attempt_wait(attempt, clock_now_ns() + SETTLE_STEP_NS, ret_ended);
+        if (end != WAIT_TIME)
+            return end;
+        double now = memory_now(attempt, i);
+        if (isnan(now) || fabs(now - before) <= 0.02 * now || clock_now_ns() > deadline_ns) {
+            attempt->runner->services[i].idle_memory_bytes = now;
+            return WAIT_TIME;
+        }
+        before = now;
+    }
+}
+
+static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t taken_count,
+                   struct err *err)
+{
+    struct trial_runner *runner = attempt->runner;
+    struct running *running = &runner->services[i];
+    const char *name = attempt->study->services[i].name;
+    running_forget(running);
+    running->arena = arena_new();
+    const char *folder = runner->options.folder;
+    char *logs = arena_printf(running->arena, "%s/logs", folder);
+    char *scratch = arena_printf(running->arena, "%s/scratch/%s", folder, name);
+    char *log = arena_printf(running->arena, "%s/trial-%06" PRId64 "-%s.log", logs,
+                             attempt->request->number, name);
+    if (!file_make_folders(logs, err) || !file_make_folders(scratch, err))
+        return err_wrap(err, "starting %s", name);
+    int port = 0;
+    if (!service_port_allot(taken, taken_count, &port, err))
+        return false;
+    AUTO(buf_done) struct buf settings = BUF_INIT(65536);
+    spec_candidate_add_service_text(&settings, attempt->study, &attempt->request->candidate, i);
+    running->settings = arena_strdup(running->arena, buf_text(&settings));
+    running->started_in_trial = attempt->request->number;
+    return service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i, port,
+                                scratch, log, &running->launch, err) &&
+           service_process_start(&running->launch, attempt->study->name, &running->process, err);
+}
+
+/* Whose end was it, and was it only a taken port? */
+static bool port_was_taken(struct attempt *attempt, size_t i)
+{
+    attempt_note_log(attempt, i);
+    const struct judge_service *facts = &attempt->facts.services[i];
+    return facts->has_match && facts->match.signature->cause == CAUSE_PORT_BUSY;
+}
+
+static bool fault_of_launch(struct attempt *attempt, size_t i, struct err *launch_err, struct err *err)
+{
+    if (launch_err->code != ERR_MISSING) {
+        *err = *launch_err;
+        return false;
+    }
+    attempt_note_end(attempt, i, SERVICE_UNSTARTABLE, PHASE_START, launch_err->text);
+    return true;
+}
+
+/* One try on one port. *ret_again: the port was the problem. */
+static bool start_once(struct attempt *attempt, size_t i, bool *ret_up, bool *ret_again,
+                       struct err *err)
+{
+    char why[256];
+    size_t ended = i;
+    switch (wait_ready(attempt, i, why, sizeof why)) {
+    case READY_CANCEL:
+        return err_set(err, ERR_STOPPED, "stopped while %s was starting",
+                       attempt->study->services[i].name);
+    case READY_FOREIGN:
+        attempt_note_end(attempt, i, SERVICE_PORT_TAKEN, PHASE_START, why);
+        *ret_again = true;
+        return true;
+    case READY_LATE:
+        attempt_note_end(attempt, i, SERVICE_NOT_READY, PHASE_START, why);
+        return true;
+    case READY_YES:
+        switch (settle(attempt, i, &ended)) {
+        case WAIT_CANCEL:
+            return err_set(err, ERR_STOPPED, "stopped while %s was starting",
+                           attempt->study->services[i].name);
+        case WAIT_SERVICE:
+            break;
+        default:
+            *ret_up = true;
+            return true;
+        }
+        break;
+    case READY_ENDED:
+        break;
+    }
+    /* Something ended: this service, or one that was up before it. */
+    for (size_t k = 0; k < attempt->study->service_count; k++) {
+        struct service_process *process = attempt->runner->services[k].process;
+        if (!process || service_process_status(process)->state == PROCESS_RUNNING)
+            continue;
+        *ret_again = k == i && port_was_taken(attempt, i);
+        attempt_note_end(attempt, k, *ret_again ? SERVICE_PORT_TAKEN : SERVICE_ENDED, PHASE_START,
+                         "its port was taken");
+        /* One that was up when another starts did not end "before it was ready". */
+        if (k != i)
+            attempt->facts.services[k].phase = PHASE_PROBE;
+        break;
+    }
+    return true;
+}
+
+bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, struct err *err)
+{
+    struct trial_runner *runner = attempt->runner;
+    *ret_up = false;
+    if (running_matches(runner, &attempt->request->candidate, i) && !attempt->request->cold) {
+        *ret_up = true;
+        return true;
+    }
+    const char *left = NULL;
+    running_stop(runner, i, attempt->arena, &left);
+    attempt_progress(attempt, PHASE_START, attempt->study->services[i].name, NAN);
+    int taken[SPEC_SERVICES_MAX + PORT_TRIES];
+    size_t taken_count = 0;
+    for (size_t k = 0; k < attempt->study->service_count; k++)
+        if (runner->services[k].process)
+            taken[taken_count++] = runner->services[k].launch.port;
+    for (int try = 0; try < PORT_TRIES; try++) {
+        struct err launch_err = ERR_INIT;
+        if (!launch(attempt, i, taken, taken_count, &launch_err))
+            return fault_of_launch(attempt, i, &launch_err, err);
+        bool again = false;
+        attempt->facts.services[i].end = SERVICE_UP;
+        if (!start_once(attempt, i, ret_up, &again, err))
+            return false;
+        if (!again)
+            return true;
+        taken[taken_count++] = runner->services[i].launch.port;
+        if (try + 1 < PORT_TRIES)
+            running_stop(runner, i, attempt->arena, &left);
+    }
+    return true;
+}

@@ -1,0 +1,243 @@
+/* The order of a trial's phases, and nothing else: start, probe, load, alone, judge; then stop.
+ *
+ * A phase that finds a service down ends the trial there: what is in attempt->facts by then is what the
+ * judge sees. Our own failures travel as err and store nothing. */
+#include "trial/attempt.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const int64_t ALONE_WARMUP_MAX_NS = 3 * NS_PER_S;
+
+struct trial_runner *trial_runner_new(const struct trial_options *options)
+{
+    struct trial_runner *runner = calloc(1, sizeof *runner);
+    if (!runner)
+        abort();
+    runner->options = *options;
+    return runner;
+}
+
+struct trial_runner *trial_runner_free(struct trial_runner *runner)
+{
+    if (!runner)
+        return NULL;
+    struct arena *arena = arena_new();
+    /* Memory-takers were started last: they go first. */
+    for (size_t i = runner->options.study->service_count; i-- > 0;) {
+        const char *left = NULL;
+        running_stop(runner, i, arena, &left);
+    }
+    arena_free(arena);
+    free(runner);
+    return NULL;
+}
+
+static void attempt_init(struct attempt *attempt, struct trial_runner *runner,
+                         const struct trial_request *request, struct arena *arena)
+{
+    const struct spec_study *study = runner->options.study;
+    *attempt = (struct attempt){
+        .runner = runner,
+        .study = study,
+        .request = request,
+        .arena = arena,
+        .started_ns = clock_now_ns(),
+        .progress = {.number = request->number, .expected_s = NAN},
+        .own_cpu_s = NAN,
+        .worker_cpu_s = NAN,
+        .lateness_p99_s = NAN,
+        .facts = {.service_count = study->service_count,
+                  .contention_ratio = NAN,
+                  .contention_bound = study->measure.contention_ratio,
+                  .lateness_p99_s = NAN,
+                  .lateness_bound_s = (double)study->measure.lateness_ns / NS_PER_S,
+                  .steal_ratio = NAN},
+    };
+    for (size_t i = 0; i < study->service_count; i++) {
+        attempt->facts.services[i] = (struct judge_service){
+            .name = study->services[i].name,
+            .exit_code = -1,
+            .oom_kills = -1,
+            .on = study->services[i].on,
+            .silent_s = NAN,
+            .wer = NAN,
+            .max_wer = study->services[i].load.max_wer,
+        };
+        attempt->peak_memory_bytes[i] = NAN;
+        attempt->window_cpu_s[i] = NAN;
+    }
+}
+
+static bool start_all(struct attempt *attempt, bool *ret_up, struct err *err)
+{
+    int64_t started_ns = clock_now_ns();
+    *ret_up = true;
+    for (size_t i = 0; i < attempt->study->service_count && *ret_up; i++) {
+        if (!attempt_start_service(attempt, i, ret_up, err))
+            return false;
+        /* Another that was up may have ended meanwhile. */
+        for (size_t k = 0; k < attempt->study->service_count; k++)
+            *ret_up = *ret_up && attempt->facts.services[k].end == SERVICE_UP;
+    }
+    attempt_phase(attempt, PHASE_START, started_ns, *ret_up ? NULL : "failed");
+    return true;
+}
+
+static bool probe_all(struct attempt *attempt, bool *ret_answered, struct err *err)
+{
+    int64_t started_ns = clock_now_ns();
+    *ret_answered = true;
+    for (size_t i = 0; i < attempt->study->service_count && *ret_answered; i++) {
+        if (!attempt->study->services[i].load.given)
+            continue;
+        if (!attempt_probe(attempt, i, ret_answered, err))
+            return false;
+        const struct judge_service *facts = &attempt->facts.services[i];
+        if (facts->on == ON_GPU && facts->proof.placement != PLACEMENT_GPU)
+            *ret_answered = false;
+    }
+    attempt_phase(attempt, PHASE_PROBE, started_ns, *ret_answered ? NULL : "failed");
+    return true;
+}
+
+/* Each loaded service alone, in an order drawn per trial. */
+static bool load_alone(struct attempt *attempt, struct err *err)
+{
+    const struct spec_measure *measure = &attempt->study->measure;
+    size_t order[SPEC_SERVICES_MAX], count = 0;
+    for (size_t i = 0; i < attempt->study->service_count; i++)
+        if (attempt->study->services[i].load.given)
+            order[count++] = i;
+    if (count < 2 || measure->alone_ns == 0)
+        return true;
+    char stream[64];
+    snprintf(stream, sizeof stream, "alone %" PRId64, attempt->request->number);
+    struct rng rng = rng_init(attempt->study->seed, stream);
+    rng_shuffle(&rng, order, count);
+    for (size_t k = 0; k < count; k++) {
+        struct load_window window = {
+            .warmup_ns = measure->warmup_ns < ALONE_WARMUP_MAX_NS ? measure->warmup_ns
+                                                                  : ALONE_WARMUP_MAX_NS,
+            .window_ns = measure->alone_ns,
+            .mode = "alone",
+            .only = (int)order[k],
+        };
+        enum load_end end;
+        if (!attempt_load(attempt, &window, &end, err))
+            return false;
+        if (end != LOAD_RAN)
+            return true; /* the judge sees who ended */
+    }
+    return true;
+}
+
+static void add_value(struct attempt *attempt, size_t i, enum metric metric, double value)
+{
+    if (isnan(value))
+        return;
+    struct store_metric row = {.service = attempt->study->services[i].name, .mode = "shared",
+                               .metric = metric_facts(metric)->name, .stat = "", .value = value,
+                               .low = NAN, .high = NAN, .count = 1};
+    attempt_add_metric(attempt, &row);
+}
+
+/* Metrics that are not about requests. A kept service's ready time stays what it was at its start. */
+static void add_service_metrics(struct attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->study->service_count; i++) {
+        const struct running *running = &attempt->runner->services[i];
+        add_value(attempt, i, METRIC_MEMORY, attempt->peak_memory_bytes[i]);
+        add_value(attempt, i, METRIC_CPU, attempt->window_cpu_s[i] / attempt->facts.window_s);
+        add_value(attempt, i, METRIC_READY, running->ready_s);
+        add_value(attempt, i, METRIC_FIRST_REQUEST, running->first_request_s);
+    }
+}
+
+static bool measure(struct attempt *attempt, struct err *err)
+{
+    bool up = false, answered = false;
+    if (!start_all(attempt, &up, err))
+        return false;
+    if (!up)
+        return true;
+    if (!probe_all(attempt, &answered, err))
+        return false;
+    if (!answered)
+        return true;
+    struct load_window window = {
+        .warmup_ns = attempt->study->measure.warmup_ns,
+        .window_ns = attempt->request->window_ns,
+        .mode = "shared",
+        .only = -1,
+    };
+    enum load_end end;
+    if (!attempt_load(attempt, &window, &end, err))
+        return false;
+    if (end != LOAD_RAN || !attempt->facts.measured)
+        return true;
+    add_service_metrics(attempt);
+    attempt->facts.goal = goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count,
+                                        attempt->arena);
+    return !attempt->request->alone || load_alone(attempt, err);
+}
+
+bool trial_run(struct trial_runner *runner, const struct trial_request *request, struct arena *arena,
+               struct store_trial *ret_trial, struct err *err)
+{
+    struct attempt *attempt = arena_alloc(arena, sizeof *attempt);
+    attempt_init(attempt, runner, request, arena);
+    if (!measure(attempt, err))
+        return false;
+    struct judgement judgement = judge(&attempt->facts, arena);
+    attempt_finish_rows(attempt, &judgement, ret_trial);
+    return true;
+}
+
+static bool keeps(const struct trial_runner *runner, const struct store_trial *trial,
+                  const struct trial_request *next, size_t i)
+{
+    int verdict = verdict_from_name(trial->verdict);
+    return next && !next->cold && verdict >= 0 &&
+           verdict_facts((enum verdict)verdict)->has_fitness &&
+           running_matches(runner, &next->candidate, i);
+}
+
+bool trial_finish(struct trial_runner *runner, const struct trial_request *next, struct arena *arena,
+                  struct store_trial *trial, struct err *err)
+{
+    (void)err;
+    int64_t started_ns = clock_now_ns();
+    const char *survived = NULL;
+    for (size_t i = runner->options.study->service_count; i-- > 0;) {
+        if (keeps(runner, trial, next, i))
+            continue;
+        const char *left = NULL;
+        running_stop(runner, i, arena, &left);
+        survived = left ? left : survived;
+    }
+    if (survived) {
+        struct store_evidence *evidence = arena_array(arena, trial->evidence_count + 1,
+                                                      sizeof *evidence);
+        memcpy(evidence, trial->evidence, trial->evidence_count * sizeof *evidence);
+        evidence[trial->evidence_count] = (struct store_evidence){NULL, "stop", survived};
+        trial->evidence = evidence;
+        trial->evidence_count++;
+        trial->verdict = verdict_facts(VERDICT_LEAK)->name;
+        trial->summary = survived;
+        trial->fitness = NAN;
+    }
+    double stop_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
+    struct store_phase *phases = arena_array(arena, trial->phase_count + 1, sizeof *phases);
+    memcpy(phases, trial->phases, trial->phase_count * sizeof *phases);
+    phases[trial->phase_count] = (struct store_phase){trial_phase_name(PHASE_STOP),
+                                                      trial->duration_s, stop_s, NULL};
+    trial->phases = phases;
+    trial->phase_count++;
+    trial->duration_s += stop_s;
+    return true;
+}
