@@ -359,6 +359,18 @@ static bool read_one(struct options *options, const struct row *row, const char 
     return false;
 }
 
+/* A copy that lives as long as the options, which borrow their texts. */
+static const char *keep(struct options *options, const char *text)
+{
+    char **kept = realloc(options->kept, (options->kept_count + 1) * sizeof(*kept));
+    char *copy = strdup(text);
+    if (kept == NULL || copy == NULL)
+        abort();
+    options->kept = kept;
+    kept[options->kept_count++] = copy;
+    return copy;
+}
+
 /* One line of a script: "--name value" or "--name=value" or "name value". */
 static bool read_line(struct options *options, char *line, const char *where, char *why,
                       size_t why_size)
@@ -380,9 +392,7 @@ static bool read_line(struct options *options, char *line, const char *where, ch
     }
     const char *text = line + name_len;
     text += strspn(text, *text == '=' ? "=" : " \t");
-    /* Kept for good: the options borrow their texts. */
-    char *kept = *text != '\0' ? strdup(text) : NULL;
-    return read_one(options, row, kept, where, why, why_size);
+    return read_one(options, row, *text != '\0' ? keep(options, text) : NULL, where, why, why_size);
 }
 
 static bool read_script(struct options *options, const char *path, char *why, size_t why_size)
@@ -482,6 +492,12 @@ enum options_end options_read(struct options *options, int argc, char **argv)
 
 void options_done(struct options *options)
 {
-    if (options != NULL)
-        script_done(&options->script);
+    if (options == NULL)
+        return;
+    script_done(&options->script);
+    for (size_t i = 0; i < options->kept_count; i++)
+        free(options->kept[i]);
+    free(options->kept);
+    options->kept = NULL;
+    options->kept_count = 0;
 }

@@ -3,6 +3,7 @@
 #define FAKES_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "script.h"
@@ -29,8 +30,7 @@ struct options_freeze {
 
 #define OPTIONS_LIST_MAX 64
 
-/* Texts are borrowed from argv, or leaked on purpose by a script file: they live as long as the
- * process. Zero means "not asked for" everywhere: all behaviours are additions. */
+/* Texts are borrowed from argv, or from the lines of script files in `kept`. Zero means "not asked for" everywhere: all behaviours are additions. */
 struct options {
     /* who and where */
     long port;
@@ -74,6 +74,9 @@ struct options {
     double wer;
     const char *transcripts;
     const char *arrivals;
+
+    char **kept; /* owned texts */
+    size_t kept_count;
 };
 
 enum options_end { OPTIONS_GO, OPTIONS_HELPED, OPTIONS_WRONG };

@@ -199,6 +199,7 @@ void process_end(struct process *process)
         if (getpgid(pid) == pid)
             kill(-pid, SIGKILL);
         kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
     }
 }
 

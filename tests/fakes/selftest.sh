@@ -21,7 +21,8 @@ trap 'stop -KILL; rm -rf "$DIR"' EXIT
 
 start() { # start OPTIONS...: a fake on a free port, listening
     stop
-    timeout -k 1 30 "$FAKE" --port 0 "$@" >"$DIR/out" 2>"$DIR/err" &
+    : >"$DIR/err"
+    "$FAKE" --life 30s --port 0 "$@" >>"$DIR/out" 2>>"$DIR/err" &
     PID=$!
     PORT=
     for _ in $(seq 100); do
@@ -43,6 +44,7 @@ chat() { ask /v1/chat/completions -d "$CHAT}" "$@"; }
 stream() { ask /v1/chat/completions -N -d "$CHAT,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" "$@"; }
 transcribe() { ask /v1/audio/transcriptions -F "file=@$DIR/a.wav" "$@"; }
 code() { "$@" -o /dev/null -w '%{http_code}'; }
+timed() { "$@" -o /dev/null -w '%{time_total}'; }
 
 is() { # is WHAT GOT WANTED (a bash pattern)
     CHECKED=$((CHECKED + 1))
@@ -52,6 +54,10 @@ is() { # is WHAT GOT WANTED (a bash pattern)
     fi
     FAILED=$((FAILED + 1))
     printf 'FAILED %s\n  got:    %.400s\n  wanted: %s\n' "$1" "$2" "$3"
+}
+
+at_least() { # at_least WHAT GOT MINIMUM: numbers; never an upper bound, machines may be busy
+    is "$1: $2 >= $3" "$(awk -v got="$2" -v min="$3" 'BEGIN { print (got >= min) }')" 1
 }
 
 head -c 32044 /dev/zero >"$DIR/a.wav"
@@ -77,10 +83,10 @@ is "health" "$(ask /health)" '{"status":"ok"}'
 is "models" "$(ask /v1/models)" '*"id":"fake-model"*'
 is "props" "$(ask /props)" '*"total_slots":2*'
 is "chat" "$(chat)" '*"role":"assistant","content":"*"*"usage":{"completion_tokens":6*'
-is "chat is the same again" "$(chat | sed 's/"id.*//')" "$(chat | sed 's/"id.*//')"
+is "chat is the same again" "$(chat | grep -o '"content":"[^"]*"')" "$(chat | grep -o '"content":"[^"]*"')"
 is "completion" "$(ask /v1/completions -d '{"prompt":"x"}')" '*"text":"*"text_completion"*'
 is "stream" "$(stream | grep -c '^data: ')" 10
-is "stream ends" "$(stream | tail -n 3 | tr '\n' ' ')" '*"choices":[[]]*"completion_tokens":6*[[]DONE]*'
+is "stream ends" "$(stream | tail -n 5 | tr '\n' ' ')" '*"choices":[[]]*"completion_tokens":6*[[]DONE]*'
 is "bad JSON" "$(code ask /v1/chat/completions -d nope)" 400
 is "unknown path" "$(code ask /nowhere)" 404
 is "transcript by name" "$(transcribe)" '{"text":"one two three four five six seven eight nine ten"}'
@@ -90,18 +96,17 @@ is "verbose" "$(transcribe -F response_format=verbose_json)" '*"duration":1.000*
 is "text" "$(transcribe -F response_format=text)" 'one two*ten'
 is "whisper.cpp" "$(ask /inference -F "file=@$DIR/a.wav")" '{"text":" one*ten\\n"}'
 is "no file" "$(code ask /inference -F model=x)" 400
-is "metrics" "$(ask /metrics)" '*fake_requests_total 13*llamacpp:*vllm:kv_cache_usage_perc*'
+is "metrics" "$(ask /metrics)" '*fake_requests_total 14*llamacpp:*vllm:kv_cache_usage_perc*'
 is "keep-alive" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 0 '
 is "chunked body" "$(ask /v1/completions -H 'Transfer-Encoding: chunked' -d '{"prompt":"x","max_tokens":1}')" '*"completion_tokens":1*'
 stop
 is "TERM" "$RC" 0
-is "arrivals" "$(awk '$4>0 && $2>=$1 && $3 ~ /^\/(v1|inf)/' "$DIR/arrivals" | wc -l)" 14
+is "arrivals" "$(awk '$4>0 && $2>=$1 && $3 ~ /^\/(v1|inf)/' "$DIR/arrivals" | wc -l)" 15
 
 # --- start
-start --loading 300ms
+start --loading 700ms
 is "loading" "$(ask /health)" '{"error":{"code":503,"message":"Loading model"*'
-sleep 0.4
-is "loaded" "$(ask /health)" '{"status":"ok"}'
+is "loaded" "$(ask /health --retry 20 --retry-delay 1 --fail)" '{"status":"ok"}'
 start --port 0 && P=$PORT
 "$FAKE" --port "$P" 2>"$DIR/err2"
 is "port taken" "$? $(cat "$DIR/err2")" "1 *couldn't bind HTTP server socket, hostname: 127.0.0.1, port: $P"
@@ -135,7 +140,7 @@ is "garbage" "$(chat | tr -d '\0')" '<html>*'
 is "empty body" "$(code chat)" 200
 chat >/dev/null 2>&1; is "not HTTP" $? 1
 chat >/dev/null; is "reset" $? 56
-is "slow" "$(code chat -w '%{time_total} %{http_code}')" '0.[2-9]* 200'
+at_least "slow" "$(timed chat)" 0.2
 is "printed" "$(cat "$DIR/err")" '*hello*'
 is "say" "$(chat)" '*"content":"a b"*'
 is "stall-headers" "$(chat -m 0.2 -o /dev/null -w '%{http_code} %{size_download}')" '200 0'
@@ -157,11 +162,15 @@ is "signal" "$RC" 139
 start --drop-reused
 is "drop-reused" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 1 '
 start --at 1:freeze:200ms
-is "freeze" "$(code chat -w '%{time_total} %{http_code}')" '0.[2-9]* 200'
+at_least "freeze" "$(timed chat)" 0.2
 start --slots 1 --latency 150ms
 chat -o /dev/null & A=$!
 chat -o /dev/null & B=$!
-is "slots" "$(code chat -w '%{time_total} %{http_code}')" '0.[34]* 200'
+for _ in $(seq 100); do
+    [[ $(ask /metrics) == *"requests_deferred 1"* ]] && break
+    sleep 0.01
+done
+at_least "slots" "$(timed chat)" 0.2
 wait $A $B
 start --wer 0.2 --transcripts "$DIR/manifest.jsonl"
 is "wer" "$(transcribe | tr -d '{}":' | tr ' ' '\n' | grep -cE 'text|two|three|four|five|six|seven|eight|nine|ten|xyl')" '[89]'
@@ -178,7 +187,7 @@ shapes cr 'data: *<CR><CR>data: [[]DONE]<CR><CR>'
 shapes bom $'\xef\xbb\xbfdata: *'
 shapes no-space 'data:{*|data:[[]DONE]||'
 shapes ping ':||: ping||data: *id: 2|: ping||*'
-shapes event-ping 'event: ping|data: {}||data: *'
+shapes event-ping 'event: ping|data: {}||*data: {"choices"*'
 shapes empty-data 'data:||data: *|data: ||*'
 shapes multi-data 'data: {"choices":*|data: "id":*'
 shapes err-field 'error: {"code":400*||data: [[]DONE]||'
@@ -193,50 +202,46 @@ shapes no-done-open '*"finish_reason":"length"*}||'
 shapes truncated '*"content":*}||'
 shapes half-json '*"content":*||data: {"choices":*'
 shapes tail-no-blank '*||data: [[]DONE]'
-shapes huge '*aaaaaaaaaaaaaaaa*[[]DONE]||'
+start --sse huge
+is "sse huge" "$(stream | wc -c | awk '{print ($1 > 1000000)}')" 1
 start --sse no-usage
 is "no-usage" "$(stream | grep -c usage)" 0
 start --at 2:sse:truncated
 is "sse of one request" "$(stream | grep -c DONE) $(stream | grep -c DONE) $(stream | grep -c DONE)" "1 0 1"
 start --latency 200ms --role-early
-is "role early" "$(stream -o /dev/null -w '%{time_starttransfer} %{time_total}')" '0.0* 0.[2-9]*'
+at_least "role early" "$(stream -o /dev/null -w '%{time_total}-%{time_starttransfer}' | tr - ' ' | awk '{print $1 - $2}')" 0.1
 
 # --- sharing: another name's work doubles the latency
 start --kind stt --share-dir "$DIR/share" --latency 600ms
 STT=$PID STT_PORT=$PORT PID=
 start --kind llm --share-dir "$DIR/share" --share-factor 3 --latency 100ms
-is "alone" "$(code chat -w '%{time_total} %{http_code}')" '0.1* 200'
+at_least "alone" "$(timed chat)" 0.1
 curl -s -m 5 -o /dev/null -F "file=@$DIR/a.wav" "http://127.0.0.1:$STT_PORT/inference" &
 C=$!
 sleep 0.15
-is "beside" "$(code chat -w '%{time_total} %{http_code}')" '0.3* 200'
+at_least "beside" "$(timed chat)" 0.3
 wait $C
 kill "$STT"; wait "$STT"
 
 # --- processes
 start --fork-child --fork-setsid --child-life 5s --child-holds-memory 4M
 sleep 0.1
-FAKE_PID=$(pgrep -P "$PID" -x fake-service)
-is "children" "$(pgrep -P "$FAKE_PID" -l | sed 's/^[0-9]* //' | sort | tr '\n' ' ')" 'VLLM::EngineCor fake-service '
-ENGINE=$(pgrep -P "$FAKE_PID" -x VLLM::EngineCor)
+is "children" "$(pgrep -P "$PID" -l | sed 's/^[0-9]* //' | sort | tr '\n' ' ')" 'VLLM::EngineCor fake-*'
+ENGINE=$(pgrep -P "$PID" -x VLLM::EngineCor)
 is "title" "$(tr '\0' ' ' <"/proc/$ENGINE/cmdline")" 'VLLM::EngineCore*'
 is "worker" "$(pgrep -P "$ENGINE" -l | sed 's/^[0-9]* //')" 'VLLM::Worker_TP'
 kill -TERM "$ENGINE"
 sleep 0.05
 is "deaf engine" "$(kill -0 "$ENGINE" && echo alive)" alive
 stop
-sleep 0.05
 is "good order" "$(kill -0 "$ENGINE" 2>/dev/null || echo gone)" gone
 start --ignore-term
 kill -TERM "$PID"
 sleep 0.1
 is "ignores TERM" "$(code ask /health)" 200
-FAKE_PID=$(pgrep -P "$PID" -x fake-service)
-kill -KILL "$FAKE_PID"
-stop
+stop -KILL
 start --rss 64M
-FAKE_PID=$(pgrep -P "$PID" -x fake-service)
-is "rss" "$(awk '/VmRSS/{print ($2 > 64000)}' "/proc/$FAKE_PID/status")" 1
+is "rss" "$(awk '/VmRSS/{print ($2 > 64000)}' "/proc/$PID/status")" 1
 start --flood 1M --log-binary --log-long-line 100K
 sleep 0.3
 is "flood" "$(($(stat -c %s "$DIR/err") + $(stat -c %s "$DIR/out") > 250000))" 1
