@@ -89,6 +89,8 @@ struct store_trial {
     const char *verdict;       /* verdict_facts()->name */
     const char *service;       /* the service the verdict is about; NULL: the whole */
     const char *summary;       /* one line for people: the evidence in short */
+    const char *ruled_out;     /* env_fault of one service: the part of a candidate's text that is at
+                                * fault ("stt.server=x"); NULL none */
     double fitness;            /* NaN when the verdict has none */
     int64_t started_wall_us;
     double duration_s, window_s;
@@ -109,7 +111,7 @@ NODISCARD bool store_trial_add(struct store *store, const struct store_trial *tr
  * borrowed until the next store_history call or close. */
 struct store_history_row {
     int64_t number;
-    const char *candidate, *purpose, *verdict, *summary;
+    const char *candidate, *purpose, *verdict, *summary, *ruled_out;
     int round, repeat;
     int64_t retry_of;
     double fitness, duration_s, window_s;
