@@ -187,6 +187,35 @@ static void cpubox_usage(struct device *device, pid_t root, struct device_usage 
     *ret_usage = usage;
 }
 
+/* Less than a tick shows as nothing; a sum that fell means that members died unseen. */
+static void say_time(int64_t used_ns, char *ret_text, size_t size)
+{
+    if (used_ns > 0)
+        snprintf(ret_text, size, "its processes used %lld ms of CPU time during the probe request",
+                 (long long)(used_ns / NS_PER_MS));
+    else if (used_ns == 0)
+        snprintf(ret_text, size,
+                 "its processes used less CPU time than a clock tick (%ld ms) during the probe "
+                 "request",
+                 1000 / sysconf(_SC_CLK_TCK));
+}
+
+static void say_memory(const struct device_usage *usage, char *ret_text, size_t size)
+{
+    AUTO(buf_done) struct buf bytes = BUF_INIT(64);
+    const char *plural = usage->processes == 1 ? "" : "es";
+    const char *singular = usage->processes == 1 ? "s" : "";
+    if (usage->processes == 0)
+        return;
+    text_add_bytes(&bytes, reading_value(usage->memory_bytes));
+    if (usage->memory_bytes.state == READING_KNOWN)
+        snprintf(ret_text, size, "its %d process%s hold%s %s of this machine's RAM (PSS)",
+                 usage->processes, plural, singular, buf_text(&bytes));
+    else
+        snprintf(ret_text, size, "%d process%s of it live%s on this machine (memory can't be read)",
+                 usage->processes, plural, singular);
+}
+
 static void cpubox_prove(struct device *device, const struct device_usage *before,
                          const struct device_usage *after, enum spec_on on,
                          struct device_proof *ret_proof)
@@ -194,28 +223,8 @@ static void cpubox_prove(struct device *device, const struct device_usage *befor
     (void)device;
     (void)on; /* what was asked is judged by the caller: here is where it ran */
     struct device_proof proof = {.placement = PLACEMENT_UNPROVEN};
-    AUTO(buf_done) struct buf size = BUF_INIT(64);
-    int64_t used_ns = after->cpu_ns - before->cpu_ns;
-    const char *plural = after->processes == 1 ? "" : "es";
-    /* Less than a tick shows as nothing; a sum that fell means that members died unseen. */
-    if (used_ns > 0)
-        snprintf(proof.evidence[0], sizeof proof.evidence[0],
-                 "its processes used %lld ms of CPU time during the probe request",
-                 (long long)(used_ns / NS_PER_MS));
-    else if (used_ns == 0)
-        snprintf(proof.evidence[0], sizeof proof.evidence[0],
-                 "its processes used less CPU time than a clock tick (%lld ms) during the probe "
-                 "request",
-                 (long long)(1000 / sysconf(_SC_CLK_TCK)));
-    text_add_bytes(&size, reading_value(after->memory_bytes));
-    if (after->processes > 0 && after->memory_bytes.state == READING_KNOWN)
-        snprintf(proof.evidence[1], sizeof proof.evidence[1],
-                 "its %d process%s hold%s %s of this machine's RAM (PSS)", after->processes, plural,
-                 after->processes == 1 ? "s" : "", buf_text(&size));
-    else if (after->processes > 0)
-        snprintf(proof.evidence[1], sizeof proof.evidence[1],
-                 "%d process%s of it live on this machine (memory can't be read)", after->processes,
-                 plural);
+    say_time(after->cpu_ns - before->cpu_ns, proof.evidence[0], sizeof proof.evidence[0]);
+    say_memory(after, proof.evidence[1], sizeof proof.evidence[1]);
     if (proof.evidence[0][0] && proof.evidence[1][0])
         proof.placement = PLACEMENT_CPU;
     *ret_proof = proof;
