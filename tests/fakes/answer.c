@@ -1,12 +1,12 @@
 /*
  * How an answer leaves: at once or token by token, whole or broken.
  *
- * The idea: the answer's text is made by llm.c or speech.c; here it only meets the connection, by one
- * function per way out. Tokens leave on a plan (start + latency + i times the time per token), so that
- * lateness does not add up over a stream.
+ * The idea: the answer's text is made by llm.c or speech.c; here it only meets the connection, by
+ * one function per way out. Tokens leave on a plan (start + latency + i times the time per token),
+ * so that lateness does not add up over a stream.
  *
- * Invariant: any sending may find that the client is gone, which ends and frees the job; behind a send
- * only the connection (which lives until the batch's end) is looked at before the job is.
+ * Invariant: any sending may find that the client is gone, which ends and frees the job; behind a
+ * send only the connection (which lives until the batch's end) is looked at before the job is.
  */
 #include "job.h"
 
@@ -22,7 +22,8 @@ static void reply(struct job *job, const char *type, const char *body, size_t le
 {
     struct http_conn *conn = job->conn;
     const enum script_ending ending = job->effect.ending;
-    if (ending == ENDING_CLOSE_MID || ending == ENDING_STALL_MID || ending == ENDING_STALL_HEADERS) {
+    if (ending == ENDING_CLOSE_MID || ending == ENDING_STALL_MID ||
+        ending == ENDING_STALL_HEADERS) {
         http_reply_part(conn, 200, type, body, ending == ENDING_STALL_HEADERS ? 0 : len / 2, len);
         if (ending == ENDING_CLOSE_MID)
             http_close(conn, HTTP_CLOSE_FIN);
@@ -42,22 +43,26 @@ static void answer_speech(struct job *job)
     const struct options *options = service->options;
     const bool own = job->effect.words != WORDS_RIGHT;
     const struct speech_words words = {
-        .words = own ? job->effect.words : options->say != NULL ? WORDS_SAY : WORDS_RIGHT,
+        .words = own                    ? job->effect.words
+                 : options->say != NULL ? WORDS_SAY
+                                        : WORDS_RIGHT,
         .text = own ? job->effect.text : options->say,
         .count = job->effect.count,
         .wer = options->wer,
         .seed = (uint64_t)options->seed,
     };
-    struct buf body = { 0 };
-    const bool whisper_cpp = job->route == ROUTE_WHISPER_CPP || options->disguise == DISGUISE_WHISPER;
-    const char *type = speech_add_answer(&service->speech, &job->speech, &words, whisper_cpp, &body);
+    struct buf body = {0};
+    const bool whisper_cpp =
+        job->route == ROUTE_WHISPER_CPP || options->disguise == DISGUISE_WHISPER;
+    const char *type =
+        speech_add_answer(&service->speech, &job->speech, &words, whisper_cpp, &body);
     reply(job, type, body.data, body.len);
     buf_done(&body);
 }
 
 static void answer_whole(struct job *job)
 {
-    struct buf body = { 0 };
+    struct buf body = {0};
     job->service->tokens += job->stream.total;
     llm_add_whole(&job->stream, &body);
     reply(job, "application/json; charset=utf-8", body.data, body.len);
@@ -90,7 +95,7 @@ static void arm(struct job *job)
 /* A sign of life that is not a token. */
 static void stream_ping(struct job *job)
 {
-    struct buf noise = { 0 };
+    struct buf noise = {0};
     struct http_conn *conn = job->conn;
     sse_add_noise(&noise, job->llm.sse, job->stream.noise++);
     http_stream_send(conn, noise.data, noise.len);
@@ -106,7 +111,7 @@ static bool stream_out(struct job *job)
     const size_t len = piece > 0 && piece < job->pending.len ? piece : job->pending.len;
     struct http_conn *conn = job->conn;
     /* A failing send ends the job by way of conn_gone: look at the connection, not at the job. */
-    struct buf bytes = { 0 };
+    struct buf bytes = {0};
     buf_add(&bytes, job->pending.data, len);
     buf_drop(&job->pending, len);
     http_stream_send(conn, bytes.data, bytes.len);
@@ -182,22 +187,33 @@ static void stream_step(struct job *job)
 static bool end_oddly(struct job *job)
 {
     struct http_conn *conn = job->conn;
-    static const char garbage[] = "<html><body><h1>It works!</h1> \x00\xff\xfe {\"text\": </body></html>";
+    static const char garbage[] =
+        "<html><body><h1>It works!</h1> \x00\xff\xfe {\"text\": </body></html>";
     static const char not_http[] = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
     switch (job->effect.ending) {
-    case ENDING_CLOSE: http_close(conn, HTTP_CLOSE_FIN); return true;
-    case ENDING_RESET: http_close(conn, HTTP_CLOSE_RESET); return true;
-    case ENDING_STALL: return true;
+    case ENDING_CLOSE:
+        http_close(conn, HTTP_CLOSE_FIN);
+        return true;
+    case ENDING_RESET:
+        http_close(conn, HTTP_CLOSE_RESET);
+        return true;
+    case ENDING_STALL:
+        return true;
     case ENDING_NOT_HTTP:
         conn->close_after = true;
         http_send_raw(conn, not_http, sizeof(not_http) - 1);
         return true;
-    case ENDING_GARBAGE: reply(job, "text/html", garbage, sizeof(garbage) - 1); return true;
-    case ENDING_EMPTY_BODY: reply(job, "application/json", "", 0); return true;
+    case ENDING_GARBAGE:
+        reply(job, "text/html", garbage, sizeof(garbage) - 1);
+        return true;
+    case ENDING_EMPTY_BODY:
+        reply(job, "application/json", "", 0);
+        return true;
     case ENDING_NORMAL:
     case ENDING_STALL_HEADERS:
     case ENDING_STALL_MID:
-    case ENDING_CLOSE_MID: break;
+    case ENDING_CLOSE_MID:
+        break;
     }
     if (job->effect.status == 0)
         return false;
@@ -249,9 +265,10 @@ static void stream_early(struct job *job)
     const enum script_ending ending = job->effect.ending;
     const bool opens = ending == ENDING_NORMAL || ending == ENDING_STALL_HEADERS ||
                        ending == ENDING_STALL_MID || ending == ENDING_CLOSE_MID;
-    if (!streams(job) || !opens || job->effect.status != 0 || !(role || (job->llm.sse & noisy) != 0))
+    if (!streams(job) || !opens || job->effect.status != 0 ||
+        !(role || (job->llm.sse & noisy) != 0))
         return;
-    struct buf early = { 0 };
+    struct buf early = {0};
     struct http_conn *conn = job->conn;
     stream_headers(job);
     if (role)

@@ -1,10 +1,11 @@
 /*
- * The log of arrivals, one line per request: first byte, complete (both CLOCK_MONOTONIC ns), path, number.
+ * The log of arrivals, one line per request: first byte, complete (both CLOCK_MONOTONIC ns), path,
+ * number.
  *
- * The idea: whoever claims to have sent at an instant can be checked against the clock of the one who
- * received. Lines wait in memory and leave every half second, so that writing never delays a reading.
+ * The idea: whoever claims to have sent at an instant can be checked against the clock of the one
+ * who received. Lines wait in memory and leave every half second, so that writing never delays a
+ * reading.
  */
-#define _GNU_SOURCE
 #include "arrivals.h"
 
 #include <errno.h>
@@ -32,8 +33,8 @@ static void flush_again(void *ctx, int64_t now_ns)
 
 bool arrivals_open(struct arrivals *arrivals, struct loop *loop, const char *path)
 {
-    *arrivals = (struct arrivals){ .fd = -1, .loop = loop };
-    arrivals->timer = (struct loop_timer){ .fire = flush_again, .ctx = arrivals };
+    *arrivals = (struct arrivals){.fd = -1, .loop = loop};
+    arrivals->timer = (struct loop_timer){.fire = flush_again, .ctx = arrivals};
     if (path == NULL)
         return true;
     arrivals->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);

@@ -1,14 +1,13 @@
 /*
  * Growing bytes with a stated maximum.
  *
- * The idea: every byte that a peer sends or waits for lives in one of these, and each of them says how
- * large it may become, so that a mad client can't make the fake eat the machine that it is meant to
- * help testing. A ring was rejected: parsers want one straight piece of memory, and moving the few
- * bytes that stay behind a finished request costs nothing.
+ * The idea: every byte that a peer sends or waits for lives in one of these, and each of them says
+ * how large it may become, so that a mad client can't make the fake eat the machine that it is
+ * meant to help testing. A ring was rejected: parsers want one straight piece of memory, and moving
+ * the few bytes that stay behind a finished request costs nothing.
  *
  * Invariant: after the first addition data[len] is NUL and len < cap.
  */
-#define _GNU_SOURCE
 #include "buf.h"
 
 #include <stdarg.h>
@@ -81,9 +80,9 @@ bool buf_add_json(struct buf *buf, const char *text, size_t len)
         if (!buf_add(buf, text + plain, i - plain))
             return false;
         plain = i + 1;
-        const bool added = c == '\n' ? buf_add_text(buf, "\\n")
-                         : c < 0x20  ? buf_printf(buf, "\\u%04x", c)
-                                     : buf_printf(buf, "\\%c", c);
+        const bool added = c == '\n'  ? buf_add_text(buf, "\\n")
+                           : c < 0x20 ? buf_printf(buf, "\\u%04x", c)
+                                      : buf_printf(buf, "\\%c", c);
         if (!added)
             return false;
     }
@@ -107,5 +106,5 @@ void buf_done(struct buf *buf)
     if (buf == NULL)
         return;
     free(buf->data);
-    *buf = (struct buf){ .max_bytes = buf->max_bytes };
+    *buf = (struct buf){.max_bytes = buf->max_bytes};
 }

@@ -1,4 +1,5 @@
-/* Growing bytes with a stated maximum. Contents are owned by the buffer; `max_bytes` is set once. */
+/* Growing bytes with a stated maximum. Contents are owned by the buffer; `max_bytes` is set once.
+ */
 #ifndef FAKES_BUF_H
 #define FAKES_BUF_H
 

@@ -1,8 +1,8 @@
 /*
  * The endpoints that are not work: health, models, metrics, properties.
  *
- * The idea: a path is a row. What they say is what the real servers say (llama-server, vLLM, whisper),
- * including the lies: an engine that is dead behind a front that answers 200.
+ * The idea: a path is a row. What they say is what the real servers say (llama-server, vLLM,
+ * whisper), including the lies: an engine that is dead behind a front that answers 200.
  */
 #include <stdio.h>
 #include <string.h>
@@ -33,18 +33,22 @@ static void health(struct service *service, struct http_conn *conn)
 
 static void models(struct service *service, struct http_conn *conn)
 {
-    struct buf body = { 0 };
+    struct buf body = {0};
     buf_add_text(&body, "{\"object\":\"list\",\"data\":[{\"id\":\"");
     buf_add_json(&body, service->options->model, strlen(service->options->model));
-    buf_add_text(&body, "\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"fake-service\"}]}");
+    buf_add_text(&body,
+                 "\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"fake-service\"}]}");
     send_buf(conn, json_type, &body);
 }
 
 static void props(struct service *service, struct http_conn *conn)
 {
-    struct buf body = { 0 };
+    struct buf body = {0};
     const long slots = service->options->slots > 0 ? service->options->slots : 1;
-    buf_printf(&body, "{\"default_generation_settings\":{\"n_ctx\":2048},\"total_slots\":%ld,\"model_path\":\"", slots);
+    buf_printf(
+        &body,
+        "{\"default_generation_settings\":{\"n_ctx\":2048},\"total_slots\":%ld,\"model_path\":\"",
+        slots);
     buf_add_json(&body, service->options->model, strlen(service->options->model));
     buf_add_text(&body, "\",\"build_info\":\"fake-1\"}");
     send_buf(conn, json_type, &body);
@@ -67,7 +71,8 @@ static void add_odd_metrics(struct buf *body, const struct service *service)
 {
     buf_printf(body,
                "\n# TYPE vllm:e2e_request_latency_seconds histogram\n"
-               "vllm:e2e_request_latency_seconds_bucket{le=\"0.002\"} %ld # {trace_id=\"4bf92f\"} 0.0013 1.66e+09\n"
+               "vllm:e2e_request_latency_seconds_bucket{le=\"0.002\"} %ld # {trace_id=\"4bf92f\"} "
+               "0.0013 1.66e+09\n"
                "vllm:e2e_request_latency_seconds_bucket{le=\"+Inf\"} %ld\n"
                "vllm:request_success_created{engine=\"0\",model_name=\"fake\"} 1.75e+09\n"
                "vllm:spec_decode_draft_acceptance_rate\t{engine=\"0\"}\tNaN\n\n",
@@ -77,20 +82,23 @@ static void add_odd_metrics(struct buf *body, const struct service *service)
 static void metrics(struct service *service, struct http_conn *conn)
 {
     static const char engine[] = "{engine=\"0\",model_name=\"fake\"}";
-    struct buf body = { 0 };
+    struct buf body = {0};
     const bool old = strcmp(service->options->metrics_style, "old") == 0;
     const bool odd = strcmp(service->options->metrics_style, "odd") == 0;
     add_metric(&body, "fake_requests_total", "counter", "", (double)service->count);
     add_metric(&body, "fake_requests_failed_total", "counter", "", (double)service->failed);
     if ((service->options->kind & KIND_LLM) != 0) {
-        add_metric(&body, "llamacpp:prompt_tokens_total", "counter", "", (double)service->prompt_tokens);
-        add_metric(&body, "llamacpp:tokens_predicted_total", "counter", "", (double)service->tokens);
+        add_metric(&body, "llamacpp:prompt_tokens_total", "counter", "",
+                   (double)service->prompt_tokens);
+        add_metric(&body, "llamacpp:tokens_predicted_total", "counter", "",
+                   (double)service->tokens);
         add_metric(&body, "llamacpp:requests_processing", "gauge", "", (double)service->busy);
         add_metric(&body, "llamacpp:requests_deferred", "gauge", "", (double)service->queued);
         add_metric(&body, "vllm:num_requests_running", "gauge", engine, (double)service->busy);
         add_metric(&body, "vllm:num_requests_waiting", "gauge", engine, (double)service->queued);
         add_metric(&body, "vllm:request_success_total", "counter", engine, (double)service->done);
-        add_metric(&body, "vllm:generation_tokens_total", "counter", engine, (double)service->tokens);
+        add_metric(&body, "vllm:generation_tokens_total", "counter", engine,
+                   (double)service->tokens);
         add_metric(&body, old ? "vllm:gpu_cache_usage_perc" : "vllm:kv_cache_usage_perc", "gauge",
                    engine, service->busy > 0 ? 9.75e-06 * (double)service->busy : 0);
     }
@@ -105,8 +113,8 @@ static const struct {
     const char *path;
     control_fn answer;
 } controls[] = {
-    { "/health", health },   { "/v1/health", health }, { "/v1/models", models }, { "/models", models },
-    { "/metrics", metrics }, { "/props", props },      { "/version", version },
+    {"/health", health},   {"/v1/health", health}, {"/v1/models", models}, {"/models", models},
+    {"/metrics", metrics}, {"/props", props},      {"/version", version},
 };
 
 bool control_is_health(const struct http_conn *conn)

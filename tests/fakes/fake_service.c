@@ -1,18 +1,17 @@
 /*
  * fake-service: a scriptable stand-in for speech-to-text and LLM servers.
  *
- * The idea: a real process that speaks the real protocols and misbehaves on demand, so that everything
- * that was ever reported about such servers can be replayed without a model or a GPU. It knows nothing
- * about the program that it helps to test, and shares no code with it: a mistake made on one side can't
- * hide on the other.
+ * The idea: a real process that speaks the real protocols and misbehaves on demand, so that
+ * everything that was ever reported about such servers can be replayed without a model or a GPU. It
+ * knows nothing about the program that it helps to test, and shares no code with it: a mistake made
+ * on one side can't hide on the other.
  *
- * This file is the life of the process: options, start (port closed, then loading, then ready), signals,
- * end. What is served stands in service.c, what the process does beside it in process.c.
+ * This file is the life of the process: options, start (port closed, then loading, then ready),
+ * signals, end. What is served stands in service.c, what the process does beside it in process.c.
  *
- * Rejected: a script interpreter, recorded answers, threads. Invariant: it never dies with its parent;
- * whoever starts it must end it.
+ * Rejected: a script interpreter, recorded answers, threads. Invariant: it never dies with its
+ * parent; whoever starts it must end it.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,15 +40,18 @@ static void say_ready(const struct life *life, long port)
     const char *host = life->options.host;
     switch (life->options.disguise) {
     case DISGUISE_LLAMA:
-        fprintf(stderr, "main: server is listening on http://%s:%ld - starting the main loop\n", host, port);
+        fprintf(stderr, "main: server is listening on http://%s:%ld - starting the main loop\n",
+                host, port);
         break;
     case DISGUISE_WHISPER:
         fprintf(stderr, "\nwhisper server listening at http://%s:%ld\n\n", host, port);
         break;
     case DISGUISE_FASTER_WHISPER:
     case DISGUISE_VLLM:
-        fprintf(stderr, "INFO:     Application startup complete.\n"
-                        "INFO:     Uvicorn running on http://%s:%ld (Press CTRL+C to quit)\n", host, port);
+        fprintf(stderr,
+                "INFO:     Application startup complete.\n"
+                "INFO:     Uvicorn running on http://%s:%ld (Press CTRL+C to quit)\n",
+                host, port);
         break;
     case DISGUISE_NONE:
         fprintf(stderr, "fake-service: listening on http://%s:%ld\n", host, port);
@@ -62,11 +64,14 @@ static void say_port_taken(const struct options *options)
     if (options->bind_text != NULL)
         fprintf(stderr, "%s\n", options->bind_text);
     else if (options->disguise == DISGUISE_VLLM || options->disguise == DISGUISE_FASTER_WHISPER)
-        fprintf(stderr, "INFO:     Application startup complete.\n"
-                        "ERROR:    [Errno 98] error while attempting to bind on address ('%s', %ld): address already in use\n",
+        fprintf(stderr,
+                "INFO:     Application startup complete.\n"
+                "ERROR:    [Errno 98] error while attempting to bind on address ('%s', %ld): "
+                "address already in use\n",
                 options->host, options->port);
     else if (options->disguise == DISGUISE_WHISPER)
-        fprintf(stderr, "couldn't bind to server socket: hostname=%s port=%ld\n", options->host, options->port);
+        fprintf(stderr, "couldn't bind to server socket: hostname=%s port=%ld\n", options->host,
+                options->port);
     else
         fprintf(stderr, "start: couldn't bind HTTP server socket, hostname: %s, port: %ld\n",
                 options->host, options->port);
@@ -117,11 +122,13 @@ static void on_listen(void *ctx, int64_t now_ns)
         process_die_by_signal(options->signal_at_start);
     if (options->exit_at_start >= 0)
         process_die((int)options->exit_at_start);
-    const bool listens = !options->bind_fail && http_listen(&life->service.http, options->host, &options->port,
-                                                            !options->no_reuse_address);
+    const bool listens =
+        !options->bind_fail &&
+        http_listen(&life->service.http, options->host, &options->port, !options->no_reuse_address);
     if (!listens) {
         if (!options->bind_fail && errno != EADDRINUSE)
-            fprintf(stderr, "fake-service: %s:%ld: %s\n", options->host, options->port, strerror(errno));
+            fprintf(stderr, "fake-service: %s:%ld: %s\n", options->host, options->port,
+                    strerror(errno));
         say_port_taken(options);
         finish(life, 1);
     } else if (options->loading_ns == 0 && !options->never_ready) {
@@ -171,18 +178,20 @@ static void block_signals(sigset_t *ret_set)
 static bool take_signals(struct life *life, const sigset_t *set)
 {
     life->signals = (struct loop_fd){
-        .fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC), .ready = on_signal, .ctx = life,
+        .fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC),
+        .ready = on_signal,
+        .ctx = life,
     };
     return life->signals.fd >= 0 && loop_watch(&life->loop, &life->signals, EPOLLIN);
 }
 
 static void set_timers(struct life *life)
 {
-    life->listen = (struct loop_timer){ .fire = on_listen, .ctx = life };
-    life->ready = (struct loop_timer){ .fire = on_ready, .ctx = life };
-    life->die = (struct loop_timer){ .fire = on_die, .ctx = life };
-    life->end = (struct loop_timer){ .fire = on_end, .ctx = life };
-    life->progress = (struct loop_timer){ .fire = on_progress, .ctx = life };
+    life->listen = (struct loop_timer){.fire = on_listen, .ctx = life};
+    life->ready = (struct loop_timer){.fire = on_ready, .ctx = life};
+    life->die = (struct loop_timer){.fire = on_die, .ctx = life};
+    life->end = (struct loop_timer){.fire = on_end, .ctx = life};
+    life->progress = (struct loop_timer){.fire = on_progress, .ctx = life};
     life->start_ns = loop_now_ns();
     loop_timer_set(&life->loop, &life->listen, life->start_ns + life->options.start_delay_ns);
     if (life->options.progress_ns > 0)

@@ -1,14 +1,15 @@
 /*
  * HTTP/1.1 as a server.
  *
- * The idea: as little HTTP as clients of inference servers speak (Content-Length and chunked bodies,
- * keep-alive, 100-continue), written by hand so that every byte and every close can be chosen. A
- * library was rejected: none lets one promise 400 bytes, send 200 and reset the connection.
+ * The idea: as little HTTP as clients of inference servers speak (Content-Length and chunked
+ * bodies, keep-alive, 100-continue), written by hand so that every byte and every close can be
+ * chosen. A library was rejected: none lets one promise 400 bytes, send 200 and reset the
+ * connection.
  *
- * Invariant: a connection serves one request at a time; while it is busy further bytes wait in `in`. A
- * closed connection has watch.fd -1 and is freed after the batch, so callbacks may close any of them.
+ * Invariant: a connection serves one request at a time; while it is busy further bytes wait in
+ * `in`. A closed connection has watch.fd -1 and is freed after the batch, so callbacks may close
+ * any of them.
  */
-#define _GNU_SOURCE
 #include "http.h"
 
 #include <arpa/inet.h>
@@ -32,10 +33,17 @@ static const char *reason(int status)
         int status;
         const char *text;
     } reasons[] = {
-        { 200, "OK" }, { 400, "Bad Request" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-        { 413, "Payload Too Large" }, { 422, "Unprocessable Entity" }, { 429, "Too Many Requests" },
-        { 500, "Internal Server Error" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-        { 504, "Gateway Timeout" },
+        {200, "OK"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {413, "Payload Too Large"},
+        {422, "Unprocessable Entity"},
+        {429, "Too Many Requests"},
+        {500, "Internal Server Error"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
     };
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (reasons[i].status == status)
@@ -115,7 +123,7 @@ void http_close(struct http_conn *conn, enum http_close how)
     if (conn->watch.fd < 0)
         return;
     if (how == HTTP_CLOSE_RESET) {
-        const struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+        const struct linger hard = {.l_onoff = 1, .l_linger = 0};
         setsockopt(conn->watch.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
         shut(conn);
         return;
@@ -172,7 +180,7 @@ static bool read_head(struct http_conn *conn, size_t head_len, bool *ret_expects
 {
     struct http_request *request = &conn->request;
     char *line = conn->in.data;
-    *request = (struct http_request){ .first_byte_ns = conn->first_byte_ns };
+    *request = (struct http_request){.first_byte_ns = conn->first_byte_ns};
     copy_token(request->method, sizeof(request->method), line, " \r\n");
     const char *path = line + strcspn(line, " \r\n");
     if (*path != ' ' || path[1] != '/')
@@ -200,7 +208,8 @@ static bool read_head(struct http_conn *conn, size_t head_len, bool *ret_expects
 }
 
 /* Where the chunk that begins at `at` has its bytes; false when its line is not complete. */
-static bool chunk_at(const struct buf *in, size_t at, size_t *ret_from, size_t *ret_len, bool *ret_bad)
+static bool chunk_at(const struct buf *in, size_t at, size_t *ret_from, size_t *ret_len,
+                     bool *ret_bad)
 {
     char *end = NULL;
     if (at >= in->len || memchr(in->data + at, '\n', in->len - at) == NULL)
@@ -225,7 +234,8 @@ static bool join_chunks(struct http_conn *conn, bool *ret_bad)
     } while (len > 0);
     const size_t end = at;
     size_t to = conn->head_len;
-    for (at = conn->head_len; chunk_at(in, at, &from, &len, ret_bad) && len > 0; at = from + len + 2) {
+    for (at = conn->head_len; chunk_at(in, at, &from, &len, ret_bad) && len > 0;
+         at = from + len + 2) {
         memmove(in->data + to, in->data + from, len);
         to += len;
     }
@@ -249,7 +259,8 @@ static bool read_head_when_there(struct http_conn *conn)
     /* Clients may send empty lines before a request (RFC 9112, 2.2). */
     while (conn->in.len > 0 && (conn->in.data[0] == '\r' || conn->in.data[0] == '\n'))
         buf_drop(&conn->in, 1);
-    const char *blank = conn->in.len > 0 ? memmem(conn->in.data, conn->in.len, "\r\n\r\n", 4) : NULL;
+    const char *blank =
+        conn->in.len > 0 ? memmem(conn->in.data, conn->in.len, "\r\n\r\n", 4) : NULL;
     bool expects = false;
     if (blank == NULL && conn->in.len > HEAD_MAX_BYTES)
         refuse(conn, 400);
@@ -346,9 +357,9 @@ void http_stream_begin(struct http_conn *conn, const char *type)
     struct http_request *request = &conn->request;
     if (request->http10)
         request->keep_alive = false;
-    buf_printf(&conn->out, "HTTP/1.1 200 OK\r\nServer: fake-service\r\nContent-Type: %s\r\n%s%s\r\n",
-               type, request->http10 ? "" : "Transfer-Encoding: chunked\r\n",
-               connection_line(request));
+    buf_printf(&conn->out,
+               "HTTP/1.1 200 OK\r\nServer: fake-service\r\nContent-Type: %s\r\n%s%s\r\n", type,
+               request->http10 ? "" : "Transfer-Encoding: chunked\r\n", connection_line(request));
 }
 
 void http_stream_send(struct http_conn *conn, const char *bytes, size_t len)
@@ -403,7 +414,7 @@ static void take_conn(struct http_server *server, int fd)
     if (conn == NULL)
         abort();
     conn->server = server;
-    conn->watch = (struct loop_fd){ .fd = fd, .ready = conn_ready, .ctx = conn };
+    conn->watch = (struct loop_fd){.fd = fd, .ready = conn_ready, .ctx = conn};
     conn->in.max_bytes = CONN_IN_MAX_BYTES;
     conn->out.max_bytes = CONN_IN_MAX_BYTES;
     conn->idle_from_ns = loop_now_ns();
@@ -447,7 +458,8 @@ static void close_idle(void *ctx, int64_t now_ns)
     struct http_server *server = ctx;
     for (struct http_conn *conn = server->conns; conn != NULL;) {
         struct http_conn *next = conn->next;
-        if (!conn->busy && conn->in.len == 0 && now_ns - conn->idle_from_ns > server->idle_timeout_ns)
+        if (!conn->busy && conn->in.len == 0 &&
+            now_ns - conn->idle_from_ns > server->idle_timeout_ns)
             shut(conn);
         conn = next;
     }
@@ -456,7 +468,7 @@ static void close_idle(void *ctx, int64_t now_ns)
 
 bool http_listen(struct http_server *server, const char *host, long *io_port, bool reuse_address)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)*io_port) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*io_port)};
     socklen_t len = sizeof(address);
     const int on = 1;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -464,14 +476,15 @@ bool http_listen(struct http_server *server, const char *host, long *io_port, bo
         return false;
     if (reuse_address)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &address.sin_addr) != 1)
+    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                  &address.sin_addr) != 1)
         errno = EADDRNOTAVAIL;
     else if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 4096) == 0 &&
              getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
         *io_port = ntohs(address.sin_port);
-        server->listener = (struct loop_fd){ .fd = fd, .ready = accept_all, .ctx = server };
-        server->accept_again = (struct loop_timer){ .fire = accept_again, .ctx = server };
-        server->idle = (struct loop_timer){ .fire = close_idle, .ctx = server };
+        server->listener = (struct loop_fd){.fd = fd, .ready = accept_all, .ctx = server};
+        server->accept_again = (struct loop_timer){.fire = accept_again, .ctx = server};
+        server->idle = (struct loop_timer){.fire = close_idle, .ctx = server};
         server->loop->after_batch = free_closed;
         server->loop->after_ctx = server;
         if (server->idle_timeout_ns > 0)

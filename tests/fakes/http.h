@@ -11,7 +11,7 @@
 
 struct http_request {
     char method[8];
-    char path[256];          /* without the query */
+    char path[256]; /* without the query */
     char content_type[256];
     const char *body; /* borrowed, only until `request` returns; no NUL behind it */
     size_t body_len;
@@ -29,7 +29,8 @@ struct http_conn {
     struct http_request request;
     int64_t first_byte_ns; /* of the request that is being read; 0 when none began */
     int64_t idle_from_ns;
-    size_t head_len, content_len; /* of the request that is being read; head_len 0: head incomplete */
+    size_t head_len,
+        content_len; /* of the request that is being read; head_len 0: head incomplete */
     bool chunked_in, busy, parsing, close_after, want_write;
     long served;
     void *work; /* of whoever answers; its owner is told by `gone` */
@@ -52,8 +53,8 @@ struct http_server {
 
 /* Listens; false with errno when the address can't be had. `*io_port` 0 becomes the port taken. */
 bool http_listen(struct http_server *server, const char *host, long *io_port, bool reuse_address);
-/* A whole answer. `claimed_len` is what Content-Length says, `len` what is sent: when less is sent, the
- * connection is left as it is, for the caller to close or to leave hanging. */
+/* A whole answer. `claimed_len` is what Content-Length says, `len` what is sent: when less is sent,
+ * the connection is left as it is, for the caller to close or to leave hanging. */
 void http_reply_part(struct http_conn *conn, int status, const char *type, const char *body,
                      size_t len, size_t claimed_len);
 void http_reply(struct http_conn *conn, int status, const char *type, const char *body, size_t len);

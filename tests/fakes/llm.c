@@ -1,9 +1,10 @@
 /*
  * Answers of an LLM server in OpenAI's form.
  *
- * The idea: an answer is a number of tokens, token i is a pure function of the prompt and i, and the
- * whole text and the stream are two renderings of it. So a test can say beforehand what must come out,
- * whatever the stream's dress. The words never repeat within 64 tokens, for whoever looks for loops.
+ * The idea: an answer is a number of tokens, token i is a pure function of the prompt and i, and
+ * the whole text and the stream are two renderings of it. So a test can say beforehand what must
+ * come out, whatever the stream's dress. The words never repeat within 64 tokens, for whoever looks
+ * for loops.
  *
  * Invariant: usage counts what was promised (total), also in streams that break off.
  */
@@ -21,13 +22,14 @@
 #define HUGE_BYTES (1u << 20)
 
 static const char *const vocabulary[64] = {
-    "light", "morning", "river", "answer", "window", "garden", "silver", "number", "paper", "summer",
-    "letter", "market", "island", "bridge", "winter", "doctor", "forest", "yellow", "bottle", "corner",
-    "engine", "father", "golden", "harbor", "mirror", "needle", "orange", "pepper", "rabbit", "school",
-    "ticket", "valley", "wagon", "anchor", "basket", "candle", "desert", "finger", "guitar", "hammer",
-    "jacket", "kitchen", "ladder", "meadow", "napkin", "office", "pillow", "quarter", "ribbon", "saddle",
-    "temple", "uncle", "velvet", "whistle", "yard", "zebra", "apple", "button", "cotton", "dragon",
-    "eagle", "feather", "glove", "honey",
+    "light",  "morning", "river",  "answer", "window", "garden",  "silver", "number",
+    "paper",  "summer",  "letter", "market", "island", "bridge",  "winter", "doctor",
+    "forest", "yellow",  "bottle", "corner", "engine", "father",  "golden", "harbor",
+    "mirror", "needle",  "orange", "pepper", "rabbit", "school",  "ticket", "valley",
+    "wagon",  "anchor",  "basket", "candle", "desert", "finger",  "guitar", "hammer",
+    "jacket", "kitchen", "ladder", "meadow", "napkin", "office",  "pillow", "quarter",
+    "ribbon", "saddle",  "temple", "uncle",  "velvet", "whistle", "yard",   "zebra",
+    "apple",  "button",  "cotton", "dragon", "eagle",  "feather", "glove",  "honey",
 };
 
 static bool has(const struct llm_stream *stream, enum sse_variant variant)
@@ -61,18 +63,18 @@ static bool take_messages(struct llm_ask *ask, const json_t *messages)
     json_t *message, *part;
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return false;
-    json_array_foreach(messages, i, message) {
+    json_array_foreach(messages, i, message)
+    {
         const json_t *content = json_object_get(message, "content");
         take_prompt(ask, content);
-        json_array_foreach(content, k, part)
-            take_prompt(ask, json_object_get(part, "text"));
+        json_array_foreach(content, k, part) take_prompt(ask, json_object_get(part, "text"));
     }
     return true;
 }
 
 static long take_max_tokens(const json_t *root)
 {
-    static const char *const names[] = { "max_tokens", "max_completion_tokens", "n_predict" };
+    static const char *const names[] = {"max_tokens", "max_completion_tokens", "n_predict"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const json_t *value = json_object_get(root, names[i]);
         if (json_is_integer(value) && json_integer_value(value) > 0)
@@ -100,8 +102,8 @@ bool llm_parse(struct llm_ask *ask, const char *body, size_t len, const char **r
         take_prompt(ask, prompt);
     ask->max_tokens = take_max_tokens(root);
     ask->stream = json_is_true(json_object_get(root, "stream"));
-    ask->include_usage = json_is_true(
-        json_object_get(json_object_get(root, "stream_options"), "include_usage"));
+    ask->include_usage =
+        json_is_true(json_object_get(json_object_get(root, "stream_options"), "include_usage"));
     json_decref(root);
     if (!good)
         *ret_why = ask->chat ? "'messages' is required" : "'prompt' is required";
@@ -116,12 +118,16 @@ static long limit(long tokens, long max_tokens)
 static long count_tokens(const struct llm_ask *ask)
 {
     switch (ask->words) {
-    case WORDS_EMPTY: return 0;
-    case WORDS_SAY: return limit(count_words(ask->text), ask->max_tokens);
-    case WORDS_REPEAT: return limit(2 * ask->count, ask->max_tokens);
+    case WORDS_EMPTY:
+        return 0;
+    case WORDS_SAY:
+        return limit(count_words(ask->text), ask->max_tokens);
+    case WORDS_REPEAT:
+        return limit(2 * ask->count, ask->max_tokens);
     case WORDS_RIGHT:
     case WORDS_NONSENSE:
-    case WORDS_BANG: break;
+    case WORDS_BANG:
+        break;
     }
     if (ask->tokens > 0)
         return limit(ask->tokens, ask->max_tokens);
@@ -131,7 +137,10 @@ static long count_tokens(const struct llm_ask *ask)
 void llm_stream_init(struct llm_stream *stream, const struct llm_ask *ask, long id)
 {
     *stream = (struct llm_stream){
-        .ask = *ask, .total = count_tokens(ask), .id = id, .created_s = (long)time(NULL),
+        .ask = *ask,
+        .total = count_tokens(ask),
+        .id = id,
+        .created_s = (long)time(NULL),
     };
 }
 
@@ -164,10 +173,17 @@ static void add_token(const struct llm_stream *stream, struct buf *out, long i)
         for (unsigned k = 0; k < 5; k++)
             buf_printf(out, "%c", "qxzjvkwpgf"[(hash >> (8 * k)) % 10]);
         break;
-    case WORDS_SAY: add_said_word(out, ask->text, i); break;
-    case WORDS_REPEAT: buf_add_text(out, i % 2 == 0 ? "Thank" : "you."); break;
-    case WORDS_BANG: buf_add_text(out, i == 0 ? "!!!!!!" : "!"); break;
-    case WORDS_EMPTY: break;
+    case WORDS_SAY:
+        add_said_word(out, ask->text, i);
+        break;
+    case WORDS_REPEAT:
+        buf_add_text(out, i % 2 == 0 ? "Thank" : "you.");
+        break;
+    case WORDS_BANG:
+        buf_add_text(out, i == 0 ? "!!!!!!" : "!");
+        break;
+    case WORDS_EMPTY:
+        break;
     }
 }
 
@@ -179,7 +195,8 @@ static const char *finish_reason(const struct llm_stream *stream)
 
 static void add_usage(const struct llm_stream *stream, struct buf *out)
 {
-    buf_printf(out, "\"usage\":{\"completion_tokens\":%ld,\"prompt_tokens\":%ld,\"total_tokens\":%ld}",
+    buf_printf(out,
+               "\"usage\":{\"completion_tokens\":%ld,\"prompt_tokens\":%ld,\"total_tokens\":%ld}",
                stream->total, stream->ask.prompt_tokens, stream->total + stream->ask.prompt_tokens);
 }
 
@@ -194,7 +211,8 @@ static void add_tail(const struct llm_stream *stream, struct buf *out, const cha
 void llm_add_whole(const struct llm_stream *stream, struct buf *out)
 {
     buf_printf(out, "{\"choices\":[{\"finish_reason\":\"%s\",\"index\":0,%s", finish_reason(stream),
-               stream->ask.chat ? "\"message\":{\"role\":\"assistant\",\"content\":\"" : "\"text\":\"");
+               stream->ask.chat ? "\"message\":{\"role\":\"assistant\",\"content\":\""
+                                : "\"text\":\"");
     for (long i = 0; i < stream->total; i++)
         add_token(stream, out, i);
     buf_add_text(out, stream->ask.chat ? "\"}}]" : "\"}]");
@@ -262,7 +280,7 @@ static void make_chunk(const struct llm_stream *stream, struct buf *json, enum c
 
 static void add_chunk(const struct llm_stream *stream, struct buf *out, enum chunk chunk)
 {
-    struct buf json = { 0 };
+    struct buf json = {0};
     make_chunk(stream, &json, chunk);
     sse_add_data(out, stream->ask.sse, json.data, json.len);
     buf_done(&json);
@@ -270,7 +288,7 @@ static void add_chunk(const struct llm_stream *stream, struct buf *out, enum chu
 
 static void add_half_chunk(const struct llm_stream *stream, struct buf *out)
 {
-    struct buf json = { 0 };
+    struct buf json = {0};
     make_chunk(stream, &json, CHUNK_TOKEN);
     buf_add_text(out, "data: ");
     buf_add(out, json.data, json.len / 2);
@@ -306,7 +324,8 @@ static enum llm_state add_closing(struct llm_stream *stream, struct buf *out)
 /* Breaks that happen once half the tokens are out; false when none is asked for. */
 static bool break_off(struct llm_stream *stream, struct buf *out)
 {
-    static const char error[] = "{\"error\":{\"code\":500,\"message\":\"Compute error.\",\"type\":\"server_error\"}}";
+    static const char error[] =
+        "{\"error\":{\"code\":500,\"message\":\"Compute error.\",\"type\":\"server_error\"}}";
     if (has(stream, SSE_HALF_JSON))
         add_half_chunk(stream, out);
     if (has(stream, SSE_DATA_ERROR))

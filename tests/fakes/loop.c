@@ -2,13 +2,13 @@
  * One epoll loop: descriptors and timers.
  *
  * The idea: one thread, one epoll, and one timerfd that is armed for the earliest timer of a binary
- * heap, so that answers leave on the microsecond (epoll's own timeout counts in milliseconds). A thread
- * per connection was rejected: a thousand sleeping threads make arrival times depend on the scheduler.
+ * heap, so that answers leave on the microsecond (epoll's own timeout counts in milliseconds). A
+ * thread per connection was rejected: a thousand sleeping threads make arrival times depend on the
+ * scheduler.
  *
- * Invariant: a timer knows its place in the heap, so that stopping it costs log n; a descriptor that
- * was closed in this batch has fd -1 and is passed over.
+ * Invariant: a timer knows its place in the heap, so that stopping it costs log n; a descriptor
+ * that was closed in this batch has fd -1 and is passed over.
  */
-#define _GNU_SOURCE
 #include "loop.h"
 
 #include <errno.h>
@@ -31,10 +31,10 @@ int64_t loop_now_ns(void)
 
 bool loop_open(struct loop *loop)
 {
-    *loop = (struct loop){ .epoll_fd = -1, .timer_fd = -1 };
+    *loop = (struct loop){.epoll_fd = -1, .timer_fd = -1};
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (loop->epoll_fd >= 0 && loop->timer_fd >= 0 &&
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event) == 0)
         return true;
@@ -44,7 +44,7 @@ bool loop_open(struct loop *loop)
 
 bool loop_watch(struct loop *loop, struct loop_fd *watch, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = watch };
+    struct epoll_event event = {.events = events, .data.ptr = watch};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) == 0)
         return true;
     fprintf(stderr, "fake-service: can't watch a descriptor: %s\n", strerror(errno));
@@ -53,7 +53,7 @@ bool loop_watch(struct loop *loop, struct loop_fd *watch, uint32_t events)
 
 void loop_change(struct loop *loop, struct loop_fd *watch, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = watch };
+    struct epoll_event event = {.events = events, .data.ptr = watch};
     if (watch->fd >= 0)
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
 }
@@ -90,8 +90,7 @@ static void heap_down(struct loop *loop, size_t at)
         size_t child = 2 * at + 1;
         if (child >= loop->heap_len)
             break;
-        if (child + 1 < loop->heap_len &&
-            loop->heap[child + 1]->at_ns < loop->heap[child]->at_ns)
+        if (child + 1 < loop->heap_len && loop->heap[child + 1]->at_ns < loop->heap[child]->at_ns)
             child++;
         if (loop->heap[child]->at_ns >= timer->at_ns)
             break;
@@ -130,8 +129,8 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t at_ns)
     heap_up(loop, loop->heap_len - 1);
 }
 
-/* Fires what is due at one reading of the clock. A stream that is behind may arm itself for the past
- * and catches up here; what repeats for ever arms itself for the future. */
+/* Fires what is due at one reading of the clock. A stream that is behind may arm itself for the
+ * past and catches up here; what repeats for ever arms itself for the future. */
 static void fire_due(struct loop *loop)
 {
     const int64_t now_ns = loop_now_ns();
@@ -149,7 +148,7 @@ static void arm(struct loop *loop)
         return;
     const int64_t set_ns = want_ns != 0 && want_ns < 1 ? 1 : want_ns;
     const struct itimerspec spec = {
-        .it_value = { .tv_sec = set_ns / NS_PER_S, .tv_nsec = set_ns % NS_PER_S },
+        .it_value = {.tv_sec = set_ns / NS_PER_S, .tv_nsec = set_ns % NS_PER_S},
     };
     timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
     loop->armed_ns = want_ns;
@@ -187,5 +186,5 @@ void loop_close(struct loop *loop)
     if (loop->timer_fd >= 0)
         close(loop->timer_fd);
     free(loop->heap);
-    *loop = (struct loop){ .epoll_fd = -1, .timer_fd = -1 };
+    *loop = (struct loop){.epoll_fd = -1, .timer_fd = -1};
 }

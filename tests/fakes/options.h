@@ -30,7 +30,8 @@ struct options_freeze {
 
 #define OPTIONS_LIST_MAX 64
 
-/* Texts are borrowed from argv, or from the lines of script files in `kept`. Zero means "not asked for" everywhere: all behaviours are additions. */
+/* Texts are borrowed from argv, or from the lines of script files in `kept`. Zero means "not asked
+ * for" everywhere: all behaviours are additions. */
 struct options {
     /* who and where */
     long port;
@@ -59,7 +60,7 @@ struct options {
     int64_t sse_split_ns, ping_every_ns;
     bool role_early, drop_idle, drop_reused;
     int64_t idle_timeout_ns;
-    const char *say, *metrics_style;
+    const char *say, *metrics_style, *require_field;
     /* process */
     struct options_freeze freezes[OPTIONS_LIST_MAX];
     int freeze_count;
@@ -81,8 +82,8 @@ struct options {
 
 enum options_end { OPTIONS_GO, OPTIONS_HELPED, OPTIONS_WRONG };
 
-/* Reads argv, the script file named there and the one named by FAKE_SERVICE_SCRIPT. On OPTIONS_WRONG
- * one line was printed. */
+/* Reads argv, the script file named there and the one named by FAKE_SERVICE_SCRIPT. On
+ * OPTIONS_WRONG one line was printed. */
 enum options_end options_read(struct options *options, int argc, char **argv);
 void options_done(struct options *options);
 

@@ -2,13 +2,13 @@
  * What the fake does as a process: memory, children, logs, CPU, death.
  *
  * The idea: whoever watches a service sees real memory, real process trees, real signals and real
- * pipes, because nothing here pretends: memory is touched page by page, a daemon really forks twice, a
- * flood really fills the pipe and blocks when nobody reads. Only one thing is softened: every child
- * carries an alarm, so that a failing test leaves nothing behind for longer than --child-life.
+ * pipes, because nothing here pretends: memory is touched page by page, a daemon really forks
+ * twice, a flood really fills the pipe and blocks when nobody reads. Only one thing is softened:
+ * every child carries an alarm, so that a failing test leaves nothing behind for longer than
+ * --child-life.
  *
  * Invariant: children are forked before the port is opened, so they never keep it open.
  */
-#define _GNU_SOURCE
 #include "process.h"
 
 #include <fcntl.h>
@@ -44,7 +44,8 @@ void process_hold(uint64_t bytes)
         return;
     char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        fprintf(stderr, "llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache\n");
+        fprintf(stderr, "llama_init_from_model: failed to initialize the context: failed to "
+                        "allocate buffer for kv cache\n");
         exit(1);
     }
     /* Different in every page, so that no kernel merges them. */
@@ -70,7 +71,7 @@ void process_freeze(int64_t ns)
     const int64_t from_ns = loop_now_ns();
     const int64_t to_ns = from_ns + ns;
     fprintf(stderr, "fake-service: freeze begins at %lld\n", (long long)from_ns);
-    const struct timespec until = { .tv_sec = to_ns / NS_PER_S, .tv_nsec = to_ns % NS_PER_S };
+    const struct timespec until = {.tv_sec = to_ns / NS_PER_S, .tv_nsec = to_ns % NS_PER_S};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
     fprintf(stderr, "fake-service: freeze ended at %lld\n", (long long)loop_now_ns());
 }
@@ -84,7 +85,7 @@ _Noreturn void process_die(int code)
 _Noreturn void process_die_by_signal(int number)
 {
     fflush(NULL);
-    const struct rlimit no_core = { 0, 0 };
+    const struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     signal(number, SIG_DFL);
     sigset_t set;
@@ -141,7 +142,8 @@ static void fork_ordinary(struct process *process)
     keep_child(process, pid);
 }
 
-/* As vLLM's engine core and its worker: deaf, in their own session, alive when the front is gone. */
+/* As vLLM's engine core and its worker: deaf, in their own session, alive when the front is gone.
+ */
 static void fork_engine(struct process *process)
 {
     const pid_t pid = fork();
@@ -213,7 +215,8 @@ static void *spin(void *ignored)
 static void flood(void *ctx, int64_t now_ns)
 {
     struct process *process = ctx;
-    static const char line[] = "slot update_slots: id  0 | task 17 | prompt processing progress, n_tokens = 512\n";
+    static const char line[] =
+        "slot update_slots: id  0 | task 17 | prompt processing progress, n_tokens = 512\n";
     const double due = (double)process->options->flood_bytes_per_s *
                        (double)(now_ns - process->flood_from_ns) / (double)NS_PER_S;
     for (int i = 0; (double)process->flood_sent_bytes < due; i++) {
@@ -226,8 +229,10 @@ static void flood(void *ctx, int64_t now_ns)
 static void log_binary(void *ctx, int64_t now_ns)
 {
     struct process *process = ctx;
-    static const char bytes[] = "\x1b]0;owned\a\x1b[2J\x1b[31mred\x1b[0m \0nul \xff\xfe\xc3( bad utf-8\r"
-                                "overwritten \x9b" "31m\x1bP$q\x1b\\ <script>alert(1)</script> | a | b |\n";
+    static const char bytes[] =
+        "\x1b]0;owned\a\x1b[2J\x1b[31mred\x1b[0m \0nul \xff\xfe\xc3( bad utf-8\r"
+        "overwritten \x9b"
+        "31m\x1bP$q\x1b\\ <script>alert(1)</script> | a | b |\n";
     write_all(STDERR_FILENO, bytes, sizeof(bytes) - 1);
     write_all(STDOUT_FILENO, bytes, sizeof(bytes) - 1);
     loop_timer_set(process->loop, &process->binary, now_ns + 100 * NS_PER_MS);
@@ -238,7 +243,8 @@ static void ramp(void *ctx, int64_t now_ns)
     struct process *process = ctx;
     const struct options *options = process->options;
     double share = options->ramp_ns > 0
-                       ? (double)(now_ns - process->ramp_from_ns) / (double)options->ramp_ns : 1;
+                       ? (double)(now_ns - process->ramp_from_ns) / (double)options->ramp_ns
+                       : 1;
     share = share > 1 ? 1 : share;
     const uint64_t want = (uint64_t)((double)options->ramp_bytes * share);
     process_hold(want - process->ramped_bytes);
@@ -292,9 +298,9 @@ static void print_all(const struct options *options)
 
 void process_start_timers(struct process *process)
 {
-    process->flood = (struct loop_timer){ .fire = flood, .ctx = process };
-    process->binary = (struct loop_timer){ .fire = log_binary, .ctx = process };
-    process->ramp = (struct loop_timer){ .fire = ramp, .ctx = process };
+    process->flood = (struct loop_timer){.fire = flood, .ctx = process};
+    process->binary = (struct loop_timer){.fire = log_binary, .ctx = process};
+    process->ramp = (struct loop_timer){.fire = ramp, .ctx = process};
     process->flood_from_ns = loop_now_ns();
     if (process->options->flood_bytes_per_s > 0)
         loop_timer_set(process->loop, &process->flood, process->flood_from_ns);
@@ -305,7 +311,7 @@ void process_start_timers(struct process *process)
 void process_begin(struct process *process, struct loop *loop, const struct options *options,
                    int argc, char **argv)
 {
-    *process = (struct process){ .options = options, .loop = loop, .argc = argc, .argv = argv };
+    *process = (struct process){.options = options, .loop = loop, .argc = argc, .argv = argv};
     print_all(options);
     if (options->background && fork() > 0)
         _exit(0);
@@ -331,7 +337,7 @@ void process_ready(struct process *process)
     const int64_t now_ns = loop_now_ns();
     for (int i = 0; i < process->options->freeze_count; i++) {
         const struct options_freeze *freeze = &process->options->freezes[i];
-        process->freezes[i] = (struct loop_timer){ .fire = thaw, .ctx = (void *)(uintptr_t)freeze };
+        process->freezes[i] = (struct loop_timer){.fire = thaw, .ctx = (void *)(uintptr_t)freeze};
         loop_timer_set(process->loop, &process->freezes[i], now_ns + freeze->at_ns);
     }
     process->ramp_from_ns = now_ns;

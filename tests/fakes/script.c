@@ -2,9 +2,9 @@
  * What happens to which request.
  *
  * The idea: a behaviour is a row of a table (name, what its argument is, what it sets), a rule says
- * when, and every rule that matches a request adds its part; so "print this, then die at request 7" is
- * two rules and not a new behaviour. A small language with variables was rejected: a scenario test
- * must be readable as its command line.
+ * when, and every rule that matches a request adds its part; so "print this, then die at request 7"
+ * is two rules and not a new behaviour. A small language with variables was rejected: a scenario
+ * test must be readable as its command line.
  *
  * Invariant: the same rules, seed and request number give the same effect, whatever came before.
  */
@@ -18,8 +18,25 @@
 #include "sse.h"
 #include "units.h"
 
-enum action_target { TARGET_WORDS, TARGET_ENDING, TARGET_DEED, TARGET_SLOW, TARGET_STATUS, TARGET_SSE, TARGET_OOM };
-enum argument { ARG_NONE, ARG_TEXT, ARG_TIME, ARG_BYTES, ARG_COUNT, ARG_SIGNAL, ARG_STATUS, ARG_SSE };
+enum action_target {
+    TARGET_WORDS,
+    TARGET_ENDING,
+    TARGET_DEED,
+    TARGET_SLOW,
+    TARGET_STATUS,
+    TARGET_SSE,
+    TARGET_OOM
+};
+enum argument {
+    ARG_NONE,
+    ARG_TEXT,
+    ARG_TIME,
+    ARG_BYTES,
+    ARG_COUNT,
+    ARG_SIGNAL,
+    ARG_STATUS,
+    ARG_SSE
+};
 
 struct action {
     const char *name;
@@ -39,32 +56,47 @@ struct script_rule {
 };
 
 static const struct action actions[] = {
-    { "die", TARGET_DEED, DEED_DIE, ARG_COUNT, "1", "[:CODE] the process exits at once, code 1 if not given" },
-    { "signal", TARGET_DEED, DEED_SIGNAL, ARG_SIGNAL, NULL, ":NAME it dies of SEGV, KILL, ABRT, ..." },
-    { "kill-child", TARGET_DEED, DEED_KILL_CHILD, ARG_SIGNAL, "KILL", "[:NAME] its children get that signal, KILL if not given; it lives" },
-    { "print", TARGET_DEED, DEED_PRINT, ARG_TEXT, NULL, ":TEXT a line on stderr, then an answer as usual" },
-    { "grow", TARGET_DEED, DEED_GROW, ARG_BYTES, NULL, ":64M leaks that much memory" },
-    { "freeze", TARGET_DEED, DEED_FREEZE, ARG_TIME, NULL, ":2s the whole process answers nothing for that time" },
-    { "hang", TARGET_DEED, DEED_HANG, ARG_STATUS, "200", "[:STATUS] from here on no work is answered; /health keeps saying 200, or STATUS" },
-    { "mute", TARGET_DEED, DEED_MUTE, ARG_NONE, NULL, "from here on nothing at all is answered, the port stays open" },
-    { "oom", TARGET_OOM, 500, ARG_TEXT, NULL, ":TEXT printed on stderr and answered as HTTP 500" },
-    { "http", TARGET_STATUS, 0, ARG_STATUS, NULL, ":STATUS[:TEXT] answers that status with TEXT as the error's message" },
-    { "slow", TARGET_SLOW, 0, ARG_TIME, NULL, ":2s that much more latency" },
-    { "sse", TARGET_SSE, 0, ARG_SSE, NULL, ":VARIANTS this stream in these forms (list below)" },
-    { "close", TARGET_ENDING, ENDING_CLOSE, ARG_NONE, NULL, "closes the connection without a byte" },
-    { "reset", TARGET_ENDING, ENDING_RESET, ARG_NONE, NULL, "resets the connection (RST) without a byte" },
-    { "close-mid", TARGET_ENDING, ENDING_CLOSE_MID, ARG_NONE, NULL, "closes it after half the body" },
-    { "stall", TARGET_ENDING, ENDING_STALL, ARG_NONE, NULL, "never answers this one; its slot stays taken until the client leaves" },
-    { "stall-headers", TARGET_ENDING, ENDING_STALL_HEADERS, ARG_NONE, NULL, "200 and headers, then silence" },
-    { "stall-mid", TARGET_ENDING, ENDING_STALL_MID, ARG_NONE, NULL, "half the body, then silence" },
-    { "garbage", TARGET_ENDING, ENDING_GARBAGE, ARG_NONE, NULL, "HTTP 200 with a body that is not of the protocol" },
-    { "empty-body", TARGET_ENDING, ENDING_EMPTY_BODY, ARG_NONE, NULL, "HTTP 200 with no body" },
-    { "not-http", TARGET_ENDING, ENDING_NOT_HTTP, ARG_NONE, NULL, "bytes that are not HTTP, then closed" },
-    { "nonsense", TARGET_WORDS, WORDS_NONSENSE, ARG_NONE, NULL, "well-formed answer that is no language" },
-    { "empty", TARGET_WORDS, WORDS_EMPTY, ARG_NONE, NULL, "well-formed answer with an empty text" },
-    { "bang", TARGET_WORDS, WORDS_BANG, ARG_NONE, NULL, "the text is only !!!!!!" },
-    { "repeat", TARGET_WORDS, WORDS_REPEAT, ARG_COUNT, "20", "[:N] the text is \"Thank you.\" N times, 20 if not given" },
-    { "say", TARGET_WORDS, WORDS_SAY, ARG_TEXT, NULL, ":TEXT the text is TEXT" },
+    {"die", TARGET_DEED, DEED_DIE, ARG_COUNT, "1",
+     "[:CODE] the process exits at once, code 1 if not given"},
+    {"signal", TARGET_DEED, DEED_SIGNAL, ARG_SIGNAL, NULL,
+     ":NAME it dies of SEGV, KILL, ABRT, ..."},
+    {"kill-child", TARGET_DEED, DEED_KILL_CHILD, ARG_SIGNAL, "KILL",
+     "[:NAME] its children get that signal, KILL if not given; it lives"},
+    {"print", TARGET_DEED, DEED_PRINT, ARG_TEXT, NULL,
+     ":TEXT a line on stderr, then an answer as usual"},
+    {"grow", TARGET_DEED, DEED_GROW, ARG_BYTES, NULL, ":64M leaks that much memory"},
+    {"freeze", TARGET_DEED, DEED_FREEZE, ARG_TIME, NULL,
+     ":2s the whole process answers nothing for that time"},
+    {"hang", TARGET_DEED, DEED_HANG, ARG_STATUS, "200",
+     "[:STATUS] from here on no work is answered; /health keeps saying 200, or STATUS"},
+    {"mute", TARGET_DEED, DEED_MUTE, ARG_NONE, NULL,
+     "from here on nothing at all is answered, the port stays open"},
+    {"oom", TARGET_OOM, 500, ARG_TEXT, NULL, ":TEXT printed on stderr and answered as HTTP 500"},
+    {"http", TARGET_STATUS, 0, ARG_STATUS, NULL,
+     ":STATUS[:TEXT] answers that status with TEXT as the error's message"},
+    {"slow", TARGET_SLOW, 0, ARG_TIME, NULL, ":2s that much more latency"},
+    {"sse", TARGET_SSE, 0, ARG_SSE, NULL, ":VARIANTS this stream in these forms (list below)"},
+    {"close", TARGET_ENDING, ENDING_CLOSE, ARG_NONE, NULL, "closes the connection without a byte"},
+    {"reset", TARGET_ENDING, ENDING_RESET, ARG_NONE, NULL,
+     "resets the connection (RST) without a byte"},
+    {"close-mid", TARGET_ENDING, ENDING_CLOSE_MID, ARG_NONE, NULL, "closes it after half the body"},
+    {"stall", TARGET_ENDING, ENDING_STALL, ARG_NONE, NULL,
+     "never answers this one; its slot stays taken until the client leaves"},
+    {"stall-headers", TARGET_ENDING, ENDING_STALL_HEADERS, ARG_NONE, NULL,
+     "200 and headers, then silence"},
+    {"stall-mid", TARGET_ENDING, ENDING_STALL_MID, ARG_NONE, NULL, "half the body, then silence"},
+    {"garbage", TARGET_ENDING, ENDING_GARBAGE, ARG_NONE, NULL,
+     "HTTP 200 with a body that is not of the protocol"},
+    {"empty-body", TARGET_ENDING, ENDING_EMPTY_BODY, ARG_NONE, NULL, "HTTP 200 with no body"},
+    {"not-http", TARGET_ENDING, ENDING_NOT_HTTP, ARG_NONE, NULL,
+     "bytes that are not HTTP, then closed"},
+    {"nonsense", TARGET_WORDS, WORDS_NONSENSE, ARG_NONE, NULL,
+     "well-formed answer that is no language"},
+    {"empty", TARGET_WORDS, WORDS_EMPTY, ARG_NONE, NULL, "well-formed answer with an empty text"},
+    {"bang", TARGET_WORDS, WORDS_BANG, ARG_NONE, NULL, "the text is only !!!!!!"},
+    {"repeat", TARGET_WORDS, WORDS_REPEAT, ARG_COUNT, "20",
+     "[:N] the text is \"Thank you.\" N times, 20 if not given"},
+    {"say", TARGET_WORDS, WORDS_SAY, ARG_TEXT, NULL, ":TEXT the text is TEXT"},
 };
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
 
@@ -106,14 +138,31 @@ static bool parse_argument(struct script_rule *rule, const char *text)
     size_t bad_len = 0;
     bool good = false;
     switch (rule->action->argument) {
-    case ARG_NONE: return text == NULL;
-    case ARG_TEXT: rule->text = text; return true;
-    case ARG_TIME: return units_parse_time(text, &rule->number);
-    case ARG_STATUS: return parse_status(rule, text);
-    case ARG_BYTES: good = units_parse_bytes(text, &bytes); rule->number = (int64_t)bytes; break;
-    case ARG_COUNT: good = units_parse_count(text, &count); rule->number = count; break;
-    case ARG_SIGNAL: good = units_parse_signal(text, &number); rule->number = number; break;
-    case ARG_SSE: good = sse_set_parse(text, &set, &bad, &bad_len); rule->number = set; break;
+    case ARG_NONE:
+        return text == NULL;
+    case ARG_TEXT:
+        rule->text = text;
+        return true;
+    case ARG_TIME:
+        return units_parse_time(text, &rule->number);
+    case ARG_STATUS:
+        return parse_status(rule, text);
+    case ARG_BYTES:
+        good = units_parse_bytes(text, &bytes);
+        rule->number = (int64_t)bytes;
+        break;
+    case ARG_COUNT:
+        good = units_parse_count(text, &count);
+        rule->number = count;
+        break;
+    case ARG_SIGNAL:
+        good = units_parse_signal(text, &number);
+        rule->number = number;
+        break;
+    case ARG_SSE:
+        good = sse_set_parse(text, &set, &bad, &bad_len);
+        rule->number = set;
+        break;
     }
     return good;
 }
@@ -122,7 +171,7 @@ bool script_add(struct script *script, enum script_when when, const char *text, 
                 size_t why_size)
 {
     char *end = NULL;
-    struct script_rule rule = { .when = when, .n = strtod(text, &end) };
+    struct script_rule rule = {.when = when, .n = strtod(text, &end)};
     const bool share = when == SCRIPT_SOME;
     if (end == text || *end != ':' || !(share ? rule.n >= 0 && rule.n <= 1 : rule.n >= 1)) {
         snprintf(why, why_size, "wants N:ACTION with N %s, not \"%.60s\"",
@@ -153,10 +202,14 @@ bool script_add(struct script *script, enum script_when when, const char *text, 
 static bool matches(const struct script *script, const struct script_rule *rule, long n)
 {
     switch (rule->when) {
-    case SCRIPT_AT: return n == (long)rule->n;
-    case SCRIPT_EVERY: return n % (long)rule->n == 0;
-    case SCRIPT_FROM: return n >= (long)rule->n;
-    case SCRIPT_SOME: break;
+    case SCRIPT_AT:
+        return n == (long)rule->n;
+    case SCRIPT_EVERY:
+        return n % (long)rule->n == 0;
+    case SCRIPT_FROM:
+        return n >= (long)rule->n;
+    case SCRIPT_SOME:
+        break;
     }
     const uint64_t which = (uint64_t)(rule - script->rules);
     return (double)(script_hash(script->seed + which, (uint64_t)n) >> 11) * 0x1p-53 < rule->n;
@@ -178,17 +231,24 @@ static void add_effect(struct script_effect *effect, const struct script_rule *r
         effect->status = rule->action->value;
         effect->text = rule->text;
         break;
-    case TARGET_ENDING: effect->ending = (enum script_ending)rule->action->value; break;
-    case TARGET_SLOW: effect->slow_ns += rule->number; break;
-    case TARGET_SSE: effect->sse |= (uint32_t)rule->number; break;
-    case TARGET_DEED: break;
+    case TARGET_ENDING:
+        effect->ending = (enum script_ending)rule->action->value;
+        break;
+    case TARGET_SLOW:
+        effect->slow_ns += rule->number;
+        break;
+    case TARGET_SSE:
+        effect->sse |= (uint32_t)rule->number;
+        break;
+    case TARGET_DEED:
+        break;
     }
 }
 
 struct script_effect script_apply(const struct script *script, long n, script_deed_fn deed,
                                   void *ctx)
 {
-    struct script_effect effect = { .words = WORDS_RIGHT };
+    struct script_effect effect = {.words = WORDS_RIGHT};
     for (size_t i = 0; i < script->count; i++) {
         const struct script_rule *rule = &script->rules[i];
         if (!matches(script, rule, n))
@@ -218,5 +278,5 @@ void script_done(struct script *script)
     if (script == NULL)
         return;
     free(script->rules);
-    *script = (struct script){ .seed = script->seed };
+    *script = (struct script){.seed = script->seed};
 }

@@ -68,11 +68,12 @@ struct script {
     uint64_t seed;
 };
 
-/* Parses "N:ACTION[:ARGUMENT]" and appends it; on failure fills `why`. `text` is borrowed for good. */
+/* Parses "N:ACTION[:ARGUMENT]" and appends it; on failure fills `why`. `text` is borrowed for good.
+ */
 bool script_add(struct script *script, enum script_when when, const char *text, char *why,
                 size_t why_size);
-/* Does the deeds of all rules that match request n (1 is the first), in order, by `deed`, and returns
- * the sum of the effects of the others. */
+/* Does the deeds of all rules that match request n (1 is the first), in order, by `deed`, and
+ * returns the sum of the effects of the others. */
 typedef void (*script_deed_fn)(void *ctx, enum script_deed deed, int64_t number, const char *text);
 struct script_effect script_apply(const struct script *script, long n, script_deed_fn deed,
                                   void *ctx);

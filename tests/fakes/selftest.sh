@@ -125,6 +125,18 @@ start --as llama-server -c 2048 -np 3 --flash-attn on -t 2 -m model.gguf
 is "foreign options" "$(ask /props)" '*"total_slots":3,"model_path":"model.gguf"*'
 is "foreign log" "$(cat "$DIR/err")" '*server is listening on http*'
 
+"$FAKE" --port 0 --bind-fail 2>"$DIR/err2"
+is "bind fail" "$? $(cat "$DIR/err2")" "1 *couldn't bind HTTP server socket*"
+FAKE_SERVICE_SCRIPT=$DIR/script start --lie-ready --never-ready --progress 20ms
+is "lies on health" "$(ask /health) $(code chat)" '{"status":"ok"} 503'
+sleep 0.1
+is "progress" "$(cat "$DIR/err")" '*progress 0.99*'
+start --as vllm serve some/model --gpu-memory-utilization 0.5 --max-num-seqs 2
+is "vllm" "$(ask /props) $(cat "$DIR/err")" '*"total_slots":2*Uvicorn running*'
+start --background && is "background" "$(wait "$PID"; echo $?) $(code ask /health)" "0 200"
+PID=$(pgrep -f -- "^$FAKE --life 30s --port 0 --background" | head -n 1)
+kill -TERM "$PID"
+
 # --- request n
 start --at 1:http:500:broken --at 2:close --at 3:close-mid --at 4:nonsense --at 5:empty --at 6:bang --at 7:repeat:3 \
     --at 8:garbage --at 9:empty-body --at 10:not-http --at 11:reset --at 12:print:hello --at 12:slow:200ms --at 13:say:"a b" \
@@ -155,6 +167,9 @@ is "before hang" "$(code chat)" 200
 is "hang" "$(code chat -m 0.2) $(code ask /health)" "000 200"
 start --at 1:mute
 is "mute" "$(code chat -m 0.2) $(code ask /health -m 0.2)" "000 000"
+start --fork-child --at 2:kill-child --at 2:http:500:'llama runner process has terminated: signal: killed'
+is "two live" "$(code chat) $(pgrep -P "$PID" | wc -l)" "200 1"
+is "its child is killed" "$(chat) $(code chat) $(pgrep -P "$PID" | wc -l)" '*signal: killed*200 0'
 start --every 2:http:503 --at 4:signal:SEGV
 is "every" "$(code chat) $(code chat) $(code chat)" "200 503 200"
 chat >/dev/null; stop
@@ -163,6 +178,22 @@ start --drop-reused
 is "drop-reused" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 1 '
 start --at 1:freeze:200ms
 at_least "freeze" "$(timed chat)" 0.2
+start --freeze-at 0:300ms
+at_least "frozen" "$(timed chat)" 0.1
+start --interfere "$DIR/neighbour" --latency 100ms
+at_least "no neighbour" "$(timed chat)" 0.1
+touch "$DIR/neighbour"
+at_least "neighbour" "$(timed chat)" 0.2
+start --require-field model_name
+is "required field" "$(code transcribe -F model=x) $(code transcribe -F model_name=x)" "422 200"
+start --slots 1 --latency 200ms --health-blocks
+chat -o /dev/null & A=$!
+for _ in $(seq 100); do
+    [[ $(ask /metrics) == *"requests_processing 1"* ]] && break
+    sleep 0.01
+done
+at_least "health waits" "$(timed ask /health)" 0.05
+wait $A
 start --slots 1 --latency 150ms
 chat -o /dev/null & A=$!
 chat -o /dev/null & B=$!
@@ -202,6 +233,8 @@ shapes no-done-open '*"finish_reason":"length"*}||'
 shapes truncated '*"content":*}||'
 shapes half-json '*"content":*||data: {"choices":*'
 shapes tail-no-blank '*||data: [[]DONE]'
+start --sse ping --latency 200ms --ping-every 20ms --tokens 1
+is "pings until the first token" "$(stream | sed '/^data/,$d' | grep -c '^:')" '@([5-9]|1[0-9])'
 start --sse huge
 is "sse huge" "$(stream | wc -c | awk '{print ($1 > 1000000)}')" 1
 start --sse no-usage
@@ -235,6 +268,21 @@ sleep 0.05
 is "deaf engine" "$(kill -0 "$ENGINE" && echo alive)" alive
 stop
 is "good order" "$(kill -0 "$ENGINE" 2>/dev/null || echo gone)" gone
+start --fork-child --orphan-lives --child-life 2s
+ORPHAN=$(pgrep -P "$PID")
+stop
+is "orphan lives" "$(kill -0 "$ORPHAN" && echo alive)" alive
+kill -KILL "$ORPHAN"
+start --double-fork --child-life 2s
+DAEMON=$(pgrep -f -- "^$FAKE --life 30s --port 0 --double-fork" | grep -vx "$PID")
+is "daemon" "$(awk '{print ($4 != '"$PID"')}' "/proc/$DAEMON/stat") $(readlink "/proc/$DAEMON/fd/1")" "1 /dev/null"
+kill -KILL "$DAEMON"
+start --term-delay 200ms --term-exit 3
+kill -TERM "$PID"
+is "late" "$(code ask /health)" 200
+wait "$PID"
+is "exit code of its end" $? 3
+PID=
 start --ignore-term
 kill -TERM "$PID"
 sleep 0.1
@@ -242,6 +290,9 @@ is "ignores TERM" "$(code ask /health)" 200
 stop -KILL
 start --rss 64M
 is "rss" "$(awk '/VmRSS/{print ($2 > 64000)}' "/proc/$PID/status")" 1
+start --rss-ramp 40M:100ms
+sleep 0.3
+is "rss-ramp" "$(awk '/VmRSS/{print ($2 > 40000)}' "/proc/$PID/status")" 1
 start --flood 1M --log-binary --log-long-line 100K
 sleep 0.3
 is "flood" "$(($(stat -c %s "$DIR/err") + $(stat -c %s "$DIR/out") > 250000))" 1

@@ -1,14 +1,13 @@
 /*
  * The service itself: which requests are served when, and how they end.
  *
- * The idea: a piece of work is a job with three moments: it arrives (the script says what happens to
- * it), it gets a slot (its latency begins), and it fires (its answer leaves, at once or token by
+ * The idea: a piece of work is a job with three moments: it arrives (the script says what happens
+ * to it), it gets a slot (its latency begins), and it fires (its answer leaves, at once or token by
  * token). Every misbehaviour is a way to leave one of these moments.
  *
  * Invariant: a job is in the queue, or holds a slot, or is lost (hung service), and
  * its connection knows it until it ends.
  */
-#define _GNU_SOURCE
 #include "service.h"
 
 #include <math.h>
@@ -23,23 +22,25 @@ static const struct {
     enum job_route route;
     enum options_kind kind;
 } routes[] = {
-    { "/v1/chat/completions", ROUTE_CHAT, KIND_LLM },
-    { "/chat/completions", ROUTE_CHAT, KIND_LLM },
-    { "/v1/completions", ROUTE_COMPLETION, KIND_LLM },
-    { "/completions", ROUTE_COMPLETION, KIND_LLM },
-    { "/v1/audio/transcriptions", ROUTE_SPEECH, KIND_STT },
-    { "/inference", ROUTE_WHISPER_CPP, KIND_STT },
+    {"/v1/chat/completions", ROUTE_CHAT, KIND_LLM},
+    {"/chat/completions", ROUTE_CHAT, KIND_LLM},
+    {"/v1/completions", ROUTE_COMPLETION, KIND_LLM},
+    {"/completions", ROUTE_COMPLETION, KIND_LLM},
+    {"/v1/audio/transcriptions", ROUTE_SPEECH, KIND_STT},
+    {"/inference", ROUTE_WHISPER_CPP, KIND_STT},
 };
 
 static void start_waiting(struct service *service);
 
 void service_refuse(struct http_conn *conn, int status, const char *message)
 {
-    struct buf body = { 0 };
+    struct buf body = {0};
     buf_printf(&body, "{\"error\":{\"code\":%d,\"message\":\"", status);
     buf_add_json(&body, message, strlen(message));
     buf_printf(&body, "\",\"type\":\"%s\"}}",
-               status == 503 ? "unavailable_error" : status >= 500 ? "server_error" : "invalid_request_error");
+               status == 503   ? "unavailable_error"
+               : status >= 500 ? "server_error"
+                               : "invalid_request_error");
     http_reply(conn, status, "application/json; charset=utf-8", body.data, body.len);
     buf_done(&body);
 }
@@ -87,7 +88,8 @@ double job_slowdown(const struct job *job)
 
 static double draw(const struct service *service, long number, uint64_t which)
 {
-    const uint64_t hash = script_hash((uint64_t)service->options->seed * 8 + which, (uint64_t)number);
+    const uint64_t hash =
+        script_hash((uint64_t)service->options->seed * 8 + which, (uint64_t)number);
     return ((double)(hash >> 11) + 0.5) * 0x1p-53;
 }
 
@@ -153,20 +155,32 @@ static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char
 {
     struct service *service = ctx;
     switch (deed) {
-    case DEED_PRINT: fprintf(stderr, "%s\n", text); return;
-    case DEED_GROW: process_hold((uint64_t)number); return;
-    case DEED_KILL_CHILD: process_signal_children(service->process, (int)number); return;
+    case DEED_PRINT:
+        fprintf(stderr, "%s\n", text);
+        return;
+    case DEED_GROW:
+        process_hold((uint64_t)number);
+        return;
+    case DEED_KILL_CHILD:
+        process_signal_children(service->process, (int)number);
+        return;
     case DEED_HANG:
         service->state = SERVICE_HUNG;
         service->hung_status = (int)number;
         return;
-    case DEED_MUTE: service->state = SERVICE_MUTE; return;
+    case DEED_MUTE:
+        service->state = SERVICE_MUTE;
+        return;
     case DEED_FREEZE:
         arrivals_flush(&service->arrivals);
         process_freeze(number);
         return;
-    case DEED_DIE: arrivals_flush(&service->arrivals); process_die((int)number);
-    case DEED_SIGNAL: arrivals_flush(&service->arrivals); process_die_by_signal((int)number);
+    case DEED_DIE:
+        arrivals_flush(&service->arrivals);
+        process_die((int)number);
+    case DEED_SIGNAL:
+        arrivals_flush(&service->arrivals);
+        process_die_by_signal((int)number);
     }
 }
 
@@ -190,16 +204,20 @@ static bool job_read(struct job *job, const char **ret_why)
     const struct options *options = job->service->options;
     if (job->route == ROUTE_HEALTH)
         return true;
-    if (job->route >= ROUTE_SPEECH)
+    if (job->route >= ROUTE_SPEECH) {
+        job->speech.required = options->require_field;
         return speech_parse(&job->speech, request->content_type, request->body, request->body_len,
                             ret_why);
+    }
     const bool own = job->effect.words != WORDS_RIGHT;
     job->llm = (struct llm_ask){
         .chat = job->route == ROUTE_CHAT,
         .tokens = options->tokens,
         .model = options->model,
         .sse = options->sse | job->effect.sse,
-        .words = own ? job->effect.words : options->say != NULL ? WORDS_SAY : WORDS_RIGHT,
+        .words = own                    ? job->effect.words
+                 : options->say != NULL ? WORDS_SAY
+                                        : WORDS_RIGHT,
         .text = own ? job->effect.text : options->say,
         .count = job->effect.count,
     };
@@ -215,8 +233,8 @@ static void take_work(struct service *service, struct http_conn *conn, enum job_
     struct job *job = calloc(1, sizeof(*job));
     if (job == NULL)
         abort();
-    *job = (struct job){ .service = service, .conn = conn, .place = JOB_LOST, .route = route };
-    job->timer = (struct loop_timer){ .fire = answer_fire, .ctx = job };
+    *job = (struct job){.service = service, .conn = conn, .place = JOB_LOST, .route = route};
+    job->timer = (struct loop_timer){.fire = answer_fire, .ctx = job};
     conn->work = job;
     if (route != ROUTE_HEALTH) {
         job->number = ++service->count;
@@ -234,7 +252,7 @@ static void take_work(struct service *service, struct http_conn *conn, enum job_
         service->failed++;
         conn->work = NULL;
         job->conn = NULL;
-        service_refuse(conn, 400, why);
+        service_refuse(conn, job->speech.file_given ? 422 : 400, why);
         job_end(job);
         return;
     }
@@ -247,7 +265,8 @@ static void take_request(void *ctx, struct http_conn *conn)
     enum job_route route;
     if (service->state == SERVICE_MUTE)
         return;
-    if (service->options->health_blocks && service->state == SERVICE_READY && control_is_health(conn)) {
+    if (service->options->health_blocks && service->state == SERVICE_READY &&
+        control_is_health(conn)) {
         take_work(service, conn, ROUTE_HEALTH);
         return;
     }
@@ -269,10 +288,10 @@ static void take_request(void *ctx, struct http_conn *conn)
 bool service_open(struct service *service, struct loop *loop, struct process *process,
                   const struct options *options)
 {
-    *service = (struct service){ .options = options, .loop = loop, .process = process };
+    *service = (struct service){.options = options, .loop = loop, .process = process};
     service->http = (struct http_server){
         .loop = loop,
-        .listener = { .fd = -1 },
+        .listener = {.fd = -1},
         .idle_timeout_ns = options->idle_timeout_ns,
         .drop_idle = options->drop_idle,
         .drop_reused = options->drop_reused,
@@ -280,7 +299,8 @@ bool service_open(struct service *service, struct loop *loop, struct process *pr
         .request = take_request,
         .gone = conn_gone,
     };
-    static const char *const kinds[] = { [KIND_STT] = "stt", [KIND_LLM] = "llm", [KIND_BOTH] = "both" };
+    static const char *const kinds[] = {
+        [KIND_STT] = "stt", [KIND_LLM] = "llm", [KIND_BOTH] = "both"};
     const char *name = options->name != NULL ? options->name : kinds[options->kind];
     service->arrivals.fd = -1;
     return speech_load(&service->speech, options->transcripts) &&

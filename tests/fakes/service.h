@@ -27,9 +27,9 @@ struct service {
     struct speech speech;
     struct arrivals arrivals;
     enum service_state state;
-    int hung_status; /* what /health says once hung */
+    int hung_status;                      /* what /health says once hung */
     struct job *queue_first, *queue_last; /* wait for a slot */
-    long count;      /* pieces of work so far */
+    long count;                           /* pieces of work so far */
     long busy, queued, done, failed;
     long prompt_tokens, tokens;
 };

@@ -1,14 +1,13 @@
 /*
  * Fakes that share a device: each sees whether another one is busy.
  *
- * The idea: one mapped file with a row per process, holding a name and the number of requests that it
- * serves right now. Whoever starts a request or a token looks at the other rows; rows under one's own
- * name don't count, they are the same service. Locks were rejected: a process that is killed while it
- * holds one would stop the others.
+ * The idea: one mapped file with a row per process, holding a name and the number of requests that
+ * it serves right now. Whoever starts a request or a token looks at the other rows; rows under
+ * one's own name don't count, they are the same service. Locks were rejected: a process that is
+ * killed while it holds one would stop the others.
  *
  * Invariant: a row belongs to its pid; a row of a dead pid is free to take and never busy.
  */
-#define _GNU_SOURCE
 #include "share.h"
 
 #include <errno.h>
@@ -56,7 +55,7 @@ static bool take_row(struct share *share, const char *name)
 
 bool share_open(struct share *share, const char *dir, const char *name, const char *interfere_file)
 {
-    *share = (struct share){ .interfere_file = interfere_file };
+    *share = (struct share){.interfere_file = interfere_file};
     if (dir == NULL)
         return true;
     char path[4096];

@@ -7,8 +7,8 @@
 struct share_table;
 
 struct share {
-    struct share_table *table; /* mapped; NULL when not sharing */
-    int own;                   /* own row */
+    struct share_table *table;  /* mapped; NULL when not sharing */
+    int own;                    /* own row */
     const char *interfere_file; /* borrowed; may be NULL */
 };
 

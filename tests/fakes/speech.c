@@ -1,15 +1,14 @@
 /*
  * Answers of a speech-to-text server.
  *
- * The idea: no sound is ever heard; a manifest tells what each file says, found by the uploaded file's
- * name or else by its size, so that answers are right by default and wrong by exactly the share of
- * words that --wer asks for.
+ * The idea: no sound is ever heard; a manifest tells what each file says, found by the uploaded
+ * file's name or else by its size, so that answers are right by default and wrong by exactly the
+ * share of words that --wer asks for.
  *
- * Errors are placed by a running sum with a phase that depends on the text: each clip has within one
- * word of its share, the whole corpus has the share itself, and the same clip always gets the same
- * errors. Drawing each word was rejected: 200 words would miss a rate of 10 % by 2 points.
+ * Errors are placed by a running sum with a phase that depends on the text: each clip has within
+ * one word of its share, the whole corpus has the share itself, and the same clip always gets the
+ * same errors. Drawing each word was rejected: 200 words would miss a rate of 10 % by 2 points.
  */
-#define _GNU_SOURCE
 #include "speech.h"
 
 #include <jansson.h>
@@ -20,8 +19,8 @@
 #include <sys/stat.h>
 
 struct speech_clip {
-    char *name, *text;   /* owned */
-    double duration_s;   /* NaN when not given */
+    char *name, *text;    /* owned */
+    double duration_s;    /* NaN when not given */
     long long file_bytes; /* -1 when the file is not there */
 };
 
@@ -70,7 +69,7 @@ static int by_name(const void *a, const void *b)
 
 bool speech_load(struct speech *speech, const char *manifest)
 {
-    *speech = (struct speech){ 0 };
+    *speech = (struct speech){0};
     if (manifest == NULL)
         return true;
     FILE *file = fopen(manifest, "re");
@@ -86,7 +85,8 @@ bool speech_load(struct speech *speech, const char *manifest)
             continue;
         good = add_clip(speech, manifest, line);
         if (!good)
-            fprintf(stderr, "fake-service: %s:%d: wants audio_filepath and text\n", manifest, number);
+            fprintf(stderr, "fake-service: %s:%d: wants audio_filepath and text\n", manifest,
+                    number);
     }
     free(line);
     fclose(file);
@@ -95,11 +95,13 @@ bool speech_load(struct speech *speech, const char *manifest)
     return good;
 }
 
-static const struct speech_clip *find_clip(const struct speech *speech, const struct speech_ask *ask)
+static const struct speech_clip *find_clip(const struct speech *speech,
+                                           const struct speech_ask *ask)
 {
-    const struct speech_clip key = { .name = (char *)(uintptr_t)base_name(ask->file_name) };
+    const struct speech_clip key = {.name = (char *)(uintptr_t)base_name(ask->file_name)};
     const struct speech_clip *found =
-        speech->count > 0 ? bsearch(&key, speech->clips, speech->count, sizeof(key), by_name) : NULL;
+        speech->count > 0 ? bsearch(&key, speech->clips, speech->count, sizeof(key), by_name)
+                          : NULL;
     for (size_t i = 0; found == NULL && i < speech->count; i++)
         if (speech->clips[i].file_bytes == (long long)ask->file_bytes)
             found = &speech->clips[i];
@@ -143,6 +145,8 @@ static void take_part(struct speech_ask *ask, const char *part, size_t len)
     const char *value = blank + 4;
     const size_t value_len = len - head_len - 4;
     take_attribute(part, head_len, " name=\"", name, sizeof(name));
+    if (ask->required != NULL && strcmp(name, ask->required) == 0)
+        ask->required_given = true;
     if (strcmp(name, "file") == 0) {
         take_attribute(part, head_len, " filename=\"", ask->file_name, sizeof(ask->file_name));
         ask->file_bytes = value_len;
@@ -178,7 +182,8 @@ bool speech_parse(struct speech_ask *ask, const char *content_type, const char *
     const size_t mark_len = strlen(mark);
     /* The first mark has no line end before it. */
     const char *at = len >= mark_len - 2 && memcmp(body, mark + 2, mark_len - 2) == 0
-                         ? body + mark_len - 2 : NULL;
+                         ? body + mark_len - 2
+                         : NULL;
     const char *end = body + len;
     bool closed = false;
     while (at != NULL && !closed) {
@@ -192,7 +197,8 @@ bool speech_parse(struct speech_ask *ask, const char *content_type, const char *
         *ret_why = closed ? "field 'file' is required" : "the form is broken";
         return false;
     }
-    return true;
+    *ret_why = "a required field is missing";
+    return ask->required == NULL || ask->required_given;
 }
 
 static void add_with_errors(struct buf *out, const char *text, double wer, uint64_t seed)
@@ -224,22 +230,31 @@ static void make_text(const struct speech *speech, const struct speech_ask *ask,
     const char *right = clip != NULL ? clip->text : "hello world";
     buf_add_text(out, "");
     switch (words->words) {
-    case WORDS_RIGHT: add_with_errors(out, right, words->wer, words->seed); break;
-    case WORDS_SAY: buf_add_text(out, words->text != NULL ? words->text : ""); break;
-    case WORDS_NONSENSE: buf_add_text(out, "qzxv jkwpg fxqzj vkkwp gfqxz"); break;
-    case WORDS_BANG: buf_add_text(out, "!!!!!!"); break;
+    case WORDS_RIGHT:
+        add_with_errors(out, right, words->wer, words->seed);
+        break;
+    case WORDS_SAY:
+        buf_add_text(out, words->text != NULL ? words->text : "");
+        break;
+    case WORDS_NONSENSE:
+        buf_add_text(out, "qzxv jkwpg fxqzj vkkwp gfqxz");
+        break;
+    case WORDS_BANG:
+        buf_add_text(out, "!!!!!!");
+        break;
     case WORDS_REPEAT:
         for (long i = 0; i < words->count; i++)
             buf_add_text(out, i > 0 ? " Thank you." : "Thank you.");
         break;
-    case WORDS_EMPTY: break;
+    case WORDS_EMPTY:
+        break;
     }
 }
 
 const char *speech_add_answer(const struct speech *speech, const struct speech_ask *ask,
                               const struct speech_words *words, bool whisper_cpp, struct buf *out)
 {
-    struct buf text = { 0 };
+    struct buf text = {0};
     if (whisper_cpp)
         buf_add_text(&text, " ");
     make_text(speech, ask, words, &text);
@@ -255,10 +270,12 @@ const char *speech_add_answer(const struct speech *speech, const struct speech_a
         buf_add_json(out, text.data, text.len);
         buf_add_text(out, "\"}");
     } else {
-        buf_printf(out, "{\"task\":\"transcribe\",\"language\":\"english\",\"duration\":%.3f,\"text\":\"",
-                   duration_s);
+        buf_printf(
+            out, "{\"task\":\"transcribe\",\"language\":\"english\",\"duration\":%.3f,\"text\":\"",
+            duration_s);
         buf_add_json(out, text.data, text.len);
-        buf_printf(out, "\",\"segments\":[{\"id\":0,\"start\":0.0,\"end\":%.3f,\"text\":\"", duration_s);
+        buf_printf(out, "\",\"segments\":[{\"id\":0,\"start\":0.0,\"end\":%.3f,\"text\":\"",
+                   duration_s);
         buf_add_json(out, text.data, text.len);
         buf_add_text(out, "\",\"avg_logprob\":-0.2,\"no_speech_prob\":0.01}]}");
     }
@@ -275,5 +292,5 @@ void speech_done(struct speech *speech)
         free(speech->clips[i].text);
     }
     free(speech->clips);
-    *speech = (struct speech){ 0 };
+    *speech = (struct speech){0};
 }

@@ -22,6 +22,8 @@ struct speech_ask {
     char file_name[256];
     size_t file_bytes;
     bool file_given;
+    const char *required; /* one more field that must be there; NULL: none */
+    bool required_given;
     enum speech_format format;
 };
 

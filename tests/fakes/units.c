@@ -18,16 +18,15 @@ struct unit {
 };
 
 static const struct unit times[] = {
-    { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 }, { NULL, 0 },
+    {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {NULL, 0},
 };
 static const struct unit sizes[] = {
-    { "", 1 },          { "K", 1024.0 },          { "M", 1048576.0 },
-    { "G", 1073741824.0 }, { NULL, 0 },
+    {"", 1}, {"K", 1024.0}, {"M", 1048576.0}, {"G", 1073741824.0}, {NULL, 0},
 };
 static const struct unit signals[] = {
-    { "SEGV", SIGSEGV }, { "KILL", SIGKILL }, { "ABRT", SIGABRT }, { "TERM", SIGTERM },
-    { "BUS", SIGBUS },   { "ILL", SIGILL },   { "FPE", SIGFPE },   { "INT", SIGINT },
-    { "HUP", SIGHUP },   { "STOP", SIGSTOP }, { NULL, 0 },
+    {"SEGV", SIGSEGV}, {"KILL", SIGKILL}, {"ABRT", SIGABRT}, {"TERM", SIGTERM},
+    {"BUS", SIGBUS},   {"ILL", SIGILL},   {"FPE", SIGFPE},   {"INT", SIGINT},
+    {"HUP", SIGHUP},   {"STOP", SIGSTOP}, {NULL, 0},
 };
 
 static const struct unit *find(const struct unit *units, const char *name)
