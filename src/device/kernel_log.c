@@ -1,7 +1,7 @@
 /* The OOM killer's line is "Out of memory: Killed process 4711 (name)" or, for a memory cgroup,
- * "Memory cgroup out of memory: Killed process 4711 (name)"; both kept their form since Linux 4.19. A
- * recycled pid could match an old line; the caller asks only about a process that has just died of
- * SIGKILL which nobody of ours sent, which makes that a coincidence of three. */
+ * "Memory cgroup out of memory: Killed process 4711 (name)"; both kept their form since Linux 4.19.
+ * A recycled pid could match an old line; the caller asks only about a process that has just died
+ * of SIGKILL which nobody of ours sent, which makes that a coincidence of three. */
 #include "device/kernel_log.h"
 
 #include "base/auto.h"

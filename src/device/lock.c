@@ -274,14 +274,13 @@ bool device_lock_take(const char *device_name, const char *device_id, const char
 
 bool device_lock_held(const char *device_id, struct device_lock_holder *ret_holder)
 {
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     char name[NAME_SIZE];
     lock_name(device_id, name);
     AUTO(fd) int folder_fd = open_folder(lock_folder());
-    AUTO(fd)
-    int fd =
-        folder_fd < 0
-            ? -1
-            : openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (folder_fd < 0)
+        return false;
+    AUTO(fd) int fd = openat(folder_fd, name, flags);
     if (fd < 0 || !is_lock_file(fd))
         return false;
     /* Shared, so that two who look do not see each other; closing drops it. */
