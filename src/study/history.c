@@ -1,0 +1,131 @@
+/* A trial whose verdict says nothing about its candidate (contended, instrument, env_fault) is tried
+ * again under the same request; all tries are stored, the last one counts. */
+#include "study/history.h"
+
+#include <string.h>
+
+static int purpose_from_name(const char *name)
+{
+    static const char *const names[] = {"baseline", "explore", "final"};
+    for (int i = 0; i < (int)ARRAY_LEN(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static bool convert(const struct spec_study *study, const struct store_history_row *row,
+                    struct history_trial *ret, struct err *err)
+{
+    struct spec_candidate candidate;
+    int purpose = purpose_from_name(row->purpose), verdict = verdict_from_name(row->verdict);
+    if (purpose < 0 || verdict < 0)
+        return err_set(err, ERR_INTERNAL, "trial %lld has purpose \"%s\" and verdict \"%s\", which "
+                       "this version does not know", (long long)row->number, row->purpose,
+                       row->verdict);
+    if (!spec_candidate_parse(study, row->candidate, &candidate, err))
+        return err_wrap(err, "reading trial %lld", (long long)row->number);
+    *ret = (struct history_trial){
+        .number = row->number,
+        .retry_of = row->retry_of,
+        .purpose = purpose,
+        .code = spec_candidate_code(study, &candidate),
+        .round = row->round,
+        .repeat = row->repeat,
+        .verdict = (enum verdict)verdict,
+        .fitness = row->fitness,
+        .duration_s = row->duration_s,
+    };
+    return true;
+}
+
+static struct history_trial *grow(struct history *history, struct arena *arena)
+{
+    if (history->count == history->capacity) {
+        size_t capacity = history->capacity ? 2 * history->capacity : 64;
+        struct history_trial *trials = arena_array(arena, capacity, sizeof *trials);
+        if (history->count)
+            memcpy(trials, history->trials, history->count * sizeof *trials);
+        history->trials = trials;
+        history->capacity = capacity;
+    }
+    return &history->trials[history->count];
+}
+
+bool history_load(struct store *store, const struct spec_study *study, struct arena *arena,
+                  struct history *ret_history, struct err *err)
+{
+    AUTO(free) struct store_history_row *rows = NULL;
+    size_t count = 0;
+    if (!store_history(store, &rows, &count, err))
+        return false;
+    struct history history = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (!convert(study, &rows[i], grow(&history, arena), err))
+            return false;
+        if (rows[i].ruled_out)
+            history.trials[history.count].ruled_out = arena_strdup(arena, rows[i].ruled_out);
+        history.count++;
+    }
+    *ret_history = history;
+    return true;
+}
+
+bool history_append(struct history *history, const struct spec_study *study,
+                    const struct store_trial *trial, struct arena *arena, struct err *err)
+{
+    struct store_history_row row = {
+        .number = trial->number,
+        .candidate = trial->candidate,
+        .purpose = trial->purpose,
+        .verdict = trial->verdict,
+        .round = trial->round,
+        .repeat = trial->repeat,
+        .retry_of = trial->retry_of,
+        .fitness = trial->fitness,
+        .duration_s = trial->duration_s,
+    };
+    struct history_trial *at = grow(history, arena);
+    if (!convert(study, &row, at, err))
+        return false;
+    at->ruled_out = arena_strdup(arena, trial->ruled_out);
+    history->count++;
+    return true;
+}
+
+static int64_t chain_of(const struct history_trial *trial)
+{
+    return trial->retry_of ? trial->retry_of : trial->number;
+}
+
+int history_tries(const struct history *history, size_t index)
+{
+    int64_t chain = chain_of(&history->trials[index]);
+    int tries = 0;
+    for (size_t i = 0; i <= index; i++)
+        tries += chain_of(&history->trials[i]) == chain;
+    return tries;
+}
+
+bool history_settled(const struct history *history, size_t index)
+{
+    const struct history_trial *trial = &history->trials[index];
+    if (!verdict_facts(trial->verdict)->retried)
+        return true;
+    return history_tries(history, index) >= HISTORY_TRIES;
+}
+
+int history_contended_in_a_row(const struct history *history)
+{
+    int count = 0;
+    for (size_t i = history->count; i-- > 0 && history->trials[i].verdict == VERDICT_CONTENDED;)
+        count++;
+    return count;
+}
+
+double history_elapsed_s(const struct history *history)
+{
+    double sum = 0;
+    for (size_t i = 0; i < history->count; i++)
+        sum += history->trials[i].duration_s;
+    return sum;
+}

@@ -1,0 +1,38 @@
+/* Stored rows, read back as what the plan needs: retries folded, texts turned into codes. */
+#pragma once
+
+#include "search/search.h"
+#include "store/store.h"
+
+struct history_trial {
+    int64_t number, retry_of;
+    enum { HISTORY_BASELINE, HISTORY_EXPLORE, HISTORY_FINAL } purpose;
+    spec_code code;
+    int round, repeat;
+    enum verdict verdict;
+    double fitness, duration_s;
+    const char *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
+};
+
+struct history { /* in one arena */
+    struct history_trial *trials;
+    size_t count, capacity;
+};
+
+/* Rows of candidates that the study file no longer has are an ERR_INTERNAL: the digest should have
+ * caught that. */
+NODISCARD bool history_load(struct store *store, const struct spec_study *study, struct arena *arena,
+                            struct history *ret_history, struct err *err);
+NODISCARD bool history_append(struct history *history, const struct spec_study *study,
+                              const struct store_trial *trial, struct arena *arena, struct err *err);
+
+enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
+
+/* Is the trial at `index` the last word on its request? Not if a retry of it follows, nor if it may
+ * still be retried (a retried verdict with tries left). */
+bool history_settled(const struct history *history, size_t index);
+/* How many tries its request has had, this one included. */
+int history_tries(const struct history *history, size_t index);
+/* Contended trials at the end of the history, in a row. */
+int history_contended_in_a_row(const struct history *history);
+double history_elapsed_s(const struct history *history);

@@ -1,0 +1,298 @@
+/* The loop: what is next, run it, see what comes after it, stop what that does not keep, store. A trial
+ * is stored only when it is over, services stopped included, so a kill at any instant loses at most the
+ * trial under way. */
+#include "study/study.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "device/lock.h"
+#include "service/process.h"
+#include "study/decide.h"
+#include "study/plan.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { CONTENDED_MAX = 5, CODES_MAX = 5 * 1000 * 1000 };
+static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;
+
+struct loop {
+    const struct study_options *options;
+    const struct spec_study *study;
+    struct arena *arena;         /* of the whole run */
+    struct device *device;
+    struct device_lock *lock;
+    struct store *store;
+    struct trial_runner *runner;
+    spec_code *codes;            /* heap */
+    struct study_plan plan;
+    struct history history;
+    struct study_view view;
+    const struct trial_request *request; /* under way */
+    struct corpus *corpora;      /* per service, in the arena */
+};
+
+static void loop_done(struct loop *loop)
+{
+    if (!loop)
+        return;
+    trial_runner_free(loop->runner);
+    store_close(loop->store);
+    device_lock_release(loop->lock);
+    device_close(loop->device);
+    free(loop->codes);
+    arena_free(loop->arena);
+}
+AUTO_FN(struct loop, loop_done)
+
+static bool take_lock(struct loop *loop, struct err *err)
+{
+    const char *id = device_facts(loop->device)->id;
+    const struct study_observer *observer = &loop->options->observer;
+    for (bool told = false;;) {
+        struct err busy = ERR_INIT;
+        if (device_lock_take(loop->study->device, id, loop->study->name, &loop->lock, &busy))
+            return true;
+        if (busy.code != ERR_BUSY || !loop->options->wait) {
+            *err = busy;
+            return false;
+        }
+        if (!told && observer->waiting)
+            observer->waiting(observer->context, busy.text);
+        told = true;
+        struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
+        nanosleep(&pause, NULL);
+        if (cancel_level() != CANCEL_NONE)
+            return err_set(err, ERR_STOPPED, "stopped while waiting for %s", loop->study->device);
+    }
+}
+
+static bool note_study(struct loop *loop, bool *ret_resumed, struct err *err)
+{
+    const struct device_facts *device = device_facts(loop->device);
+    struct store_study stored;
+    bool found = false;
+    if (!store_study_get(loop->store, &found, &stored, err))
+        return false;
+    *ret_resumed = found;
+    if (found && strcmp(stored.digest, loop->study->digest) != 0)
+        return err_set(err, ERR_INPUT, "%s: its results in %s were measured with another version of "
+                       "this file; keep them and start anew with: spica run --fresh %s",
+                       loop->study->path, loop->options->folder, loop->study->path);
+    if (found && strcmp(stored.device_id, device->id) != 0)
+        return err_set(err, ERR_INPUT, "%s: its results in %s were measured on another machine (%s); "
+                       "start anew with: spica run --fresh %s", loop->study->path,
+                       loop->options->folder, stored.device_name, loop->study->path);
+    if (found)
+        return store_event_add(loop->store, clock_now_wall_us(), "resumed", NULL, err);
+    struct store_study row = {
+        .name = loop->study->name,
+        .path = loop->study->path,
+        .digest = loop->study->digest,
+        .text = loop->study->text,
+        .device_id = device->id,
+        .device_name = device->name,
+        .device_versions = device->versions,
+        .spica_version = SPICA_VERSION,
+        .seed = loop->study->seed,
+        .created_wall_us = clock_now_wall_us(),
+        .cores = device->cores,
+        .memory_bytes = device->memory_bytes,
+    };
+    return store_study_put(loop->store, &row, err) &&
+           store_event_add(loop->store, clock_now_wall_us(), "started", NULL, err);
+}
+
+static bool check_services(struct loop *loop, struct err *err)
+{
+    AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
+    if (!study_check_services(loop->study, false, &problems, err))
+        return false;
+    if (problems.len == 0)
+        return true;
+    const char *end = strchrnul(buf_text(&problems), '\n');
+    bool more = end[0] && end[1];
+    return err_set(err, ERR_MISSING, "%.*s%s; see: spica prepare %s",
+                   (int)(end - buf_text(&problems)), buf_text(&problems), more ? " (and more)" : "",
+                   loop->study->path);
+}
+
+static void fill_plan(struct loop *loop, size_t code_count)
+{
+    const struct spec_study *study = loop->study;
+    loop->plan = (struct study_plan){
+        .study = study,
+        .codes = loop->codes,
+        .code_count = code_count,
+        .has_baseline = study->baseline != NULL,
+        .trials = loop->options->trials > 0 ? loop->options->trials : study->search.trials,
+        .time_s = (double)(loop->options->time_ns > 0 ? loop->options->time_ns
+                                                      : study->search.time_ns) / NS_PER_S,
+    };
+    if (study->baseline) {
+        struct spec_candidate baseline;
+        memcpy(baseline.index, study->baseline, study->knob_count * sizeof *baseline.index);
+        loop->plan.baseline = spec_candidate_code(study, &baseline);
+    }
+}
+
+static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
+{
+    const struct spec_study *study = loop->study;
+    size_t code_count = 0;
+    AUTO(free) char *path = study_store_path(loop->options->folder);
+    if (!study_load_corpora(study, loop->arena, &loop->corpora, err) || !check_services(loop, err) ||
+        !spec_space_list(study, CODES_MAX, &loop->codes, &code_count, err) ||
+        !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
+        !file_make_folders(loop->options->folder, err) ||
+        !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
+        !history_load(loop->store, study, loop->arena, &loop->history, err))
+        return false;
+    fill_plan(loop, code_count);
+    return true;
+}
+
+static void update_view(struct loop *loop, enum study_stage stage, struct arena *scratch)
+{
+    struct study_progress_counts counts = study_count(&loop->plan, &loop->history, scratch);
+    struct study_view *view = &loop->view;
+    *view = (struct study_view){
+        .study = loop->study,
+        .device = device_facts(loop->device),
+        .stage = stage,
+        .trials_done = (int64_t)loop->history.count,
+        .explored = counts.explored,
+        .explore_planned = counts.explore_planned,
+        .finals_done = counts.finals_done,
+        .finals_planned = counts.finals_planned,
+        .candidates = loop->plan.code_count,
+        .best_fitness = NAN,
+        .elapsed_s = history_elapsed_s(&loop->history),
+        .left_s = counts.left_s,
+    };
+    for (size_t i = 0; i < loop->history.count; i++) {
+        const struct history_trial *t = &loop->history.trials[i];
+        if (t->verdict != VERDICT_OK || !(isnan(view->best_fitness) || t->fitness > view->best_fitness))
+            continue;
+        struct spec_candidate candidate = spec_candidate_decode(loop->study, t->code);
+        AUTO(buf_done) struct buf text = BUF_INIT(65536);
+        spec_candidate_add_text(&text, loop->study, &candidate);
+        view->best_fitness = t->fitness;
+        view->best = arena_strdup(loop->arena, buf_text(&text));
+    }
+}
+
+static void on_progress(void *context, const struct trial_progress *progress)
+{
+    struct loop *loop = context;
+    const struct study_observer *observer = &loop->options->observer;
+    if (observer->progress)
+        observer->progress(observer->context, &loop->view, loop->request, progress);
+}
+
+/* Surroundings that would spoil the next trial as well: stop, resumably. */
+static bool check_surroundings(const struct loop *loop, const struct store_trial *trial,
+                               struct err *err)
+{
+    int contended = history_contended_in_a_row(&loop->history);
+    if (contended >= CONTENDED_MAX)
+        return err_set(err, ERR_STOPPED, "%d trials in a row were contended (%s); stopped. Find what "
+                       "else runs there, then run again to resume", contended, trial->summary);
+    size_t last = loop->history.count - 1;
+    if (strcmp(trial->verdict, verdict_facts(VERDICT_ENV_FAULT)->name) == 0 && !trial->service &&
+        history_settled(&loop->history, last))
+        return err_set(err, ERR_STOPPED, "the surroundings are broken: %s; stopped. Repair, then run "
+                       "again to resume", trial->summary);
+    return true;
+}
+
+static bool run_trial(struct loop *loop, const struct trial_request *request, struct err *err)
+{
+    const struct study_observer *observer = &loop->options->observer;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    char detail[64];
+    snprintf(detail, sizeof detail, "trial %" PRId64, request->number);
+    device_lock_describe(loop->lock, detail);
+    loop->request = request;
+    if (observer->trial_begin)
+        observer->trial_begin(observer->context, &loop->view, request);
+
+    struct store_trial trial;
+    if (!trial_run(loop->runner, request, arena, &trial, err))
+        return false;
+    /* What would come next decides what may stay up; the row is put in place provisionally. */
+    size_t count = loop->history.count;
+    if (!history_append(&loop->history, loop->study, &trial, loop->arena, err))
+        return false;
+    struct study_step next = study_next(&loop->plan, &loop->history, arena);
+    if (!trial_finish(loop->runner, next.stage == STAGE_DONE ? NULL : &next.request, arena, &trial,
+                      err))
+        return false;
+    loop->history.count = count;
+    if (!store_trial_add(loop->store, &trial, err))
+        return err_wrap(err, "storing trial %" PRId64, request->number);
+    if (!history_append(&loop->history, loop->study, &trial, loop->arena, err))
+        return false;
+    update_view(loop, next.stage, arena);
+    if (observer->trial_end)
+        observer->trial_end(observer->context, &loop->view, &trial);
+    return check_surroundings(loop, &trial, err);
+}
+
+static bool run_all(struct loop *loop, struct err *err)
+{
+    for (;;) {
+        AUTO(arena_free) struct arena *scratch = arena_new();
+        struct study_step step = study_next(&loop->plan, &loop->history, scratch);
+        update_view(loop, step.stage, scratch);
+        if (step.stage == STAGE_DONE)
+            return true;
+        if (cancel_level() != CANCEL_NONE)
+            return err_set(err, ERR_STOPPED, "stopped before trial %" PRId64, step.request.number);
+        if (!run_trial(loop, &step.request, err))
+            return false;
+    }
+}
+
+static bool conclude(struct loop *loop, enum study_outcome *ret_outcome, struct err *err)
+{
+    AUTO(arena_free) struct arena *scratch = arena_new();
+    AUTO_JSON json_t *decision = study_decide(&loop->plan, &loop->history, scratch, ret_outcome);
+    AUTO(free) char *text = json_dump_text(decision);
+    return store_decision_put(loop->store, text, err) &&
+           store_event_add(loop->store, clock_now_wall_us(), "decided",
+                           study_outcome_name(*ret_outcome), err);
+}
+
+bool study_run(const struct study_options *options, enum study_outcome *ret_outcome, struct err *err)
+{
+    struct loop state = {.options = options, .study = options->study, .arena = arena_new()};
+    AUTO(loop_done) struct loop *loop = &state;
+    bool resumed = false;
+    if (!open_loop(loop, &resumed, err))
+        return false;
+    struct trial_options trial_options = {
+        .study = options->study,
+        .folder = options->folder,
+        .device = loop->device,
+        .corpora = loop->corpora,
+        .progress = on_progress,
+        .context = loop,
+    };
+    loop->runner = trial_runner_new(&trial_options);
+    AUTO(arena_free) struct arena *scratch = arena_new();
+    update_view(loop, study_next(&loop->plan, &loop->history, scratch).stage, scratch);
+    if (options->observer.begin)
+        options->observer.begin(options->observer.context, &loop->view, resumed);
+    if (run_all(loop, err))
+        return conclude(loop, ret_outcome, err);
+    if (err->code == ERR_STOPPED) {
+        struct err ignored = ERR_INIT; /* the stop itself matters more than its note */
+        if (!store_event_add(loop->store, clock_now_wall_us(), "stopped", err->text, &ignored))
+            log_debug("study", "%s", ignored.text);
+    }
+    return false;
+}

@@ -1,0 +1,138 @@
+/* What a study needs before its first trial, checked all at once: corpora with transcripts where they
+ * are asked for, programs and weights of every setting. A missing file found after an hour of trials
+ * would have been found at the start. */
+#include "study/study.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "service/engine.h"
+
+#include <string.h>
+
+enum { SETTINGS_MAX = 4096 }; /* distinct settings of one service looked at */
+
+char *study_folder(const struct spec_study *study, const char *given)
+{
+    if (given)
+        return file_join(".", given);
+    AUTO(buf_done) struct buf name = BUF_INIT(4096);
+    buf_addf(&name, "%s.spica", study->name);
+    return file_join(study->folder, buf_text(&name));
+}
+
+char *study_store_path(const char *folder)
+{
+    return file_join(folder, "study.db");
+}
+
+static bool wants_wer(const struct spec_study *study, size_t service)
+{
+    for (size_t i = 0; i < study->metric_ref_count; i++)
+        if (study->metric_refs[i].service == service && study->metric_refs[i].metric == METRIC_WER)
+            return true;
+    return false;
+}
+
+bool study_load_corpora(const struct spec_study *study, struct arena *arena,
+                        struct corpus **ret_corpora, struct err *err)
+{
+    struct corpus *corpora = arena_array(arena, study->service_count, sizeof *corpora);
+    for (size_t i = 0; i < study->service_count; i++) {
+        const struct spec_service *service = &study->services[i];
+        const struct spec_load *load = &service->load;
+        if (!load->given)
+            continue;
+        if (load->corpus && !corpus_load_audio(arena, load->corpus, &corpora[i], err))
+            return err_wrap(err, "load.%s.corpus", service->name);
+        if (load->prompts && !corpus_load_prompts(arena, load->prompts, &corpora[i], err))
+            return err_wrap(err, "load.%s.prompts", service->name);
+        if (wants_wer(study, i) && !corpora[i].all_transcribed)
+            return err_set(err, ERR_INPUT, "load.%s.corpus: %s.wer is asked for, but not every clip "
+                           "of %s has a transcript", service->name, service->name,
+                           load->corpus ? load->corpus : "(none)");
+    }
+    *ret_corpora = corpora;
+    return true;
+}
+
+/* Walks the values of one service's knobs only: other services' settings do not change what it needs. */
+struct walk {
+    const struct spec_study *study;
+    size_t service;
+    bool fetch;
+    struct buf *problems;
+    struct err *err;
+    int visited;
+};
+
+static bool walk_values(struct walk *walk, struct spec_candidate *candidate, size_t knob)
+{
+    const struct spec_study *study = walk->study;
+    while (knob < study->knob_count && study->knobs[knob].service != walk->service)
+        candidate->index[knob++] = 0;
+    if (knob < study->knob_count) {
+        for (size_t v = 0; v < study->knobs[knob].value_count; v++) {
+            candidate->index[knob] = (int)v;
+            if (!walk_values(walk, candidate, knob + 1))
+                return false;
+        }
+        return true;
+    }
+    if (walk->visited++ >= SETTINGS_MAX)
+        return true;
+    struct spec_candidate checked = *candidate;
+    /* Recomputes which knobs are active; constraints across services do not matter here. */
+    struct err ignored = ERR_INIT;
+    (void)!spec_candidate_check(study, &checked, &ignored);
+    return engine_prepare(study, &checked, walk->service, walk->fetch, walk->problems, walk->err);
+}
+
+/* The same file is missing for many settings: said once. */
+static void add_unique_lines(struct buf *all, const char *lines)
+{
+    for (const char *line = lines; *line;) {
+        const char *end = strchrnul(line, '\n');
+        AUTO(free) char *one = strndup(line, (size_t)(end - line));
+        if (one && *one && !strstr(buf_text(all), one))
+            buf_addf(all, "%s\n", one);
+        line = *end ? end + 1 : end;
+    }
+}
+
+bool study_check_services(const struct spec_study *study, bool fetch, struct buf *ret_problems,
+                          struct err *err)
+{
+    for (size_t i = 0; i < study->service_count; i++) {
+        AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
+        struct walk walk = {study, i, fetch, &problems, err, 0};
+        struct spec_candidate candidate = {0};
+        if (!walk_values(&walk, &candidate, 0))
+            return false;
+        add_unique_lines(ret_problems, buf_text(&problems));
+    }
+    return true;
+}
+
+struct study_estimate study_estimate(const struct spec_study *study, uint64_t candidates,
+                                     double restart_s)
+{
+    const struct spec_measure *m = &study->measure;
+    double warmup_s = (double)m->warmup_ns / NS_PER_S, window_s = (double)m->window_ns / NS_PER_S;
+    double alone_s = (double)m->alone_ns / NS_PER_S;
+    size_t loaded = 0;
+    for (size_t i = 0; i < study->service_count; i++)
+        loaded += study->services[i].load.given;
+    uint64_t trials = candidates;
+    if (study->search.trials > 0 && trials > (uint64_t)study->search.trials)
+        trials = (uint64_t)study->search.trials;
+    /* A tournament's windows average half of the full one. */
+    double share = strcmp(study->search.strategy, "tournament") == 0 ? 0.5 : 1;
+    struct study_estimate estimate = {.explore_trials = (size_t)trials};
+    estimate.final_trials = ((size_t)study->search.finalists + (study->baseline != NULL)) *
+                            (size_t)m->repeats;
+    estimate.explore_s = (double)trials * (restart_s + warmup_s + share * window_s);
+    estimate.final_s = (double)estimate.final_trials *
+                       (restart_s + warmup_s + window_s +
+                        (loaded > 1 ? (double)loaded * (alone_s + 3) : 0));
+    return estimate;
+}
