@@ -11,6 +11,7 @@
  * any of them.
  */
 #include "http.h"
+#include "http_parse.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,14 +19,12 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define HEAD_MAX_BYTES (64u << 10)
-#define BODY_MAX_BYTES (256u << 20)
-#define CONN_IN_MAX_BYTES (BODY_MAX_BYTES + (1u << 20))
+#define CONN_IN_MAX_BYTES (HTTP_BODY_MAX_BYTES + (1u << 20))
 
 static const char *reason(int status)
 {
@@ -132,120 +131,6 @@ void http_close(struct http_conn *conn, enum http_close how)
     flush(conn);
 }
 
-/* Value of a header whose line begins at `line`, when its name is `name`; else NULL. */
-static const char *header_value(const char *line, const char *name)
-{
-    const size_t len = strlen(name);
-    if (strncasecmp(line, name, len) != 0 || line[len] != ':')
-        return NULL;
-    return line + len + 1 + strspn(line + len + 1, " \t");
-}
-
-static void copy_token(char *to, size_t size, const char *from, const char *end_set)
-{
-    size_t len = strcspn(from, end_set);
-    len = len < size - 1 ? len : size - 1;
-    memcpy(to, from, len);
-    to[len] = '\0';
-}
-
-static bool read_header(struct http_conn *conn, const char *line)
-{
-    struct http_request *request = &conn->request;
-    const char *value = header_value(line, "Content-Length");
-    if (value != NULL) {
-        char *end = NULL;
-        const unsigned long long len = strtoull(value, &end, 10);
-        if (end == value || *value == '-' || len > BODY_MAX_BYTES)
-            return false;
-        conn->content_len = (size_t)len;
-        return true;
-    }
-    value = header_value(line, "Content-Type");
-    if (value != NULL)
-        copy_token(request->content_type, sizeof(request->content_type), value, "\r\n");
-    value = header_value(line, "Transfer-Encoding");
-    if (value != NULL)
-        conn->chunked_in = strncasecmp(value, "chunked", 7) == 0;
-    value = header_value(line, "Connection");
-    if (value != NULL && strncasecmp(value, "close", 5) == 0)
-        request->keep_alive = false;
-    if (value != NULL && strncasecmp(value, "keep-alive", 10) == 0)
-        request->keep_alive = true;
-    return true;
-}
-
-/* Reads the head that ends at `head_len`; false when it is not HTTP. */
-static bool read_head(struct http_conn *conn, size_t head_len, bool *ret_expects)
-{
-    struct http_request *request = &conn->request;
-    char *line = conn->in.data;
-    *request = (struct http_request){.first_byte_ns = conn->first_byte_ns};
-    copy_token(request->method, sizeof(request->method), line, " \r\n");
-    const char *path = line + strcspn(line, " \r\n");
-    if (*path != ' ' || path[1] != '/')
-        return false;
-    copy_token(request->path, sizeof(request->path), path + 1, " ?\r\n");
-    const char *version = path + 1 + strcspn(path + 1, " \r\n");
-    if (strncmp(version, " HTTP/1.", 8) != 0)
-        return false;
-    request->http10 = version[8] == '0';
-    request->keep_alive = !request->http10;
-    conn->content_len = 0;
-    conn->chunked_in = false;
-    *ret_expects = false;
-    for (;;) {
-        line = strchr(line, '\n');
-        if (line == NULL || (size_t)(line + 1 - conn->in.data) >= head_len)
-            break;
-        line++;
-        if (!read_header(conn, line))
-            return false;
-        *ret_expects = *ret_expects || header_value(line, "Expect") != NULL;
-    }
-    conn->head_len = head_len;
-    return true;
-}
-
-/* Where the chunk that begins at `at` has its bytes; false when its line is not complete. */
-static bool chunk_at(const struct buf *in, size_t at, size_t *ret_from, size_t *ret_len,
-                     bool *ret_bad)
-{
-    char *end = NULL;
-    if (at >= in->len || memchr(in->data + at, '\n', in->len - at) == NULL)
-        return false;
-    const unsigned long long len = strtoull(in->data + at, &end, 16);
-    *ret_bad = end == in->data + at || len > BODY_MAX_BYTES;
-    const char *newline = memchr(in->data + at, '\n', in->len - at);
-    *ret_from = (size_t)(newline - in->data) + 1;
-    *ret_len = (size_t)len;
-    return true;
-}
-
-/* A chunked body becomes a plain one in place once its last chunk is there. */
-static bool join_chunks(struct http_conn *conn, bool *ret_bad)
-{
-    struct buf *in = &conn->in;
-    size_t at = conn->head_len, from, len;
-    do {
-        if (!chunk_at(in, at, &from, &len, ret_bad) || *ret_bad || in->len < from + len + 2)
-            return false;
-        at = from + len + 2;
-    } while (len > 0);
-    const size_t end = at;
-    size_t to = conn->head_len;
-    for (at = conn->head_len; chunk_at(in, at, &from, &len, ret_bad) && len > 0;
-         at = from + len + 2) {
-        memmove(in->data + to, in->data + from, len);
-        to += len;
-    }
-    memmove(in->data + to, in->data + end, in->len - end + 1);
-    in->len -= end - to;
-    conn->content_len = to - conn->head_len;
-    conn->chunked_in = false;
-    return true;
-}
-
 static void refuse(struct http_conn *conn, int status)
 {
     static const char body[] = "{\"error\":{\"code\":400,\"message\":\"not a request\"}}";
@@ -266,7 +151,7 @@ static bool read_head_when_there(struct http_conn *conn)
         refuse(conn, 400);
     if (blank == NULL)
         return false;
-    if (!read_head(conn, (size_t)(blank - conn->in.data) + 4, &expects)) {
+    if (!http_parse_head(conn, (size_t)(blank - conn->in.data) + 4, &expects)) {
         refuse(conn, 400);
         return false;
     }
@@ -281,7 +166,7 @@ static bool take_request(struct http_conn *conn, int64_t now_ns)
     bool bad = false;
     if (conn->head_len == 0 && !read_head_when_there(conn))
         return false;
-    if (conn->chunked_in && !join_chunks(conn, &bad)) {
+    if (conn->chunked_in && !http_parse_chunks(conn, &bad)) {
         if (bad)
             refuse(conn, 400);
         return false;
