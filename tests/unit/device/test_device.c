@@ -149,7 +149,7 @@ static void test_prove(void **state)
         {"works",
          0,
          412000000,
-         433 << 20,
+         431 << 20,
          2,
          PLACEMENT_CPU,
          {"its processes used 412 ms of CPU time during the probe request",
