@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 enum { CONTENDED_MAX = 5, CODES_MAX = 5 * 1000 * 1000 };
 static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;

@@ -1,0 +1,56 @@
+/* A command of the program: one file each, one line in cli/main.c. Help, option parsing and spica(1)
+ * come from the tables here. */
+#pragma once
+
+#include "base/err.h"
+#include "spec/catalog.h"
+
+enum { CLI_OPTIONS_MAX = 24, CLI_ARGUMENTS_MAX = 64 };
+
+struct cli_option {
+    const char *name;     /* "json" for --json */
+    char letter;          /* 'j' for -j, 0: none */
+    const char *argument; /* name of its argument, NULL: takes none */
+    const char *help;
+};
+
+struct cli_args {
+    const char *values[CLI_OPTIONS_MAX]; /* per option: its argument, "" for a flag; NULL: not given */
+    const char *arguments[CLI_ARGUMENTS_MAX];
+    int argument_count;
+};
+
+struct cli_command {
+    const char *name;
+    const char *arguments;            /* "STUDY.yaml", for the usage line */
+    int arguments_min, arguments_max;
+    const char *help;                 /* one line */
+    const char *text;                 /* a paragraph for its own --help */
+    const struct cli_option *options; /* ends with a NULL name */
+    /* True: exit 0, or whatever *ret_status was set to. False: err says why and which exit. */
+    bool (*run)(const struct cli_args *args, int *ret_status, struct err *err);
+};
+
+extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_show, cli_report,
+    cli_help;
+extern const struct cli_command *const cli_commands[];
+extern const size_t cli_command_count;
+
+/* What the study file may name: engines, protocols, strategies of this program. */
+const struct spec_catalog *cli_catalog(void);
+
+/* Index of an option in a command's table; asserts that it exists. */
+int cli_option_index(const struct cli_command *command, const char *name);
+/* The option's value: argument, "" for a given flag, NULL when absent. */
+const char *cli_value(const struct cli_command *command, const struct cli_args *args,
+                      const char *name);
+bool cli_flag(const struct cli_command *command, const struct cli_args *args, const char *name);
+
+/* Columns of the terminal that `fd` is, 80 when it is none. */
+int cli_width(int fd);
+/* May colours be used on it? (a terminal, NO_COLOR not set, TERM not dumb) */
+bool cli_color(int fd);
+
+void cli_print_help(const struct cli_command *command); /* NULL: of the program */
+/* man page text of the whole program, for `spica help --man` */
+void cli_print_man(void);
