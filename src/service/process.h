@@ -29,6 +29,7 @@ struct process_status {
     int signal;            /* 0 unless a signal ended it */
     bool signal_was_ours;  /* we (or our keeper) sent TERM or KILL before it ended */
     int oom_kills;         /* kills by a memory limit seen in its cgroup; -1 unknown */
+    bool keeper_lost;      /* the keeper was killed; the tree's end says nothing about the server */
     int64_t started_ns, exited_ns; /* monotonic; exited_ns 0 while running */
     int64_t log_bytes;     /* written by the server so far */
     int64_t log_dropped_bytes; /* of those, not kept */

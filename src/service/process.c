@@ -1,0 +1,438 @@
+/* Our side of a service: make what the keeper needs, fork it, and believe only what it reports.
+ *
+ * All state is in `status`, changed in one place (process_take_report) as reports arrive. The
+ * keeper's end of the socket is the second witness: EMPTY counts only once the keeper is gone too,
+ * and an end without EMPTY means that the keeper was killed; then we, as subreaper, do its work.
+ *
+ * Invariant: a process that was handed out has a keeper that is registered as our child until it is
+ * reaped, or, after free, is left to finish alone. */
+#include "service/process.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "service/environment.h"
+#include "service/keeper.h"
+#include "service/limit.h"
+#include "service/stray.h"
+#include "service/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define START_WITHIN_NS (20 * NS_PER_S)
+#define FLUSH_WITHIN_NS (2 * NS_PER_S)
+#define KILL_WITHIN_NS (5 * NS_PER_S)
+#define LOST_PASS_NS (50 * NS_PER_MS)
+
+struct service_process {
+    char *name, *log_path;
+    int control_fd,
+        watch_fd; /* watch_fd: epoll over control_fd, empty when there is no more news */
+    struct keeper_shared *shared; /* mapped */
+    struct service_limit limit;
+    struct process_status status;
+    bool started, empty_reported, closed, flushed;
+    struct keeper_report failure; /* REPORT_FAILED, when that came instead of REPORT_STARTED */
+};
+
+/* Descriptors which only the keeper needs; closed here after the fork. */
+struct process_pipes {
+    int control, parent, null, output_read, output_write, log;
+};
+#define PROCESS_PIPES_NONE ((struct process_pipes){-1, -1, -1, -1, -1, -1})
+
+static void process_pipes_close(struct process_pipes *pipes)
+{
+    const int fds[] = {pipes->control,     pipes->parent,       pipes->null,
+                       pipes->output_read, pipes->output_write, pipes->log};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    *pipes = PROCESS_PIPES_NONE;
+}
+
+static bool process_make_folder(const struct service_launch *launch, struct err *err)
+{
+    if (!file_make_folders(launch->scratch, err))
+        return false;
+    if (chmod(launch->scratch, 0700) != 0)
+        return err_sys(err, "making %s private", launch->scratch);
+    AUTO(free) char *log_folder = file_folder(launch->log_path);
+    if (!file_make_folders(log_folder, err))
+        return false;
+    if (!launch->config_name)
+        return true;
+    AUTO(free) char *path = file_join(launch->scratch, launch->config_name);
+    return file_write_atomic(path, launch->config_text, strlen(launch->config_text), err);
+}
+
+static bool process_make_pipes(struct service_process *process, const struct service_launch *launch,
+                               struct process_pipes *pipes, struct err *err)
+{
+    pipes->log = open(launch->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (pipes->log < 0)
+        return err_sys(err, "opening the log %s", launch->log_path);
+    pipes->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (pipes->null < 0)
+        return err_sys(err, "opening /dev/null");
+    int control[2], output[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0)
+        return err_sys(err, "making the keeper's socket");
+    process->control_fd = control[0];
+    pipes->control = control[1];
+    if (pipe2(output, O_CLOEXEC) != 0)
+        return err_sys(err, "making the output pipe");
+    pipes->output_read = output[0];
+    pipes->output_write = output[1];
+    fcntl(pipes->output_read, F_SETPIPE_SZ, 256 * 1024); /* fewer wake-ups in a flood; may fail */
+    pipes->parent = (int)syscall(SYS_pidfd_open, getpid(), 0); /* -1 before Linux 5.3 */
+    process->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (process->watch_fd < 0 ||
+        epoll_ctl(process->watch_fd, EPOLL_CTL_ADD, process->control_fd, &event) != 0)
+        return err_sys(err, "watching the keeper");
+    void *shared = mmap(NULL, sizeof *process->shared, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return err_sys(err, "mapping shared memory");
+    process->shared = shared;
+    return true;
+}
+
+static bool process_fork_keeper(struct service_process *process,
+                                const struct service_launch *launch,
+                                const struct process_pipes *pipes, char *const *env,
+                                struct err *err)
+{
+    const struct keeper_plan plan = {
+        .control_fd = pipes->control,
+        .parent_fd = pipes->parent,
+        .null_fd = pipes->null,
+        .output_read_fd = pipes->output_read,
+        .output_write_fd = pipes->output_write,
+        .log_fd = pipes->log,
+        .limit_join_fd = process->limit.join_fd,
+        .limit_events_fd = process->limit.events_fd,
+        .limit_folder = process->limit.folder,
+        .program = launch->program,
+        .folder = launch->folder,
+        .argv = (char *const *)(const void *)launch->argv,
+        .env = env,
+        .shared = process->shared,
+    };
+    sigset_t all, before; /* no handler of ours may run in the keeper */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0)
+        service_keeper_run(&plan);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+    if (pid < 0)
+        return err_sys(err, "forking a keeper");
+    process->status.keeper = pid;
+    service_child_add(pid);
+    return true;
+}
+
+static void process_take_report(struct service_process *process, const struct keeper_report *report)
+{
+    struct process_status *status = &process->status;
+    if (process->limit.folder && report->oom_kills >= 0)
+        status->oom_kills = report->oom_kills;
+    switch (report->kind) {
+    case REPORT_STARTED:
+        process->started = true;
+        status->pid = report->pid;
+        status->started_ns = report->at_ns;
+        service_session_add(report->pid);
+        break;
+    case REPORT_FAILED:
+        process->failure = *report;
+        break;
+    case REPORT_EXITED:
+        status->state = PROCESS_EXITED;
+        status->exited_ns = report->at_ns;
+        status->exit_code = WIFEXITED(report->status) ? WEXITSTATUS(report->status) : -1;
+        status->signal = WIFSIGNALED(report->status) ? WTERMSIG(report->status) : 0;
+        status->signal_was_ours = report->was_ours;
+        break;
+    case REPORT_FLUSHED:
+        process->flushed = true;
+        break;
+    case REPORT_EMPTY:
+        process->empty_reported = true;
+        break;
+    }
+}
+
+static void process_sleep_ms(int ms)
+{
+    const struct timespec pause = {.tv_nsec = ms * NS_PER_MS};
+    nanosleep(&pause, NULL);
+}
+
+/* Its socket has ended, so it is ending: reaps it, at most a second long. */
+static void process_reap_keeper(struct service_process *process)
+{
+    pid_t keeper = process->status.keeper;
+    for (int i = 0; i < 500; i++) {
+        pid_t got = waitpid(keeper, NULL, WNOHANG);
+        if (got == keeper || (got < 0 && errno == ECHILD)) {
+            service_child_remove(keeper);
+            return;
+        }
+        process_sleep_ms(2);
+    }
+}
+
+static void process_end_news(struct service_process *process, enum process_state state)
+{
+    process->status.state = state;
+    if (state == PROCESS_EMPTY)
+        epoll_ctl(process->watch_fd, EPOLL_CTL_DEL, process->control_fd, NULL);
+}
+
+/* The server got SIGKILL by its parent's death; what it left behind comes to us. */
+static void process_sweep_lost(struct service_process *process)
+{
+    struct process_status *status = &process->status;
+    int ended = 0;
+    if (status->exited_ns == 0 && waitpid(status->pid, &ended, WNOHANG) == status->pid) {
+        status->exited_ns = clock_now_ns();
+        status->signal = WIFSIGNALED(ended) ? WTERMSIG(ended) : 0;
+        status->exit_code = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
+        status->signal_was_ours = true;
+    }
+    service_reap_strays(LOST_PASS_NS);
+    struct service_tree tree;
+    if (!service_tree_init(&tree))
+        return;
+    size_t left = 0;
+    bool scanned = service_tree_scan(&tree, getpid());
+    for (size_t i = 0; i < tree.count; i++) {
+        const struct service_tree_entry *entry = &tree.entries[i];
+        if (entry->session != status->pid)
+            continue; /* a session is the server's own: its number stays taken while one lives */
+        left += entry->state != 'Z' || entry->ppid == getpid();
+        if (entry->state != 'Z')
+            service_tree_signal(entry, SIGKILL);
+    }
+    service_tree_done(&tree);
+    if (scanned && left == 0) {
+        if (status->exited_ns == 0) { /* reaped by another subreaper */
+            status->exited_ns = clock_now_ns();
+            status->signal = SIGKILL;
+            status->signal_was_ours = true;
+        }
+        process_end_news(process, PROCESS_EMPTY);
+    }
+}
+
+void service_process_poll(struct service_process *process)
+{
+    if (process->status.state == PROCESS_EMPTY)
+        return;
+    while (!process->closed) {
+        struct keeper_report report;
+        ssize_t got = recv(process->control_fd, &report, sizeof report, MSG_DONTWAIT);
+        if (got == (ssize_t)sizeof report)
+            process_take_report(process, &report);
+        else if (got < 0 && errno == EAGAIN)
+            break;
+        else if (!(got < 0 && errno == EINTR))
+            process->closed = true;
+    }
+    process->status.log_bytes = atomic_load(&process->shared->log_bytes);
+    process->status.log_dropped_bytes = atomic_load(&process->shared->log_dropped_bytes);
+    if (!process->closed)
+        return;
+    if (process->status.state != PROCESS_LOST)
+        process_reap_keeper(process);
+    if (process->empty_reported || !process->started) {
+        process_end_news(process, PROCESS_EMPTY);
+        return;
+    }
+    process->status.keeper_lost = true;
+    process_end_news(process, PROCESS_LOST);
+    process_sweep_lost(process);
+}
+
+/* Polls until `*done` or the state is EMPTY, or the deadline. */
+static void process_wait(struct service_process *process, const bool *done, int64_t deadline_ns)
+{
+    service_process_poll(process);
+    while (!(done && *done) && process->status.state != PROCESS_EMPTY) {
+        int64_t left_ms = (deadline_ns - clock_now_ns()) / NS_PER_MS;
+        if (left_ms < 0)
+            return;
+        struct pollfd fd = {.fd = process->watch_fd, .events = POLLIN};
+        (void)!poll(&fd, 1, left_ms < 100 ? (int)left_ms + 1 : 100);
+        service_process_poll(process);
+    }
+}
+
+static bool process_explain_failure(const struct service_process *process,
+                                    const struct service_launch *launch, struct err *err)
+{
+    const struct keeper_report *failure = &process->failure;
+    const char *why = strerror(failure->sys);
+    int sys = failure->sys;
+    if (failure->kind != REPORT_FAILED)
+        return err_set(err, ERR_INTERNAL, "service %s: its keeper did not start it within %d s",
+                       launch->name, (int)(START_WITHIN_NS / NS_PER_S));
+    if (failure->step == STEP_FOLDER)
+        return err_set(err, ERR_MISSING, "service %s: can't enter its folder %s: %s", launch->name,
+                       launch->folder, why);
+    if (failure->step == STEP_LIMIT)
+        return err_set(err, ERR_INPUT, "service %s: memory_limit: can't join %s: %s", launch->name,
+                       process->limit.folder, why);
+    if (failure->step != STEP_EXEC)
+        return err_set(err, ERR_INTERNAL, "service %s: preparing its process: %s", launch->name,
+                       why);
+    if (sys == ENOENT && file_exists(launch->program))
+        why = "the interpreter in its first line is missing";
+    else if (sys == ENOEXEC)
+        why = "not a program for this machine (a script needs a first line such as #!/bin/sh)";
+    bool missing =
+        sys == ENOENT || sys == EACCES || sys == ENOEXEC || sys == ENOTDIR || sys == ELOOP;
+    return err_set(err, missing ? ERR_MISSING : ERR_INTERNAL, "service %s: can't execute %s: %s",
+                   launch->name, launch->program, why);
+}
+
+static bool process_start(struct service_process *process, const struct service_launch *launch,
+                          const char *study, struct err *err)
+{
+    struct process_pipes pipes = PROCESS_PIPES_NONE;
+    int64_t limit_bytes = launch->spec ? launch->spec->memory_limit_bytes : 0;
+    bool ready =
+        process_make_folder(launch, err) && process_make_pipes(process, launch, &pipes, err) &&
+        (limit_bytes == 0 || service_limit_make(launch->name, limit_bytes, &process->limit, err));
+    if (ready) {
+        char **env = service_environment_build(launch, study);
+        ready = process_fork_keeper(process, launch, &pipes, env, err);
+        service_environment_free(env);
+    }
+    process_pipes_close(&pipes);
+    if (!ready)
+        return false;
+    process_wait(process, &process->started, clock_now_ns() + START_WITHIN_NS);
+    return process->started || process_explain_failure(process, launch, err);
+}
+
+bool service_process_start(const struct service_launch *launch, const char *study,
+                           struct service_process **ret_process, struct err *err)
+{
+    AUTO(service_process_free) struct service_process *process = calloc(1, sizeof *process);
+    if (!process)
+        abort();
+    process->name = strdup(launch->name);
+    process->log_path = strdup(launch->log_path);
+    process->control_fd = process->watch_fd = -1;
+    process->limit = SERVICE_LIMIT_NONE;
+    process->status.exit_code = -1;
+    process->status.oom_kills = -1;
+    if (!process->name || !process->log_path)
+        abort();
+    if (!process_start(process, launch, study, err))
+        return false;
+    *ret_process = TAKE(process);
+    return true;
+}
+
+int service_process_fd(const struct service_process *process)
+{
+    return process->watch_fd;
+}
+
+const struct process_status *service_process_status(const struct service_process *process)
+{
+    return &process->status;
+}
+
+static bool process_order(struct service_process *process, enum keeper_order_kind kind,
+                          int64_t grace_ns)
+{
+    const struct keeper_order order = {.kind = kind, .grace_ns = grace_ns};
+    return !process->closed && send(process->control_fd, &order, sizeof order,
+                                    MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof order;
+}
+
+void service_process_stop(struct service_process *process, int64_t grace_ns)
+{
+    if (process->status.state != PROCESS_EMPTY)
+        (void)!process_order(process, ORDER_STOP, grace_ns);
+}
+
+/* "pid 12 (S), pid 13 (D)" of what lives below the keeper. */
+static void process_name_survivors(const struct service_process *process, struct buf *text)
+{
+    struct service_tree tree;
+    if (!service_tree_init(&tree))
+        return;
+    if (service_tree_scan(&tree, process->status.keeper))
+        for (size_t i = 0; i < tree.count; i++)
+            if (tree.entries[i].member)
+                buf_addf(text, "%spid %d (state %c)", text->len ? ", " : "",
+                         (int)tree.entries[i].pid, tree.entries[i].state);
+    service_tree_done(&tree);
+}
+
+bool service_process_stop_wait(struct service_process *process, int64_t grace_ns, struct err *err)
+{
+    service_process_stop(process, grace_ns);
+    process_wait(process, NULL, clock_now_ns() + grace_ns + KILL_WITHIN_NS);
+    if (process->status.state == PROCESS_EMPTY)
+        return true;
+    struct buf left = BUF_INIT(400);
+    process_name_survivors(process, &left);
+    err_set(err, ERR_INTERNAL, "service %s does not end, even killed: %s", process->name,
+            left.len ? buf_text(&left) : "its keeper does not answer");
+    buf_done(&left);
+    return false;
+}
+
+char *service_process_log(struct service_process *process, size_t *ret_len)
+{
+    process->flushed = false;
+    if (process_order(process, ORDER_FLUSH, 0))
+        process_wait(process, &process->flushed, clock_now_ns() + FLUSH_WITHIN_NS);
+    struct err ignored = ERR_INIT; /* no log left to read is an empty log */
+    struct buf text = BUF_INIT(KEEPER_HEAD_BYTES + KEEPER_TAIL_BYTES + 4096);
+    (void)!buf_read_file(&text, process->log_path, &ignored);
+    *ret_len = text.len;
+    return buf_take(&text);
+}
+
+struct service_process *service_process_free(struct service_process *process)
+{
+    if (!process)
+        return NULL;
+    if (process->status.keeper > 0 && process->status.state != PROCESS_EMPTY) {
+        service_process_stop(process, 0);
+        process_wait(process, NULL, clock_now_ns() + KILL_WITHIN_NS);
+    }
+    service_limit_done(&process->limit);
+    if (process->control_fd >= 0)
+        close(process->control_fd); /* a keeper that is still killing goes on alone */
+    if (process->watch_fd >= 0)
+        close(process->watch_fd);
+    if (process->shared)
+        munmap(process->shared, sizeof *process->shared);
+    free(process->name);
+    free(process->log_path);
+    free(process);
+    return NULL;
+}
