@@ -87,6 +87,8 @@ static void metrics(struct service *service, struct http_conn *conn)
     const bool odd = strcmp(service->options->metrics_style, "odd") == 0;
     add_metric(&body, "fake_requests_total", "counter", "", (double)service->count);
     add_metric(&body, "fake_requests_failed_total", "counter", "", (double)service->failed);
+    add_metric(&body, "fake_requests_busy", "gauge", "", (double)service->busy);
+    add_metric(&body, "fake_requests_queued", "gauge", "", (double)service->queued);
     if ((service->options->kind & KIND_LLM) != 0) {
         add_metric(&body, "llamacpp:prompt_tokens_total", "counter", "",
                    (double)service->prompt_tokens);

@@ -34,6 +34,15 @@ start() { # start OPTIONS...: a fake on a free port, listening
     return 1
 }
 
+until_true() { # until_true COMMAND...: tries for up to 5 s
+    for _ in $(seq 100); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+rss_over() { [ "$(awk '/VmRSS/{print $2}' "/proc/$1/status")" -gt "$2" ]; }
+
 ask() { # ask PATH [curl options]: body on stdout
     local path=$1
     shift
@@ -118,8 +127,8 @@ start --signal-at-start ABRT
 stop
 is "signal at start" "$RC" 134
 start --ready-then-die 50ms
-sleep 0.2
-stop
+wait "$PID"
+RC=$? PID=
 is "ready then die" "$RC" 1
 start --as llama-server -c 2048 -np 3 --flash-attn on -t 2 -m model.gguf
 is "foreign options" "$(ask /props)" '*"total_slots":3,"model_path":"model.gguf"*'
@@ -129,7 +138,7 @@ is "foreign log" "$(cat "$DIR/err")" '*server is listening on http*'
 is "bind fail" "$? $(cat "$DIR/err2")" "1 *couldn't bind HTTP server socket*"
 FAKE_SERVICE_SCRIPT=$DIR/script start --lie-ready --never-ready --progress 20ms
 is "lies on health" "$(ask /health) $(code chat)" '{"status":"ok"} 503'
-sleep 0.1
+until_true grep -q 'progress 0.99' "$DIR/err"
 is "progress" "$(cat "$DIR/err")" '*progress 0.99*'
 start --as vllm serve some/model --gpu-memory-utilization 0.5 --max-num-seqs 2
 is "vllm" "$(ask /props) $(cat "$DIR/err")" '*"total_slots":2*Uvicorn running*'
@@ -155,18 +164,18 @@ chat >/dev/null; is "reset" $? 56
 at_least "slow" "$(timed chat)" 0.2
 is "printed" "$(cat "$DIR/err")" '*hello*'
 is "say" "$(chat)" '*"content":"a b"*'
-is "stall-headers" "$(chat -m 0.2 -o /dev/null -w '%{http_code} %{size_download}')" '200 0'
-is "stall-mid" "$(chat -m 0.2 -o /dev/null -w '%{http_code} %{size_download}')" '200 1[0-9]?'
-is "stall" "$(chat -m 0.2 -w '%{http_code}')" '000'
+is "stall-headers" "$(chat -m 0.5 -o /dev/null -w '%{http_code} %{size_download}')" '200 0'
+is "stall-mid" "$(chat -m 0.5 -o /dev/null -w '%{http_code} %{size_download}')" '200 1[0-9]?'
+is "stall" "$(chat -m 0.5 -w '%{http_code}')" '000'
 is "oom" "$(chat) $(cat "$DIR/err")" '*CUDA out of memory*CUDA out of memory*'
 is "grow" "$(code chat)" 200
 chat >/dev/null; stop
 is "die" "$RC" 9
 start --from 2:hang
 is "before hang" "$(code chat)" 200
-is "hang" "$(code chat -m 0.2) $(code ask /health)" "000 200"
+is "hang" "$(code chat -m 0.5) $(code ask /health)" "000 200"
 start --at 1:mute
-is "mute" "$(code chat -m 0.2) $(code ask /health -m 0.2)" "000 000"
+is "mute" "$(code chat -m 0.5) $(code ask /health -m 0.5)" "000 000"
 start --fork-child --at 2:kill-child --at 2:http:500:'llama runner process has terminated: signal: killed'
 is "two live" "$(code chat) $(pgrep -P "$PID" | wc -l)" "200 1"
 is "its child is killed" "$(chat) $(code chat) $(pgrep -P "$PID" | wc -l)" '*signal: killed*200 0'
@@ -186,7 +195,7 @@ touch "$DIR/neighbour"
 at_least "neighbour" "$(timed chat)" 0.2
 start --require-field model_name
 is "required field" "$(code transcribe -F model=x) $(code transcribe -F model_name=x)" "422 200"
-start --slots 1 --latency 200ms --health-blocks
+start --slots 1 --latency 500ms --health-blocks
 chat -o /dev/null & A=$!
 for _ in $(seq 100); do
     [[ $(ask /metrics) == *"requests_processing 1"* ]] && break
@@ -209,9 +218,9 @@ is "wer" "$(transcribe | tr -d '{}":' | tr ' ' '\n' | grep -cE 'text|two|three|f
 # --- streams: split bytes change nothing
 start --sse-split 7:50us
 is "split" "$(stream | grep -c '^data: ')" 10
-shapes() { # shapes VARIANT PATTERN: the stream, line ends shown
+shapes() { # shapes VARIANT PATTERN [SECONDS]: the stream, line ends shown
     start --sse "$1"
-    is "sse $1" "$(stream -m 0.5 | sed 's/\r/<CR>/g' | tr '\n' '|')" "$2"
+    is "sse $1" "$(stream -m "${3:-5}" | sed 's/\r/<CR>/g' | tr '\n' '|')" "$2"
 }
 shapes crlf 'data: *<CR>|<CR>|data: [[]DONE]<CR>|<CR>|'
 shapes cr 'data: *<CR><CR>data: [[]DONE]<CR><CR>'
@@ -229,7 +238,7 @@ shapes reasoning-only '*"finish_reason":"length"*'
 shapes usage-beside-choices '*"finish_reason":"length"*"usage":{*||data: [[]DONE]||'
 shapes usage-null '*"usage":null*"usage":{*'
 shapes no-done '*"usage":{*}}||'
-shapes no-done-open '*"finish_reason":"length"*}||'
+shapes no-done-open '*"finish_reason":"length"*}||' 0.5
 shapes truncated '*"content":*}||'
 shapes half-json '*"content":*||data: {"choices":*'
 shapes tail-no-blank '*||data: [[]DONE]'
@@ -251,14 +260,15 @@ start --kind llm --share-dir "$DIR/share" --share-factor 3 --latency 100ms
 at_least "alone" "$(timed chat)" 0.1
 curl -s -m 5 -o /dev/null -F "file=@$DIR/a.wav" "http://127.0.0.1:$STT_PORT/inference" &
 C=$!
-sleep 0.15
+busy() { curl -s -m 5 "http://127.0.0.1:$STT_PORT/metrics" | grep -qx 'fake_requests_busy 1'; }
+until_true busy
 at_least "beside" "$(timed chat)" 0.3
 wait $C
 kill "$STT"; wait "$STT"
 
 # --- processes
 start --fork-child --fork-setsid --child-life 5s --child-holds-memory 4M
-sleep 0.1
+until_true pgrep -P "$PID" -x VLLM::EngineCor >/dev/null
 is "children" "$(pgrep -P "$PID" -l | sed 's/^[0-9]* //' | sort | tr '\n' ' ')" 'VLLM::EngineCor fake-*'
 ENGINE=$(pgrep -P "$PID" -x VLLM::EngineCor)
 is "title" "$(tr '\0' ' ' <"/proc/$ENGINE/cmdline")" 'VLLM::EngineCore*'
@@ -289,13 +299,12 @@ sleep 0.1
 is "ignores TERM" "$(code ask /health)" 200
 stop -KILL
 start --rss 64M
-is "rss" "$(awk '/VmRSS/{print ($2 > 64000)}' "/proc/$PID/status")" 1
+is "rss" "$(until_true rss_over "$PID" 64000 && echo reached)" reached
 start --rss-ramp 40M:100ms
-sleep 0.3
-is "rss-ramp" "$(awk '/VmRSS/{print ($2 > 40000)}' "/proc/$PID/status")" 1
+is "rss-ramp" "$(until_true rss_over "$PID" 40000 && echo reached)" reached
 start --flood 1M --log-binary --log-long-line 100K
-sleep 0.3
-is "flood" "$(($(stat -c %s "$DIR/err") + $(stat -c %s "$DIR/out") > 250000))" 1
+flooded() { [ $(($(stat -c %s "$DIR/err") + $(stat -c %s "$DIR/out"))) -gt 350000 ]; }
+is "flood" "$(until_true flooded && echo flooded) $(LC_ALL=C grep -c $'\x1b' "$DIR/err")" 'flooded [1-9]*'
 stop
 
 echo "fake-service: $CHECKED checks, $FAILED failed"
