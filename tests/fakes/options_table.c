@@ -88,6 +88,13 @@ READER(read_kind)
     return false;
 }
 
+READER(read_style)
+{
+    snprintf(why, why_size, "wants plain, old or odd, not \"%.60s\"", text);
+    *FIELD(const char *, options, row) = text;
+    return strcmp(text, "plain") == 0 || strcmp(text, "old") == 0 || strcmp(text, "odd") == 0;
+}
+
 static const struct {
     const char *name;
     enum options_kind kind;
@@ -104,6 +111,7 @@ bool options_disguise(struct options *options, const char *name)
         if (strcmp(name, disguises[i].name) == 0) {
             options->disguise = (enum options_disguise)i;
             options->kind = disguises[i].kind;
+            options->term_exit = i == DISGUISE_FASTER_WHISPER ? 143 : options->term_exit;
             return true;
         }
     }
@@ -327,7 +335,7 @@ const struct options_row options_rows[] = {
     {"--require-field", "NAME", read_text, AT(require_field), 0,
      "transcriptions without this form field are answered 422"},
     {"--say", "TEXT", read_text, AT(say), 0, "text of every answer"},
-    {"--metrics-style", "STYLE", read_text, AT(metrics_style), 0,
+    {"--metrics-style", "STYLE", read_style, AT(metrics_style), 0,
      "of /metrics: plain, old (names), odd (exemplars, NaN, _created)"},
     {"--arrivals", "FILE", read_text, AT(arrivals), 0,
      "per request: ns of its first byte, ns when complete, path, number"},
