@@ -181,6 +181,7 @@ static struct expr_node *parse_quoted(struct parser *p)
     struct expr_node *node = new_node(p, OP_LITERAL, NULL, NULL);
     node->literal.kind = EXPR_TEXT;
     node->literal.text = arena_strndup(p->arena, start + 1, (size_t)(end - start - 1));
+    node->unit = EXPR_UNIT_TEXT;
     p->at = end + 1;
     return node;
 }
@@ -225,7 +226,18 @@ static struct expr_node *parse_name(struct parser *p)
         break;
     }
     node->literal = (struct expr_operand){.kind = EXPR_TEXT, .text = name};
+    node->unit = EXPR_UNIT_TEXT;
     return node;
+}
+
+/* Order and arithmetic are for numbers; an unknown name is the better message when there is one. */
+static bool need_number(struct parser *p, const char *at, const struct expr_node *node)
+{
+    if (node->unit != EXPR_UNIT_TEXT)
+        return true;
+    if (settle(p))
+        fail(p, at, "a word has no order and no sum: a number is needed");
+    return false;
 }
 
 static struct expr_node *negate(struct parser *p, struct expr_node *inner)
@@ -236,6 +248,8 @@ static struct expr_node *negate(struct parser *p, struct expr_node *inner)
         inner->literal.number = -inner->literal.number; /* so that lists may hold it */
         return inner;
     }
+    if (!need_number(p, p->at, inner))
+        return NULL;
     struct expr_node *node = new_node(p, OP_NEGATE, inner, NULL);
     node->unit = inner->unit;
     return node;
@@ -269,7 +283,8 @@ static const char *unit_word(enum expr_unit unit)
     static const char *const words[] = {[EXPR_UNIT_ANY] = "anything",
                                         [EXPR_UNIT_PLAIN] = "a number without a unit",
                                         [EXPR_UNIT_SECONDS] = "a time",
-                                        [EXPR_UNIT_BYTES] = "a size"};
+                                        [EXPR_UNIT_BYTES] = "a size",
+                                        [EXPR_UNIT_TEXT] = "a word"};
     return words[unit];
 }
 
@@ -285,7 +300,8 @@ static bool same_unit(struct parser *p, const char *at, const struct expr_node *
     if (left == EXPR_UNIT_ANY || right == EXPR_UNIT_ANY || left == right)
         return true;
     const char *hint = "";
-    if ((left == EXPR_UNIT_PLAIN) != (right == EXPR_UNIT_PLAIN))
+    if (left != EXPR_UNIT_TEXT && right != EXPR_UNIT_TEXT &&
+        (left == EXPR_UNIT_PLAIN) != (right == EXPR_UNIT_PLAIN))
         hint = left == EXPR_UNIT_SECONDS || right == EXPR_UNIT_SECONDS
                    ? "; a time needs its unit, as in 500ms"
                    : "; a size needs its unit, as in 512MiB";
@@ -297,11 +313,13 @@ static struct expr_node *parse_product(struct parser *p)
 {
     struct expr_node *node = parse_primary(p);
     while (node) {
+        skip_blanks(p);
+        const char *at = p->at;
         enum expr_op op = take(p, "*") ? OP_MUL : take(p, "/") ? OP_DIV : OP_LITERAL;
         if (op == OP_LITERAL)
             return node;
         struct expr_node *right = parse_primary(p);
-        if (!right)
+        if (!right || !need_number(p, at, node) || !need_number(p, at, right))
             return NULL;
         enum expr_unit unit = EXPR_UNIT_ANY;
         if (right->unit == EXPR_UNIT_PLAIN)
@@ -327,7 +345,8 @@ static struct expr_node *parse_sum(struct parser *p)
             return node;
         struct expr_node *right = parse_product(p);
         enum expr_unit unit = EXPR_UNIT_ANY;
-        if (!right || !same_unit(p, at, node, right, &unit))
+        if (!right || !need_number(p, at, node) || !need_number(p, at, right) ||
+            !same_unit(p, at, node, right, &unit))
             return NULL;
         node = new_node(p, op, node, right);
         node->unit = unit;
@@ -335,19 +354,41 @@ static struct expr_node *parse_sum(struct parser *p)
     return NULL;
 }
 
+static bool is_word(const struct expr_node *node)
+{
+    return node->op == OP_LITERAL && node->literal.kind == EXPR_TEXT;
+}
+
 /* A variable beside text: the text must be one of its values, and an unresolved name becomes one. */
 static bool check_word(struct parser *p, const struct expr_node *variable,
                        const struct expr_node *word)
 {
-    if (word->op != OP_LITERAL || word->literal.kind != EXPR_TEXT || variable->op != OP_VARIABLE)
-        return true;
-    if (!p->names->check_word)
-        return true;
-    if (!p->names->check_word(p->names->context, variable->id, word->literal.text, p->err))
+    const struct expr_names *names = p->names;
+    if (names->check_word &&
+        !names->check_word(names->context, variable->id, word->literal.text, p->err))
         return false;
     if (p->pending == word)
         p->pending = NULL;
     return true;
+}
+
+static bool check_sides(struct parser *p, const char *at, enum expr_op op,
+                        const struct expr_node *left, const struct expr_node *right)
+{
+    enum expr_unit unit = EXPR_UNIT_ANY;
+    bool ordered = op != OP_EQ && op != OP_NE;
+    if (ordered && (!need_number(p, at, left) || !need_number(p, at, right)))
+        return false;
+    if (is_word(right) && left->op == OP_VARIABLE)
+        return check_word(p, left, right);
+    if (is_word(left) && right->op == OP_VARIABLE)
+        return check_word(p, right, left);
+    if (is_word(left) || is_word(right)) {
+        if (settle(p))
+            fail(p, at, "a word is compared with a single name only");
+        return false;
+    }
+    return same_unit(p, at, left, right, &unit);
 }
 
 static struct expr_node *parse_in(struct parser *p, struct expr_node *left)
@@ -359,13 +400,14 @@ static struct expr_node *parse_in(struct parser *p, struct expr_node *left)
     if (!take(p, "["))
         return fail(p, p->at, "expected \"[\" after \"in\"");
     do {
+        skip_blanks(p);
+        const char *at = p->at;
         struct expr_node *item = parse_primary(p);
-        enum expr_unit unit = EXPR_UNIT_ANY;
         if (!item)
             return NULL;
         if (item->op != OP_LITERAL)
-            return fail(p, p->at, "a list holds numbers and words only");
-        if (!check_word(p, left, item) || !same_unit(p, p->at, left, item, &unit))
+            return fail(p, at, "a list holds numbers and words only");
+        if (!check_sides(p, at, OP_EQ, left, item))
             return NULL;
         *tail = item;
         tail = &item->next;
@@ -391,9 +433,7 @@ static struct expr_node *parse_comparison(struct parser *p)
         if (!take(p, operators[i].symbol))
             continue;
         struct expr_node *right = parse_sum(p);
-        enum expr_unit unit = EXPR_UNIT_ANY;
-        if (!right || !check_word(p, left, right) || !check_word(p, right, left) ||
-            !same_unit(p, at, left, right, &unit))
+        if (!right || !check_sides(p, at, operators[i].op, left, right))
             return NULL;
         return new_node(p, operators[i].op, left, right);
     }

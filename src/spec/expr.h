@@ -35,9 +35,11 @@ struct expr; /* opaque, in the arena */
 
 /* What a name in an expression stands for, decided while parsing. */
 enum expr_name { EXPR_NAME_VARIABLE, EXPR_NAME_WORD, EXPR_NAME_BAD };
-/* What a number measures. Sums and comparisons of seconds or bytes with something else are refused;
- * ANY fits everything. */
-enum expr_unit { EXPR_UNIT_ANY, EXPR_UNIT_PLAIN, EXPR_UNIT_SECONDS, EXPR_UNIT_BYTES };
+/* What a value measures. Sums and comparisons of seconds or bytes with something else are refused;
+ * TEXT is compared with == != and `in` only; ANY fits everything. */
+enum expr_unit {
+    EXPR_UNIT_ANY, EXPR_UNIT_PLAIN, EXPR_UNIT_SECONDS, EXPR_UNIT_BYTES, EXPR_UNIT_TEXT
+};
 
 struct expr_names {
     void *context;

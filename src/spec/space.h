@@ -1,6 +1,6 @@
 /* The candidates of a study: one value per knob. A candidate is stored as one 64-bit code (mixed
- * radix over "inactive or value i" of each knob, first knob the highest digit), so a million of them
- * cost 8 MB, and equal candidates have equal codes.
+ * radix over "inactive or value i" of each knob, first knob the highest digit; "inactive" only where
+ * the knob has a condition), so a million of them cost 8 MB, and equal candidates have equal codes.
  *
  * A knob whose `when` is not true is inactive (index -1); a constraint that comes out unknown because
  * it names an inactive knob does not apply. */
@@ -20,8 +20,8 @@ struct spec_candidate {
 typedef bool (*spec_visit)(void *context, spec_code code);
 void spec_space_each(const struct spec_study *study, spec_visit visit, void *context);
 
-/* Exact number of feasible candidates; counts without listing where no constraint or condition
- * remains. */
+/* Exact number of feasible candidates, without listing those that no constraint or condition can tell
+ * apart. UINT64_MAX: gave up after 10^8 steps (seconds; a constraint over very many knobs). */
 uint64_t spec_space_count(const struct spec_study *study);
 /* Product of all knobs' value counts, before conditions and constraints; saturates at UINT64_MAX. */
 uint64_t spec_space_combinations(const struct spec_study *study);

@@ -15,8 +15,8 @@ struct spec_place { /* where in the file, for messages; 0 when not from the file
 };
 
 /* A text that may hold {knob}, {port}, {dir} placeholders, e.g. "models/ggml-{model}.bin".
- * "{{" is a brace. Checked: every placeholder names a knob of its service, or port, dir (the
- * service's private scratch folder), study (the study file's folder). */
+ * "{{" is a brace, "}" alone is itself. Checked: every placeholder names a knob of its service, or
+ * port, dir (the service's private scratch folder), study (the study file's folder). */
 struct spec_setting {
     const char *name; /* NULL for a bare argument */
     const char *text; /* NULL: explicitly left out (YAML null) */
@@ -26,7 +26,8 @@ struct spec_setting {
 struct spec_value {
     const char *label; /* as written; shown, stored, and compared in expressions */
     const char *text;  /* put in place of {knob}; NULL: the argument or entry is left out */
-    double number;     /* the label as a number, NaN if it is none */
+    double number;     /* the label as a number ("2", "512MiB") in base units, NaN if it is none */
+    struct spec_place place;
 };
 
 struct spec_knob {
@@ -42,8 +43,10 @@ struct spec_knob {
 
 struct spec_engine_use {
     const struct spec_engine *engine;
+    const struct spec_protocol *protocol; /* the service's, else the engine's default */
     const char *program; /* may hold placeholders; NULL: engine's default */
-    struct spec_setting *settings; /* engine options fixed in the file */
+    struct spec_setting *settings; /* engine options: fixed in the file, and one "{knob}" for each
+                                    * knob that has the name of an option */
     size_t setting_count;
 };
 
@@ -82,10 +85,11 @@ struct spec_service {
     struct spec_setting *environment;
     size_t environment_count;
     const char *folder;             /* working folder, absolute; default: the study file's */
-    const char *ready_path;         /* HTTP path answering 200 when ready; NULL: the port accepts */
+    const char *ready_path;         /* HTTP path answering 200 when ready; NULL: the engine's
+                                     * default, and without one: the port accepts */
     int64_t ready_within_ns;        /* default 60 s */
-    const struct spec_protocol *protocol; /* NULL: the engine's default at launch, see
-                                           * spec_service_protocol() */
+    const struct spec_protocol *protocol; /* as the file says; NULL: the engine's default, see
+                                           * spec_candidate_protocol() */
     const char *protocol_path;      /* NULL: the protocol's default */
     enum spec_on on;
     int64_t stop_grace_ns;          /* TERM to KILL, default 10 s */

@@ -1,0 +1,296 @@
+/* The sections that are plain tables: neighbours, load, measure, search. */
+#include "spec/loader.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct spec_extra no_extra = {0};
+
+/* ---- neighbours ---- */
+
+static const struct spec_field neighbour_fields[] = {
+    {"unit", FIELD_TEXT, offsetof(struct spec_neighbour, unit), .help = "a systemd unit"},
+    {"pid", FIELD_INT64, offsetof(struct spec_neighbour, pid), .min = 2, .max = 1 << 22,
+     .help = "a process id"},
+    {"command", FIELD_TEXT, offsetof(struct spec_neighbour, command), .help = "a program's name"},
+};
+const struct spec_section spec_neighbour_section = {"neighbours[]", neighbour_fields,
+                                                    ARRAY_LEN(neighbour_fields)};
+
+bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours)
+{
+    struct spec_study *study = l->study;
+    if (!neighbours)
+        return true;
+    if (neighbours->kind != YAML_LIST || neighbours->count > 64)
+        return spec_fail(l, spec_place_of(neighbours), "neighbours",
+                         "must be a list of at most 64, as in [{unit: ollama.service}]");
+    study->neighbours = arena_array(l->arena, neighbours->count, sizeof *study->neighbours);
+    for (const struct yaml_entry *e = neighbours->first; e; e = e->next) {
+        struct spec_neighbour *n = &study->neighbours[study->neighbour_count++];
+        if (!spec_bind(l, e->value, "neighbours", &spec_neighbour_section, no_extra, n))
+            return false;
+        if ((n->unit != NULL) + (n->pid != 0) + (n->command != NULL) != 1)
+            return spec_fail(l, spec_place_of(e->value), "neighbours",
+                             "each needs exactly one of unit, pid, command");
+    }
+    return true;
+}
+
+/* ---- load ---- */
+
+struct load_draft {
+    struct spec_load load;
+    int arrivals, concurrency; /* -1, 0: not given */
+};
+
+const char *const spec_arrivals_names[ARRIVALS_COUNT_] = {
+    [ARRIVALS_CLOSED] = "closed",
+    [ARRIVALS_CONSTANT] = "constant",
+    [ARRIVALS_POISSON] = "poisson",
+};
+
+#define FIELD(member) offsetof(struct load_draft, member)
+static const struct spec_field load_fields[] = {
+    {"corpus", FIELD_TEXT, FIELD(load.corpus), .help = "folder of audio with transcripts"},
+    {"prompts", FIELD_TEXT, FIELD(load.prompts), .help = "JSONL file of prompts"},
+    {"rate", FIELD_RATE, FIELD(load.rate_rps), .min = 0.001, .max = 100000,
+     .help = "requests per second, whatever the answers do; without it the clients wait for their "
+             "answers"},
+    {"arrivals", FIELD_CHOICE, FIELD(arrivals), .choices = spec_arrivals_names,
+     .choice_count = ARRIVALS_COUNT_,
+     .help = "with a rate: poisson or constant; closed: each client waits for its answer"},
+    {"concurrency", FIELD_INT, FIELD(concurrency), .min = 1, .max = 10000,
+     .help = "closed: clients (default 1); with a rate: most requests in flight (default 256)"},
+    {"timeout", FIELD_DURATION, FIELD(load.timeout_ns), .min = 0.01, .max = 3600,
+     .fallback = "60s", .help = "of one request, from its intended send"},
+    {"reuse_connection", FIELD_BOOL, FIELD(load.reuse_connection), .fallback = "false",
+     .help = "false: a new connection for each request"},
+    {"max_tokens", FIELD_INT, FIELD(load.max_tokens), .min = 1, .max = 1000000,
+     .help = "longest answer (default: as the prompt says)"},
+    {"max_wer", FIELD_RATIO, FIELD(load.max_wer), .min = 0, .max = 10,
+     .help = "over this word error rate the answers are bad (default: no limit)"},
+};
+#undef FIELD
+const struct spec_section spec_load_section = {"load.SERVICE", load_fields,
+                                               ARRAY_LEN(load_fields)};
+
+size_t spec_service_protocols(const struct spec_service *s, const struct spec_protocol **ret_all,
+                              size_t max)
+{
+    size_t n = 0;
+    if (s->engine_use_count == 0 && s->protocol && max > 0)
+        ret_all[n++] = s->protocol;
+    for (size_t i = 0; i < s->engine_use_count && n < max; i++) {
+        const struct spec_protocol *p = s->engine_uses[i].protocol;
+        size_t seen = 0;
+        while (seen < n && ret_all[seen] != p)
+            seen++;
+        if (p && seen == n)
+            ret_all[n++] = p;
+    }
+    return n;
+}
+
+static const struct spec_option *find_option(const struct spec_protocol *const *all, size_t count,
+                                             const char *name)
+{
+    const struct spec_option *found = NULL;
+    for (size_t i = 0; i < count && !found; i++)
+        found = spec_option_find(all[i]->options, all[i]->option_count, name);
+    return found;
+}
+
+static struct spec_extra protocol_keys(struct spec_loader *l,
+                                       const struct spec_protocol *const *all, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += all[i]->option_count;
+    const char **names = arena_array(l->arena, n, sizeof *names);
+    n = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t o = 0; o < all[i]->option_count; o++)
+            names[n++] = all[i]->options[o].name;
+    return (struct spec_extra){names, n};
+}
+
+static bool load_options(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                         const struct spec_protocol *const *all, size_t count,
+                         struct spec_load *load)
+{
+    load->settings = arena_array(l->arena, node->count, sizeof *load->settings);
+    for (const struct yaml_entry *e = node->first; e; e = e->next) {
+        if (!find_option(all, count, e->key->text))
+            continue;
+        struct spec_setting *setting = &load->settings[load->setting_count++];
+        *setting = (struct spec_setting){.name = e->key->text, .place = spec_place_of(e->value)};
+        if (!spec_load_text(l, e->value, arena_printf(l->arena, "%s.%s", where, e->key->text),
+                            &setting->text))
+            return false;
+    }
+    return true;
+}
+
+static bool settle_arrivals(struct spec_loader *l, const struct load_draft *draft,
+                            struct spec_place place, const char *where, struct spec_load *load)
+{
+    bool has_rate = load->rate_rps > 0;
+    if (draft->arrivals < 0)
+        load->arrivals = has_rate ? ARRIVALS_POISSON : ARRIVALS_CLOSED;
+    else
+        load->arrivals = (enum arrivals)draft->arrivals;
+    if (has_rate && load->arrivals == ARRIVALS_CLOSED)
+        return spec_fail(l, place, where, "closed arrivals have no rate: each client waits for its "
+                                          "answer");
+    if (!has_rate && load->arrivals != ARRIVALS_CLOSED)
+        return spec_fail(l, place, where, "%s arrivals need a rate, as in rate: 2/s",
+                         spec_arrivals_names[load->arrivals]);
+    load->concurrency = draft->concurrency ? draft->concurrency : has_rate ? 256 : 1;
+    return true;
+}
+
+static void make_absolute(struct spec_loader *l, const char **path)
+{
+    if (!*path)
+        return;
+    char *joined = file_join(l->study->folder, *path);
+    *path = arena_strdup(l->arena, joined);
+    free(joined);
+}
+
+static bool check_material(struct spec_loader *l, const struct spec_protocol *const *all,
+                           size_t count, const char *where, const struct spec_load *load)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((all[i]->sources & SOURCE_AUDIO) && !load->corpus)
+            return spec_fail(l, load->place, where, "%s needs \"corpus\", a folder of audio",
+                             all[i]->name);
+        if ((all[i]->sources & SOURCE_TEXT) && !load->prompts)
+            return spec_fail(l, load->place, where, "%s needs \"prompts\", a JSONL file",
+                             all[i]->name);
+    }
+    return true;
+}
+
+static bool load_one(struct spec_loader *l, const struct yaml_entry *entry,
+                     struct spec_service *service)
+{
+    const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
+    size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
+    const char *where = arena_printf(l->arena, "load.%s", service->name);
+    struct load_draft draft = {.load = {.max_wer = NAN}, .arrivals = -1};
+    if (count == 0)
+        return spec_fail(l, spec_place_of(entry->key), where,
+                         "%s has no protocol: give its service one", service->name);
+    if (!spec_bind(l, entry->value, where, &spec_load_section, protocol_keys(l, all, count),
+                   &draft))
+        return false;
+    struct spec_load *load = &draft.load;
+    load->given = true;
+    load->place = spec_place_of(entry->key);
+    if (!settle_arrivals(l, &draft, load->place, where, load) ||
+        !load_options(l, entry->value, where, all, count, load))
+        return false;
+    make_absolute(l, &load->corpus);
+    make_absolute(l, &load->prompts);
+    service->load = *load;
+    return check_material(l, all, count, where, load);
+}
+
+bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)
+{
+    struct spec_study *study = l->study;
+    if (!load)
+        return true;
+    if (load->kind != YAML_MAP)
+        return spec_fail(l, spec_place_of(load), "load", "must be a mapping of services, this is %s",
+                         spec_yaml_kind_name(load));
+    for (const struct yaml_entry *e = load->first; e; e = e->next) {
+        const char *names[SPEC_SERVICES_MAX] = {NULL};
+        int index = spec_study_service(study, e->key->text);
+        for (size_t i = 0; i < study->service_count; i++)
+            names[i] = study->services[i].name;
+        if (index < 0)
+            return spec_fail(l, spec_place_of(e->key), "load", "there is no service \"%s\"%s",
+                             spec_quote(l, e->key->text),
+                             spec_did_you_mean(l, names, study->service_count, e->key->text));
+        if (!load_one(l, e, &study->services[index]))
+            return false;
+    }
+    return true;
+}
+
+/* ---- measure ---- */
+
+#define FIELD(member) offsetof(struct spec_measure, member)
+static const struct spec_field measure_fields[] = {
+    {"warmup", FIELD_DURATION, FIELD(warmup_ns), .min = 0, .max = 3600, .fallback = "5s",
+     .help = "load before the window, not counted"},
+    {"window", FIELD_DURATION, FIELD(window_ns), .min = 1, .max = 86400, .fallback = "30s",
+     .help = "what is measured; earlier rounds of a tournament may be shorter"},
+    {"alone", FIELD_DURATION, FIELD(alone_ns), .min = 0, .max = 86400,
+     .help = "each service alone, for finalists and baseline (default: as window; 0s: not)"},
+    {"drain", FIELD_DURATION, FIELD(drain_ns), .min = 0, .max = 3600, .fallback = "30s",
+     .help = "how long requests in flight at the window's end may take"},
+    {"probe_within", FIELD_DURATION, FIELD(probe_within_ns), .min = 0.1, .max = 7200,
+     .fallback = "60s", .help = "deadline of the first real request"},
+    {"contention", FIELD_RATIO, FIELD(contention_ratio), .min = 0.001, .max = 1,
+     .fallback = "10%", .help = "most of the device's time that others may use"},
+    {"lateness", FIELD_DURATION, FIELD(lateness_ns), .min = 1e-5, .max = 10, .fallback = "1ms",
+     .help = "how late the load may be sent, or 1 % of the median latency if that is more"},
+    {"repeats", FIELD_INT, FIELD(repeats), .min = 3, .max = 100, .fallback = "4",
+     .help = "cold starts of each finalist and the baseline"},
+};
+#undef FIELD
+const struct spec_section spec_measure_section = {"measure", measure_fields,
+                                                  ARRAY_LEN(measure_fields)};
+
+bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure)
+{
+    struct spec_measure *m = &l->study->measure;
+    m->alone_ns = -1;
+    if (!spec_bind(l, measure, "measure", &spec_measure_section, no_extra, m))
+        return false;
+    if (m->alone_ns < 0)
+        m->alone_ns = m->window_ns;
+    if (m->alone_ns > 0 && m->alone_ns < 1000000000)
+        return spec_fail(l, spec_place_of(spec_yaml_get(measure, "alone")), "measure.alone",
+                         "must be 0s (not measured) or at least 1s");
+    return true;
+}
+
+/* ---- search ---- */
+
+#define FIELD(member) offsetof(struct spec_search, member)
+static const struct spec_field search_fields[] = {
+    {"strategy", FIELD_TEXT, FIELD(strategy), .fallback = "tournament",
+     .help = "how candidates are chosen"},
+    {"trials", FIELD_INT, FIELD(trials), .min = 0, .max = 1000000, .fallback = "0",
+     .help = "exploring trials at most; 0: no limit"},
+    {"time", FIELD_DURATION, FIELD(time_ns), .min = 0, .max = 3e7, .fallback = "0s",
+     .help = "budget of the whole study; 0s: no limit"},
+    {"finalists", FIELD_INT, FIELD(finalists), .min = 1, .max = 100, .fallback = "3",
+     .help = "measured again from cold starts, besides the baseline"},
+};
+#undef FIELD
+const struct spec_section spec_search_section = {"search", search_fields,
+                                                 ARRAY_LEN(search_fields)};
+
+bool spec_load_search(struct spec_loader *l, const struct yaml_node *search)
+{
+    struct spec_search *s = &l->study->search;
+    const char *const *names = l->catalog->strategies;
+    size_t count = l->catalog->strategy_count;
+    if (!spec_bind(l, search, "search", &spec_search_section, no_extra, s))
+        return false;
+    if (text_index(names, (int)count, s->strategy) >= 0)
+        return true;
+    const struct yaml_node *node = spec_yaml_get(search, "strategy");
+    return spec_fail(l, node ? spec_place_of(node) : (struct spec_place){1, 1}, "search.strategy",
+                     "there is no strategy \"%s\"%s (there are %s)", spec_quote(l, s->strategy),
+                     spec_did_you_mean(l, names, count, s->strategy), spec_list(l, names, count));
+}

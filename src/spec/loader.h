@@ -1,0 +1,74 @@
+/* What the parts of the study loader share; nobody outside spec/ includes this. Each load_*.c turns
+ * one part of the file into one part of the study, in the order in which study.c calls them. */
+#pragma once
+
+#include "spec/schema.h"
+#include "spec/study.h"
+#include "spec/yaml.h"
+
+enum {
+    SPEC_VALUES_MAX = 10000,      /* of one knob */
+    SPEC_VALUES_ALL_MAX = 100000, /* of all knobs */
+    SPEC_NAME_MAX = 32,
+    SPEC_TEXT_MAX = 4096,         /* bytes of any text that reaches a command line */
+};
+
+struct spec_loader {
+    const char *path;
+    struct arena *arena; /* the study's */
+    const struct spec_catalog *catalog;
+    struct spec_study *study;
+    size_t value_count; /* of all knobs so far */
+    struct err *err;
+};
+
+/* What the file says about one service, kept until its knobs and engines are known. */
+struct spec_service_draft {
+    struct spec_service service;
+    int role, on; /* -1: not given */
+    const char *engine, *program, *protocol, *path;
+    const struct yaml_node *node, *engines, *command, *arguments, *environment, *ready, *knobs;
+};
+
+/* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "". */
+bool spec_fail(struct spec_loader *l, struct spec_place place, const char *where, const char *fmt,
+               ...) PRINTF_LIKE(4, 5);
+struct spec_place spec_place_of(const struct yaml_node *node);
+/* Text of the file made safe and short for a message; in the arena. */
+const char *spec_quote(struct spec_loader *l, const char *text);
+/* "a, b, c" of at most 30 names, and "; did you mean b?" or "". In the arena. */
+const char *spec_list(struct spec_loader *l, const char *const *names, size_t count);
+const char *spec_did_you_mean(struct spec_loader *l, const char *const *names, size_t count,
+                              const char *word);
+bool spec_is_name(const char *text); /* [a-z][a-z0-9_]*, at most 32 */
+
+/* A scalar that becomes part of a command line or environment: text, or NULL for YAML null. */
+NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                              const char **ret_text);
+
+NODISCARD bool spec_load_services(struct spec_loader *l, const struct yaml_node *services);
+NODISCARD bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts);
+NODISCARD bool spec_load_engines(struct spec_loader *l, const struct spec_service_draft *draft,
+                                 size_t service);
+NODISCARD bool spec_load_commands(struct spec_loader *l, const struct spec_service_draft *draft,
+                                  size_t service);
+NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);
+NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
+NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);
+NODISCARD bool spec_load_search(struct spec_loader *l, const struct yaml_node *search);
+NODISCARD bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal);
+NODISCARD bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constraints);
+NODISCARD bool spec_load_baseline(struct spec_loader *l, const struct yaml_node *baseline);
+
+/* A condition or constraint. `service` < 0: full names only; only knobs below `limit` may be named. */
+NODISCARD bool spec_load_knob_expr(struct spec_loader *l, const struct yaml_node *node,
+                                   const char *where, int service, size_t limit,
+                                   const struct expr **ret_expr);
+/* At least one candidate satisfies all constraints; else names the one that excludes everything. */
+NODISCARD bool spec_check_feasible(struct spec_loader *l);
+enum { SPEC_PROTOCOLS_MAX = 16 };
+/* The different protocols that a service's candidates use. */
+size_t spec_service_protocols(const struct spec_service *s, const struct spec_protocol **ret_all,
+                              size_t max);
+/* Every placeholder has a knob, every knob is used, every option gets values that it takes. */
+NODISCARD bool spec_check_uses(struct spec_loader *l);

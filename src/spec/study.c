@@ -1,0 +1,194 @@
+/* From bytes to a frozen study: read, bind part by part, check the sense of the whole.
+ *
+ * The order below is the order of need: knobs before what names them, services before their load,
+ * loads before metrics, everything before the baseline. The first problem ends it: the second one is
+ * often only its echo, and a person fixes one line at a time anyway.
+ *
+ * Invariant: what comes out can be run. No later folder checks a range, a name or a placeholder again. */
+#include "spec/study.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "spec/loader.h"
+#include "spec/space.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+struct draft {
+    const char *name, *device;
+    const struct yaml_node *neighbours, *services, *constraints, *load, *measure, *goal, *baseline,
+        *search;
+    int64_t seed;
+};
+
+#define FIELD(member) offsetof(struct draft, member)
+static const struct spec_field study_fields[] = {
+    {"study", FIELD_TEXT, FIELD(name), .required = true,
+     .help = "the study's name: letters, digits, \".\", \"_\", \"-\""},
+    {"device", FIELD_TEXT, FIELD(device), .fallback = "cpu",
+     .help = "where the services share: cpu, gpu0, gpu1, ... or a GPU's UUID"},
+    {"neighbours", FIELD_NODE, FIELD(neighbours),
+     .help = "programs that stay beside the services: a list of unit, pid or command"},
+    {"services", FIELD_NODE, FIELD(services), .required = true,
+     .help = "the programs under test, by name"},
+    {"constraints", FIELD_NODE, FIELD(constraints),
+     .help = "what every candidate must satisfy: a list of comparisons between knobs"},
+    {"load", FIELD_NODE, FIELD(load), .help = "the requests sent to each service, by its name"},
+    {"measure", FIELD_NODE, FIELD(measure), .help = "how long and how often is measured"},
+    {"goal", FIELD_NODE, FIELD(goal), .help = "what to optimise and what to require"},
+    {"baseline", FIELD_NODE, FIELD(baseline),
+     .help = "what runs today: a value for each knob, or none"},
+    {"search", FIELD_NODE, FIELD(search), .help = "how candidates are chosen, and the budget"},
+    {"seed", FIELD_INT64, FIELD(seed), .min = 0, .max = 9e18, .fallback = "1",
+     .help = "of everything drawn at random: same seed, same order"},
+};
+#undef FIELD
+const struct spec_section spec_study_section = {"", study_fields, ARRAY_LEN(study_fields)};
+
+const struct spec_section *spec_sections(void)
+{
+    static struct spec_section sections[11];
+    const struct spec_section *const all[] = {
+        &spec_study_section,     &spec_neighbour_section, &spec_service_section,
+        &spec_ready_section,     &spec_knob_section,      &spec_load_section,
+        &spec_measure_section,   &spec_goal_section,      &spec_objective_section,
+        &spec_search_section,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        sections[i] = *all[i];
+    return sections;
+}
+
+static bool load_name(struct spec_loader *l, const struct yaml_node *root, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
+            len = SIZE_MAX - 1;
+    if (len > 64 || name[0] == '.' || name[0] == '-')
+        return spec_fail(l, spec_place_of(spec_yaml_get(root, "study")), "study",
+                         "\"%s\": at most 64 letters, digits, \".\", \"_\" and \"-\", a letter or "
+                         "digit first",
+                         spec_quote(l, name));
+    l->study->name = name;
+    return true;
+}
+
+static bool load_device(struct spec_loader *l, const struct yaml_node *root, const char *device)
+{
+    bool known = strcmp(device, "cpu") == 0;
+    if (text_starts_with(device, "gpu")) {
+        size_t digits = strspn(device + 3, "0123456789");
+        known = digits > 0 && digits <= 3 && device[3 + digits] == '\0';
+    } else if (text_starts_with(device, "GPU-") || text_starts_with(device, "MIG-")) {
+        size_t len = strspn(device + 4, "0123456789abcdefABCDEF-/");
+        known = len >= 8 && len <= 80 && device[4 + len] == '\0';
+    }
+    if (!known)
+        return spec_fail(l, spec_place_of(spec_yaml_get(root, "device")), "device",
+                         "\"%s\" is no device: cpu, gpu0, gpu1, ... or a UUID (GPU-...)",
+                         spec_quote(l, device));
+    l->study->device = device;
+    return true;
+}
+
+static bool load_all(struct spec_loader *l, const struct yaml_node *root)
+{
+    struct draft draft = {0};
+    const struct spec_extra none = {0};
+    if (root->kind != YAML_MAP)
+        return spec_fail(l, spec_place_of(root), "",
+                         "a study file is a mapping that starts with \"study: NAME\", this is %s",
+                         spec_yaml_kind_name(root));
+    if (!spec_bind(l, root, "", &spec_study_section, none, &draft))
+        return false;
+    l->study->seed = (uint64_t)draft.seed;
+    return load_name(l, root, draft.name) && load_device(l, root, draft.device) &&
+           spec_load_neighbours(l, draft.neighbours) && spec_load_services(l, draft.services) &&
+           spec_load_loads(l, draft.load) && spec_check_uses(l) && spec_load_measure(l, draft.measure) &&
+           spec_load_goal(l, draft.goal) && spec_load_constraints(l, draft.constraints) &&
+           spec_load_baseline(l, draft.baseline) && spec_load_search(l, draft.search);
+}
+
+/* Absolute folder of the file; without asking the disk where it can't be resolved (a test's file). */
+static const char *absolute_folder(struct arena *arena, const char *path)
+{
+    char *folder = file_folder(path);
+    char *real = realpath(folder, NULL);
+    char cwd[PATH_MAX] = "/";
+    const char *result = NULL;
+    if (real || folder[0] == '/')
+        result = arena_strdup(arena, real ? real : folder);
+    else
+        result = arena_printf(arena, "%s/%s", getcwd(cwd, sizeof cwd) ? cwd : "", folder);
+    free(real);
+    free(folder);
+    return result;
+}
+
+bool spec_study_parse(const char *path, const char *text, size_t len,
+                      const struct spec_catalog *catalog, struct spec_study **ret_study,
+                      struct err *err)
+{
+    struct arena *arena = arena_new();
+    AUTO(spec_study_free) struct spec_study *study = arena_alloc(arena, sizeof *study);
+    const struct yaml_node *root = NULL;
+    study->arena = arena;
+    study->path = arena_strdup(arena, path);
+    if (!spec_yaml_parse(arena, study->path, text, len, &root, err))
+        return false;
+    study->folder = absolute_folder(arena, path);
+    study->text = arena_strndup(arena, text, len);
+    digest_bytes(text, len, study->digest);
+    struct spec_loader loader = {
+        .path = study->path, .arena = arena, .catalog = catalog, .study = study, .err = err};
+    if (!load_all(&loader, root))
+        return false;
+    *ret_study = TAKE(study);
+    return true;
+}
+
+bool spec_study_load(const char *path, const struct spec_catalog *catalog,
+                     struct spec_study **ret_study, struct err *err)
+{
+    struct buf bytes = BUF_INIT(YAML_BYTES_MAX);
+    struct err failure = ERR_INIT;
+    bool ok = buf_read_file(&bytes, path, &failure);
+    if (ok)
+        ok = spec_study_parse(path, buf_text(&bytes), bytes.len, catalog, ret_study, err);
+    else if (failure.code == ERR_LIMIT)
+        err_set(err, ERR_INPUT, "%s: longer than 1 MiB: a study file is a page or two", path);
+    else if (failure.code == ERR_MISSING || failure.sys != EIO)
+        err_set(err, failure.code == ERR_MISSING ? ERR_MISSING : ERR_INPUT, "%s", failure.text);
+    else
+        err_set(err, failure.code, "%s", failure.text);
+    buf_done(&bytes);
+    return ok;
+}
+
+struct spec_study *spec_study_free(struct spec_study *study)
+{
+    if (study)
+        arena_free(study->arena); /* the study itself lives in it */
+    return NULL;
+}
+
+int spec_study_service(const struct spec_study *study, const char *name)
+{
+    for (size_t i = 0; name && i < study->service_count; i++)
+        if (strcmp(study->services[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+int spec_study_knob(const struct spec_study *study, const char *full_name)
+{
+    for (size_t i = 0; full_name && i < study->knob_count; i++)
+        if (strcmp(study->knobs[i].full_name, full_name) == 0)
+            return (int)i;
+    return -1;
+}
