@@ -2,10 +2,7 @@
  * on stderr and the documented exit status. stdout is the product, stderr is talk. */
 #include "cli/command.h"
 
-#include "base/cancel.h"
-#include "base/log.h"
 #include "base/text.h"
-#include "service/process.h"
 
 #include <assert.h>
 #include <getopt.h>

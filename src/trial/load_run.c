@@ -7,6 +7,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "service/stray.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -83,12 +84,14 @@ static bool finish_run(struct attempt *attempt, struct run *run, enum wait_end e
 
 static void begin_run(struct attempt *attempt, struct run *run, struct load_worker *worker)
 {
+    service_child_add(load_worker_pid(worker));
     attempt->worker = worker;
     attempt->answers = run->answers;
 }
 
 static void end_run(struct attempt *attempt)
 {
+    service_child_remove(load_worker_pid(attempt->worker));
     attempt->worker = NULL;
     attempt->answers = NULL;
 }

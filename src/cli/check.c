@@ -1,0 +1,155 @@
+/* check: the study file validated, its space counted, the baseline's exact commands; starts nothing. */
+#include "cli/command.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "service/launch.h"
+#include "spec/space.h"
+#include "study/study.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const double RESTART_GUESS_S = 8; /* start, probe and stop of all services */
+
+static const struct cli_option options[] = {
+    {"candidate", 'c', "TEXT", "show this candidate's commands instead of the baseline's"},
+    {"list", 'l', NULL, "print every feasible candidate, one a line"},
+    {NULL, 0, NULL, NULL},
+};
+
+static bool print_candidate(void *context, spec_code code)
+{
+    const struct spec_study *study = context;
+    struct spec_candidate candidate = spec_candidate_decode(study, code);
+    AUTO(buf_done) struct buf line = BUF_INIT(65536);
+    spec_candidate_add_text(&line, study, &candidate);
+    return puts(buf_text(&line)) >= 0;
+}
+
+static void print_knobs(const struct spec_study *study)
+{
+    for (size_t k = 0; k < study->knob_count; k++) {
+        const struct spec_knob *knob = &study->knobs[k];
+        AUTO(buf_done) struct buf line = BUF_INIT(4096);
+        for (size_t v = 0; v < knob->value_count && line.len < 44; v++)
+            buf_addf(&line, "%s%s", v ? ", " : "", knob->values[v].label);
+        printf("  %-22s %3zu  %s%s", knob->full_name, knob->value_count, buf_text(&line),
+               line.len >= 44 ? ", ..." : "");
+        if (knob->when)
+            printf("  (when %s)", expr_text(knob->when));
+        putchar('\n');
+    }
+}
+
+static void print_space(const struct spec_study *study, uint64_t count)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(256);
+    text_add_grouped(&line, (int64_t)count);
+    buf_add(&line, count == 1 ? " candidate" : " candidates");
+    uint64_t all = spec_space_combinations(study);
+    if (all > count && all <= INT64_MAX) {
+        buf_add(&line, " of ");
+        text_add_grouped(&line, (int64_t)all);
+        buf_add(&line, " combinations, after conditions and constraints");
+    }
+    printf("%s\n", buf_text(&line));
+}
+
+static void print_estimate(const struct spec_study *study, uint64_t count)
+{
+    struct study_estimate e = study_estimate(study, count, RESTART_GUESS_S);
+    double total_s = e.explore_s + e.final_s;
+    double limit_s = (double)study->search.time_ns / NS_PER_S;
+    AUTO(buf_done) struct buf line = BUF_INIT(512);
+    buf_addf(&line, "%s: at most %zu exploring trials and %zu of the final, about ",
+             study->search.strategy, e.explore_trials, e.final_trials);
+    text_add_duration(&line, total_s);
+    if (limit_s > 0 && total_s > limit_s) {
+        buf_add(&line, ", cut to ");
+        text_add_duration(&line, limit_s);
+    }
+    printf("%s\n(supposing %.0f s for each start and stop of the services)\n", buf_text(&line),
+           RESTART_GUESS_S);
+}
+
+static bool print_commands(const struct spec_study *study, const struct spec_candidate *candidate,
+                           struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(free) char *folder = study_folder(study, NULL);
+    int taken[SPEC_SERVICES_MAX];
+    for (size_t i = 0; i < study->service_count; i++) {
+        const char *name = study->services[i].name;
+        struct service_launch launch;
+        if (!service_port_allot(taken, i, &taken[i], err) ||
+            !service_launch_build(arena, study, candidate, i, taken[i],
+                                  arena_printf(arena, "%s/scratch/%s", folder, name),
+                                  arena_printf(arena, "%s/logs/%s.log", folder, name), &launch, err))
+            return err_wrap(err, "%s", study->path);
+        AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
+        service_launch_add_text(&line, &launch);
+        printf("\n%s, in %s:\n  %s\n", name, launch.folder, buf_text(&line));
+        if (launch.config_text)
+            printf("  with %s:\n%s", launch.config_name, launch.config_text);
+    }
+    return true;
+}
+
+static bool choose(const struct cli_args *args, const struct spec_study *study,
+                   struct spec_candidate *ret, const char **ret_title, struct err *err)
+{
+    const char *given = cli_value(&cli_check, args, "candidate");
+    *ret_title = given ? given : study->baseline ? "the baseline" : "the first candidate";
+    if (given)
+        return spec_candidate_parse(study, given, ret, err) &&
+               (spec_candidate_check(study, ret, err) || err_wrap(err, "--candidate"));
+    if (study->baseline) {
+        memcpy(ret->index, study->baseline, study->knob_count * sizeof *ret->index);
+        return true;
+    }
+    AUTO(free) spec_code *codes = NULL;
+    size_t count = 0;
+    if (!spec_space_list(study, UINT64_MAX, &codes, &count, err))
+        return false;
+    *ret = spec_candidate_decode(study, codes[0]);
+    return true;
+}
+
+static bool run(const struct cli_args *args, int *ret_status, struct err *err)
+{
+    (void)ret_status;
+    AUTO(spec_study_free) struct spec_study *study = NULL;
+    if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
+        return false;
+    if (cli_flag(&cli_check, args, "list")) {
+        spec_space_each(study, print_candidate, study);
+        return true;
+    }
+    uint64_t count = spec_space_count(study);
+    printf("%s: %zu services on %s, %zu knobs\n", study->name, study->service_count, study->device,
+           study->knob_count);
+    print_knobs(study);
+    for (size_t i = 0; i < study->constraint_count; i++)
+        printf("  constraint: %s\n", expr_text(study->constraints[i].expr));
+    print_space(study, count);
+    print_estimate(study, count);
+    struct spec_candidate candidate;
+    const char *title = NULL;
+    if (!choose(args, study, &candidate, &title, err))
+        return false;
+    printf("\nCommands of %s (ports are allotted anew for every trial):\n", title);
+    return print_commands(study, &candidate, err);
+}
+
+const struct cli_command cli_check = {
+    .name = "check",
+    .arguments = "STUDY.yaml",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .help = "validate; print the space, the trials, the commands; starts nothing",
+    .text = "Prints the knobs, the exact number of feasible candidates, how long a run will take, and the\n"
+            "exact command and environment of every service with the baseline's settings.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,299 @@
+/* The progress of a run. Settings are shown as what differs from today's (the baseline): with seven
+ * knobs a table of all values fits no terminal, and nobody reads the columns that never change. */
+#include "cli/display.h"
+#include "cli/command.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "trial/goal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { METRICS_SHOWN = 3, METRIC_WIDTH = 11, VERDICT_WIDTH = 11, FITNESS_WIDTH = 7, BAR_CELLS = 16 };
+
+struct display display_init(const struct spec_study *study, FILE *out)
+{
+    int fd = fileno(out);
+    return (struct display){
+        .out = out,
+        .live = isatty(fd) && cli_color(fd),
+        .color = cli_color(fd),
+        .width = cli_width(fd),
+        .best_fitness = NAN,
+        .study = study,
+    };
+}
+
+static size_t metrics_shown(const struct display *display)
+{
+    size_t n = display->study->objective_count;
+    return n < METRICS_SHOWN ? n : METRICS_SHOWN;
+}
+
+static int settings_width(const struct display *display)
+{
+    int taken = 5 + VERDICT_WIDTH + 1 + (int)metrics_shown(display) * METRIC_WIDTH + FITNESS_WIDTH + 1;
+    int left = display->width - taken;
+    return left < 16 ? 16 : left > 60 ? 60 : left;
+}
+
+/* At most `columns` of the text, with an ellipsis when it is cut; padded to the left or right. */
+static void add_cell(struct buf *line, const char *text, int columns, bool right)
+{
+    int len = (int)text_columns(text);
+    if (len > columns) {
+        size_t bytes = 0;
+        for (int c = 0; c < columns - 1 && text[bytes]; c++)
+            do
+                bytes++;
+            while (((unsigned char)text[bytes] & 0xc0) == 0x80);
+        (void)!buf_append(line, text, bytes);
+        buf_add(line, "…");
+        return;
+    }
+    for (int i = len; right && i < columns; i++)
+        buf_addc(line, ' ');
+    buf_add(line, text);
+    for (int i = len; !right && i < columns; i++)
+        buf_addc(line, ' ');
+}
+
+void display_add_settings(struct buf *buf, const struct spec_study *study,
+                          const struct spec_candidate *candidate)
+{
+    size_t start = buf->len;
+    for (size_t k = 0; k < study->knob_count; k++) {
+        const struct spec_value *value = spec_candidate_value(study, candidate, k);
+        if (study->baseline && candidate->index[k] == study->baseline[k])
+            continue;
+        if (!value && !study->baseline)
+            continue;
+        if (!value)
+            continue; /* became inactive: what made it so is shown */
+        buf_addf(buf, "%s%s=%s", buf->len > start ? " " : "", study->knobs[k].full_name,
+                 value->label);
+    }
+    if (buf->len == start)
+        buf_add(buf, study->baseline ? "baseline" : "(no knobs)");
+}
+
+void display_clear(struct display *display)
+{
+    for (; display->live_lines > 0; display->live_lines--)
+        fputs("\033[A\033[2K", display->out);
+    fflush(display->out);
+}
+
+static void add_metric_title(struct buf *buf, const struct display *display, size_t objective)
+{
+    const char *name = display->study->objectives[objective].name;
+    const char *service = name, *dot = strchr(name, '.');
+    const char *stat = strrchr(name, '.');
+    (void)service;
+    AUTO(buf_done) struct buf title = BUF_INIT(128);
+    if (dot && stat && stat != dot)
+        buf_addf(&title, "%.*s %s", (int)(dot - name), name, stat + 1); /* "stt p95" */
+    else if (dot)
+        buf_addf(&title, "%.*s %s", (int)(dot - name), name, dot + 1);
+    const struct metric_ref *ref = &display->study->objectives[objective].metric;
+    if (ref->metric == METRIC_TTFT) {
+        buf_clear(&title);
+        buf_addf(&title, "ttft %s", stat + 1);
+    } else if (ref->metric == METRIC_TOKENS_PER_S) {
+        buf_clear(&title);
+        buf_add(&title, "tokens/s");
+    }
+    add_cell(buf, buf_text(&title), METRIC_WIDTH, true);
+}
+
+static void print_titles(const struct display *display)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(4096);
+    buf_add(&line, "  #  ");
+    add_cell(&line, display->study->baseline ? "differs from the baseline in" : "settings",
+             settings_width(display), false);
+    buf_addc(&line, ' ');
+    add_cell(&line, "verdict", VERDICT_WIDTH, false);
+    for (size_t k = 0; k < metrics_shown(display); k++)
+        add_metric_title(&line, display, k);
+    add_cell(&line, "fitness", FITNESS_WIDTH + 1, true);
+    fprintf(display->out, "%s\n", buf_text(&line));
+}
+
+static void on_begin(void *context, const struct study_view *view, bool resumed)
+{
+    struct display *display = context;
+    const struct spec_study *study = view->study;
+    AUTO(buf_done) struct buf line = BUF_INIT(4096);
+    buf_addf(&line, "%s · %s %s · ", study->name, study->device, view->device->name);
+    text_add_grouped(&line, (int64_t)view->candidates);
+    buf_addf(&line, " candidates · at most %zu + %zu trials, about ", view->explore_planned,
+             view->finals_planned);
+    text_add_duration(&line, view->left_s);
+    fprintf(display->out, "%s\n", buf_text(&line));
+    for (size_t i = 0; i < study->neighbour_count; i++)
+        fprintf(display->out, "neighbour: %s (stays)\n",
+                study->neighbours[i].unit      ? study->neighbours[i].unit
+                : study->neighbours[i].command ? study->neighbours[i].command : "a process by pid");
+    if (resumed)
+        fprintf(display->out, "resumed: %" PRId64 " trials are done\n", view->trials_done);
+    fputc('\n', display->out);
+    print_titles(display);
+    fflush(display->out);
+}
+
+static void add_purpose(struct buf *buf, const struct store_trial *trial)
+{
+    if (strcmp(trial->purpose, "final") == 0)
+        buf_addf(buf, "final %d: ", trial->repeat);
+}
+
+static const char *verdict_color(const char *verdict)
+{
+    if (strcmp(verdict, "ok") == 0)
+        return "\033[32m";
+    int v = verdict_from_name(verdict);
+    return v == VERDICT_SLOW || (v >= 0 && verdict_facts((enum verdict)v)->retried) ? "\033[33m"
+                                                                                    : "\033[31m";
+}
+
+static void add_metrics(struct buf *line, const struct display *display,
+                        const struct store_trial *trial)
+{
+    const struct spec_study *study = display->study;
+    for (size_t k = 0; k < metrics_shown(display); k++) {
+        const struct metric_ref *ref = &study->objectives[k].metric;
+        AUTO(buf_done) struct buf value = BUF_INIT(64);
+        metric_add_value(&value, metric_facts(ref->metric)->unit,
+                         goal_metric(study, trial->metrics, trial->metric_count, *ref));
+        add_cell(line, buf_text(&value), METRIC_WIDTH, true);
+    }
+}
+
+static void on_trial_end(void *context, const struct study_view *view, const struct store_trial *trial)
+{
+    struct display *display = context;
+    display_clear(display);
+    struct spec_candidate candidate;
+    AUTO(buf_done) struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536);
+    add_purpose(&settings, trial);
+    if (spec_candidate_parse(view->study, trial->candidate, &candidate, NULL))
+        display_add_settings(&settings, view->study, &candidate);
+    buf_addf(&line, "%3" PRId64 "  ", trial->number);
+    add_cell(&line, buf_text(&settings), settings_width(display), false);
+    buf_addc(&line, ' ');
+    if (display->color)
+        buf_add(&line, verdict_color(trial->verdict));
+    add_cell(&line, trial->verdict, VERDICT_WIDTH, false);
+    if (display->color)
+        buf_add(&line, "\033[0m");
+    bool measured = !isnan(trial->fitness);
+    if (measured) {
+        add_metrics(&line, display, trial);
+        buf_addf(&line, " %7.3f", trial->fitness);
+    }
+    if (measured && strcmp(trial->verdict, "ok") == 0 &&
+        (isnan(display->best_fitness) || trial->fitness > display->best_fitness)) {
+        display->best_fitness = trial->fitness;
+        if (trial->number > 1)
+            buf_add(&line, display->width >= 100 ? "  best so far" : " *");
+    }
+    fprintf(display->out, "%s\n", buf_text(&line));
+    if (trial->summary && *trial->summary) {
+        AUTO(buf_done) struct buf safe = BUF_INIT(8192);
+        text_add_escaped(&safe, TEXT_TERMINAL, trial->summary, strlen(trial->summary), 2000);
+        AUTO(buf_done) struct buf cut = BUF_INIT(8192);
+        add_cell(&cut, buf_text(&safe), display->live ? display->width - 6 : 500, false);
+        size_t len = cut.len;
+        while (len > 0 && cut.data[len - 1] == ' ')
+            len--;
+        fprintf(display->out, "     %.*s\n", (int)len, buf_text(&cut));
+    }
+    fflush(display->out);
+}
+
+static void add_bar(struct buf *line, double share)
+{
+    int full = (int)(share * BAR_CELLS + 0.5);
+    for (int i = 0; i < BAR_CELLS; i++)
+        buf_add(line, i < full ? "█" : "░");
+}
+
+static const char *phase_words(enum trial_phase phase)
+{
+    static const char *const words[PHASE_COUNT_] = {
+        [PHASE_START] = "starting", [PHASE_PROBE] = "probing",    [PHASE_WARMUP] = "warming up",
+        [PHASE_MEASURE] = "measuring", [PHASE_DRAIN] = "waiting for answers",
+        [PHASE_ALONE] = "measuring alone", [PHASE_STOP] = "stopping",
+    };
+    return words[phase];
+}
+
+static void add_phase(struct buf *line, const struct spec_study *study,
+                      const struct trial_progress *p)
+{
+    buf_addf(line, "%s%s%s", phase_words(p->phase), p->service ? " " : "",
+             p->service ? p->service : "");
+    if (!isnan(p->expected_s) && p->expected_s > 0) {
+        buf_addc(line, ' ');
+        add_bar(line, fmin(p->elapsed_s / p->expected_s, 1));
+        buf_addf(line, " %.0f s of %.0f", p->elapsed_s, p->expected_s);
+    } else {
+        buf_addf(line, " %.0f s", p->elapsed_s);
+    }
+    for (size_t i = 0; i < study->service_count; i++)
+        if (p->loads[i].answered + p->loads[i].failed > 0) {
+            buf_addf(line, " · %s %" PRIu64, study->services[i].name, p->loads[i].answered);
+            if (p->loads[i].failed)
+                buf_addf(line, " (%" PRIu64 " failed)", p->loads[i].failed);
+        }
+}
+
+static void on_progress(void *context, const struct study_view *view,
+                        const struct trial_request *request, const struct trial_progress *progress)
+{
+    struct display *display = context;
+    if (!display->live)
+        return;
+    display_clear(display);
+    AUTO(buf_done) struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536), cut = BUF_INIT(65536);
+    buf_addf(&line, "%3" PRId64 "  ", request->number);
+    if (strcmp(request->purpose, "final") == 0)
+        buf_addf(&line, "final %d: ", request->repeat);
+    display_add_settings(&settings, view->study, &request->candidate);
+    buf_addf(&line, "%s", buf_text(&settings));
+    add_cell(&cut, buf_text(&line), display->width - 1, false);
+    fprintf(display->out, "%s\n", buf_text(&cut));
+    buf_clear(&line);
+    buf_clear(&cut);
+    buf_add(&line, "     ");
+    add_phase(&line, view->study, progress);
+    buf_add(&line, " · about ");
+    text_add_duration(&line, fmax(view->left_s - progress->elapsed_s, 0));
+    buf_add(&line, " left");
+    add_cell(&cut, buf_text(&line), display->width - 1, false);
+    fprintf(display->out, "%s\n", buf_text(&cut));
+    display->live_lines = 2;
+    fflush(display->out);
+}
+
+static void on_waiting(void *context, const char *why)
+{
+    struct display *display = context;
+    fprintf(display->out, "waiting: %s\n", why);
+    fflush(display->out);
+}
+
+struct study_observer display_observer(struct display *display)
+{
+    return (struct study_observer){
+        .context = display,
+        .begin = on_begin,
+        .progress = on_progress,
+        .trial_end = on_trial_end,
+        .waiting = on_waiting,
+    };
+}

@@ -1,0 +1,26 @@
+/* What `spica run` shows while it works: one line per finished trial, and on a terminal two live lines
+ * below them. Everything goes to stdout; when that is no terminal, only the finished lines do. */
+#pragma once
+
+#include "study/study.h"
+
+#include <stdio.h>
+
+struct display {
+    FILE *out;
+    bool live, color;
+    int width;
+    int live_lines;      /* on the screen now, below the finished lines */
+    double best_fitness; /* shown so far as "best so far" */
+    const struct spec_study *study;
+};
+
+struct display display_init(const struct spec_study *study, FILE *out);
+/* The observer of a study that draws on this display; borrowed by the study's run. */
+struct study_observer display_observer(struct display *display);
+void display_clear(struct display *display); /* removes the live lines */
+
+/* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when there
+ * is no baseline; "baseline" when nothing differs. */
+void display_add_settings(struct buf *buf, const struct spec_study *study,
+                          const struct spec_candidate *candidate);
