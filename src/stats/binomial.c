@@ -132,7 +132,8 @@ double stats_binomial_cdf(uint64_t k, uint64_t n, double p)
     return exp(stats_binomial_log_cdf(k, n, p));
 }
 
-/* Where a probability is met exactly (n = 2, p = 1/2, probability 1/4) rounding must not decide. */
+/* Where a probability is met exactly (n = 2, p = 0.9, probability 0.01) rounding must not decide: met
+ * is enough, on both sides. */
 static const double tie = 1e-12;
 
 uint64_t stats_binomial_ppf(double probability, uint64_t n, double p)
@@ -141,7 +142,7 @@ uint64_t stats_binomial_ppf(double probability, uint64_t n, double p)
     uint64_t low = 0, high = n;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (stats_binomial_log_cdf(middle, n, p) >= log(probability) - tie)
+        if (stats_binomial_log_cdf(middle, n, p) > log(probability) + tie)
             high = middle;
         else
             low = middle + 1;
@@ -167,7 +168,7 @@ uint64_t stats_binomial_isf(double probability, uint64_t n, double p)
  * alpha. Both probabilities are monotone in p, so halving finds it to the last bit. */
 static double share_bound(uint64_t k, uint64_t n, double alpha, enum stats_side side)
 {
-    if (n == 0 || k > n || !(alpha > 0 && alpha < 1))
+    if (n == 0 || k > n)
         return NAN;
     if (side == SIDE_LOW && k == 0)
         return 0;
@@ -190,6 +191,8 @@ static double share_bound(uint64_t k, uint64_t n, double alpha, enum stats_side 
 
 struct stats_interval stats_binomial_interval(uint64_t k, uint64_t n, double confidence)
 {
+    if (!(confidence > 0 && confidence < 1))
+        return (struct stats_interval){NAN, NAN};
     double alpha = (1 - confidence) / 2;
     return (struct stats_interval){share_bound(k, n, alpha, SIDE_LOW),
                                    share_bound(k, n, alpha, SIDE_HIGH)};
@@ -197,5 +200,5 @@ struct stats_interval stats_binomial_interval(uint64_t k, uint64_t n, double con
 
 double stats_binomial_bound(uint64_t k, uint64_t n, double confidence, enum stats_side side)
 {
-    return share_bound(k, n, 1 - confidence, side);
+    return confidence > 0 && confidence < 1 ? share_bound(k, n, 1 - confidence, side) : NAN;
 }

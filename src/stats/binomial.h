@@ -18,8 +18,8 @@ double stats_binomial_log_cdf(uint64_t k, uint64_t n, double p);
 double stats_binomial_log_sf(uint64_t k, uint64_t n, double p);
 double stats_binomial_cdf(uint64_t k, uint64_t n, double p);
 
-/* Smallest k with P(X <= k) >= probability, and smallest k with P(X > k) <= probability;
- * 0 < probability < 1, 0 < p < 1, asserted. */
+/* Smallest k with P(X <= k) > probability, and smallest k with P(X > k) <= probability, equal up to
+ * rounding counting as equal; 0 < probability < 1, 0 < p < 1, asserted. */
 uint64_t stats_binomial_ppf(double probability, uint64_t n, double p);
 uint64_t stats_binomial_isf(double probability, uint64_t n, double p);
 

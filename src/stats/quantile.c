@@ -49,12 +49,18 @@ double stats_quantile(const double *sorted, size_t n, double q)
     return sorted[below] + part * (sorted[below + 1] - sorted[below]);
 }
 
-/* The rank for a bound that errs with probability `alpha`, or -1. Low: the largest r with
- * P(fewer than r + 1 values below the quantile) < alpha. High: the least r with
- * P(more than r values below it) <= alpha. */
+static bool is_confidence(double confidence)
+{
+    return confidence > 0 && confidence < 1;
+}
+
+/* The rank for a bound that errs with probability `alpha` at most, or -1. Low: the largest r with
+ * P(at most r values below the quantile) <= alpha. High: the least r with P(more than r values below
+ * it) <= alpha. scipy takes "<" for the low one; they differ only where alpha is met exactly, which
+ * needs a q and an alpha like 1/2 and 1/4. */
 static long bound_index(size_t n, double q, double alpha, enum stats_side side)
 {
-    if (n == 0 || !(q > 0 && q < 1) || !(alpha > 0 && alpha < 1))
+    if (n == 0 || !(q > 0 && q < 1))
         return -1;
     if (side == SIDE_LOW)
         return (long)stats_binomial_ppf(alpha, n, q) - 1;
@@ -74,6 +80,8 @@ static double bound_value(const double *sorted, size_t n, double q, double alpha
 struct stats_interval stats_quantile_interval(const double *sorted, size_t n, double q,
                                               double confidence)
 {
+    if (!is_confidence(confidence))
+        return (struct stats_interval){NAN, NAN};
     double alpha = (1 - confidence) / 2;
     return (struct stats_interval){
         .low = bound_value(sorted, n, q, alpha, SIDE_LOW),
@@ -84,17 +92,17 @@ struct stats_interval stats_quantile_interval(const double *sorted, size_t n, do
 double stats_quantile_bound(const double *sorted, size_t n, double q, double confidence,
                             enum stats_side side)
 {
-    return bound_value(sorted, n, q, 1 - confidence, side);
+    return is_confidence(confidence) ? bound_value(sorted, n, q, 1 - confidence, side) : NAN;
 }
 
 long stats_quantile_bound_index(size_t n, double q, double confidence, enum stats_side side)
 {
-    return bound_index(n, q, 1 - confidence, side);
+    return is_confidence(confidence) ? bound_index(n, q, 1 - confidence, side) : -1;
 }
 
 size_t stats_quantile_needed(double q, double confidence, enum stats_side side)
 {
-    if (!(q > 0 && q < 1) || !(confidence > 0 && confidence < 1))
+    if (!(q > 0 && q < 1) || !is_confidence(confidence))
         return 0;
     /* An upper bound exists when all n values can hardly be below the quantile: q^n <= alpha. */
     double share = side == SIDE_HIGH ? q : 1 - q;

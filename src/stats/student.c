@@ -78,6 +78,8 @@ double stats_student_quantile(double probability, double df)
 {
     if (!(probability > 0 && probability < 1) || !(df > 0))
         return NAN;
+    if (probability == 0.5) /* the function is flat in doubles around its middle */
+        return 0;
     if (df > 1e7) /* the two differ by less than 1e-7 there */
         return stats_normal_quantile(probability);
     /* The lower half only, where the function keeps its digits; the other by symmetry. */
