@@ -4,7 +4,7 @@
 
 #include "spec/schema.h"
 #include "spec/study.h"
-#include "spec/yaml.h"
+#include "spec/document.h"
 
 enum {
     SPEC_VALUES_MAX = 10000,      /* of one knob */

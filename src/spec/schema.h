@@ -2,7 +2,7 @@
  * mean. The same rows check the file, name the nearest key, and print the manual. */
 #pragma once
 
-#include "spec/yaml.h"
+#include "spec/document.h"
 
 struct spec_loader;
 

@@ -8,7 +8,7 @@
  *
  * Rejected on purpose: tags (nothing in a study needs one), merge keys, several documents, keys
  * that are not text. Each would be one more way to say the same thing. */
-#include "spec/yaml.h"
+#include "spec/document.h"
 
 #include "base/buf.h"
 #include "base/text.h"
