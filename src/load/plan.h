@@ -52,3 +52,11 @@ int64_t load_arrivals_next(struct load_arrivals *arrivals);
 /* Which corpus item the n-th request of a stream takes: whole passes over the corpus, each in its own
  * shuffled order, so that every window sees the same mix. */
 size_t load_item(const struct load_plan *plan, size_t stream, uint64_t sequence, size_t item_count);
+/* One whole pass at once: item_count indices. The worker keeps it, load_item draws it anew. */
+void load_item_pass(const struct load_plan *plan, size_t stream, uint64_t pass, size_t *ret_items,
+                    size_t item_count);
+/* Items the stream's protocol can send: clips or prompts of its corpus. */
+size_t load_stream_items(const struct load_stream *stream);
+/* Text of a protocol option: as set in the study, else the option's default. NULL: not to be sent
+ * (explicitly left out, or without a default). */
+const char *load_stream_setting(const struct load_stream *stream, const char *name);

@@ -10,6 +10,8 @@
 
 struct load_stream;
 
+enum { LOAD_GRACE_NS = 500000000, LOAD_ANSWER_MAX = 8 << 20 };
+
 /* A request ready to be sent. Built before its intended time; owned by the worker's slot. */
 struct load_request {
     struct buf body;
@@ -28,14 +30,19 @@ struct load_answer {
 
 struct load_protocol {
     const struct spec_protocol *spec;
+    bool sends_audio; /* items are the corpus's clips; else its prompts */
     /* Item `item` of the stream's corpus as a request. */
     bool (*build)(const struct load_stream *stream, size_t item, struct load_request *ret_request,
                   struct err *err);
     /* Optional: is this (partial) body already complete although the socket is open? Called with
-     * every chunk; cheap. NULL: complete when HTTP says so. */
+     * every chunk, so it looks at the newest one only (and a little before it). Once true the
+     * transfer may go on for LOAD_GRACE_NS, which the latency does not count. NULL: complete when
+     * HTTP says so. */
     bool (*complete)(const struct load_answer *answer);
-    /* Reads a whole answer after its end: fills error, token times and counts, and appends the text
-     * and the gaps. Called once; hostile input. */
+    /* Reads a whole answer of status 200 after its end: fills error, token times and counts, may
+     * move done_ns to the end mark's stamp, and appends the text and the gaps (int64_t ns). Called
+     * once, with what came of an answer that was cut too (error is then set by the caller);
+     * hostile input. record->item says which item was sent. */
     void (*read)(const struct load_stream *stream, const struct load_answer *answer,
                  struct load_record *record, struct buf *ret_text, struct buf *ret_gaps);
 };
@@ -44,3 +51,5 @@ extern const struct load_protocol *const load_protocol_table[];
 extern const size_t load_protocol_count;
 const struct load_protocol *load_protocol_find(const char *name);
 const struct spec_protocol *const *load_protocol_specs(size_t *ret_count);
+/* When byte `offset` - 1 of the answer had come. */
+int64_t load_answer_at_ns(const struct load_answer *answer, size_t offset);

@@ -37,6 +37,8 @@ struct load_record {
                                * free (plus think time) */
     int64_t sent_ns;          /* when our loop handed it to the socket layer: sent - intended is our
                                * own lateness */
+    bool held_back;           /* open loop: the in-flight limit made it wait, so that sent - intended
+                               * is not our lateness (it still counts in the latency) */
     int64_t first_byte_ns;    /* first byte of the answer's body */
     int64_t first_token_ns;   /* first non-empty text on any channel (content, reasoning) */
     int64_t first_content_ns; /* first non-empty text of the content channel */
@@ -47,7 +49,8 @@ struct load_record {
     bool tokens_exact;        /* from the server's usage; false: counted text events */
     int32_t prompt_tokens;    /* -1 unknown */
     double audio_s;           /* duration of the clip sent; NaN if none */
-    uint32_t text_len;        /* bytes of text that follow (transcript or answer, cut at the max) */
+    uint32_t text_len;        /* bytes of text that follow: transcript or answer, cut at the max;
+                               * of a failed request what is known about the failure */
     uint32_t gap_count;       /* gaps between text events that follow, in ns, as int64_t */
 };
 
@@ -62,4 +65,5 @@ double load_latency_s(const struct load_record *record); /* done - intended; NaN
 double load_service_s(const struct load_record *record); /* done - sent: what a closed-loop tool
                                                           * would report; kept beside it */
 double load_ttft_s(const struct load_record *record);    /* first token - intended; NaN if none */
-double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent */
+double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent or
+                                                           * held back */

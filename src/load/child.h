@@ -1,0 +1,92 @@
+/* Private to the worker's child process: its state, and what its parts do for each other.
+ * loop.c owns the process and its timers, flight.c a request from its send to its record. */
+#pragma once
+
+#include "base/buf.h"
+#include "load/http.h"
+#include "load/plan.h"
+#include "load/schedule.h"
+#include "load/url.h"
+#include "load/worker.h"
+
+#include <sys/queue.h>
+
+/* A request ready to be sent, made once per item and shared by all who send it. */
+struct load_prepared {
+    struct load_request request; /* owned */
+    struct load_http_headers *headers; /* owned; NULL: not made yet */
+};
+
+struct load_run;
+
+/* One request. In exactly one list: its run's (in flight), `finished` (its answer is to be read) or
+ * `unused`. */
+struct load_flight {
+    struct load_http_call call; /* first: the call is the flight */
+    struct load_run *run;
+    struct load_record record;
+    int64_t grace_end_ns;       /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
+    bool complete;              /* end mark seen */
+    int64_t finished_ns;
+    TAILQ_ENTRY(load_flight) link;
+};
+TAILQ_HEAD(load_flights, load_flight);
+
+/* One stream while it runs. */
+struct load_run {
+    size_t index;
+    const struct load_stream *stream;
+    struct load_schedule schedule;
+    struct load_flights flights; /* in flight, by intended time */
+    char url[LOAD_URL_MAX];
+    struct load_prepared *prepared; /* owned, per item */
+    size_t item_count;
+    size_t *pass;                   /* owned: order of the items in pass number `pass_number` */
+    uint64_t pass_number;
+};
+
+struct load_child {
+    const struct load_plan *plan;
+    struct load_run runs[LOAD_STREAMS_MAX];
+    sd_event *event;
+    struct load_http *http;
+    sd_event_source *send_timer, *keep_timer, *read_timer, *in, *out_ready;
+    int64_t keep_at_ns;             /* what keep_timer is set to */
+    struct load_flights finished, unused;
+    size_t finished_count;
+    struct buf out;                 /* frames that wait for the parent */
+    size_t out_at;                  /* of it, sent already */
+    struct buf text, gaps;          /* scratch of the reader */
+    int64_t *lateness_ns;           /* owned */
+    size_t lateness_count, lateness_cap;
+    struct load_report report;
+    int64_t last_ns;                /* the drain's end */
+    bool over;                      /* no more sends */
+    int channel;
+};
+
+/* loop.c: the child's whole life; never returns. */
+_Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t parent);
+void load_child_fail(struct load_child *child, const char *why); /* ends the run, with the reason */
+void load_child_keep_by(struct load_child *child, int64_t at_ns); /* look after things by then */
+void load_child_plan_next(struct load_child *child);  /* arms the timers after a change */
+int64_t load_child_due_ns(const struct load_child *child); /* of the next send */
+void load_child_emit(struct load_child *child, const struct load_record *record,
+                     const struct buf *text, const struct buf *gaps);
+
+/* prepare.c: requests built before they are due. */
+bool load_run_init(struct load_child *child, size_t index, struct err *err);
+void load_run_done(struct load_run *run);
+size_t load_run_item(struct load_child *child, struct load_run *run, uint64_t sequence);
+const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, struct err *err);
+/* Builds what will be sent first, within a budget of memory. */
+bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_t span_ns,
+                          struct err *err);
+
+/* flight.c */
+extern const struct load_http_hooks load_flight_hooks; /* calls come back to the child in flights */
+void load_flight_launch(struct load_child *child, struct load_run *run);
+void load_flight_drop(struct load_child *child, struct load_run *run, enum load_error error);
+/* Ends a request in flight from our side: its time is over, or its grace. */
+void load_flight_end(struct load_child *child, struct load_flight *flight, enum load_error error);
+void load_flight_read_one(struct load_child *child); /* the oldest finished answer */

@@ -1,0 +1,269 @@
+/* One request from its send to its record.
+ *
+ * While it flies, only two things are looked at: the bytes' arrival (stamped in http.c) and whether
+ * the newest ones hold the protocol's end mark, after which a server gets LOAD_GRACE_NS to end the
+ * transfer as well. Everything else waits until the answer is finished and the loop has time, since
+ * parsing a long answer takes longer than a send may be late.
+ *
+ * Invariant: every request that was taken from a schedule gives exactly one record, whatever
+ * happens to it. */
+#include "load/child.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+static struct load_flight *flight_of(struct load_http_call *call)
+{
+    return (struct load_flight *)(void *)call;
+}
+
+/* The hooks carry a call only; its run knows which one it is in the child. */
+static struct load_child *child_of(struct load_flight *flight)
+{
+    struct load_run *runs = flight->run - flight->run->index;
+    return (struct load_child *)(void *)((char *)runs - offsetof(struct load_child, runs));
+}
+
+static struct load_record new_record(const struct load_child *child, const struct load_run *run,
+                                     const struct load_turn *turn)
+{
+    enum load_part part = turn->intended_ns < child->report.window_start_ns ? LOAD_WARMUP
+                                                                             : LOAD_WINDOW;
+    return (struct load_record){
+        .stream = (uint32_t)run->index,
+        .sequence = (uint32_t)turn->sequence,
+        .part = child->plan->probe ? LOAD_PROBE : part,
+        .intended_ns = turn->intended_ns,
+        .held_back = turn->held_back,
+        .sent_ns = -1, .first_byte_ns = -1, .first_token_ns = -1, .first_content_ns = -1,
+        .last_token_ns = -1, .done_ns = -1,
+        .tokens = -1, .prompt_tokens = -1,
+        .audio_s = __builtin_nan(""),
+    };
+}
+
+static void note_lateness(struct load_child *child, int64_t late_ns)
+{
+    if (child->lateness_count == child->lateness_cap) {
+        size_t cap = child->lateness_cap ? 2 * child->lateness_cap : 4096;
+        int64_t *grown = realloc(child->lateness_ns, cap * sizeof *grown);
+        if (!grown)
+            abort();
+        child->lateness_ns = grown;
+        child->lateness_cap = cap;
+    }
+    child->lateness_ns[child->lateness_count++] = late_ns;
+}
+
+static struct load_flight *get_flight(struct load_child *child)
+{
+    struct load_flight *flight = TAILQ_FIRST(&child->unused);
+    if (flight) {
+        TAILQ_REMOVE(&child->unused, flight, link);
+        return flight;
+    }
+    flight = calloc(1, sizeof *flight);
+    if (!flight)
+        abort();
+    return flight;
+}
+
+static void take_item(struct load_child *child, struct load_run *run, struct load_record *record)
+{
+    size_t item = load_run_item(child, run, record->sequence);
+    record->item = (uint32_t)item;
+    if (run->stream->protocol->sends_audio)
+        record->audio_s = run->stream->corpus->clips[item].duration_s;
+}
+
+/* The next request's body is built now, so that it is not built when it is due. */
+static void prepare_next(struct load_child *child, struct load_run *run)
+{
+    if (load_schedule_next_ns(&run->schedule) == CLOCK_NEVER)
+        return;
+    struct err err = ERR_INIT;
+    size_t item = load_run_item(child, run, run->schedule.sequence);
+    if (!load_run_prepare(run, item, &err))
+        load_child_fail(child, err.text);
+}
+
+void load_flight_launch(struct load_child *child, struct load_run *run)
+{
+    struct load_turn turn = load_schedule_take(&run->schedule);
+    struct load_flight *flight = get_flight(child);
+    flight->run = run;
+    flight->record = new_record(child, run, &turn);
+    flight->grace_end_ns = CLOCK_NEVER;
+    flight->complete = false;
+    take_item(child, run, &flight->record);
+    TAILQ_INSERT_TAIL(&run->flights, flight, link);
+    struct err err = ERR_INIT;
+    const struct load_prepared *prepared = load_run_prepare(run, flight->record.item, &err);
+    if (!prepared) {
+        load_child_fail(child, err.text);
+        return;
+    }
+    struct load_http_request request = {
+        .url = run->url,
+        .headers = prepared->headers,
+        .body = prepared->request.body.data,
+        .len = prepared->request.body.len,
+        .reuse = run->stream->reuse_connection,
+    };
+    load_http_send(child->http, &flight->call, &request);
+    /* After the call, which has connected and perhaps written: our own work counts as lateness. */
+    flight->record.sent_ns = clock_now_ns();
+    note_lateness(child, flight->record.sent_ns - turn.due_ns);
+    load_child_keep_by(child, turn.intended_ns + run->stream->timeout_ns);
+    prepare_next(child, run);
+}
+
+/* A request that was never sent: held back until its time was over. */
+void load_flight_drop(struct load_child *child, struct load_run *run, enum load_error error)
+{
+    struct load_turn turn = load_schedule_drop(&run->schedule);
+    struct load_record record = new_record(child, run, &turn);
+    take_item(child, run, &record);
+    record.held_back = true;
+    record.error = error;
+    record.done_ns = clock_now_ns();
+    buf_clear(&child->text);
+    buf_clear(&child->gaps);
+    load_child_emit(child, &record, &child->text, &child->gaps);
+}
+
+/* From the run's list to the finished ones; the client, or the place, is free again. */
+static void move_to_finished(struct load_child *child, struct load_flight *flight, int64_t now_ns)
+{
+    struct load_run *run = flight->run;
+    TAILQ_REMOVE(&run->flights, flight, link);
+    flight->finished_ns = now_ns;
+    TAILQ_INSERT_TAIL(&child->finished, flight, link);
+    child->finished_count++;
+    load_schedule_ended(&run->schedule, now_ns, flight->record.error != LOAD_OK);
+    load_child_plan_next(child);
+}
+
+static void note_answer(struct load_flight *flight)
+{
+    const struct load_answer *answer = &flight->call.answer;
+    flight->record.http_status = answer->http_status;
+    flight->record.bytes = (int64_t)answer->len + flight->call.dropped_bytes;
+    if (answer->chunk_count > 0)
+        flight->record.first_byte_ns = answer->chunks[0].at_ns;
+}
+
+void load_flight_end(struct load_child *child, struct load_flight *flight, enum load_error error)
+{
+    int64_t now_ns = clock_now_ns();
+    load_http_cancel(&flight->call);
+    note_answer(flight);
+    /* An answer that is complete by its own mark is one, although the socket stayed open. */
+    flight->record.error = flight->complete ? LOAD_OK : error;
+    flight->record.done_ns = now_ns;
+    move_to_finished(child, flight, now_ns);
+}
+
+static void on_chunk(struct load_http_call *call)
+{
+    struct load_flight *flight = flight_of(call);
+    const struct load_protocol *protocol = flight->run->stream->protocol;
+    if (flight->complete || !protocol->complete || call->answer.http_status != 200 ||
+        !protocol->complete(&call->answer))
+        return;
+    flight->complete = true;
+    flight->grace_end_ns = clock_now_ns() + LOAD_GRACE_NS;
+    load_child_keep_by(child_of(flight), flight->grace_end_ns);
+}
+
+static enum load_error error_of(enum load_http_end end)
+{
+    static const enum load_error errors[] = {
+        [LOAD_HTTP_COMPLETE] = LOAD_OK,
+        [LOAD_HTTP_CONNECT] = LOAD_CONNECT,
+        [LOAD_HTTP_CLOSED] = LOAD_CLOSED,
+        [LOAD_HTTP_NONSENSE] = LOAD_MALFORMED,
+        [LOAD_HTTP_LIMIT] = LOAD_LIMIT,
+        [LOAD_HTTP_INTERNAL] = LOAD_CONNECT,
+    };
+    return errors[end];
+}
+
+static void on_done(struct load_http_call *call, enum load_http_end end)
+{
+    int64_t now_ns = clock_now_ns();
+    struct load_flight *flight = flight_of(call);
+    struct load_child *child = child_of(flight);
+    struct load_record *record = &flight->record;
+    const struct load_answer *answer = &call->answer;
+    note_answer(flight);
+    if (end == LOAD_HTTP_INTERNAL)
+        load_child_fail(child, call->why);
+    record->error = error_of(end);
+    if (end == LOAD_HTTP_CLOSED && flight->complete)
+        record->error = LOAD_OK;
+    if (record->error == LOAD_OK && answer->http_status != 200)
+        record->error = LOAD_HTTP_STATUS;
+    /* The last byte's own stamp, not the moment at which curl had understood that it was the last. */
+    bool stamped = record->error == LOAD_OK && answer->chunk_count > 0;
+    record->done_ns = stamped ? answer->chunks[answer->chunk_count - 1].at_ns : now_ns;
+    move_to_finished(child, flight, now_ns);
+}
+
+const struct load_http_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
+
+/* Text of a failure: the answer's beginning if it has one, else what the transfer ended with. */
+static void explain(struct load_flight *flight, struct buf *text)
+{
+    enum { SHOWN = 200 };
+    const struct load_answer *answer = &flight->call.answer;
+    const char *said = flight->call.why;
+    size_t len = strnlen(said, sizeof flight->call.why);
+    if (flight->record.error == LOAD_HTTP_STATUS && answer->len > 0) {
+        said = answer->body;
+        len = answer->len < SHOWN ? answer->len : SHOWN;
+    }
+    if (!buf_append(text, said, len))
+        text->over = true;
+    for (size_t i = 0; i < text->len; i++)
+        if (text->data[i] == '\0')
+            text->data[i] = ' ';
+}
+
+/* A cut answer is read too, for the times of the tokens that did come; but it stays what it is,
+ * unless the server itself had said that it failed. */
+static void read_answer(struct load_child *child, struct load_flight *flight)
+{
+    struct load_record *record = &flight->record;
+    const struct load_answer *answer = &flight->call.answer;
+    if (answer->http_status == 200 && (record->error == LOAD_OK || answer->len > 0)) {
+        struct load_record read = *record;
+        flight->run->stream->protocol->read(flight->run->stream, answer, &read, &child->text,
+                                            &child->gaps);
+        if (record->error != LOAD_OK && read.error != LOAD_SERVER_ERROR) {
+            read.error = record->error;
+            read.done_ns = record->done_ns;
+        }
+        *record = read;
+    }
+    if (record->error != LOAD_OK && child->text.len == 0)
+        explain(flight, &child->text);
+}
+
+void load_flight_read_one(struct load_child *child)
+{
+    struct load_flight *flight = TAILQ_FIRST(&child->finished);
+    if (!flight)
+        return;
+    TAILQ_REMOVE(&child->finished, flight, link);
+    child->finished_count--;
+    buf_clear(&child->text);
+    buf_clear(&child->gaps);
+    read_answer(child, flight);
+    load_child_emit(child, &flight->record, &child->text, &child->gaps);
+    /* One huge answer must not hold its memory for the rest of the run. */
+    if (flight->call.body.cap > (1 << 20))
+        buf_done(&flight->call.body);
+    TAILQ_INSERT_HEAD(&child->unused, flight, link);
+}

@@ -1,0 +1,66 @@
+/* HTTP/1.1 as a client, on an event loop: many requests in flight, each byte of an answer stamped as
+ * it comes. The only place that knows libcurl. */
+#pragma once
+
+#include "base/err.h"
+#include "load/protocol.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct load_http;         /* opaque */
+struct load_http_headers; /* opaque: ready made, shared by many requests */
+
+enum load_http_end {
+    LOAD_HTTP_COMPLETE, /* the answer is whole, whatever its status */
+    LOAD_HTTP_CONNECT,  /* no connection */
+    LOAD_HTTP_CLOSED,   /* closed or reset before the answer was whole */
+    LOAD_HTTP_NONSENSE, /* what came is not HTTP */
+    LOAD_HTTP_LIMIT,    /* over our limits on headers, body or pieces */
+    LOAD_HTTP_INTERNAL, /* our side: no descriptors, no ports, no memory */
+};
+
+/* A request in flight and its answer. Embedded in its owner, zeroed before first use; buffers and
+ * the curl handle are kept from one use to the next. */
+struct load_http_call {
+    struct load_answer answer; /* as far as it has come; borrows from below */
+    struct buf body;
+    struct load_chunk *chunks; /* owned */
+    size_t chunk_cap;
+    size_t header_bytes;
+    int64_t dropped_bytes;     /* of the body of a failure, which is kept only at its start */
+    void *easy;                /* owned */
+    struct load_http *http;
+    bool active, retried, over;
+    char why[256];             /* curl's words for a failure */
+};
+
+struct load_http_hooks {
+    void (*chunk)(struct load_http_call *call); /* a piece of the body has come; must not send */
+    void (*done)(struct load_http_call *call, enum load_http_end end); /* may send anew */
+};
+
+struct load_http_request {
+    const char *url; /* checked by load_url_check */
+    const struct load_http_headers *headers;
+    const void *body; /* borrowed until done or cancelled */
+    size_t len;
+    bool reuse; /* may use a kept-alive connection, and leaves one */
+};
+
+/* Call once per process, before any other. */
+NODISCARD bool load_http_setup(struct err *err);
+
+NODISCARD bool load_http_new(sd_event *event, const struct load_http_hooks *hooks,
+                             struct load_http **ret_http, struct err *err);
+struct load_http *load_http_free(struct load_http *http); /* calls must have ended */
+
+/* Hands the request to the socket layer before it returns. `done` is called later, from the loop. */
+void load_http_send(struct load_http *http, struct load_http_call *call,
+                    const struct load_http_request *request);
+void load_http_cancel(struct load_http_call *call); /* `done` is not called */
+void load_http_call_done(struct load_http_call *call); /* frees what the call owns */
+
+struct load_http_headers *load_http_headers_new(const char *content_type);
+struct load_http_headers *load_http_headers_free(struct load_http_headers *headers);

@@ -1,0 +1,437 @@
+/* The load worker's process: set up after the fork, one sd-event loop, the report at the end.
+ *
+ * sd-event was chosen over an epoll and timerfd loop of our own because it holds the bar: with an
+ * accuracy of 1 us its timers are plain timerfds (no slack), and sends have a higher priority than
+ * answers, so that no burst of bytes goes before a send that is due. Parsing of answers has the
+ * lowest, and is put off while a send is near.
+ *
+ * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last words
+ * of the C library), no handlers, no mask. SIGINT is ignored, because ^C goes to the whole terminal
+ * group and it is the parent who decides; the parent's death kills it.
+ *
+ * Invariant: nothing here blocks until the last frame is written. */
+#include "load/child.h"
+
+#include "base/clock.h"
+#include "load/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum {
+    CHANNEL = 3,
+    OUT_MAX_BYTES = 256 << 20, /* of records that a slow parent has not read yet */
+    OUT_SLACK_BYTES = 4096,    /* beyond it, for the report which says so */
+    SENDS_AT_ONCE = 32,        /* between two looks at the answers when behind */
+    FINISHED_MAX = 4096,       /* answers that may wait to be read */
+    LEAD_NS = 2000000,         /* from the last preparation to the run's start */
+};
+
+static bool is_over(const struct load_child *child)
+{
+    int64_t now_ns = clock_now_ns();
+    for (size_t i = 0; i < child->plan->stream_count; i++)
+        if (!load_schedule_over(&child->runs[i].schedule, now_ns))
+            return false;
+    return true;
+}
+
+static void end_if_over(struct load_child *child)
+{
+    if (child->over && child->finished_count == 0)
+        sd_event_exit(child->event, 0);
+}
+
+/* --- what the parent reads --- */
+
+static void want_out(struct load_child *child)
+{
+    sd_event_source_set_enabled(child->out_ready, SD_EVENT_ON);
+}
+
+void load_child_emit(struct load_child *child, const struct load_record *record,
+                     const struct buf *text, const struct buf *gaps)
+{
+    if (!load_wire_add_record(&child->out, record, text, gaps))
+        load_child_fail(child, "records were not read for too long");
+    child->report.requests++;
+    want_out(child);
+}
+
+/* Sends what it can. The parent's end being closed means that nobody wants the rest. */
+static void flush(struct load_child *child)
+{
+    while (child->out_at < child->out.len) {
+        ssize_t n = send(child->channel, child->out.data + child->out_at,
+                         child->out.len - child->out_at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0)
+            _exit(1);
+        child->out_at += (size_t)n;
+    }
+    if (child->out_at == child->out.len) {
+        buf_clear(&child->out);
+        child->out_at = 0;
+    } else if (child->out_at > child->out.len / 2) {
+        child->out.len -= child->out_at;
+        memmove(child->out.data, child->out.data + child->out_at, child->out.len);
+        child->out_at = 0;
+    }
+}
+
+static int on_out(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+    (void)fd;
+    (void)events;
+    struct load_child *child = ctx;
+    flush(child);
+    if (child->out.len == 0)
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    return 0;
+}
+
+/* Everything that is unsent or in flight ends here and now. */
+static void end_all(struct load_child *child)
+{
+    int64_t now_ns = clock_now_ns();
+    for (size_t i = 0; i < child->plan->stream_count; i++) {
+        struct load_run *run = &child->runs[i];
+        bool open = run->stream->arrivals != ARRIVALS_CLOSED;
+        while (open && load_schedule_next_ns(&run->schedule) <= now_ns)
+            load_flight_drop(child, run, LOAD_UNFINISHED);
+        /* No turn of this run may come after: what ends below frees no client for another. */
+        run->schedule.end_ns = INT64_MIN;
+        while (!TAILQ_EMPTY(&run->flights))
+            load_flight_end(child, TAILQ_FIRST(&run->flights), LOAD_UNFINISHED);
+    }
+    child->over = true;
+}
+
+void load_child_fail(struct load_child *child, const char *why)
+{
+    if (child->report.failure[0])
+        return;
+    size_t len = strnlen(why, sizeof child->report.failure - 1);
+    memcpy(child->report.failure, why, len);
+    load_child_keep_by(child, 0);
+}
+
+static int on_in(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+    (void)source;
+    (void)events;
+    struct load_child *child = ctx;
+    char word;
+    ssize_t n = recv(fd, &word, 1, MSG_DONTWAIT);
+    if (n > 0)
+        load_child_fail(child, "stopped");
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        _exit(1);
+    return 0;
+}
+
+/* --- time --- */
+
+static void set_timer(sd_event_source *timer, int64_t at_ns)
+{
+    if (at_ns == CLOCK_NEVER) {
+        sd_event_source_set_enabled(timer, SD_EVENT_OFF);
+        return;
+    }
+    /* Rounded up: a timer that fires before its time would have to be set again. */
+    uint64_t usec = at_ns <= 0 ? 0 : (uint64_t)((at_ns + NS_PER_US - 1) / NS_PER_US);
+    sd_event_source_set_time(timer, usec);
+    sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
+}
+
+void load_child_keep_by(struct load_child *child, int64_t at_ns)
+{
+    if (at_ns >= child->keep_at_ns)
+        return;
+    child->keep_at_ns = at_ns;
+    set_timer(child->keep_timer, at_ns);
+}
+
+static struct load_run *earliest(const struct load_child *child, int64_t *ret_due_ns)
+{
+    const struct load_run *found = NULL;
+    *ret_due_ns = CLOCK_NEVER;
+    for (size_t i = 0; !child->over && i < child->plan->stream_count; i++) {
+        int64_t due_ns = load_schedule_due_ns(&child->runs[i].schedule);
+        if (due_ns < *ret_due_ns) {
+            *ret_due_ns = due_ns;
+            found = &child->runs[i];
+        }
+    }
+    return (struct load_run *)found;
+}
+
+int64_t load_child_due_ns(const struct load_child *child)
+{
+    int64_t due_ns;
+    earliest(child, &due_ns);
+    return due_ns;
+}
+
+/* When the oldest finished answer may be read: now if that is done before the next send, else just
+ * after it. The cost was measured as some 25 ns a byte. */
+static int64_t read_at_ns(const struct load_child *child)
+{
+    const struct load_flight *flight = TAILQ_FIRST(&child->finished);
+    if (!flight)
+        return CLOCK_NEVER;
+    int64_t now_ns = clock_now_ns(), due_ns = load_child_due_ns(child);
+    int64_t cost_ns = 25 * (int64_t)flight->call.answer.len + 20 * NS_PER_US;
+    bool waited = now_ns - flight->finished_ns > NS_PER_S || child->finished_count > FINISHED_MAX;
+    bool fits = due_ns == CLOCK_NEVER || due_ns - now_ns > cost_ns;
+    return waited || fits ? now_ns : due_ns + 50 * NS_PER_US;
+}
+
+void load_child_plan_next(struct load_child *child)
+{
+    set_timer(child->send_timer, load_child_due_ns(child));
+    set_timer(child->read_timer, read_at_ns(child));
+}
+
+static int on_send(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)source;
+    (void)usec;
+    struct load_child *child = ctx;
+    for (int i = 0; i < SENDS_AT_ONCE; i++) {
+        int64_t due_ns;
+        struct load_run *run = earliest(child, &due_ns);
+        if (!run || due_ns > clock_now_ns())
+            break;
+        load_flight_launch(child, run);
+    }
+    load_child_plan_next(child);
+    return 0;
+}
+
+static int on_read(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)source;
+    (void)usec;
+    struct load_child *child = ctx;
+    load_flight_read_one(child);
+    child->over = child->over || is_over(child);
+    load_child_plan_next(child);
+    end_if_over(child);
+    return 0;
+}
+
+/* Time-outs and graces of one stream that are over; returns when the next one will be. */
+static int64_t keep_run(struct load_child *child, struct load_run *run, int64_t now_ns)
+{
+    int64_t next_ns = CLOCK_NEVER, timeout_ns = run->stream->timeout_ns;
+    struct load_flight *flight = TAILQ_FIRST(&run->flights);
+    while (flight) {
+        struct load_flight *following = TAILQ_NEXT(flight, link);
+        int64_t end_ns = flight->record.intended_ns + timeout_ns;
+        if (flight->grace_end_ns < end_ns)
+            end_ns = flight->grace_end_ns;
+        if (end_ns <= now_ns)
+            load_flight_end(child, flight, LOAD_TIMEOUT);
+        else if (end_ns < next_ns)
+            next_ns = end_ns;
+        flight = following;
+    }
+    bool open = run->stream->arrivals != ARRIVALS_CLOSED;
+    int64_t waiting_ns = load_schedule_next_ns(&run->schedule);
+    while (open && waiting_ns != CLOCK_NEVER && waiting_ns + timeout_ns <= now_ns) {
+        load_flight_drop(child, run, LOAD_TIMEOUT);
+        waiting_ns = load_schedule_next_ns(&run->schedule);
+    }
+    if (open && waiting_ns != CLOCK_NEVER && waiting_ns + timeout_ns < next_ns)
+        next_ns = waiting_ns + timeout_ns;
+    return next_ns;
+}
+
+static int on_keep(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)source;
+    (void)usec;
+    struct load_child *child = ctx;
+    int64_t now_ns = clock_now_ns(), next_ns = child->last_ns;
+    child->keep_at_ns = CLOCK_NEVER;
+    if (now_ns >= child->last_ns || child->report.failure[0])
+        end_all(child);
+    for (size_t i = 0; !child->over && i < child->plan->stream_count; i++) {
+        int64_t at_ns = keep_run(child, &child->runs[i], now_ns);
+        next_ns = at_ns < next_ns ? at_ns : next_ns;
+    }
+    if (now_ns < child->report.window_end_ns && child->report.window_end_ns < next_ns)
+        next_ns = child->report.window_end_ns;
+    child->over = child->over || is_over(child);
+    if (!child->over)
+        load_child_keep_by(child, next_ns);
+    load_child_plan_next(child);
+    end_if_over(child);
+    return 0;
+}
+
+/* --- the process --- */
+
+static void become_worker(int channel, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* The parent may have died before the line above. */
+    if (getppid() != parent)
+        _exit(1);
+    prctl(PR_SET_NAME, "spica-load");
+    prctl(PR_SET_TIMERSLACK, 1L);
+    for (int s = 1; s < NSIG; s++)
+        signal(s, SIG_DFL);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a lost peer is an errno */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (channel != CHANNEL && dup2(channel, CHANNEL) < 0)
+        _exit(1);
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(null, 1);
+    if (fcntl(2, F_GETFD) < 0)
+        dup2(null, 2);
+    closefrom(CHANNEL + 1);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    /* Beside services that want every core we must be woken in time. Allowed to root only; what it
+     * costs when it is not, the lateness shows. */
+    setpriority(PRIO_PROCESS, 0, -10);
+}
+
+static bool add_timer(struct load_child *child, sd_event_source **ret_timer,
+                      sd_event_time_handler_t fn, int64_t priority, const char *what)
+{
+    if (sd_event_add_time(child->event, ret_timer, CLOCK_MONOTONIC, 0, 1, fn, child) < 0)
+        return false;
+    sd_event_source_set_enabled(*ret_timer, SD_EVENT_OFF);
+    sd_event_source_set_description(*ret_timer, what);
+    return sd_event_source_set_priority(*ret_timer, priority) >= 0;
+}
+
+static bool add_sources(struct load_child *child)
+{
+    if (sd_event_new(&child->event) < 0 ||
+        !add_timer(child, &child->send_timer, on_send, SD_EVENT_PRIORITY_IMPORTANT, "send") ||
+        !add_timer(child, &child->keep_timer, on_keep, SD_EVENT_PRIORITY_NORMAL, "keep") ||
+        !add_timer(child, &child->read_timer, on_read, SD_EVENT_PRIORITY_IDLE, "read") ||
+        sd_event_add_io(child->event, &child->in, child->channel, EPOLLIN, on_in, child) < 0)
+        return false;
+    /* A descriptor of its own: sd-event takes each one once. */
+    int again = dup(child->channel);
+    if (again < 0 || sd_event_add_io(child->event, &child->out_ready, again, EPOLLOUT, on_out,
+                                     child) < 0)
+        return false;
+    sd_event_source_set_enabled(child->out_ready, SD_EVENT_OFF);
+    sd_event_source_set_priority(child->out_ready, SD_EVENT_PRIORITY_IDLE);
+    sd_event_source_set_description(child->in, "parent");
+    sd_event_source_set_description(child->out_ready, "records");
+    return true;
+}
+
+static bool prepare(struct load_child *child, struct err *err)
+{
+    const struct load_plan *plan = child->plan;
+    int64_t span_ns = plan->probe ? 0 : plan->warmup_ns + plan->window_ns;
+    for (size_t i = 0; i < plan->stream_count; i++)
+        if (!load_run_init(child, i, err) ||
+            !load_run_prepare_all(child, &child->runs[i], span_ns, err))
+            return false;
+    return true;
+}
+
+static void start(struct load_child *child)
+{
+    const struct load_plan *plan = child->plan;
+    struct load_report *report = &child->report;
+    report->start_ns = clock_now_ns() + LEAD_NS;
+    report->window_start_ns = report->start_ns + (plan->probe ? 0 : plan->warmup_ns);
+    report->window_end_ns = plan->probe ? CLOCK_NEVER : report->window_start_ns + plan->window_ns;
+    child->last_ns = plan->probe ? CLOCK_NEVER : report->window_end_ns + plan->drain_ns;
+    for (size_t i = 0; i < plan->stream_count; i++)
+        child->runs[i].schedule =
+            load_schedule_init(plan, i, report->start_ns + plan->streams[i].start_after_ns,
+                               report->window_end_ns);
+    if (!load_wire_add(&child->out, LOAD_WIRE_START, report, sizeof *report))
+        abort();
+    want_out(child);
+    load_child_keep_by(child, report->window_end_ns);
+    load_child_plan_next(child);
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The smallest value that at least the share q of all does not exceed. */
+static double quantile_s(const struct load_child *child, double q)
+{
+    size_t n = child->lateness_count;
+    if (n == 0)
+        return __builtin_nan("");
+    size_t rank = (size_t)__builtin_ceil(q * (double)n);
+    return (double)child->lateness_ns[rank > 0 ? rank - 1 : 0] / (double)NS_PER_S;
+}
+
+static void finish_report(struct load_child *child)
+{
+    struct load_report *report = &child->report;
+    if (child->lateness_count > 0)
+        qsort(child->lateness_ns, child->lateness_count, sizeof *child->lateness_ns, compare);
+    report->complete = report->failure[0] == '\0';
+    report->lateness_p50_s = quantile_s(child, 0.5);
+    report->lateness_p99_s = quantile_s(child, 0.99);
+    report->lateness_max_s = quantile_s(child, 1);
+    report->cpu_ns = clock_cpu_ns();
+}
+
+_Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t parent)
+{
+    become_worker(channel, parent);
+    struct load_child *child = calloc(1, sizeof *child);
+    struct err err = ERR_INIT;
+    if (!child)
+        abort();
+    child->plan = plan;
+    child->channel = CHANNEL;
+    child->keep_at_ns = CLOCK_NEVER;
+    child->out = BUF_INIT(OUT_MAX_BYTES);
+    child->text = BUF_INIT(LOAD_TEXT_MAX);
+    child->gaps = BUF_INIT(LOAD_GAPS_MAX * sizeof(int64_t));
+    TAILQ_INIT(&child->finished);
+    TAILQ_INIT(&child->unused);
+    bool ready = add_sources(child) || err_set(&err, ERR_INTERNAL, "setting up the event loop");
+    if (ready && load_http_new(child->event, &load_flight_hooks, &child->http, &err) &&
+        prepare(child, &err)) {
+        start(child);
+        if (sd_event_loop(child->event) < 0)
+            load_child_fail(child, "the event loop failed");
+    } else {
+        load_child_fail(child, err.text);
+    }
+    finish_report(child);
+    child->out.max += OUT_SLACK_BYTES;
+    if (!load_wire_add(&child->out, LOAD_WIRE_REPORT, &child->report, sizeof child->report))
+        _exit(1);
+    fcntl(child->channel, F_SETFL, 0); /* from here on we wait for the reader */
+    flush(child);
+    _exit(0);
+}

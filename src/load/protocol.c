@@ -1,0 +1,67 @@
+/* The protocols we speak, in the order in which help shows them: the most common first. One line
+ * here and one file under protocols/ add another. Beside the table stands what all of them need:
+ * their options as set in the study, and which stamp belongs to a byte. */
+#include "load/protocol.h"
+
+#include "load/plan.h"
+
+#include <string.h>
+
+extern const struct load_protocol load_protocol_openai_transcriptions;
+extern const struct load_protocol load_protocol_whisper_inference;
+extern const struct load_protocol load_protocol_openai_chat;
+extern const struct load_protocol load_protocol_openai_completions;
+
+const struct load_protocol *const load_protocol_table[] = {
+    &load_protocol_openai_transcriptions,
+    &load_protocol_whisper_inference,
+    &load_protocol_openai_chat,
+    &load_protocol_openai_completions,
+};
+const size_t load_protocol_count = ARRAY_LEN(load_protocol_table);
+
+const struct load_protocol *load_protocol_find(const char *name)
+{
+    for (size_t i = 0; name && i < load_protocol_count; i++)
+        if (strcmp(load_protocol_table[i]->spec->name, name) == 0)
+            return load_protocol_table[i];
+    return NULL;
+}
+
+const struct spec_protocol *const *load_protocol_specs(size_t *ret_count)
+{
+    /* Filled once from the table above: the same for every caller, so sharing it is harmless. */
+    static const struct spec_protocol *specs[ARRAY_LEN(load_protocol_table)];
+    for (size_t i = 0; i < load_protocol_count; i++)
+        specs[i] = load_protocol_table[i]->spec;
+    *ret_count = load_protocol_count;
+    return specs;
+}
+
+const char *load_stream_setting(const struct load_stream *stream, const char *name)
+{
+    for (size_t i = 0; i < stream->setting_count; i++)
+        if (stream->settings[i].name && strcmp(stream->settings[i].name, name) == 0)
+            return stream->settings[i].text;
+    const struct spec_protocol *spec = stream->protocol->spec;
+    for (size_t i = 0; i < spec->option_count; i++)
+        if (strcmp(spec->options[i].name, name) == 0)
+            return spec->options[i].value;
+    return NULL;
+}
+
+/* First chunk that ends at or after the offset: chunks lie in order, so halve. */
+int64_t load_answer_at_ns(const struct load_answer *answer, size_t offset)
+{
+    if (answer->chunk_count == 0)
+        return -1;
+    size_t low = 0, high = answer->chunk_count - 1;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (answer->chunks[middle].end >= offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return answer->chunks[low].at_ns;
+}

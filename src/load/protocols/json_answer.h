@@ -1,0 +1,15 @@
+/* JSON in answers: errors that hide under status 200, and text of unknown content. */
+#pragma once
+
+#include "base/buf.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Appends at most what `text` has room for, cut between characters; NULs become blanks, since the
+ * text is handed on as a string. */
+void load_text_add(struct buf *text, const char *bytes, size_t len);
+
+/* Is this the body of an error? Members `error` (not null or false) or object == "error". Its
+ * message, if any, is appended. */
+bool load_json_error(const json_t *root, struct buf *ret_text);

@@ -1,0 +1,62 @@
+/* Arithmetic on one request's record. Every figure comes from two stamps of the monotonic clock, and
+ * a stamp that was never taken (-1) makes it NaN: a failed request has no latency, and no mean can
+ * be spoilt by one. Latency counts from the intended send, because a client that waits for a slow
+ * answer before it sends the next request would hide exactly the delays that matter ("coordinated
+ * omission"); the figure from the actual send is kept beside it for comparison. */
+#include "load/record.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <math.h>
+
+static const char *const error_names[LOAD_ERROR_COUNT_] = {
+    [LOAD_OK] = "ok",
+    [LOAD_CONNECT] = "connect",
+    [LOAD_CLOSED] = "closed",
+    [LOAD_TIMEOUT] = "timeout",
+    [LOAD_HTTP_STATUS] = "http_status",
+    [LOAD_SERVER_ERROR] = "server_error",
+    [LOAD_TRUNCATED] = "truncated",
+    [LOAD_MALFORMED] = "malformed",
+    [LOAD_EMPTY] = "empty",
+    [LOAD_LIMIT] = "limit",
+    [LOAD_UNFINISHED] = "unfinished",
+};
+
+const char *load_error_name(enum load_error error)
+{
+    return (unsigned)error < LOAD_ERROR_COUNT_ ? error_names[error] : "unknown";
+}
+
+int load_error_from_name(const char *name)
+{
+    return text_index(error_names, LOAD_ERROR_COUNT_, name);
+}
+
+static double between_s(int64_t from_ns, int64_t to_ns)
+{
+    if (from_ns < 0 || to_ns < 0)
+        return NAN;
+    return (double)(to_ns - from_ns) / (double)NS_PER_S;
+}
+
+double load_latency_s(const struct load_record *record)
+{
+    return record->error == LOAD_OK ? between_s(record->intended_ns, record->done_ns) : NAN;
+}
+
+double load_service_s(const struct load_record *record)
+{
+    return record->error == LOAD_OK ? between_s(record->sent_ns, record->done_ns) : NAN;
+}
+
+double load_ttft_s(const struct load_record *record)
+{
+    return between_s(record->intended_ns, record->first_token_ns);
+}
+
+double load_lateness_s(const struct load_record *record)
+{
+    return record->held_back ? NAN : between_s(record->intended_ns, record->sent_ns);
+}
