@@ -1,0 +1,59 @@
+# The front door. Everything is built by meson; this says it in words people know.
+#
+#   make            builds build/spica (packages must be there: make setup-apt)
+#   make demo       sets everything up and runs the demonstration study
+#   make test       sets everything up and runs every test
+#   make bench      measures this project's own numbers (make bench-NAME for one)
+#   make install    PREFIX=/usr/local DESTDIR=; make uninstall
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+NINJA  ?= ninja
+
+.PHONY: all setup-apt setup demo test test-quick bench install uninstall clean help
+
+all: $(BUILD)/build.ninja
+	$(NINJA) -C $(BUILD)
+	@ln -sf src/cli/spica $(BUILD)/spica
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is missing: run 'make setup-apt' (or: tools/setup apt)" >&2; exit 1; }
+	meson setup $(BUILD) --prefix $(PREFIX) $(MESON_OPTIONS)
+
+setup-apt:
+	tools/setup apt
+
+setup:
+	tools/setup all
+
+demo: setup
+	$(MAKE) all
+	tools/demo
+
+test: setup
+	$(MAKE) all
+	tools/run-tests
+
+# Only what needs no services, weights or second compiler: for the minutes between two edits.
+test-quick: all
+	meson test -C $(BUILD) --no-rebuild --print-errorlogs --no-suite real
+
+bench: setup
+	$(MAKE) all
+	tools/bench
+
+bench-%: setup
+	$(MAKE) all
+	tools/bench $*
+
+install: all
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+uninstall:
+	$(NINJA) -C $(BUILD) uninstall
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@sed -n '2,9s/^# \{0,1\}//p' Makefile
