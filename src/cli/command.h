@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "report/report.h"
 #include "spec/catalog.h"
 
 enum { CLI_OPTIONS_MAX = 24, CLI_ARGUMENTS_MAX = 64 };
@@ -50,6 +51,7 @@ bool cli_flag(const struct cli_command *command, const struct cli_args *args, co
 int cli_width(int fd);
 /* May colours be used on it? (a terminal, NO_COLOR not set, TERM not dumb) */
 bool cli_color(int fd);
+struct report_terminal cli_terminal(int fd); /* both of them */
 
 void cli_print_help(const struct cli_command *command); /* NULL: of the program */
 /* man page text of the whole program, for `spica help --man` */

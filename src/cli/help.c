@@ -24,6 +24,11 @@ bool cli_color(int fd)
     return isatty(fd) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
 }
 
+struct report_terminal cli_terminal(int fd)
+{
+    return (struct report_terminal){.width = cli_width(fd), .color = cli_color(fd)};
+}
+
 static const struct { int status; const char *meaning; } exit_statuses[] = {
     {0, "done, also when the baseline stays best"},
     {1, "the program's own failure"},

@@ -65,7 +65,7 @@ static bool write_report(const char *folder, struct err *err)
         !report_view_build(store, cli_catalog(), arena, &view, err) ||
         !report_write_all(view, folder, err))
         return err_wrap(err, "writing the report");
-    report_print_end(view, stdout);
+    report_print_end(view, stdout, cli_terminal(STDOUT_FILENO));
     return true;
 }
 

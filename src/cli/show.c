@@ -5,10 +5,8 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "report/report.h"
-#include "store/read.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -18,28 +16,6 @@ static const struct cli_option options[] = {
     {"out", 'o', "FOLDER", "where the study's results are (default NAME.spica beside the file)"},
     {NULL, 0, NULL, NULL},
 };
-
-static bool show_log(struct cli_results *results, int64_t number, const char *service,
-                     struct err *err)
-{
-    const char *log = NULL;
-    if (!store_read_log(results->store, results->arena, number, service, &log, err))
-        return false;
-    if (!log)
-        return err_set(err, ERR_INPUT, "trial %lld has no log of a service \"%s\"",
-                       (long long)number, service);
-    /* A log is outside text: to a terminal it goes escaped, line by line; to a file as it was. */
-    if (!isatty(STDOUT_FILENO))
-        return fputs(log, stdout) >= 0;
-    for (const char *line = log; *line;) {
-        const char *end = strchrnul(line, '\n');
-        AUTO(buf_done) struct buf safe = BUF_INIT(1 << 20);
-        text_add_escaped(&safe, TEXT_TERMINAL, line, (size_t)(end - line), 100000);
-        puts(buf_text(&safe));
-        line = *end ? end + 1 : end;
-    }
-    return true;
-}
 
 static bool show(const struct cli_args *args, struct cli_results *results, struct err *err)
 {
@@ -51,10 +27,10 @@ static bool show(const struct cli_args *args, struct cli_results *results, struc
     if (log && !trial)
         return err_set(err, ERR_INPUT, "--log needs --trial N");
     if (log)
-        return show_log(results, number, log, err);
+        return report_print_log(results->store, number, log, stdout, err);
+    struct report_terminal terminal = cli_terminal(STDOUT_FILENO);
     if (trial)
-        return report_print_trial(results->store, cli_catalog(), results->arena, number, stdout,
-                                  cli_width(STDOUT_FILENO), err);
+        return report_print_trial(results->store, cli_catalog(), number, stdout, terminal, err);
     struct report_view *view = NULL;
     if (!report_view_build(results->store, cli_catalog(), results->arena, &view, err))
         return false;
@@ -63,7 +39,7 @@ static bool show(const struct cli_args *args, struct cli_results *results, struc
         AUTO(free) char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS);
         return text ? puts(text) >= 0 : err_set(err, ERR_INTERNAL, "out of memory");
     }
-    report_print_leaderboard(view, stdout, cli_width(STDOUT_FILENO), cli_color(STDOUT_FILENO));
+    report_print_leaderboard(view, stdout, terminal);
     return true;
 }
 
