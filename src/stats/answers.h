@@ -1,6 +1,6 @@
 /* Signs that an answer is no answer, though it came with status 200 and in time. They are evidence
- * for the verdict bad_answers; none of them knows a phrase by heart: what is judged is the shape, and
- * where there is a reference, the difference from it. Texts are bounded as in stats/wer.h. */
+ * for the verdict bad_answers; none of them knows a phrase by heart: what is judged is the shape,
+ * and where there is a reference, the difference from it. Texts are bounded as in stats/wer.h. */
 #pragma once
 
 #include <stdbool.h>

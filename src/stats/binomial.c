@@ -1,10 +1,10 @@
 /* Exact binomial probabilities.
  *
  * Point probabilities in Loader's form ("Fast and accurate computation of binomial probabilities",
- * 2000): the large terms of the factorials cancel on paper instead of in the computer. A tail is the
- * sum of its terms from k outwards, each got from its neighbour by one multiplication; beyond the
- * mode they fall at least geometrically, so a few sqrt(n p q) terms suffice. On the near side of the
- * mode the other tail is summed and complemented.
+ * 2000): the large terms of the factorials cancel on paper instead of in the computer. A tail is
+ * the sum of its terms from k outwards, each got from its neighbour by one multiplication; beyond
+ * the mode they fall at least geometrically, so a few sqrt(n p q) terms suffice. On the near side
+ * of the mode the other tail is summed and complemented.
  *
  * Rejected: the incomplete beta function's continued fraction (same cost, loses digits through
  * lgamma at n = 1e6) and the normal approximation (not exact where it is wanted).
@@ -132,8 +132,8 @@ double stats_binomial_cdf(uint64_t k, uint64_t n, double p)
     return exp(stats_binomial_log_cdf(k, n, p));
 }
 
-/* Where a probability is met exactly (n = 2, p = 0.9, probability 0.01) rounding must not decide: met
- * is enough, on both sides. */
+/* Where a probability is met exactly (n = 2, p = 0.9, probability 0.01) rounding must not decide:
+ * met is enough, on both sides. */
 static const double tie = 1e-12;
 
 uint64_t stats_binomial_ppf(double probability, uint64_t n, double p)

@@ -1,10 +1,10 @@
 /* The binomial distribution, exact, for counts up to some millions, and intervals for a share (the
  * error ratio: k failed of n requests).
  *
- * Point probabilities by Loader's saddle-point form (2000), which loses no digits for large n; tails
- * by summing from k away from the mode, in log space, so that tails of 1e-300 stay distinct from 0.
- * Arguments out of range (k > n apart, p or confidence not within their bounds, n = 0 for a share)
- * answer NaN. */
+ * Point probabilities by Loader's saddle-point form (2000), which loses no digits for large n;
+ * tails by summing from k away from the mode, in log space, so that tails of 1e-300 stay distinct
+ * from 0. Arguments out of range (k > n apart, p or confidence not within their bounds, n = 0 for a
+ * share) answer NaN. */
 #pragma once
 
 #include "stats/quantile.h"

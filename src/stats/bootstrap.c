@@ -1,16 +1,17 @@
 /* Clustered bootstrap of a statistic over the pooled requests of several cold starts.
  *
- * A resample takes k - 1 of the k runs, whole, with replacement. What was rejected, by simulation of
- * two equal candidates (log-normal luck of a run, exponential tails within, p95 of 3 to 8 runs):
+ * A resample takes k - 1 of the k runs, whole, with replacement. What was rejected, by simulation
+ * of two equal candidates (log-normal luck of a run, exponential tails within, p95 of 3 to 8 runs):
  * - k of k runs: the spread of resampled runs is (k - 1) / k of the true one;
  * - drawing requests again within the runs: their noise is already in the differences between runs
  *   and counts twice; intervals 60 % wider that hold the truth in 99.8 % of cases instead of 95;
  * - requests alone: a lucky cold start looks like hundreds of independent confirmations.
  * The percentiles of the resamples keep the skewness of a quantile's error; their distance from the
- * estimate is stretched by t / z with Welch's degrees of freedom, because the spread between runs is
- * itself known from few of them. Without it 3 runs cover 87 to 89 %, with it 95 to 97.
+ * estimate is stretched by t / z with Welch's degrees of freedom, because the spread between runs
+ * is itself known from few of them. Without it 3 runs cover 87 to 89 %, with it 95 to 97.
  *
- * Invariant: pure function of values and generator state; unknown values make the effect unknown. */
+ * Invariant: pure function of values and generator state; unknown values make the effect unknown.
+ * */
 #include "stats/summary.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* Desirability (Derringer and Suich 1980): each metric becomes a number between 0 (bad or worse) and
- * 1 (good or better); their weighted geometric mean is the fitness. A geometric mean, because one
- * useless metric makes a candidate useless whatever the others are. */
+/* Desirability (Derringer and Suich 1980): each metric becomes a number between 0 (bad or worse)
+ * and 1 (good or better); their weighted geometric mean is the fitness. A geometric mean, because
+ * one useless metric makes a candidate useless whatever the others are. */
 #pragma once
 
 #include <stdbool.h>

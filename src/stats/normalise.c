@@ -7,8 +7,8 @@
  * literal with word boundaries, and a hand-written pass has a running time that hostile text cannot
  * raise.
  *
- * Known differences from whisper-normalizer 0.1.15: white space at the ends is dropped; those listed
- * in unicode.c, spelling.c and number_words.c.
+ * Known differences from whisper-normalizer 0.1.15: white space at the ends is dropped; those
+ * listed in unicode.c, spelling.c and number_words.c.
  *
  * Invariant: every pass is linear in its input, and input is at most STATS_TEXT_MAX bytes. */
 #include "stats/normalise.h"
@@ -106,10 +106,23 @@ static void pass_done(struct passes *passes)
     buf_clear(&passes->out);
 }
 
+/* Only what the patterns to come look at: the letters A to Z, and the two others whose small letter
+ * is one of a to z. The rest gets small in the folding. */
 static void pass_lower(struct passes *passes, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        buf_addc(&passes->out, (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]));
+    static const char *const others[][2] = {{"\u0130", "i\u0307"}, {"\u212a", "k"}};
+    for (size_t i = 0; i < len; i++) {
+        size_t o = 0;
+        while (o < ARRAY_LEN(others) && !pass_has(text, len, i, others[o][0]))
+            o++;
+        if (o < ARRAY_LEN(others)) {
+            buf_add(&passes->out, others[o][1]);
+            i += strlen(others[o][0]) - 1;
+        } else {
+            char small = (char)(text[i] | 0x20);
+            buf_addc(&passes->out, text[i] >= 'A' && text[i] <= 'Z' ? small : text[i]);
+        }
+    }
     pass_done(passes);
 }
 
@@ -187,9 +200,11 @@ static void pass_apostrophes(struct passes *passes)
     const char *text = buf_text(&passes->in);
     size_t len = passes->in.len;
     for (size_t i = 0; i < len;) {
-        size_t end = i, size;
-        while (end < len && (size = space_at(text, len, end)) > 0)
+        size_t end = i, size = space_at(text, len, i);
+        while (size > 0) {
             end += size;
+            size = end < len ? space_at(text, len, end) : 0;
+        }
         if (end == i)
             end = i + 1;
         else if (end < len && text[end] == '\'')

@@ -163,9 +163,10 @@ static void spell_one(const char *text, size_t len, struct buf *out)
 {
     for (size_t i = 0; i < len; i++) {
         bool one = text[i] == '1' && stats_unicode_is_boundary(text, len, i) &&
-                   (stats_unicode_is_boundary(text, len, i + 1) ||
-                    (pass_has(text, len, i + 1, "s") && stats_unicode_is_boundary(text, len, i + 2)));
-        if (one)
+                   stats_unicode_is_boundary(text, len, i + 1);
+        bool ones = text[i] == '1' && stats_unicode_is_boundary(text, len, i) &&
+                    pass_has(text, len, i + 1, "s") && stats_unicode_is_boundary(text, len, i + 2);
+        if (one || ones)
             buf_add(out, "one");
         else
             buf_addc(out, text[i]);

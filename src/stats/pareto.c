@@ -1,9 +1,9 @@
 /* Front membership by comparing every pair.
  *
- * Faster methods (sorting by one column, divide and conquer) were rejected: a study has at most some
- * thousand measured candidates, a pair costs a few nanoseconds, and the plain double loop is the
- * definition itself. Domination is decided on the raw values, without tolerance: noise belongs to
- * the comparison of finalists, not to the geometry. */
+ * Faster methods (sorting by one column, divide and conquer) were rejected: a study has at most
+ * some thousand measured candidates, a pair costs a few nanoseconds, and the plain double loop is
+ * the definition itself. Domination is decided on the raw values, without tolerance: noise belongs
+ * to the comparison of finalists, not to the geometry. */
 #include "stats/pareto.h"
 
 #include <math.h>

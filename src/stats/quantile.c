@@ -4,8 +4,8 @@
  * latencies is, so two order statistics bracket the quantile with a confidence that can be computed
  * exactly. The rejected alternatives: the normal approximation of the ranks (wrong for p99 of some
  * hundred requests, exactly where it matters) and bootstrap intervals (they never reach beyond the
- * largest value, so they cannot say "the sample is too small"). A rank outside the sample means that
- * the side is unknown, and NaN says so; it is never replaced by the extreme value.
+ * largest value, so they cannot say "the sample is too small"). A rank outside the sample means
+ * that the side is unknown, and NaN says so; it is never replaced by the extreme value.
  *
  * Invariant: with continuous values the stated confidence is a lower bound of the real one. */
 #include "stats/quantile.h"
@@ -55,9 +55,9 @@ static bool is_confidence(double confidence)
 }
 
 /* The rank for a bound that errs with probability `alpha` at most, or -1. Low: the largest r with
- * P(at most r values below the quantile) <= alpha. High: the least r with P(more than r values below
- * it) <= alpha. scipy takes "<" for the low one; they differ only where alpha is met exactly, which
- * needs a q and an alpha like 1/2 and 1/4. */
+ * P(at most r values below the quantile) <= alpha. High: the least r with P(more than r values
+ * below it) <= alpha. scipy takes "<" for the low one; they differ only where alpha is met exactly,
+ * which needs round numbers such as n = 1, q = 0.9, alpha = 0.1. */
 static long bound_index(size_t n, double q, double alpha, enum stats_side side)
 {
     if (n == 0 || !(q > 0 && q < 1))

@@ -1,11 +1,12 @@
 /* Quantiles of raw values and what a sample can say about them.
  *
- * Point values are type 7 (Hyndman and Fan 1996; the default of R and NumPy): linear between the two
- * order statistics around (n - 1) q. Always from raw values, never from a histogram.
+ * Point values are type 7 (Hyndman and Fan 1996; the default of R and NumPy): linear between the
+ * two order statistics around (n - 1) q. Always from raw values, never from a histogram.
  * Intervals are distribution-free: two order statistics whose ranks come from the exact binomial
  * (n, q), Conover 1999, 3.2; they suppose independent requests and nothing else. Their real
- * confidence is at least the nominal one. Equal to scipy.stats.quantile_test().confidence_interval().
- * Values may have any unit; results have the same. NaN means unknown, everywhere. */
+ * confidence is at least the nominal one. Equal to
+ * scipy.stats.quantile_test().confidence_interval(), but for exact ties (quantile.c). Values may have any unit; results have the
+ * same. NaN means unknown, everywhere. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,6 +43,6 @@ size_t stats_quantile_needed(double q, double confidence, enum stats_side side);
 
 /* May a point value be printed? Where less than one request is expected beyond the quantile, type 7
  * only interpolates towards the largest value: the sample knows nothing there. The rule is
- * n >= 5 and n * min(q, 1 - q) >= 1: p50 from 5 requests on, p90 from 10, p95 from 20, p99 from 100.
- * False for q = 0 and 1: the extremes of a sample describe the sample only. */
+ * n >= 5 and n * min(q, 1 - q) >= 1: p50 from 5 requests on, p90 from 10, p95 from 20, p99 from
+ * 100. False for q = 0 and 1: the extremes of a sample describe the sample only. */
 bool stats_quantile_allowed(size_t n, double q);

@@ -3,9 +3,9 @@
  *
  * The pairs are those that Whisper's normaliser knows (MIT licence, copyright 2022 OpenAI; from
  * tysto.com's list): about 1,700 words, kept as 500 beginnings with the ends they hold for. Rules
- * such as "ise becomes ize" were rejected: they change "advertise" and "wise". The list has its gaps
- * ("civilisation" is not in it while "colonisation" is) and they are kept, for numbers that can be
- * compared with others' count more than a better list.
+ * such as "ise becomes ize" were rejected: they change "advertise" and "wise". The list has its
+ * gaps ("civilisation" is not in it while "colonisation" is) and they are kept, for numbers that
+ * can be compared with others' count more than a better list.
  * Known difference: "archaeology" becomes "archeology"; the original has a stray HTML tag there.
  *
  * Invariant: `rows` is sorted by `british`, no two are equal. */
@@ -28,7 +28,8 @@ static const struct spelling rows[] = {
     {"aggrandis", "aggrandiz", "ement"}, {"agonis", "agoniz", "e ed es ing ingly"},
     {"almanack", "almanac", S}, {"alumini", "alumin", "um"},
     {"amortis", "amortiz", "able ation ations e ed es ing"}, {"amphitheatre", "amphitheater", S},
-    {"ana", "an", "emia emic esthesia esthetic esthetics esthetist esthetists esthetize esthetized esthetizes esthetizing"},
+    {"ana", "an", "emia emic esthesia esthetic esthetics esthetist esthetists esthetize "
+     "esthetized esthetizes esthetizing"},
     {"anaesthetis", "anesthetiz", ISE}, {"analogue", "analog", S}, {"analys", "analyz", ISE},
     {"anglicis", "angliciz", ISE}, {"annualis", "annualiz", "ed"}, {"antagonis", "antagoniz", ISE},
     {"apologis", "apologiz", ISE}, {"appa", "appal", "l ls"},
@@ -111,7 +112,8 @@ static const struct spelling rows[] = {
     {"gre", "gra", "y yed ying yish yness ys"}, {"grovel", "grove", LED}, {"groyne", "groin", S},
     {"gruel", "grue", "ling lingly"}, {"grypho", "griffi", "n ns"},
     {"gyna", "gyn", "ecological ecologist ecologists ecology"},
-    {"ha", "h", "ematological ematologist ematologists ematology emoglobin emophilia emophiliac emophiliacs emorrhage emorrhaged emorrhages emorrhaging emorrhoids"},
+    {"ha", "h", "ematological ematologist ematologists ematology emoglobin emophilia emophiliac "
+     "emophiliacs emorrhage emorrhaged emorrhages emorrhaging emorrhoids"},
     {"harbou", "harbo", "r red ring rs"}, {"harmonis", "harmoniz", ISATION},
     {"homo", "hom", "eopath eopathic eopaths eopathy"}, {"homogenis", "homogeniz", ISE},
     {"honou", "hono", "r rable rably red ring rs"}, {"hospitalis", "hospitaliz", ISATION},
@@ -151,7 +153,8 @@ static const struct spelling rows[] = {
     {"model", "mode", "led ler lers ling"}, {"modernis", "moderniz", ISE},
     {"moisturis", "moisturiz", "e ed er ers es ing"}, {"monologue", "monolog", S},
     {"monopolis", "monopoliz", ISATION}, {"moralis", "moraliz", ISE}, {"motoris", "motoriz", "ed"},
-    {"mou", "mo", "ld lded lder ldered ldering lders ldier ldiest lding ldings lds ldy lt lted lting lts"},
+    {"mou", "mo", "ld lded lder ldered ldering lders ldier ldiest lding ldings lds ldy lt lted "
+     "lting lts"},
     {"multicolou", "multicolo", "red"}, {"nationalis", "nationaliz", "ation ations e ed es ing"},
     {"naturalis", "naturaliz", ISATION},
     {"neighbou", "neighbo", "r rhood rhoods ring rliness rly rs"},
@@ -162,7 +165,8 @@ static const struct spelling rows[] = {
     {"orthopa", "orthop", "edic edics"}, {"ostracis", "ostraciz", ISE},
     {"outmanoeuv", "outmaneuve", "red ring"}, {"outmanoeuvre", "outmaneuver", S},
     {"overemphasis", "overemphasiz", ISE}, {"oxidis", "oxidiz", ISATION}, {"p", "piz", "zazz"},
-    {"pa", "p", "ederast ederasts ediatric ediatrician ediatricians ediatrics edophile edophiles edophilia"},
+    {"pa", "p", "ederast ederasts ediatric ediatrician ediatricians ediatrics edophile edophiles "
+     "edophilia"},
     {"pala", "pal", "eolithic eontologist eontologists eontology"},
     {"panel", "pane", "led ling list lists"}, {"paralys", "paralyz", ISE}, {"parcel", "parce", LED},
     {"parlou", "parlo", "r rs"}, {"particularis", "particulariz", ISE},

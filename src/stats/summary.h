@@ -49,11 +49,11 @@ struct stats_effect {
 
 /* a - b, and a / b ("0.63 [0.59, 0.68]" reads "37 % faster [32, 41]"). The interval is the
  * percentile interval (Efron and Tibshirani 1993, 13) of resamples of k - 1 of the k runs, taken
- * whole (Rao and Wu 1988), stretched about the estimate by Student's t over the normal quantile with
- * Welch's degrees of freedom; bootstrap.c says why. In simulations with 3 to 8 cold starts it holds
- * the truth in 95 to 97 % of cases. The ratio works on logarithms and needs positive values. With one
- * run on a side there is an estimate and no interval. Cost: draws x requests x some 10 ns. Same rng
- * state, same answer. */
+ * whole (Rao and Wu 1988), stretched about the estimate by Student's t over the normal quantile
+ * with Welch's degrees of freedom; bootstrap.c says why. In simulations with 3 to 8 cold starts it
+ * holds the truth in 95 to 97 % of cases. The ratio works on logarithms and needs positive values.
+ * With one run on a side there is an estimate and no interval. Cost: draws x requests x some 10 ns.
+ * Same rng state, same answer. */
 struct stats_effect stats_bootstrap_difference(const struct stats_runs *a,
                                                const struct stats_runs *b,
                                                const struct stats_comparison *how,

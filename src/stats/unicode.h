@@ -8,8 +8,8 @@
 
 enum { UNICODE_BROKEN = 0xFFFD };
 
-/* The character at text[0], len > 0 bytes being left; returns its length in bytes. Bytes that are no
- * UTF-8 give UNICODE_BROKEN, one byte each. */
+/* The character at text[0], len > 0 bytes being left; returns its length in bytes. Bytes that are
+ * no UTF-8 give UNICODE_BROKEN, one byte each. */
 size_t stats_unicode_decode(const char *text, size_t len, uint32_t *ret_code);
 
 bool stats_unicode_is_space(uint32_t code); /* \s */

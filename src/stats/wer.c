@@ -1,8 +1,8 @@
 /* Word error rate: least edit distance over words, with the counts of each kind of edit.
  *
- * Several alignments can be least, and they differ in their counts ("two substitutions" is also "one
- * deletion and one insertion" at times). The choice is that of rapidfuzz, which jiwer uses: common
- * beginning and end are set apart, then, coming from the end, a deletion is preferred to an
+ * Several alignments can be least, and they differ in their counts ("two substitutions" is also
+ * "one deletion and one insertion" at times). The choice is that of rapidfuzz, which jiwer uses:
+ * common beginning and end are set apart, then, coming from the end, a deletion is preferred to an
  * insertion and that to a substitution where they cost the same. The usual matrix of back pointers
  * was rejected: which step is taken depends on distances of neighbouring cells alone, so each cell
  * can carry the counts of its own best path, and two rows are enough.

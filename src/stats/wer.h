@@ -21,8 +21,8 @@ enum stats_normaliser {
     NORMALISER_NONE,    /* words as they stand between white space */
 };
 
-/* Appends the normalised text, single spaces between words, none at the ends. Where the texts differ
- * from whisper-normalizer 0.1.15's is listed in normalise.c and spelling.c. */
+/* Appends the normalised text, single spaces between words, none at the ends. Where the texts
+ * differ from whisper-normalizer 0.1.15's is listed in normalise.c and spelling.c. */
 void stats_normalise(enum stats_normaliser normaliser, const char *text, struct buf *buf);
 
 /* What it takes to turn the reference into the hypothesis. */

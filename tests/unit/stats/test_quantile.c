@@ -1,4 +1,5 @@
-/* Quantiles and their intervals against scipy and numpy, and the promised coverage by simulation. */
+/* Quantiles and their intervals against scipy and numpy, and the promised coverage by simulation.
+ * */
 #include "stats/quantile.h"
 
 #include "check.h"
@@ -18,9 +19,9 @@ static double *count_up(size_t n)
     return values;
 }
 
-/* One value bounds a quantile q from below with error 1 - q exactly: rounding decides in scipy, and it
- * says nan there, while in the like case n = 2, q = 0.9, error 0.01 it gives the bound. We always
- * give it. */
+/* One value bounds a quantile q from below with error 1 - q exactly: rounding decides in scipy, and
+ * it says nan there, while in the like case n = 2, q = 0.9, error 0.01 it gives the bound. We
+ * always give it. */
 static bool is_known_difference(size_t n, double q, double alpha)
 {
     return n == 1 && fabs(1 - q - alpha) < 1e-12;
@@ -68,8 +69,9 @@ static void test_points_equal_numpy(void **state)
 static void test_ties_do_not_depend_on_rounding(void **state)
 {
     (void)state;
-    /* P(X <= 0) is exactly 1/4 for n = 2, q = 1/2: both order statistics at 50 %. A known difference:
-     * scipy has nan for the low one, although its error is no more than the 1/4 allowed. */
+    /* P(X <= 0) is exactly 1/4 for n = 2, q = 1/2: both order statistics at 50 %. A known
+     * difference: scipy has nan for the low one, although its error is no more than the 1/4
+     * allowed. */
     double values[] = {1, 2};
     struct stats_interval found = stats_quantile_interval(values, 2, 0.5, 0.5);
     assert_true(found.low == 1 && found.high == 2);

@@ -1,5 +1,5 @@
-/* Summaries, Student's and the normal quantiles, comparisons; the coverage of the clustered bootstrap
- * by simulation, with few cold starts and a spread between them. */
+/* Summaries, Student's and the normal quantiles, comparisons; the coverage of the clustered
+ * bootstrap by simulation, with few cold starts and a spread between them. */
 #include "stats/summary.h"
 
 #include "check.h"
