@@ -2,9 +2,11 @@
  *
  * A process's share is its PSS (proportional set size): pages that n processes map count 1/n to
  * each, so the sum over a tree counts the weights that its workers share once. RSS would count them
- * once per worker. The price: for smaps_rollup the kernel walks the process's page tables, some
- * milliseconds per resident GiB (docs/METHOD.md), and asks for ptrace rights: other users'
- * processes are unknown to all but root. Swapped-out pages are not in it: it says what is in RAM.
+ * once per worker. The price: for smaps_rollup the kernel walks the process's page tables, 14 ms of
+ * CPU time per resident GiB of 4 KiB pages where it was measured, while the process's page faults
+ * wait; and it asks for ptrace rights: other users' processes are unknown to all but root. So PSS
+ * of a big tree is for every few seconds, RSS (12 us) for every sample. Swapped-out pages are not
+ * in it: it says what is in RAM.
  *
  * "kB" in these files is KiB. A file that is cut, or a number that no machine has, is unknown. */
 #include "base/buf.h"
