@@ -4,9 +4,9 @@
  * two order statistics around (n - 1) q. Always from raw values, never from a histogram.
  * Intervals are distribution-free: two order statistics whose ranks come from the exact binomial
  * (n, q), Conover 1999, 3.2; they suppose independent requests and nothing else. Their real
- * confidence is at least the nominal one. Equal to
- * scipy.stats.quantile_test().confidence_interval(), but for exact ties (quantile.c). Values may have any unit; results have the
- * same. NaN means unknown, everywhere. */
+ * confidence is at least the nominal one. Equal to scipy.stats.quantile_test()
+ * .confidence_interval(), but for exact ties (quantile.c). Values may have any unit; results have
+ * the same. NaN means unknown, everywhere. */
 #pragma once
 
 #include <stdbool.h>

@@ -109,27 +109,51 @@ void stats_wer_pool(struct stats_wer *total, const struct stats_wer *one)
     total->cut |= one->cut;
 }
 
+static struct stats_wer pool_all(const struct stats_wer *utterances, size_t n)
+{
+    struct stats_wer total = {0};
+    for (size_t i = 0; i < n; i++)
+        stats_wer_pool(&total, &utterances[i]);
+    return total;
+}
+
+/* `b` NULL: the ratio of `a` alone. Each draw takes the same clips of both. */
+static struct stats_interval resample(const struct stats_wer *a, const struct stats_wer *b,
+                                      size_t n, double confidence, size_t draws, struct rng *rng)
+{
+    struct stats_interval interval = {NAN, NAN};
+    bool known = n >= 2 && confidence > 0 && confidence < 1 && pool_all(a, n).reference_words > 0;
+    if (!known || (b && pool_all(b, n).reference_words == 0))
+        return interval;
+    draws = draws ? draws : 2000;
+    AUTO(free) double *values = calloc(draws, sizeof *values);
+    if (!values)
+        abort();
+    for (size_t d = 0; d < draws; d++) {
+        struct stats_wer pool_a = {0}, pool_b = {0};
+        for (size_t i = 0; i < n; i++) {
+            size_t clip = (size_t)rng_below(rng, n);
+            stats_wer_pool(&pool_a, &a[clip]);
+            if (b)
+                stats_wer_pool(&pool_b, &b[clip]);
+        }
+        values[d] = stats_wer_ratio(&pool_a) - stats_wer_ratio(&pool_b);
+    }
+    stats_sort(values, draws);
+    interval.low = stats_quantile(values, draws, 0.5 - confidence / 2);
+    interval.high = stats_quantile(values, draws, 0.5 + confidence / 2);
+    return interval;
+}
+
 struct stats_interval stats_wer_interval(const struct stats_wer *utterances, size_t n,
                                          double confidence, size_t draws, struct rng *rng)
 {
-    struct stats_interval interval = {NAN, NAN};
-    struct stats_wer all = {0};
-    for (size_t i = 0; i < n; i++)
-        stats_wer_pool(&all, &utterances[i]);
-    if (n < 2 || all.reference_words == 0 || !(confidence > 0 && confidence < 1))
-        return interval;
-    draws = draws ? draws : 2000;
-    AUTO(free) double *ratios = calloc(draws, sizeof *ratios);
-    if (!ratios)
-        abort();
-    for (size_t d = 0; d < draws; d++) {
-        struct stats_wer pool = {0};
-        for (size_t i = 0; i < n; i++)
-            stats_wer_pool(&pool, &utterances[rng_below(rng, n)]);
-        ratios[d] = stats_wer_ratio(&pool);
-    }
-    stats_sort(ratios, draws);
-    interval.low = stats_quantile(ratios, draws, 0.5 - confidence / 2);
-    interval.high = stats_quantile(ratios, draws, 0.5 + confidence / 2);
-    return interval;
+    return resample(utterances, NULL, n, confidence, draws, rng);
+}
+
+struct stats_interval stats_wer_difference(const struct stats_wer *a, const struct stats_wer *b,
+                                           size_t n, double confidence, size_t draws,
+                                           struct rng *rng)
+{
+    return resample(a, b, n, confidence, draws, rng);
 }

@@ -44,7 +44,15 @@ double stats_wer_ratio(const struct stats_wer *wer);
 /* Adds one utterance: the corpus' WER is that of the pooled words, not the mean of ratios. */
 void stats_wer_pool(struct stats_wer *total, const struct stats_wer *one);
 
-/* Percentile interval of the pooled ratio, resampling utterances (Bisani and Ney 2004). NaN for
- * fewer than 2 utterances or no reference word. draws 0 means 2,000. */
+/* Percentile interval of the pooled ratio, resampling utterances (Bisani and Ney 2004). One entry
+ * per clip of the corpus: a clip that was heard several times is pooled first, for it repeats its
+ * errors. NaN for fewer than 2 utterances or no reference word. draws 0 means 2,000. */
 struct stats_interval stats_wer_interval(const struct stats_wer *utterances, size_t n,
                                          double confidence, size_t draws, struct rng *rng);
+
+/* The same for the difference of two candidates' ratios, a - b, over the same n clips in the same
+ * order: what is hard for both cancels. An interval that holds 0 says "no difference that this
+ * corpus could show". */
+struct stats_interval stats_wer_difference(const struct stats_wer *a, const struct stats_wer *b,
+                                           size_t n, double confidence, size_t draws,
+                                           struct rng *rng);

@@ -25,7 +25,7 @@ static void test_ramps(void **state)
         {"better than good", 0.01, 0.1, 1, SCALE_LOG, 1},
         {"bad", 1, 0.1, 1, SCALE_LOG, 0},
         {"worse than bad", 7, 0.1, 1, SCALE_LOG, 0},
-        {"geometric middle", sqrt(0.1), 0.1, 1, SCALE_LOG, 0.5},
+        {"geometric middle", 0.31622776601683794, 0.1, 1, SCALE_LOG, 0.5},
         {"zero time", 0, 0.1, 1, SCALE_LOG, 1},
         {"zero rate", 0, 100, 10, SCALE_LOG, 0},
         {"linear middle", 0.15, 0.05, 0.25, SCALE_LINEAR, 0.5},

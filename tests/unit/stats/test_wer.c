@@ -101,6 +101,29 @@ static void test_interval(void **state)
     assert_true(isnan(stats_wer_interval(empty, 2, 0.95, 0, &rng).high));
 }
 
+/* Two candidates on the same clips, some clips much harder than others: one wrong word more in
+ * every clip is certain by pairs, though each candidate's own interval is far wider than that. */
+static void test_difference(void **state)
+{
+    (void)state;
+    enum { CLIPS = 30 };
+    struct stats_wer a[CLIPS], b[CLIPS];
+    for (size_t i = 0; i < CLIPS; i++) {
+        b[i] = (struct stats_wer){.reference_words = 20, .substitutions = i % 3 == 0 ? 10 : 0};
+        a[i] = b[i];
+        a[i].substitutions++;
+    }
+    struct rng rng = rng_init(6, "difference");
+    struct stats_interval alone = stats_wer_interval(a, CLIPS, 0.95, 0, &rng);
+    struct stats_interval pairs = stats_wer_difference(a, b, CLIPS, 0.95, 0, &rng);
+    assert_true(alone.high - alone.low > 0.1);
+    assert_true(fabs(pairs.low - 0.05) < 1e-12 && fabs(pairs.high - 0.05) < 1e-12);
+    pairs = stats_wer_difference(b, b, CLIPS, 0.95, 0, &rng);
+    assert_true(pairs.low == 0 && pairs.high == 0);
+    struct stats_wer none[CLIPS] = {{0}};
+    assert_true(isnan(stats_wer_difference(a, none, CLIPS, 0.95, 0, &rng).low));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_pooled_equals_jiwer),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
