@@ -16,7 +16,9 @@ struct block {
 };
 
 struct arena {
-    struct block *blocks; /* newest first; the head is the one with room */
+    struct block *blocks;  /* newest first; the head is the one with room */
+    struct arena *adopted; /* owned; linked by `sibling` */
+    struct arena *sibling;
 };
 
 static void *calloc_or_die(size_t size)
@@ -36,6 +38,11 @@ struct arena *arena_free(struct arena *arena)
 {
     if (!arena)
         return NULL;
+    for (struct arena *child = arena->adopted; child;) {
+        struct arena *next = child->sibling;
+        arena_free(child);
+        child = next;
+    }
     for (struct block *b = arena->blocks; b;) {
         struct block *next = b->next;
         free(b);
@@ -43,6 +50,12 @@ struct arena *arena_free(struct arena *arena)
     }
     free(arena);
     return NULL;
+}
+
+void arena_adopt(struct arena *arena, struct arena *child)
+{
+    child->sibling = arena->adopted;
+    arena->adopted = child;
 }
 
 static struct block *block_new(size_t size)

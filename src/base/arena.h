@@ -12,6 +12,8 @@ struct arena; /* opaque */
 struct arena *arena_new(void);
 struct arena *arena_free(struct arena *arena); /* returns NULL */
 AUTO_FN(struct arena, arena_free)
+/* `child` is freed together with `arena`, which owns it from now on. */
+void arena_adopt(struct arena *arena, struct arena *child);
 
 void *arena_alloc(struct arena *arena, size_t size);       /* zeroed, aligned for any type */
 char *arena_strdup(struct arena *arena, const char *text); /* NULL gives NULL */
