@@ -61,31 +61,31 @@ static double log_pmf(double x, double n, double p)
 }
 
 /* ln of the sum of terms k, k - 1, ..., 0; wants k at or below the mode. */
-static double log_sum_down(double k, double n, double p)
+static double log_sum_down(uint64_t k, uint64_t n, double p)
 {
     double odds = (1 - p) / p;
     double sum = 1, term = 1;
-    for (double i = k; i > 0; i--) {
-        term *= i / (n - i + 1) * odds;
+    for (uint64_t i = k; i > 0; i--) {
+        term *= (double)i / (double)(n - i + 1) * odds;
         sum += term;
         if (term < sum * 1e-17)
             break;
     }
-    return log_pmf(k, n, p) + log(sum);
+    return log_pmf((double)k, (double)n, p) + log(sum);
 }
 
 /* ln of the sum of terms k, k + 1, ..., n; wants k at or above the mode. */
-static double log_sum_up(double k, double n, double p)
+static double log_sum_up(uint64_t k, uint64_t n, double p)
 {
     double odds = p / (1 - p);
     double sum = 1, term = 1;
-    for (double i = k; i < n; i++) {
-        term *= (n - i) / (i + 1) * odds;
+    for (uint64_t i = k; i < n; i++) {
+        term *= (double)(n - i) / (double)(i + 1) * odds;
         sum += term;
         if (term < sum * 1e-17)
             break;
     }
-    return log_pmf(k, n, p) + log(sum);
+    return log_pmf((double)k, (double)n, p) + log(sum);
 }
 
 /* ln(1 - e^x) for x <= 0, from the form that keeps the digits (Maechler 2012). */
@@ -110,8 +110,8 @@ double stats_binomial_log_cdf(uint64_t k, uint64_t n, double p)
     if (p == 1)
         return -INFINITY;
     if ((double)k < ((double)n + 1) * p)
-        return log_sum_down((double)k, (double)n, p);
-    return log_complement(log_sum_up((double)k + 1, (double)n, p));
+        return log_sum_down(k, n, p);
+    return log_complement(log_sum_up(k + 1, n, p));
 }
 
 double stats_binomial_log_sf(uint64_t k, uint64_t n, double p)
@@ -123,8 +123,8 @@ double stats_binomial_log_sf(uint64_t k, uint64_t n, double p)
     if (p == 1)
         return 0;
     if ((double)k < ((double)n + 1) * p)
-        return log_complement(log_sum_down((double)k, (double)n, p));
-    return log_sum_up((double)k + 1, (double)n, p);
+        return log_complement(log_sum_down(k, n, p));
+    return log_sum_up(k + 1, n, p);
 }
 
 double stats_binomial_cdf(uint64_t k, uint64_t n, double p)

@@ -49,22 +49,23 @@ static struct cell cell_from(const struct cell *diagonal, const struct cell *abo
 static struct cell align(const struct stats_word *reference, size_t reference_count,
                          const struct stats_word *hypothesis, size_t hypothesis_count)
 {
-    AUTO(free) struct cell *rows = calloc(2 * (reference_count + 1), sizeof *rows);
+    const size_t width = reference_count + 1;
+    struct cell *rows = calloc(2 * width, sizeof *rows);
     if (!rows)
         abort();
-    struct cell *above = rows, *row = rows + reference_count + 1;
-    for (size_t c = 0; c <= reference_count; c++)
-        above[c] = (struct cell){.distance = (uint32_t)c, .deletions = (uint32_t)c};
-    for (size_t r = 1; r <= hypothesis_count; r++) {
+    for (size_t c = 0; c < width; c++)
+        rows[c] = (struct cell){.distance = (uint32_t)c, .deletions = (uint32_t)c};
+    for (size_t r = 1; r <= hypothesis_count; r++) { /* the two rows take turns */
+        const struct cell *above = rows + (r - 1) % 2 * width;
+        struct cell *row = rows + r % 2 * width;
         row[0] = (struct cell){.distance = (uint32_t)r, .insertions = (uint32_t)r};
-        for (size_t c = 1; c <= reference_count; c++)
+        for (size_t c = 1; c < width; c++)
             row[c] = cell_from(&above[c - 1], &above[c], &row[c - 1],
                                stats_word_same(&reference[c - 1], &hypothesis[r - 1]));
-        struct cell *held = above;
-        above = row;
-        row = held;
     }
-    return above[reference_count];
+    struct cell last = rows[hypothesis_count % 2 * width + reference_count];
+    free(rows);
+    return last;
 }
 
 struct stats_wer stats_wer_count(enum stats_normaliser normaliser, const char *reference,

@@ -75,28 +75,29 @@ static void test_limits(void **state)
 static void test_interval(void **state)
 {
     (void)state;
-    struct stats_wer utterances[60];
+    enum { COUNT = 60 };
+    struct stats_wer utterances[COUNT];
     struct rng rng = rng_init(5, "utterances");
     uint64_t total = 0;
-    for (size_t i = 0; i < ARRAY_LEN(utterances); i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         uint64_t wrong = rng_below(&rng, 4);
         total += wrong;
         utterances[i] = (struct stats_wer){.reference_words = 20, .hypothesis_words = 20,
                                            .hits = 20 - wrong, .substitutions = wrong};
     }
-    struct stats_interval wide = stats_wer_interval(utterances, 60, 0.95, 0, &rng);
-    struct stats_interval narrow = stats_wer_interval(utterances, 60, 0.5, 0, &rng);
-    double ratio = (double)total / (20.0 * ARRAY_LEN(utterances));
+    struct stats_interval wide = stats_wer_interval(utterances, COUNT, 0.95, 0, &rng);
+    struct stats_interval narrow = stats_wer_interval(utterances, COUNT, 0.5, 0, &rng);
+    double ratio = (double)total / (20.0 * COUNT);
     assert_true(wide.low < narrow.low && narrow.low < ratio);
     assert_true(ratio < narrow.high && narrow.high < wide.high);
     double squares = 0;
-    for (size_t i = 0; i < ARRAY_LEN(utterances); i++)
+    for (size_t i = 0; i < COUNT; i++)
         squares += pow((double)utterances[i].substitutions / 20 - ratio, 2);
-    double error = sqrt(squares) / ARRAY_LEN(utterances); /* standard error of the mean ratio */
+    double error = sqrt(squares) / COUNT; /* standard error of the mean ratio */
     if (!(fabs((wide.high - wide.low) / (2 * 1.96 * error) - 1) < 0.1))
         fail_msg("[%g, %g], standard error %g", wide.low, wide.high, error);
     assert_true(isnan(stats_wer_interval(utterances, 1, 0.95, 0, &rng).low));
-    assert_true(isnan(stats_wer_interval(utterances, 60, 1, 0, &rng).low));
+    assert_true(isnan(stats_wer_interval(utterances, COUNT, 1, 0, &rng).low));
     struct stats_wer empty[2] = {{0}};
     assert_true(isnan(stats_wer_interval(empty, 2, 0.95, 0, &rng).high));
 }
