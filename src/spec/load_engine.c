@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-static const struct spec_engine *find_engine(struct spec_loader *l, struct spec_place place,
-                                             const char *where, const char *name)
+const struct spec_engine *spec_find_engine(struct spec_loader *l, struct spec_place place,
+                                           const char *where, const char *name)
 {
     const struct spec_engine *engine = spec_catalog_engine(l->catalog, name);
     size_t count = l->catalog->engine_count;
@@ -113,11 +113,7 @@ static bool load_fixed(struct spec_loader *l, const struct spec_service_draft *d
                        size_t service)
 {
     struct spec_service *s = &l->study->services[service];
-    struct spec_place place = spec_place_of(spec_yaml_get(draft->node, "engine"));
-    const struct spec_engine *engine =
-        find_engine(l, place, arena_printf(l->arena, "%s.engine", s->name), draft->engine);
-    if (!engine)
-        return false;
+    const struct spec_engine *engine = spec_catalog_engine(l->catalog, draft->engine);
     if (draft->engines)
         return spec_fail(l, spec_place_of(draft->engines), s->name,
                          "\"engines\" needs a knob that chooses one, as in engine: \"{server}\"");
@@ -138,7 +134,7 @@ static bool load_chosen_use(struct spec_loader *l, const struct spec_service_dra
     const char *knob = l->study->knobs[s->engine_knob].full_name;
     if (!value->text)
         return spec_fail(l, value->place, knob, "null is no engine");
-    const struct spec_engine *engine = find_engine(l, value->place, knob, value->text);
+    const struct spec_engine *engine = spec_find_engine(l, value->place, knob, value->text);
     if (!engine)
         return false;
     struct spec_engine_use *use = &s->engine_uses[s->engine_use_count++];

@@ -242,27 +242,33 @@ static bool check_values(struct spec_loader *l, struct spec_knob *knob)
                      spec_quote(l, knob->values[twice].label));
 }
 
-static bool load_knob(struct spec_loader *l, const struct yaml_entry *entry,
-                      const struct spec_service *service, struct spec_knob *knob)
+/* Its name and place; values and condition follow when all names are known. */
+static bool name_knob(struct spec_loader *l, const struct yaml_node *key, size_t service,
+                      struct spec_knob *knob)
 {
     static const char *const taken[] = {"port", "dir", "study"};
-    const struct yaml_node *node = entry->value;
-    const char *name = entry->key->text;
-    const char *where = arena_printf(l->arena, "%s.knobs", service->name);
-    struct knob_draft draft = {0};
+    const char *name = key->text;
+    const char *owner = l->study->services[service].name;
+    const char *where = arena_printf(l->arena, "%s.knobs", owner);
     if (!spec_is_name(name))
-        return spec_fail(l, spec_place_of(entry->key), where,
+        return spec_fail(l, spec_place_of(key), where,
                          "\"%s\" is no name: a small letter, then small letters, digits and \"_\", "
                          "at most 32",
                          spec_quote(l, name));
     if (text_index(taken, ARRAY_LEN(taken), name) >= 0)
-        return spec_fail(l, spec_place_of(entry->key), where,
+        return spec_fail(l, spec_place_of(key), where,
                          "{%s} has a meaning of its own: name the knob otherwise", name);
-    *knob = (struct spec_knob){
-        .name = name, .service = (size_t)(service - l->study->services),
-        .full_name = arena_printf(l->arena, "%s.%s", service->name, name),
-        .place = spec_place_of(entry->key)};
-    where = arena_printf(l->arena, "%s.%s", where, name);
+    *knob = (struct spec_knob){.name = name, .service = service, .place = spec_place_of(key),
+                               .full_name = arena_printf(l->arena, "%s.%s", owner, name)};
+    return true;
+}
+
+static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_t index)
+{
+    struct spec_knob *knob = &l->study->knobs[index];
+    const char *where = arena_printf(l->arena, "%s.knobs.%s",
+                                     l->study->services[knob->service].name, knob->name);
+    struct knob_draft draft = {0};
     if (node->kind == YAML_SCALAR)
         return spec_fail(l, spec_place_of(node), where,
                          "must be a list of values or a range; a single value belongs directly "
@@ -272,7 +278,6 @@ static bool load_knob(struct spec_loader *l, const struct yaml_entry *entry,
         return false;
     if (!load_values(l, node, &draft, knob) || !check_values(l, knob))
         return false;
-    size_t index = (size_t)(knob - l->study->knobs);
     return !draft.when || spec_load_knob_expr(l, spec_yaml_get(node, "when"),
                                               arena_printf(l->arena, "%s.when", where),
                                               (int)knob->service, index, &knob->when);
@@ -292,27 +297,35 @@ static bool check_radix(struct spec_loader *l)
     return true;
 }
 
+static bool name_knobs(struct spec_loader *l, const struct yaml_node *knobs, size_t service,
+                       const struct yaml_node **nodes)
+{
+    struct spec_study *study = l->study;
+    const char *where = arena_printf(l->arena, "%s.knobs", study->services[service].name);
+    if (knobs->kind != YAML_MAP)
+        return spec_fail(l, spec_place_of(knobs), where,
+                         "must be a mapping of knobs by name, this is %s",
+                         spec_yaml_kind_name(knobs));
+    for (const struct yaml_entry *e = knobs->first; e; e = e->next) {
+        if (study->knob_count == SPEC_KNOBS_MAX)
+            return spec_fail(l, spec_place_of(e->key), where, "at most 64 knobs in a study");
+        if (!name_knob(l, e->key, service, &study->knobs[study->knob_count]))
+            return false;
+        nodes[study->knob_count++] = e->value;
+    }
+    return true;
+}
+
 bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts)
 {
     struct spec_study *study = l->study;
+    const struct yaml_node *nodes[SPEC_KNOBS_MAX] = {NULL};
     study->knobs = arena_array(l->arena, SPEC_KNOBS_MAX, sizeof *study->knobs);
-    for (size_t i = 0; i < study->service_count; i++) {
-        const struct yaml_node *knobs = drafts[i].knobs;
-        if (!knobs)
-            continue;
-        const char *where = arena_printf(l->arena, "%s.knobs", study->services[i].name);
-        if (knobs->kind != YAML_MAP)
-            return spec_fail(l, spec_place_of(knobs), where,
-                             "must be a mapping of knobs by name, this is %s",
-                             spec_yaml_kind_name(knobs));
-        for (const struct yaml_entry *e = knobs->first; e; e = e->next) {
-            if (study->knob_count == SPEC_KNOBS_MAX)
-                return spec_fail(l, spec_place_of(e->key), where, "at most 64 knobs in a study");
-            /* Counted after loading: its own condition sees the knobs before it. */
-            if (!load_knob(l, e, &study->services[i], &study->knobs[study->knob_count]))
-                return false;
-            study->knob_count++;
-        }
-    }
+    for (size_t i = 0; i < study->service_count; i++)
+        if (drafts[i].knobs && !name_knobs(l, drafts[i].knobs, i, nodes))
+            return false;
+    for (size_t i = 0; i < study->knob_count; i++)
+        if (!load_knob(l, nodes[i], i))
+            return false;
     return check_radix(l);
 }

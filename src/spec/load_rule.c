@@ -15,7 +15,6 @@ struct scope {
     struct spec_loader *l;
     int service;  /* < 0: full names only */
     size_t limit; /* knobs below it may be named */
-    size_t known; /* knobs loaded so far, the one being loaded included */
 };
 
 static const char *own_name(const struct scope *scope, const struct spec_knob *knob)
@@ -25,8 +24,9 @@ static const char *own_name(const struct scope *scope, const struct spec_knob *k
 
 static bool is_label(const struct scope *scope, const char *word)
 {
-    for (size_t i = 0; i < scope->known; i++) {
-        const struct spec_knob *knob = &scope->l->study->knobs[i];
+    const struct spec_study *study = scope->l->study;
+    for (size_t i = 0; i < study->knob_count; i++) {
+        const struct spec_knob *knob = &study->knobs[i];
         for (size_t v = 0; v < knob->value_count; v++)
             if (strcmp(knob->values[v].label, word) == 0)
                 return true;
@@ -62,7 +62,7 @@ static enum expr_name resolve(void *context, const char *name, size_t *ret_id, s
 {
     const struct scope *scope = context;
     const struct spec_study *study = scope->l->study;
-    for (size_t i = 0; i < scope->known; i++) {
+    for (size_t i = 0; i < study->knob_count; i++) {
         const struct spec_knob *knob = &study->knobs[i];
         const char *own = own_name(scope, knob);
         if (strcmp(knob->full_name, name) != 0 && (!own || strcmp(own, name) != 0))
@@ -117,9 +117,6 @@ bool spec_load_knob_expr(struct spec_loader *l, const struct yaml_node *node, co
                          int service, size_t limit, const struct expr **ret_expr)
 {
     struct scope scope = {.l = l, .service = service, .limit = limit};
-    scope.known = l->study->knob_count;
-    if (l->study->knobs && scope.known < SPEC_KNOBS_MAX && l->study->knobs[scope.known].name)
-        scope.known++; /* the one whose condition this is */
     const struct expr_names names = {
         .context = &scope, .resolve = resolve, .check_word = check_word, .unit = unit_of};
     struct err err = ERR_INIT;

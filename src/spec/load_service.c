@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "spec/template.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -59,18 +60,26 @@ static const struct spec_field ready_fields[] = {
 const struct spec_section spec_ready_section = {"services.NAME.ready", ready_fields,
                                                 ARRAY_LEN(ready_fields)};
 
-/* Engine options may stand directly under a service with one engine. */
-static struct spec_extra engine_keys(struct spec_loader *l, const struct yaml_node *node)
+/* Engine options may stand directly under a service with one engine, so the engine comes first. */
+static bool engine_keys(struct spec_loader *l, const struct yaml_node *node, const char *service,
+                        struct spec_extra *ret_keys)
 {
     const struct yaml_node *name = spec_yaml_get(node, "engine");
+    struct spec_piece piece;
+    *ret_keys = (struct spec_extra){0};
+    if (!name || name->kind != YAML_SCALAR || spec_yaml_is_null(name) ||
+        spec_template_is_name(name->text, &piece))
+        return true;
     const struct spec_engine *engine =
-        name && name->kind == YAML_SCALAR ? spec_catalog_engine(l->catalog, name->text) : NULL;
+        spec_find_engine(l, spec_place_of(name), arena_printf(l->arena, "%s.engine", service),
+                         name->text);
     if (!engine)
-        return (struct spec_extra){0};
+        return false;
     const char **names = arena_array(l->arena, engine->option_count, sizeof *names);
     for (size_t i = 0; i < engine->option_count; i++)
         names[i] = engine->options[i].name;
-    return (struct spec_extra){names, engine->option_count};
+    *ret_keys = (struct spec_extra){names, engine->option_count};
+    return true;
 }
 
 static bool load_path(struct spec_loader *l, const struct yaml_node *node, const char *where,
@@ -138,8 +147,9 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
     s->engine_knob = -1;
     s->place = spec_place_of(entry->key);
     s->folder = l->study->folder;
-    if (!spec_bind(l, entry->value, name, &spec_service_section, engine_keys(l, entry->value),
-                   draft))
+    struct spec_extra keys;
+    if (!engine_keys(l, entry->value, name, &keys) ||
+        !spec_bind(l, entry->value, name, &spec_service_section, keys, draft))
         return false;
     if (!draft->engine && !draft->command)
         return spec_fail(l, s->place, name, "needs \"engine\" (a known server) or \"command\" "

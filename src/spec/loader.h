@@ -50,6 +50,9 @@ NODISCARD bool spec_load_services(struct spec_loader *l, const struct yaml_node 
 NODISCARD bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts);
 NODISCARD bool spec_load_engines(struct spec_loader *l, const struct spec_service_draft *draft,
                                  size_t service);
+/* NULL with the error set when there is none of this name. */
+const struct spec_engine *spec_find_engine(struct spec_loader *l, struct spec_place place,
+                                           const char *where, const char *name);
 NODISCARD bool spec_load_commands(struct spec_loader *l, const struct spec_service_draft *draft,
                                   size_t service);
 NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);

@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-    COUNT_STEPS = 100000000,
+    COUNT_STEPS = 20000000,
     FEASIBLE_STEPS = 2000000,
     MEMO_SLOTS_MAX = 1 << 21, /* 24 bytes each */
 };

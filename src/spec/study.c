@@ -65,11 +65,10 @@ const struct spec_section *spec_sections(void)
 
 static bool load_name(struct spec_loader *l, const struct yaml_node *root, const char *name)
 {
-    size_t len = strlen(name);
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
-            len = SIZE_MAX - 1;
-    if (len > 64 || name[0] == '.' || name[0] == '-')
+    size_t len = 0;
+    while (isalnum((unsigned char)name[len]) || (name[len] && strchr("._-", name[len])))
+        len++;
+    if (len > 64 || name[len] || name[0] == '.' || name[0] == '-')
         return spec_fail(l, spec_place_of(spec_yaml_get(root, "study")), "study",
                          "\"%s\": at most 64 letters, digits, \".\", \"_\" and \"-\", a letter or "
                          "digit first",
