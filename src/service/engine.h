@@ -22,6 +22,13 @@ struct engine_ops {
     /* Optional: fills launch->config_* and may add arguments; settings are in option order. */
     bool (*configure)(struct arena *arena, const struct engine_setting *settings, size_t count,
                       struct service_launch *launch, struct err *err);
+    /* Optional: what is wrong with weights that are there, as one line without a newline. */
+    void (*check_weights)(const char *path, struct buf *ret_problem);
+    /* Optional: a name that is no file can be had from a hub: its arguments (after `program`, which
+     * it may replace), NULL-terminated, in `arena`. */
+    const char **(*fetch_argv)(struct arena *arena, const char *name, const char **program);
+    /* With it: is that name in the hub's cache on this machine already? */
+    bool (*cached)(const char *name);
     /* What its log lines mean, tried in order; ends with a NULL text. */
     const struct service_signature *signatures;
     /* Optional: reads the version from a log or from `program --version` output. */
@@ -35,8 +42,9 @@ const struct engine_ops *engine_find(const char *name); /* NULL if none */
 /* The catalog's engine list, in engine_table order. */
 const struct spec_engine *const *engine_specs(size_t *ret_count);
 
-/* Weights named by a launch's settings, checked to exist and be readable, and sane (a directory with
- * model.bin, a file with the right magic). Every missing one gets one line in `ret_problems`.
+/* Weights named by a launch's settings, checked to exist and be readable, and sane (a directory
+ * with model.bin, a file with the right magic). Every missing one gets one line in `ret_problems`.
  * `fetch`: try what the engine offers to fetch them (only where a hub is reached). */
-NODISCARD bool engine_prepare(const struct spec_study *study, const struct spec_candidate *candidate,
-                              size_t service, bool fetch, struct buf *ret_problems, struct err *err);
+NODISCARD bool engine_prepare(const struct spec_study *study,
+                              const struct spec_candidate *candidate, size_t service, bool fetch,
+                              struct buf *ret_problems, struct err *err);

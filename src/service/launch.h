@@ -6,29 +6,31 @@
 #include "spec/space.h"
 
 struct service_launch {
-    const char *name;       /* "stt" */
+    const char *name; /* "stt" */
     const struct spec_service *spec;
     const struct spec_engine *engine; /* NULL for `command` */
-    const char *program;    /* absolute path of what is executed */
-    const char **argv;      /* NULL-terminated; argv[0] as written */
-    const char **env;       /* NULL-terminated "NAME=value": only what is added to or changed in ours */
+    const char *program;              /* absolute path of what is executed */
+    const char **argv;                /* NULL-terminated; argv[0] as written */
+    const char **env; /* NULL-terminated "NAME=value": only what is added to or changed in ours */
     const char **env_unset; /* NULL-terminated names removed */
     const char *folder;     /* working folder */
     const char *scratch;    /* private folder of this service in this trial; made by the start */
     const char *log_path;
     int port;
-    /* A configuration file that the engine wants, or NULLs: written into scratch before the start. */
+    /* A configuration file that the engine wants, or NULLs: written into scratch before the start.
+     */
     const char *config_name, *config_text;
 };
 
 /* Everything is in `arena`. Writes nothing; missing programs are ERR_MISSING naming the service. */
 NODISCARD bool service_launch_build(struct arena *arena, const struct spec_study *study,
-                                    const struct spec_candidate *candidate, size_t service, int port,
-                                    const char *scratch, const char *log_path,
+                                    const struct spec_candidate *candidate, size_t service,
+                                    int port, const char *scratch, const char *log_path,
                                     struct service_launch *ret_launch, struct err *err);
 
 /* Shell-quoted "NAME=value program arg ..." for people. */
 void service_launch_add_text(struct buf *buf, const struct service_launch *launch);
 
 /* A free loopback port: bound, found free and closed again; different from those given. */
-NODISCARD bool service_port_allot(const int *taken, size_t taken_count, int *ret_port, struct err *err);
+NODISCARD bool service_port_allot(const int *taken, size_t taken_count, int *ret_port,
+                                  struct err *err);

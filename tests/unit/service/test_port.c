@@ -1,3 +1,4 @@
+/* Ports that nobody else has, and nobody gets twice. */
 #include "check.h"
 
 #include "service/launch.h"

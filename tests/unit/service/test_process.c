@@ -1,6 +1,7 @@
 /* Real processes: how they end, what is left of them, what they were given. */
 #include "fixture.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 

@@ -1,0 +1,262 @@
+/* From a candidate to the exact command: program, arguments, environment, files.
+ *
+ * Nothing is decided later: what `spica check` prints is what is executed, and what is stored with
+ * the trial. A shell was rejected: quoting rules, an extra process, and a service that is not its
+ * own group's leader.
+ *
+ * Order of the arguments: the program, the engine's fixed ones, its options in table order,
+ * `args:`. Order of the environment: what we set, what the engine sets, what the study says; a
+ * later one wins. */
+#include "base/file.h"
+#include "service/engines/engines.h"
+#include "service/setting.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { LAUNCH_ENV_MAX = 512 };
+
+/* A trial never fetches: the libraries that would are told so. */
+static const char *const offline_env[] = {"HF_HUB_OFFLINE", "1", "TRANSFORMERS_OFFLINE", "1", NULL};
+/* A service that was asked to be on the CPU must not see a GPU. */
+static const char *const cpu_env[] = {"CUDA_VISIBLE_DEVICES", "", NULL};
+
+struct builder {
+    struct arena *arena;
+    const struct spec_study *study;
+    const struct spec_candidate *candidate;
+    const struct spec_service *spec;
+    size_t service;
+    int port;
+    const char *scratch;
+    const char **argv;
+    size_t argc, argv_cap;
+    const char **env, **unset;
+    size_t env_count, unset_count;
+};
+
+static const char *builder_expand(const struct builder *builder, const char *text)
+{
+    return service_expand(builder->arena, builder->study, builder->candidate, builder->service,
+                          text, builder->port, builder->scratch);
+}
+
+static void builder_add(struct builder *builder, const char *argument)
+{
+    if (builder->argc + 1 >= builder->argv_cap) {
+        size_t cap = builder->argv_cap ? builder->argv_cap * 2 : 32;
+        const char **grown = arena_array(builder->arena, cap, sizeof *grown);
+        if (builder->argc)
+            memcpy(grown, builder->argv, builder->argc * sizeof *grown);
+        builder->argv = grown;
+        builder->argv_cap = cap;
+    }
+    builder->argv[builder->argc++] = argument;
+}
+
+static void builder_add_settings(struct builder *builder, const struct spec_setting *settings,
+                                 size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *text = builder_expand(builder, settings[i].text);
+        if (text)
+            builder_add(builder, text);
+    }
+}
+
+static void builder_add_options(struct builder *builder, const struct engine_setting *settings,
+                                size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct spec_option *option = settings[i].option;
+        if (!option->flag || !settings[i].text)
+            continue;
+        if (option->type != OPTION_BOOL) {
+            builder_add(builder, option->flag);
+            builder_add(builder, settings[i].text);
+        } else if (engine_setting_is_true(&settings[i])) {
+            builder_add(builder, option->flag);
+        }
+    }
+}
+
+/* Removes an entry from a list of "NAME" or "NAME=value" texts; returns the new count. */
+static size_t list_drop(const char **list, size_t count, const char *name)
+{
+    size_t len = strlen(name), kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(list[i], name, len) != 0 || (list[i][len] != '=' && list[i][len] != '\0'))
+            list[kept++] = list[i];
+    list[kept] = NULL;
+    return kept;
+}
+
+/* `value` NULL: removed. False when there is no room. */
+static bool builder_set_env(struct builder *builder, const char *name, const char *value)
+{
+    builder->env_count = list_drop(builder->env, builder->env_count, name);
+    builder->unset_count = list_drop(builder->unset, builder->unset_count, name);
+    if (builder->env_count >= LAUNCH_ENV_MAX || builder->unset_count >= LAUNCH_ENV_MAX)
+        return false;
+    if (value)
+        builder->env[builder->env_count++] = arena_printf(builder->arena, "%s=%s", name, value);
+    else
+        builder->unset[builder->unset_count++] = name;
+    return true;
+}
+
+static bool builder_add_env(struct builder *builder, const struct engine_ops *ops, struct err *err)
+{
+    const char *const *bases[] = {
+        builder->spec->allow_download ? NULL : offline_env,
+        builder->spec->on == ON_CPU ? cpu_env : NULL,
+        ops ? ops->base_env : NULL,
+    };
+    builder->env = arena_array(builder->arena, LAUNCH_ENV_MAX + 1, sizeof *builder->env);
+    builder->unset = arena_array(builder->arena, LAUNCH_ENV_MAX + 1, sizeof *builder->unset);
+    for (size_t b = 0; b < ARRAY_LEN(bases); b++)
+        for (size_t i = 0; bases[b] && bases[b][i]; i += 2)
+            (void)!builder_set_env(builder, bases[b][i], bases[b][i + 1]); /* a handful */
+    for (size_t i = 0; i < builder->spec->environment_count; i++) {
+        const struct spec_setting *setting = &builder->spec->environment[i];
+        if (!builder_set_env(builder, setting->name, builder_expand(builder, setting->text)))
+            return err_set(err, ERR_LIMIT, "service %s: more than %d environment entries",
+                           builder->spec->name, (int)LAUNCH_ENV_MAX);
+    }
+    return true;
+}
+
+static bool builder_find_program(const struct builder *builder, const char *name,
+                                 const char **ret_program, struct err *err)
+{
+    if (!name || !name[0])
+        return err_set(err, ERR_INPUT, "service %s: its program is left out by this candidate",
+                       builder->spec->name);
+    AUTO(free) char *found = file_find_program(name, builder->study->folder);
+    if (!found)
+        return err_set(err, ERR_MISSING,
+                       "service %s: no program %s: not found %s, or not executable",
+                       builder->spec->name, name,
+                       strchr(name, '/') ? "from the study file's folder" : "on PATH");
+    *ret_program = arena_strdup(builder->arena, found);
+    return true;
+}
+
+static bool builder_take_engine(struct builder *builder, const struct spec_engine_use *use,
+                                const struct engine_ops *ops, struct service_launch *launch,
+                                struct err *err)
+{
+    const char *program =
+        use->program ? builder_expand(builder, use->program) : use->engine->program;
+    if (!builder_find_program(builder, program, &launch->program, err))
+        return false;
+    builder_add(builder, program);
+    for (size_t i = 0; ops->base_argv && ops->base_argv[i]; i++)
+        builder_add(builder, builder_expand(builder, ops->base_argv[i]));
+    const struct engine_setting *settings =
+        service_settings(builder->arena, builder->study, builder->candidate, builder->service, use,
+                         builder->port, builder->scratch);
+    size_t count = use->engine->option_count;
+    for (size_t i = 0; i < count; i++)
+        if (settings[i].option->required && !settings[i].text)
+            return err_set(err, ERR_INPUT,
+                           "service %s: %s needs %s, which this candidate leaves out", launch->name,
+                           use->engine->name, settings[i].option->name);
+    builder_add_options(builder, settings, count);
+    return !ops->configure || ops->configure(builder->arena, settings, count, launch, err);
+}
+
+static bool builder_take_command(struct builder *builder, struct service_launch *launch,
+                                 struct err *err)
+{
+    builder_add_settings(builder, builder->spec->command, builder->spec->command_count);
+    return builder_find_program(builder, builder->argc ? builder->argv[0] : NULL, &launch->program,
+                                err);
+}
+
+bool service_launch_build(struct arena *arena, const struct spec_study *study,
+                          const struct spec_candidate *candidate, size_t service, int port,
+                          const char *scratch, const char *log_path,
+                          struct service_launch *ret_launch, struct err *err)
+{
+    struct builder builder = {
+        .arena = arena,
+        .study = study,
+        .candidate = candidate,
+        .spec = &study->services[service],
+        .service = service,
+        .port = port,
+        .scratch = scratch,
+    };
+    const struct spec_engine_use *use = spec_candidate_engine(study, candidate, service);
+    const struct engine_ops *ops = use ? engine_find(use->engine->name) : NULL;
+    if (use && !ops)
+        return err_set(err, ERR_INTERNAL, "engine %s is described but not there",
+                       use->engine->name);
+    struct service_launch launch = {
+        .name = builder.spec->name,
+        .spec = builder.spec,
+        .engine = use ? use->engine : NULL,
+        .folder = builder.spec->folder ? builder.spec->folder : study->folder,
+        .scratch = arena_strdup(arena, scratch),
+        .log_path = arena_strdup(arena, log_path),
+        .port = port,
+    };
+    bool built = use ? builder_take_engine(&builder, use, ops, &launch, err)
+                     : builder_take_command(&builder, &launch, err);
+    if (!built)
+        return false;
+    builder_add_settings(&builder, builder.spec->arguments, builder.spec->argument_count);
+    if (!builder_add_env(&builder, ops, err))
+        return false;
+    launch.argv = builder.argv;
+    launch.env = builder.env;
+    launch.env_unset = builder.unset;
+    *ret_launch = launch;
+    return true;
+}
+
+/* As a POSIX shell reads it back; plain words stay plain. */
+static void add_quoted(struct buf *buf, const char *text)
+{
+    static const char plain[] = "+,-./:=@_%";
+    bool quote = !text[0];
+    for (const char *at = text; *at && !quote; at++)
+        quote = !isalnum((unsigned char)*at) && !strchr(plain, *at);
+    if (!quote) {
+        buf_add(buf, text);
+        return;
+    }
+    buf_addc(buf, '\'');
+    for (const char *at = text; *at; at++) {
+        if (*at == '\'')
+            buf_add(buf, "'\\''");
+        else
+            buf_addc(buf, *at);
+    }
+    buf_addc(buf, '\'');
+}
+
+void service_launch_add_text(struct buf *buf, const struct service_launch *launch)
+{
+    if (launch->env_unset && launch->env_unset[0]) {
+        buf_add(buf, "env");
+        for (size_t i = 0; launch->env_unset[i]; i++) {
+            buf_add(buf, " -u ");
+            add_quoted(buf, launch->env_unset[i]);
+        }
+        buf_addc(buf, ' ');
+    }
+    for (size_t i = 0; launch->env && launch->env[i]; i++) {
+        size_t name = strcspn(launch->env[i], "=");
+        buf_addf(buf, "%.*s=", (int)name, launch->env[i]);
+        if (launch->env[i][name] && launch->env[i][name + 1])
+            add_quoted(buf, launch->env[i] + name + 1);
+        buf_addc(buf, ' ');
+    }
+    add_quoted(buf, launch->program);
+    for (size_t i = 1; launch->argv[0] && launch->argv[i]; i++) {
+        buf_addc(buf, ' ');
+        add_quoted(buf, launch->argv[i]);
+    }
+}

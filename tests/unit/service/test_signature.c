@@ -1,0 +1,221 @@
+/* Logs that real servers wrote, and the shapes of public reports, with what they must be read as.
+ */
+#include "check.h"
+
+#include "base/buf.h"
+#include "service/engine.h"
+#include "service/signature.h"
+
+struct recording {
+    const char *file, *engine;
+    enum signature_cause cause;
+    const char *line; /* part of the line that must be given as evidence */
+    const char *flag;
+};
+
+static const struct recording recordings[] = {
+    {"llama-server/missing-weights", "llama-server", CAUSE_MISSING_WEIGHTS, "failed to open GGUF",
+     ""},
+    {"llama-server/wrong-weights", "llama-server", CAUSE_BAD_WEIGHTS, "invalid magic", ""},
+    {"llama-server/cut-weights", "llama-server", CAUSE_BAD_WEIGHTS, "corrupted or incomplete", ""},
+    {"llama-server/port-busy", "llama-server", CAUSE_PORT_BUSY, "couldn't bind", ""},
+    {"llama-server/unknown-flag", "llama-server", CAUSE_REFUSED, "--enable-metrics",
+     "--enable-metrics"},
+    {"llama-server/refused-value", "llama-server", CAUSE_REFUSED, "maybe", "--flash-attn"},
+    {"llama-server/refused-number", "llama-server", CAUSE_REFUSED, "stoi", "--ctx-size"},
+    {"llama-server/refused-cache-type", "llama-server", CAUSE_REFUSED, "q9", "--cache-type-k"},
+    {"llama-server/refused-combination", "llama-server", CAUSE_REFUSED, "quantized V cache", ""},
+    {"llama-server/no-memory", "llama-server", CAUSE_OOM, "failed to allocate", ""},
+    {"llama-server/gpu-bad-flag", "llama-server", CAUSE_REFUSED, "invalid argument",
+     "--gpu-memory-utilization"},
+    {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", ""},
+    {"llama-server/gpu-none", "llama-server", CAUSE_CPU_FALLBACK, "failed to initialize CUDA", ""},
+    {"llama-server/gpu-no-memory", "llama-server", CAUSE_OOM, "cudaMalloc failed", ""},
+    {"llama-server/gpu-healthy", "llama-server", CAUSE_NONE, NULL, ""},
+    {"llama-server/gpu-whole", "llama-server", CAUSE_NONE, NULL, ""},
+    {"llama-server/gpu-partial", "llama-server", CAUSE_PARTIAL_OFFLOAD, "offloaded 10/31", ""},
+    {"whisper-server/missing-weights", "whisper-server", CAUSE_MISSING_WEIGHTS, "none.bin", ""},
+    {"whisper-server/wrong-weights", "whisper-server", CAUSE_BAD_WEIGHTS, "bad magic", ""},
+    {"whisper-server/cut-weights", "whisper-server", CAUSE_BAD_WEIGHTS, "not all tensors", ""},
+    {"whisper-server/port-busy", "whisper-server", CAUSE_PORT_BUSY, "couldn't bind", ""},
+    {"whisper-server/unknown-flag", "whisper-server", CAUSE_REFUSED, "--nonsense", "--nonsense"},
+    {"whisper-server/refused-language", "whisper-server", CAUSE_REFUSED, "'xx'", ""},
+    {"whisper-server/refused-number", "whisper-server", CAUSE_REFUSED, "invalid_argument", ""},
+    {"whisper-server/no-memory", "whisper-server", CAUSE_OOM, "std::bad_alloc", ""},
+    {"whisper-server/healthy", "whisper-server", CAUSE_CPU_FALLBACK, "no GPU found", ""},
+    {"faster-whisper-server/refused-cuda", "faster-whisper-server", CAUSE_MISSING_LIBRARY,
+     "driver version is insufficient", ""},
+    {"faster-whisper-server/cut-weights", "faster-whisper-server", CAUSE_BAD_WEIGHTS, "payload",
+     ""},
+    {"faster-whisper-server/port-busy", "faster-whisper-server", CAUSE_PORT_BUSY, "18999", ""},
+    {"faster-whisper-server/unknown-flag", "faster-whisper-server", CAUSE_REFUSED, "unrecognized",
+     "--enable-metrics"},
+    {"faster-whisper-server/refused-value", "faster-whisper-server", CAUSE_REFUSED, "invalid int",
+     "--workers"},
+    {"faster-whisper-server/no-memory", "faster-whisper-server", CAUSE_OOM, "mkl_malloc", ""},
+    {"vllm/busy-card", NULL, CAUSE_OOM, "(28.69/79.18 GiB)", ""},
+    {"vllm/no-cache", NULL, CAUSE_OOM, "No available memory for the cache blocks", ""},
+    {"vllm/refused-context", NULL, CAUSE_REFUSED, "max_model_len (400000)", ""},
+    {"vllm/healthy", NULL, CAUSE_NONE, NULL, ""},
+};
+
+static const struct service_signature *own_table(const char *engine)
+{
+    return engine ? engine_find(engine)->signatures : NULL;
+}
+
+static void check_match(size_t row, const char *name, const char *log, bool found,
+                        const struct signature_match *match, enum signature_cause cause,
+                        const char *part, const char *flag)
+{
+    if (!found || cause == CAUSE_NONE) {
+        if (found || cause != CAUSE_NONE)
+            fail_msg("row %zu (%s): %s", row, name,
+                     found ? match->signature->text : "nothing was found");
+        return;
+    }
+    char line[4096];
+    snprintf(line, sizeof line, "%.*s", (int)match->line_len, log + match->line_start);
+    if (match->signature->cause != cause || !strstr(line, part))
+        fail_msg("row %zu (%s): read as \"%s\" by \"%s\" in: %s", row, name,
+                 signature_cause_name(match->signature->cause), match->signature->text, line);
+    CHECK_ROW_TEXT(row, name, match->flag, flag);
+}
+
+static void test_recordings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(recordings); i++) {
+        const struct recording *row = &recordings[i];
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s.log", RECORDINGS, row->file);
+        struct buf log = BUF_INIT(1 << 20);
+        struct err err = ERR_INIT;
+        CHECK_ROW(i, row->file, buf_read_file(&log, path, &err));
+        struct signature_match match;
+        bool found = signature_scan(own_table(row->engine), buf_text(&log), log.len, &match);
+        check_match(i, row->file, buf_text(&log), found, &match, row->cause, row->line, row->flag);
+        buf_done(&log);
+    }
+}
+
+/* Public reports, shortened to the lines that matter. */
+static const struct {
+    const char *log;
+    enum signature_cause cause;
+    const char *part, *flag, *number;
+} reports[] = {
+    {"ValueError: Free memory on device (31.44/47.38 GiB) on startup is less than desired GPU "
+     "memory "
+     "utilization\nEngineCore failed to start.\n",
+     CAUSE_OOM, "31.44", "", "31.44"},
+    {"ValueError: 3.4 GiB KV cache is needed, which is larger than the available KV cache memory "
+     "(3.18 GiB). the estimated maximum model length is 34736\n",
+     CAUSE_OOM, "34736", "", "3.18"},
+    {"larger than the maximum number of tokens that can be stored in KV cache (3664)\n", CAUSE_OOM,
+     "3664", "", "3664"},
+    {"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 136.00 MiB. GPU 0 has a total "
+     "capacty of 47.38 GiB of which 120.88 MiB is free\nEngine core initialization failed\n",
+     CAUSE_OOM, "Tried to allocate", "", "136.00"},
+    {"RuntimeError: CUDA error: out of memory\n", CAUSE_OOM, "out of memory", "", ""},
+    {"RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy requests\n",
+     CAUSE_OOM, "warming up", "", "256"},
+    {"AssertionError: Error in memory profiling. Initial free memory 20.1 GiB, current free memory "
+     "22\n",
+     CAUSE_START_RACE, "20.1", "", "20.1"},
+    {"CUDA error: CUDA-capable device(s) is/are busy or unavailable\n", CAUSE_DEVICE_LOST, "busy",
+     "", ""},
+    {"INFO: Application startup complete.\nERROR: [Errno 98] error while attempting to bind on "
+     "address "
+     "('0.0.0.0', 8000): address already in use\n",
+     CAUSE_PORT_BUSY, "8000", "", ""},
+    {"error while handling argument \"--flash-attn\": error: unkown value for --flash-attn: "
+     "'--ctx-size'\n",
+     CAUSE_REFUSED, "unkown", "--flash-attn", ""},
+    {"error: invalid argument: -dio\n", CAUSE_REFUSED, "-dio", "-dio", ""},
+    {"usage: x [-h]\nx: error: unrecognized arguments: --enable-metrics --other\n", CAUSE_REFUSED,
+     "unrecognized", "--enable-metrics", ""},
+    {"kernel: Memory cgroup out of memory: Killed process 41 (server)\n", CAUSE_OOM_HOST, "Killed",
+     "", "41"},
+    {"systemd[1]: x.service: A process of this unit has been killed by the OOM killer.\n",
+     CAUSE_OOM_HOST, "OOM killer", "", ""},
+    {"llama runner process has terminated: signal: killed\n", CAUSE_OOM_HOST, "killed", "", ""},
+    {"Unable to load any of {libcudnn_ops.so.9.1.0, libcudnn_ops.so.9.1}\nInvalid handle. Cannot "
+     "load "
+     "symbol cudnnCreateTensorDescriptor\n",
+     CAUSE_MISSING_LIBRARY, "Unable to load", "", "9.1.0"},
+    {"Could not load library libcudnn_ops_infer.so.8. Error: no\n", CAUSE_MISSING_LIBRARY, "infer",
+     "", "8"},
+    {"RuntimeError: Library libcublas.so.12 is not found or cannot be loaded\n",
+     CAUSE_MISSING_LIBRARY, "libcublas", "", ""},
+    {"llama-server: error while loading shared libraries: libcuda.so.1: cannot open shared object "
+     "file\n",
+     CAUSE_MISSING_LIBRARY, "libcuda", "", "1"},
+    {"Failed to initialize NVML: Driver/library version mismatch\n", CAUSE_DEVICE_LOST, "mismatch",
+     "", ""},
+    {"NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.\n", CAUSE_DEVICE_LOST, "79", "",
+     ""},
+    {"time=x msg=offload layers.requested=-1 layers.model=63 layers.offload=49 layers.split=\n",
+     CAUSE_PARTIAL_OFFLOAD, "layers.offload=49", "", "63"},
+    {"msg=offload layers.model=63 layers.offload=63\n", CAUSE_NONE, NULL, "", ""},
+    {"msg=offload layers.model=63 layers.offload=0\n", CAUSE_CPU_FALLBACK, "offload=0", "", "63"},
+    {"load_tensors: offloaded 0/33 layers to GPU\n", CAUSE_CPU_FALLBACK, "0/33", "", "0"},
+    {"load_tensors: offloaded 62/62 layers to GPU\n", CAUSE_NONE, NULL, "", ""},
+    {"load_tensors: offloaded 47/49 layers to GPU", CAUSE_PARTIAL_OFFLOAD, "47/49", "", "47"},
+    {"OSError: [Errno 28] No space left on device\n", CAUSE_DISK_FULL, "space", "", ""},
+    {"Traceback\nMemoryError\n", CAUSE_OOM, "MemoryError", "", ""},
+    /* The cause beats where it runs, which beats the generic one, in any order. */
+    {"exiting due to model loading error\nno usable GPU found\n", CAUSE_CPU_FALLBACK, "GPU", "",
+     ""},
+    {"no usable GPU found\nfailed to load model\nstd::bad_alloc\nAddress already in use\n",
+     CAUSE_OOM, "bad_alloc", "", ""},
+    {"failed to load model\n", CAUSE_GENERIC, "failed", "", ""},
+    /* Words that healthy logs hold. */
+    {"W cudaMemGetInfo failed (out of memory), returning 0/0\nan error: argument of a function\n"
+     "offloaded layers to GPU\nlayers.model= layers.offload=\noffloaded 3/ layers to GPU\n",
+     CAUSE_NONE, NULL, "", ""},
+    {"", CAUSE_NONE, NULL, "", ""},
+    {"\n\n\n", CAUSE_NONE, NULL, "", ""},
+};
+
+static void test_reports(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(reports); i++) {
+        struct signature_match match;
+        const char *log = reports[i].log;
+        bool found = signature_scan(NULL, log, strlen(log), &match);
+        check_match(i, log, log, found, &match, reports[i].cause, reports[i].part, reports[i].flag);
+        if (found)
+            CHECK_ROW_TEXT(i, log, match.number, reports[i].number);
+    }
+}
+
+static void test_any_bytes(void **state)
+{
+    (void)state;
+    static const char log[] = "\0\xff\xfe no usable\0GPU\n\0\0STD::BAD_ALLOC\0";
+    struct signature_match match;
+    assert_true(signature_scan(NULL, log, sizeof log - 1, &match));
+    assert_int_equal(match.signature->cause, CAUSE_OOM);
+    assert_int_equal(match.line_start, 18);
+}
+
+static void test_causes_have_names(void **state)
+{
+    (void)state;
+    for (int cause = 0; cause < CAUSE_COUNT_; cause++)
+        assert_string_not_equal(signature_cause_name((enum signature_cause)cause), "unknown");
+    assert_string_equal(signature_cause_name(CAUSE_COUNT_), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_causes_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
