@@ -1,5 +1,6 @@
-/* History in, next candidate out. Pure: no clock, no I/O; the same study, seed and history give the
- * same answer, which is what makes a killed study resume to where it would have been.
+/* Results in, next candidate out. Pure: no clock, no I/O; the same study, seed and results give the
+ * same requests, which is what makes a killed study resume to where it would have been: it tells a
+ * new session what is stored and asks.
  *
  * To add a strategy: one file with a `const struct search_strategy`, one line in search/search.c. */
 #pragma once
@@ -16,13 +17,11 @@ struct search_result {
     double fitness;  /* 0..1; NaN when the verdict carries none */
 };
 
-struct search_input {
+struct search_input { /* borrowed by a session, for as long as it is used */
     const struct spec_study *study;
     const spec_code *codes; /* the field: all feasible candidates, or a seeded sample of them */
     size_t code_count;
     size_t trials;          /* exploring trials allowed in all; 0: no limit */
-    const struct search_result *history; /* exploring trials so far, in order */
-    size_t history_count;
 };
 
 struct search_request {
@@ -31,12 +30,17 @@ struct search_request {
     double window_ratio; /* of measure.window: early rounds measure shorter */
 };
 
+/* A strategy is asked and told in turn, from the start of the study on. One ask or tell costs little;
+ * begin may look at the whole field. */
 struct search_strategy {
     const char *name;
     const char *help;
-    /* False when there is nothing more to explore. `scratch` is for the call's own use. */
-    bool (*next)(const struct search_input *input, struct arena *scratch,
-                 struct search_request *ret_request);
+    /* A session's state, in `arena`. */
+    void *(*begin)(const struct search_input *input, struct arena *arena);
+    /* What to measure next, the same until it is told; false when there is nothing more to explore. */
+    bool (*ask)(const void *session, struct search_request *ret_request);
+    /* The result of what was asked for last. */
+    void (*tell)(void *session, const struct search_result *result);
     /* How many exploring trials there will be, at most. */
     size_t (*planned)(const struct search_input *input);
 };
@@ -49,8 +53,8 @@ const char *const *search_strategy_names(size_t *ret_count);
 /* The best `max` candidates for the final, best first: by the fitness of their latest (longest)
  * measurement, later rounds before earlier ones, `except` left out. Only candidates whose latest
  * verdict was ok take part; with none, slow ones do not either: nothing is feasible then. */
-size_t search_finalists(const struct search_input *input, spec_code except, bool has_except,
-                        spec_code *ret_codes, size_t max, struct arena *scratch);
+size_t search_finalists(const struct search_result *results, size_t result_count, spec_code except,
+                        bool has_except, spec_code *ret_codes, size_t max, struct arena *scratch);
 
 /* Helpers shared by strategies. */
 
@@ -58,7 +62,7 @@ size_t search_finalists(const struct search_input *input, spec_code except, bool
  * few services (each changed service is a restart): start with the first drawn, then always the one
  * that changes the fewest, ties in drawing order. All codes when count is 0 or too large. */
 size_t search_field(const struct search_input *input, const char *stream, size_t count,
-                    struct arena *scratch, spec_code **ret_codes);
+                    struct arena *arena, spec_code **ret_codes);
 /* The same order for codes already chosen. */
 void search_arrange(const struct spec_study *study, spec_code *codes, size_t count,
                     struct arena *scratch);

@@ -5,8 +5,7 @@
  * The first field is as large as the limit on trials allows: n + n/2 + n/4 + ... <= trials. Survivors
  * of a round are its better half by fitness; a trial without fitness never survives, an infeasible one
  * (fitness 0) only where feasible ones are too few. Rounds go on until the final takes over: when no
- * more than `finalists` remain. Everything is recomputed from the history at each call, so a resumed
- * study needs no state of its own. */
+ * more than `finalists` remain. */
 #include "search/search.h"
 
 #include <math.h>
@@ -67,48 +66,69 @@ static int compare_results(const void *a, const void *b)
     const struct search_result *x = a, *y = b;
     if (x->fitness != y->fitness)
         return x->fitness > y->fitness ? -1 : 1;
+    if (x->verdict != y->verdict) /* both 0: feasible before infeasible */
+        return x->verdict == VERDICT_OK ? -1 : 1;
     return x->code < y->code ? -1 : 1;
 }
 
-/* The survivors of a finished round, arranged for few restarts. */
-static size_t survivors(const struct search_input *input, const struct search_result *results,
-                        size_t count, size_t keep, struct arena *scratch, spec_code *ret_codes)
+struct tournament {
+    const struct search_input *input;
+    struct arena *arena;
+    struct shape shape;
+    int round;                     /* under way; over shape.rounds: ended */
+    spec_code *field;              /* of the round */
+    size_t count, done;            /* of the round; done results are known */
+    struct search_result *results; /* of the round */
+    size_t told;                   /* in all */
+};
+
+static void *tournament_begin(const struct search_input *input, struct arena *arena)
 {
-    struct search_result *ranked = arena_array(scratch, count + 1, sizeof *ranked);
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++)
-        if (verdict_facts(results[i].verdict)->has_fitness && !isnan(results[i].fitness))
-            ranked[n++] = results[i];
-    qsort(ranked, n, sizeof *ranked, compare_results);
-    if (n > keep)
-        n = keep;
-    for (size_t i = 0; i < n; i++)
-        ret_codes[i] = ranked[i].code;
-    search_arrange(input->study, ret_codes, n, scratch);
-    return n;
+    struct tournament *t = arena_alloc(arena, sizeof *t);
+    *t = (struct tournament){
+        .input = input, .arena = arena, .shape = choose_shape(input), .round = 1};
+    t->count = t->shape.size[0] ? search_field(input, "tournament", t->shape.size[0], arena, &t->field)
+                                : 0;
+    t->results = arena_array(arena, t->count, sizeof *t->results);
+    return t;
 }
 
-static bool tournament_next(const struct search_input *input, struct arena *scratch,
-                            struct search_request *ret_request)
+/* The survivors of the finished round become the next one's field, arranged for few restarts. */
+static void advance(struct tournament *t)
 {
-    struct shape shape = choose_shape(input);
-    spec_code *field;
-    size_t count = search_field(input, "tournament", shape.size[0], scratch, &field);
-    const struct search_result *at = input->history;
-    size_t left = input->history_count;
-    for (int round = 1; round <= shape.rounds && count > 0; round++) {
-        if (left < count) {
-            *ret_request = (struct search_request){
-                .code = field[left], .round = round, .window_ratio = window_ratio(&shape, round)};
-            return !input->trials || input->history_count < input->trials;
-        }
-        size_t keep = round < shape.rounds ? shape.size[round] : 0;
-        size_t next_count = survivors(input, at, count, keep, scratch, field);
-        at += count;
-        left -= count;
-        count = next_count;
-    }
-    return false;
+    size_t keep = t->round < t->shape.rounds ? t->shape.size[t->round] : 0, n = 0;
+    for (size_t i = 0; i < t->count; i++)
+        if (verdict_facts(t->results[i].verdict)->has_fitness && !isnan(t->results[i].fitness))
+            t->results[n++] = t->results[i];
+    qsort(t->results, n, sizeof *t->results, compare_results);
+    t->count = n < keep ? n : keep;
+    for (size_t i = 0; i < t->count; i++)
+        t->field[i] = t->results[i].code;
+    search_arrange(t->input->study, t->field, t->count, t->arena);
+    t->done = 0;
+    t->round++;
+}
+
+static bool tournament_ask(const void *session, struct search_request *ret_request)
+{
+    const struct tournament *t = session;
+    if (t->done >= t->count || (t->input->trials && t->told >= t->input->trials))
+        return false;
+    *ret_request = (struct search_request){
+        .code = t->field[t->done],
+        .round = t->round,
+        .window_ratio = window_ratio(&t->shape, t->round),
+    };
+    return true;
+}
+
+static void tournament_tell(void *session, const struct search_result *result)
+{
+    struct tournament *t = session;
+    t->results[t->done++] = *result;
+    t->told++;
+    if (t->done == t->count)
+        advance(t);
 }
 
 static size_t tournament_planned(const struct search_input *input)
@@ -120,6 +140,8 @@ static size_t tournament_planned(const struct search_input *input)
 const struct search_strategy search_tournament = {
     .name = "tournament",
     .help = "rounds halve the field, survivors are measured longer",
-    .next = tournament_next,
+    .begin = tournament_begin,
+    .ask = tournament_ask,
+    .tell = tournament_tell,
     .planned = tournament_planned,
 };

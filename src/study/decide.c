@@ -10,16 +10,18 @@
 
 #include "stats/summary.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 static const double CONFIDENCE = 0.95;
-enum { REPEATS_MAX = 64 };
+enum { REPEATS_MAX = 100 }; /* as measure.repeats */
 
 struct racer {
     spec_code code;
     double fitness[REPEATS_MAX]; /* per block; NaN: not measured or disturbed */
     int ok, failed, disturbed;
+    bool broken;                 /* its surroundings are: an env_fault that stayed */
     const char *eliminated;      /* why; NULL while in the race */
     json_t *trials;              /* owned by its JSON object */
 };
@@ -33,31 +35,54 @@ static const char *candidate_text(const struct spec_study *study, spec_code code
     return arena_strdup(scratch, buf_text(&text));
 }
 
+/* One settled trial of the final. An ok whose fitness is unknown is no measurement to win with. */
+static void add_trial(struct racer *racer, const struct history_trial *t, struct arena *scratch,
+                      const char **last_disturbed)
+{
+    const struct verdict_facts *facts = verdict_facts(t->verdict);
+    bool ok = t->verdict == VERDICT_OK, unknown = ok && isnan(t->fitness);
+    json_array_append_new(racer->trials, json_integer(t->number));
+    if (t->repeat >= 1 && t->repeat <= REPEATS_MAX && facts->has_fitness)
+        racer->fitness[t->repeat - 1] = t->fitness;
+    if (facts->retried) {
+        racer->disturbed++;
+        racer->broken = racer->broken || t->verdict == VERDICT_ENV_FAULT;
+        *last_disturbed = arena_printf(scratch, ": %s in trial %" PRId64, facts->name, t->number);
+    } else if (ok && !unknown) {
+        racer->ok++;
+    } else {
+        racer->failed++;
+        if (!racer->eliminated)
+            racer->eliminated =
+                arena_printf(scratch, "%s in trial %" PRId64, unknown ? "unknown fitness" : facts->name,
+                             t->number);
+    }
+}
+
 static void fill_racer(const struct history *history, struct racer *racer, struct arena *scratch)
 {
+    const char *last_disturbed = "";
     for (int b = 0; b < REPEATS_MAX; b++)
         racer->fitness[b] = NAN;
     racer->trials = json_array();
     for (size_t i = 0; i < history->count; i++) {
         const struct history_trial *t = &history->trials[i];
-        if (t->purpose != HISTORY_FINAL || t->code != racer->code || !history_settled(history, i))
-            continue;
-        json_array_append_new(racer->trials, json_integer(t->number));
-        const struct verdict_facts *facts = verdict_facts(t->verdict);
-        if (t->repeat >= 1 && t->repeat <= REPEATS_MAX && facts->has_fitness)
-            racer->fitness[t->repeat - 1] = t->fitness;
-        racer->ok += t->verdict == VERDICT_OK;
-        racer->disturbed += facts->retried;
-        if (t->verdict != VERDICT_OK && !facts->retried) {
-            racer->failed++;
-            if (!racer->eliminated)
-                racer->eliminated = arena_printf(scratch, "%s in trial %lld", facts->name,
-                                                 (long long)t->number);
-        }
+        if (t->purpose == HISTORY_FINAL && t->code == racer->code && history_settled(history, i))
+            add_trial(racer, t, scratch, &last_disturbed);
     }
     if (!racer->eliminated && racer->ok < DECIDE_REPEATS_MIN)
-        racer->eliminated = arena_printf(scratch, "only %d undisturbed trials, %d needed", racer->ok,
-                                         DECIDE_REPEATS_MIN);
+        racer->eliminated = arena_printf(scratch, "only %d undisturbed trials, %d needed%s", racer->ok,
+                                         DECIDE_REPEATS_MIN, last_disturbed);
+}
+
+/* Without finalists there is no final, and the baseline's own trial is all there is of it. */
+static bool baseline_was_ok(const struct history *history)
+{
+    bool ok = false;
+    for (size_t i = 0; i < history->count; i++)
+        if (history->trials[i].purpose == HISTORY_BASELINE && history_settled(history, i))
+            ok = history->trials[i].verdict == VERDICT_OK;
+    return ok;
 }
 
 static struct stats_summary racer_summary(const struct racer *racer)
@@ -92,17 +117,21 @@ struct verdict_words {
     enum study_outcome outcome;
     const char *reason;
     struct stats_effect effect;
+    bool certain;
 };
 
+/* A baseline that was only disturbed has not failed: it stays unless what was measured of it suffices
+ * to be certain. */
 static struct verdict_words weigh(const struct racer *best, const struct racer *baseline,
-                                  size_t rivals, struct arena *scratch)
+                                  bool baseline_explored_ok, size_t rivals, struct arena *scratch)
 {
     struct verdict_words words = {.effect = {NAN, {NAN, NAN}, 0}};
-    bool baseline_ok = baseline && !baseline->eliminated;
     if (!best) {
-        words.outcome = baseline_ok ? OUTCOME_BASELINE_BEST : OUTCOME_INFEASIBLE;
-        words.reason = baseline_ok ? "no other candidate met every requirement in the final"
-                                   : "no candidate met every requirement";
+        bool ok = baseline && (rivals ? !baseline->eliminated : baseline_explored_ok);
+        words.outcome = ok ? OUTCOME_BASELINE_BEST : OUTCOME_INFEASIBLE;
+        words.reason = !ok       ? "no candidate met every requirement"
+                       : rivals ? "no other candidate met every requirement in the final"
+                                : "no other candidate met every requirement while exploring";
         return words;
     }
     words.outcome = OUTCOME_WINNER;
@@ -110,51 +139,60 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
         words.reason = "best of the finalists; no baseline was given to compare it with";
         return words;
     }
-    double confidence = 1 - (1 - CONFIDENCE) / (double)(rivals ? rivals : 1);
+    double confidence = 1 - (1 - CONFIDENCE) / (double)rivals;
     words.effect = stats_paired_difference(best->fitness, baseline->fitness, REPEATS_MAX, confidence);
-    if (!baseline_ok) {
+    words.certain = stats_effect_certain(&words.effect, 0) > 0;
+    if (baseline->failed > 0 || (baseline->broken && baseline->ok == 0)) {
         words.reason = arena_printf(scratch, "the baseline itself failed: %s", baseline->eliminated);
-        return words;
-    }
-    if (stats_effect_certain(&words.effect, 0) <= 0) {
+    } else if (!words.certain) {
         words.outcome = OUTCOME_BASELINE_BEST;
-        words.reason = "no finalist is certainly better than the baseline";
+        words.reason = baseline->eliminated
+                           ? arena_printf(scratch, "no finalist is certainly better than the baseline, "
+                                          "of which there are %s", baseline->eliminated)
+                           : "no finalist is certainly better than the baseline";
     } else {
         words.reason = "certainly better than the baseline in the final's blocks";
     }
     return words;
 }
 
+/* How far the answer reaches: what it was compared with, and what was never looked at. */
 static const char *statement(const struct verdict_words *words, const struct racer *baseline,
                              size_t finalists, const struct study_plan *plan, size_t explored,
                              struct arena *scratch)
 {
-    size_t beyond = plan->code_count > finalists ? plan->code_count - finalists : 0;
+    size_t finals = finalists + (baseline != NULL);
+    size_t beyond = plan->code_count > finals ? plan->code_count - finals : 0;
     size_t untried = plan->code_count > explored ? plan->code_count - explored : 0;
     if (words->outcome == OUTCOME_INFEASIBLE)
         return arena_printf(scratch, "%zu of %zu candidates were tried; none met the requirements.",
                             explored, plan->code_count);
-    const char *certain = words->outcome == OUTCOME_WINNER
-                              ? (baseline && !isnan(words->effect.interval.low)
-                                     ? "better than the baseline at 95 %" : "the best of the final")
-                              : "no candidate was shown to be better than the baseline at 95 %";
-    return arena_printf(scratch, "%s, compared with %s%zu finalist%s only. %zu of %zu candidates never "
-                        "reached the final, %zu of them were never tried.", certain,
-                        baseline && words->outcome == OUTCOME_WINNER ? "it and " : "",
-                        finalists, finalists == 1 ? "" : "s", beyond, plan->code_count, untried);
+    bool wins = words->outcome == OUTCOME_WINNER;
+    const char *what = !wins            ? "no candidate was shown to be better than the baseline at 95 %"
+                       : words->certain ? "better than the baseline at 95 %"
+                                        : "the best of the final";
+    size_t others = finalists - wins;
+    return arena_printf(scratch, "%s, compared with %s%zu %sfinalist%s only. %zu of %zu candidates "
+                        "never reached the final, %zu of them were never tried.", what,
+                        wins && words->certain ? "it and " : "", others, wins ? "other " : "",
+                        others == 1 ? "" : "s", beyond, plan->code_count, untried);
+}
+
+static int compare_codes(const void *a, const void *b)
+{
+    const spec_code *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
 }
 
 static size_t candidates_explored(const struct history *history, struct arena *scratch)
 {
-    spec_code *seen = arena_array(scratch, history->count + 1, sizeof *seen);
+    spec_code *seen = arena_array(scratch, history->count, sizeof *seen);
     size_t count = 0;
-    for (size_t i = 0; i < history->count; i++) {
-        bool known = false;
-        for (size_t k = 0; k < count && !known; k++)
-            known = seen[k] == history->trials[i].code;
-        if (!known)
-            seen[count++] = history->trials[i].code;
-    }
+    for (size_t i = 0; i < history->count; i++)
+        seen[i] = history->trials[i].code;
+    qsort(seen, history->count, sizeof *seen, compare_codes);
+    for (size_t i = 0; i < history->count; i++)
+        count += i == 0 || seen[i] != seen[i - 1];
     return count;
 }
 
@@ -187,7 +225,7 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
                  (!best || racer_summary(&racers[i]).mean > racer_summary(best).mean))
             best = &racers[i];
     }
-    struct verdict_words words = weigh(best, baseline, count, scratch);
+    struct verdict_words words = weigh(best, baseline, baseline_was_ok(history), count, scratch);
     size_t explored = candidates_explored(history, scratch);
     bool wins = words.outcome == OUTCOME_WINNER;
     json_t *decision = json_object();

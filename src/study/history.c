@@ -22,8 +22,10 @@ static bool convert(const struct spec_study *study, const struct store_history_r
         return err_set(err, ERR_INTERNAL, "trial %lld has purpose \"%s\" and verdict \"%s\", which "
                        "this version does not know", (long long)row->number, row->purpose,
                        row->verdict);
-    if (!spec_candidate_parse(study, row->candidate, &candidate, err))
-        return err_wrap(err, "reading trial %lld", (long long)row->number);
+    struct err reason = ERR_INIT;
+    if (!spec_candidate_parse(study, row->candidate, &candidate, &reason))
+        return err_set(err, ERR_INTERNAL, "trial %lld was of a candidate that the study does not have: "
+                       "%s", (long long)row->number, reason.text);
     *ret = (struct history_trial){
         .number = row->number,
         .retry_of = row->retry_of,
@@ -111,7 +113,19 @@ bool history_settled(const struct history *history, size_t index)
     const struct history_trial *trial = &history->trials[index];
     if (!verdict_facts(trial->verdict)->retried)
         return true;
+    if (trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out)
+        return false;
     return history_tries(history, index) >= HISTORY_TRIES;
+}
+
+bool history_broken(const struct history *history)
+{
+    if (history->count == 0)
+        return false;
+    size_t last = history->count - 1;
+    const struct history_trial *trial = &history->trials[last];
+    return trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out &&
+           history_tries(history, last) % HISTORY_TRIES == 0;
 }
 
 int history_contended_in_a_row(const struct history *history)

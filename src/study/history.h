@@ -29,10 +29,13 @@ NODISCARD bool history_append(struct history *history, const struct spec_study *
 enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
 
 /* Is the trial at `index` the last word on its request? Not if a retry of it follows, nor if it may
- * still be retried (a retried verdict with tries left). */
+ * still be retried (a retried verdict with tries left). An env_fault that rules out no candidate lies
+ * in the surroundings and never settles: after the repair its request is run again. */
 bool history_settled(const struct history *history, size_t index);
 /* How many tries its request has had, this one included. */
 int history_tries(const struct history *history, size_t index);
+/* The last request has been tried to the end (again) in broken surroundings: stop, resumably. */
+bool history_broken(const struct history *history);
 /* Contended trials at the end of the history, in a row. */
 int history_contended_in_a_row(const struct history *history);
 double history_elapsed_s(const struct history *history);

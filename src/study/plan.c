@@ -18,26 +18,52 @@
 /* A start of all services, a probe each and the stop, when nothing has been measured yet. */
 static const double START_GUESS_S = 8;
 
-static bool ruled_out(const struct study_plan *plan, const struct history *history, spec_code code)
+/* Parts of candidates that trials have ruled out, each followed by a blank. */
+struct rulings {
+    const char **parts;
+    size_t count;
+};
+
+static struct rulings collect_rulings(const struct history *history, struct arena *scratch)
 {
+    struct rulings rulings = {0};
+    size_t most = 0;
+    for (size_t i = 0; i < history->count; i++)
+        most += history->trials[i].ruled_out != NULL;
+    rulings.parts = arena_array(scratch, most, sizeof *rulings.parts);
+    for (size_t i = 0; i < history->count; i++) {
+        const char *part = history->trials[i].ruled_out;
+        if (!part || !*part || !history_settled(history, i))
+            continue;
+        const char *spaced = arena_printf(scratch, "%s ", part);
+        bool known = false;
+        for (size_t k = 0; k < rulings.count && !known; k++)
+            known = strcmp(rulings.parts[k], spaced) == 0;
+        if (!known)
+            rulings.parts[rulings.count++] = spaced;
+    }
+    return rulings;
+}
+
+static bool ruled_out(const struct study_plan *plan, const struct rulings *rulings, spec_code code)
+{
+    if (rulings->count == 0)
+        return false;
     struct spec_candidate candidate = spec_candidate_decode(plan->study, code);
     AUTO(buf_done) struct buf text = BUF_INIT(65536);
     spec_candidate_add_text(&text, plan->study, &candidate);
     buf_addc(&text, ' ');
-    for (size_t i = 0; i < history->count; i++) {
-        const char *part = history->trials[i].ruled_out;
-        if (!part || !history_settled(history, i))
-            continue;
-        char needle[1024];
-        snprintf(needle, sizeof needle, "%s ", part);
-        const char *at = strstr(buf_text(&text), needle);
-        if (at && (at == buf_text(&text) || at[-1] == ' '))
+    for (size_t i = 0; i < rulings->count; i++) {
+        const char *at = strstr(buf_text(&text), rulings->parts[i]);
+        while (at && at != buf_text(&text) && at[-1] != ' ')
+            at = strstr(at + 1, rulings->parts[i]);
+        if (at)
             return true;
     }
     return false;
 }
 
-/* Exploring results in order, retries folded. Returns false while the last one awaits a retry. */
+/* Exploring results in order, retries folded. */
 static size_t explore_results(const struct history *history, struct search_result *ret)
 {
     size_t count = 0;
@@ -100,40 +126,48 @@ static bool time_is_up(const struct study_plan *plan, const struct history *hist
     return history_elapsed_s(history) + reserve_s >= plan->time_s;
 }
 
-static bool next_explore(const struct study_plan *plan, const struct history *history,
-                         struct arena *scratch, struct search_request *ret)
+/* The final, once begun, is not interrupted: what more time would have explored is not explored. */
+static bool explore_is_over(const struct study_plan *plan, const struct history *history)
 {
-    bool final_begun = false;
     for (size_t i = 0; i < history->count; i++)
-        final_begun = final_begun || history->trials[i].purpose == HISTORY_FINAL;
-    if (final_begun || time_is_up(plan, history))
-        return false;
-    /* Room for those ruled out, which count as results without having run. */
-    size_t room = history->count + plan->code_count + 1;
-    struct search_result *results = arena_array(scratch, room, sizeof *results);
-    struct search_input input = {
+        if (history->trials[i].purpose == HISTORY_FINAL)
+            return true;
+    return time_is_up(plan, history);
+}
+
+static struct search_input input_of(const struct study_plan *plan)
+{
+    return (struct search_input){
         .study = plan->study,
         .codes = plan->codes,
         .code_count = plan->code_count,
         .trials = plan->trials > 0 ? (size_t)plan->trials : 0,
-        .history = results,
     };
-    struct search_result *run = arena_array(scratch, history->count + 1, sizeof *run);
-    size_t run_count = explore_results(history, run);
+}
+
+/* Replays the strategy from the start: what it asks for next is either the next stored result, or
+ * ruled out, which is a result without a run, or to be run. */
+static bool next_explore(const struct study_plan *plan, const struct history *history,
+                         struct arena *scratch, struct search_request *ret)
+{
     const struct search_strategy *strategy = search_strategy_find(plan->study->search.strategy);
-    /* Replays the strategy from the start: what it asks for next is either the next stored result, or
-     * ruled out by an earlier one, or to be run. */
-    size_t taken = 0;
-    while (input.history_count < room) {
-        if (!strategy->next(&input, scratch, ret))
-            return false;
-        if (taken < run_count && run[taken].code == ret->code && run[taken].round == ret->round)
-            results[input.history_count++] = run[taken++];
-        else if (ruled_out(plan, history, ret->code))
-            results[input.history_count++] =
-                (struct search_result){ret->code, ret->round, VERDICT_ENV_FAULT, NAN};
-        else
+    const struct search_input input = input_of(plan);
+    const struct rulings rulings = collect_rulings(history, scratch);
+    struct search_result *run = arena_array(scratch, history->count, sizeof *run);
+    size_t run_count = explore_results(history, run), taken = 0;
+    void *session = strategy->begin(&input, scratch);
+    struct search_request request;
+    while (strategy->ask(session, &request)) {
+        if (taken < run_count && run[taken].code == request.code &&
+            run[taken].round == request.round) {
+            strategy->tell(session, &run[taken++]);
+        } else if (ruled_out(plan, &rulings, request.code)) {
+            const struct search_result missing = {request.code, request.round, VERDICT_ENV_FAULT, NAN};
+            strategy->tell(session, &missing);
+        } else {
+            *ret = request;
             return true;
+        }
     }
     return false;
 }
@@ -149,27 +183,33 @@ bool study_failed_final(const struct history *history, spec_code code)
     return false;
 }
 
+static bool in_final(const struct history *history, spec_code code)
+{
+    for (size_t i = 0; i < history->count; i++)
+        if (history->trials[i].purpose == HISTORY_FINAL && history->trials[i].code == code)
+            return true;
+    return false;
+}
+
 size_t study_finalists(const struct study_plan *plan, const struct history *history,
                        struct arena *scratch, spec_code ret_codes[STUDY_FINALISTS_MAX])
 {
     size_t wanted = (size_t)plan->study->search.finalists;
     if (wanted > STUDY_FINALISTS_MAX / 2)
         wanted = STUDY_FINALISTS_MAX / 2;
-    struct search_result *results = arena_array(scratch, history->count + 1, sizeof *results);
-    struct search_input input = {
-        .study = plan->study,
-        .codes = plan->codes,
-        .code_count = plan->code_count,
-        .history = results,
-        .history_count = explore_results(history, results),
-    };
-    spec_code ranked[STUDY_FINALISTS_MAX];
-    size_t count = search_finalists(&input, plan->baseline, plan->has_baseline, ranked, 2 * wanted,
-                                    scratch);
+    struct search_result *results = arena_array(scratch, history->count, sizeof *results);
+    size_t result_count = explore_results(history, results);
+    spec_code *ranked = arena_array(scratch, result_count, sizeof *ranked);
+    size_t count = search_finalists(results, result_count, plan->baseline, plan->has_baseline, ranked,
+                                    result_count, scratch);
+    const struct rulings rulings = collect_rulings(history, scratch);
     size_t alive = 0, total = 0;
-    for (size_t i = 0; i < count && alive < wanted; i++) {
+    for (size_t i = 0; i < count && alive < wanted && total < 2 * wanted; i++) {
+        bool out = ruled_out(plan, &rulings, ranked[i]);
+        if (out && !in_final(history, ranked[i]))
+            continue;
         ret_codes[total++] = ranked[i];
-        alive += !study_failed_final(history, ranked[i]);
+        alive += !out && !study_failed_final(history, ranked[i]);
     }
     return total;
 }
@@ -185,8 +225,8 @@ static bool final_done(const struct history *history, spec_code code, int repeat
     return false;
 }
 
-/* The baseline is measured to the end whatever becomes of it: it is what the winner is compared with,
- * and its failures are news too. */
+/* The baseline is measured to the end even when it fails: it is what the winner is compared with, and
+ * its failures are news too. */
 static bool next_final(const struct study_plan *plan, const struct history *history,
                        struct arena *scratch, spec_code *ret_code, int *ret_repeat)
 {
@@ -196,6 +236,7 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
         return false; /* nothing to compare the baseline with */
     if (plan->has_baseline)
         codes[count++] = plan->baseline;
+    const struct rulings rulings = collect_rulings(history, scratch);
     for (int repeat = 1; repeat <= plan->study->measure.repeats; repeat++) {
         size_t order[STUDY_FINALISTS_MAX + 1];
         for (size_t i = 0; i < count; i++)
@@ -208,7 +249,8 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
             spec_code code = codes[order[i]];
             bool is_baseline = plan->has_baseline && code == plan->baseline;
             if (final_done(history, code, repeat) ||
-                (!is_baseline && study_failed_final(history, code)))
+                (!is_baseline && study_failed_final(history, code)) ||
+                ruled_out(plan, &rulings, code))
                 continue;
             *ret_code = code;
             *ret_repeat = repeat;
@@ -272,7 +314,7 @@ struct study_step study_next(const struct study_plan *plan, const struct history
         step.request.candidate = spec_candidate_decode(plan->study, plan->baseline);
         return step;
     }
-    if (next_explore(plan, history, scratch, &explore)) {
+    if (!explore_is_over(plan, history) && next_explore(plan, history, scratch, &explore)) {
         step.stage = STAGE_EXPLORE;
         step.request.purpose = "explore";
         step.request.round = explore.round;
@@ -298,15 +340,9 @@ struct study_progress_counts study_count(const struct study_plan *plan,
                                          const struct history *history, struct arena *scratch)
 {
     struct study_progress_counts counts = {0};
-    struct search_result *results = arena_array(scratch, history->count + 1, sizeof *results);
-    struct search_input input = {
-        .study = plan->study,
-        .codes = plan->codes,
-        .code_count = plan->code_count,
-        .trials = plan->trials > 0 ? (size_t)plan->trials : 0,
-        .history = results,
-    };
-    counts.explored = input.history_count = explore_results(history, results);
+    const struct search_input input = input_of(plan);
+    counts.explored = explore_results(history, arena_array(scratch, history->count,
+                                                           sizeof(struct search_result)));
     counts.explore_planned =
         search_strategy_find(plan->study->search.strategy)->planned(&input);
     counts.finals_planned = racers(plan) * (size_t)plan->study->measure.repeats;
@@ -318,14 +354,14 @@ struct study_progress_counts study_count(const struct study_plan *plan,
                                        seconds(m->warmup_ns) + seconds(m->window_ns) / 2 +
                                            START_GUESS_S);
     double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
-    bool in_final = counts.finals_done > 0;
-    size_t explore_left = in_final || counts.explored >= counts.explore_planned
+    bool final_begun = counts.finals_done > 0;
+    size_t explore_left = final_begun || counts.explored >= counts.explore_planned
                               ? 0 : counts.explore_planned - counts.explored;
     size_t finals_left = counts.finals_planned > counts.finals_done
                              ? counts.finals_planned - counts.finals_done : 0;
     counts.left_s = explore_s * (double)explore_left + final_s * (double)finals_left;
     double budget_left = plan->time_s > 0 ? plan->time_s - history_elapsed_s(history) : INFINITY;
-    if (counts.left_s > budget_left && !in_final)
+    if (counts.left_s > budget_left && !final_begun)
         counts.left_s = budget_left > 0 ? budget_left : final_s * (double)finals_left;
     return counts;
 }

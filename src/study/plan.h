@@ -4,7 +4,7 @@
 #include "study/history.h"
 #include "study/study.h"
 
-enum { STUDY_FINALISTS_MAX = 16 };
+enum { STUDY_FINALISTS_MAX = 200 }; /* twice the most that a study may ask for: replacements */
 
 struct study_plan {
     const struct spec_study *study;

@@ -32,6 +32,7 @@ struct loop {
     struct study_plan plan;
     struct history history;
     struct study_view view;
+    struct buf best;             /* text of view.best */
     const struct trial_request *request; /* under way */
     struct corpus *corpora;      /* per service, in the arena */
 };
@@ -45,6 +46,7 @@ static void loop_done(struct loop *loop)
     device_lock_release(loop->lock);
     device_close(loop->device);
     free(loop->codes);
+    buf_done(&loop->best);
     arena_free(loop->arena);
 }
 AUTO_FN(struct loop, loop_done)
@@ -140,13 +142,24 @@ static void fill_plan(struct loop *loop, size_t code_count)
     }
 }
 
+/* A space too large to list is the study file's matter, not a failure of ours. */
+static bool list_candidates(struct loop *loop, size_t *ret_count, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    if (spec_space_list(loop->study, CODES_MAX, &loop->codes, ret_count, &cause))
+        return true;
+    return err_set(err, cause.code == ERR_LIMIT ? ERR_INPUT : cause.code, "%s: %s%s",
+                   loop->study->path, cause.text,
+                   cause.code == ERR_LIMIT ? "; give knobs fewer values or add constraints" : "");
+}
+
 static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct spec_study *study = loop->study;
     size_t code_count = 0;
     AUTO(free) char *path = study_store_path(loop->options->folder);
     if (!study_load_corpora(study, loop->arena, &loop->corpora, err) || !check_services(loop, err) ||
-        !spec_space_list(study, CODES_MAX, &loop->codes, &code_count, err) ||
+        !list_candidates(loop, &code_count, err) ||
         !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
@@ -174,16 +187,19 @@ static void update_view(struct loop *loop, enum study_stage stage, struct arena 
         .elapsed_s = history_elapsed_s(&loop->history),
         .left_s = counts.left_s,
     };
+    const struct history_trial *best = NULL;
     for (size_t i = 0; i < loop->history.count; i++) {
         const struct history_trial *t = &loop->history.trials[i];
-        if (t->verdict != VERDICT_OK || !(isnan(view->best_fitness) || t->fitness > view->best_fitness))
-            continue;
-        struct spec_candidate candidate = spec_candidate_decode(loop->study, t->code);
-        AUTO(buf_done) struct buf text = BUF_INIT(65536);
-        spec_candidate_add_text(&text, loop->study, &candidate);
-        view->best_fitness = t->fitness;
-        view->best = arena_strdup(loop->arena, buf_text(&text));
+        if (t->verdict == VERDICT_OK && !isnan(t->fitness) && (!best || t->fitness > best->fitness))
+            best = t;
     }
+    if (!best)
+        return;
+    struct spec_candidate candidate = spec_candidate_decode(loop->study, best->code);
+    buf_clear(&loop->best);
+    spec_candidate_add_text(&loop->best, loop->study, &candidate);
+    view->best_fitness = best->fitness;
+    view->best = buf_text(&loop->best);
 }
 
 static void on_progress(void *context, const struct trial_progress *progress)
@@ -202,9 +218,7 @@ static bool check_surroundings(const struct loop *loop, const struct store_trial
     if (contended >= CONTENDED_MAX)
         return err_set(err, ERR_STOPPED, "%d trials in a row were contended (%s); stopped. Find what "
                        "else runs there, then run again to resume", contended, trial->summary);
-    size_t last = loop->history.count - 1;
-    if (strcmp(trial->verdict, verdict_facts(VERDICT_ENV_FAULT)->name) == 0 && !trial->service &&
-        history_settled(&loop->history, last))
+    if (history_broken(&loop->history))
         return err_set(err, ERR_STOPPED, "the surroundings are broken: %s; stopped. Repair, then run "
                        "again to resume", trial->summary);
     return true;
@@ -270,7 +284,8 @@ static bool conclude(struct loop *loop, enum study_outcome *ret_outcome, struct 
 
 bool study_run(const struct study_options *options, enum study_outcome *ret_outcome, struct err *err)
 {
-    struct loop state = {.options = options, .study = options->study, .arena = arena_new()};
+    struct loop state = {.options = options, .study = options->study, .arena = arena_new(),
+                         .best = BUF_INIT(65536)};
     AUTO(loop_done) struct loop *loop = &state;
     bool resumed = false;
     if (!open_loop(loop, &resumed, err))
