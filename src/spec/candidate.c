@@ -1,8 +1,8 @@
 /* One candidate: its code, its text, its check, and what follows from it for a service.
  *
  * The text holds active knobs only, in file order. It is the key in the store and the reason why a
- * service stays up between two trials, so two candidates that start the same processes must have the
- * same text: a knob that is not there may not leave a trace. */
+ * service stays up between two trials, so two candidates that start the same processes must have
+ * the same text: a knob that is not there may not leave a trace. */
 #include "spec/space.h"
 
 #include "base/text.h"
@@ -25,7 +25,8 @@ struct expr_operand spec_view_lookup(const void *context, size_t id)
     };
 }
 
-spec_code spec_candidate_code(const struct spec_study *study, const struct spec_candidate *candidate)
+spec_code spec_candidate_code(const struct spec_study *study,
+                              const struct spec_candidate *candidate)
 {
     spec_code code = 0;
     for (size_t i = 0; i < study->knob_count; i++) {

@@ -1,5 +1,5 @@
-/* Look-ups in what cli/ plugs in. Linear: a catalogue has a dozen entries, and their order (the order
- * shown in help) is worth more than a faster search. */
+/* Look-ups in what cli/ plugs in. Linear: a catalogue has a dozen entries, and their order (the
+ * order shown in help) is worth more than a faster search. */
 #include "spec/catalog.h"
 
 #include <string.h>

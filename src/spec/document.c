@@ -2,9 +2,9 @@
  * anything is composed: 100,000 brackets keep the document loader busy for 16 seconds, while the
  * event reader is stopped at the 33rd.
  *
- * Aliases are resolved here to the node they name. An anchor is known only once its node is complete,
- * so no node can contain itself; `weight` counts what an alias repeats, so that nested aliases cannot
- * blow a small file up for whoever walks the tree.
+ * Aliases are resolved here to the node they name. An anchor is known only once its node is
+ * complete, so no node can contain itself; `weight` counts what an alias repeats, so that nested
+ * aliases cannot blow a small file up for whoever walks the tree.
  *
  * Rejected on purpose: tags (nothing in a study needs one), merge keys, several documents, keys
  * that are not text. Each would be one more way to say the same thing. */

@@ -2,8 +2,9 @@
  * point at a column. The scanner decides one thing only: "-" inside a word belongs to the word.
  *
  * A name is resolved at once, but a name that means nothing is only an error when it does not stand
- * beside a variable in a comparison: there it is a value, and "stt.server has no value ..." says more
- * than "there is no knob ...". Such a node waits in `pending` until the comparison is complete.
+ * beside a variable in a comparison: there it is a value, and "stt.server has no value ..." says
+ * more than "there is no knob ...". Such a node waits in `pending` until the comparison is
+ * complete.
  *
  * Rejected: YAML mappings for conditions ({any: [{knob: x, is: y}]}). Nobody reads them, and
  * requirements need arithmetic anyway.
@@ -359,7 +360,8 @@ static bool is_word(const struct expr_node *node)
     return node->op == OP_LITERAL && node->literal.kind == EXPR_TEXT;
 }
 
-/* A variable beside text: the text must be one of its values, and an unresolved name becomes one. */
+/* A variable beside text: the text must be one of its values, and an unresolved name becomes
+ * one. */
 static bool check_word(struct parser *p, const struct expr_node *variable,
                        const struct expr_node *word)
 {

@@ -1,7 +1,8 @@
-/* Small expressions of the study file: `when:` conditions, constraints across services, requirements.
+/* Small expressions of the study file: `when:` conditions, constraints across services,
+ * requirements.
  *
- *     stt.threads + llm.threads <= 2         stt.server == faster-whisper-server and stt.threads > 1
- *     stt.latency.p95 < 500ms                not (a == b) or c != "two words"
+ *     stt.threads + llm.threads <= 2       stt.server == faster-whisper-server and stt.threads > 1
+ *     stt.latency.p95 < 500ms              not (a == b) or c != "two words"
  *
  * Grammar, loosest first: or; and; not; one comparison (== != < <= > >=, `in [a, b]`); + -; * /;
  * parentheses; names, numbers with units, words, "quoted text".
@@ -11,8 +12,8 @@
  * variable that can have that value, and an error everywhere else.
  *
  * Three-valued: an operand may be unknown (a knob that is not active, a metric that could not be
- * measured), arithmetic and order comparisons with it or with text are unknown, and/or follow Kleene.
- * Pure; no allocation while evaluating. */
+ * measured), arithmetic and order comparisons with it or with text are unknown, and/or follow
+ * Kleene. Pure; no allocation while evaluating. */
 #pragma once
 
 #include "base/arena.h"

@@ -1,9 +1,9 @@
-/* Evaluation in three values. Unknown is not false: a constraint about a knob that is not active must
- * neither forbid nor allow, and a requirement about a metric that could not be measured must not be
- * met by accident. Both callers decide themselves what MAYBE means for them.
+/* Evaluation in three values. Unknown is not false: a constraint about a knob that is not active
+ * must neither forbid nor allow, and a requirement about a metric that could not be measured must
+ * not be met by accident. Both callers decide themselves what MAYBE means for them.
  *
- * A chain of two thousand "and" nests as deep to the left as it is long; it is walked on the C stack,
- * which the 4,096 bytes of text bound. */
+ * A chain of two thousand "and" nests as deep to the left as it is long; it is walked on the C
+ * stack, which the 4,096 bytes of text bound. */
 #include "spec/expr_node.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* `engine:` and `engines:`: which server programs a service may be, and their options.
  *
- * However it was written, one shape comes out: a list of uses, each with every option that the file or
- * a knob sets. A knob with an option's name becomes the setting "{knob}", so that nobody after this
- * file needs to know that there were two ways to say it. */
+ * However it was written, one shape comes out: a list of uses, each with every option that the file
+ * or a knob sets. A knob with an option's name becomes the setting "{knob}", so that nobody after
+ * this file needs to know that there were two ways to say it. */
 #include "spec/loader.h"
 
 #include "base/text.h"

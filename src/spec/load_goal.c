@@ -1,5 +1,5 @@
-/* `goal:`: desirabilities to optimise, requirements to meet. Both name metrics, which are collected once
- * in the study so that a trial knows everything it has to compute. */
+/* `goal:`: desirabilities to optimise, requirements to meet. Both name metrics, which are collected
+ * once in the study so that a trial knows everything it has to compute. */
 #include "spec/loader.h"
 
 #include "base/text.h"

@@ -1,8 +1,9 @@
-/* `knobs:` of every service: a list, labels with texts, or a range, each with an optional condition.
+/* `knobs:` of every service: a list, labels with texts, or a range, each with an optional
+ * condition.
  *
  * Values of a range are made by multiplying, not by adding up, and printed with ten digits, so that
- * 0.30 in steps of 0.05 ends at "0.6" and not at 0.6000000000000001: the label is what is stored, shown
- * and given to the service, and its number is read back from it. */
+ * 0.30 in steps of 0.05 ends at "0.6" and not at 0.6000000000000001: the label is what is stored,
+ * shown and given to the service, and its number is read back from it. */
 #include "spec/loader.h"
 
 #include "base/text.h"

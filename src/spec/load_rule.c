@@ -1,8 +1,9 @@
-/* Conditions and constraints: expressions over knobs. A bare name belongs to the service in which it is
- * written; what names no knob but is some knob's value is a word.
+/* Conditions and constraints: expressions over knobs. A bare name belongs to the service in which
+ * it is written; what names no knob but is some knob's value is a word.
  *
- * A condition may only name knobs that stand above it in the file. That makes every order of deciding
- * knobs from the first to the last a valid one, and a circle impossible, without a graph to sort. */
+ * A condition may only name knobs that stand above it in the file. That makes every order of
+ * deciding knobs from the first to the last a valid one, and a circle impossible, without a graph
+ * to sort. */
 #include "spec/loader.h"
 
 #include "base/text.h"

@@ -207,8 +207,8 @@ bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)
     if (!load)
         return true;
     if (load->kind != YAML_MAP)
-        return spec_fail(l, spec_place_of(load), "load", "must be a mapping of services, this is %s",
-                         spec_yaml_kind_name(load));
+        return spec_fail(l, spec_place_of(load), "load",
+                         "must be a mapping of services, this is %s", spec_yaml_kind_name(load));
     for (const struct yaml_entry *e = load->first; e; e = e->next) {
         const char *names[SPEC_SERVICES_MAX] = {NULL};
         int index = spec_study_service(study, e->key->text);

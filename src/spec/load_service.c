@@ -1,5 +1,5 @@
-/* `services:`: first every service's plain keys, then all knobs in file order (conditions name earlier
- * ones, of other services too), then what may hold placeholders. */
+/* `services:`: first every service's plain keys, then all knobs in file order (conditions name
+ * earlier ones, of other services too), then what may hold placeholders. */
 #include "spec/loader.h"
 
 #include "base/clock.h"

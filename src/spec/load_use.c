@@ -1,9 +1,9 @@
-/* Knobs and what they are put into, checked against each other once both are known: every placeholder
- * names a knob of its service, every knob changes something, and every option gets only values that it
- * takes, whichever value the knob has.
+/* Knobs and what they are put into, checked against each other once both are known: every
+ * placeholder names a knob of its service, every knob changes something, and every option gets only
+ * values that it takes, whichever value the knob has.
  *
- * A knob that nothing uses would double the trials and explain nothing: a misspelt option name is the
- * usual cause, which is why the message looks for the nearest option. */
+ * A knob that nothing uses would double the trials and explain nothing: a misspelt option name is
+ * the usual cause, which is why the message looks for the nearest option. */
 #include "spec/loader.h"
 
 #include "base/text.h"

@@ -43,8 +43,8 @@ const char *spec_did_you_mean(struct spec_loader *l, const char *const *names, s
 bool spec_is_name(const char *text); /* [a-z][a-z0-9_]*, at most 32 */
 
 /* A scalar that becomes part of a command line or environment: text, or NULL for YAML null. */
-NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *node, const char *where,
-                              const char **ret_text);
+NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *node,
+                              const char *where, const char **ret_text);
 
 NODISCARD bool spec_load_services(struct spec_loader *l, const struct yaml_node *services);
 NODISCARD bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts);
@@ -63,7 +63,8 @@ NODISCARD bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goa
 NODISCARD bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constraints);
 NODISCARD bool spec_load_baseline(struct spec_loader *l, const struct yaml_node *baseline);
 
-/* A condition or constraint. `service` < 0: full names only; only knobs below `limit` may be named. */
+/* A condition or constraint. `service` < 0: full names only; only knobs below `limit` may be
+ * named. */
 NODISCARD bool spec_load_knob_expr(struct spec_loader *l, const struct yaml_node *node,
                                    const char *where, int service, size_t limit,
                                    const struct expr **ret_expr);

@@ -1,6 +1,6 @@
-/* "stt.latency.p95": which number of which service, checked against what its protocol can show. With
- * several engines, all of them must be able to: a metric that half of the candidates lack compares
- * nothing. */
+/* "stt.latency.p95": which number of which service, checked against what its protocol can show.
+ * With several engines, all of them must be able to: a metric that half of the candidates lack
+ * compares nothing. */
 #include "spec/loader.h"
 
 #include "base/text.h"
@@ -72,8 +72,9 @@ static bool read_stat(const char *text, const char *service, const char *metric,
         return err_set(err, ERR_INPUT, "\"%s\": %s is a single value: write %s.%s", text, metric,
                        service, metric);
     if (distribution && !name)
-        return err_set(err, ERR_INPUT, "\"%s\": say which: %s.%s.p50, p90, p95, p99, mean, min, max",
-                       text, service, metric);
+        return err_set(err, ERR_INPUT,
+                       "\"%s\": say which: %s.%s.p50, p90, p95, p99, mean, min, max", text, service,
+                       metric);
     if (stat < 0)
         return err_set(err, ERR_INPUT,
                        "\"%s\": there is no statistic \"%s\"; there are p50, p90, p95, p99, mean, "

@@ -1,7 +1,7 @@
 /* The binder: one row of a table and one scalar become one member of a record.
  *
- * A default is written in the table as a person would write it and goes through the same reader as the
- * file's text, so that the manual, the check of the range and the value in use cannot disagree.
+ * A default is written in the table as a person would write it and goes through the same reader as
+ * the file's text, so that the manual, the check of the range and the value in use cannot disagree.
  *
  * Rejected: a binder that also reads lists and mappings with free keys (libcyaml tries). Services,
  * knobs and options have keys that other parts of the file define; a page of code says that better
@@ -159,8 +159,8 @@ static bool bind_number(struct spec_loader *l, const struct spec_field *field,
     return true;
 }
 
-static bool bind_word(struct spec_loader *l, const struct spec_field *field, struct spec_place place,
-                      const char *where, const char *text, void *at)
+static bool bind_word(struct spec_loader *l, const struct spec_field *field,
+                      struct spec_place place, const char *where, const char *text, void *at)
 {
     static const char *const truths[] = {"false", "true"};
     const char *const *words = field->type == FIELD_BOOL ? truths : field->choices;
@@ -177,8 +177,8 @@ static bool bind_word(struct spec_loader *l, const struct spec_field *field, str
     return true;
 }
 
-static bool bind_text(struct spec_loader *l, const struct spec_field *field, struct spec_place place,
-                      const char *where, const char *text, void *record)
+static bool bind_text(struct spec_loader *l, const struct spec_field *field,
+                      struct spec_place place, const char *where, const char *text, void *record)
 {
     void *at = (char *)record + field->offset;
     if (field->type == FIELD_BOOL || field->type == FIELD_CHOICE)

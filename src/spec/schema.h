@@ -1,5 +1,5 @@
-/* A mapping of the study file as a table: which keys, of which type and range, where they go, what they
- * mean. The same rows check the file, name the nearest key, and print the manual. */
+/* A mapping of the study file as a table: which keys, of which type and range, where they go, what
+ * they mean. The same rows check the file, name the nearest key, and print the manual. */
 #pragma once
 
 #include "spec/document.h"
@@ -25,7 +25,7 @@ struct spec_field {
     enum spec_field_type type;
     size_t offset;           /* in the record */
     double min, max;         /* inclusive; both 0: any */
-    const char *fallback;    /* default as it would be written; NULL: the record keeps what it holds */
+    const char *fallback; /* default as it would be written; NULL: the record keeps what it holds */
     bool required;
     const char *const *choices;
     int choice_count;
@@ -47,8 +47,9 @@ struct spec_extra {
     size_t count;
 };
 
-/* Fills the record from a mapping (NULL: defaults only). Unknown keys, wrong types, values out of range
- * and missing keys are errors with their place; `where` is the path of the mapping ("" at the top). */
+/* Fills the record from a mapping (NULL: defaults only). Unknown keys, wrong types, values out of
+ * range and missing keys are errors with their place; `where` is the path of the mapping ("" at the
+ * top). */
 NODISCARD bool spec_bind(struct spec_loader *l, const struct yaml_node *map, const char *where,
                          const struct spec_section *section, struct spec_extra extra, void *record);
 

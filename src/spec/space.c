@@ -1,14 +1,15 @@
-/* Walking and counting candidates: knobs are decided from the first to the last, and a constraint is
- * evaluated at the knob that decides its last name, so that a whole subtree falls at once.
+/* Walking and counting candidates: knobs are decided from the first to the last, and a constraint
+ * is evaluated at the knob that decides its last name, so that a whole subtree falls at once.
  *
- * Counting does not list. What lies below a partial candidate depends only on those decided knobs that
- * a later condition or constraint still names (the live ones); partial candidates that agree on them
- * have equally many continuations, which is remembered per depth. A million candidates of six knobs
- * with one constraint across two of them cost about a hundred visits. Where everything is live, as with
- * one constraint over all knobs, it is plain enumeration, some 10^7 candidates a second.
+ * Counting does not list. What lies below a partial candidate depends only on those decided knobs
+ * that a later condition or constraint still names (the live ones); partial candidates that agree
+ * on them have equally many continuations, which is remembered per depth. A million candidates of
+ * six knobs with one constraint across two of them cost about a hundred visits. Where everything is
+ * live, as with one constraint over all knobs, it is plain enumeration, some 10^7 candidates a
+ * second.
  *
- * Rejected: inclusion and exclusion over constraints, decision diagrams. Both are faster in cases that
- * no study has, and neither fits on two pages.
+ * Rejected: inclusion and exclusion over constraints, decision diagrams. Both are faster in cases
+ * that no study has, and neither fits on two pages.
  *
  * A number of steps bounds every search that loading a file starts, so that no file can hang it; a
  * search that gives up says so, and never says "impossible". */

@@ -1,9 +1,10 @@
 /* The candidates of a study: one value per knob. A candidate is stored as one 64-bit code (mixed
- * radix over "inactive or value i" of each knob, first knob the highest digit; "inactive" only where
- * the knob has a condition), so a million of them cost 8 MB, and equal candidates have equal codes.
+ * radix over "inactive or value i" of each knob, first knob the highest digit; "inactive" only
+ * where the knob has a condition), so a million of them cost 8 MB, and equal candidates have equal
+ * codes.
  *
- * A knob whose `when` is not true is inactive (index -1); a constraint that comes out unknown because
- * it names an inactive knob does not apply. */
+ * A knob whose `when` is not true is inactive (index -1); a constraint that comes out unknown
+ * because it names an inactive knob does not apply. */
 #pragma once
 
 #include "spec/study.h"
@@ -20,22 +21,25 @@ struct spec_candidate {
 typedef bool (*spec_visit)(void *context, spec_code code);
 void spec_space_each(const struct spec_study *study, spec_visit visit, void *context);
 
-/* Exact number of feasible candidates, without listing those that no constraint or condition can tell
- * apart. UINT64_MAX: gave up after 2 * 10^7 steps (seconds; a constraint over very many knobs). */
+/* Exact number of feasible candidates, without listing those that no constraint or condition can
+ * tell apart. UINT64_MAX: gave up after 2 * 10^7 steps (seconds; a constraint over very many
+ * knobs). */
 uint64_t spec_space_count(const struct spec_study *study);
-/* Product of all knobs' value counts, before conditions and constraints; saturates at UINT64_MAX. */
+/* Product of all knobs' value counts, before conditions and constraints; saturates at
+ * UINT64_MAX. */
 uint64_t spec_space_combinations(const struct spec_study *study);
 
 /* All feasible codes, ascending; the caller frees *ret_codes. ERR_LIMIT above `max`. */
 NODISCARD bool spec_space_list(const struct spec_study *study, uint64_t max, spec_code **ret_codes,
                                size_t *ret_count, struct err *err);
 
-spec_code spec_candidate_code(const struct spec_study *study, const struct spec_candidate *candidate);
+spec_code spec_candidate_code(const struct spec_study *study,
+                              const struct spec_candidate *candidate);
 struct spec_candidate spec_candidate_decode(const struct spec_study *study, spec_code code);
 
 /* Active or not is recomputed; false when a constraint is violated, naming it in err. */
-NODISCARD bool spec_candidate_check(const struct spec_study *study, struct spec_candidate *candidate,
-                                    struct err *err);
+NODISCARD bool spec_candidate_check(const struct spec_study *study,
+                                    struct spec_candidate *candidate, struct err *err);
 
 /* Value of a knob, or NULL when inactive. */
 const struct spec_value *spec_candidate_value(const struct spec_study *study,
@@ -53,8 +57,8 @@ NODISCARD bool spec_candidate_parse(const struct spec_study *study, const char *
 void spec_candidate_add_service_text(struct buf *buf, const struct spec_study *study,
                                      const struct spec_candidate *candidate, size_t service);
 
-/* Which engine this candidate uses for a service (NULL for `command` services), and the protocol and
- * ready path that follow. */
+/* Which engine this candidate uses for a service (NULL for `command` services), and the protocol
+ * and ready path that follow. */
 const struct spec_engine_use *spec_candidate_engine(const struct spec_study *study,
                                                     const struct spec_candidate *candidate,
                                                     size_t service);
@@ -62,8 +66,8 @@ const struct spec_protocol *spec_candidate_protocol(const struct spec_study *stu
                                                     const struct spec_candidate *candidate,
                                                     size_t service);
 
-/* A setting's text with its placeholders filled in; false when it is to be left out (a knob value of
- * null, or an inactive knob). `port` and `scratch` as described at struct spec_setting. */
+/* A setting's text with its placeholders filled in; false when it is to be left out (a knob value
+ * of null, or an inactive knob). `port` and `scratch` as described at struct spec_setting. */
 bool spec_setting_expand(const struct spec_study *study, const struct spec_candidate *candidate,
                          size_t service, const char *text, int port, const char *scratch,
                          struct buf *ret_text);

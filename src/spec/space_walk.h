@@ -1,4 +1,5 @@
-/* How space.c and candidate.c see a candidate while its knobs are decided; nobody else includes this. */
+/* How space.c and candidate.c see a candidate while its knobs are decided; nobody else includes
+ * this. */
 #pragma once
 
 #include "spec/space.h"

@@ -1,10 +1,11 @@
 /* From bytes to a frozen study: read, bind part by part, check the sense of the whole.
  *
  * The order below is the order of need: knobs before what names them, services before their load,
- * loads before metrics, everything before the baseline. The first problem ends it: the second one is
- * often only its echo, and a person fixes one line at a time anyway.
+ * loads before metrics, everything before the baseline. The first problem ends it: the second one
+ * is often only its echo, and a person fixes one line at a time anyway.
  *
- * Invariant: what comes out can be run. No later folder checks a range, a name or a placeholder again. */
+ * Invariant: what comes out can be run. No later folder checks a range, a name or a placeholder
+ * again. */
 #include "spec/study.h"
 
 #include "base/buf.h"
@@ -108,12 +109,14 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
     l->study->seed = (uint64_t)draft.seed;
     return load_name(l, root, draft.name) && load_device(l, root, draft.device) &&
            spec_load_neighbours(l, draft.neighbours) && spec_load_services(l, draft.services) &&
-           spec_load_loads(l, draft.load) && spec_check_uses(l) && spec_load_measure(l, draft.measure) &&
-           spec_load_goal(l, draft.goal) && spec_load_constraints(l, draft.constraints) &&
-           spec_load_baseline(l, draft.baseline) && spec_load_search(l, draft.search);
+           spec_load_loads(l, draft.load) && spec_check_uses(l) &&
+           spec_load_measure(l, draft.measure) && spec_load_goal(l, draft.goal) &&
+           spec_load_constraints(l, draft.constraints) && spec_load_baseline(l, draft.baseline) &&
+           spec_load_search(l, draft.search);
 }
 
-/* Absolute folder of the file; without asking the disk where it can't be resolved (a test's file). */
+/* Absolute folder of the file; without asking the disk where it can't be resolved (a test's
+ * file). */
 static const char *absolute_folder(struct arena *arena, const char *path)
 {
     char *folder = file_folder(path);

@@ -3,102 +3,9 @@
 #pragma once
 
 #include "base/digest.h"
-#include "spec/catalog.h"
-#include "spec/expr.h"
-
-#include <stdint.h>
+#include "spec/service.h"
 
 enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64 };
-
-struct spec_place { /* where in the file, for messages; 0 when not from the file */
-    int line, column;
-};
-
-/* A text that may hold {knob}, {port}, {dir} placeholders, e.g. "models/ggml-{model}.bin".
- * "{{" is a brace, "}" alone is itself. Checked: every placeholder names a knob of its service, or
- * port, dir (the service's private scratch folder), study (the study file's folder). */
-struct spec_setting {
-    const char *name; /* NULL for a bare argument */
-    const char *text; /* NULL: explicitly left out (YAML null) */
-    struct spec_place place;
-};
-
-struct spec_value {
-    const char *label; /* as written; shown, stored, and compared in expressions */
-    const char *text;  /* put in place of {knob}; NULL: the argument or entry is left out */
-    double number;     /* the label as a number ("2", "512MiB") in base units, NaN if it is none */
-    struct spec_place place;
-};
-
-struct spec_knob {
-    const char *name;      /* "threads" */
-    const char *full_name; /* "stt.threads" */
-    size_t service;
-    struct spec_value *values;
-    size_t value_count;    /* >= 1 */
-    bool ordered;          /* a range or all numbers: neighbours in the list are near each other */
-    const struct expr *when; /* over earlier knobs; NULL: always active */
-    struct spec_place place;
-};
-
-struct spec_engine_use {
-    const struct spec_engine *engine;
-    const struct spec_protocol *protocol; /* the service's, else the engine's default */
-    const char *program; /* may hold placeholders; NULL: engine's default */
-    struct spec_setting *settings; /* engine options: fixed in the file, and one "{knob}" for each
-                                    * knob that has the name of an option */
-    size_t setting_count;
-};
-
-enum arrivals { ARRIVALS_CLOSED, ARRIVALS_CONSTANT, ARRIVALS_POISSON, ARRIVALS_COUNT_ };
-extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
-
-struct spec_load {
-    bool given;             /* false: the service is started, probed, but not loaded */
-    enum arrivals arrivals;
-    double rate_rps;        /* open loop: requests per second */
-    int concurrency;        /* closed loop: clients; open loop: most requests in flight */
-    int64_t timeout_ns;     /* per request, from the intended send */
-    bool reuse_connection;  /* false: a new connection per request */
-    const char *corpus;     /* folder of audio with transcripts, absolute; NULL if not given */
-    const char *prompts;    /* JSONL file of prompts, absolute; NULL if not given */
-    int max_tokens;         /* 0: as the prompt says */
-    double max_wer;         /* over this the answers are bad; NaN: no limit */
-    struct spec_setting *settings; /* protocol options */
-    size_t setting_count;
-    struct spec_place place;
-};
-
-enum spec_on { ON_CPU, ON_GPU };
-
-struct spec_service {
-    const char *name;
-    enum spec_role role;
-    /* Exactly one of: engine_uses (one, or several chosen by the knob engine_knob), or command. */
-    struct spec_engine_use *engine_uses;
-    size_t engine_use_count;
-    int engine_knob;                /* index of the knob whose value names the engine, or -1 */
-    struct spec_setting *command;   /* argv templates */
-    size_t command_count;
-    struct spec_setting *arguments; /* `args:`, appended to an engine's own command line */
-    size_t argument_count;
-    struct spec_setting *environment;
-    size_t environment_count;
-    const char *folder;             /* working folder, absolute; default: the study file's */
-    const char *ready_path;         /* HTTP path answering 200 when ready; NULL: the engine's
-                                     * default, and without one: the port accepts */
-    int64_t ready_within_ns;        /* default 60 s */
-    const struct spec_protocol *protocol; /* as the file says; NULL: the engine's default, see
-                                           * spec_candidate_protocol() */
-    const char *protocol_path;      /* NULL: the protocol's default */
-    enum spec_on on;
-    int64_t stop_grace_ns;          /* TERM to KILL, default 10 s */
-    int64_t memory_limit_bytes;     /* 0: none; a real limit on the process tree where one can be set */
-    bool allow_download;            /* a trial may fetch from the network */
-    bool fresh;                     /* restart for every trial even when unchanged */
-    struct spec_load load;
-    struct spec_place place;
-};
 
 struct spec_neighbour {
     const char *unit; /* systemd unit, or NULL */
@@ -126,12 +33,12 @@ struct spec_constraint {
 struct spec_measure {
     int64_t warmup_ns;      /* default 5 s */
     int64_t window_ns;      /* default 30 s: the full-length window of finalists */
-    int64_t alone_ns;       /* default = window_ns: each service alone, finalists and baseline; 0: not */
-    int64_t drain_ns;       /* default 30 s: requests in flight at the window's end may take this long */
+    int64_t alone_ns; /* default = window_ns: each service alone, finalists and baseline; 0: not */
+    int64_t drain_ns; /* default 30 s: requests in flight at the window's end may take this long */
     int64_t probe_within_ns; /* default 60 s: deadline of the first request */
     double contention_ratio; /* default 0.10 */
-    int64_t lateness_ns;    /* default 1 ms (bound is the larger of it and 1 % of the median latency) */
-    int repeats;            /* default 4, at least 3: cold starts of each finalist and the baseline */
+    int64_t lateness_ns; /* default 1 ms (the bound: it or 1 % of the median latency if larger) */
+    int repeats; /* default 4, at least 3: cold starts of each finalist and the baseline */
 };
 
 struct spec_search {

@@ -1,6 +1,6 @@
 /* "{name}" is filled in, "{{" is a brace, everything else is itself: a shell, its quoting and its
- * expansions are not part of a study. A lone "}" needs no doubling, so JSON in an argument only doubles
- * its opening braces. */
+ * expansions are not part of a study. A lone "}" needs no doubling, so JSON in an argument only
+ * doubles its opening braces. */
 #include "spec/template.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* One table says everything about a verdict: its stored name, its legend, whether it carries a fitness
- * and whether it is believed at once. Reports, help and the retry rule read it from here.
+/* One table says everything about a verdict: its stored name, its legend, whether it carries a
+ * fitness and whether it is believed at once. Reports, help and the retry rule read it from here.
  *
  * Rejected: a fitness of 0 for failed trials. A failure has no place on the scale of speeds, and a
  * search that averages over it would learn a wrong number instead of a reason. */
@@ -11,8 +11,11 @@
 #include <string.h>
 
 static const struct verdict_facts table[] = {
-    [VERDICT_OK] = {.name = "ok", .meaning = "measured, every requirement met", .has_fitness = true},
-    [VERDICT_SLOW] = {.name = "slow", .meaning = "measured, a requirement failed",
+    [VERDICT_OK] = {.name = "ok",
+                    .meaning = "measured, every requirement met",
+                    .has_fitness = true},
+    [VERDICT_SLOW] = {.name = "slow",
+                      .meaning = "measured, a requirement failed",
                       .has_fitness = true},
     [VERDICT_OOM_START] = {.name = "oom_start", .meaning = "out of memory before it was ready"},
     [VERDICT_OOM_LOAD] = {.name = "oom_load",
@@ -45,10 +48,12 @@ static const struct verdict_facts table[] = {
                               .meaning = "the device was not clean before the start"},
     [VERDICT_LEAK] = {.name = "leak", .meaning = "processes or memory did not come back"},
     [VERDICT_INSTRUMENT] = {.name = "instrument",
-                            .meaning = "the load was sent too late: our own lateness over the bound",
+                            .meaning =
+                                "the load was sent too late: our own lateness over the bound",
                             .retried = true},
     [VERDICT_ENV_FAULT] = {.name = "env_fault",
-                           .meaning = "driver, library or surroundings broken", .retried = true},
+                           .meaning = "driver, library or surroundings broken",
+                           .retried = true},
     [VERDICT_STOPPED] = {.name = "stopped", .meaning = "asked to stop before it was measured"},
 };
 static_assert(ARRAY_LEN(table) == VERDICT_COUNT_, "one row per verdict");

@@ -1,5 +1,5 @@
-/* Study files of any bytes: either one printable line that names the file, or a study whose candidates
- * can be counted, listed, written, read back and expanded. */
+/* Study files of any bytes: either one printable line that names the file, or a study whose
+ * candidates can be counted, listed, written, read back and expanded. */
 #include "spec/study.h"
 
 #include "base/buf.h"

@@ -13,7 +13,8 @@ static const char *const good[] = {
     /*  3 */ "services:",
     /*  4 */ "  stt:",
     /*  5 */ "    engine: \"{server}\"",
-    /*  6 */ "    engines: {whisper-server: {model: \"{model}\"}, faster-whisper-server: {model: m}}",
+    /*  6 */
+    "    engines: {whisper-server: {model: \"{model}\"}, faster-whisper-server: {model: m}}",
     /*  7 */ "    environment: {A: \"{wait}\"}",
     /*  8 */ "    knobs:",
     /*  9 */ "      server: [whisper-server, faster-whisper-server]",
@@ -42,41 +43,51 @@ static const struct {
     /* keys and types */
     {2, "devices: cpu", "f:2:1: there is no key \"devices\"; did you mean device?"},
     {2, "colour: red",
-     "f:2:1: there is no key \"colour\"; allowed: study, device, neighbours, services, constraints, "
+     "f:2:1: there is no key \"colour\"; allowed: study, device, neighbours, services, "
+     "constraints, "
      "load, measure, goal, baseline, search, seed"},
     {1, "", "f:2:1: \"study\" is missing: the study's name: letters, digits, \".\", \"_\", \"-\""},
     {1, "study: [a]", "f:1:8: study: must be text, this is a list"},
     {1, "study:", "f:1:7: study: is empty: give a value or leave the key out"},
-    {1, "study: ../x", "f:1:8: study: \"../x\": at most 64 letters, digits, \".\", \"_\" and \"-\", a "
-                       "letter or digit first"},
-    {2, "device: tpu", "f:2:9: device: \"tpu\" is no device: cpu, gpu0, gpu1, ... or a UUID "
-                       "(GPU-...)"},
-    {2, "device: gpu", "f:2:9: device: \"gpu\" is no device: cpu, gpu0, gpu1, ... or a UUID "
-                       "(GPU-...)"},
+    {1, "study: ../x",
+     "f:1:8: study: \"../x\": at most 64 letters, digits, \".\", \"_\" and \"-\", a "
+     "letter or digit first"},
+    {2, "device: tpu",
+     "f:2:9: device: \"tpu\" is no device: cpu, gpu0, gpu1, ... or a UUID "
+     "(GPU-...)"},
+    {2, "device: gpu",
+     "f:2:9: device: \"gpu\" is no device: cpu, gpu0, gpu1, ... or a UUID "
+     "(GPU-...)"},
     {2, "neighbours: [{unit: a, pid: 3}]",
      "f:2:14: neighbours: each needs exactly one of unit, pid, command"},
     {2, "neighbours: [{pid: 0}]", "f:2:20: neighbours.pid: 0 is out of range: 2 to 4,194,304"},
-    {2, "neighbours: ollama", "f:2:13: neighbours: must be a list of at most 64, as in [{unit: "
-                              "ollama.service}]"},
+    {2, "neighbours: ollama",
+     "f:2:13: neighbours: must be a list of at most 64, as in [{unit: "
+     "ollama.service}]"},
     {2, "device: cpu\ndevice: cpu", "f:3:1: \"device\" is given twice: first in line 2"},
     {25, "seed: -1", "f:25:7: seed: -1 is out of range: 0 to 9e+18"},
     {25, "seed: 1.5", "f:25:7: seed: \"1.5\" is not a whole number"},
     /* services */
-    {14, "  Cmd: {command: [x]}", "f:14:3: services: \"Cmd\" is no name: a small letter, then small "
-                                  "letters, digits and \"_\", at most 32"},
-    {14, "  cmd: {}", "f:14:3: cmd: needs \"engine\" (a known server) or \"command\" (any other "
-                      "program, as a list)"},
+    {14, "  Cmd: {command: [x]}",
+     "f:14:3: services: \"Cmd\" is no name: a small letter, then small "
+     "letters, digits and \"_\", at most 32"},
+    {14, "  cmd: {}",
+     "f:14:3: cmd: needs \"engine\" (a known server) or \"command\" (any other "
+     "program, as a list)"},
     {14, "  cmd: {command: [x], engine: vllm}",
      "f:14:3: cmd: has both \"engine\" and \"command\": one of them"},
     {14, "  cmd: {command: x --port 3}",
-     "f:14:18: cmd.command: must be a list, as in [python3, server.py, \"{port}\"]: no shell splits "
+     "f:14:18: cmd.command: must be a list, as in [python3, server.py, \"{port}\"]: no shell "
+     "splits "
      "one text into words"},
     {14, "  cmd: {command: []}", "f:14:18: cmd.command: needs a program"},
-    {14, "  cmd: {command: [x, null]}", "f:14:22: cmd.command: an argument is empty: quote it "
-                                        "(\"\") if that is meant"},
+    {14, "  cmd: {command: [x, null]}",
+     "f:14:22: cmd.command: an argument is empty: quote it "
+     "(\"\") if that is meant"},
     {14, "  cmd: {command: [x, [y]]}", "f:14:22: cmd.command: must be text, this is a list"},
-    {14, "  cmd: {command: [x], args: [y]}", "f:14:29: cmd: \"args\" goes with \"engine\"; here "
-                                             "everything is in \"command\""},
+    {14, "  cmd: {command: [x], args: [y]}",
+     "f:14:29: cmd: \"args\" goes with \"engine\"; here "
+     "everything is in \"command\""},
     {14, "  cmd: {command: [x], environment: [A=1]}",
      "f:14:36: cmd.environment: must be a mapping of names to text, this is a list"},
     {14, "  cmd: {command: [x], environment: {A B: 1}}",
@@ -104,7 +115,8 @@ static const struct {
      "allow_download, fresh"},
     /* engines */
     {13, "  llm: {engine: vllmm, model: m}",
-     "f:13:17: llm.engine: there is no engine \"vllmm\"; did you mean vllm? (there are llama-server, "
+     "f:13:17: llm.engine: there is no engine \"vllmm\"; did you mean vllm? (there are "
+     "llama-server, "
      "whisper-server, faster-whisper-server, vllm; \"command\" runs any other program)"},
     {13, "  llm: {engine: vllm}", "f:13:3: llm: vllm needs \"model\": a model's name"},
     {13, "  llm: {engine: vllm, model: m, enforce_eagr: true}",
@@ -125,7 +137,8 @@ static const struct {
      "f:13:42: llm: \"engines\" needs a knob that chooses one, as in engine: \"{server}\""},
     {5, "    engine: \"{srv}\"", "f:5:13: stt.engine: stt has no knob \"srv\""},
     {6, "    engines: {whisper-servr: {model: a}}",
-     "f:6:15: stt.engines: stt.server has no value \"whisper-servr\"; did you mean whisper-server?"},
+     "f:6:15: stt.engines: stt.server has no value \"whisper-servr\"; did you mean "
+     "whisper-server?"},
     {6, "    engines: {whisper-server: {modle: a}}",
      "f:6:32: stt.engines.whisper-server.modle: whisper-server has no such option; did you mean "
      "model?"},
@@ -148,7 +161,8 @@ static const struct {
     {14, "  cmd: {command: [x, \"{n}\"], knobs: {n: 3}}",
      "f:14:41: cmd.knobs.n: must be a list of values or a range; a single value belongs directly "
      "under the service"},
-    {14, "  cmd: {command: [x, \"{n}\"], knobs: {n: [1, 1]}}", "f:14:45: cmd.n: \"1\" is given twice"},
+    {14, "  cmd: {command: [x, \"{n}\"], knobs: {n: [1, 1]}}",
+     "f:14:45: cmd.n: \"1\" is given twice"},
     {14, "  cmd: {command: [x, \"{n}\"], knobs: {n: [a b]}}",
      "f:14:42: cmd.n: \"a b\": a value has 1 to 256 bytes and no blanks; give it a short label: "
      "{values: {label: \"the text\"}}"},
@@ -186,7 +200,8 @@ static const struct {
     {9, "      server: {values: [whisper-server, faster-whisper-server], when: model == base}",
      "f:9:71: stt.knobs.server.when: \"model\": a condition names only knobs that stand above it"},
     {22, "constraints: [n <= 1]", "f:22:15: constraints: \"n\": say whose: cmd.n"},
-    {22, "constraints: [cmd.n <= 0]", "f:22:15: constraints: \"cmd.n <= 0\" excludes every candidate"},
+    {22, "constraints: [cmd.n <= 0]",
+     "f:22:15: constraints: \"cmd.n <= 0\" excludes every candidate"},
     {22, "constraints: [cmd.n <= 1, cmd.n >= 2]",
      "f:22:27: constraints: \"cmd.n >= 2\" together with those above it excludes every candidate"},
     {22, "constraints: [1 <= 2]", "f:22:15: constraints: \"1 <= 2\" names no knob"},
@@ -197,36 +212,44 @@ static const struct {
      "f:22:14: constraints: must be a list of comparisons, this is text"},
     /* load */
     {16, "  sst: {corpus: c}", "f:16:3: load: there is no service \"sst\"; did you mean stt?"},
-    {16, "  stt: {}", "f:16:3: load.stt: openai-transcriptions needs \"corpus\", a folder of audio"},
+    {16, "  stt: {}",
+     "f:16:3: load.stt: openai-transcriptions needs \"corpus\", a folder of audio"},
     {17, "  llm: {rate: 1/s}", "f:17:3: load.llm: openai-chat needs \"prompts\", a JSONL file"},
     {17, "  cmd: {rate: 1/s}", "f:17:3: load.cmd: cmd has no protocol: give its service one"},
     {17, "  llm: {prompts: p, rate: 0/s}",
      "f:17:27: load.llm.rate: 0/s is out of range: 0.001 /s to 100,000 /s"},
-    {17, "  llm: {prompts: p, rate: 1s}", "f:17:27: load.llm.rate: \"1s\" is not a rate, as in 2/s"},
+    {17, "  llm: {prompts: p, rate: 1s}",
+     "f:17:27: load.llm.rate: \"1s\" is not a rate, as in 2/s"},
     {17, "  llm: {prompts: p, arrivals: poisson}",
      "f:17:3: load.llm: poisson arrivals need a rate, as in rate: 2/s"},
     {17, "  llm: {prompts: p, arrivals: closed, rate: 1/s}",
      "f:17:3: load.llm: closed arrivals have no rate: each client waits for its answer"},
-    {17, "  llm: {prompts: p, beam_size: 2}", "f:17:21: load.llm: there is no key \"beam_size\"; "
-     "allowed: corpus, prompts, rate, arrivals, concurrency, timeout, reuse_connection, max_tokens, "
+    {17, "  llm: {prompts: p, beam_size: 2}",
+     "f:17:21: load.llm: there is no key \"beam_size\"; "
+     "allowed: corpus, prompts, rate, arrivals, concurrency, timeout, reuse_connection, "
+     "max_tokens, "
      "max_wer"},
-    {16, "  stt: {corpus: c, beam_size: 200}", "f:16:31: load.stt.beam_size: 200 is out of range: "
-                                               "1 to 20"},
+    {16, "  stt: {corpus: c, beam_size: 200}",
+     "f:16:31: load.stt.beam_size: 200 is out of range: "
+     "1 to 20"},
     {16, "  stt: {corpus: c, model_name: \"{nodel}\"}",
      "f:16:32: load.stt.model_name: {nodel}: stt has no knob of this name; did you mean model?"},
     {17, "  llm: {prompts: p, concurrency: 0}",
      "f:17:34: load.llm.concurrency: 0 is out of range: 1 to 10,000"},
     /* measure, search */
-    {18, "measure: {window: 10}", "f:18:19: measure.window: \"10\" is not a time with its unit, as in "
-                                  "30s or 5m"},
-    {18, "measure: {windw: 10s}", "f:18:11: measure: there is no key \"windw\"; did you mean "
-                                  "window?"},
+    {18, "measure: {window: 10}",
+     "f:18:19: measure.window: \"10\" is not a time with its unit, as in "
+     "30s or 5m"},
+    {18, "measure: {windw: 10s}",
+     "f:18:11: measure: there is no key \"windw\"; did you mean "
+     "window?"},
     {18, "measure: {repeats: 2}", "f:18:20: measure.repeats: 2 is out of range: 3 to 100"},
     {18, "measure: [10s]", "f:18:10: measure: must be a mapping (key: value), this is a list"},
     {18, "measure: {alone: 0.5s}",
      "f:18:18: measure.alone: must be 0s (not measured) or at least 1s"},
-    {24, "search: {strategy: gird}", "f:24:20: search.strategy: there is no strategy \"gird\"; did "
-                                     "you mean grid? (there are grid, random, tournament)"},
+    {24, "search: {strategy: gird}",
+     "f:24:20: search.strategy: there is no strategy \"gird\"; did "
+     "you mean grid? (there are grid, random, tournament)"},
     {24, "search: {finalists: 0}", "f:24:21: search.finalists: 0 is out of range: 1 to 100"},
     /* goal */
     {21, "  require: [stt.p95 < 500ms]",
@@ -234,14 +257,17 @@ static const struct {
      "requests_per_s, wer, errors, error_ratio, memory, cpu, ready, first_request "
      "(stt.latency.p95)"},
     {21, "  require: [stt.latency.p95 < 500]",
-     "f:21:13: goal.require: column 17: a time on the left, a number without a unit on the right; a "
+     "f:21:13: goal.require: column 17: a time on the left, a number without a unit on the right; "
+     "a "
      "time needs its unit, as in 500ms"},
-    {21, "  require: [stt.latency < 1s]", "f:21:13: goal.require: \"stt.latency\": say which: "
-                                          "stt.latency.p50, p90, p95, p99, mean, min, max"},
+    {21, "  require: [stt.latency < 1s]",
+     "f:21:13: goal.require: \"stt.latency\": say which: "
+     "stt.latency.p50, p90, p95, p99, mean, min, max"},
     {21, "  require: [stt.errors.p95 == 0]",
      "f:21:13: goal.require: \"stt.errors.p95\": errors is a single value: write stt.errors"},
     {21, "  require: [stt.latency.p96 < 1s]",
-     "f:21:13: goal.require: \"stt.latency.p96\": there is no statistic \"p96\"; there are p50, p90, "
+     "f:21:13: goal.require: \"stt.latency.p96\": there is no statistic \"p96\"; there are p50, "
+     "p90, "
      "p95, p99, mean, min, max"},
     {21, "  require: [sttt.errors == 0]",
      "f:21:13: goal.require: \"sttt.errors\": there is no service \"sttt\"; did you mean stt?"},
@@ -261,36 +287,42 @@ static const struct {
     {20, "  optimise: {stt.latency.p95: {good: 1s, bad: 100ms}}",
      "f:20:14: goal.optimise.stt.latency.p95: good must be below bad: of latency, less is better"},
     {20, "  optimise: {stt.latency.p95: {good: 1s}}",
-     "f:20:31: goal.optimise.stt.latency.p95: \"bad\" is missing: at this value or worse it is worth "
+     "f:20:31: goal.optimise.stt.latency.p95: \"bad\" is missing: at this value or worse it is "
+     "worth "
      "nothing"},
     {20, "  optimise: {stt.latency.p95: {good: 100, bad: 1s}}",
-     "f:20:38: goal.optimise.stt.latency.p95.good: \"100\" is not a time with its unit, as in 500ms "
+     "f:20:38: goal.optimise.stt.latency.p95.good: \"100\" is not a time with its unit, as in "
+     "500ms "
      "or 2s"},
     {20, "  optimise: {llm.tokens_per_s: {good: 1, bad: 2}}",
      "f:20:14: goal.optimise.llm.tokens_per_s: good must be above bad: of tokens_per_s, more is "
      "better"},
     {20, "", "f:21:3: goal: needs \"optimise\": without it no candidate is better than another"},
     /* baseline */
-    {23, "", "f:1:1: baseline: is missing: say what runs today, a value for each knob, or "
-             "\"baseline: none\""},
-    {23, "baseline: {stt.server: whisper-server}",
-     "f:23:11: baseline: stt.model is not given"},
+    {23, "",
+     "f:1:1: baseline: is missing: say what runs today, a value for each knob, or "
+     "\"baseline: none\""},
+    {23, "baseline: {stt.server: whisper-server}", "f:23:11: baseline: stt.model is not given"},
     {23, "baseline: {stt.sever: whisper-server}",
      "f:23:12: baseline: there is no knob \"stt.sever\"; did you mean stt.server?"},
     {23, "baseline: {stt.model: small}",
      "f:23:23: baseline.stt.model: has no value \"small\"; it has tiny.en, base"},
-    {23, "baseline: {stt.server: whisper-server, stt.model: base, stt.compute_type: int8, stt.wait: "
-         "default, llm.gpu_memory_utilization: 0.50, cmd.n: 1}",
+    {23,
+     "baseline: {stt.server: whisper-server, stt.model: base, stt.compute_type: int8, stt.wait: "
+     "default, llm.gpu_memory_utilization: 0.50, cmd.n: 1}",
      "f:23:75: baseline: stt.compute_type does nothing here (its condition is: server == "
      "faster-whisper-server)"},
-    {23, "baseline: {stt.server: whisper-server, stt.model: base, stt.wait: default, "
-         "llm.gpu_memory_utilization: 0.5, cmd.n: 2}",
+    {23,
+     "baseline: {stt.server: whisper-server, stt.model: base, stt.wait: default, "
+     "llm.gpu_memory_utilization: 0.5, cmd.n: 2}",
      "f:23:11: baseline: violates the constraint \"cmd.n + llm.gpu_memory_utilization <= 2.3\""},
-    {23, "baseline: today", "f:23:11: baseline: must be a mapping of knobs to values, or none; this is "
-                            "text"},
+    {23, "baseline: today",
+     "f:23:11: baseline: must be a mapping of knobs to values, or none; this is "
+     "text"},
     /* what reaches a terminal is made harmless */
-    {2, "device: \"\\e[2J\"", "f:2:9: device: \"\\x1b[2J\" is no device: cpu, gpu0, gpu1, ... or a "
-                              "UUID (GPU-...)"},
+    {2, "device: \"\\e[2J\"",
+     "f:2:9: device: \"\\x1b[2J\" is no device: cpu, gpu0, gpu1, ... or a "
+     "UUID (GPU-...)"},
 };
 
 static void build(int line, const char *text, struct buf *ret_text)

@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-/* Variables: a = 2, b = 3, t = "base" (a knob of words), off is not active, lat = 0.4 s, mem = 1 GiB. */
+/* Variables: a = 2, b = 3, t = "base" (a knob of words), off is not active, lat = 0.4 s, mem = 1
+ * GiB. */
 static const char *const variables[] = {"a", "b", "t", "off", "stt.lat", "mem"};
 
 static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
@@ -140,7 +141,8 @@ static void test_refused(void **state)
         {"t == tiny", "t has no value \"tiny\""},
         {"t in [base, tiny]", "t has no value \"tiny\""},
         {"t < 3", "column 3: a word has no order and no sum: a number is needed at \"< 3\""},
-        {"t + a < 3", "column 3: a word has no order and no sum: a number is needed at \"+ a < 3\""},
+        {"t + a < 3",
+         "column 3: a word has no order and no sum: a number is needed at \"+ a < 3\""},
         {"t == 3", "column 3: a word on the left, a number without a unit on the right"},
         {"tiny.en == whisper-server",
          "column 9: a word is compared with a single name only at \"== whisper-server\""},

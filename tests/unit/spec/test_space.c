@@ -137,7 +137,8 @@ static void test_brute_force(void **state)
     assert_int_equal(spec_space_combinations(example), 768);
 }
 
-/* Random conditions and constraints from a small grammar: the same comparison, hundreds of times. */
+/* Random conditions and constraints from a small grammar: the same comparison, hundreds of
+ * times. */
 static void test_random_spaces(void **state)
 {
     (void)state;
@@ -149,8 +150,10 @@ static void test_random_spaces(void **state)
         static const char *const bare[] = {"a <= 2", "b == 2", "not a == 2", "b == 1 or a == 3"};
         char when[4][80];
         const char *knobs[] = {"[1, 2, 3]", "[1, 2]", when[0], when[1], when[2], when[3]};
-        snprintf(when[0], sizeof when[0], "{values: [1, 2, 3], when: %s}", bare[rng_below(&rng, 4)]);
-        snprintf(when[1], sizeof when[1], "{values: [1, 2], when: s0.%s}", bare[rng_below(&rng, 2)]);
+        snprintf(when[0], sizeof when[0], "{values: [1, 2, 3], when: %s}",
+                 bare[rng_below(&rng, 4)]);
+        snprintf(when[1], sizeof when[1], "{values: [1, 2], when: s0.%s}",
+                 bare[rng_below(&rng, 2)]);
         snprintf(when[2], sizeof when[2], rng_below(&rng, 2) ? "[1, 2]" : "{values: [1, 2], when: "
                                                                            "a == 1}");
         snprintf(when[3], sizeof when[3], "{values: [x, y], when: %s}", bare[rng_below(&rng, 2)]);
