@@ -6,6 +6,7 @@
 #include "spec/space.h"
 
 #include "base/text.h"
+#include "spec/loader.h"
 #include "spec/space_walk.h"
 
 #include <math.h>
@@ -66,8 +67,10 @@ bool spec_candidate_check(const struct spec_study *study, struct spec_candidate 
     }
     for (size_t i = 0; i < study->constraint_count; i++) {
         const struct expr *expr = study->constraints[i].expr;
+        char shown[SPEC_SHOWN_SIZE];
         if (expr_eval(expr, spec_view_lookup, &view) == EXPR_FALSE)
-            return err_set(err, ERR_INPUT, "violates the constraint \"%s\"", expr_text(expr));
+            return err_set(err, ERR_INPUT, "violates the constraint \"%s\"",
+                           spec_shown(expr_text(expr), shown));
     }
     return true;
 }
@@ -112,7 +115,8 @@ static bool fail_knob(const struct spec_study *study, const char *name, struct e
     for (size_t i = 0; i < study->knob_count; i++)
         names[i] = study->knobs[i].full_name;
     const char *near = text_nearest(names, study->knob_count, name);
-    return err_set(err, ERR_INPUT, "there is no knob \"%.60s\"%s%s%s", name,
+    char shown[SPEC_SHOWN_SIZE];
+    return err_set(err, ERR_INPUT, "there is no knob \"%s\"%s%s%s", spec_shown(name, shown),
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
@@ -137,7 +141,8 @@ static bool parse_part(const struct spec_study *study, const char *name, const c
     for (size_t i = 0; i < k->value_count; i++)
         labels[i] = k->values[i].label;
     const char *near = text_nearest(labels, k->value_count, label);
-    err_set(err, ERR_INPUT, "%s has no value \"%.60s\"%s%s%s", name, label,
+    char shown[SPEC_SHOWN_SIZE];
+    err_set(err, ERR_INPUT, "%s has no value \"%s\"%s%s%s", name, spec_shown(label, shown),
             near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     free(labels);
     return false;
@@ -154,8 +159,10 @@ static bool parse_parts(const struct spec_study *study, char *copy,
         char *equals = strchr(part, '=');
         if (!*part)
             continue;
+        char shown[SPEC_SHOWN_SIZE];
         if (!equals)
-            return err_set(err, ERR_INPUT, "\"%.60s\": expected KNOB=VALUE", part);
+            return err_set(err, ERR_INPUT, "\"%s\": expected KNOB=VALUE",
+                           spec_shown(part, shown));
         *equals = '\0';
         if (!parse_part(study, part, equals + 1, candidate, err))
             return false;
@@ -173,12 +180,14 @@ bool spec_candidate_parse(const struct spec_study *study, const char *text,
     bool ok = parse_parts(study, copy, &candidate, err);
     free(copy);
     const struct spec_candidate given = candidate;
+    char shown[SPEC_SHOWN_SIZE];
     if (!ok || !spec_candidate_check(study, &candidate, err))
         return false;
     for (size_t i = 0; i < study->knob_count; i++)
         if (given.index[i] >= 0 && candidate.index[i] < 0)
             return err_set(err, ERR_INPUT, "%s does nothing here (its condition is: %s)",
-                           study->knobs[i].full_name, expr_text(study->knobs[i].when));
+                           study->knobs[i].full_name,
+                           spec_shown(expr_text(study->knobs[i].when), shown));
     *ret_candidate = candidate;
     return true;
 }

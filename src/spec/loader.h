@@ -34,7 +34,9 @@ struct spec_service_draft {
 bool spec_fail(struct spec_loader *l, struct spec_place place, const char *where, const char *fmt,
                ...) PRINTF_LIKE(4, 5);
 struct spec_place spec_place_of(const struct yaml_node *node);
-/* Text of the file made safe and short for a message; in the arena. */
+/* Text of the file made safe and short for a message; spec_quote's is in the arena. */
+enum { SPEC_SHOWN_SIZE = 256 };
+const char *spec_shown(const char *text, char ret_shown[SPEC_SHOWN_SIZE]);
 const char *spec_quote(struct spec_loader *l, const char *text);
 /* "a, b, c" of at most 30 names, and "; did you mean b?" or "". In the arena. */
 const char *spec_list(struct spec_loader *l, const char *const *names, size_t count);

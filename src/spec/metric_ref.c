@@ -84,38 +84,50 @@ static bool read_stat(const char *text, const char *service, const char *metric,
     return true;
 }
 
-bool spec_metric_ref_parse(const struct spec_study *study, const char *text,
-                           struct metric_ref *ret_ref, struct err *err)
+static bool fail_shape(const char *text, struct err *err)
 {
-    char copy[128];
-    char *parts[4] = {NULL};
+    char shown[SPEC_SHOWN_SIZE];
+    return err_set(err, ERR_INPUT, "\"%s\" is no metric: SERVICE.METRIC.STATISTIC, as in "
+                                   "stt.latency.p95",
+                   spec_shown(text, shown));
+}
+
+/* Up to four parts of a copy; a fourth means that there are too many. */
+static size_t split(char *copy, char *parts[4])
+{
     size_t count = 0;
-    if (strlen(text) >= sizeof copy || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.") !=
-                                           strlen(text))
-        return err_set(err, ERR_INPUT, "\"%.60s\" is no metric: SERVICE.METRIC.STATISTIC, as in "
-                                       "stt.latency.p95",
-                       text);
-    memcpy(copy, text, strlen(text) + 1);
     for (char *at = copy; at && count < 4;) {
         parts[count++] = at;
         at = strchr(at, '.');
         if (at)
             *at++ = '\0';
     }
-    int service = spec_study_service(study, parts[0]);
+    return count;
+}
+
+bool spec_metric_ref_parse(const struct spec_study *study, const char *text,
+                           struct metric_ref *ret_ref, struct err *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_.";
+    char copy[128];
+    char *parts[4] = {NULL};
+    size_t len = strlen(text);
+    if (len >= sizeof copy || strspn(text, allowed) != len)
+        return fail_shape(text, err);
+    memcpy(copy, text, len + 1);
+    size_t count = split(copy, parts);
     if (count < 2 || count > 3)
-        return err_set(err, ERR_INPUT, "\"%s\" is no metric: SERVICE.METRIC.STATISTIC, as in "
-                                       "stt.latency.p95",
-                       text);
+        return fail_shape(text, err);
+    int service = spec_study_service(study, parts[0]);
     if (service < 0)
         return fail_service(study, text, parts[0], err);
     const struct spec_service *s = &study->services[service];
     int metric = metric_from_name(parts[1]);
-    if (metric < 0 || !service_has(s, metric))
+    if (metric < 0 || !service_has(s, (enum metric)metric))
         return fail_metric(s, text, parts[1], err);
     struct metric_ref ref = {.service = (size_t)service, .metric = (enum metric)metric};
-    if (!read_stat(text, s->name, parts[1], parts[2], metric_facts(metric)->distribution, &ref.stat,
-                   err))
+    if (!read_stat(text, s->name, parts[1], parts[2], metric_facts(ref.metric)->distribution,
+                   &ref.stat, err))
         return false;
     *ret_ref = ref;
     return true;

@@ -34,10 +34,10 @@ struct spec_place spec_place_of(const struct yaml_node *node)
     return (struct spec_place){.line = node->line, .column = node->column};
 }
 
-const char *spec_quote(struct spec_loader *l, const char *text)
+const char *spec_shown(const char *text, char ret_shown[SPEC_SHOWN_SIZE])
 {
     enum { SHOWN = 60 };
-    struct buf buf = BUF_INIT(600);
+    struct buf buf = BUF_INIT(SPEC_SHOWN_SIZE - 4);
     size_t len = strlen(text), cut = len;
     if (len > SHOWN) {
         cut = SHOWN;
@@ -45,9 +45,15 @@ const char *spec_quote(struct spec_loader *l, const char *text)
             cut--; /* not in the middle of a character */
     }
     text_add_escaped(&buf, TEXT_TERMINAL, text, cut, cut);
-    const char *copy = arena_printf(l->arena, "%s%s", buf_text(&buf), cut < len ? "..." : "");
+    snprintf(ret_shown, SPEC_SHOWN_SIZE, "%s%s", buf_text(&buf), cut < len ? "..." : "");
     buf_done(&buf);
-    return copy;
+    return ret_shown;
+}
+
+const char *spec_quote(struct spec_loader *l, const char *text)
+{
+    char shown[SPEC_SHOWN_SIZE];
+    return arena_strdup(l->arena, spec_shown(text, shown));
 }
 
 const char *spec_list(struct spec_loader *l, const char *const *names, size_t count)
