@@ -320,11 +320,11 @@ static const struct {
      "f:23:11: baseline: must be a mapping of knobs to values, or none; this is "
      "text"},
     /* what reaches a terminal is made harmless */
-    {20, "  optimise: {\"stt.\\tx\": {good: 1s, bad: 2s}}",
-     "f:20:14: goal.optimise: \"stt.\\x09x\" is no metric: SERVICE.METRIC.STATISTIC, as in "
+    {20, "  optimise: {\"stt.\\ax\": {good: 1s, bad: 2s}}",
+     "f:20:14: goal.optimise: \"stt.\\x07x\" is no metric: SERVICE.METRIC.STATISTIC, as in "
      "stt.latency.p95"},
     {22, "constraints: [\"cmd.n\\t<= 0\"]",
-     "f:22:15: constraints: \"cmd.n\\x09<= 0\" excludes every candidate"},
+     "f:22:15: constraints: \"cmd.n <= 0\" excludes every candidate"},
     {2, "device: \"\\e[2J\"",
      "f:2:9: device: \"\\x1b[2J\" is no device: cpu, gpu0, gpu1, ... or a "
      "UUID (GPU-...)"},
