@@ -1,4 +1,5 @@
-/* Where the layers meet: the study file's words are plugged in from the folders that implement them. */
+/* Where the layers meet: the study file's words are plugged in from the folders that implement
+ * them. */
 #include "cli/command.h"
 
 #include "load/protocol.h"

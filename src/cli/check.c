@@ -1,4 +1,5 @@
-/* check: the study file validated, its space counted, the baseline's exact commands; starts nothing. */
+/* check: the study file validated, its space counted, the baseline's exact commands; starts
+ * nothing. */
 #include "cli/command.h"
 
 #include "base/clock.h"
@@ -85,7 +86,8 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
         if (!service_port_allot(taken, i, &taken[i], err) ||
             !service_launch_build(arena, study, candidate, i, taken[i],
                                   arena_printf(arena, "%s/scratch/%s", folder, name),
-                                  arena_printf(arena, "%s/logs/%s.log", folder, name), &launch, err))
+                                  arena_printf(arena, "%s/logs/%s.log", folder, name), &launch,
+                                  err))
             return err_wrap(err, "%s", study->path);
         AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
         service_launch_add_text(&line, &launch);
@@ -148,7 +150,8 @@ const struct cli_command cli_check = {
     .arguments_min = 1,
     .arguments_max = 1,
     .help = "validate; print the space, the trials, the commands; starts nothing",
-    .text = "Prints the knobs, the exact number of feasible candidates, how long a run will take, and the\n"
+    .text = "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
+            "and the\n"
             "exact command and environment of every service with the baseline's settings.",
     .options = options,
     .run = run,

@@ -1,5 +1,5 @@
-/* A command of the program: one file each, one line in cli/main.c. Help, option parsing and spica(1)
- * come from the tables here. */
+/* A command of the program: one file each, one line in cli/main.c. Help, option parsing and
+ * spica(1) come from the tables here. */
 #pragma once
 
 #include "base/err.h"
@@ -16,14 +16,15 @@ struct cli_option {
 };
 
 struct cli_args {
-    const char *values[CLI_OPTIONS_MAX]; /* per option: its argument, "" for a flag; NULL: not given */
+    const char
+        *values[CLI_OPTIONS_MAX]; /* per option: its argument, "" for a flag; NULL: not given */
     const char *arguments[CLI_ARGUMENTS_MAX];
     int argument_count;
 };
 
 struct cli_command {
     const char *name;
-    const char *arguments;            /* "STUDY.yaml", for the usage line */
+    const char *arguments; /* "STUDY.yaml", for the usage line */
     int arguments_min, arguments_max;
     const char *help;                 /* one line */
     const char *text;                 /* a paragraph for its own --help */

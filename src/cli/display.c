@@ -12,7 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { METRICS_SHOWN = 3, METRIC_WIDTH = 11, VERDICT_WIDTH = 11, FITNESS_WIDTH = 7, BAR_CELLS = 16 };
+enum {
+    METRICS_SHOWN = 3,
+    METRIC_WIDTH = 12,
+    VERDICT_WIDTH = 20,
+    FITNESS_WIDTH = 9,
+    BAR_CELLS = 16
+};
 
 struct display display_init(const struct spec_study *study, FILE *out)
 {
@@ -31,13 +37,6 @@ static size_t metrics_shown(const struct display *display)
 {
     size_t n = display->study->objective_count;
     return n < METRICS_SHOWN ? n : METRICS_SHOWN;
-}
-
-static int settings_width(const struct display *display)
-{
-    int taken = 5 + VERDICT_WIDTH + 1 + (int)metrics_shown(display) * METRIC_WIDTH + FITNESS_WIDTH + 1;
-    int left = display->width - taken;
-    return left < 16 ? 16 : left > 60 ? 60 : left;
 }
 
 /* At most `columns` of the text, with an ellipsis when it is cut; padded to the left or right. */
@@ -113,14 +112,32 @@ static void print_titles(const struct display *display)
 {
     AUTO(buf_done) struct buf line = BUF_INIT(4096);
     buf_add(&line, "  #  ");
-    add_cell(&line, display->study->baseline ? "differs from the baseline in" : "settings",
-             settings_width(display), false);
-    buf_addc(&line, ' ');
     add_cell(&line, "verdict", VERDICT_WIDTH, false);
     for (size_t k = 0; k < metrics_shown(display); k++)
         add_metric_title(&line, display, k);
-    add_cell(&line, "fitness", FITNESS_WIDTH + 1, true);
+    add_cell(&line, "fitness", FITNESS_WIDTH, true);
     fprintf(display->out, "%s\n", buf_text(&line));
+}
+
+/* Text over as many lines as it needs, broken at blanks, each with the table's indent. */
+static void print_wrapped(const struct display *display, const char *text)
+{
+    enum { INDENT = 5 };
+    int room = (display->live ? display->width : 100) - INDENT;
+    while (*text) {
+        size_t bytes = 0, last_blank = 0;
+        for (int column = 0; text[bytes] && column < room; column++) {
+            if (text[bytes] == ' ')
+                last_blank = bytes;
+            do
+                bytes++;
+            while (((unsigned char)text[bytes] & 0xc0) == 0x80);
+        }
+        size_t take = !text[bytes] ? bytes : last_blank ? last_blank : bytes;
+        fprintf(display->out, "%*s%.*s\n", INDENT, "", (int)take, text);
+        text += take;
+        text += strspn(text, " ");
+    }
 }
 
 static void on_begin(void *context, const struct study_view *view, bool resumed)
@@ -137,9 +154,12 @@ static void on_begin(void *context, const struct study_view *view, bool resumed)
     for (size_t i = 0; i < study->neighbour_count; i++)
         fprintf(display->out, "neighbour: %s (stays)\n",
                 study->neighbours[i].unit      ? study->neighbours[i].unit
-                : study->neighbours[i].command ? study->neighbours[i].command : "a process by pid");
+                : study->neighbours[i].command ? study->neighbours[i].command
+                                               : "a process by pid");
     if (resumed)
         fprintf(display->out, "resumed: %" PRId64 " trials are done\n", view->trials_done);
+    if (study->baseline)
+        fprintf(display->out, "each line names what differs from the baseline\n");
     fputc('\n', display->out);
     print_titles(display);
     fflush(display->out);
@@ -148,7 +168,7 @@ static void on_begin(void *context, const struct study_view *view, bool resumed)
 static void add_purpose(struct buf *buf, const struct store_trial *trial)
 {
     if (strcmp(trial->purpose, "final") == 0)
-        buf_addf(buf, "final %d: ", trial->repeat);
+        buf_addf(buf, "final, repeat %d: ", trial->repeat);
 }
 
 static const char *verdict_color(const char *verdict)
@@ -173,7 +193,8 @@ static void add_metrics(struct buf *line, const struct display *display,
     }
 }
 
-static void on_trial_end(void *context, const struct study_view *view, const struct store_trial *trial)
+static void on_trial_end(void *context, const struct study_view *view,
+                         const struct store_trial *trial)
 {
     struct display *display = context;
     display_clear(display);
@@ -183,8 +204,6 @@ static void on_trial_end(void *context, const struct study_view *view, const str
     if (spec_candidate_parse(view->study, trial->candidate, &candidate, NULL))
         display_add_settings(&settings, view->study, &candidate);
     buf_addf(&line, "%3" PRId64 "  ", trial->number);
-    add_cell(&line, buf_text(&settings), settings_width(display), false);
-    buf_addc(&line, ' ');
     if (display->color)
         buf_add(&line, verdict_color(trial->verdict));
     add_cell(&line, trial->verdict, VERDICT_WIDTH, false);
@@ -193,24 +212,20 @@ static void on_trial_end(void *context, const struct study_view *view, const str
     bool measured = !isnan(trial->fitness);
     if (measured) {
         add_metrics(&line, display, trial);
-        buf_addf(&line, " %7.3f", trial->fitness);
+        buf_addf(&line, " %8.3f", trial->fitness);
     }
-    if (measured && strcmp(trial->verdict, "ok") == 0 &&
+    if (measured && strcmp(trial->verdict, "ok") == 0 && strcmp(trial->purpose, "final") != 0 &&
         (isnan(display->best_fitness) || trial->fitness > display->best_fitness)) {
         display->best_fitness = trial->fitness;
         if (trial->number > 1)
-            buf_add(&line, display->width >= 100 ? "  best so far" : " *");
+            buf_add(&line, "  best so far");
     }
     fprintf(display->out, "%s\n", buf_text(&line));
+    print_wrapped(display, buf_text(&settings));
     if (trial->summary && *trial->summary) {
         AUTO(buf_done) struct buf safe = BUF_INIT(8192);
         text_add_escaped(&safe, TEXT_TERMINAL, trial->summary, strlen(trial->summary), 2000);
-        AUTO(buf_done) struct buf cut = BUF_INIT(8192);
-        add_cell(&cut, buf_text(&safe), display->live ? display->width - 6 : 500, false);
-        size_t len = cut.len;
-        while (len > 0 && cut.data[len - 1] == ' ')
-            len--;
-        fprintf(display->out, "     %.*s\n", (int)len, buf_text(&cut));
+        print_wrapped(display, buf_text(&safe));
     }
     fflush(display->out);
 }
@@ -225,9 +240,13 @@ static void add_bar(struct buf *line, double share)
 static const char *phase_words(enum trial_phase phase)
 {
     static const char *const words[PHASE_COUNT_] = {
-        [PHASE_START] = "starting", [PHASE_PROBE] = "probing",    [PHASE_WARMUP] = "warming up",
-        [PHASE_MEASURE] = "measuring", [PHASE_DRAIN] = "waiting for answers",
-        [PHASE_ALONE] = "measuring alone", [PHASE_STOP] = "stopping",
+        [PHASE_START] = "starting",
+        [PHASE_PROBE] = "probing",
+        [PHASE_WARMUP] = "warming up",
+        [PHASE_MEASURE] = "measuring",
+        [PHASE_DRAIN] = "waiting for answers",
+        [PHASE_ALONE] = "measuring alone",
+        [PHASE_STOP] = "stopping",
     };
     return words[phase];
 }
@@ -259,10 +278,12 @@ static void on_progress(void *context, const struct study_view *view,
     if (!display->live)
         return;
     display_clear(display);
-    AUTO(buf_done) struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536), cut = BUF_INIT(65536);
+    AUTO(buf_done)
+    struct buf settings = BUF_INIT(65536),
+               line = BUF_INIT(65536), cut = BUF_INIT(65536);
     buf_addf(&line, "%3" PRId64 "  ", request->number);
     if (strcmp(request->purpose, "final") == 0)
-        buf_addf(&line, "final %d: ", request->repeat);
+        buf_addf(&line, "final, repeat %d: ", request->repeat);
     display_add_settings(&settings, view->study, &request->candidate);
     buf_addf(&line, "%s", buf_text(&settings));
     add_cell(&cut, buf_text(&line), display->width - 1, false);

@@ -1,5 +1,6 @@
-/* What `spica run` shows while it works: one line per finished trial, and on a terminal two live lines
- * below them. Everything goes to stdout; when that is no terminal, only the finished lines do. */
+/* What `spica run` shows while it works: one line per finished trial, and on a terminal two live
+ * lines below them. Everything goes to stdout; when that is no terminal, only the finished lines
+ * do. */
 #pragma once
 
 #include "study/study.h"
@@ -20,7 +21,7 @@ struct display display_init(const struct spec_study *study, FILE *out);
 struct study_observer display_observer(struct display *display);
 void display_clear(struct display *display); /* removes the live lines */
 
-/* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when there
- * is no baseline; "baseline" when nothing differs. */
+/* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when
+ * there is no baseline; "baseline" when nothing differs. */
 void display_add_settings(struct buf *buf, const struct spec_study *study,
                           const struct spec_candidate *candidate);

@@ -29,7 +29,10 @@ struct report_terminal cli_terminal(int fd)
     return (struct report_terminal){.width = cli_width(fd), .color = cli_color(fd)};
 }
 
-static const struct { int status; const char *meaning; } exit_statuses[] = {
+static const struct {
+    int status;
+    const char *meaning;
+} exit_statuses[] = {
     {0, "done, also when the baseline stays best"},
     {1, "the program's own failure"},
     {2, "input: study file, option, missing file"},
@@ -41,8 +44,9 @@ static const struct { int status; const char *meaning; } exit_statuses[] = {
 
 static void print_program_help(void)
 {
-    printf("spica finds, by measurement, the best way for several AI services to share one device.\n\n"
-           "usage: spica COMMAND [OPTIONS] [ARGUMENTS]\n\n");
+    printf(
+        "spica finds, by measurement, the best way for several AI services to share one device.\n\n"
+        "usage: spica COMMAND [OPTIONS] [ARGUMENTS]\n\n");
     for (size_t i = 0; i < cli_command_count; i++)
         printf("  %-8s %-12s %s\n", cli_commands[i]->name, cli_commands[i]->arguments,
                cli_commands[i]->help);
@@ -114,12 +118,14 @@ static void print_man_command(const struct cli_command *command)
 
 void cli_print_man(void)
 {
-    printf(".TH SPICA 1 \"\" \"spica %s\" \"User Commands\"\n.SH NAME\n"
-           "spica \\- measure how AI services best share one device\n.SH SYNOPSIS\n"
-           ".B spica\nCOMMAND [OPTIONS] [ARGUMENTS]\n.SH DESCRIPTION\n"
-           "spica starts the real services with each candidate setting, loads them together, names\n"
-           "every failure, and reports a winner with its confidence. The study file is described in\n"
-           ".BR spica\\-study (5).\n.SH COMMANDS\n", SPICA_VERSION);
+    printf(
+        ".TH SPICA 1 \"\" \"spica %s\" \"User Commands\"\n.SH NAME\n"
+        "spica \\- measure how AI services best share one device\n.SH SYNOPSIS\n"
+        ".B spica\nCOMMAND [OPTIONS] [ARGUMENTS]\n.SH DESCRIPTION\n"
+        "spica starts the real services with each candidate setting, loads them together, names\n"
+        "every failure, and reports a winner with its confidence. The study file is described in\n"
+        ".BR spica\\-study (5).\n.SH COMMANDS\n",
+        SPICA_VERSION);
     for (size_t i = 0; i < cli_command_count; i++)
         print_man_command(cli_commands[i]);
     printf(".SH VERDICTS\nHow a trial ends:\n");

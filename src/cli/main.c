@@ -1,5 +1,5 @@
-/* The command line: finds the command, parses its options from its table, turns an err into one line
- * on stderr and the documented exit status. stdout is the product, stderr is talk. */
+/* The command line: finds the command, parses its options from its table, turns an err into one
+ * line on stderr and the documented exit status. stdout is the product, stderr is talk. */
 #include "cli/command.h"
 
 #include "base/text.h"
@@ -76,13 +76,13 @@ static bool unknown_option(const struct cli_command *command, const char *given,
     for (int i = 0; command->options && command->options[i].name; i++)
         names[count++] = command->options[i].name;
     const char *nearest = text_nearest(names, count, given + strspn(given, "-"));
-    return err_set(err, ERR_INPUT, "%s: no option %s%s%s%s; see: spica %s --help", command->name, given,
-                   nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : "",
-                   command->name);
+    return err_set(err, ERR_INPUT, "%s: no option %s%s%s%s; see: spica %s --help", command->name,
+                   given, nearest ? "; did you mean --" : "", nearest ? nearest : "",
+                   nearest ? "?" : "", command->name);
 }
 
-static bool parse(const struct cli_command *command, int argc, char **argv, struct cli_args *ret_args,
-                  bool *ret_help, struct err *err)
+static bool parse(const struct cli_command *command, int argc, char **argv,
+                  struct cli_args *ret_args, bool *ret_help, struct err *err)
 {
     struct option longs[CLI_OPTIONS_MAX + 2] = {0};
     char letters[3 * CLI_OPTIONS_MAX + 4];

@@ -1,5 +1,6 @@
-/* People say "the study"; this finds its database. A study file that no longer parses must still open
- * its results, so only the name is taken from the file, by its checked form when that works. */
+/* People say "the study"; this finds its database. A study file that no longer parses must still
+ * open its results, so only the name is taken from the file, by its checked form when that works.
+ */
 #include "cli/open.h"
 #include "cli/command.h"
 
@@ -53,7 +54,8 @@ static bool find_folder(const char *name, const char *out, struct arena *arena,
     if (!file_exists(name)) { /* the bare name, as the commands print it */
         const char *folder = arena_printf(arena, "%s.spica", name);
         if (!is_folder(folder))
-            return err_set(err, ERR_MISSING, "%s: no such study file, and no folder %s", name, folder);
+            return err_set(err, ERR_MISSING, "%s: no such study file, and no folder %s", name,
+                           folder);
         *ret_folder = folder;
         return true;
     }

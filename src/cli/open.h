@@ -10,8 +10,8 @@ struct cli_results {
     const char *folder; /* in the arena */
 };
 
-/* `name`: a study file, a NAME.spica folder, a study.db, or NULL: the only *.spica folder here. `out`
- * overrides where a study file's results are. */
+/* `name`: a study file, a NAME.spica folder, a study.db, or NULL: the only *.spica folder here.
+ * `out` overrides where a study file's results are. */
 NODISCARD bool cli_open_results(const char *name, const char *out, struct cli_results *ret_results,
                                 struct err *err);
 void cli_close_results(struct cli_results *results);

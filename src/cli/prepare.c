@@ -44,7 +44,8 @@ const struct cli_command cli_prepare = {
     .arguments_min = 1,
     .arguments_max = 1,
     .help = "fetch or check weights and programs before any trial",
-    .text = "Goes through every setting of every service. What an engine can fetch from a model hub is\n"
+    .text = "Goes through every setting of every service. What an engine can fetch from a model "
+            "hub is\n"
             "fetched now; trials themselves never download unless a service says allow_download.",
     .options = options,
     .run = run,

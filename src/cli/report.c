@@ -45,7 +45,8 @@ const struct cli_command cli_report = {
     .arguments_min = 0,
     .arguments_max = 1,
     .help = "write report.md, report.html, report.json and winner.json",
-    .text = "STUDY is a study file, a NAME.spica folder or a study.db; without one, the only NAME.spica in\n"
+    .text = "STUDY is a study file, a NAME.spica folder or a study.db; without one, the only "
+            "NAME.spica in\n"
             "this folder. Every number comes from the store; a study may still be running.",
     .options = options,
     .run = run,

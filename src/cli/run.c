@@ -108,8 +108,10 @@ const struct cli_command cli_run = {
     .arguments_min = 1,
     .arguments_max = 1,
     .help = "the experiment; resumes where it stopped",
-    .text = "Starts the services with each candidate, loads them together, and stores every trial at its\n"
-            "end. ^C stops cleanly (the trial under way is redone later), twice stops now. Run the same\n"
+    .text = "Starts the services with each candidate, loads them together, and stores every trial "
+            "at its\n"
+            "end. ^C stops cleanly (the trial under way is redone later), twice stops now. Run the "
+            "same\n"
             "command again to resume.",
     .options = options,
     .run = run,

@@ -60,7 +60,8 @@ const struct cli_command cli_show = {
     .arguments_min = 0,
     .arguments_max = 1,
     .help = "leaderboard, one trial in full, a service's log",
-    .text = "STUDY is a study file, a NAME.spica folder or a study.db; without one, the only NAME.spica in\n"
+    .text = "STUDY is a study file, a NAME.spica folder or a study.db; without one, the only "
+            "NAME.spica in\n"
             "this folder. Reads only; a study may be running.",
     .options = options,
     .run = run,

@@ -109,5 +109,18 @@ struct goal_result goal_evaluate(const struct spec_study *study, const struct st
             .failed_service = ref ? (int)ref->service : -1,
         };
     }
+    /* An objective that could not be measured is no success: not one request may have fitted into the
+     * window, which is the slowest of all. */
+    for (size_t i = 0; i < study->objective_count; i++) {
+        const struct metric_ref ref = study->objectives[i].metric;
+        if (!isnan(goal_metric(study, metrics, count, ref)))
+            continue;
+        return (struct goal_result){
+            .fitness = 0,
+            .failed = arena_printf(arena, "%s could not be measured in this window",
+                                   study->objectives[i].name),
+            .failed_service = (int)ref.service,
+        };
+    }
     return (struct goal_result){.fitness = fitness_of(&lookup), .met = true, .failed_service = -1};
 }
