@@ -104,11 +104,16 @@ static bool convert(SNDFILE *in, const SF_INFO *info, struct buf *ret_wav, struc
     /* Float files may exceed full scale: clip instead of wrapping around. */
     sf_command(in, SFC_SET_SCALE_FLOAT_INT_READ, NULL, SF_TRUE);
     sf_command(in, SFC_SET_CLIPPING, NULL, SF_TRUE);
-    sf_count_t n = sf_readf_short(in, samples, FRAMES);
-    while (n > 0 && !ret_wav->over && sf_writef_short(out, samples, n) == n)
+    sf_count_t done = 0, n = sf_readf_short(in, samples, FRAMES);
+    while (n > 0 && !ret_wav->over && sf_writef_short(out, samples, n) == n) {
+        done += n;
         n = sf_readf_short(in, samples, FRAMES);
+    }
     sf_close(out);
-    return !ret_wav->over || err_set(err, ERR_INPUT, "converted, the corpus is too large");
+    if (ret_wav->over)
+        return err_set(err, ERR_INPUT, "converted, the corpus is too large");
+    return done == info->frames || err_set(err, ERR_INPUT, "ends after %lld of %lld samples",
+                                           (long long)done, (long long)info->frames);
 }
 
 static bool check_info(const SF_INFO *info, struct err *err)

@@ -213,13 +213,18 @@ static void on_done(struct load_http_call *call, enum load_http_end end)
 
 const struct load_http_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
 
-/* Text of a failure: the answer's beginning if it has one, else what the transfer ended with. */
+/* Text of a failure: the answer's beginning if it has one, else what the transfer ended with, else
+ * how far it had come. */
 static void explain(struct load_flight *flight, struct buf *text)
 {
     enum { SHOWN = 200 };
     const struct load_answer *answer = &flight->call.answer;
     const char *said = flight->call.why;
-    size_t len = strnlen(said, sizeof flight->call.why);
+    if (!said[0])
+        said = answer->len > 0            ? "the answer stopped in the middle"
+               : answer->http_status != 0 ? "no body came after the status line"
+                                          : "no byte of an answer came";
+    size_t len = strlen(said);
     if (flight->record.error == LOAD_HTTP_STATUS && answer->len > 0) {
         said = answer->body;
         len = answer->len < SHOWN ? answer->len : SHOWN;

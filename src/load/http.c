@@ -179,6 +179,7 @@ void load_http_cancel(struct load_http_call *call)
     if (!call->active)
         return;
     call->active = false;
+    call->answer.http_status = status_of(call);
     curl_multi_remove_handle(call->http->multi, (CURL *)call->easy);
 }
 

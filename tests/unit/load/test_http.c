@@ -1,0 +1,63 @@
+/* The ready check: one GET with a deadline, and words for what happened. */
+#include "load/worker.h"
+
+#include "base/clock.h"
+#include "fake.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+static void check(int port, const char *path, int status, const char *says)
+{
+    int got = -1;
+    char why[256] = "";
+    load_http_get(port, path, NS_PER_S / 4, &got, why, sizeof why);
+    assert_int_equal(got, status);
+    if (!strstr(why, says))
+        fail_msg("says \"%s\", not \"%s\"", why, says);
+}
+
+static void test_ready(void **state)
+{
+    (void)state;
+    /* A proxy in the environment must not be asked. */
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    struct fake fake = fake_start(NULL);
+    check(fake.port, "/health", 200, "answered 200");
+    check(fake.port, "/none", 404, "answered 404");
+    check(fake.port, NULL, 200, "accepts");
+    fake_stop(&fake);
+    check(fake.port, "/health", 0, "connect");
+    check(fake.port, NULL, 0, "connect");
+    fake = fake_start((const char *const[]){"--never-ready", NULL});
+    check(fake.port, "/health", 503, "answered 503");
+    fake_stop(&fake);
+    unsetenv("http_proxy");
+}
+
+/* Accepts (in the kernel) and never answers. */
+static void test_silent(void **state)
+{
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    int64_t start_ns = clock_now_ns();
+    check(ntohs(address.sin_port), "/health", 0, "timed out");
+    assert_true(clock_now_ns() - start_ns < 30 * NS_PER_S);
+    check(ntohs(address.sin_port), NULL, 200, "accepts");
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ready),
+        cmocka_unit_test(test_silent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,62 @@
+/* Arithmetic on records: what was never stamped gives NaN, not a number. */
+#include "load/record.h"
+
+#include "check.h"
+
+#include <math.h>
+
+static struct load_record sample(void)
+{
+    return (struct load_record){
+        .error = LOAD_OK, .intended_ns = 1000000000, .sent_ns = 1000250000,
+        .first_token_ns = 1100000000, .done_ns = 1500000000,
+    };
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    struct load_record r = sample();
+    assert_float_equal(load_latency_s(&r), 0.5, 1e-12);
+    assert_float_equal(load_service_s(&r), 0.49975, 1e-12);
+    assert_float_equal(load_ttft_s(&r), 0.1, 1e-12);
+    assert_float_equal(load_lateness_s(&r), 0.00025, 1e-12);
+}
+
+static void test_unknown(void **state)
+{
+    (void)state;
+    struct load_record r = sample();
+    r.first_token_ns = -1;
+    assert_true(isnan(load_ttft_s(&r)));
+    r.held_back = true;
+    assert_true(isnan(load_lateness_s(&r)));
+    r = sample();
+    r.sent_ns = -1;
+    assert_true(isnan(load_lateness_s(&r)) && isnan(load_service_s(&r)));
+    for (int e = LOAD_OK + 1; e < LOAD_ERROR_COUNT_; e++) {
+        r = sample();
+        r.error = (enum load_error)e;
+        CHECK_ROW(e, load_error_name(r.error), isnan(load_latency_s(&r)));
+        CHECK_ROW(e, load_error_name(r.error), isnan(load_service_s(&r)));
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (int e = 0; e < LOAD_ERROR_COUNT_; e++)
+        assert_int_equal(load_error_from_name(load_error_name((enum load_error)e)), e);
+    assert_int_equal(load_error_from_name("nothing"), -1);
+    assert_string_equal(load_error_name(LOAD_ERROR_COUNT_), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

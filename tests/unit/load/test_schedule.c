@@ -1,0 +1,112 @@
+/* Whose turn it is, played without a clock. */
+#include "load/schedule.h"
+
+#include "check.h"
+#include "plan_of.h"
+
+/* 100 requests/s from the drawn phase on. */
+static struct load_schedule open_schedule(struct load_plan *plan, int limit, uint64_t requests)
+{
+    *plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    plan->streams[0].concurrency = limit;
+    plan->streams[0].request_limit = requests;
+    return load_schedule_init(plan, 0, 1000 * NS_PER_MS, 2000 * NS_PER_MS);
+}
+
+static void test_open_loop_never_waits_for_answers(void **state)
+{
+    (void)state;
+    struct load_plan plan;
+    struct load_schedule s = open_schedule(&plan, 0, 0);
+    struct load_arrivals a = load_arrivals_init(&plan, 0);
+    int sent = 0;
+    while (load_schedule_due_ns(&s) != CLOCK_NEVER) {
+        struct load_turn turn = load_schedule_take(&s);
+        assert_int_equal(turn.intended_ns, 1000 * NS_PER_MS + load_arrivals_next(&a));
+        assert_int_equal(turn.due_ns, turn.intended_ns);
+        assert_int_equal(turn.sequence, sent++);
+        assert_false(turn.held_back);
+    }
+    assert_int_equal(sent, 100);
+    assert_false(load_schedule_over(&s, 2000 * NS_PER_MS)); /* answers are still out */
+    for (int i = 0; i < sent; i++)
+        load_schedule_ended(&s, 2100 * NS_PER_MS, false);
+    assert_true(load_schedule_over(&s, 2100 * NS_PER_MS));
+    assert_false(load_schedule_over(&s, 1999 * NS_PER_MS));
+    load_schedule_done(&s);
+}
+
+static void test_limit_holds_back(void **state)
+{
+    (void)state;
+    struct load_plan plan;
+    struct load_schedule s = open_schedule(&plan, 2, 0);
+    struct load_turn first = load_schedule_take(&s);
+    load_schedule_take(&s);
+    assert_int_equal(load_schedule_due_ns(&s), CLOCK_NEVER);
+    int64_t third_ns = first.intended_ns + 20 * NS_PER_MS;
+    assert_int_equal(load_schedule_next_ns(&s), third_ns);
+    /* A place becomes free 5 ms after the third was due: held back, and not by us. */
+    load_schedule_ended(&s, third_ns + 5 * NS_PER_MS, false);
+    assert_int_equal(load_schedule_due_ns(&s), third_ns);
+    struct load_turn third = load_schedule_take(&s);
+    assert_true(third.held_back);
+    assert_int_equal(third.intended_ns, third_ns);
+    assert_int_equal(third.due_ns, third_ns + 5 * NS_PER_MS);
+    /* Free again before the fourth is due. */
+    load_schedule_ended(&s, third_ns + 7 * NS_PER_MS, false);
+    struct load_turn fourth = load_schedule_take(&s);
+    assert_false(fourth.held_back);
+    assert_int_equal(fourth.due_ns, third_ns + 10 * NS_PER_MS);
+    load_schedule_done(&s);
+}
+
+static void test_request_limit(void **state)
+{
+    (void)state;
+    struct load_plan plan;
+    struct load_schedule s = open_schedule(&plan, 0, 1);
+    load_schedule_take(&s);
+    assert_int_equal(load_schedule_next_ns(&s), CLOCK_NEVER);
+    assert_false(load_schedule_over(&s, 0));
+    load_schedule_ended(&s, 1, false);
+    assert_true(load_schedule_over(&s, 0));
+    load_schedule_done(&s);
+}
+
+static void test_closed_loop(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    plan.streams[0].arrivals = ARRIVALS_CLOSED;
+    plan.streams[0].concurrency = 2;
+    struct load_schedule s = load_schedule_init(&plan, 0, 1000, NS_PER_S);
+    assert_int_equal(load_schedule_take(&s).intended_ns, 1000);
+    assert_int_equal(load_schedule_take(&s).intended_ns, 1000);
+    assert_int_equal(load_schedule_due_ns(&s), CLOCK_NEVER);
+    load_schedule_ended(&s, 5000, true); /* rests */
+    load_schedule_ended(&s, 7000, false);
+    assert_int_equal(load_schedule_due_ns(&s), 7000);
+    struct load_turn turn = load_schedule_take(&s);
+    assert_int_equal(turn.intended_ns, 7000);
+    assert_int_equal(turn.due_ns, 7000);
+    assert_int_equal(load_schedule_due_ns(&s), 5000 + LOAD_REST_NS);
+    load_schedule_take(&s);
+    /* Free after the end: no more turns. */
+    load_schedule_ended(&s, NS_PER_S, false);
+    load_schedule_ended(&s, NS_PER_S + 1, false);
+    assert_int_equal(load_schedule_due_ns(&s), CLOCK_NEVER);
+    assert_true(load_schedule_over(&s, NS_PER_S + 1));
+    load_schedule_done(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_open_loop_never_waits_for_answers),
+        cmocka_unit_test(test_limit_holds_back),
+        cmocka_unit_test(test_request_limit),
+        cmocka_unit_test(test_closed_loop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

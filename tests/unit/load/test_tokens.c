@@ -1,0 +1,226 @@
+/* Streams as servers really send them: what is a token, when it came, how it ended. In the rows a
+ * '~' cuts the body into chunks, which come at 100, 200, 300 ... ns. */
+#include "load/protocol.h"
+
+#include "check.h"
+#include "plan_of.h"
+
+#define ROLE "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n"
+#define TEXT(t) "data: {\"choices\":[{\"delta\":{\"content\":\"" t "\"},\"finish_reason\":null}]}\n\n"
+#define STOP "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}"
+#define DONE "data: [DONE]\n\n"
+
+struct row {
+    const char *name, *body;
+    enum load_error error;
+    const char *text;
+    int tokens;
+    bool exact;
+    int64_t first_token_ns, first_content_ns, last_token_ns, done_ns;
+    size_t gaps;
+};
+
+static const struct row chat[] = {
+    {"plain", ROLE "~" TEXT("a") "~" TEXT("b") "~" STOP "~" DONE, LOAD_OK, "ab", 2, false, 200, 200,
+     300, 500, 1},
+    {"two tokens in one chunk", TEXT("a") TEXT("b") "~" STOP DONE, LOAD_OK, "ab", 2, false, 100, 100,
+     100, 200, 1},
+    {"an event cut in two counts when it is whole",
+     "data: {\"choices\":[{\"delta\":{\"con~tent\":\"a\"}}]}~\n\n~" STOP DONE, LOAD_OK, "a", 1, false,
+     200, 200, 200, 400, 0},
+    {"usage with no choices", TEXT("a") STOP "~data: {\"choices\":[]," USAGE "}\n\n~" DONE, LOAD_OK,
+     "a", 5, true, 100, 100, 100, 300, 0},
+    {"usage beside choices",
+     TEXT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]," USAGE "}\n\n" DONE,
+     LOAD_OK, "a", 5, true, 100, 100, 100, 100, 0},
+    {"usage null", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n" STOP DONE,
+     LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
+    {"usage absurd", TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":-4}}\n\n" DONE, LOAD_OK,
+     "a", 1, false, 100, 100, 100, 100, 0},
+    {"no [DONE]: finish is the end", TEXT("a") "~" STOP "~data: {\"choices\":[]," USAGE "}\n\n",
+     LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
+    {"[DONE] without finish", TEXT("a") "~" DONE, LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
+    {"[DONE] without blank line", TEXT("a") "~data: [DONE]", LOAD_OK, "a", 1, false, 100, 100, 100,
+     200, 0},
+    {"neither", TEXT("a") "~" TEXT("b"), LOAD_TRUNCATED, "ab", 2, false, 100, 100, 200, -1, 1},
+    {"half JSON at the end", TEXT("a") "~data: {\"choices\":[{\"del", LOAD_TRUNCATED, "a", 1, false,
+     100, 100, 100, -1, 0},
+    {"half JSON after the finish", TEXT("a") STOP "data: {\"usage\":{", LOAD_TRUNCATED, "a", 1, false,
+     100, 100, 100, -1, 0},
+    {"broken JSON in the middle", TEXT("a") "data: {x}\n\n" TEXT("b") STOP DONE, LOAD_MALFORMED, "ab",
+     2, false, 100, 100, 100, -1, 1},
+    {"broken JSON before [DONE]", "data: nonsense\n\n" DONE, LOAD_MALFORMED, "data: nonsense\n\n" DONE, 0, false,
+     -1, -1, -1, -1, 0},
+    {"reasoning first",
+     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n~" TEXT("a") STOP DONE, LOAD_OK, "a",
+     2, false, 100, 200, 200, 200, 1},
+    {"reasoning_content only",
+     "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n~" STOP DONE, LOAD_OK, "hm",
+     1, false, 100, -1, 100, 200, 0},
+    {"both reasoning members",
+     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"h\",\"reasoning_content\":\"h\"}}]}\n\n" STOP DONE,
+     LOAD_OK, "h", 1, false, 100, -1, 100, 100, 0},
+    {"pings and empty data",
+     ":\n\n: ping\n\nid: 1\n\ndata:\n\nevent: ping\ndata: {}\n\n~" TEXT("a") STOP DONE, LOAD_OK, "a", 1,
+     false, 200, 200, 200, 200, 0},
+    {"role and empty delta are no tokens", ROLE TEXT("") "~" TEXT("a") STOP DONE, LOAD_OK, "a", 1, false,
+     200, 200, 200, 200, 0},
+    {"no text at all", ROLE STOP DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
+    {"only [DONE]", DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
+    {"error field", "error: {\"code\":400,\"message\":\"too long\"}\n\ndata: [DONE]\n\n",
+     LOAD_SERVER_ERROR, "{\"code\":400,\"message\":\"too long\"}", 0, false, -1, -1, -1, -1, 0},
+    {"error in data after text",
+     TEXT("a") "data: {\"error\":{\"message\":\"CUDA\"}}\n\n" TEXT("b") DONE, LOAD_SERVER_ERROR, "CUDA",
+     1, false, 100, 100, 100, -1, 0},
+    {"error event", "event: error\ndata: {\"detail\":\"x\"}\n\n" DONE, LOAD_SERVER_ERROR,
+     "{\"detail\":\"x\"}", 0, false, -1, -1, -1, -1, 0},
+    {"object error", "data: {\"object\":\"error\",\"message\":\"m\"}\n\n" DONE, LOAD_SERVER_ERROR, "m", 0,
+     false, -1, -1, -1, -1, 0},
+    {"finish reason error",
+     TEXT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n" DONE,
+     LOAD_SERVER_ERROR, "a", 1, false, 100, 100, 100, -1, 0},
+    {"JSON instead of a stream", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_MALFORMED,
+     "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", -1, false, -1, -1, -1, -1, 0},
+    {"JSON error instead of a stream", "{\"error\":\"no\"}", LOAD_SERVER_ERROR, "no", -1, false, -1, -1,
+     -1, -1, 0},
+    {"HTML", "<html>It works</html>", LOAD_MALFORMED, "<html>It works</html>", 0, false, -1, -1, -1, -1,
+     0},
+    {"nothing", "", LOAD_TRUNCATED, "", 0, false, -1, -1, -1, -1, 0},
+    {"CRLF",
+     "data:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n~"
+     "data: {\"choices\":[{\"delta\":{},\ndata: \"finish_reason\":\"stop\"}]}\r\n\r\ndata: [DONE]\r\n\r\n",
+     LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
+    {"choices of another type", "data: {\"choices\":5}\n\ndata: {\"choices\":[7]}\n\n" DONE, LOAD_EMPTY,
+     "", 0, false, -1, -1, -1, 100, 0},
+};
+
+/* Cuts the row at its marks. */
+static struct load_answer answer_of(const char *cut, char *body, struct load_chunk *chunks)
+{
+    struct load_answer answer = {.http_status = 200, .body = body, .chunks = chunks};
+    for (; *cut; cut++) {
+        if (*cut != '~') {
+            body[answer.len++] = *cut;
+            continue;
+        }
+        chunks[answer.chunk_count] = (struct load_chunk){
+            .end = answer.len, .at_ns = 100 * (int64_t)(answer.chunk_count + 1)};
+        answer.chunk_count++;
+    }
+    if (answer.len > 0) {
+        chunks[answer.chunk_count] = (struct load_chunk){
+            .end = answer.len, .at_ns = 100 * (int64_t)(answer.chunk_count + 1)};
+        answer.chunk_count++;
+    }
+    body[answer.len] = '\0';
+    return answer;
+}
+
+static void check_row(const struct load_stream *stream, size_t i, const struct row *row)
+{
+    char body[4096];
+    struct load_chunk chunks[64];
+    struct load_answer answer = answer_of(row->body, body, chunks);
+    struct load_record r = {.first_token_ns = -1, .first_content_ns = -1, .last_token_ns = -1,
+                            .done_ns = -1, .tokens = -1, .prompt_tokens = -1};
+    struct buf text = BUF_INIT(LOAD_TEXT_MAX), gaps = BUF_INIT(LOAD_GAPS_MAX * 8);
+    stream->protocol->read(stream, &answer, &r, &text, &gaps);
+    CHECK_ROW_TEXT(i, row->name, load_error_name(r.error), load_error_name(row->error));
+    CHECK_ROW_TEXT(i, row->name, buf_text(&text), row->text);
+    CHECK_ROW(i, row->name, r.tokens == row->tokens);
+    CHECK_ROW(i, row->name, r.tokens_exact == row->exact);
+    CHECK_ROW(i, row->name, r.first_token_ns == row->first_token_ns);
+    CHECK_ROW(i, row->name, r.first_content_ns == row->first_content_ns);
+    CHECK_ROW(i, row->name, r.last_token_ns == row->last_token_ns);
+    CHECK_ROW(i, row->name, r.done_ns == row->done_ns);
+    CHECK_ROW(i, row->name, gaps.len / sizeof(int64_t) == row->gaps);
+    CHECK_ROW(i, row->name, r.prompt_tokens == (row->exact ? 7 : -1));
+    buf_done(&text);
+    buf_done(&gaps);
+}
+
+static void test_chat(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    for (size_t i = 0; i < ARRAY_LEN(chat); i++)
+        check_row(&plan.streams[0], i, &chat[i]);
+}
+
+static const struct row completions[] = {
+    {"plain", "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":null}]}\n\n~"
+              "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"stop\"}]," USAGE "}\n\n" DONE,
+     LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
+    {"a chat's stream has no text", TEXT("a") STOP DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
+};
+
+static const struct row whole[] = {
+    {"plain", "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]," USAGE "}",
+     LOAD_OK, "a", 5, true, -1, -1, -1, -1, 0},
+    {"no usage", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_OK, "a", -1, false, -1, -1, -1,
+     -1, 0},
+    {"empty", "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", LOAD_EMPTY, "", -1, false, -1, -1, -1,
+     -1, 0},
+    {"no choices", "{\"choices\":[]}", LOAD_MALFORMED, "{\"choices\":[]}", -1, false, -1, -1, -1, -1, 0},
+    {"a stream", DONE, LOAD_MALFORMED, DONE, -1, false, -1, -1, -1, -1, 0},
+};
+
+static void test_others(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-completions", NULL, "http://127.0.0.1:1/");
+    for (size_t i = 0; i < ARRAY_LEN(completions); i++)
+        check_row(&plan.streams[0], i, &completions[i]);
+    plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    struct spec_setting set = {.name = "stream", .text = "false"};
+    plan.streams[0].settings = &set;
+    plan.streams[0].setting_count = 1;
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        check_row(&plan.streams[0], i, &whole[i]);
+}
+
+static const struct {
+    const char *body;
+    bool complete;
+} ends[] = {
+    {TEXT("a"), false},
+    {TEXT("a") STOP, true},
+    {TEXT("a") "~data: {\"choices\":[{\"finish_rea~son\" : \"stop\"", true},
+    {TEXT("a") "~data: [DO~NE]", true},
+    {"data: [DONE]", true},
+    {"data:[DONE]\r\n", true},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"data: [DONE]\"}}]}\n\n", false},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\"\"}}]}\n\n", false},
+    {"data: {\"choices\":[{\"finish_reason\": null}]}\n\n", false},
+};
+
+/* Asked with every chunk, as the loop does: true at the last one or never. */
+static void test_complete(void **state)
+{
+    (void)state;
+    const struct load_protocol *protocol = load_protocol_find("openai-chat");
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        char body[4096];
+        struct load_chunk chunks[64];
+        struct load_answer answer = answer_of(ends[i].body, body, chunks);
+        size_t count = answer.chunk_count;
+        bool complete = false;
+        for (size_t k = 1; k <= count; k++) {
+            answer.chunk_count = k;
+            answer.len = chunks[k - 1].end;
+            complete |= protocol->complete(&answer);
+        }
+        CHECK_ROW(i, ends[i].body, complete == ends[i].complete);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_complete),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
