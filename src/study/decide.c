@@ -75,14 +75,24 @@ static void fill_racer(const struct history *history, struct racer *racer, struc
                                          DECIDE_REPEATS_MIN, last_disturbed);
 }
 
-/* Without finalists there is no final, and the baseline's own trial is all there is of it. */
-static bool baseline_was_ok(const struct history *history)
+/* The baseline's own trial, before everything else; NULL: none settled. Without finalists there is no
+ * final, and where its programs can't run it is ruled out of it: then this is all there is of it. */
+static const struct history_trial *baseline_trial(const struct history *history)
 {
-    bool ok = false;
-    for (size_t i = 0; i < history->count; i++)
+    for (size_t i = history->count; i-- > 0;)
         if (history->trials[i].purpose == HISTORY_BASELINE && history_settled(history, i))
-            ok = history->trials[i].verdict == VERDICT_OK;
-    return ok;
+            return &history->trials[i];
+    return NULL;
+}
+
+static void fill_baseline(const struct history *history, struct racer *racer, struct arena *scratch)
+{
+    const struct history_trial *first = baseline_trial(history);
+    fill_racer(history, racer, scratch);
+    if (racer->ok > 0 || racer->failed > 0 || !first || first->verdict != VERDICT_ENV_FAULT)
+        return;
+    racer->broken = true;
+    racer->eliminated = arena_printf(scratch, "env_fault in trial %" PRId64, first->number);
 }
 
 static struct stats_summary racer_summary(const struct racer *racer)
@@ -217,7 +227,7 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
     json_t *list = json_array();
     for (size_t i = 0; i < count + plan->has_baseline; i++) {
         racers[i].code = i < count ? codes[i] : plan->baseline;
-        fill_racer(history, &racers[i], scratch);
+        (i < count ? fill_racer : fill_baseline)(history, &racers[i], scratch);
         json_array_append_new(list, racer_json(study, &racers[i], scratch));
         if (i == count)
             baseline = &racers[i];
@@ -225,7 +235,9 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
                  (!best || racer_summary(&racers[i]).mean > racer_summary(best).mean))
             best = &racers[i];
     }
-    struct verdict_words words = weigh(best, baseline, baseline_was_ok(history), count, scratch);
+    const struct history_trial *first = baseline_trial(history);
+    bool explored_ok = first && first->verdict == VERDICT_OK;
+    struct verdict_words words = weigh(best, baseline, explored_ok, count, scratch);
     size_t explored = candidates_explored(history, scratch);
     bool wins = words.outcome == OUTCOME_WINNER;
     json_t *decision = json_object();

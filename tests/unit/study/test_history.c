@@ -1,0 +1,126 @@
+/* Rows to what the plan needs: retries folded, chains counted, unknown rows refused. */
+#include "study/simulate.h"
+
+static struct sim_answer never(void *context, const struct trial_request *request, spec_code code,
+                               int tries)
+{
+    (void)context, (void)request, (void)code, (void)tries;
+    return (struct sim_answer){VERDICT_OK, 1, NULL};
+}
+
+static const struct space_knob knobs[] = {{0, 3}, {1, 2}};
+
+static void add(struct sim *sim, spec_code code, const char *purpose, int64_t retry_of,
+                enum verdict verdict, const char *ruled_out)
+{
+    const struct trial_request request = {
+        .number = (int64_t)sim->history.count + 1,
+        .candidate = spec_candidate_decode(sim->study, code),
+        .purpose = purpose,
+        .round = 1,
+        .retry_of = retry_of,
+    };
+    const struct sim_answer answer = {verdict, verdict_facts(verdict)->has_fitness ? 0.5 : NAN,
+                                      ruled_out};
+    sim_append(sim, &request, &answer);
+}
+
+static void test_settled(void **state)
+{
+    (void)state;
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    add(&sim, 0, "explore", 0, VERDICT_OK, NULL);
+    add(&sim, 1, "explore", 0, VERDICT_CONTENDED, NULL);
+    add(&sim, 1, "explore", 2, VERDICT_INSTRUMENT, NULL);
+    add(&sim, 1, "explore", 2, VERDICT_OK, NULL);
+    add(&sim, 2, "explore", 0, VERDICT_CONTENDED, NULL);
+    add(&sim, 2, "explore", 5, VERDICT_CONTENDED, NULL);
+    add(&sim, 2, "explore", 5, VERDICT_CONTENDED, NULL);
+    add(&sim, 3, "explore", 0, VERDICT_CRASHED_LOAD, NULL);
+    static const struct { bool settled; int tries; } expected[] = {
+        {true, 1}, {false, 1}, {false, 2}, {true, 3}, {false, 1}, {false, 2}, {true, 3}, {true, 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        CHECK_ROW(i, "settled", history_settled(&sim.history, i) == expected[i].settled);
+        CHECK_ROW(i, "tries", history_tries(&sim.history, i) == expected[i].tries);
+    }
+    assert_true(history_elapsed_s(&sim.history) == 80);
+    sim_done(&sim);
+}
+
+/* An env_fault that rules something out settles; one of the surroundings is tried again for ever, and
+ * says each third time that it is time to stop. */
+static void test_env_fault(void **state)
+{
+    (void)state;
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    for (int i = 0; i < 3; i++)
+        add(&sim, 0, "explore", i ? 1 : 0, VERDICT_ENV_FAULT, "s0.k0=v0");
+    assert_false(history_settled(&sim.history, 1));
+    assert_true(history_settled(&sim.history, 2));
+    assert_false(history_broken(&sim.history));
+    for (int i = 1; i <= 7; i++) {
+        add(&sim, 1, "explore", i > 1 ? 4 : 0, VERDICT_ENV_FAULT, NULL);
+        assert_false(history_settled(&sim.history, sim.history.count - 1));
+        assert_int_equal(history_broken(&sim.history), i % 3 == 0);
+    }
+    add(&sim, 1, "explore", 4, VERDICT_OK, NULL);
+    assert_true(history_settled(&sim.history, sim.history.count - 1));
+    assert_false(history_broken(&sim.history));
+    sim_done(&sim);
+}
+
+static void test_contended_in_a_row(void **state)
+{
+    (void)state;
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    assert_int_equal(history_contended_in_a_row(&sim.history), 0);
+    add(&sim, 0, "explore", 0, VERDICT_CONTENDED, NULL);
+    add(&sim, 0, "explore", 1, VERDICT_OK, NULL);
+    assert_int_equal(history_contended_in_a_row(&sim.history), 0);
+    for (int i = 1; i <= 5; i++) {
+        add(&sim, 1, "explore", 0, VERDICT_CONTENDED, NULL);
+        assert_int_equal(history_contended_in_a_row(&sim.history), i);
+    }
+    sim_done(&sim);
+}
+
+static void test_refused_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *candidate, *purpose, *verdict, *says;
+    } rows[] = {
+        {"a knob that is gone", "s0.k0=v0 s9.k9=v1", "explore", "ok", "no knob"},
+        {"a value that is gone", "s0.k0=v7 s1.k1=v0", "explore", "ok", "no value"},
+        {"a knob that came", "s0.k0=v0", "explore", "ok", "s1.k1"},
+        {"a purpose", "s0.k0=v0 s1.k1=v0", "audition", "ok", "audition"},
+        {"a verdict", "s0.k0=v0 s1.k1=v0", "explore", "splendid", "splendid"},
+    };
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct store_trial row = {.number = 1, .candidate = rows[i].candidate,
+                                        .purpose = rows[i].purpose, .verdict = rows[i].verdict};
+        struct err err = ERR_INIT;
+        CHECK_ROW(i, rows[i].name,
+                  !history_append(&sim.history, sim.study, &row, sim.arena, &err));
+        CHECK_ROW(i, rows[i].name, err.code == ERR_INTERNAL && strstr(err.text, rows[i].says));
+        CHECK_ROW(i, rows[i].name, sim.history.count == 0);
+    }
+    sim_done(&sim);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_settled),
+        cmocka_unit_test(test_env_fault),
+        cmocka_unit_test(test_contended_in_a_row),
+        cmocka_unit_test(test_refused_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
