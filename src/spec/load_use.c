@@ -234,6 +234,11 @@ static bool fail_unused(struct uses *u, const struct spec_knob *knob)
     for (size_t i = 0; i < s->engine_use_count; i++) {
         const struct spec_engine *engine = s->engine_uses[i].engine;
         const char **names = arena_array(l->arena, engine->option_count, sizeof *names);
+        if (spec_option_find(engine->options, engine->option_count, knob->name))
+            return spec_fail(l, knob->place, where,
+                             "%s is also fixed for %s: leave one of them out, or write \"{%s}\" "
+                             "there",
+                             knob->name, engine->name, knob->name);
         for (size_t o = 0; o < engine->option_count; o++)
             names[o] = engine->options[o].name;
         const char *near = spec_did_you_mean(l, names, engine->option_count, knob->name);

@@ -120,12 +120,22 @@ static bool read_number(const struct spec_field *field, const char *text, double
     return true;
 }
 
+static bool has_range(const struct spec_field *field)
+{
+    return field->min != 0 || field->max != 0;
+}
+
+static void add_range(struct buf *buf, const struct spec_field *field)
+{
+    metric_add_value(buf, numbers[field->type].unit, field->min);
+    buf_add(buf, " to ");
+    metric_add_value(buf, numbers[field->type].unit, field->max);
+}
+
 static const char *range_text(struct spec_loader *l, const struct spec_field *field)
 {
     struct buf buf = BUF_INIT(200);
-    metric_add_value(&buf, numbers[field->type].unit, field->min);
-    buf_add(&buf, " to ");
-    metric_add_value(&buf, numbers[field->type].unit, field->max);
+    add_range(&buf, field);
     const char *text = arena_strdup(l->arena, buf_text(&buf));
     buf_done(&buf);
     return text;
@@ -158,7 +168,7 @@ static bool bind_number(struct spec_loader *l, const struct spec_field *field,
     if (!read_number(field, text, &value))
         return spec_fail(l, place, where, "\"%s\" is not %s", spec_quote(l, text),
                          numbers[field->type].what);
-    if ((field->min != 0 || field->max != 0) && (value < field->min || value > field->max))
+    if (has_range(field) && (value < field->min || value > field->max))
         return spec_fail(l, place, where, "%s is out of range: %s", spec_quote(l, text),
                          range_text(l, field));
     store_number(field, text, value, at);
@@ -215,6 +225,39 @@ static bool bind_node(struct spec_loader *l, const struct spec_field *field,
         return spec_fail(l, spec_place_of(node), where,
                          "is empty: give a value or leave the key out");
     return bind_text(l, field, spec_place_of(node), where, node->text, record);
+}
+
+static void add_words(struct buf *buf, const struct spec_field *field)
+{
+    for (int i = 0; i < field->choice_count; i++)
+        buf_addf(buf, "%s%s", i ? ", " : "", field->choices[i]);
+}
+
+void spec_field_add_facts(struct buf *buf, const struct spec_field *field)
+{
+    switch (field->type) {
+    case FIELD_NODE:
+        break; /* its help says its shape */
+    case FIELD_TEXT:
+        buf_add(buf, "text");
+        break;
+    case FIELD_BOOL:
+        buf_add(buf, "true or false");
+        break;
+    case FIELD_CHOICE:
+        add_words(buf, field);
+        break;
+    default:
+        buf_add(buf, numbers[field->type].what);
+        if (has_range(field)) {
+            buf_add(buf, "; ");
+            add_range(buf, field);
+        }
+    }
+    if (field->fallback)
+        buf_addf(buf, "%sdefault %s", buf->len ? "; " : "", field->fallback);
+    if (field->required)
+        buf_addf(buf, "%srequired", buf->len ? "; " : "");
 }
 
 /* ---- the mapping ---- */

@@ -2,6 +2,7 @@
  * they mean. The same rows check the file, name the nearest key, and print the manual. */
 #pragma once
 
+#include "base/buf.h"
 #include "spec/document.h"
 
 struct spec_loader;
@@ -40,6 +41,8 @@ struct spec_section {
 };
 /* All of them, in the file's usual order; ends with a NULL title. */
 const struct spec_section *spec_sections(void);
+/* What a field takes, for the manual: "a number; 0.001 to 1,000; default 1". */
+void spec_field_add_facts(struct buf *buf, const struct spec_field *field);
 
 /* Further keys that the caller reads itself. */
 struct spec_extra {

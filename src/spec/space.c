@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum {
-    COUNT_STEPS = 20000000,
+    COUNT_STEPS = 10000000,
     FEASIBLE_STEPS = 2000000,
     MEMO_SLOTS_MAX = 1 << 21, /* 24 bytes each */
 };
@@ -239,18 +239,26 @@ bool spec_check_feasible(struct spec_loader *l)
 
 /* ---- visiting ---- */
 
+/* Its memory holds only subtrees without a candidate, which are not entered twice. */
 struct visitor {
     struct walk walk;
     spec_visit visit;
     void *context;
+    uint64_t visited;
 };
 
 static bool visit_from(struct visitor *v, size_t depth, spec_code code)
 {
     struct walk *w = &v->walk;
     const struct spec_study *study = w->view.study;
-    if (depth == study->knob_count)
+    if (depth == study->knob_count) {
+        v->visited++;
         return v->visit(v->context, code);
+    }
+    const bool remembered = is_remembered(w, depth);
+    const uint64_t key = remembered ? live_key(w, depth) : 0, before = v->visited;
+    if (remembered && w->memo && memo_find(w->memo, w->memo_slots, depth, key)->depth)
+        return true;
     const struct spec_knob *knob = &study->knobs[depth];
     const bool active = spec_knob_active(&w->view, depth);
     const int first = active ? 0 : -1, end = active ? (int)knob->value_count : 0;
@@ -260,6 +268,8 @@ static bool visit_from(struct visitor *v, size_t depth, spec_code code)
         if (holds(w, depth) && !visit_from(v, depth + 1, next))
             return false;
     }
+    if (remembered && v->visited == before)
+        memo_put(w, depth, key, 0);
     return true;
 }
 
@@ -273,25 +283,12 @@ void spec_space_each(const struct spec_study *study, spec_visit visit, void *con
 
 struct list {
     spec_code *codes;
-    size_t count, cap;
-    uint64_t max;
-    bool over;
+    size_t count;
 };
 
 static bool list_add(void *context, spec_code code)
 {
     struct list *list = context;
-    if (list->count >= list->max) {
-        list->over = true;
-        return false;
-    }
-    if (list->count == list->cap) {
-        list->cap = list->cap ? 2 * list->cap : 256;
-        spec_code *codes = reallocarray(list->codes, list->cap, sizeof *codes);
-        if (!codes)
-            abort();
-        list->codes = codes;
-    }
     list->codes[list->count++] = code;
     return true;
 }
@@ -299,14 +296,16 @@ static bool list_add(void *context, spec_code code)
 bool spec_space_list(const struct spec_study *study, uint64_t max, spec_code **ret_codes,
                      size_t *ret_count, struct err *err)
 {
-    struct list list = {.max = max};
-    spec_space_each(study, list_add, &list);
-    if (list.over) {
-        free(list.codes);
-        return err_set(err, ERR_LIMIT, "more than %llu candidates", (unsigned long long)max);
-    }
+    const uint64_t count = spec_space_count(study); /* far cheaper than finding out by listing */
+    if (count == UINT64_MAX)
+        return err_set(err, ERR_LIMIT, "too many candidates to count");
+    if (count > max)
+        return err_set(err, ERR_LIMIT, "%llu candidates, at most %llu can be listed",
+                       (unsigned long long)count, (unsigned long long)max);
+    struct list list = {.codes = calloc(count + 1, sizeof *list.codes)};
     if (!list.codes)
-        list.codes = calloc(1, sizeof *list.codes);
+        return err_set(err, ERR_LIMIT, "no memory for %llu candidates", (unsigned long long)count);
+    spec_space_each(study, list_add, &list);
     *ret_codes = list.codes;
     *ret_count = list.count;
     return true;

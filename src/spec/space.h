@@ -22,7 +22,7 @@ typedef bool (*spec_visit)(void *context, spec_code code);
 void spec_space_each(const struct spec_study *study, spec_visit visit, void *context);
 
 /* Exact number of feasible candidates, without listing those that no constraint or condition can
- * tell apart. UINT64_MAX: gave up after 2 * 10^7 steps (seconds; a constraint over very many
+ * tell apart. UINT64_MAX: gave up after 10^7 steps (seconds; a constraint over very many
  * knobs). */
 uint64_t spec_space_count(const struct spec_study *study);
 /* Product of all knobs' value counts, before conditions and constraints; saturates at

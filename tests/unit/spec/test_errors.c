@@ -133,6 +133,9 @@ static const struct {
     {13, "  llm: {engine: vllm, model: m, knobs: {speed: [1]}}",
      "f:13:41: llm.knobs.speed: vllm has no such option, and no {speed} uses it (in args or "
      "environment)"},
+    {13, "  llm: {engine: vllm, model: m, knobs: {model: [a, b]}}",
+     "f:13:41: llm.knobs.model: model is also fixed for vllm: leave one of them out, or write "
+     "\"{model}\" there"},
     {13, "  llm: {engine: vllm, model: m, engines: {vllm: {}}}",
      "f:13:42: llm: \"engines\" needs a knob that chooses one, as in engine: \"{server}\""},
     {5, "    engine: \"{srv}\"", "f:5:13: stt.engine: stt has no knob \"srv\""},

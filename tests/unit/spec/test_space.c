@@ -300,12 +300,43 @@ static void test_million(void **state)
     }
 }
 
+/* 10^9 combinations that one constraint ties together: ends, and says that it does not know rather
+ * than something wrong. */
+static void test_too_many(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    buf_add(&text, "study: s\nservices:\n  a:\n    command: [x");
+    for (int k = 0; k < 9; k++)
+        buf_addf(&text, ", \"{k%d}\"", k);
+    buf_add(&text, "]\n    knobs:\n");
+    for (int k = 0; k < 9; k++)
+        buf_addf(&text, "      k%d: {from: 1, to: 10, step: 1}\n", k);
+    buf_add(&text, "goal: {optimise: {a.cpu: {good: 1, bad: 2}}}\nbaseline: none\n");
+    AUTO(spec_study_free) struct spec_study *open = parse(buf_text(&text));
+    assert_true(spec_space_count(open) == UINT64_C(1000000000));
+    buf_add(&text, "constraints: [a.k0");
+    for (int k = 1; k < 9; k++)
+        buf_addf(&text, " + a.k%d", k);
+    buf_add(&text, " >= 90]\n");
+    AUTO(spec_study_free) struct spec_study *study = parse(buf_text(&text));
+    spec_code *codes = NULL;
+    size_t count = 0;
+    struct err err = ERR_INIT;
+    assert_false(spec_space_list(study, UINT64_MAX, &codes, &count, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.text, "too many candidates to count");
+    assert_false(spec_space_list(open, 1000, &codes, &count, &err));
+    assert_null(codes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brute_force), cmocka_unit_test(test_random_spaces),
         cmocka_unit_test(test_round_trips), cmocka_unit_test(test_parse),
         cmocka_unit_test(test_settings),    cmocka_unit_test(test_million),
+        cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
