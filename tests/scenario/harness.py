@@ -291,8 +291,8 @@ class Box:
     def study(self, load=None, file=True, **parts):
         """Writes the study file and returns it as a dict. Keyword arguments that are services (dicts
         with command or engine) go under `services`, others are sections of the file, which replace the
-        short defaults below: one-second windows, no warm-up, no bound on contention or lateness.
-        JSON is YAML, so the file is JSON."""
+        short defaults below: one-second windows, no warm-up, no bound on contention or lateness; no
+        baseline. JSON is YAML, so the file is JSON."""
         sections = {k: v for k, v in parts.items()
                     if not (isinstance(v, dict) and ("command" in v or "engine" in v))}
         services = {k: v for k, v in parts.items() if k not in sections}
@@ -312,6 +312,8 @@ class Box:
             "optimise": {f"{name}.latency.p50": {"good": "1ms", "bad": "10s"} for name in services}}
         study["search"] = dict({"strategy": "grid", "finalists": 1}, **sections.pop("search", {}))
         study["seed"] = sections.pop("seed", 1)
+        if any(service.get("knobs") for service in services.values()):
+            study["baseline"] = "none"
         study.update(sections)
         self.name = study["study"]
         self.results = self.path(self.name + ".spica")
@@ -397,6 +399,7 @@ class Box:
             check(os.path.exists(path), f"{path} does not exist\n{self.story()}")
             self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
             self._connection.row_factory = sqlite3.Row
+            self._connection.text_factory = lambda data: data.decode(errors="replace")
         return self._connection
 
     def rows(self, sql, *values):
