@@ -5,6 +5,7 @@
 #include "load/worker.h"
 #include "service/process.h"
 #include "trial/judge.h"
+#include "trial/metrics.h"
 #include "trial/trial.h"
 
 /* One service that is up (process != NULL), with what stays true of it from trial to trial. */
@@ -23,18 +24,6 @@ struct trial_runner {
     struct trial_options options;
     struct running services[SPEC_SERVICES_MAX];
     int64_t kept_since_trial; /* services up now were left by this trial; 0 none */
-};
-
-/* An answer kept for metrics; text and gaps in the attempt's arena. */
-struct trial_answer {
-    struct load_record record;
-    const char *text;
-    const int64_t *gaps_ns;
-};
-
-struct answer_list { /* items in the arena, doubled when full */
-    struct trial_answer *items;
-    size_t count, capacity;
 };
 
 struct attempt {
@@ -101,21 +90,8 @@ NODISCARD bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answer
 NODISCARD bool attempt_load(struct attempt *attempt, const struct load_window *window,
                             enum load_end *ret_end, struct err *err);
 
-/* --- metrics.c (pure) --- */
-struct metrics_input {
-    const char *service, *mode;
-    const struct answer_list *answers;
-    int64_t window_start_ns, window_end_ns;
-    const struct corpus *corpus;  /* transcripts; may be NULL */
-    unsigned sources;             /* of the protocol */
-    uint64_t seed;                /* of the bootstrap */
-};
-/* Rows of attempt->metrics and ->requests from answers; counts into `service` unless NULL. */
-void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
-                         struct judge_service *service);
-void attempt_add_metric(struct attempt *attempt, const struct store_metric *metric);
-
 /* --- rows.c --- */
+void attempt_add_metric(struct attempt *attempt, const struct store_metric *metric);
 void attempt_phase(struct attempt *attempt, enum trial_phase phase, int64_t started_ns,
                    const char *outcome);
 /* Everything into one row set. */

@@ -9,7 +9,6 @@
 #include "base/buf.h"
 #include "stats/desirability.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -44,33 +43,48 @@ static struct expr_operand look_up(const void *context, size_t id)
     return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
 }
 
-/* Which metric a requirement is about: the only one it uses, or the first. */
+/* Which metric a requirement is about: of those it uses the one it names first. */
 static const struct metric_ref *requirement_ref(const struct spec_study *study,
                                                 const struct expr *expr)
 {
+    const struct metric_ref *first = NULL;
+    const char *first_at = NULL;
     for (size_t id = 0; id < study->metric_ref_count; id++) {
-        const char *name = spec_metric_ref_name(study, study->metric_refs[id]);
-        const char *at = strstr(expr_text(expr), name);
-        char after = at ? at[strlen(name)] : '\0';
-        if (at && !isalnum((unsigned char)after) && after != '_' && after != '.')
-            return &study->metric_refs[id];
+        if (!expr_uses(expr, id))
+            continue;
+        const char *at = strstr(expr_text(expr), spec_metric_ref_name(study, study->metric_refs[id]));
+        if (!first || (at && first_at && at < first_at)) {
+            first = &study->metric_refs[id];
+            first_at = at;
+        }
     }
-    return NULL;
+    return first;
 }
 
+/* "stt.latency.p95 is 612 ms, required < 500 ms" where the metric stands alone on the left; else the
+ * requirement as written, with the metric's value. */
 static const char *describe_failure(const struct lookup *lookup, const struct expr *expr,
                                     const struct metric_ref *ref, struct arena *arena)
 {
+    if (!ref)
+        return arena_printf(arena, "not met: %s", expr_text(expr));
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    enum metric_unit unit = metric_facts(ref->metric)->unit;
+    const char *name = spec_metric_ref_name(lookup->study, *ref);
+    double value = goal_metric(lookup->study, lookup->metrics, lookup->count, *ref);
     struct expr_operand left, right;
     const char *op;
-    if (!ref || !expr_sides(expr, look_up, lookup, &left, &op, &right))
-        return arena_printf(arena, "not met: %s", expr_text(expr));
-    AUTO(buf_done) struct buf text = BUF_INIT(512);
-    enum metric_unit unit = metric_facts(ref->metric)->unit;
-    buf_addf(&text, "%s is ", spec_metric_ref_name(lookup->study, *ref));
-    metric_add_value(&text, unit, left.kind == EXPR_NUMBER ? left.number : NAN);
-    buf_addf(&text, ", required %s ", op);
-    metric_add_value(&text, unit, right.kind == EXPR_NUMBER ? right.number : NAN);
+    bool plain = strncmp(expr_text(expr), name, strlen(name)) == 0 &&
+                 expr_sides(expr, look_up, lookup, &left, &op, &right) &&
+                 (left.kind == EXPR_NUMBER ? left.number == value : isnan(value));
+    if (!plain)
+        buf_addf(&text, "not met: %s; ", expr_text(expr));
+    buf_addf(&text, "%s is ", name);
+    metric_add_value(&text, unit, value);
+    if (plain) {
+        buf_addf(&text, ", required %s ", op);
+        metric_add_value(&text, unit, right.kind == EXPR_NUMBER ? right.number : NAN);
+    }
     return arena_strdup(arena, buf_text(&text));
 }
 

@@ -19,6 +19,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { EXAMPLE_MAX = 400 }; /* bytes of an answer that are evidence enough */
+
 static struct judgement verdict_of(enum verdict verdict, int service, const char *summary)
 {
     return (struct judgement){
@@ -41,46 +43,64 @@ static const char *exit_text(const struct judge_service *s, struct arena *arena)
     return arena_printf(arena, "exit status %d", s->exit_code);
 }
 
-static bool at_start(enum trial_phase phase)
+/* What a cause in the log makes of a service that has ended. Causes that explain no end (where a model
+ * computed) leave it a crash in its own last words. */
+static const struct cause_rule {
+    enum verdict start, load;
+    bool explains;
+    bool rules_out; /* whoever has these settings meets it again */
+} cause_rules[CAUSE_COUNT_] = {
+    [CAUSE_NONE] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD},
+    [CAUSE_OOM] = {VERDICT_OOM_START, VERDICT_OOM_LOAD, .explains = true},
+    [CAUSE_OOM_HOST] = {VERDICT_OOM_HOST, VERDICT_OOM_HOST, .explains = true},
+    [CAUSE_REFUSED] = {VERDICT_REFUSED, VERDICT_REFUSED, .explains = true},
+    [CAUSE_PORT_BUSY] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true},
+    [CAUSE_MISSING_LIBRARY] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true,
+                               .rules_out = true},
+    [CAUSE_MISSING_WEIGHTS] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true,
+                               .rules_out = true},
+    [CAUSE_BAD_WEIGHTS] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true, .rules_out = true},
+    [CAUSE_CPU_FALLBACK] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD},
+    [CAUSE_PARTIAL_OFFLOAD] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD},
+    [CAUSE_START_RACE] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD, .explains = true},
+    [CAUSE_DEVICE_LOST] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true},
+    [CAUSE_DISK_FULL] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true},
+    [CAUSE_GENERIC] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD, .explains = true},
+};
+
+static enum signature_cause cause_of(const struct judge_service *s)
 {
-    return phase == PHASE_START;
+    return s->has_match ? s->match.signature->cause : CAUSE_NONE;
 }
 
-/* A cause from the log to a verdict, for a service that ended. */
-static enum verdict verdict_of_cause(enum signature_cause cause, bool start, int *ret_known)
+/* The kernel's own count, or its log: beats any words, for a runner that was killed may blame
+ * something else. NULL: neither. */
+static const char *host_kill(const struct judge_service *s)
 {
-    *ret_known = 1;
-    switch (cause) {
-    case CAUSE_OOM:
-        return start ? VERDICT_OOM_START : VERDICT_OOM_LOAD;
-    case CAUSE_OOM_HOST:
-        return VERDICT_OOM_HOST;
-    case CAUSE_REFUSED:
-        return VERDICT_REFUSED;
-    case CAUSE_PORT_BUSY:
-    case CAUSE_MISSING_LIBRARY:
-    case CAUSE_MISSING_WEIGHTS:
-    case CAUSE_BAD_WEIGHTS:
-    case CAUSE_DEVICE_LOST:
-    case CAUSE_DISK_FULL:
-        return VERDICT_ENV_FAULT;
-    default:
-        *ret_known = 0;
-        return start ? VERDICT_CRASHED_START : VERDICT_CRASHED_LOAD;
-    }
+    return s->oom_kills > 0 ? "killed at its memory limit"
+           : s->kernel_oom  ? "killed by the kernel for memory"
+                            : NULL;
+}
+
+static void add_memory_evidence(struct judgement *j, const struct judge_service *s,
+                                struct arena *arena)
+{
+    if (s->oom_kills > 0)
+        add_evidence(j, s->name, "cgroup",
+                     arena_printf(arena, "oom_kill %d in its memory group", s->oom_kills));
+    if (s->kernel_oom)
+        add_evidence(j, s->name, "kernel", "the kernel log names a process of its tree");
 }
 
 static struct judgement judge_ended(const struct judge_service *s, int index, struct arena *arena)
 {
-    bool start = at_start(s->phase);
-    int known = 0;
-    enum verdict verdict = verdict_of_cause(s->has_match ? s->match.signature->cause : CAUSE_NONE,
-                                            start, &known);
-    const char *why = s->has_match ? s->match.signature->meaning : NULL;
-    /* The kernel's own count beats any words: a runner that was killed may blame something else. */
-    if (s->oom_kills > 0 || s->kernel_oom) {
+    bool start = s->phase == PHASE_START;
+    const struct cause_rule *rule = &cause_rules[cause_of(s)];
+    enum verdict verdict = start ? rule->start : rule->load;
+    const char *why = rule->explains ? s->match.signature->meaning : NULL;
+    if (host_kill(s)) {
         verdict = VERDICT_OOM_HOST;
-        why = s->oom_kills > 0 ? "killed at its memory limit" : "killed by the kernel for memory";
+        why = host_kill(s);
     }
     const char *ended = exit_text(s, arena);
     const char *when = start ? "before it was ready"
@@ -91,14 +111,44 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
                            s->last_line && *s->last_line ? "; last words: " : "",
                            s->last_line ? s->last_line : "");
     struct judgement j = verdict_of(verdict, index, summary);
+    j.rules_out = verdict == VERDICT_ENV_FAULT && rule->rules_out;
     add_evidence(&j, s->name, "exit", ended);
     add_evidence(&j, s->name, "log", s->has_match ? s->match_line : s->last_line);
-    if (s->oom_kills > 0)
-        add_evidence(&j, s->name, "cgroup",
-                     arena_printf(arena, "oom_kill %d in its memory group", s->oom_kills));
-    if (s->kernel_oom)
-        add_evidence(&j, s->name, "kernel", "the kernel log names a process of its tree");
+    add_memory_evidence(&j, s, arena);
     return j;
+}
+
+/* Memory as the reason why a living service is not ready, silent or full of errors: the child of a
+ * living parent was killed, or the log says so. False: it is not the reason. */
+static bool judge_memory(const struct judge_service *s, int index, bool start, struct arena *arena,
+                         struct judgement *ret)
+{
+    enum signature_cause cause = cause_of(s);
+    if (host_kill(s) || cause == CAUSE_OOM_HOST)
+        *ret = verdict_of(VERDICT_OOM_HOST, index,
+                          arena_printf(arena, "%s: alive, but a process of it was killed for memory",
+                                       s->name));
+    else if (cause == CAUSE_OOM)
+        *ret = verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
+                          arena_printf(arena, "%s: %s, but it stays alive", s->name,
+                                       s->match.signature->meaning));
+    else
+        return false;
+    add_memory_evidence(ret, s, arena);
+    return true;
+}
+
+/* Some engines print why and stay; the words then name the cause. */
+static struct judgement judge_not_ready(const struct judge_service *s, int index, struct arena *arena)
+{
+    struct judgement j;
+    if (cause_of(s) == CAUSE_REFUSED)
+        return verdict_of(VERDICT_REFUSED, index,
+                          arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
+    if (judge_memory(s, index, true, arena, &j))
+        return j;
+    return verdict_of(VERDICT_NOT_READY, index,
+                      arena_printf(arena, "%s: not ready in time, %s", s->name, s->detail));
 }
 
 static struct judgement judge_not_up(const struct judge_service *s, int index, struct arena *arena)
@@ -107,29 +157,24 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
     switch (s->end) {
     case SERVICE_ENDED:
         return judge_ended(s, index, arena);
+    case SERVICE_KEEPER_LOST:
+        j = verdict_of(VERDICT_INSTRUMENT, index,
+                       arena_printf(arena, "%s: our own keeper of it was killed from outside", s->name));
+        break;
     case SERVICE_UNSTARTABLE:
         j = verdict_of(VERDICT_ENV_FAULT, index,
                        arena_printf(arena, "%s: can't be started: %s", s->name, s->detail));
+        j.rules_out = true;
         break;
     case SERVICE_PORT_TAKEN:
         j = verdict_of(VERDICT_ENV_FAULT, index,
                        arena_printf(arena, "%s: every port tried was taken: %s", s->name, s->detail));
         break;
     case SERVICE_NOT_READY:
-        /* Some engines print why and stay; the words then name the cause. */
-        if (s->has_match && s->match.signature->cause == CAUSE_REFUSED)
-            j = verdict_of(VERDICT_REFUSED, index,
-                           arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
-        else
-            j = verdict_of(VERDICT_NOT_READY, index,
-                           arena_printf(arena, "%s: not ready in time, %s", s->name, s->detail));
+        j = judge_not_ready(s, index, arena);
         break;
     default: /* SERVICE_SILENT */
-        if (s->has_match && s->match.signature->cause == CAUSE_OOM)
-            j = verdict_of(VERDICT_OOM_LOAD, index,
-                           arena_printf(arena, "%s: %s, then silence", s->name,
-                                        s->match.signature->meaning));
-        else
+        if (!judge_memory(s, index, false, arena, &j))
             j = verdict_of(VERDICT_HUNG, index,
                            arena_printf(arena, "%s: ready, but its first request was never answered",
                                         s->name));
@@ -140,10 +185,11 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
     return j;
 }
 
-static bool judge_placement(const struct judge_service *s, int index, struct arena *arena,
-                            struct judgement *ret)
+static bool judge_placement(const struct judge_facts *f, const struct judge_service *s, int index,
+                            struct arena *arena, struct judgement *ret)
 {
-    if (!s->probed || s->on != ON_GPU || s->proof.placement == PLACEMENT_GPU)
+    bool due = s->probed || f->measured; /* measured without a probe is unproven */
+    if (!due || s->on != ON_GPU || s->proof.placement == PLACEMENT_GPU)
         return false;
     static const enum verdict verdicts[PLACEMENT_COUNT_] = {
         [PLACEMENT_UNPROVEN] = VERDICT_PLACEMENT_UNPROVEN,
@@ -152,7 +198,7 @@ static bool judge_placement(const struct judge_service *s, int index, struct are
     };
     *ret = verdict_of(verdicts[s->proof.placement], index,
                       arena_printf(arena, "%s: asked for the GPU; %s", s->name,
-                                   s->proof.evidence[0]));
+                                   s->probed ? s->proof.evidence[0] : "it was never probed"));
     add_evidence(ret, s->name, "placement", s->proof.evidence[0]);
     add_evidence(ret, s->name, "placement", s->proof.evidence[1]);
     return true;
@@ -172,8 +218,10 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
                                        "allowed%s%s", 100 * f->contention_ratio,
                                        100 * f->contention_bound, f->contenders ? ": " : "",
                                        f->contenders ? f->contenders : ""));
-        add_evidence(ret, NULL, "steal", arena_printf(arena, "hypervisor steal %.1f %%",
-                                                      100 * f->steal_ratio));
+        add_evidence(ret, NULL, "steal",
+                     isnan(f->steal_ratio) ? "hypervisor steal unknown"
+                                           : arena_printf(arena, "hypervisor steal %.1f %%",
+                                                          100 * f->steal_ratio));
         add_evidence(ret, NULL, "processes", f->contenders);
         return true;
     }
@@ -206,17 +254,12 @@ static bool judge_silence(const struct judge_facts *f, const struct judge_servic
     bool since = s->ok > 0 && waiting > 0 && s->silent_s > f->window_s / 2;
     if (s->requests == 0 || !(never || since))
         return false;
-    *ret = never ? verdict_of(VERDICT_HUNG, index,
-                              arena_printf(arena, "%s: alive, answered none of %" PRIu64 " requests",
-                                           s->name, s->requests))
-                 : verdict_of(VERDICT_HUNG, index,
-                              arena_printf(arena, "%s: alive, but silent for the last %.0f s",
-                                           s->name, s->silent_s));
-    if (s->has_match && s->match.signature->cause == CAUSE_OOM) {
-        ret->verdict = VERDICT_OOM_LOAD;
-        ret->summary = arena_printf(arena, "%s: %s, then silence", s->name,
-                                    s->match.signature->meaning);
-    }
+    if (!judge_memory(s, index, false, arena, ret))
+        *ret = verdict_of(VERDICT_HUNG, index,
+                          never ? arena_printf(arena, "%s: alive, answered none of %" PRIu64
+                                               " requests", s->name, s->requests)
+                                : arena_printf(arena, "%s: alive, but silent for the last %.0f s",
+                                               s->name, s->silent_s));
     add_evidence(ret, s->name, "requests", error_list(s, arena));
     add_evidence(ret, s->name, "log", s->has_match ? s->match_line : s->last_line);
     return true;
@@ -242,7 +285,8 @@ static bool judge_answers(const struct judge_service *s, int index, struct arena
     if (!summary)
         return false;
     *ret = verdict_of(VERDICT_BAD_ANSWERS, index, summary);
-    add_evidence(ret, s->name, "answer", s->bad_example ? s->bad_example : s->first_error);
+    const char *example = s->bad_example ? s->bad_example : s->first_error;
+    add_evidence(ret, s->name, "answer", example ? arena_strndup(arena, example, EXAMPLE_MAX) : NULL);
     return true;
 }
 
@@ -253,26 +297,18 @@ static bool judge_errors(const struct judge_facts *f, const struct judge_service
     bool required = !f->goal.met && f->goal.failed_on_errors && f->goal.failed_service == index;
     if (failed == 0 || !(required || (double)failed > JUDGE_ERROR_RATIO * (double)s->requests))
         return false;
-    /* The child of a living parent was killed for memory: the parent's words are all there is. */
-    if (s->oom_kills > 0 || s->kernel_oom ||
-        (s->has_match && s->match.signature->cause == CAUSE_OOM_HOST))
-        *ret = verdict_of(VERDICT_OOM_HOST, index,
-                          arena_printf(arena, "%s: alive, but a process of it was killed for memory",
-                                       s->name));
-    else if (s->has_match && s->match.signature->cause == CAUSE_OOM)
-        *ret = verdict_of(VERDICT_OOM_LOAD, index,
-                          arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
-    else
+    if (!judge_memory(s, index, false, arena, ret))
         *ret = verdict_of(VERDICT_ERRORS, index,
                           arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " requests failed: %s",
                                        s->name, failed, s->requests, error_list(s, arena)));
     add_evidence(ret, s->name, "requests", error_list(s, arena));
-    add_evidence(ret, s->name, "answer", s->first_error);
+    add_evidence(ret, s->name, "answer",
+                 s->first_error ? arena_strndup(arena, s->first_error, EXAMPLE_MAX) : NULL);
     add_evidence(ret, s->name, "log", s->has_match ? s->match_line : NULL);
     return true;
 }
 
-struct judgement judge(const struct judge_facts *f, struct arena *arena)
+static struct judgement judge_all(const struct judge_facts *f, struct arena *arena)
 {
     struct judgement j;
     int n = (int)f->service_count;
@@ -280,7 +316,7 @@ struct judgement judge(const struct judge_facts *f, struct arena *arena)
         if (f->services[i].end != SERVICE_UP)
             return judge_not_up(&f->services[i], i, arena);
     for (int i = 0; i < n; i++)
-        if (judge_placement(&f->services[i], i, arena, &j))
+        if (judge_placement(f, &f->services[i], i, arena, &j))
             return j;
     /* A probe that got a wrong answer ends a trial before any window. */
     for (int i = 0; i < n && !f->measured; i++)
@@ -299,6 +335,8 @@ struct judgement judge(const struct judge_facts *f, struct arena *arena)
     for (int i = 0; i < n; i++)
         if (judge_errors(f, &f->services[i], i, arena, &j))
             return j;
+    if (!f->measured)
+        return verdict_of(VERDICT_INSTRUMENT, -1, "the window was not measured, and nothing says why");
     if (!f->goal.met) {
         j = verdict_of(VERDICT_SLOW, f->goal.failed_service, f->goal.failed);
         j.fitness = 0;
@@ -306,5 +344,16 @@ struct judgement judge(const struct judge_facts *f, struct arena *arena)
     }
     j = verdict_of(VERDICT_OK, -1, "");
     j.fitness = f->goal.fitness;
+    return j;
+}
+
+struct judgement judge(const struct judge_facts *f, struct arena *arena)
+{
+    struct judgement j = judge_all(f, arena);
+    /* A window that can't be shown to have been undisturbed does not pass in silence. */
+    if (f->measured && isnan(f->contention_ratio))
+        add_evidence(&j, NULL, "contention", "contention unknown: a reading was missing");
+    if (f->measured && isnan(f->lateness_p99_s))
+        add_evidence(&j, NULL, "lateness", "our own lateness is unknown: no send was on our own time");
     return j;
 }

@@ -21,6 +21,7 @@ enum service_end {
     SERVICE_SILENT,       /* ready, but its probe request was never answered */
     SERVICE_UNSTARTABLE,  /* could not be executed at all */
     SERVICE_PORT_TAKEN,   /* its port was taken, several times over */
+    SERVICE_KEEPER_LOST,  /* our keeper of it was killed: its end says nothing about it */
 };
 
 struct judge_service {
@@ -70,6 +71,7 @@ struct judgement {
     int service;                  /* index, -1: the whole */
     double fitness;               /* NaN when the verdict carries none */
     const char *summary;          /* one line, in the arena */
+    bool rules_out;               /* env_fault of the service's settings: others with them fail too */
     struct store_evidence evidence[16];
     size_t evidence_count;
 };

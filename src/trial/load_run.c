@@ -14,6 +14,7 @@
 #include <string.h>
 
 static const int64_t WORKER_SLACK_NS = 10 * NS_PER_S; /* for its start and end */
+static const int64_t DEATH_NOTICE_NS = NS_PER_S / 2;
 
 /* Protocol settings with their placeholders filled in. */
 static const struct spec_setting *expand_settings(struct attempt *attempt, size_t i,
@@ -96,6 +97,18 @@ static void end_run(struct attempt *attempt)
     attempt->answers = NULL;
 }
 
+/* A dying server's connections end before its death is seen here: a connection that ended is looked
+ * at again after a moment, or a crash would be called a failed request. */
+static bool died_with_it(struct attempt *attempt, const struct answer_list *answers,
+                         size_t *ret_ended)
+{
+    if (answers->count == 0)
+        return false;
+    enum load_error error = answers->items[answers->count - 1].record.error;
+    return (error == LOAD_CLOSED || error == LOAD_CONNECT || error == LOAD_TRUNCATED) &&
+           attempt_wait(attempt, clock_now_ns() + DEATH_NOTICE_NS, ret_ended) == WAIT_SERVICE;
+}
+
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)
 {
     struct running *running = &attempt->runner->services[i];
@@ -112,7 +125,8 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
     run->plan.streams[0].concurrency = 1;
     run->plan.streams[0].request_limit = 1;
     run->plan.streams[0].timeout_ns = attempt->study->measure.probe_within_ns;
-    attempt->stream_service[0] = SIZE_MAX; /* a probe is no progress of the load */
+    for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
+        attempt->stream_service[s] = SIZE_MAX; /* a probe is no progress of the load */
 
     attempt_progress(attempt, PHASE_PROBE, attempt->study->services[i].name, NAN);
     struct device_usage before, after;
@@ -129,7 +143,7 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
     if (!ok)
         return false;
     *ret_answered = false;
-    if (run->service_ended) {
+    if (run->service_ended || died_with_it(attempt, &run->answers[0], &ended)) {
         attempt_note_end(attempt, ended, SERVICE_ENDED, PHASE_PROBE, NULL);
         return true;
     }
@@ -306,6 +320,8 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
     plan->warmup_ns = window->warmup_ns;
     plan->window_ns = window->window_ns;
     plan->drain_ns = attempt->study->measure.drain_ns;
+    for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
+        attempt->stream_service[s] = SIZE_MAX;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         if (!attempt->study->services[i].load.given || (window->only >= 0 && window->only != (int)i))
             continue;
@@ -368,6 +384,8 @@ bool attempt_load(struct attempt *attempt, const struct load_window *window, enu
     device_activity_free(after.activity);
     if (!ok)
         return false;
+    for (size_t s = 0; s < run->plan.stream_count && !run->service_ended; s++)
+        run->service_ended = died_with_it(attempt, &run->answers[s], &ended);
     if (run->service_ended) {
         attempt_note_end(attempt, ended, SERVICE_ENDED, PHASE_MEASURE, NULL);
         *ret_end = LOAD_SERVICE_ENDED;

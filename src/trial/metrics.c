@@ -256,10 +256,12 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         if (r->done_ns > last_ns)
             last_ns = r->done_ns;
         count_answer(input, answer, into, &last_ok_ns);
+        if (r->error != LOAD_OK)
+            continue; /* a failure has no time to first token either, though one may have come */
         series_add(&latency, load_latency_s(r));
         series_add(&ttft, load_ttft_s(r));
-        series_add(&rtf, load_latency_s(r) / r->audio_s);
-        for (uint32_t g = 0; g < r->gap_count && r->error == LOAD_OK; g++)
+        series_add(&rtf, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
+        for (uint32_t g = 0; g < r->gap_count; g++)
             series_add(&itl, (double)answer->gaps_ns[g] / NS_PER_S);
     }
     into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;

@@ -73,7 +73,7 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         .name = attempt->study->services[i].name,
         .ready_s = NAN,
         .first_request_s = NAN,
-        .idle_memory_bytes = running->idle_memory_bytes,
+        .idle_memory_bytes = NAN,
         .peak_memory_bytes = attempt->peak_memory_bytes[i],
         .cpu_s = attempt->window_cpu_s[i],
         .exit_code = facts->exit_code,
@@ -88,10 +88,13 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
     }
     if (!running->arena)
         return; /* never launched in this trial */
-    AUTO(buf_done) struct buf command = BUF_INIT(65536);
-    service_launch_add_text(&command, &running->launch);
-    row->command = arena_strdup(arena, buf_text(&command));
-    row->environment = environment_json(arena, &running->launch);
+    if (running->launch.argv) { /* NULL: the launch could not be built, its program is missing */
+        AUTO(buf_done) struct buf command = BUF_INIT(65536);
+        service_launch_add_text(&command, &running->launch);
+        row->command = arena_strdup(arena, buf_text(&command));
+        row->environment = environment_json(arena, &running->launch);
+    }
+    row->idle_memory_bytes = running->idle_memory_bytes;
     row->engine = running->launch.engine ? running->launch.engine->name : NULL;
     row->version = arena_strdup(arena, running->version);
     row->settings = arena_strdup(arena, running->settings);
@@ -104,6 +107,18 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         AUTO(free) char *log = service_process_log(running->process, &len);
         row->log = log ? arena_strndup(arena, log, len) : NULL;
     }
+}
+
+/* An env_fault of one service's binary, library or weights lies in its settings: every candidate with
+ * this part meets it again. Where the service has no knobs nothing can be ruled out. */
+static const char *ruled_out_part(struct attempt *attempt, const struct judgement *judgement)
+{
+    if (!judgement->rules_out || judgement->service < 0)
+        return NULL;
+    AUTO(buf_done) struct buf part = BUF_INIT(65536);
+    spec_candidate_add_service_text(&part, attempt->study, &attempt->request->candidate,
+                                    (size_t)judgement->service);
+    return part.len ? arena_strdup(attempt->arena, buf_text(&part)) : NULL;
 }
 
 void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
@@ -134,6 +149,7 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
         .service = judgement->service >= 0 ? attempt->study->services[judgement->service].name
                                            : NULL,
         .summary = judgement->summary,
+        .ruled_out = ruled_out_part(attempt, judgement),
         .fitness = judgement->fitness,
         .started_wall_us = clock_now_wall_us() - (clock_now_ns() - attempt->started_ns) / NS_PER_US,
         .duration_s = (double)(clock_now_ns() - attempt->started_ns) / NS_PER_S,

@@ -56,8 +56,10 @@ void running_stop(struct trial_runner *runner, size_t i, struct arena *arena, co
 {
     struct running *running = &runner->services[i];
     *ret_left = NULL;
-    if (!running->process)
+    if (!running->process) {
+        running_forget(running); /* of a launch that failed */
         return;
+    }
     int64_t grace_ns = cancel_level() == CANCEL_NOW ? 0
                                                     : runner->options.study->services[i].stop_grace_ns;
     struct err left = ERR_INIT;
@@ -83,6 +85,8 @@ void attempt_note_log(struct attempt *attempt, size_t i)
     struct judge_service *facts = &attempt->facts.services[i];
     if (!running->process)
         return;
+    /* Of a living parent, a killed child is all that tells of memory. */
+    facts->oom_kills = service_process_status(running->process)->oom_kills;
     size_t len = 0;
     AUTO(free) char *log = service_process_log(running->process, &len);
     if (!log)
@@ -109,9 +113,10 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
     if (!running->process)
         return;
     const struct process_status *status = service_process_status(running->process);
+    if (status->keeper_lost)
+        facts->end = SERVICE_KEEPER_LOST;
     facts->exit_code = status->exit_code;
     facts->term_signal = status->signal;
-    facts->oom_kills = status->oom_kills;
     facts->kernel_oom = status->signal == SIGKILL && !status->signal_was_ours &&
                         device_kernel_killed(status->pid);
 }

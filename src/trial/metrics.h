@@ -1,0 +1,34 @@
+/* Answers of a load to metric rows and request rows. */
+#pragma once
+
+#include "load/corpus.h"
+#include "load/record.h"
+#include "trial/judge.h"
+
+struct attempt;
+
+/* An answer kept for metrics; text and gaps in the attempt's arena. */
+struct trial_answer {
+    struct load_record record;
+    const char *text;
+    const int64_t *gaps_ns;
+};
+
+struct answer_list { /* items in the arena, doubled when full */
+    struct trial_answer *items;
+    size_t count, capacity;
+};
+
+struct metrics_input {
+    const char *service, *mode;
+    const struct answer_list *answers;
+    int64_t window_start_ns, window_end_ns;
+    const struct corpus *corpus;  /* transcripts; may be NULL */
+    unsigned sources;             /* of the protocol */
+    uint64_t seed;                /* of the bootstrap */
+};
+
+/* Rows of attempt->metrics and ->requests from answers; counts into `service` unless NULL. Pure but
+ * for the attempt's lists. */
+void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
+                         struct judge_service *service);
