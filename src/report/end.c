@@ -1,0 +1,121 @@
+/* The last lines of a run: the answer, its numbers against the baseline, how certain, what next. */
+#include "report/grid.h"
+#include "report/report.h"
+#include "report/words.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const char *keep(struct arena *arena, struct buf *buf)
+{
+    const char *text = arena_strdup(arena, buf_text(buf));
+    buf_clear(buf);
+    return text;
+}
+
+static void add_number(struct report_grid *grid, const struct report_view *view,
+                       const struct report_side *side, size_t k)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    const struct report_measure *m = &view->measures[k];
+    struct grid_row *row = report_grid_add(grid);
+    report_add_measure_name(&text, TEXT_TERMINAL, view, m);
+    row->cells[0] = keep(grid->arena, &text);
+    report_add_value(&text, m, &side->shared[k]);
+    row->cells[1] = keep(grid->arena, &text);
+    report_add_interval(&text, m, &side->shared[k]);
+    row->cells[2] = keep(grid->arena, &text);
+    if (side->is_baseline || !view->baseline || view->baseline->run_count == 0)
+        return;
+    const struct report_number *was = &view->baseline->shared[k];
+    if (isnan(was->value))
+        return;
+    buf_add(&text, "was ");
+    report_add_value(&text, m, was);
+    if (side->against[k].given && !isnan(side->against[k].value)) {
+        buf_add(&text, ": ");
+        report_add_change(&text, m, &side->against[k]);
+    }
+    row->cells[3] = keep(grid->arena, &text);
+}
+
+static void print_numbers(const struct report_view *view, const struct report_side *side, FILE *out,
+                          struct report_terminal terminal)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct report_grid grid = {.arena = arena, .column_count = 4, .right = {[1] = true}};
+    for (size_t k = 0; k < view->measure_count; k++)
+        if (view->measures[k].objective || view->measures[k].service == REPORT_ALL_SERVICES)
+            add_number(&grid, view, side, k);
+    report_grid_print(&grid, out, terminal, 2);
+}
+
+static void print_side(const struct report_view *view, const struct report_side *side,
+                       const char *title, FILE *out, struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(65536);
+    buf_add(&text, title);
+    report_add_text(&text, TEXT_TERMINAL, side->candidate->text);
+    if (side->run_count) {
+        size_t ok = 0;
+        for (size_t i = 0; i < side->run_count; i++)
+            ok += strcmp(side->runs[i]->verdict, verdict_facts(VERDICT_OK)->name) == 0;
+        buf_addf(&text, "  (measured %zu times, ", side->run_count);
+        if (ok == side->run_count)
+            buf_add(&text, "all ok)");
+        else
+            buf_addf(&text, "%zu ok)", ok);
+    }
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+    print_numbers(view, side, out, terminal);
+}
+
+static void print_entry(FILE *out, struct report_terminal terminal, const char *name,
+                        const char *text)
+{
+    enum { ENTRY_INDENT = 11 };
+    fprintf(out, "%-*s", ENTRY_INDENT, name);
+    report_print_wrapped(out, terminal, text, ENTRY_INDENT, ENTRY_INDENT);
+}
+
+static void print_headline(const struct report_view *view, FILE *out,
+                           struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(65536);
+    report_add_headline(&text, TEXT_TERMINAL, view);
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+}
+
+/* Verdicts of all trials, so that "nothing is feasible" says why at once. */
+static void print_verdicts(const struct report_view *view, FILE *out,
+                           struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    report_add_verdict_counts(&text, view);
+    print_entry(out, terminal, "Trials", buf_text(&text));
+}
+
+void report_print_end(const struct report_view *view, FILE *out, struct report_terminal terminal)
+{
+    if (view->outcome == REPORT_WINNER) {
+        print_side(view, view->winner, "Winner: ", out, terminal);
+    } else {
+        print_headline(view, out, terminal);
+        if (view->outcome == REPORT_BASELINE_BEST && view->baseline)
+            print_side(view, view->baseline, "Baseline: ", out, terminal);
+        else if (view->trial_count)
+            print_verdicts(view, out, terminal);
+    }
+    if (view->statement && view->outcome != REPORT_INFEASIBLE) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        report_add_text(&text, TEXT_TERMINAL, view->statement);
+        print_entry(out, terminal, "Certain?", buf_text(&text));
+    }
+    AUTO(buf_done) struct buf next = BUF_INIT(32768);
+    const char *verb = view->outcome == REPORT_UNFINISHED ? "spica run " : "spica show ";
+    buf_add(&next, verb);
+    report_add_text(&next, TEXT_TERMINAL, report_study_argument(view));
+    buf_add(&next, view->outcome == REPORT_UNFINISHED ? " resumes" : " · report.html, report.md");
+    print_entry(out, terminal, "Next", buf_text(&next));
+}

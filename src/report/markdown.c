@@ -1,0 +1,333 @@
+/* report.md, in the order in which a doubtful reader asks: what won and by how much, can I trust it,
+ * what does sharing cost, how did it go, why did the others lose, what do you not know, what now, and
+ * how can I check it.
+ *
+ * It is also the source of report.html, so it keeps to headings, paragraphs, lists, tables whose cells
+ * are inline text, and figures on a line of their own. */
+#include "report/markdown.h"
+#include "report/words.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const enum text_target MD = TEXT_MARKDOWN;
+
+static void add_number(struct buf *buf, const struct report_measure *m,
+                       const struct report_number *number)
+{
+    report_add_value(buf, m, number);
+    AUTO(buf_done) struct buf interval = BUF_INIT(128);
+    report_add_interval(&interval, m, number);
+    if (interval.len)
+        buf_addf(buf, " %s", buf_text(&interval));
+}
+
+static void add_top(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "# ");
+    report_add_text(buf, MD, view->study->name);
+    buf_add(buf, "\n\n> **");
+    /* Bold text may hold code spans, but must not end or begin with a blank. */
+    report_add_headline(buf, MD, view);
+    buf_add(buf, "**\n>\n> ");
+    report_add_basis(buf, MD, view);
+    buf_add(buf, "\n\n");
+}
+
+static const char *side_title(const struct report_view *view, size_t i, struct buf *scratch)
+{
+    const struct report_side *side = &view->sides[i];
+    if (side->is_winner)
+        return side->is_baseline ? "winner = baseline" : "winner";
+    if (side->is_baseline)
+        return "baseline";
+    buf_clear(scratch);
+    buf_addf(scratch, "finalist %c", (char)('A' + i % 26));
+    return buf_text(scratch);
+}
+
+static void add_side_list(struct buf *buf, const struct report_view *view)
+{
+    AUTO(buf_done) struct buf scratch = BUF_INIT(64);
+    for (size_t i = 0; i < view->side_count; i++) {
+        const struct report_side *side = &view->sides[i];
+        buf_addf(buf, "- %s: ", side_title(view, i, &scratch));
+        report_add_code(buf, MD, side->candidate->text);
+        if (!isnan(side->fitness))
+            buf_addf(buf, ", fitness %.3f (%.3f to %.3f over %zu runs)", side->fitness,
+                     side->fitness_low, side->fitness_high, side->run_count);
+        if (side->eliminated) {
+            buf_add(buf, "; left the final: ");
+            report_add_text(buf, MD, side->eliminated);
+        }
+        buf_addc(buf, '\n');
+    }
+    buf_addc(buf, '\n');
+}
+
+/* With `all` false only the key measures, and with changes. */
+static void add_side_table(struct buf *buf, const struct report_view *view, bool all)
+{
+    AUTO(buf_done) struct buf scratch = BUF_INIT(64);
+    buf_add(buf, "| |");
+    for (size_t i = 0; i < view->side_count; i++) {
+        buf_addf(buf, " %s |", side_title(view, i, &scratch));
+        if (!all && view->sides[i].is_winner && view->baseline)
+            buf_add(buf, " against the baseline |");
+    }
+    buf_add(buf, "\n|---|");
+    for (size_t i = 0; i < view->side_count; i++)
+        buf_add(buf, !all && view->sides[i].is_winner && view->baseline ? "--:|---|" : "--:|");
+    buf_addc(buf, '\n');
+    for (size_t k = 0; k < view->measure_count; k++) {
+        const struct report_measure *m = &view->measures[k];
+        if (m->key == all)
+            continue;
+        buf_add(buf, "| ");
+        report_add_measure_name(buf, MD, view, m);
+        buf_add(buf, " |");
+        for (size_t i = 0; i < view->side_count; i++) {
+            buf_addc(buf, ' ');
+            add_number(buf, m, &view->sides[i].shared[k]);
+            buf_add(buf, " |");
+            if (all || !view->sides[i].is_winner || !view->baseline)
+                continue;
+            buf_addc(buf, ' ');
+            report_add_change(buf, m, &view->sides[i].against[k]);
+            buf_add(buf, " |");
+        }
+        buf_addc(buf, '\n');
+    }
+    buf_addc(buf, '\n');
+}
+
+static void add_comparison(struct buf *buf, const struct report_view *view)
+{
+    if (view->side_count == 0)
+        return;
+    buf_add(buf, "## What won, in numbers\n\n");
+    add_side_list(buf, view);
+    add_side_table(buf, view, false);
+    buf_addf(buf, "Percentiles are of all requests of the runs together, with %.0f %% intervals that "
+             "suppose no distribution. Memory, rates and start times are means over the runs with "
+             "the least and the largest run. \"- (n=12)\": 12 requests do not carry that percentile. "
+             "Word errors: intervals by clip. Changes are called certain only when their whole "
+             "interval lies on one side.\n\n", 100 * view->confidence);
+}
+
+static void add_machine(struct buf *buf, const struct report_view *view)
+{
+    const struct store_study *s = &view->stored;
+    buf_add(buf, "- Machine: ");
+    report_add_text(buf, MD, s->device_name ? s->device_name : "unknown device");
+    if (s->cores > 0)
+        buf_addf(buf, ", %d cores", s->cores);
+    if (!isnan(s->memory_bytes)) {
+        buf_add(buf, ", ");
+        text_add_bytes(buf, s->memory_bytes);
+    }
+    if (s->device_versions && *s->device_versions) {
+        buf_add(buf, "; ");
+        report_add_text(buf, MD, s->device_versions);
+    }
+    buf_add(buf, ". Measured by spica ");
+    report_add_text(buf, MD, s->spica_version ? s->spica_version : "of unknown version");
+    buf_add(buf, ".\n");
+}
+
+static void add_quality(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "- Other load on the machine: ");
+    if (isnan(view->worst_contention))
+        buf_add(buf, "unknown");
+    else
+        buf_addf(buf, "at most %.1f %% of the core time in the runs of the final",
+                 100 * view->worst_contention);
+    buf_addf(buf, " (a run over %.0f %% does not count).\n",
+             100 * view->study->measure.contention_ratio);
+    buf_add(buf, "- Our own lateness when sending: p99 ");
+    if (isnan(view->worst_lateness_s)) {
+        buf_add(buf, "unknown");
+    } else {
+        buf_add(buf, "at most ");
+        text_add_duration(buf, view->worst_lateness_s);
+    }
+    buf_add(buf, " (a run over ");
+    text_add_duration(buf, (double)view->study->measure.lateness_ns / 1e9);
+    buf_add(buf, ", or over 1 % of the median latency if that is more, does not count).\n");
+}
+
+static void add_proof(struct buf *buf, const struct report_view *view)
+{
+    const struct report_side *side = view->winner ? view->winner : view->baseline;
+    if (!side || side->run_count == 0)
+        return;
+    for (size_t i = 0; i < side->runs[0]->service_count; i++) {
+        const struct store_service *s = &side->runs[0]->services[i];
+        buf_add(buf, "- Where ");
+        report_add_text(buf, MD, s->name);
+        buf_addf(buf, " ran: %s", s->placement ? s->placement : "not probed");
+        if (s->placement_evidence) {
+            buf_add(buf, " (");
+            report_add_text(buf, MD, s->placement_evidence);
+            buf_addc(buf, ')');
+        }
+        if (s->version) {
+            buf_add(buf, ", version ");
+            report_add_text(buf, MD, s->version);
+        }
+        buf_add(buf, ".\n");
+    }
+}
+
+static void add_verdicts(struct buf *buf, const struct report_view *view)
+{
+    buf_addf(buf, "- Trials: %zu: ", view->trial_count);
+    report_add_verdict_counts(buf, view);
+    buf_add(buf, ". Requests stored: ");
+    text_add_grouped(buf, view->requests);
+    buf_add(buf, ".\n");
+}
+
+static void add_trust(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "## Can I trust it?\n\n");
+    if (view->statement) {
+        buf_add(buf, "- Certain? ");
+        report_add_text(buf, MD, view->statement);
+        buf_addc(buf, '\n');
+    }
+    if (!isnan(view->fitness_difference)) {
+        buf_addf(buf, "- Fitness against the baseline, run by run: %+.3f",
+                 view->fitness_difference);
+        if (!isnan(view->fitness_difference_low) && !isnan(view->fitness_difference_high))
+            buf_addf(buf, " [%+.3f, %+.3f]", view->fitness_difference_low,
+                     view->fitness_difference_high);
+        buf_add(buf, ".\n");
+    }
+    if (view->side_count) {
+        buf_add(buf, "- Cold starts in the final, measured of tried:");
+        AUTO(buf_done) struct buf scratch = BUF_INIT(64);
+        for (size_t i = 0; i < view->side_count; i++)
+            buf_addf(buf, "%s %s %zu of %zu", i ? "," : "", side_title(view, i, &scratch),
+                     view->sides[i].run_count, view->sides[i].final_count);
+        buf_add(buf, ".\n");
+    }
+    add_verdicts(buf, view);
+    if (view->side_count)
+        add_quality(buf, view);
+    add_proof(buf, view);
+    add_machine(buf, view);
+    buf_addf(buf, "- Study file: sha256 %.16s..., seed %" PRIu64 ".\n\n",
+             view->stored.digest ? view->stored.digest : "unknown", view->stored.seed);
+}
+
+static bool has_alone(const struct report_view *view, const struct report_side *side)
+{
+    for (size_t k = 0; side && k < view->measure_count; k++)
+        if (side->sharing[k].given && !isnan(side->alone[k].value))
+            return true;
+    return false;
+}
+
+static void add_sharing_table(struct buf *buf, const struct report_view *view,
+                              const struct report_side *side, const char *who)
+{
+    buf_addf(buf, "| %s | alone | beside the others | sharing costs |\n|---|--:|--:|---|\n", who);
+    for (size_t k = 0; k < view->measure_count; k++) {
+        const struct report_measure *m = &view->measures[k];
+        if (!side->sharing[k].given || (isnan(side->alone[k].value) && !m->key))
+            continue;
+        buf_add(buf, "| ");
+        report_add_measure_name(buf, MD, view, m);
+        buf_add(buf, " | ");
+        add_number(buf, m, &side->alone[k]);
+        buf_add(buf, " | ");
+        add_number(buf, m, &side->shared[k]);
+        buf_add(buf, " | ");
+        report_add_change(buf, m, &side->sharing[k]);
+        buf_add(buf, " |\n");
+    }
+    buf_addc(buf, '\n');
+}
+
+static void add_sharing(struct buf *buf, const struct report_view *view)
+{
+    bool winner = has_alone(view, view->winner), baseline = has_alone(view, view->baseline);
+    if (!winner && !baseline)
+        return;
+    buf_add(buf, "## What sharing costs each service\n\n"
+            "The same service, the same settings, the others idle; measured in the same runs.\n\n");
+    if (winner)
+        add_sharing_table(buf, view, view->winner, "winner");
+    if (baseline)
+        add_sharing_table(buf, view, view->baseline, "baseline");
+}
+
+static void add_unknowns(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "## What could not be known\n\n");
+    for (size_t i = 0; i < view->unknown_count; i++) {
+        buf_add(buf, "- ");
+        report_add_text(buf, MD, view->unknowns[i].what);
+        buf_add(buf, ": ");
+        report_add_text(buf, MD, view->unknowns[i].why);
+        buf_add(buf, ".\n");
+    }
+    buf_addc(buf, '\n');
+}
+
+static void add_next(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "## What to do next\n\n");
+    for (size_t i = 0;; i++) {
+        AUTO(buf_done) struct buf step = BUF_INIT(16384);
+        if (!report_add_next_step(&step, MD, view, i))
+            break;
+        buf_addf(buf, "- %s\n", buf_text(&step));
+    }
+    buf_addc(buf, '\n');
+}
+
+static void add_command(struct buf *buf, const struct report_view *view, const char *before,
+                        const char *after, const char *what)
+{
+    AUTO(buf_done) struct buf command = BUF_INIT(8192);
+    buf_addf(&command, "%s%s%s", before, report_study_argument(view), after);
+    buf_add(buf, "- ");
+    report_add_code(buf, MD, buf_text(&command));
+    buf_addf(buf, ": %s\n", what);
+}
+
+static void add_check(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "## How to check it yourself\n\n");
+    add_command(buf, view, "spica run ", " --fresh", "the whole experiment again, from nothing.");
+    add_command(buf, view, "spica show ", " --trial 1",
+                "one trial in full: commands, environment, evidence, numbers.");
+    add_command(buf, view, "spica show ", " --trial 1 --log SERVICE", "what a service printed.");
+    add_command(buf, view, "sha256sum ", "", "must begin as the digest above.");
+    buf_add(buf, "- Every number can be recomputed from study.db beside this file; for the latencies "
+            "of one service: `sqlite3 study.db \"SELECT (done_ns - intended_ns) / 1e9 FROM requests "
+            "WHERE part = 1 AND error IS NULL AND mode = 'shared' AND service = 'SERVICE' AND trial "
+            "IN (...)\"`\n");
+}
+
+void report_add_markdown(struct buf *buf, const struct report_view *view)
+{
+    add_top(buf, view);
+    add_comparison(buf, view);
+    add_trust(buf, view);
+    add_sharing(buf, view);
+    report_add_progression(buf, view);
+    report_add_losers(buf, view);
+    report_add_front(buf, view);
+    if (view->side_count) {
+        buf_add(buf, "## Everything else that was measured\n\n");
+        add_side_table(buf, view, true);
+    }
+    add_unknowns(buf, view);
+    add_next(buf, view);
+    add_check(buf, view);
+}

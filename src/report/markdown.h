@@ -1,0 +1,18 @@
+/* report.md; html.c renders the same text. */
+#pragma once
+
+#include "base/buf.h"
+#include "report/view.h"
+
+enum { REPORT_MARKDOWN_MAX = 64 << 20, REPORT_ROWS_MAX = 300 };
+
+/* A line of this form stands where a figure belongs: "![title](FILE)". */
+#define REPORT_FIGURE_PROGRESSION "report-progression.svg"
+#define REPORT_FIGURE_TRADEOFF "report-tradeoff.svg"
+
+void report_add_markdown(struct buf *buf, const struct report_view *view);
+
+/* markdown_trials.c: the parts with a row per trial or candidate. */
+void report_add_progression(struct buf *buf, const struct report_view *view);
+void report_add_losers(struct buf *buf, const struct report_view *view);
+void report_add_front(struct buf *buf, const struct report_view *view);

@@ -1,0 +1,298 @@
+/* The parts of report.md with a row per trial or candidate: how the study went, why each other setting
+ * lost, and the Pareto front.
+ *
+ * Settings that never varied are left out; up to six that did have a column each. Long studies show
+ * what moved the story (baseline, each best so far, the final, the first of each failure, the last
+ * trials) and say how many rows they leave out. */
+#include "report/markdown.h"
+#include "report/words.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { KNOB_COLUMNS_MAX = 6, VALUE_COLUMNS_MAX = 4, GROUP_MAX = 20, LAST_ROWS = 20 };
+
+static const enum text_target MD = TEXT_MARKDOWN;
+
+struct columns {
+    size_t knobs[KNOB_COLUMNS_MAX], knob_count; /* 0: the candidate in one column */
+    size_t values[VALUE_COLUMNS_MAX], value_count;
+};
+
+static bool varies(const struct report_view *view, size_t knob)
+{
+    for (size_t i = 1; i < view->candidate_count; i++)
+        if (view->candidates[i].values.index[knob] != view->candidates[0].values.index[knob])
+            return true;
+    return false;
+}
+
+static struct columns choose_columns(const struct report_view *view)
+{
+    struct columns columns = {.knob_count = 0};
+    size_t varying = 0;
+    bool parsed = true;
+    for (size_t i = 0; i < view->candidate_count; i++)
+        parsed = parsed && view->candidates[i].parsed;
+    for (size_t k = 0; parsed && k < view->study->knob_count; k++) {
+        if (!varies(view, k))
+            continue;
+        if (varying < KNOB_COLUMNS_MAX)
+            columns.knobs[varying] = k;
+        varying++;
+    }
+    columns.knob_count = varying <= KNOB_COLUMNS_MAX ? varying : 0;
+    for (size_t i = 0; i < view->measure_count && columns.value_count < VALUE_COLUMNS_MAX; i++)
+        if (view->measures[i].objective || (view->study->objective_count == 0 &&
+                                            view->measures[i].key))
+            columns.values[columns.value_count++] = i;
+    return columns;
+}
+
+static void add_head(struct buf *buf, const struct report_view *view, const struct columns *columns,
+                     const char *last)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(4096);
+    buf_add(buf, "| # |");
+    buf_add(&line, "|--:|");
+    for (size_t i = 0; i < columns->knob_count; i++) {
+        buf_addc(buf, ' ');
+        report_add_text(buf, MD, view->study->knobs[columns->knobs[i]].full_name);
+        buf_add(buf, " |");
+        buf_add(&line, "---|");
+    }
+    if (columns->knob_count == 0) {
+        buf_add(buf, " settings |");
+        buf_add(&line, "---|");
+    }
+    buf_add(buf, " verdict |");
+    buf_add(&line, "---|");
+    for (size_t i = 0; i < columns->value_count; i++) {
+        buf_addc(buf, ' ');
+        report_add_measure_name(buf, MD, view, &view->measures[columns->values[i]]);
+        buf_add(buf, " |");
+        buf_add(&line, "--:|");
+    }
+    buf_addf(buf, " fitness | %s |\n%s--:|---|\n", last, buf_text(&line));
+}
+
+static void add_settings(struct buf *buf, const struct report_view *view,
+                         const struct columns *columns, const struct report_candidate *c)
+{
+    for (size_t i = 0; i < columns->knob_count; i++) {
+        const struct spec_value *value =
+            spec_candidate_value(view->study, &c->values, columns->knobs[i]);
+        buf_addc(buf, ' ');
+        report_add_text(buf, MD, value ? value->label : "-");
+        buf_add(buf, " |");
+    }
+    if (columns->knob_count == 0) {
+        buf_addc(buf, ' ');
+        report_add_code(buf, MD, c->text);
+        buf_add(buf, " |");
+    }
+}
+
+/* A trial's own percentile is printed only when its sample carries it. */
+static void add_trial_value(struct buf *buf, const struct report_view *view,
+                            const struct report_trial *t, size_t measure)
+{
+    const struct report_measure *m = &view->measures[measure];
+    double q = metric_stat_quantile(m->stat);
+    for (size_t i = 0; !isnan(q) && m->service != REPORT_ALL_SERVICES && i < t->trial->metric_count;
+         i++) {
+        const struct store_metric *row = &t->trial->metrics[i];
+        if (strcmp(row->metric, metric_facts(m->metric)->name) == 0 &&
+            strcmp(row->stat, metric_stat_name(m->stat)) == 0 && strcmp(row->mode, "shared") == 0 &&
+            strcmp(row->service, view->study->services[m->service].name) == 0 &&
+            !stats_quantile_allowed((size_t)row->count, q)) {
+            buf_addf(buf, "- (n=%" PRId64 ")", row->count);
+            return;
+        }
+    }
+    report_add_plain(buf, m->unit, t->values[measure]);
+}
+
+static void add_note(struct buf *buf, const struct report_trial *t)
+{
+    const struct store_trial *trial = t->trial;
+    if (strcmp(trial->purpose, "baseline") == 0)
+        buf_add(buf, "baseline");
+    else if (strcmp(trial->purpose, "final") == 0)
+        buf_addf(buf, "final, run %d%s", trial->repeat,
+                 t->candidate->fate == FATE_BASELINE ? " of the baseline" : "");
+    else if (t->best_so_far)
+        buf_add(buf, "best so far");
+    if (trial->retry_of)
+        buf_addf(buf, "%s again after %" PRId64, *buf_text(buf) ? "," : "", trial->retry_of);
+    if (t->verdict != VERDICT_OK && trial->summary && *trial->summary) {
+        buf_add(buf, " ");
+        report_add_text(buf, MD, trial->summary);
+    }
+}
+
+static void add_row(struct buf *buf, const struct report_view *view, const struct columns *columns,
+                    const struct report_trial *t)
+{
+    buf_addf(buf, "| %" PRId64 " |", t->trial->number);
+    add_settings(buf, view, columns, t->candidate);
+    buf_addf(buf, " %s |", verdict_facts(t->verdict)->name);
+    for (size_t i = 0; i < columns->value_count; i++) {
+        buf_addc(buf, ' ');
+        add_trial_value(buf, view, t, columns->values[i]);
+        buf_add(buf, " |");
+    }
+    if (isnan(t->trial->fitness))
+        buf_add(buf, " - |");
+    else
+        buf_addf(buf, " %.3f |", t->trial->fitness);
+    AUTO(buf_done) struct buf note = BUF_INIT(4096);
+    add_note(&note, t);
+    buf_addf(buf, " %s |\n", buf_text(&note));
+}
+
+static bool is_told(const struct report_view *view, size_t i, bool seen[VERDICT_COUNT_])
+{
+    const struct report_trial *t = &view->trials[i];
+    bool first = !seen[t->verdict];
+    seen[t->verdict] = true;
+    return view->trial_count <= REPORT_ROWS_MAX || first || t->best_so_far ||
+           strcmp(t->trial->purpose, "explore") != 0 || i + LAST_ROWS >= view->trial_count;
+}
+
+void report_add_progression(struct buf *buf, const struct report_view *view)
+{
+    buf_add(buf, "## How it went\n\n");
+    if (view->trial_count == 0) {
+        buf_add(buf, "No trial has ended yet.\n\n");
+        return;
+    }
+    buf_add(buf, "![Fitness of each trial](" REPORT_FIGURE_PROGRESSION ")\n\n");
+    struct columns columns = choose_columns(view);
+    add_head(buf, view, &columns, "what happened");
+    bool seen[VERDICT_COUNT_] = {false};
+    size_t left_out = 0, told = 0;
+    for (size_t i = 0; i < view->trial_count; i++) {
+        if (!is_told(view, i, seen) || told >= 2 * REPORT_ROWS_MAX) {
+            left_out++;
+            continue;
+        }
+        add_row(buf, view, &columns, &view->trials[i]);
+        told++;
+    }
+    buf_addc(buf, '\n');
+    if (left_out)
+        buf_addf(buf, "%zu more trials are in report.json.\n\n", left_out);
+}
+
+static void add_loser(struct buf *buf, const struct report_candidate *c)
+{
+    buf_add(buf, "- ");
+    report_add_code(buf, MD, c->changes);
+    buf_addf(buf, " (trial %" PRId64 "): ", c->trial->number);
+    report_add_text(buf, MD, c->why);
+    if (c->fate == FATE_FAILED && c->trial->evidence_count) {
+        const struct store_evidence *e = &c->trial->evidence[0];
+        buf_add(buf, " · ");
+        report_add_text(buf, MD, e->kind);
+        buf_add(buf, ": ");
+        report_add_text(buf, MD, e->text);
+    }
+    buf_addc(buf, '\n');
+}
+
+/* Candidates of one fate (and verdict, unless it is -1), with a heading when there are any. */
+static void add_group(struct buf *buf, const struct report_view *view, enum report_fate fate,
+                      int verdict, const char *title)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < view->candidate_count; i++) {
+        const struct report_candidate *c = view->ranked[i];
+        count += c->fate == fate && (verdict < 0 || (int)c->verdict == verdict);
+    }
+    if (count == 0)
+        return;
+    buf_addf(buf, "**%s** (%zu)\n\n", title, count);
+    size_t told = 0;
+    for (size_t i = 0; i < view->candidate_count && told < GROUP_MAX; i++) {
+        const struct report_candidate *c = view->ranked[i];
+        if (c->fate != fate || (verdict >= 0 && (int)c->verdict != verdict))
+            continue;
+        add_loser(buf, c);
+        told++;
+    }
+    if (count > told)
+        buf_addf(buf, "- and %zu more, in report.json\n", count - told);
+    buf_addc(buf, '\n');
+}
+
+void report_add_losers(struct buf *buf, const struct report_view *view)
+{
+    bool finished = view->outcome != REPORT_UNFINISHED;
+    buf_add(buf, finished ? "## Why the others lost\n\n" : "## What became of each so far\n\n");
+    if (view->study->baseline)
+        buf_add(buf, "Settings are named by what differs from the baseline.\n\n");
+    add_group(buf, view, FATE_FINALIST, -1, "Lost in the final");
+    add_group(buf, view, FATE_OUTRUN, -1,
+              finished ? "Met the requirements, but others were better" : "Met the requirements");
+    add_group(buf, view, FATE_SLOW, -1, "A requirement failed");
+    for (int v = 0; v < VERDICT_COUNT_; v++) {
+        AUTO(buf_done) struct buf title = BUF_INIT(256);
+        const struct verdict_facts *facts = verdict_facts((enum verdict)v);
+        buf_addf(&title, "%s: %s", facts->name, facts->meaning);
+        for (char *at = title.data; at && *at; at++)
+            *at = *at == '_' ? ' ' : *at; /* no emphasis in the middle of a bold title */
+        add_group(buf, view, FATE_FAILED, v, buf_text(&title));
+    }
+    add_group(buf, view, FATE_UNJUDGED, -1, "Not judged: disturbed each time it was tried");
+}
+
+static void add_front_row(struct buf *buf, const struct report_view *view,
+                          const struct columns *columns, const struct report_candidate *c)
+{
+    const struct report_side *side = NULL;
+    for (size_t i = 0; i < view->side_count; i++)
+        side = view->sides[i].candidate == c ? &view->sides[i] : side;
+    const struct report_trial *trial = NULL;
+    for (size_t i = 0; i < view->trial_count; i++)
+        trial = view->trials[i].trial == c->trial ? &view->trials[i] : trial;
+    buf_addf(buf, "| %" PRId64 " |", c->trial->number);
+    add_settings(buf, view, columns, c);
+    buf_addf(buf, " %s |", verdict_facts(c->verdict)->name);
+    for (size_t i = 0; i < columns->value_count; i++) {
+        size_t k = columns->values[i];
+        buf_addc(buf, ' ');
+        if (side)
+            report_add_value(buf, &view->measures[k], &side->shared[k]);
+        else if (trial)
+            add_trial_value(buf, view, trial, k);
+        buf_add(buf, " |");
+    }
+    buf_addf(buf, " %.3f | %s |\n", c->fitness,
+             c->fate == FATE_WINNER ? "winner" : c->fate == FATE_BASELINE ? "baseline"
+             : side ? "all its runs of the final" : "one exploring run");
+}
+
+void report_add_front(struct buf *buf, const struct report_view *view)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < view->candidate_count; i++)
+        count += view->ranked[i]->on_front;
+    if (count == 0 || view->study->objective_count < 2)
+        return;
+    buf_add(buf, "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
+            "one of these (the Pareto front). The weights of the study file choose among them.\n\n"
+            "![Trade-off](" REPORT_FIGURE_TRADEOFF ")\n\n");
+    struct columns columns = choose_columns(view);
+    add_head(buf, view, &columns, "measured by");
+    size_t told = 0;
+    for (size_t i = 0; i < view->candidate_count && told < REPORT_ROWS_MAX; i++)
+        if (view->ranked[i]->on_front) {
+            add_front_row(buf, view, &columns, view->ranked[i]);
+            told++;
+        }
+    buf_addc(buf, '\n');
+    if (count > told)
+        buf_addf(buf, "and %zu more, in report.json\n\n", count - told);
+}

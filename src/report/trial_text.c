@@ -1,0 +1,336 @@
+/* One trial in full, for a person who wants to know what really happened: when each phase ran, what
+ * was started with which command and environment, where it ran and how that was proven, every number
+ * shared beside alone, every error by kind. */
+#include "report/grid.h"
+#include "report/report.h"
+#include "report/words.h"
+
+#include "base/clock.h"
+#include "spec/metric.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { LABEL = 14, LONG_TEXT_MAX = 4000 };
+
+struct sheet {
+    const struct store_trial *trial;
+    FILE *out;
+    struct report_terminal terminal;
+    struct arena *arena;
+};
+
+static const char *keep(struct arena *arena, struct buf *buf)
+{
+    const char *text = arena_strdup(arena, buf_text(buf));
+    buf_clear(buf);
+    return text;
+}
+
+static void print_field(const struct sheet *sheet, const char *label, const char *text)
+{
+    if (!text || !*text)
+        return;
+    AUTO(buf_done) struct buf shown = BUF_INIT(5 * LONG_TEXT_MAX);
+    text_add_escaped(&shown, TEXT_TERMINAL, text, strlen(text), LONG_TEXT_MAX);
+    fprintf(sheet->out, "  %-*s", LABEL, label);
+    report_print_wrapped(sheet->out, sheet->terminal, buf_text(&shown), LABEL + 2, LABEL + 2);
+}
+
+static void print_head(const struct sheet *sheet)
+{
+    const struct store_trial *t = sheet->trial;
+    char when[32];
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    buf_addf(&text, "trial %" PRId64 ": %s", t->number, t->verdict);
+    report_print_painted(sheet->out, sheet->terminal,
+                         isnan(t->fitness) ? PAINT_BAD : PAINT_BOLD, buf_text(&text));
+    fputc('\n', sheet->out);
+    print_field(sheet, "settings", t->candidate);
+    buf_clear(&text);
+    buf_addf(&text, "%s", t->purpose);
+    if (t->round)
+        buf_addf(&text, ", round %d", t->round);
+    if (t->repeat)
+        buf_addf(&text, ", run %d", t->repeat);
+    if (t->retry_of)
+        buf_addf(&text, ", again after trial %" PRId64, t->retry_of);
+    buf_add(&text, t->cold ? ", every service started for it" : ", unchanged services stayed up");
+    print_field(sheet, "purpose", buf_text(&text));
+    print_field(sheet, "started", clock_format_wall(t->started_wall_us, when, sizeof when));
+    buf_clear(&text);
+    text_add_duration(&text, t->duration_s);
+    buf_add(&text, ", of it measured ");
+    text_add_duration(&text, t->window_s);
+    print_field(sheet, "took", buf_text(&text));
+    buf_clear(&text);
+    if (isnan(t->fitness))
+        buf_add(&text, "none: this verdict carries none");
+    else
+        buf_addf(&text, "%.3f", t->fitness);
+    print_field(sheet, "fitness", buf_text(&text));
+    print_field(sheet, "in short", t->summary);
+    for (size_t i = 0; i < t->evidence_count; i++) {
+        buf_clear(&text);
+        buf_addf(&text, "%s%s%s: %s", t->evidence[i].service ? t->evidence[i].service : "",
+                 t->evidence[i].service ? " " : "", t->evidence[i].kind ? t->evidence[i].kind : "",
+                 t->evidence[i].text ? t->evidence[i].text : "");
+        print_field(sheet, "evidence", buf_text(&text));
+    }
+    print_field(sheet, "rules out", t->ruled_out);
+}
+
+static void print_surroundings(const struct sheet *sheet)
+{
+    const struct store_trial *t = sheet->trial;
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    if (t->window_s <= 0)
+        return;
+    metric_add_value(&text, UNIT_RATIO, t->contention_ratio);
+    print_field(sheet, "other load", buf_text(&text));
+    buf_clear(&text);
+    text_add_duration(&text, t->lateness_p99_s);
+    print_field(sheet, "our lateness", arena_printf(sheet->arena, "p99 %s", buf_text(&text)));
+    buf_clear(&text);
+    buf_add(&text, "load worker ");
+    text_add_duration(&text, t->worker_cpu_s);
+    buf_add(&text, ", spica ");
+    text_add_duration(&text, t->own_cpu_s);
+    print_field(sheet, "our CPU time", buf_text(&text));
+}
+
+static void print_phases(const struct sheet *sheet)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    struct report_grid grid = {.arena = sheet->arena, .column_count = 4,
+                               .right = {[1] = true, [2] = true}};
+    if (sheet->trial->phase_count == 0)
+        return;
+    fputs("\nphases\n", sheet->out);
+    for (size_t i = 0; i < sheet->trial->phase_count; i++) {
+        const struct store_phase *phase = &sheet->trial->phases[i];
+        struct grid_row *row = report_grid_add(&grid);
+        row->cells[0] = phase->name;
+        buf_addf(&text, "at %.1f s", phase->start_s);
+        row->cells[1] = keep(sheet->arena, &text);
+        text_add_duration(&text, phase->duration_s);
+        row->cells[2] = keep(sheet->arena, &text);
+        report_add_text(&text, TEXT_TERMINAL, phase->outcome);
+        row->cells[3] = keep(sheet->arena, &text);
+    }
+    report_grid_print(&grid, sheet->out, sheet->terminal, 2);
+}
+
+static void add_environment(struct buf *text, const char *json)
+{
+    AUTO_JSON json_t *object = json ? json_loads(json, 0, NULL) : NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value)
+        buf_addf(text, "%s%s=%s", text->len ? " " : "", name,
+                 json_is_string(value) ? json_string_value(value) : "?");
+}
+
+static void print_memory(const struct sheet *sheet, const struct store_service *s)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    if (isnan(s->peak_memory_bytes) && isnan(s->idle_memory_bytes))
+        return;
+    text_add_bytes(&text, s->idle_memory_bytes);
+    buf_add(&text, " idle, ");
+    text_add_bytes(&text, s->peak_memory_bytes);
+    buf_add(&text, " at most");
+    print_field(sheet, "memory", buf_text(&text));
+}
+
+static void print_start(const struct sheet *sheet, const struct store_service *s)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(512);
+    if (s->started_in_trial && s->started_in_trial != sheet->trial->number)
+        buf_addf(&text, "up since trial %" PRId64, s->started_in_trial);
+    else if (!isnan(s->ready_s)) {
+        buf_add(&text, "ready after ");
+        text_add_duration(&text, s->ready_s);
+        buf_add(&text, ", very first request ");
+        text_add_duration(&text, s->first_request_s);
+    }
+    print_field(sheet, "start", buf_text(&text));
+    buf_clear(&text);
+    if (s->signal)
+        buf_addf(&text, "by signal %d", s->signal);
+    else if (s->exit_code >= 0)
+        buf_addf(&text, "exit status %d", s->exit_code);
+    print_field(sheet, "ended itself", buf_text(&text));
+}
+
+static void print_services(const struct sheet *sheet)
+{
+    for (size_t i = 0; i < sheet->trial->service_count; i++) {
+        const struct store_service *s = &sheet->trial->services[i];
+        AUTO(buf_done) struct buf text = BUF_INIT(65536);
+        report_add_text(&text, TEXT_TERMINAL, s->name);
+        fputc('\n', sheet->out);
+        report_print_painted(sheet->out, sheet->terminal, PAINT_BOLD, buf_text(&text));
+        fputc('\n', sheet->out);
+        buf_clear(&text);
+        buf_addf(&text, "%s%s%s", s->engine ? s->engine : "", s->engine && s->version ? " " : "",
+                 s->version ? s->version : "");
+        print_field(sheet, "engine", buf_text(&text));
+        print_field(sheet, "command", s->command);
+        buf_clear(&text);
+        add_environment(&text, s->environment);
+        print_field(sheet, "environment", buf_text(&text));
+        print_start(sheet, s);
+        print_field(sheet, "ran on", s->placement);
+        print_field(sheet, "proof", s->placement_evidence);
+        print_memory(sheet, s);
+    }
+}
+
+/* A metric row as "118 ms [112, 127] n=340"; percentiles only where the sample carries them. */
+static const char *metric_text(const struct sheet *sheet, const struct store_metric *m)
+{
+    if (!m)
+        return "";
+    int metric = metric_from_name(m->metric);
+    double q = metric_stat_quantile((enum metric_stat)metric_stat_from_name(m->stat));
+    struct report_measure measure = {
+        .unit = metric < 0 ? UNIT_COUNT : metric_facts((enum metric)metric)->unit};
+    struct report_number number = {.kind = NUMBER_QUANTILE, .value = m->value, .low = m->low,
+                                   .high = m->high, .count = m->count};
+    if (!isnan(q) && !stats_quantile_allowed((size_t)m->count, q))
+        number.value = NAN;
+    AUTO(buf_done) struct buf text = BUF_INIT(512);
+    report_add_value(&text, &measure, &number);
+    AUTO(buf_done) struct buf interval = BUF_INIT(256);
+    report_add_interval(&interval, &measure, &number);
+    if (interval.len)
+        buf_addf(&text, " %s", buf_text(&interval));
+    return keep(sheet->arena, &text);
+}
+
+static const struct store_metric *find_metric(const struct store_trial *t,
+                                              const struct store_metric *like, const char *mode)
+{
+    for (size_t i = 0; i < t->metric_count; i++) {
+        const struct store_metric *m = &t->metrics[i];
+        if (strcmp(m->mode, mode) == 0 && strcmp(m->service, like->service) == 0 &&
+            strcmp(m->metric, like->metric) == 0 && strcmp(m->stat, like->stat) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static void add_metric_row(const struct sheet *sheet, struct report_grid *grid,
+                           const struct store_metric *m, bool shared)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    struct grid_row *row = report_grid_add(grid);
+    buf_addf(&text, "%s.%s%s%s", m->service, m->metric, *m->stat ? "." : "", m->stat);
+    AUTO(buf_done) struct buf shown = BUF_INIT(4096);
+    report_add_text(&shown, TEXT_TERMINAL, buf_text(&text));
+    row->cells[0] = keep(sheet->arena, &shown);
+    row->cells[1] = shared ? metric_text(sheet, m) : "";
+    row->cells[2] = arena_printf(sheet->arena, "%" PRId64, m->count);
+    row->cells[3] = metric_text(sheet, shared ? find_metric(sheet->trial, m, "alone") : m);
+}
+
+static void print_metrics(const struct sheet *sheet)
+{
+    const struct store_trial *t = sheet->trial;
+    struct report_grid grid = {.arena = sheet->arena, .column_count = 4, .right = {[2] = true}};
+    if (t->metric_count == 0)
+        return;
+    struct grid_row *head = report_grid_add(&grid);
+    head->cells[0] = "metric";
+    head->cells[1] = "beside the others";
+    head->cells[2] = "n";
+    head->cells[3] = "alone";
+    head->paint = PAINT_BOLD;
+    for (size_t i = 0; i < t->metric_count; i++) {
+        bool shared = strcmp(t->metrics[i].mode, "shared") == 0;
+        if (shared || !find_metric(t, &t->metrics[i], "shared"))
+            add_metric_row(sheet, &grid, &t->metrics[i], shared);
+    }
+    fputc('\n', sheet->out);
+    report_grid_print(&grid, sheet->out, sheet->terminal, 2);
+}
+
+static bool print_errors(struct store *store, const struct sheet *sheet, struct err *err)
+{
+    struct store_error_count *counts = NULL;
+    size_t count = 0;
+    if (!store_read_errors(store, sheet->arena, sheet->trial->number, &counts, &count, err))
+        return false;
+    if (count)
+        fputs("\nfailed requests of the windows\n", sheet->out);
+    for (size_t i = 0; i < count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(1024);
+        buf_addf(&text, "%" PRId64 " %s", counts[i].count, counts[i].error);
+        if (counts[i].http_status)
+            buf_addf(&text, " (status %d)", counts[i].http_status);
+        buf_addf(&text, ", %s", counts[i].mode);
+        AUTO(buf_done) struct buf name = BUF_INIT(1024);
+        report_add_text(&name, TEXT_TERMINAL, counts[i].service);
+        print_field(sheet, buf_text(&name), buf_text(&text));
+    }
+    return true;
+}
+
+static bool find_trial(struct store *store, struct arena *arena, int64_t number,
+                       struct store_trial **ret_trial, struct err *err)
+{
+    if (!store_read_trial(store, arena, number, ret_trial, err))
+        return false;
+    return *ret_trial || err_set(err, ERR_MISSING, "there is no trial %" PRId64 " in this study",
+                                 number);
+}
+
+bool report_print_trial(struct store *store, const struct spec_catalog *catalog, int64_t number,
+                        FILE *out, struct report_terminal terminal, struct err *err)
+{
+    (void)catalog; /* rows say everything; a later goal's terms may need it */
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct store_trial *trial = NULL;
+    if (!find_trial(store, arena, number, &trial, err))
+        return false;
+    struct sheet sheet = {.trial = trial, .out = out, .terminal = terminal, .arena = arena};
+    print_head(&sheet);
+    print_surroundings(&sheet);
+    print_phases(&sheet);
+    print_services(&sheet);
+    print_metrics(&sheet);
+    return print_errors(store, &sheet, err);
+}
+
+static bool has_service(const struct store_trial *trial, const char *name)
+{
+    for (size_t i = 0; i < trial->service_count; i++)
+        if (strcmp(trial->services[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Lines stay lines; everything else in them is made harmless. */
+bool report_print_log(struct store *store, int64_t number, const char *service, FILE *out,
+                      struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct store_trial *trial = NULL;
+    const char *log = NULL;
+    if (!find_trial(store, arena, number, &trial, err) ||
+        !store_read_log(store, arena, number, service, &log, err))
+        return false;
+    if (!log)
+        return err_set(err, ERR_MISSING, "trial %" PRId64 " has no %s %.60s", number,
+                       has_service(trial, service) ? "log of" : "service", service);
+    for (const char *at = log; *at;) {
+        size_t len = strcspn(at, "\n");
+        AUTO(buf_done) struct buf line = BUF_INIT(64 << 20);
+        text_add_escaped(&line, TEXT_TERMINAL, at, len, len);
+        fprintf(out, "%s\n", buf_text(&line));
+        at += len + (at[len] == '\n');
+    }
+    return true;
+}

@@ -1,0 +1,86 @@
+/* What the report does not know, said by name with the reason: a reader must be able to tell "fine"
+ * from "not looked at". */
+#include "report/build.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { UNKNOWNS_MAX = 64 };
+
+static void add(struct report_builder *b, const char *what, const char *why)
+{
+    struct report_view *view = b->view;
+    if (view->unknown_count < UNKNOWNS_MAX)
+        view->unknowns[view->unknown_count++] = (struct report_unknown){what, why};
+}
+
+static void add_numbers(struct report_builder *b, const struct report_side *side, const char *who)
+{
+    const struct report_view *view = b->view;
+    for (size_t i = 0; i < view->measure_count; i++) {
+        const struct report_measure *m = &view->measures[i];
+        const struct report_number *number = &side->shared[i];
+        if (isnan(number->value))
+            add(b, arena_printf(b->arena, "%s of %s", m->name, who),
+                number->unknown ? number->unknown : "not measured");
+        else if (m->key && number->kind == NUMBER_QUANTILE && isnan(number->low + number->high))
+            add(b, arena_printf(b->arena, "a 95 %% interval of %s of %s", m->name, who),
+                arena_printf(b->arena, "%lld requests do not carry one",
+                             (long long)number->count));
+    }
+}
+
+static void add_alone(struct report_builder *b, const struct report_side *side)
+{
+    const struct report_view *view = b->view;
+    size_t loaded = 0;
+    bool measured = false;
+    for (size_t s = 0; s < view->study->service_count; s++)
+        loaded += view->study->services[s].load.given;
+    for (size_t i = 0; i < view->measure_count; i++)
+        measured = measured || !isnan(side->alone[i].value);
+    if (loaded > 1 && !measured)
+        add(b, "what sharing costs each service",
+            view->study->measure.alone_ns == 0 ? "the study asks for no window alone (measure.alone)"
+                                               : "no window alone was measured");
+}
+
+static void add_ruled_out(struct report_builder *b)
+{
+    for (size_t i = 0; i < b->view->trial_count; i++) {
+        const struct store_trial *t = b->view->trials[i].trial;
+        if (t->ruled_out)
+            add(b, arena_printf(b->arena, "candidates with %s", t->ruled_out),
+                arena_printf(b->arena, "not run after trial %lld: %s", (long long)t->number,
+                             t->summary ? t->summary : ""));
+    }
+}
+
+static void add_machine(struct report_builder *b)
+{
+    const struct report_view *view = b->view;
+    if (strcmp(view->study->device, "cpu") == 0)
+        add(b, "GPU utilisation", "the study ran on the CPU");
+    add(b, "capacity", "how many clients fit was not part of this study");
+    if (view->side_count > 0 && isnan(view->worst_contention))
+        add(b, "what else used the machine", "not read in every run of the final");
+}
+
+void report_build_unknowns(struct report_builder *b)
+{
+    struct report_view *view = b->view;
+    view->unknowns = arena_array(b->arena, UNKNOWNS_MAX, sizeof *view->unknowns);
+    if (view->winner)
+        add_numbers(b, view->winner, "the winner");
+    if (view->baseline)
+        add_numbers(b, view->baseline, "the baseline");
+    const struct report_side *shown = view->winner ? view->winner : view->baseline;
+    if (shown)
+        add_alone(b, shown);
+    add_ruled_out(b);
+    add_machine(b);
+    int64_t untried = view->feasible - (int64_t)view->candidate_count;
+    if (view->feasible >= 0 && untried > 0)
+        add(b, arena_printf(b->arena, "%lld of %lld candidates", (long long)untried,
+                            (long long)view->feasible), "never tried");
+}

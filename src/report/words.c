@@ -1,0 +1,191 @@
+/* How numbers are said.
+ *
+ * An interval repeats the unit only where it differs from the value's: "118 ms [112, 127]", but
+ * "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went, with its interval in
+ * the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]" read alike; one that is
+ * not certain says so before its numbers. What the sample does not carry is "- (n=12)": never a number
+ * that looks like the others. */
+#include "report/words.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+void report_add_text(struct buf *buf, enum text_target target, const char *text)
+{
+    if (!text)
+        return;
+    size_t len = strlen(text);
+    text_add_escaped(buf, target, text, len, REPORT_TEXT_MAX);
+    if (len > REPORT_TEXT_MAX)
+        buf_add(buf, " ...");
+}
+
+void report_add_code(struct buf *buf, enum text_target target, const char *text)
+{
+    bool plain = text && *text && text[0] != ' ' && !strpbrk(text, "`|\\") && strlen(text) <= 1000;
+    if (target != TEXT_MARKDOWN || !plain) {
+        report_add_text(buf, target, text);
+        return;
+    }
+    buf_addc(buf, '`');
+    text_add_escaped(buf, TEXT_TERMINAL, text, strlen(text), strlen(text));
+    buf_addc(buf, '`');
+}
+
+void report_add_plain(struct buf *buf, enum metric_unit unit, double value)
+{
+    if (isnan(value))
+        buf_addc(buf, '-');
+    else
+        metric_add_value(buf, unit, value);
+}
+
+void report_add_value(struct buf *buf, const struct report_measure *measure,
+                      const struct report_number *number)
+{
+    if (isnan(number->value))
+        buf_addf(buf, "- (n=%" PRId64 ")", number->count);
+    else
+        metric_add_value(buf, measure->unit, number->value);
+}
+
+/* "112 ms" -> its number's length and its unit. */
+static size_t split_unit(const char *text, const char **ret_unit)
+{
+    const char *blank = strchr(text, ' ');
+    *ret_unit = blank ? blank : "";
+    return blank ? (size_t)(blank - text) : strlen(text);
+}
+
+static const char *unit_of(const char *text)
+{
+    const char *unit = NULL;
+    split_unit(text, &unit);
+    return unit;
+}
+
+void report_add_interval(struct buf *buf, const struct report_measure *measure,
+                         const struct report_number *number)
+{
+    if (isnan(number->value) || (isnan(number->low) && isnan(number->high)) ||
+        number->kind == NUMBER_SUM)
+        return;
+    AUTO(buf_done) struct buf value = BUF_INIT(64);
+    AUTO(buf_done) struct buf low = BUF_INIT(64);
+    AUTO(buf_done) struct buf high = BUF_INIT(64);
+    metric_add_value(&value, measure->unit, number->value);
+    report_add_plain(&low, measure->unit, number->low);
+    report_add_plain(&high, measure->unit, number->high);
+    const char *unit = unit_of(buf_text(&value));
+    const struct buf *ends[] = {&low, &high};
+    /* Zero has its own unit ("0 s"), and unknown none. */
+    bool same = true;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        const char *text = buf_text(ends[i]);
+        same = same && (text[0] == '-' || strcmp(unit_of(text), unit) == 0);
+    }
+    buf_addc(buf, '[');
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        const char *text = buf_text(ends[i]);
+        const char *own = NULL;
+        size_t len = split_unit(text, &own);
+        buf_addf(buf, "%s%.*s", i ? ", " : "", (int)(same ? len : strlen(text)), text);
+    }
+    buf_addc(buf, ']');
+}
+
+/* The words for more and for less of a unit. */
+static const struct {
+    const char *more, *less;
+} directions[] = {
+    [UNIT_SECONDS] = {"slower", "faster"},
+    [UNIT_BYTES] = {"more", "less"},
+    [UNIT_RATIO] = {"more", "less"},
+    [UNIT_COUNT] = {"more", "less"},
+    [UNIT_PER_SECOND] = {"more", "less"},
+};
+
+/* In percent (points of percent for shares), positive: more. */
+static double in_percent(const struct report_change *change, double value)
+{
+    return 100 * (change->is_ratio ? value - 1 : value);
+}
+
+static void add_percent(struct buf *buf, double value)
+{
+    buf_addf(buf, fabs(value) >= 9.95 || value == 0 ? "%.0f" : "%.1f", value);
+}
+
+void report_add_change_short(struct buf *buf, const struct report_measure *measure,
+                             const struct report_change *change)
+{
+    if (!change->given || isnan(change->value))
+        return;
+    double percent = in_percent(change, change->value);
+    if (fabs(percent) < 0.05) {
+        buf_add(buf, "the same");
+        return;
+    }
+    add_percent(buf, fabs(percent));
+    buf_addf(buf, change->is_ratio ? " %% %s" : " points %s",
+             percent > 0 ? directions[measure->unit].more : directions[measure->unit].less);
+}
+
+void report_add_change(struct buf *buf, const struct report_measure *measure,
+                       const struct report_change *change)
+{
+    if (!change->given || isnan(change->value))
+        return;
+    if (change->certain == 0)
+        buf_add(buf, "not certain: ");
+    report_add_change_short(buf, measure, change);
+    double sign = in_percent(change, change->value) < 0 ? -1 : 1;
+    double low = sign * in_percent(change, change->low), high = sign * in_percent(change, change->high);
+    if (isnan(low) || isnan(high))
+        return;
+    buf_add(buf, " [");
+    add_percent(buf, fmin(low, high));
+    buf_add(buf, ", ");
+    add_percent(buf, fmax(low, high));
+    buf_addc(buf, ']');
+}
+
+void report_add_measure_title(struct buf *buf, const struct report_measure *measure)
+{
+    static const char *const titles[METRIC_COUNT_] = {
+        [METRIC_LATENCY] = "latency", [METRIC_TTFT] = "first token", [METRIC_ITL] = "token gap",
+        [METRIC_RTF] = "real-time factor", [METRIC_TOKENS_PER_S] = "tokens per second",
+        [METRIC_REQUESTS_PER_S] = "requests per second", [METRIC_WER] = "word error rate",
+        [METRIC_ERRORS] = "failed requests", [METRIC_ERROR_RATIO] = "share of failed requests",
+        [METRIC_MEMORY] = "peak memory", [METRIC_CPU] = "cores used", [METRIC_READY] = "start to ready",
+        [METRIC_FIRST_REQUEST] = "very first request",
+    };
+    const char *stat = metric_stat_name(measure->stat);
+    buf_addf(buf, "%s%s%s", titles[measure->metric], *stat ? " " : "", stat);
+}
+
+void report_add_measure_name(struct buf *buf, enum text_target target,
+                             const struct report_view *view, const struct report_measure *measure)
+{
+    if (measure->service == REPORT_ALL_SERVICES)
+        buf_add(buf, "all services");
+    else
+        report_add_text(buf, target, view->study->services[measure->service].name);
+    buf_addc(buf, ' ');
+    report_add_measure_title(buf, measure);
+}
+
+void report_add_verdict_counts(struct buf *buf, const struct report_view *view)
+{
+    size_t before = buf->len;
+    for (int v = 0; v < VERDICT_COUNT_; v++)
+        if (view->verdict_counts[v])
+            buf_addf(buf, "%s%zu %s", buf->len > before ? ", " : "", view->verdict_counts[v],
+                     verdict_facts((enum verdict)v)->name);
+}
+
+const char *report_study_argument(const struct report_view *view)
+{
+    return view->stored.path && *view->stored.path ? view->stored.path : view->study->path;
+}

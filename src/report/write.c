@@ -1,0 +1,52 @@
+/* All files of a report, each written whole or not at all. The Markdown is made once and is also the
+ * page's source. */
+#include "report/figures.h"
+#include "report/html.h"
+#include "report/markdown.h"
+#include "report/report.h"
+#include "report/winner.h"
+
+#include "base/file.h"
+
+static bool write_text(const struct buf *text, const char *folder, const char *name,
+                       struct err *err)
+{
+    AUTO(free) char *path = file_join(folder, name);
+    if (text->over)
+        return err_set(err, ERR_LIMIT, "%s: longer than %d MiB", path, REPORT_MARKDOWN_MAX >> 20);
+    return file_write_atomic(path, buf_text(text), text->len, err);
+}
+
+static bool write_figure(const struct report_view *view, const char *folder, const char *name,
+                         void (*add)(struct buf *buf, const struct report_view *view),
+                         struct err *err)
+{
+    AUTO(buf_done) struct buf svg = BUF_INIT(REPORT_MARKDOWN_MAX);
+    add(&svg, view);
+    return svg.len == 0 || write_text(&svg, folder, name, err);
+}
+
+static bool write_json(json_t *value, const char *folder, const char *name, struct err *err)
+{
+    AUTO(free) char *path = file_join(folder, name);
+    bool done = json_write_file(value, path, err);
+    json_decref(value);
+    return done;
+}
+
+bool report_write_all(const struct report_view *view, const char *folder, struct err *err)
+{
+    AUTO(buf_done) struct buf markdown = BUF_INIT(REPORT_MARKDOWN_MAX);
+    AUTO(buf_done) struct buf html = BUF_INIT(2 * (size_t)REPORT_MARKDOWN_MAX);
+    report_add_markdown(&markdown, view);
+    if (!file_make_folders(folder, err) || !write_text(&markdown, folder, "report.md", err))
+        return err_wrap(err, "writing the report");
+    report_add_html(&html, view, buf_text(&markdown));
+    if (!write_figure(view, folder, REPORT_FIGURE_PROGRESSION, report_add_progression_figure, err) ||
+        !write_figure(view, folder, REPORT_FIGURE_TRADEOFF, report_add_tradeoff_figure, err) ||
+        !write_text(&html, folder, "report.html", err) ||
+        !write_json(report_json(view), folder, "report.json", err) ||
+        !write_json(report_winner_json(view), folder, "winner.json", err))
+        return err_wrap(err, "writing the report");
+    return true;
+}
