@@ -13,7 +13,7 @@
 
 /* A request ready to be sent, made once per item and shared by all who send it. */
 struct load_prepared {
-    struct load_request request; /* owned */
+    struct load_request request;       /* owned */
     struct load_http_headers *headers; /* owned; NULL: not made yet */
 };
 
@@ -25,8 +25,8 @@ struct load_flight {
     struct load_http_call call; /* first: the call is the flight */
     struct load_run *run;
     struct load_record record;
-    int64_t grace_end_ns;       /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
-    bool complete;              /* end mark seen */
+    int64_t grace_end_ns; /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
+    bool complete;        /* end mark seen */
     int64_t finished_ns;
     TAILQ_ENTRY(load_flight) link;
 };
@@ -41,7 +41,7 @@ struct load_run {
     char url[LOAD_URL_MAX];
     struct load_prepared *prepared; /* owned, per item */
     size_t item_count;
-    size_t *pass;                   /* owned: order of the items in pass number `pass_number` */
+    size_t *pass; /* owned: order of the items in pass number `pass_number` */
     uint64_t pass_number;
 };
 
@@ -51,17 +51,17 @@ struct load_child {
     sd_event *event;
     struct load_http *http;
     sd_event_source *send_timer, *keep_timer, *read_timer, *in, *out_ready;
-    int64_t keep_at_ns;             /* what keep_timer is set to */
+    int64_t keep_at_ns; /* what keep_timer is set to */
     struct load_flights finished, unused;
     size_t finished_count;
-    struct buf out;                 /* frames that wait for the parent */
-    size_t out_at;                  /* of it, sent already */
-    struct buf text, gaps;          /* scratch of the reader */
-    int64_t *lateness_ns;           /* owned */
+    struct buf out;        /* frames that wait for the parent */
+    size_t out_at;         /* of it, sent already */
+    struct buf text, gaps; /* scratch of the reader */
+    int64_t *lateness_ns;  /* owned */
     size_t lateness_count, lateness_cap;
     struct load_report report;
-    int64_t last_ns;                /* the drain's end */
-    bool over;                      /* no more sends */
+    int64_t last_ns; /* the drain's end */
+    bool over;       /* no more sends */
     int channel;
 };
 
@@ -69,7 +69,7 @@ struct load_child {
 _Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t parent);
 void load_child_fail(struct load_child *child, const char *why); /* ends the run, with the reason */
 void load_child_keep_by(struct load_child *child, int64_t at_ns); /* look after things by then */
-void load_child_plan_next(struct load_child *child);  /* arms the timers after a change */
+void load_child_plan_next(struct load_child *child);       /* arms the timers after a change */
 int64_t load_child_due_ns(const struct load_child *child); /* of the next send */
 void load_child_emit(struct load_child *child, const struct load_record *record,
                      const struct buf *text, const struct buf *gaps);

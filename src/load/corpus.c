@@ -1,6 +1,6 @@
-/* What both kinds of corpus share: transcripts and prompts as people's files hold them. Everything is
- * checked once, before any trial, and kept in memory, so that neither a disk nor a typing error can
- * surface in the middle of a study. The first problem stops the loading: a corpus that silently
+/* What both kinds of corpus share: transcripts and prompts as people's files hold them. Everything
+ * is checked once, before any trial, and kept in memory, so that neither a disk nor a typing error
+ * can surface in the middle of a study. The first problem stops the loading: a corpus that silently
  * lacks its bad files would give another word error rate than the one asked for. */
 #include "load/corpus_file.h"
 

@@ -13,17 +13,17 @@
 #include <stddef.h>
 
 struct corpus_clip {
-    const char *name;       /* file name, for messages and form-data */
-    const void *data;       /* WAV bytes, as they are sent */
+    const char *name; /* file name, for messages and form-data */
+    const void *data; /* WAV bytes, as they are sent */
     size_t len;
     double duration_s;
     const char *transcript; /* NULL when there is none */
 };
 
 struct corpus_prompt {
-    const char *prompt;      /* plain text, or NULL when messages is given */
-    const char *messages;    /* JSON text of an array of chat messages, or NULL */
-    int max_tokens;          /* 0: not stated */
+    const char *prompt;   /* plain text, or NULL when messages is given */
+    const char *messages; /* JSON text of an array of chat messages, or NULL */
+    int max_tokens;       /* 0: not stated */
 };
 
 struct corpus { /* borrowed from its arena */
@@ -34,8 +34,8 @@ struct corpus { /* borrowed from its arena */
     bool all_transcribed;
 };
 
-/* Files that are not 16 bit PCM WAV are converted (libsndfile) to it once. At most 512 MiB and 100,000
- * items. Every problem is one line with the file (and line) it is in. */
+/* Files that are not 16 bit PCM WAV are converted (libsndfile) to it once. At most 512 MiB and
+ * 100,000 items. Every problem is one line with the file (and line) it is in. */
 NODISCARD bool corpus_load_audio(struct arena *arena, const char *folder, struct corpus *ret_corpus,
                                  struct err *err);
 NODISCARD bool corpus_load_prompts(struct arena *arena, const char *path, struct corpus *ret_corpus,

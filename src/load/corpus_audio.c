@@ -83,8 +83,11 @@ static sf_count_t memory_tell(void *ctx)
 
 static SNDFILE *open_memory(struct memory *memory, int mode, SF_INFO *info)
 {
-    static SF_VIRTUAL_IO io = {.get_filelen = memory_len, .seek = memory_seek,
-                               .read = memory_read, .write = memory_write, .tell = memory_tell};
+    static SF_VIRTUAL_IO io = {.get_filelen = memory_len,
+                               .seek = memory_seek,
+                               .read = memory_read,
+                               .write = memory_write,
+                               .tell = memory_tell};
     return sf_open_virtual(&io, mode, info, memory);
 }
 
@@ -93,7 +96,8 @@ static bool convert(SNDFILE *in, const SF_INFO *info, struct buf *ret_wav, struc
 {
     enum { FRAMES = 4096 };
     struct memory memory = {.buf = ret_wav};
-    SF_INFO wanted = {.samplerate = info->samplerate, .channels = info->channels,
+    SF_INFO wanted = {.samplerate = info->samplerate,
+                      .channels = info->channels,
                       .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
     SNDFILE *out = open_memory(&memory, SFM_WRITE, &wanted);
     if (!out)
@@ -150,8 +154,8 @@ bool corpus_read_clip(struct arena *arena, const char *path, size_t max,
     bool read = buf_read_file(&file, path, err);
     if (!read && err && err->code == ERR_LIMIT)
         err->code = ERR_INPUT;
-    bool good = read && (read_sound(&file, &wav, &clip.duration_s, err) ||
-                         err_wrap(err, "%s", path));
+    bool good =
+        read && (read_sound(&file, &wav, &clip.duration_s, err) || err_wrap(err, "%s", path));
     if (good) {
         const struct buf *from = wav.len > 0 ? &wav : &file;
         void *data = arena_alloc(arena, from->len);
@@ -295,11 +299,13 @@ bool corpus_load_audio(struct arena *arena, const char *folder, struct corpus *r
 {
     struct reading r = {.arena = arena, .folder = folder};
     AUTO(free) char *manifest = file_join(folder, "manifest.jsonl");
-    bool good = file_exists(manifest) ? corpus_lines(manifest, take_entry, &r, err)
-                                      : read_folder(&r, err);
+    bool good =
+        file_exists(manifest) ? corpus_lines(manifest, take_entry, &r, err) : read_folder(&r, err);
     if (good && r.count == 0)
-        good = err_set(err, ERR_INPUT, "corpus %s: holds no .wav, .flac or .ogg file, nor a "
-                       "manifest.jsonl that names some", folder);
+        good = err_set(err, ERR_INPUT,
+                       "corpus %s: holds no .wav, .flac or .ogg file, nor a "
+                       "manifest.jsonl that names some",
+                       folder);
     if (good)
         keep(&r, ret_corpus);
     free(r.clips);

@@ -15,7 +15,7 @@ typedef bool (*corpus_line_fn)(void *ctx, const char *line, size_t len, struct e
 /* Calls fn for each line that is not blank; an error is given the file and line. */
 NODISCARD bool corpus_lines(const char *path, corpus_line_fn fn, void *ctx, struct err *err);
 
-/* The file as 16 bit PCM WAV: its own bytes when it is that already, else converted. `max` bounds the
- * bytes. Takes name, data, len and duration. */
+/* The file as 16 bit PCM WAV: its own bytes when it is that already, else converted. `max` bounds
+ * the bytes. Takes name, data, len and duration. */
 NODISCARD bool corpus_read_clip(struct arena *arena, const char *path, size_t max,
                                 struct corpus_clip *ret_clip, struct err *err);

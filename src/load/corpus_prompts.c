@@ -45,7 +45,8 @@ static bool take_messages(struct reading *r, const json_t *messages, struct corp
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
         const json_t *content = json_object_get(message, "content");
-        if (!json_get_text(message, "role") || (!json_is_string(content) && !json_is_array(content)))
+        if (!json_get_text(message, "role") ||
+            (!json_is_string(content) && !json_is_array(content)))
             return err_set(err, ERR_INPUT, "message %zu lacks \"role\" or \"content\"", i + 1);
     }
     AUTO(free) char *text = json_dump_text(messages);

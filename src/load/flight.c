@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct load_flight *flight_of(struct load_http_call *call)
@@ -28,17 +29,22 @@ static struct load_child *child_of(struct load_flight *flight)
 static struct load_record new_record(const struct load_child *child, const struct load_run *run,
                                      const struct load_turn *turn)
 {
-    enum load_part part = turn->intended_ns < child->report.window_start_ns ? LOAD_WARMUP
-                                                                             : LOAD_WINDOW;
+    enum load_part part =
+        turn->intended_ns < child->report.window_start_ns ? LOAD_WARMUP : LOAD_WINDOW;
     return (struct load_record){
         .stream = (uint32_t)run->index,
         .sequence = (uint32_t)turn->sequence,
         .part = child->plan->probe ? LOAD_PROBE : part,
         .intended_ns = turn->intended_ns,
         .held_back = turn->held_back,
-        .sent_ns = -1, .first_byte_ns = -1, .first_token_ns = -1, .first_content_ns = -1,
-        .last_token_ns = -1, .done_ns = -1,
-        .tokens = -1, .prompt_tokens = -1,
+        .sent_ns = -1,
+        .first_byte_ns = -1,
+        .first_token_ns = -1,
+        .first_content_ns = -1,
+        .last_token_ns = -1,
+        .done_ns = -1,
+        .tokens = -1,
+        .prompt_tokens = -1,
         .audio_s = __builtin_nan(""),
     };
 }
@@ -80,7 +86,8 @@ static void take_item(struct load_child *child, struct load_run *run, struct loa
 /* The next request's body is built now, so that it is not built when it is due. */
 static void prepare_next(struct load_child *child, struct load_run *run)
 {
-    if (load_schedule_next_ns(&run->schedule) == CLOCK_NEVER)
+    uint64_t limit = run->stream->request_limit;
+    if (limit > 0 && run->schedule.sequence >= limit)
         return;
     struct err err = ERR_INIT;
     size_t item = load_run_item(child, run, run->schedule.sequence);
@@ -180,12 +187,9 @@ static void on_chunk(struct load_http_call *call)
 static enum load_error error_of(enum load_http_end end)
 {
     static const enum load_error errors[] = {
-        [LOAD_HTTP_COMPLETE] = LOAD_OK,
-        [LOAD_HTTP_CONNECT] = LOAD_CONNECT,
-        [LOAD_HTTP_CLOSED] = LOAD_CLOSED,
-        [LOAD_HTTP_NONSENSE] = LOAD_MALFORMED,
-        [LOAD_HTTP_LIMIT] = LOAD_LIMIT,
-        [LOAD_HTTP_INTERNAL] = LOAD_CONNECT,
+        [LOAD_HTTP_COMPLETE] = LOAD_OK,   [LOAD_HTTP_CONNECT] = LOAD_CONNECT,
+        [LOAD_HTTP_CLOSED] = LOAD_CLOSED, [LOAD_HTTP_NONSENSE] = LOAD_MALFORMED,
+        [LOAD_HTTP_LIMIT] = LOAD_LIMIT,   [LOAD_HTTP_INTERNAL] = LOAD_CONNECT,
     };
     return errors[end];
 }
@@ -198,14 +202,17 @@ static void on_done(struct load_http_call *call, enum load_http_end end)
     struct load_record *record = &flight->record;
     const struct load_answer *answer = &call->answer;
     note_answer(flight);
-    if (end == LOAD_HTTP_INTERNAL)
-        load_child_fail(child, call->why);
+    if (end == LOAD_HTTP_INTERNAL) {
+        char why[sizeof call->why + 64];
+        snprintf(why, sizeof why, "no descriptor or local port left: %s", call->why);
+        load_child_fail(child, why);
+    }
     record->error = error_of(end);
     if (end == LOAD_HTTP_CLOSED && flight->complete)
         record->error = LOAD_OK;
     if (record->error == LOAD_OK && answer->http_status != 200)
         record->error = LOAD_HTTP_STATUS;
-    /* The last byte's own stamp, not the moment at which curl had understood that it was the last. */
+    /* The last byte's own stamp, not the moment at which curl had found out that it was the last. */
     bool stamped = record->error == LOAD_OK && answer->chunk_count > 0;
     record->done_ns = stamped ? answer->chunks[answer->chunk_count - 1].at_ns : now_ns;
     move_to_finished(child, flight, now_ns);

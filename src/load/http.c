@@ -5,8 +5,8 @@
  * What is decided here so that measurements are what they say:
  * - Bytes are stamped in the write callback, copied, and nothing else.
  * - No proxy from the environment, no redirects, no Expect: 100-continue, no Nagle, no compression.
- * - Without reuse the client closes first. "Connection: close" would make the server close first and
- *   leave its port in TIME_WAIT, where the next start of a service may fail to bind it.
+ * - Without reuse the client closes first. "Connection: close" would make the server close first
+ * and leave its port in TIME_WAIT, where the next start of a service may fail to bind it.
  * - With reuse, a request that dies on a kept-alive connection before any byte of an answer was the
  *   victim of an idle connection being dropped: it is sent again. curl does so by itself on the
  *   connections it holds; what is left is sent once more on a new one. The caller's clock runs on.
@@ -83,6 +83,9 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
         size_t room = call->body.len < FAILURE_BODY_MAX ? FAILURE_BODY_MAX - call->body.len : 0;
         take = len < room ? len : room;
         call->dropped_bytes += (int64_t)(len - take);
+        call->over = call->dropped_bytes > LOAD_ANSWER_MAX;
+        if (call->over)
+            return CURL_WRITEFUNC_ERROR;
         if (take == 0)
             return len;
     }
@@ -207,17 +210,20 @@ static enum load_http_end end_of(const struct load_http_call *call, CURLcode cod
     case CURLE_COULDNT_CONNECT:
         return sys == EADDRNOTAVAIL || sys == EMFILE || sys == ENFILE ? LOAD_HTTP_INTERNAL
                                                                       : LOAD_HTTP_CONNECT;
+    case CURLE_RECV_ERROR: /* also curl's code for broken chunks, which no errno explains */
+        return strstr(call->why, "chunk") ? LOAD_HTTP_NONSENSE : LOAD_HTTP_CLOSED;
     case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         return LOAD_HTTP_CLOSED;
-    case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without a status line */
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return LOAD_HTTP_NONSENSE;
-    default:
+    case CURLE_OPERATION_TIMEDOUT: /* curl's own bound on connecting, 300 s */
+        return LOAD_HTTP_CONNECT;
+    case CURLE_FAILED_INIT:
         return LOAD_HTTP_INTERNAL;
+    default:
+        /* No status line, a header without end, and whatever else a server can think of: curl has a
+         * code for each, and none of them may pass for a failure of ours. */
+        return LOAD_HTTP_NONSENSE;
     }
 }
 
@@ -360,6 +366,8 @@ bool load_http_new(sd_event *event, const struct load_http_hooks *hooks,
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, want_time);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, (void *)http);
     curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    /* Idle connections to keep: by default it depends on how many requests happen to be in flight. */
+    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 1024L);
     *ret_http = http;
     return true;
 }

@@ -1,5 +1,5 @@
-/* HTTP/1.1 as a client, on an event loop: many requests in flight, each byte of an answer stamped as
- * it comes. The only place that knows libcurl. */
+/* HTTP/1.1 as a client, on an event loop: many requests in flight, each byte of an answer stamped
+ * as it comes. The only place that knows libcurl. */
 #pragma once
 
 #include "base/err.h"
@@ -29,11 +29,11 @@ struct load_http_call {
     struct load_chunk *chunks; /* owned */
     size_t chunk_cap;
     size_t header_bytes;
-    int64_t dropped_bytes;     /* of the body of a failure, which is kept only at its start */
-    void *easy;                /* owned */
+    int64_t dropped_bytes; /* of the body of a failure, which is kept only at its start */
+    void *easy;            /* owned */
     struct load_http *http;
     bool active, retried, over;
-    char why[256];             /* curl's words for a failure */
+    char why[256]; /* curl's words for a failure */
 };
 
 struct load_http_hooks {
@@ -56,10 +56,10 @@ NODISCARD bool load_http_new(sd_event *event, const struct load_http_hooks *hook
                              struct load_http **ret_http, struct err *err);
 struct load_http *load_http_free(struct load_http *http); /* calls must have ended */
 
-/* Hands the request to the socket layer before it returns. `done` is called later, from the loop. */
+/* Hands the request to the socket layer before it returns; `done` comes later, from the loop. */
 void load_http_send(struct load_http *http, struct load_http_call *call,
                     const struct load_http_request *request);
-void load_http_cancel(struct load_http_call *call); /* `done` is not called */
+void load_http_cancel(struct load_http_call *call);    /* `done` is not called */
 void load_http_call_done(struct load_http_call *call); /* frees what the call owns */
 
 struct load_http_headers *load_http_headers_new(const char *content_type);

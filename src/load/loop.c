@@ -5,9 +5,9 @@
  * answers, so that no burst of bytes goes before a send that is due. Parsing of answers has the
  * lowest, and is put off while a send is near.
  *
- * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last words
- * of the C library), no handlers, no mask. SIGINT is ignored, because ^C goes to the whole terminal
- * group and it is the parent who decides; the parent's death kills it.
+ * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last
+ * words of the C library), no handlers, no mask. SIGINT is ignored, because ^C goes to the whole
+ * terminal group and it is the parent who decides; the parent's death kills it.
  *
  * Invariant: nothing here blocks until the last frame is written. */
 #include "load/child.h"
@@ -335,8 +335,8 @@ static bool add_sources(struct load_child *child)
         return false;
     /* A descriptor of its own: sd-event takes each one once. */
     int again = dup(child->channel);
-    if (again < 0 || sd_event_add_io(child->event, &child->out_ready, again, EPOLLOUT, on_out,
-                                     child) < 0)
+    if (again < 0 ||
+        sd_event_add_io(child->event, &child->out_ready, again, EPOLLOUT, on_out, child) < 0)
         return false;
     sd_event_source_set_enabled(child->out_ready, SD_EVENT_OFF);
     sd_event_source_set_priority(child->out_ready, SD_EVENT_PRIORITY_IDLE);
@@ -365,9 +365,8 @@ static void start(struct load_child *child)
     report->window_end_ns = plan->probe ? CLOCK_NEVER : report->window_start_ns + plan->window_ns;
     child->last_ns = plan->probe ? CLOCK_NEVER : report->window_end_ns + plan->drain_ns;
     for (size_t i = 0; i < plan->stream_count; i++)
-        child->runs[i].schedule =
-            load_schedule_init(plan, i, report->start_ns + plan->streams[i].start_after_ns,
-                               report->window_end_ns);
+        child->runs[i].schedule = load_schedule_init(
+            plan, i, report->start_ns + plan->streams[i].start_after_ns, report->window_end_ns);
     if (!load_wire_add(&child->out, LOAD_WIRE_START, report, sizeof *report))
         abort();
     want_out(child);

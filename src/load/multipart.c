@@ -59,8 +59,8 @@ bool load_multipart_write_with(const struct load_part_of_form *parts, size_t cou
     return true;
 }
 
-bool load_multipart_write(const struct load_part_of_form *parts, size_t count,
-                          struct buf *ret_body, struct buf *ret_content_type, struct err *err)
+bool load_multipart_write(const struct load_part_of_form *parts, size_t count, struct buf *ret_body,
+                          struct buf *ret_content_type, struct err *err)
 {
     char boundary[LOAD_BOUNDARY_SIZE];
     do {

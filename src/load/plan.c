@@ -6,8 +6,8 @@
  * would otherwise send in step all the time, and the overlap of the services would be an artefact.
  * Poisson arrivals are the sum of exponential gaps (Knuth, TAOCP 2, 3.4.1).
  *
- * Items go in whole passes over the corpus, each shuffled on its own: drawing with replacement would
- * give every window another mix of long and short clips, which is noise we can do without. */
+ * Items go in whole passes over the corpus, each shuffled on its own: drawing with replacement
+ * would give every window another mix of long and short clips, which is noise we can do without. */
 #include "load/plan.h"
 
 #include "base/clock.h"

@@ -1,4 +1,5 @@
-/* What the load worker does, complete before it starts: the same plan and seed give the same sends. */
+/* What the load worker does, complete before it starts: the same plan and seed give the same sends.
+ */
 #pragma once
 
 #include "base/rng.h"
@@ -10,33 +11,33 @@ enum { LOAD_STREAMS_MAX = 32 };
 
 /* The load on one service. */
 struct load_stream {
-    const char *name;                 /* service name; seeds its random draws */
+    const char *name; /* service name; seeds its random draws */
     const struct load_protocol *protocol;
-    const char *url;                  /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
-    const char *model;                /* model name to put into requests, or NULL */
+    const char *url;   /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
+    const char *model; /* model name to put into requests, or NULL */
     const struct spec_setting *settings; /* protocol options (already without placeholders) */
     size_t setting_count;
     const struct corpus *corpus;
     enum arrivals arrivals;
     double rate_rps;
-    int concurrency;                  /* closed: clients; open: in-flight limit (over it a send waits
-                                       * and its lateness is not ours: counted apart) */
+    int concurrency; /* closed: clients; open: in-flight limit (over it a send waits
+                      * and its lateness is not ours: counted apart) */
     int max_tokens;
     int64_t timeout_ns;
     bool reuse_connection;
-    int64_t start_after_ns;           /* offset of this stream from the run's start */
-    uint64_t request_limit;           /* 0: none; 1 for a probe */
+    int64_t start_after_ns; /* offset of this stream from the run's start */
+    uint64_t request_limit; /* 0: none; 1 for a probe */
 };
 
 struct load_plan {
     struct load_stream streams[LOAD_STREAMS_MAX];
     size_t stream_count;
     uint64_t seed;
-    const char *salt;      /* names the run ("trial 7 shared"): other runs draw other arrivals */
-    int64_t warmup_ns;     /* records of it are marked LOAD_WARMUP */
+    const char *salt;  /* names the run ("trial 7 shared"): other runs draw other arrivals */
+    int64_t warmup_ns; /* records of it are marked LOAD_WARMUP */
     int64_t window_ns;
-    int64_t drain_ns;      /* after the window requests in flight may end; then LOAD_UNFINISHED */
-    bool probe;            /* every record is LOAD_PROBE; ends when request_limits are reached */
+    int64_t drain_ns; /* after the window requests in flight may end; then LOAD_UNFINISHED */
+    bool probe;       /* every record is LOAD_PROBE; ends when request_limits are reached */
 };
 
 /* Intended sends of an open-loop stream, one after the other, ns after the stream's start. The same
@@ -44,13 +45,13 @@ struct load_plan {
 struct load_arrivals {
     struct rng rng;
     enum arrivals kind;
-    double gap_ns;   /* mean gap */
-    double next_ns;  /* kept as a double: no rounding drift over a long run */
+    double gap_ns;  /* mean gap */
+    double next_ns; /* kept as a double: no rounding drift over a long run */
 };
 struct load_arrivals load_arrivals_init(const struct load_plan *plan, size_t stream);
 int64_t load_arrivals_next(struct load_arrivals *arrivals);
-/* Which corpus item the n-th request of a stream takes: whole passes over the corpus, each in its own
- * shuffled order, so that every window sees the same mix. */
+/* Which corpus item the n-th request of a stream takes: whole passes over the corpus, each in its
+ * own shuffled order, so that every window sees the same mix. */
 size_t load_item(const struct load_plan *plan, size_t stream, uint64_t sequence, size_t item_count);
 /* One whole pass at once: item_count indices. The worker keeps it, load_item draws it anew. */
 void load_item_pass(const struct load_plan *plan, size_t stream, uint64_t pass, size_t *ret_items,

@@ -62,7 +62,7 @@ const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, 
     return prepared;
 }
 
-/* How many requests the stream may send within the span: all items at least, where it is unknown. */
+/* How many requests the stream may send within the span; where it is unknown, one of each item. */
 static uint64_t expected(const struct load_run *run, int64_t span_ns)
 {
     const struct load_stream *stream = run->stream;

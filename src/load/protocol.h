@@ -24,7 +24,10 @@ struct load_answer {
     int http_status;
     const char *body;
     size_t len;
-    const struct load_chunk { size_t end; int64_t at_ns; } *chunks;
+    const struct load_chunk {
+        size_t end;
+        int64_t at_ns;
+    } * chunks;
     size_t chunk_count;
 };
 

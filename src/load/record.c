@@ -1,8 +1,8 @@
-/* Arithmetic on one request's record. Every figure comes from two stamps of the monotonic clock, and
- * a stamp that was never taken (-1) makes it NaN: a failed request has no latency, and no mean can
- * be spoilt by one. Latency counts from the intended send, because a client that waits for a slow
- * answer before it sends the next request would hide exactly the delays that matter ("coordinated
- * omission"); the figure from the actual send is kept beside it for comparison. */
+/* Arithmetic on one request's record. Every figure comes from two stamps of the monotonic clock,
+ * and a stamp that was never taken (-1) makes it NaN: a failed request has no latency, and no mean
+ * can be spoilt by one. Latency counts from the intended send, because a client that waits for a
+ * slow answer before it sends the next request would hide exactly the delays that matter
+ * ("coordinated omission"); the figure from the actual send is kept beside it for comparison. */
 #include "load/record.h"
 
 #include "base/clock.h"

@@ -1,5 +1,5 @@
-/* What is kept of one request. Times are monotonic ns; -1: it never came to that. Fixed size but for
- * the text and the gaps, which follow it in the worker's stream. */
+/* What is kept of one request. Times are monotonic ns; -1: it never came to that. Fixed size but
+ * for the text and the gaps, which follow it in the worker's stream. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,43 +27,43 @@ enum load_part { LOAD_WARMUP = 0, LOAD_WINDOW = 1, LOAD_PROBE = 2 }; /* by the i
 enum { LOAD_TEXT_MAX = 16384, LOAD_GAPS_MAX = 8192 };
 
 struct load_record {
-    uint32_t stream;          /* index into the plan's streams */
-    uint32_t sequence;        /* n-th request of its stream */
-    uint32_t item;            /* which prompt or clip */
+    uint32_t stream;   /* index into the plan's streams */
+    uint32_t sequence; /* n-th request of its stream */
+    uint32_t item;     /* which prompt or clip */
     enum load_part part;
     enum load_error error;
-    int http_status;          /* 0 when no status line came */
-    int64_t intended_ns;      /* when the plan says it should leave; closed loop: when the client was
-                               * free (plus think time) */
-    int64_t sent_ns;          /* when our loop handed it to the socket layer: sent - intended is our
-                               * own lateness */
-    bool held_back;           /* open loop: the in-flight limit made it wait, so that sent - intended
-                               * is not our lateness (it still counts in the latency) */
-    int64_t first_byte_ns;    /* first byte of the answer's body */
-    int64_t first_token_ns;   /* first non-empty text on any channel (content, reasoning) */
+    int http_status;        /* 0 when no status line came */
+    int64_t intended_ns;    /* when the plan says it should leave; closed loop: when the client was
+                             * free (plus think time) */
+    int64_t sent_ns;        /* when our loop handed it to the socket layer: sent - intended is our
+                             * own lateness */
+    bool held_back;         /* open loop: the in-flight limit made it wait, so that sent - intended
+                             * is not our lateness (it still counts in the latency) */
+    int64_t first_byte_ns;  /* first byte of the answer's body */
+    int64_t first_token_ns; /* first non-empty text on any channel (content, reasoning) */
     int64_t first_content_ns; /* first non-empty text of the content channel */
     int64_t last_token_ns;
-    int64_t done_ns;          /* answer complete, or failure noticed */
-    int64_t bytes;            /* of the answer's body */
-    int32_t tokens;           /* output tokens; -1 unknown */
-    bool tokens_exact;        /* from the server's usage; false: counted text events */
-    int32_t prompt_tokens;    /* -1 unknown */
-    double audio_s;           /* duration of the clip sent; NaN if none */
-    uint32_t text_len;        /* bytes of text that follow: transcript or answer, cut at the max;
-                               * of a failed request what is known about the failure */
-    uint32_t gap_count;       /* gaps between text events that follow, in ns, as int64_t */
+    int64_t done_ns;       /* answer complete, or failure noticed */
+    int64_t bytes;         /* of the answer's body */
+    int32_t tokens;        /* output tokens; -1 unknown */
+    bool tokens_exact;     /* from the server's usage; false: counted text events */
+    int32_t prompt_tokens; /* -1 unknown */
+    double audio_s;        /* duration of the clip sent; NaN if none */
+    uint32_t text_len;     /* bytes of text that follow: transcript or answer, cut at the max;
+                            * of a failed request what is known about the failure */
+    uint32_t gap_count;    /* gaps between text events that follow, in ns, as int64_t */
 };
 
 /* A record with its tail; both borrowed from whoever hands it out, valid until its next call. */
 struct load_result {
     struct load_record record;
-    const char *text;      /* NUL-terminated, text_len bytes */
+    const char *text; /* NUL-terminated, text_len bytes */
     const int64_t *gaps_ns;
 };
 
-double load_latency_s(const struct load_record *record); /* done - intended; NaN unless LOAD_OK */
-double load_service_s(const struct load_record *record); /* done - sent: what a closed-loop tool
-                                                          * would report; kept beside it */
-double load_ttft_s(const struct load_record *record);    /* first token - intended; NaN if none */
+double load_latency_s(const struct load_record *record);  /* done - intended; NaN unless LOAD_OK */
+double load_service_s(const struct load_record *record);  /* done - sent: what a closed-loop tool
+                                                           * would report; kept beside it */
+double load_ttft_s(const struct load_record *record);     /* first token - intended; NaN if none */
 double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent or
                                                            * held back */

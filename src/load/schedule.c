@@ -2,8 +2,8 @@
  * reached they are simply not taken; that their intended time has passed is then seen when a place
  * becomes free, so that no queue of waiting requests has to be kept.
  *
- * Closed loop: a client's next request is intended for the moment it became free. After a failure it
- * rests a little: a dead server that refuses at once would otherwise be asked, and recorded, ten
+ * Closed loop: a client's next request is intended for the moment it became free. After a failure
+ * it rests a little: a dead server that refuses at once would otherwise be asked, and recorded, ten
  * thousand times a second. Clients that are ready and clients that rest are two queues, each in
  * order by itself, so the earliest is one of two heads and no heap is needed. */
 #include "load/schedule.h"

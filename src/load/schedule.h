@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct load_times {      /* a queue of times that only grow */
-    int64_t *at_ns;      /* owned ring */
+struct load_times { /* a queue of times that only grow */
+    int64_t *at_ns; /* owned ring */
     size_t head, count, cap;
 };
 
@@ -24,7 +24,7 @@ struct load_schedule {
     int64_t next_ns;          /* open loop: the next intended send */
     uint64_t sequence;        /* of the next request */
     int limit, in_flight;
-    int64_t freed_ns;         /* open loop: when the limit last let one through */
+    int64_t freed_ns;                 /* open loop: when the limit last let one through */
     struct load_times ready, resting; /* closed loop: since when (or from when) clients are free */
 };
 
@@ -41,7 +41,7 @@ void load_schedule_done(struct load_schedule *schedule);
 
 /* The intended time of the next request, sent or waiting; CLOCK_NEVER when there is none. */
 int64_t load_schedule_next_ns(const struct load_schedule *schedule);
-/* When the next request may leave; CLOCK_NEVER while the limit is reached, or when there is none. */
+/* When the next request may leave; CLOCK_NEVER while the limit is reached or there is none. */
 int64_t load_schedule_due_ns(const struct load_schedule *schedule);
 /* Takes the next request, which is now in flight. Only when one is due. */
 struct load_turn load_schedule_take(struct load_schedule *schedule);

@@ -3,8 +3,8 @@
  * "data: {...}", as many clients do, which loses every event of a CRLF stream or of one without the
  * blank after the colon.
  *
- * A CR ends its line at once, and a LF right behind it is then skipped, so that no look-ahead delays
- * an event. Invariant: the events do not depend on how the bytes were cut (fuzzed). */
+ * A CR ends its line at once, and a LF right behind it is then skipped, so that no look-ahead
+ * delays an event. Invariant: the events do not depend on how the bytes were cut (fuzzed). */
 #include "load/sse.h"
 
 #include <string.h>

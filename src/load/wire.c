@@ -1,5 +1,5 @@
-/* Frames, written at the end of a buffer and read where they lie. JSON or a text form would cost the
- * worker time for every request and be read by the same program anyway.
+/* Frames, written at the end of a buffer and read where they lie. JSON or a text form would cost
+ * the worker time for every request and be read by the same program anyway.
  *
  * Order within a record's payload: the struct, the gaps (8-aligned because the struct's size is a
  * multiple of 8), the text with its NUL. Invariant: a reader believes no length which the frame
@@ -37,8 +37,8 @@ bool load_wire_add(struct buf *out, enum load_wire_kind kind, const void *payloa
     return true;
 }
 
-bool load_wire_add_record(struct buf *out, const struct load_record *record,
-                          const struct buf *text, const struct buf *gaps)
+bool load_wire_add_record(struct buf *out, const struct load_record *record, const struct buf *text,
+                          const struct buf *gaps)
 {
     struct load_record sent = *record;
     sent.text_len = (uint32_t)text->len;
@@ -59,8 +59,8 @@ bool load_wire_add_record(struct buf *out, const struct load_record *record,
     return true;
 }
 
-enum load_wire_state load_wire_next(const char *bytes, size_t len, struct load_wire_frame *ret_frame,
-                                    size_t *ret_used)
+enum load_wire_state load_wire_next(const char *bytes, size_t len,
+                                    struct load_wire_frame *ret_frame, size_t *ret_used)
 {
     struct head head;
     if (len < sizeof head)

@@ -29,7 +29,7 @@ NODISCARD bool load_wire_add(struct buf *out, enum load_wire_kind kind, const vo
 NODISCARD bool load_wire_add_record(struct buf *out, const struct load_record *record,
                                     const struct buf *text, const struct buf *gaps);
 /* The frame at the start of the bytes (8-aligned); *ret_used: where the next one starts. */
-enum load_wire_state load_wire_next(const char *bytes, size_t len, struct load_wire_frame *ret_frame,
-                                    size_t *ret_used);
+enum load_wire_state load_wire_next(const char *bytes, size_t len,
+                                    struct load_wire_frame *ret_frame, size_t *ret_used);
 /* False when the frame holds no whole record. */
 bool load_wire_read_record(const struct load_wire_frame *frame, struct load_result *ret_result);

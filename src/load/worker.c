@@ -2,8 +2,8 @@
  * ended. Fork without exec, so that the plan need not be written down and read again; it asks for a
  * parent with a single thread, which this program is.
  *
- * Rejected: shared memory. A socket tells by itself when the other side is gone, and records are few
- * enough (some hundred bytes each). Invariant: after LOAD_NEWS_END the child is reaped. */
+ * Rejected: shared memory. A socket tells by itself when the other side is gone, and records are
+ * few enough (some hundred bytes each). Invariant: after LOAD_NEWS_END the child is reaped. */
 #include "load/worker.h"
 
 #include "base/clock.h"
@@ -20,16 +20,16 @@
 #include <sys/wait.h>
 
 enum {
-    READ_BYTES = 256 << 10,  /* at a time */
-    SOCKET_BYTES = 4 << 20,  /* of records on their way */
+    READ_BYTES = 256 << 10, /* at a time */
+    SOCKET_BYTES = 4 << 20, /* of records on their way */
 };
 
 struct load_worker {
     size_t stream_count;
-    int fd;            /* -1 once it has ended */
-    pid_t pid;         /* 0 once reaped */
+    int fd;    /* -1 once it has ended */
+    pid_t pid; /* 0 once reaped */
     struct buf in;
-    size_t in_at;      /* of it, handed out already */
+    size_t in_at; /* of it, handed out already */
     bool reported, ended;
     struct load_report report;
     struct load_progress progress[LOAD_STREAMS_MAX];
@@ -103,8 +103,8 @@ bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_wo
     worker->fd = pair[0];
     worker->pid = pid;
     worker->in = BUF_INIT(16 << 20);
-    worker->report = (struct load_report){
-        .lateness_p50_s = NAN, .lateness_p99_s = NAN, .lateness_max_s = NAN};
+    worker->report =
+        (struct load_report){.lateness_p50_s = NAN, .lateness_p99_s = NAN, .lateness_max_s = NAN};
     *ret_worker = worker;
     return true;
 }

@@ -12,14 +12,14 @@
 
 struct load_worker; /* opaque */
 
-struct load_report {       /* about the instrument, not the services */
-    bool complete;         /* the worker ran its plan to the end */
-    int64_t start_ns;      /* the run's zero: intended times count from here (monotonic) */
+struct load_report {  /* about the instrument, not the services */
+    bool complete;    /* the worker ran its plan to the end */
+    int64_t start_ns; /* the run's zero: intended times count from here (monotonic) */
     int64_t window_start_ns, window_end_ns;
-    int64_t cpu_ns;        /* CPU time of the worker */
+    int64_t cpu_ns; /* CPU time of the worker */
     uint64_t requests;
     double lateness_p50_s, lateness_p99_s, lateness_max_s; /* of all open- and closed-loop sends */
-    char failure[256];     /* why it did not complete, "" if it did */
+    char failure[256]; /* why it did not complete, "" if it did */
 };
 
 /* The plan and all it points to must stay until the worker is freed. */
@@ -35,10 +35,13 @@ enum load_news load_worker_next(struct load_worker *worker, struct load_result *
 const struct load_report *load_worker_report(const struct load_worker *worker);
 
 /* Counts so far per stream, for progress: intended by now, answered, failed. */
-struct load_progress { uint64_t answered, failed; };
+struct load_progress {
+    uint64_t answered, failed;
+};
 struct load_progress load_worker_progress(const struct load_worker *worker, size_t stream);
 
-void load_worker_stop(struct load_worker *worker); /* ends sending; in-flight requests are dropped */
+void load_worker_stop(
+    struct load_worker *worker); /* ends sending; in-flight requests are dropped */
 struct load_worker *load_worker_free(struct load_worker *worker); /* kills it if it still runs */
 AUTO_FN(struct load_worker, load_worker_free)
 

@@ -17,7 +17,10 @@ bool load_form_build(const struct load_stream *stream, size_t item, const char *
 {
     const struct corpus_clip *clip = &stream->corpus->clips[item];
     struct load_part_of_form parts[PARTS_MAX] = {
-        {.name = file_field, .file_name = clip->name, .type = "audio/wav", .data = clip->data,
+        {.name = file_field,
+         .file_name = clip->name,
+         .type = "audio/wav",
+         .data = clip->data,
          .len = clip->len},
     };
     size_t count = 1;
@@ -30,8 +33,8 @@ bool load_form_build(const struct load_stream *stream, size_t item, const char *
         /* Options that name fields are about the form, not in it: their flag says so. */
         const char *text = option->flag ? load_stream_setting(stream, option->name) : NULL;
         if (text)
-            parts[count++] = (struct load_part_of_form){
-                .name = option->flag, .data = text, .len = strlen(text)};
+            parts[count++] =
+                (struct load_part_of_form){.name = option->flag, .data = text, .len = strlen(text)};
     }
     struct load_request request = {
         .body = BUF_INIT(clip->len + FORM_SLACK),

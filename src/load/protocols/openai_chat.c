@@ -1,5 +1,5 @@
-/* OpenAI's POST /v1/chat/completions, streamed: the protocol of llama-server, vLLM, Ollama's /v1 and
- * most others. A corpus item is a conversation, or a single prompt sent as the user's message. */
+/* OpenAI's POST /v1/chat/completions, streamed: the protocol of llama-server, vLLM, Ollama's /v1
+ * and most others. A corpus item is a conversation, or a prompt sent as the user's message. */
 #include "load/protocols/tokens.h"
 
 #include "base/json.h"

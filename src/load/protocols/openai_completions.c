@@ -24,7 +24,8 @@ static bool build(const struct load_stream *stream, size_t item, struct load_req
     if (!prompt->prompt)
         return err_set(err, ERR_INPUT,
                        "prompt %zu has messages only, which openai-completions cannot send; "
-                       "use openai-chat", item + 1);
+                       "use openai-chat",
+                       item + 1);
     json_t *body = json_pack("{s:o}", "prompt", json_text_or_null(prompt->prompt));
     return load_tokens_build(stream, item, body, ret_request, err);
 }

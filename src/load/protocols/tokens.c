@@ -1,8 +1,9 @@
 /* Reading a streamed answer after its end. The bytes were stamped as they came; here each event's
  * last byte is looked up among the stamps, so that parsing costs the measurement nothing.
  *
- * What counts as a token's arrival: an event with non-empty text on any channel (content, reasoning,
- * reasoning_content), never the role chunk, a ping or an empty delta. What counts as the end:
+ * What counts as a token's arrival: an event with non-empty text on any channel (content,
+ * reasoning, reasoning_content), never the role chunk, a ping or an empty delta. What counts as the
+ * end:
  * `[DONE]`, or a finish_reason when [DONE] never comes. What counts as failure under status 200: an
  * error in a data line, in a field `error:`, in an event of that type, or as the finish reason,
  * whatever follows it. A stream with neither end mark is truncated, and so is one whose last event
@@ -22,7 +23,7 @@ struct reader {
     const struct load_token_shape *shape;
     struct load_record *record;
     struct buf *text, *gaps;
-    struct buf reasoning;     /* stands in for the text when no content comes */
+    struct buf reasoning; /* stands in for the text when no content comes */
     int32_t text_events;
     int64_t finish_ns, done_ns; /* stamps of the end marks; -1 */
     int64_t event_ns;
@@ -336,8 +337,14 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
                       struct buf *ret_text, struct buf *ret_gaps)
 {
     struct reader r = {
-        .answer = answer, .shape = shape, .record = record, .text = ret_text, .gaps = ret_gaps,
-        .reasoning = BUF_INIT(LOAD_TEXT_MAX), .finish_ns = -1, .done_ns = -1,
+        .answer = answer,
+        .shape = shape,
+        .record = record,
+        .text = ret_text,
+        .gaps = ret_gaps,
+        .reasoning = BUF_INIT(LOAD_TEXT_MAX),
+        .finish_ns = -1,
+        .done_ns = -1,
     };
     bool streamed = is_true(stream, "stream");
     if (!streamed || starts_like_json(answer))

@@ -23,13 +23,26 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
 
 /* Options of both protocols, to be listed in their tables. */
 #define LOAD_TOKEN_OPTIONS                                                                         \
-    {.name = "stream", .type = OPTION_BOOL, .value = "true",                                       \
+    {.name = "stream",                                                                             \
+     .type = OPTION_BOOL,                                                                          \
+     .value = "true",                                                                              \
      .help = "the answer comes token by token; without it there is no time to first token"},       \
-    {.name = "include_usage", .type = OPTION_BOOL, .value = "true",                                \
-     .help = "asks for exact token counts at a stream's end"},                                     \
-    {.name = "temperature", .type = OPTION_REAL, .min = 0, .max = 2, .value = "0",                 \
-     .help = "sampling temperature; 0: the same answer every time"},                               \
-    {.name = "seed", .type = OPTION_INT, .min = 0, .max = 2147483647,                              \
-     .help = "of the server's sampling"},                                                          \
-    {.name = "ignore_eos", .type = OPTION_BOOL,                                                    \
-     .help = "every answer has max_tokens tokens (llama-server, vLLM)"}
+        {.name = "include_usage",                                                                  \
+         .type = OPTION_BOOL,                                                                      \
+         .value = "true",                                                                          \
+         .help = "asks for exact token counts at a stream's end"},                                 \
+        {.name = "temperature",                                                                    \
+         .type = OPTION_REAL,                                                                      \
+         .min = 0,                                                                                 \
+         .max = 2,                                                                                 \
+         .value = "0",                                                                             \
+         .help = "sampling temperature; 0: the same answer every time"},                           \
+        {.name = "seed",                                                                           \
+         .type = OPTION_INT,                                                                       \
+         .min = 0,                                                                                 \
+         .max = 2147483647,                                                                        \
+         .help = "of the server's sampling"},                                                      \
+    {                                                                                              \
+        .name = "ignore_eos", .type = OPTION_BOOL,                                                 \
+        .help = "every answer has max_tokens tokens (llama-server, vLLM)"                          \
+    }

@@ -60,7 +60,8 @@ static inline void fake_stop(struct fake *fake)
 }
 
 /* "http://127.0.0.1:PORT/path" in a buffer of the caller. */
-static inline const char *fake_url(const struct fake *fake, const char *path, char *url, size_t size)
+static inline const char *fake_url(const struct fake *fake, const char *path, char *url,
+                                   size_t size)
 {
     snprintf(url, size, "http://127.0.0.1:%d%s", fake->port, path);
     return url;

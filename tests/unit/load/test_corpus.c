@@ -195,8 +195,8 @@ static void test_prompts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder),     cmocka_unit_test(test_manifest),
-        cmocka_unit_test(test_bad_audio),  cmocka_unit_test(test_bad_folder),
+        cmocka_unit_test(test_folder),    cmocka_unit_test(test_manifest),
+        cmocka_unit_test(test_bad_audio), cmocka_unit_test(test_bad_folder),
         cmocka_unit_test(test_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* The plan is a pure function of seed, salt, name and n: golden values, the mean rate, whole passes. */
+/* The plan is a pure function of seed, salt, name and n: golden values, the mean rate, whole
+ * passes. */
 #include "load/plan.h"
 
 #include "check.h"

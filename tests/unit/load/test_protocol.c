@@ -7,14 +7,14 @@
 #include <jansson.h>
 #include <math.h>
 
-static const struct corpus prompts = PROMPTS({.prompt = "hi", .max_tokens = 9},
-                                             {.messages = "[{\"role\":\"user\",\"content\":\"x\"}]"});
+static const struct corpus prompts = PROMPTS(
+    {.prompt = "hi", .max_tokens = 9}, {.messages = "[{\"role\":\"user\",\"content\":\"x\"}]"});
 
 static struct corpus clips_with(const char *transcript)
 {
     static struct corpus_clip clip;
-    clip = (struct corpus_clip){.name = "a.wav", .data = "RIFF", .len = 4, .duration_s = 2,
-                                .transcript = transcript};
+    clip = (struct corpus_clip){
+        .name = "a.wav", .data = "RIFF", .len = 4, .duration_s = 2, .transcript = transcript};
     return (struct corpus){.clips = &clip, .clip_count = 1};
 }
 
@@ -54,16 +54,33 @@ static const struct {
     int max_tokens;
     const char *body;
 } builds[] = {
-    {"openai-chat", 0, {{0}}, "m", 0,
+    {"openai-chat",
+     0,
+     {{0}},
+     "m",
+     0,
      "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"model\":\"m\",\"max_tokens\":9,"
      "\"temperature\":0,\"stream\":true,\"stream_options\":{\"include_usage\":true}}"},
-    {"openai-chat", 1, {{"stream", "false"}, {"system", "be"}, {"seed", "4"}}, NULL, 5,
-     "{\"messages\":[{\"role\":\"system\",\"content\":\"be\"},{\"role\":\"user\",\"content\":\"x\"}],"
+    {"openai-chat",
+     1,
+     {{"stream", "false"}, {"system", "be"}, {"seed", "4"}},
+     NULL,
+     5,
+     "{\"messages\":[{\"role\":\"system\",\"content\":\"be\"},{\"role\":\"user\",\"content\":\"x\"}"
+     "],"
      "\"max_tokens\":5,\"temperature\":0,\"seed\":4,\"stream\":false}"},
-    {"openai-chat", 0, {{"temperature", "0.5"}, {"include_usage", "false"}}, NULL, 0,
+    {"openai-chat",
+     0,
+     {{"temperature", "0.5"}, {"include_usage", "false"}},
+     NULL,
+     0,
      "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":9,\"temperature\":0.5,"
      "\"stream\":true}"},
-    {"openai-completions", 0, {{"temperature", NULL}, {"ignore_eos", "true"}}, NULL, 0,
+    {"openai-completions",
+     0,
+     {{"temperature", NULL}, {"ignore_eos", "true"}},
+     NULL,
+     0,
      "{\"prompt\":\"hi\",\"max_tokens\":9,\"ignore_eos\":true,\"stream\":true,"
      "\"stream_options\":{\"include_usage\":true}}"},
 };
@@ -91,8 +108,8 @@ static void test_builds(void **state)
 static void test_forms(void **state)
 {
     (void)state;
-    static const struct spec_setting set[] = {{"model_field", "model_name"}, {"language", "en"},
-                                              {"file_field", "audio"}};
+    static const struct spec_setting set[] = {
+        {"model_field", "model_name"}, {"language", "en"}, {"file_field", "audio"}};
     struct corpus corpus = clips_with("a");
     struct load_plan plan = plan_of("openai-transcriptions", &corpus, "http://127.0.0.1:1/");
     plan.streams[0].settings = set;
@@ -128,14 +145,16 @@ static const struct {
     {"openai-transcriptions", NULL, "hi", "[]", LOAD_MALFORMED, "[]"},
     {"openai-transcriptions", NULL, "hi", "", LOAD_MALFORMED, ""},
     {"openai-transcriptions", NULL, "hi", "{\"text\":\"a", LOAD_MALFORMED, "{\"text\":\"a"},
-    {"openai-transcriptions", NULL, "hi", "{\"text\":\"\xff\"}", LOAD_MALFORMED, "{\"text\":\"\xff\"}"},
+    {"openai-transcriptions", NULL, "hi", "{\"text\":\"\xff\"}", LOAD_MALFORMED,
+     "{\"text\":\"\xff\"}"},
     {"openai-transcriptions", NULL, "hi", "{\"text\":\"a\\u0000b\"}", LOAD_OK, "a b"},
     {"whisper-inference", NULL, "hi", "{\"text\":\" six six six\\n\"}", LOAD_OK, "six six six"},
     {"whisper-inference", NULL, "hi", "{\"error\":\"no 'file' field in the request\"}",
      LOAD_SERVER_ERROR, "no 'file' field in the request"},
     {"whisper-inference", NULL, "hi", "{\"error\":{\"message\":\"m\",\"code\":1},\"text\":\"x\"}",
      LOAD_SERVER_ERROR, "m"},
-    {"whisper-inference", NULL, "hi", "{\"error\":{\"code\":1}}", LOAD_SERVER_ERROR, "{\"code\":1}"},
+    {"whisper-inference", NULL, "hi", "{\"error\":{\"code\":1}}", LOAD_SERVER_ERROR,
+     "{\"code\":1}"},
     {"whisper-inference", NULL, "hi", "{\"error\":null,\"text\":\"x\"}", LOAD_OK, "x"},
 };
 
@@ -148,8 +167,8 @@ static void test_transcripts(void **state)
         struct spec_setting set = {.name = "response_format", .text = transcripts[i].format};
         plan.streams[0].settings = &set;
         plan.streams[0].setting_count = transcripts[i].format ? 1 : 0;
-        struct load_answer answer = {.http_status = 200, .body = transcripts[i].body,
-                                     .len = strlen(transcripts[i].body)};
+        struct load_answer answer = {
+            .http_status = 200, .body = transcripts[i].body, .len = strlen(transcripts[i].body)};
         struct load_record record = {.tokens = -1};
         struct buf text = BUF_INIT(LOAD_TEXT_MAX), gaps = BUF_INIT(64);
         plan.streams[0].protocol->read(&plan.streams[0], &answer, &record, &text, &gaps);

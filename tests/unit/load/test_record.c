@@ -8,8 +8,11 @@
 static struct load_record sample(void)
 {
     return (struct load_record){
-        .error = LOAD_OK, .intended_ns = 1000000000, .sent_ns = 1000250000,
-        .first_token_ns = 1100000000, .done_ns = 1500000000,
+        .error = LOAD_OK,
+        .intended_ns = 1000000000,
+        .sent_ns = 1000250000,
+        .first_token_ns = 1100000000,
+        .done_ns = 1500000000,
     };
 }
 

@@ -30,8 +30,14 @@ static const struct {
     {"unknown field", "foo: x\n\n", ""},
     {"error field", "error: {\"code\":400}\n\ndata: [DONE]\n\n",
      "||{\"code\":400}@19$|[DONE]|@33$"},
-    {"byte order mark", "\xef\xbb\xbf" "data: a\n\n", "|a|@10$"},
-    {"half a mark is text", "\xef\xbb" "data: a\n\ndata: b\n\n", "|b|@18$"},
+    {"byte order mark",
+     "\xef\xbb\xbf"
+     "data: a\n\n",
+     "|a|@10$"},
+    {"half a mark is text",
+     "\xef\xbb"
+     "data: a\n\ndata: b\n\n",
+     "|b|@18$"},
     {"tail without line end", "data: a\n\ndata: [DONE]", "|a|@7$|[DONE]|@21T$"},
     {"tail without blank line", "data: [DONE]\n", "|[DONE]|@12T$"},
     {"nothing", "", ""},

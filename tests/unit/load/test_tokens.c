@@ -6,7 +6,8 @@
 #include "plan_of.h"
 
 #define ROLE "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n"
-#define TEXT(t) "data: {\"choices\":[{\"delta\":{\"content\":\"" t "\"},\"finish_reason\":null}]}\n\n"
+#define TEXT(t)                                                                                    \
+    "data: {\"choices\":[{\"delta\":{\"content\":\"" t "\"},\"finish_reason\":null}]}\n\n"
 #define STOP "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
 #define USAGE "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}"
 #define DONE "data: [DONE]\n\n"
@@ -24,20 +25,22 @@ struct row {
 static const struct row chat[] = {
     {"plain", ROLE "~" TEXT("a") "~" TEXT("b") "~" STOP "~" DONE, LOAD_OK, "ab", 2, false, 200, 200,
      300, 500, 1},
-    {"two tokens in one chunk", TEXT("a") TEXT("b") "~" STOP DONE, LOAD_OK, "ab", 2, false, 100, 100,
-     100, 200, 1},
+    {"two tokens in one chunk", TEXT("a") TEXT("b") "~" STOP DONE, LOAD_OK, "ab", 2, false, 100,
+     100, 100, 200, 1},
     {"an event cut in two counts when it is whole",
-     "data: {\"choices\":[{\"delta\":{\"con~tent\":\"a\"}}]}~\n\n~" STOP DONE, LOAD_OK, "a", 1, false,
-     200, 200, 200, 400, 0},
+     "data: {\"choices\":[{\"delta\":{\"con~tent\":\"a\"}}]}~\n\n~" STOP DONE, LOAD_OK, "a", 1,
+     false, 200, 200, 200, 400, 0},
     {"usage with no choices", TEXT("a") STOP "~data: {\"choices\":[]," USAGE "}\n\n~" DONE, LOAD_OK,
      "a", 5, true, 100, 100, 100, 300, 0},
     {"usage beside choices",
-     TEXT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]," USAGE "}\n\n" DONE,
+     TEXT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]," USAGE
+               "}\n\n" DONE,
      LOAD_OK, "a", 5, true, 100, 100, 100, 100, 0},
-    {"usage null", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n" STOP DONE,
-     LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
-    {"usage absurd", TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":-4}}\n\n" DONE, LOAD_OK,
+    {"usage null",
+     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n" STOP DONE, LOAD_OK,
      "a", 1, false, 100, 100, 100, 100, 0},
+    {"usage absurd", TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":-4}}\n\n" DONE,
+     LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
     {"no [DONE]: finish is the end", TEXT("a") "~" STOP "~data: {\"choices\":[]," USAGE "}\n\n",
      LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
     {"[DONE] without finish", TEXT("a") "~" DONE, LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
@@ -46,53 +49,56 @@ static const struct row chat[] = {
     {"neither", TEXT("a") "~" TEXT("b"), LOAD_TRUNCATED, "ab", 2, false, 100, 100, 200, -1, 1},
     {"half JSON at the end", TEXT("a") "~data: {\"choices\":[{\"del", LOAD_TRUNCATED, "a", 1, false,
      100, 100, 100, -1, 0},
-    {"half JSON after the finish", TEXT("a") STOP "data: {\"usage\":{", LOAD_TRUNCATED, "a", 1, false,
-     100, 100, 100, -1, 0},
-    {"broken JSON in the middle", TEXT("a") "data: {x}\n\n" TEXT("b") STOP DONE, LOAD_MALFORMED, "ab",
-     2, false, 100, 100, 100, -1, 1},
-    {"broken JSON before [DONE]", "data: nonsense\n\n" DONE, LOAD_MALFORMED, "data: nonsense\n\n" DONE, 0, false,
-     -1, -1, -1, -1, 0},
+    {"half JSON after the finish", TEXT("a") STOP "data: {\"usage\":{", LOAD_TRUNCATED, "a", 1,
+     false, 100, 100, 100, -1, 0},
+    {"broken JSON in the middle", TEXT("a") "data: {x}\n\n" TEXT("b") STOP DONE, LOAD_MALFORMED,
+     "ab", 2, false, 100, 100, 100, -1, 1},
+    {"broken JSON before [DONE]", "data: nonsense\n\n" DONE, LOAD_MALFORMED,
+     "data: nonsense\n\n" DONE, 0, false, -1, -1, -1, -1, 0},
     {"reasoning first",
-     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n~" TEXT("a") STOP DONE, LOAD_OK, "a",
-     2, false, 100, 200, 200, 200, 1},
+     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n~" TEXT("a") STOP DONE, LOAD_OK,
+     "a", 2, false, 100, 200, 200, 200, 1},
     {"reasoning_content only",
-     "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n~" STOP DONE, LOAD_OK, "hm",
-     1, false, 100, -1, 100, 200, 0},
+     "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n~" STOP DONE, LOAD_OK,
+     "hm", 1, false, 100, -1, 100, 200, 0},
     {"both reasoning members",
-     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"h\",\"reasoning_content\":\"h\"}}]}\n\n" STOP DONE,
+     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"h\",\"reasoning_content\":\"h\"}}]}\n\n" STOP
+         DONE,
      LOAD_OK, "h", 1, false, 100, -1, 100, 100, 0},
     {"pings and empty data",
-     ":\n\n: ping\n\nid: 1\n\ndata:\n\nevent: ping\ndata: {}\n\n~" TEXT("a") STOP DONE, LOAD_OK, "a", 1,
+     ":\n\n: ping\n\nid: 1\n\ndata:\n\nevent: ping\ndata: {}\n\n~" TEXT("a") STOP DONE, LOAD_OK,
+     "a", 1, false, 200, 200, 200, 200, 0},
+    {"role and empty delta are no tokens", ROLE TEXT("") "~" TEXT("a") STOP DONE, LOAD_OK, "a", 1,
      false, 200, 200, 200, 200, 0},
-    {"role and empty delta are no tokens", ROLE TEXT("") "~" TEXT("a") STOP DONE, LOAD_OK, "a", 1, false,
-     200, 200, 200, 200, 0},
     {"no text at all", ROLE STOP DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
     {"only [DONE]", DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
     {"error field", "error: {\"code\":400,\"message\":\"too long\"}\n\ndata: [DONE]\n\n",
      LOAD_SERVER_ERROR, "{\"code\":400,\"message\":\"too long\"}", 0, false, -1, -1, -1, -1, 0},
     {"error in data after text",
-     TEXT("a") "data: {\"error\":{\"message\":\"CUDA\"}}\n\n" TEXT("b") DONE, LOAD_SERVER_ERROR, "CUDA",
-     1, false, 100, 100, 100, -1, 0},
+     TEXT("a") "data: {\"error\":{\"message\":\"CUDA\"}}\n\n" TEXT("b") DONE, LOAD_SERVER_ERROR,
+     "CUDA", 1, false, 100, 100, 100, -1, 0},
     {"error event", "event: error\ndata: {\"detail\":\"x\"}\n\n" DONE, LOAD_SERVER_ERROR,
      "{\"detail\":\"x\"}", 0, false, -1, -1, -1, -1, 0},
-    {"object error", "data: {\"object\":\"error\",\"message\":\"m\"}\n\n" DONE, LOAD_SERVER_ERROR, "m", 0,
-     false, -1, -1, -1, -1, 0},
+    {"object error", "data: {\"object\":\"error\",\"message\":\"m\"}\n\n" DONE, LOAD_SERVER_ERROR,
+     "m", 0, false, -1, -1, -1, -1, 0},
     {"finish reason error",
      TEXT("a") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n" DONE,
      LOAD_SERVER_ERROR, "a", 1, false, 100, 100, 100, -1, 0},
-    {"JSON instead of a stream", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_MALFORMED,
-     "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", -1, false, -1, -1, -1, -1, 0},
-    {"JSON error instead of a stream", "{\"error\":\"no\"}", LOAD_SERVER_ERROR, "no", -1, false, -1, -1,
-     -1, -1, 0},
-    {"HTML", "<html>It works</html>", LOAD_MALFORMED, "<html>It works</html>", 0, false, -1, -1, -1, -1,
+    {"JSON instead of a stream", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}",
+     LOAD_MALFORMED, "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", -1, false, -1, -1, -1, -1,
      0},
+    {"JSON error instead of a stream", "{\"error\":\"no\"}", LOAD_SERVER_ERROR, "no", -1, false, -1,
+     -1, -1, -1, 0},
+    {"HTML", "<html>It works</html>", LOAD_MALFORMED, "<html>It works</html>", 0, false, -1, -1, -1,
+     -1, 0},
     {"nothing", "", LOAD_TRUNCATED, "", 0, false, -1, -1, -1, -1, 0},
     {"CRLF",
      "data:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n~"
-     "data: {\"choices\":[{\"delta\":{},\ndata: \"finish_reason\":\"stop\"}]}\r\n\r\ndata: [DONE]\r\n\r\n",
+     "data: {\"choices\":[{\"delta\":{},\ndata: \"finish_reason\":\"stop\"}]}\r\n\r\ndata: "
+     "[DONE]\r\n\r\n",
      LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
-    {"choices of another type", "data: {\"choices\":5}\n\ndata: {\"choices\":[7]}\n\n" DONE, LOAD_EMPTY,
-     "", 0, false, -1, -1, -1, 100, 0},
+    {"choices of another type", "data: {\"choices\":5}\n\ndata: {\"choices\":[7]}\n\n" DONE,
+     LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
 };
 
 /* Cuts the row at its marks. */
@@ -122,8 +128,12 @@ static void check_row(const struct load_stream *stream, size_t i, const struct r
     char body[4096];
     struct load_chunk chunks[64];
     struct load_answer answer = answer_of(row->body, body, chunks);
-    struct load_record r = {.first_token_ns = -1, .first_content_ns = -1, .last_token_ns = -1,
-                            .done_ns = -1, .tokens = -1, .prompt_tokens = -1};
+    struct load_record r = {.first_token_ns = -1,
+                            .first_content_ns = -1,
+                            .last_token_ns = -1,
+                            .done_ns = -1,
+                            .tokens = -1,
+                            .prompt_tokens = -1};
     struct buf text = BUF_INIT(LOAD_TEXT_MAX), gaps = BUF_INIT(LOAD_GAPS_MAX * 8);
     stream->protocol->read(stream, &answer, &r, &text, &gaps);
     CHECK_ROW_TEXT(i, row->name, load_error_name(r.error), load_error_name(row->error));
@@ -149,20 +159,24 @@ static void test_chat(void **state)
 }
 
 static const struct row completions[] = {
-    {"plain", "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":null}]}\n\n~"
-              "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"stop\"}]," USAGE "}\n\n" DONE,
+    {"plain",
+     "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":null}]}\n\n~"
+     "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"stop\"}]," USAGE "}\n\n" DONE,
      LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
-    {"a chat's stream has no text", TEXT("a") STOP DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
+    {"a chat's stream has no text", TEXT("a") STOP DONE, LOAD_EMPTY, "", 0, false, -1, -1, -1, 100,
+     0},
 };
 
 static const struct row whole[] = {
-    {"plain", "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]," USAGE "}",
+    {"plain",
+     "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]," USAGE "}",
      LOAD_OK, "a", 5, true, -1, -1, -1, -1, 0},
-    {"no usage", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_OK, "a", -1, false, -1, -1, -1,
+    {"no usage", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_OK, "a", -1, false, -1,
+     -1, -1, -1, 0},
+    {"empty", "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", LOAD_EMPTY, "", -1, false, -1, -1,
+     -1, -1, 0},
+    {"no choices", "{\"choices\":[]}", LOAD_MALFORMED, "{\"choices\":[]}", -1, false, -1, -1, -1,
      -1, 0},
-    {"empty", "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", LOAD_EMPTY, "", -1, false, -1, -1, -1,
-     -1, 0},
-    {"no choices", "{\"choices\":[]}", LOAD_MALFORMED, "{\"choices\":[]}", -1, false, -1, -1, -1, -1, 0},
     {"a stream", DONE, LOAD_MALFORMED, DONE, -1, false, -1, -1, -1, -1, 0},
 };
 
@@ -191,7 +205,8 @@ static const struct {
     {"data: [DONE]", true},
     {"data:[DONE]\r\n", true},
     {"data: {\"choices\":[{\"delta\":{\"content\":\"data: [DONE]\"}}]}\n\n", false},
-    {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\"\"}}]}\n\n", false},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\"\"}}]}\n\n",
+     false},
     {"data: {\"choices\":[{\"finish_reason\": null}]}\n\n", false},
 };
 

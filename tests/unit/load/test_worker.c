@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-static const struct corpus prompts = PROMPTS({.prompt = "one"}, {.prompt = "two"},
-                                             {.prompt = "three"});
+static const struct corpus prompts =
+    PROMPTS({.prompt = "one"}, {.prompt = "two"}, {.prompt = "three"});
 static struct corpus_clip clip = {.name = "a.wav", .data = "RIFF", .len = 4, .duration_s = 2};
 static const struct corpus clips = {.clips = &clip, .clip_count = 1};
 
@@ -37,8 +37,8 @@ static void check_plan(const struct load_plan *plan, size_t stream, const struct
         assert_int_equal(found->intended_ns, intended_ns);
         assert_true(found->sent_ns >= intended_ns);
         assert_int_equal(found->item, load_item(plan, stream, n, load_stream_items(s)));
-        assert_int_equal(found->part, intended_ns < run->report.window_start_ns ? LOAD_WARMUP
-                                                                                 : LOAD_WINDOW);
+        assert_int_equal(found->part,
+                         intended_ns < run->report.window_start_ns ? LOAD_WARMUP : LOAD_WINDOW);
     }
 }
 
@@ -47,8 +47,8 @@ static void test_plan_is_reproduced(void **state)
     (void)state;
     struct fake fake = fake_start((const char *const[]){"--latency", "3ms", "--tokens", "4", NULL});
     char chat_url[128], speech_url[128];
-    struct load_plan plan = plan_of("openai-chat", &prompts,
-                                    fake_url(&fake, "/v1/chat/completions", chat_url, 128));
+    struct load_plan plan =
+        plan_of("openai-chat", &prompts, fake_url(&fake, "/v1/chat/completions", chat_url, 128));
     plan.streams[0].arrivals = ARRIVALS_POISSON;
     plan.streams[1] = plan.streams[0];
     plan.streams[1].name = "two";
@@ -141,8 +141,8 @@ static void test_closed_loop(void **state)
     (void)state;
     struct fake fake = fake_start((const char *const[]){"--latency", "10ms", NULL});
     char url[128];
-    struct load_plan plan = plan_of("openai-chat", &prompts,
-                                    fake_url(&fake, "/v1/chat/completions", url, 128));
+    struct load_plan plan =
+        plan_of("openai-chat", &prompts, fake_url(&fake, "/v1/chat/completions", url, 128));
     plan.streams[0].arrivals = ARRIVALS_CLOSED;
     plan.streams[0].concurrency = 2;
     plan.streams[0].reuse_connection = true;
@@ -167,8 +167,8 @@ static void test_probe(void **state)
     (void)state;
     struct fake fake = fake_start(NULL);
     char url[128];
-    struct load_plan plan = plan_of("openai-chat", &prompts,
-                                    fake_url(&fake, "/v1/chat/completions", url, 128));
+    struct load_plan plan =
+        plan_of("openai-chat", &prompts, fake_url(&fake, "/v1/chat/completions", url, 128));
     plan.probe = true;
     plan.window_ns = 0;
     plan.streams[0].arrivals = ARRIVALS_CLOSED;
@@ -185,8 +185,10 @@ static void test_probe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_is_reproduced), cmocka_unit_test(test_freeze_is_seen),
-        cmocka_unit_test(test_in_flight_limit),    cmocka_unit_test(test_closed_loop),
+        cmocka_unit_test(test_plan_is_reproduced),
+        cmocka_unit_test(test_freeze_is_seen),
+        cmocka_unit_test(test_in_flight_limit),
+        cmocka_unit_test(test_closed_loop),
         cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,8 @@ static const struct corpus prompts = PROMPTS({.prompt = "one"}, {.prompt = "two"
 
 static struct load_plan probe_of(const struct fake *fake, char *url, size_t size)
 {
-    struct load_plan plan = plan_of("openai-chat", &prompts,
-                                    fake_url(fake, "/v1/chat/completions", url, size));
+    struct load_plan plan =
+        plan_of("openai-chat", &prompts, fake_url(fake, "/v1/chat/completions", url, size));
     plan.probe = true;
     plan.streams[0].arrivals = ARRIVALS_CLOSED;
     plan.streams[0].request_limit = 1;
@@ -323,8 +323,8 @@ static void test_refused_plans(void **state)
     const struct corpus nothing = {0};
     struct load_plan good = plan_of("openai-chat", &prompts, "http://127.0.0.1:1/");
     struct load_plan bad[6];
-    static const char *const says[] = {"load on 0", "only http://", "nothing to send", "a rate of 0",
-                                       "timeout", "a probe needs"};
+    static const char *const says[] = {"load on 0",   "only http://", "nothing to send",
+                                       "a rate of 0", "timeout",      "a probe needs"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         bad[i] = good;
     bad[0].stream_count = 0;
