@@ -5,7 +5,8 @@
  * with "failed to start", and the first line that says why stands far above it. The first line
  * alone was rejected too: "no GPU found" comes early and harms nobody on a CPU box.
  *
- * Invariant: the cost is (bytes of the log) x (signatures), whatever the log holds. */
+ * Invariant: a log costs a few comparisons per byte, whatever it holds: half a MiB takes
+ * milliseconds. */
 #include "service/signature.h"
 
 #include "base/text.h"
@@ -37,6 +38,8 @@ const char *signature_cause_name(enum signature_cause cause)
     return cause >= 0 && cause < CAUSE_COUNT_ ? cause_names[cause] : "unknown";
 }
 
+enum { RANK_NONE = 3 };
+
 /* Lower is stronger evidence. */
 static int cause_rank(enum signature_cause cause)
 {
@@ -50,11 +53,6 @@ static int cause_rank(enum signature_cause cause)
         return 0;
     }
 }
-
-struct line {
-    const char *text;
-    size_t len;
-};
 
 /* First number in the line: "35.5", "1,024" ends at the comma. */
 static void copy_number(const char *at, const char *end, char *ret_number, size_t size)
@@ -87,61 +85,125 @@ static void copy_flag(const char *at, const char *end, char *ret_flag, size_t si
     ret_flag[len] = '\0';
 }
 
-static const char *line_find(const struct line *line, const struct service_signature *signature)
-{
-    const char *at = text_find_nocase(line->text, line->len, signature->text);
-    if (!at || (signature->also && !text_find_nocase(line->text, line->len, signature->also)))
-        return NULL;
-    const char *after = at + strlen(signature->text);
-    size_t rest = (size_t)(line->text + line->len - after);
-    return !signature->holds || signature->holds(after, rest) ? after : NULL;
-}
-
-struct scan {
-    const char *log;
-    const struct service_signature *tables[2]; /* the engine's own (or NULL), the common one */
-    int rank;                                  /* of *match; 3: none yet */
-    struct signature_match match;
+/* Both tables as lists by the first letter of their texts, so that each byte of a log is compared
+ * with the few texts that begin with it. */
+enum { INDEX_MAX = 512 };
+struct index_entry {
+    const struct service_signature *signature;
+    size_t len;
+    int next;          /* -1: last */
+    const char *asked; /* line for which `also_there` is known: asked once per line, not per hit */
+    bool also_there;
+};
+struct index {
+    struct index_entry entries[INDEX_MAX]; /* in order of preference within one line */
+    int count;
+    int first[256]; /* -1: none */
 };
 
-/* Keeps the line's strongest meaning if it is stronger than all before. */
-static void scan_line(struct scan *scan, const struct line *line)
+static void index_add(struct index *index, const struct service_signature *signature)
 {
-    for (size_t t = 0; t < ARRAY_LEN(scan->tables); t++) {
-        const struct service_signature *signature = scan->tables[t];
-        for (; signature && signature->text; signature++) {
-            if (cause_rank(signature->cause) >= scan->rank)
-                continue;
-            const char *after = line_find(line, signature);
-            if (!after)
-                continue;
-            const char *end = line->text + line->len;
-            scan->rank = cause_rank(signature->cause);
-            scan->match = (struct signature_match){
-                .signature = signature,
-                .line_start = (size_t)(line->text - scan->log),
-                .line_len = line->len,
-            };
-            copy_number(after, end, scan->match.number, sizeof scan->match.number);
-            if (signature->cause == CAUSE_REFUSED)
-                copy_flag(after, end, scan->match.flag, sizeof scan->match.flag);
-        }
+    for (; signature && signature->text && index->count < INDEX_MAX; signature++)
+        index->entries[index->count++] = (struct index_entry){
+            .signature = signature,
+            .len = strlen(signature->text),
+        };
+}
+
+static void index_build(struct index *index, const struct service_signature *own)
+{
+    index->count = 0;
+    index_add(index, own);
+    index_add(index, signature_common);
+    for (size_t i = 0; i < ARRAY_LEN(index->first); i++)
+        index->first[i] = -1;
+    for (int i = index->count - 1; i >= 0; i--) {
+        int *first = &index->first[tolower((unsigned char)index->entries[i].signature->text[0])];
+        index->entries[i].next = *first;
+        *first = i;
     }
+}
+
+static bool is_same(const char *at, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (tolower((unsigned char)at[i]) != tolower((unsigned char)text[i]))
+            return false;
+    return true;
+}
+
+struct line {
+    const char *text, *end;
+};
+
+static bool line_has_also(const struct line *line, struct index_entry *entry)
+{
+    if (entry->asked != line->text) {
+        size_t len = (size_t)(line->end - line->text);
+        entry->asked = line->text;
+        entry->also_there = text_find_nocase(line->text, len, entry->signature->also) != NULL;
+    }
+    return entry->also_there;
+}
+
+/* Does the entry's signature hold in this line, its text standing at `at`? */
+static bool line_holds(const struct line *line, const char *at, struct index_entry *entry)
+{
+    const struct service_signature *signature = entry->signature;
+    size_t rest = (size_t)(line->end - at);
+    if (entry->len > rest || !is_same(at, signature->text, entry->len))
+        return false;
+    if (signature->also && !line_has_also(line, entry))
+        return false;
+    return !signature->holds || signature->holds(at + entry->len, rest - entry->len);
+}
+
+struct found {
+    int entry; /* -1: nothing yet */
+    int rank;
+    const char *after;
+    struct line line;
+};
+
+/* The line's strongest meaning, kept if it is stronger than all before. */
+static void scan_line(struct index *index, const struct line *line, struct found *found)
+{
+    struct found best = {.entry = -1, .rank = found->rank};
+    for (const char *at = line->text; at < line->end; at++)
+        for (int i = index->first[tolower((unsigned char)*at)]; i >= 0;
+             i = index->entries[i].next) {
+            int rank = cause_rank(index->entries[i].signature->cause);
+            bool better = rank < best.rank || (rank == best.rank && i < best.entry);
+            if (better && line_holds(line, at, &index->entries[i]))
+                best = (struct found){i, rank, at + index->entries[i].len, *line};
+        }
+    if (best.entry >= 0)
+        *found = best;
 }
 
 bool signature_scan(const struct service_signature *own, const char *log, size_t len,
                     struct signature_match *ret_match)
 {
-    struct scan scan = {.log = log, .tables = {own, signature_common}, .rank = 3};
-    size_t at = 0;
-    while (at < len && scan.rank > 0) {
-        const char *end = memchr(log + at, '\n', len - at);
-        struct line line = {.text = log + at, .len = end ? (size_t)(end - log) - at : len - at};
-        scan_line(&scan, &line);
-        at += line.len + 1;
+    struct index index;
+    index_build(&index, own);
+    struct found found = {.entry = -1, .rank = RANK_NONE};
+    const char *end = log + len;
+    for (const char *at = log; at < end && found.rank > 0;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const struct line line = {at, newline ? newline : end};
+        scan_line(&index, &line, &found);
+        at = line.end + 1;
     }
-    if (scan.rank == 3)
+    if (found.entry < 0)
         return false;
-    *ret_match = scan.match;
+    struct signature_match match = {
+        .signature = index.entries[found.entry].signature,
+        .line_start = (size_t)(found.line.text - log),
+        .line_len = (size_t)(found.line.end - found.line.text),
+    };
+    copy_number(found.after, found.line.end, match.number, sizeof match.number);
+    if (match.signature->cause == CAUSE_REFUSED)
+        copy_flag(found.after, found.line.end, match.flag, sizeof match.flag);
+    *ret_match = match;
     return true;
 }

@@ -39,11 +39,13 @@ static bool offload_is_none(const char *after, size_t len)
     return offload_read(after, len, &on, &of) && on == 0 && of > 0;
 }
 
+enum { LAYERS_SPAN = 512 }; /* the two stand in one short line */
+
 /* "layers.model=63 ... layers.offload=49" (Ollama); `after` follows "layers.model=". */
 static bool layers_read(const char *after, size_t len, long *ret_on, long *ret_of)
 {
     static const char word[] = "layers.offload=";
-    const char *end = after + len;
+    const char *end = after + (len < LAYERS_SPAN ? len : LAYERS_SPAN);
     if (!read_count(&after, end, ret_of))
         return false;
     for (; after + sizeof word - 1 < end; after++) {

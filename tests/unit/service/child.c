@@ -151,6 +151,8 @@ static void run_state(int n)
     _exit(n);
 }
 
+static char *volatile eaten; /* the compiler must not see that nobody reads it */
+
 static void run_eat(int n)
 {
     for (int i = 0; i < n; i++) {
@@ -158,6 +160,7 @@ static void run_eat(int n)
         if (!mib)
             _exit(9);
         memset(mib, i + 1, 1 << 20);
+        eaten = mib;
     }
     printf("ate %d\n", n);
     fflush(stdout);

@@ -174,7 +174,7 @@ static void test_commands(void **state)
             fail_msg("row %zu (%s): %s", i, rows[i].name, err.text);
         CHECK_ROW_TEXT(i, rows[i].name, text, rows[i].text);
         CHECK_ROW_TEXT(i, rows[i].name, launch.folder, bench.folder);
-        CHECK_ROW(i, rows[i].name, launch.port == 4711 && !launch.argv[0] == false);
+        CHECK_ROW(i, rows[i].name, launch.port == 4711 && launch.argv[0]);
         CHECK_ROW(i, rows[i].name, (launch.config_text != NULL) == (rows[i].config != NULL));
         if (rows[i].config) {
             struct buf expected = BUF_INIT(1 << 16);
