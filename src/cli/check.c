@@ -46,6 +46,10 @@ static void print_knobs(const struct spec_study *study)
 static void print_space(const struct spec_study *study, uint64_t count)
 {
     AUTO(buf_done) struct buf line = BUF_INIT(256);
+    if (count == UINT64_MAX) {
+        printf("too many candidates to count within seconds: narrow the knobs\n");
+        return;
+    }
     text_add_grouped(&line, (int64_t)count);
     buf_add(&line, count == 1 ? " candidate" : " candidates");
     uint64_t all = spec_space_combinations(study);
@@ -98,6 +102,12 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
     return true;
 }
 
+static bool take_first(void *context, spec_code code)
+{
+    *(spec_code *)context = code;
+    return false;
+}
+
 static bool choose(const struct cli_args *args, const struct spec_study *study,
                    struct spec_candidate *ret, const char **ret_title, struct err *err)
 {
@@ -110,11 +120,9 @@ static bool choose(const struct cli_args *args, const struct spec_study *study,
         memcpy(ret->index, study->baseline, study->knob_count * sizeof *ret->index);
         return true;
     }
-    AUTO(free) spec_code *codes = NULL;
-    size_t count = 0;
-    if (!spec_space_list(study, UINT64_MAX, &codes, &count, err))
-        return false;
-    *ret = spec_candidate_decode(study, codes[0]);
+    spec_code first = 0;
+    spec_space_each(study, take_first, &first);
+    *ret = spec_candidate_decode(study, first);
     return true;
 }
 

@@ -147,8 +147,8 @@ static void on_begin(void *context, const struct study_view *view, bool resumed)
     AUTO(buf_done) struct buf line = BUF_INIT(4096);
     buf_addf(&line, "%s · %s %s · ", study->name, study->device, view->device->name);
     text_add_grouped(&line, (int64_t)view->candidates);
-    buf_addf(&line, " candidates · at most %zu + %zu trials, about ", view->explore_planned,
-             view->finals_planned);
+    buf_addf(&line, " candidates\nat most %zu exploring trials and %zu of the final, about ",
+             view->explore_planned, view->finals_planned);
     text_add_duration(&line, view->left_s);
     fprintf(display->out, "%s\n", buf_text(&line));
     for (size_t i = 0; i < study->neighbour_count; i++)
@@ -159,7 +159,7 @@ static void on_begin(void *context, const struct study_view *view, bool resumed)
     if (resumed)
         fprintf(display->out, "resumed: %" PRId64 " trials are done\n", view->trials_done);
     if (study->baseline)
-        fprintf(display->out, "each line names what differs from the baseline\n");
+        fprintf(display->out, "below each trial stands what differs from the baseline\n");
     fputc('\n', display->out);
     print_titles(display);
     fflush(display->out);
@@ -212,7 +212,7 @@ static void on_trial_end(void *context, const struct study_view *view,
     bool measured = !isnan(trial->fitness);
     if (measured) {
         add_metrics(&line, display, trial);
-        buf_addf(&line, " %8.3f", trial->fitness);
+        buf_addf(&line, " %7.3f", trial->fitness);
     }
     if (measured && strcmp(trial->verdict, "ok") == 0 && strcmp(trial->purpose, "final") != 0 &&
         (isnan(display->best_fitness) || trial->fitness > display->best_fitness)) {
@@ -279,8 +279,7 @@ static void on_progress(void *context, const struct study_view *view,
         return;
     display_clear(display);
     AUTO(buf_done)
-    struct buf settings = BUF_INIT(65536),
-               line = BUF_INIT(65536), cut = BUF_INIT(65536);
+    struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536), cut = BUF_INIT(65536);
     buf_addf(&line, "%3" PRId64 "  ", request->number);
     if (strcmp(request->purpose, "final") == 0)
         buf_addf(&line, "final, repeat %d: ", request->repeat);

@@ -12,10 +12,10 @@
 struct device; /* opaque; owned by whoever opened it */
 
 struct device_facts {
-    char id[128];     /* names the hardware for good, key of the lock: "cpu-<machine id>", GPU UUID */
-    char name[128];   /* for people: "AMD EPYC 7B13, 2 cores" */
-    char versions[256]; /* driver or kernel versions that results depend on */
-    int cores;        /* CPU box: online cores; 0 for a GPU */
+    char id[128];   /* names the hardware for good, key of the lock: "cpu-<machine id>", GPU UUID */
+    char name[128]; /* for people: "AMD EPYC 7B13, 2 cores" */
+    char versions[256];  /* driver or kernel versions that results depend on */
+    int cores;           /* CPU box: online cores; 0 for a GPU */
     double memory_bytes; /* total; NaN if unknown */
 };
 
@@ -33,8 +33,13 @@ struct device_usage {
     int processes;               /* alive (no zombies), without the root itself */
 };
 
-enum placement { PLACEMENT_UNPROVEN = 0, PLACEMENT_CPU, PLACEMENT_PARTIAL, PLACEMENT_GPU,
-                 PLACEMENT_COUNT_ };
+enum placement {
+    PLACEMENT_UNPROVEN = 0,
+    PLACEMENT_CPU,
+    PLACEMENT_PARTIAL,
+    PLACEMENT_GPU,
+    PLACEMENT_COUNT_
+};
 extern const char *const device_placement_names[PLACEMENT_COUNT_];
 
 struct device_proof {
@@ -54,14 +59,16 @@ struct device_ops {
     const char *kind; /* "cpu" */
     const char *help;
     bool (*claims)(const char *name); /* is this device name of my kind ("cpu", "gpu0")? */
-    bool (*open)(const char *name, const char *proc_root, struct device **ret_device, struct err *err);
+    bool (*open)(const char *name, const char *proc_root, struct device **ret_device,
+                 struct err *err);
     void (*close)(struct device *device);
     void (*snapshot)(struct device *device, struct device_snapshot *ret_snapshot);
     /* The tree below (and without) `root`, a keeper (service/process.h). */
     void (*usage)(struct device *device, pid_t root, struct device_usage *ret_usage);
     /* Proof of placement between two usages taken around a probe request. */
     void (*prove)(struct device *device, const struct device_usage *before,
-                  const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof);
+                  const struct device_usage *after, enum spec_on on,
+                  struct device_proof *ret_proof);
 };
 
 NODISCARD bool device_open(const char *name, const char *proc_root, struct device **ret_device,
@@ -73,7 +80,8 @@ const struct device_facts *device_facts(const struct device *device); /* borrowe
 void device_snapshot(struct device *device, struct device_snapshot *ret_snapshot);
 void device_usage(struct device *device, pid_t root, struct device_usage *ret_usage);
 void device_prove(struct device *device, const struct device_usage *before,
-                  const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof);
+                  const struct device_usage *after, enum spec_on on,
+                  struct device_proof *ret_proof);
 
 /* Contention over a window, pure: steal plus CPU time outside `own_ns` (our trees and the declared
  * neighbours), as a share of the window's core time. NaN when a reading is unknown. Readings lag by
@@ -87,9 +95,9 @@ struct device_activity; /* opaque: one listing */
 struct device_activity *device_activity_take(const char *proc_root);
 struct device_activity *device_activity_free(struct device_activity *activity);
 AUTO_FN(struct device_activity, device_activity_free)
-size_t device_activity_top(const struct device_activity *before, const struct device_activity *after,
-                           const pid_t *own_roots, size_t own_count, struct device_holder *ret_holders,
-                           size_t max);
+size_t device_activity_top(const struct device_activity *before,
+                           const struct device_activity *after, const pid_t *own_roots,
+                           size_t own_count, struct device_holder *ret_holders, size_t max);
 /* CPU time between two listings of the declared neighbours' trees (by pid, program name or systemd
  * unit's cgroup). */
 int64_t device_activity_neighbours_ns(const struct device_activity *before,

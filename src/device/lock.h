@@ -11,14 +11,14 @@
 struct device_lock; /* opaque */
 
 struct device_lock_holder {
-    pid_t pid;           /* 0 when it can't be read */
+    pid_t pid; /* 0 when it can't be read */
     char study[128];
-    char detail[64];     /* "trial 3" */
+    char detail[64]; /* "trial 3" */
     int64_t since_wall_us;
 };
 
-/* ERR_BUSY with "DEVICE is busy: trial 3 of "night-run" holds it (pid 41877, since 02:14). Wait, or:
- * spica run --wait" when held. */
+/* ERR_BUSY with "DEVICE is busy: trial 3 of "night-run" holds it (pid 41877, since 02:14). Wait,
+ * or: spica run --wait" when held. */
 NODISCARD bool device_lock_take(const char *device_name, const char *device_id, const char *study,
                                 struct device_lock **ret_lock, struct err *err);
 /* True while somebody holds it; *ret_holder as far as known. */

@@ -12,11 +12,11 @@ enum { PROC_COMM_SIZE = 64 };
 
 struct proc_stat {
     pid_t pid, ppid, pgrp, session;
-    char state;               /* 'R', 'S', 'Z', ... */
+    char state; /* 'R', 'S', 'Z', ... */
     char comm[PROC_COMM_SIZE];
-    int64_t start_ticks;      /* since boot: (pid, start_ticks) names a process for good */
-    int64_t cpu_ns;           /* user + system of the process itself */
-    int64_t reaped_cpu_ns;    /* of children it has waited for */
+    int64_t start_ticks;   /* since boot: (pid, start_ticks) names a process for good */
+    int64_t cpu_ns;        /* user + system of the process itself */
+    int64_t reaped_cpu_ns; /* of children it has waited for */
 };
 
 /* false when the process is gone (or the text is not what the kernel writes). */
@@ -26,17 +26,18 @@ bool proc_parse_stat(const char *text, struct proc_stat *ret_stat);
 
 /* The process `pid` and all its descendants by parent links, zombies included, in no stated order.
  * Caller frees *ret_list. An absent pid gives an empty list. */
-NODISCARD bool proc_tree(const char *root, pid_t pid, struct proc_stat **ret_list, size_t *ret_count,
-                         struct err *err);
+NODISCARD bool proc_tree(const char *root, pid_t pid, struct proc_stat **ret_list,
+                         size_t *ret_count, struct err *err);
 /* All processes. */
 NODISCARD bool proc_all(const char *root, struct proc_stat **ret_list, size_t *ret_count,
                         struct err *err);
 
-struct reading proc_pss(const char *root, pid_t pid);      /* bytes, smaps_rollup; unknown if refused */
+struct reading proc_pss(const char *root, pid_t pid); /* bytes, smaps_rollup; unknown if refused */
 struct reading proc_peak_rss(const char *root, pid_t pid); /* bytes, VmHWM */
 struct reading proc_rss(const char *root, pid_t pid);      /* bytes */
 
-/* Value of one variable in /proc/PID/environ, owned by the caller; NULL when not readable or unset. */
+/* Value of one variable in /proc/PID/environ, owned by the caller; NULL when not readable or unset.
+ */
 char *proc_environ(const char *root, pid_t pid, const char *name);
 /* Command line with blanks between arguments, at most 4 KiB; owned, NULL when not readable. */
 char *proc_cmdline(const char *root, pid_t pid);
@@ -49,7 +50,9 @@ struct proc_cpu {     /* /proc/stat, all cores together, since boot */
 };
 NODISCARD bool proc_read_cpu(const char *root, struct proc_cpu *ret_cpu, struct err *err);
 
-struct proc_memory { struct reading total_bytes, available_bytes, swap_used_bytes; };
+struct proc_memory {
+    struct reading total_bytes, available_bytes, swap_used_bytes;
+};
 NODISCARD bool proc_read_memory(const char *root, struct proc_memory *ret_memory, struct err *err);
 
 /* Which process listens on a loopback TCP port: its pid, 0 when nobody does, -1 when somebody does

@@ -8,7 +8,7 @@
 enum reading_state { READING_UNKNOWN = 0, READING_STALE, READING_KNOWN };
 enum reading_source {
     READING_FROM_NOTHING = 0,
-    READING_FROM_PROC,   /* /proc files */
+    READING_FROM_PROC, /* /proc files */
     READING_FROM_CGROUP,
     READING_FROM_NVML,
     READING_FROM_ENGINE, /* the service's own words */

@@ -71,9 +71,9 @@ void attempt_progress(struct attempt *attempt, enum trial_phase phase, const cha
 NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up,
                                      struct err *err);
 /* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
-void running_stop(struct trial_runner *runner, size_t i, struct arena *arena,
+void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
                   const char **ret_left);
-bool running_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
+bool attempt_service_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
                      size_t i);
 /* Writes into facts how the service ended (or that it is up), from its process and log. */
 void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,

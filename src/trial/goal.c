@@ -1,9 +1,9 @@
-/* The goal is evaluated from a trial's stored metric rows, never from values kept elsewhere, so that
- * the report, which has only the store, comes to the same fitness.
+/* The goal is evaluated from a trial's stored metric rows, never from values kept elsewhere, so
+ * that the report, which has only the store, comes to the same fitness.
  *
- * Exploring windows are short: a p95 of 14 requests is close to their maximum. Such point values rank
- * candidates within a round, where all have the same window; they are never printed as percentiles
- * (stats_quantile_allowed) and never name a winner. */
+ * Exploring windows are short: a p95 of 14 requests is close to their maximum. Such point values
+ * rank candidates within a round, where all have the same window; they are never printed as
+ * percentiles (stats_quantile_allowed) and never name a winner. */
 #include "trial/goal.h"
 
 #include "base/buf.h"
@@ -36,8 +36,8 @@ struct lookup {
 static struct expr_operand look_up(const void *context, size_t id)
 {
     const struct lookup *lookup = context;
-    double value = goal_metric(lookup->study, lookup->metrics, lookup->count,
-                               lookup->study->metric_refs[id]);
+    double value =
+        goal_metric(lookup->study, lookup->metrics, lookup->count, lookup->study->metric_refs[id]);
     if (isnan(value))
         return (struct expr_operand){.kind = EXPR_UNKNOWN};
     return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
@@ -52,7 +52,8 @@ static const struct metric_ref *requirement_ref(const struct spec_study *study,
     for (size_t id = 0; id < study->metric_ref_count; id++) {
         if (!expr_uses(expr, id))
             continue;
-        const char *at = strstr(expr_text(expr), spec_metric_ref_name(study, study->metric_refs[id]));
+        const char *at =
+            strstr(expr_text(expr), spec_metric_ref_name(study, study->metric_refs[id]));
         if (!first || (at && first_at && at < first_at)) {
             first = &study->metric_refs[id];
             first_at = at;
@@ -61,8 +62,8 @@ static const struct metric_ref *requirement_ref(const struct spec_study *study,
     return first;
 }
 
-/* "stt.latency.p95 is 612 ms, required < 500 ms" where the metric stands alone on the left; else the
- * requirement as written, with the metric's value. */
+/* "stt.latency.p95 is 612 ms, required < 500 ms" where the metric stands alone on the left; else
+ * the requirement as written, with the metric's value. */
 static const char *describe_failure(const struct lookup *lookup, const struct expr *expr,
                                     const struct metric_ref *ref, struct arena *arena)
 {
@@ -97,8 +98,8 @@ static double fitness_of(const struct lookup *lookup)
     double desirabilities[SPEC_OBJECTIVES_MAX], weights[SPEC_OBJECTIVES_MAX];
     for (size_t i = 0; i < n; i++) {
         const struct spec_objective *o = &study->objectives[i];
-        enum stats_scale scale = metric_facts(o->metric.metric)->unit == UNIT_SECONDS
-                                     ? SCALE_LOG : SCALE_LINEAR;
+        enum stats_scale scale =
+            metric_facts(o->metric.metric)->unit == UNIT_SECONDS ? SCALE_LOG : SCALE_LINEAR;
         double value = goal_metric(study, lookup->metrics, lookup->count, o->metric);
         desirabilities[i] = stats_desirability(value, o->good, o->bad, scale);
         weights[i] = o->weight;
@@ -118,13 +119,13 @@ struct goal_result goal_evaluate(const struct spec_study *study, const struct st
         return (struct goal_result){
             .fitness = 0,
             .failed = describe_failure(&lookup, expr, ref, arena),
-            .failed_on_errors = ref && (ref->metric == METRIC_ERRORS ||
-                                        ref->metric == METRIC_ERROR_RATIO),
+            .failed_on_errors =
+                ref && (ref->metric == METRIC_ERRORS || ref->metric == METRIC_ERROR_RATIO),
             .failed_service = ref ? (int)ref->service : -1,
         };
     }
-    /* An objective that could not be measured is no success: not one request may have fitted into the
-     * window, which is the slowest of all. */
+    /* An objective that could not be measured is no success: not one request may have fitted into
+     * the window, which is the slowest of all. */
     for (size_t i = 0; i < study->objective_count; i++) {
         const struct metric_ref ref = study->objectives[i].metric;
         if (!isnan(goal_metric(study, metrics, count, ref)))

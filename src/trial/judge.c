@@ -1,11 +1,11 @@
 /* What beats what, in this order:
  *
- * 1. A service that ended, never came up or was never heard: the earliest in start order speaks, for
- *    what follows it is often its consequence. Log signature and exit status together name the cause;
- *    a signature alone names nothing while the service lives.
+ * 1. A service that ended, never came up or was never heard: the earliest in start order speaks,
+ * for what follows it is often its consequence. Log signature and exit status together name the
+ * cause; a signature alone names nothing while the service lives.
  * 2. Where it computed: latency of a model in the wrong place is worth nothing.
- * 3. Our own instrument and the surroundings: a disturbed window says nothing about the candidate. It
- *    stands behind 1 and 2, since no disturbance turns a crash into a healthy run.
+ * 3. Our own instrument and the surroundings: a disturbed window says nothing about the candidate.
+ * It stands behind 1 and 2, since no disturbance turns a crash into a healthy run.
  * 4. Answers: silent, wrong, failed.
  * 5. The goal.
  *
@@ -38,13 +38,13 @@ static void add_evidence(struct judgement *j, const char *service, const char *k
 static const char *exit_text(const struct judge_service *s, struct arena *arena)
 {
     if (s->term_signal)
-        return arena_printf(arena, "ended by SIG%s", sigabbrev_np(s->term_signal)
-                                                         ? sigabbrev_np(s->term_signal) : "?");
+        return arena_printf(arena, "ended by SIG%s",
+                            sigabbrev_np(s->term_signal) ? sigabbrev_np(s->term_signal) : "?");
     return arena_printf(arena, "exit status %d", s->exit_code);
 }
 
-/* What a cause in the log makes of a service that has ended. Causes that explain no end (where a model
- * computed) leave it a crash in its own last words. */
+/* What a cause in the log makes of a service that has ended. Causes that explain no end (where a
+ * model computed) leave it a crash in its own last words. */
 static const struct cause_rule {
     enum verdict start, load;
     bool explains;
@@ -59,7 +59,8 @@ static const struct cause_rule {
                                .rules_out = true},
     [CAUSE_MISSING_WEIGHTS] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true,
                                .rules_out = true},
-    [CAUSE_BAD_WEIGHTS] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true, .rules_out = true},
+    [CAUSE_BAD_WEIGHTS] = {VERDICT_ENV_FAULT, VERDICT_ENV_FAULT, .explains = true,
+                           .rules_out = true},
     [CAUSE_CPU_FALLBACK] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD},
     [CAUSE_PARTIAL_OFFLOAD] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD},
     [CAUSE_START_RACE] = {VERDICT_CRASHED_START, VERDICT_CRASHED_LOAD, .explains = true},
@@ -103,13 +104,13 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
         why = host_kill(s);
     }
     const char *ended = exit_text(s, arena);
-    const char *when = start ? "before it was ready"
-                       : s->phase == PHASE_PROBE ? "at its first request" : "under load";
-    const char *summary =
-        why ? arena_printf(arena, "%s: %s (%s %s)", s->name, why, ended, when)
-            : arena_printf(arena, "%s: %s %s%s%s", s->name, ended, when,
-                           s->last_line && *s->last_line ? "; last words: " : "",
-                           s->last_line ? s->last_line : "");
+    const char *when = start                     ? "before it was ready"
+                       : s->phase == PHASE_PROBE ? "at its first request"
+                                                 : "under load";
+    const char *summary = why ? arena_printf(arena, "%s: %s (%s %s)", s->name, why, ended, when)
+                              : arena_printf(arena, "%s: %s %s%s%s", s->name, ended, when,
+                                             s->last_line && *s->last_line ? "; last words: " : "",
+                                             s->last_line ? s->last_line : "");
     struct judgement j = verdict_of(verdict, index, summary);
     j.rules_out = verdict == VERDICT_ENV_FAULT && rule->rules_out;
     add_evidence(&j, s->name, "exit", ended);
@@ -125,9 +126,9 @@ static bool judge_memory(const struct judge_service *s, int index, bool start, s
 {
     enum signature_cause cause = cause_of(s);
     if (host_kill(s) || cause == CAUSE_OOM_HOST)
-        *ret = verdict_of(VERDICT_OOM_HOST, index,
-                          arena_printf(arena, "%s: alive, but a process of it was killed for memory",
-                                       s->name));
+        *ret = verdict_of(
+            VERDICT_OOM_HOST, index,
+            arena_printf(arena, "%s: alive, but a process of it was killed for memory", s->name));
     else if (cause == CAUSE_OOM)
         *ret = verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
                           arena_printf(arena, "%s: %s, but it stays alive", s->name,
@@ -139,7 +140,8 @@ static bool judge_memory(const struct judge_service *s, int index, bool start, s
 }
 
 /* Some engines print why and stay; the words then name the cause. */
-static struct judgement judge_not_ready(const struct judge_service *s, int index, struct arena *arena)
+static struct judgement judge_not_ready(const struct judge_service *s, int index,
+                                        struct arena *arena)
 {
     struct judgement j;
     if (cause_of(s) == CAUSE_REFUSED)
@@ -158,8 +160,9 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
     case SERVICE_ENDED:
         return judge_ended(s, index, arena);
     case SERVICE_KEEPER_LOST:
-        j = verdict_of(VERDICT_INSTRUMENT, index,
-                       arena_printf(arena, "%s: our own keeper of it was killed from outside", s->name));
+        j = verdict_of(
+            VERDICT_INSTRUMENT, index,
+            arena_printf(arena, "%s: our own keeper of it was killed from outside", s->name));
         break;
     case SERVICE_UNSTARTABLE:
         j = verdict_of(VERDICT_ENV_FAULT, index,
@@ -167,8 +170,9 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
         j.rules_out = true;
         break;
     case SERVICE_PORT_TAKEN:
-        j = verdict_of(VERDICT_ENV_FAULT, index,
-                       arena_printf(arena, "%s: every port tried was taken: %s", s->name, s->detail));
+        j = verdict_of(
+            VERDICT_ENV_FAULT, index,
+            arena_printf(arena, "%s: every port tried was taken: %s", s->name, s->detail));
         break;
     case SERVICE_NOT_READY:
         j = judge_not_ready(s, index, arena);
@@ -176,7 +180,8 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
     default: /* SERVICE_SILENT */
         if (!judge_memory(s, index, false, arena, &j))
             j = verdict_of(VERDICT_HUNG, index,
-                           arena_printf(arena, "%s: ready, but its first request was never answered",
+                           arena_printf(arena,
+                                        "%s: ready, but its first request was never answered",
                                         s->name));
         break;
     }
@@ -213,15 +218,17 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
         return true;
     }
     if (f->contention_ratio > f->contention_bound) {
-        *ret = verdict_of(VERDICT_CONTENDED, -1,
-                          arena_printf(arena, "%.0f %% of the core time went elsewhere, %.0f %% "
-                                       "allowed%s%s", 100 * f->contention_ratio,
-                                       100 * f->contention_bound, f->contenders ? ": " : "",
-                                       f->contenders ? f->contenders : ""));
+        *ret =
+            verdict_of(VERDICT_CONTENDED, -1,
+                       arena_printf(arena,
+                                    "%.0f %% of the core time went elsewhere, %.0f %% "
+                                    "allowed%s%s",
+                                    100 * f->contention_ratio, 100 * f->contention_bound,
+                                    f->contenders ? ": " : "", f->contenders ? f->contenders : ""));
         add_evidence(ret, NULL, "steal",
-                     isnan(f->steal_ratio) ? "hypervisor steal unknown"
-                                           : arena_printf(arena, "hypervisor steal %.1f %%",
-                                                          100 * f->steal_ratio));
+                     isnan(f->steal_ratio)
+                         ? "hypervisor steal unknown"
+                         : arena_printf(arena, "hypervisor steal %.1f %%", 100 * f->steal_ratio));
         add_evidence(ret, NULL, "processes", f->contenders);
         return true;
     }
@@ -256,8 +263,9 @@ static bool judge_silence(const struct judge_facts *f, const struct judge_servic
         return false;
     if (!judge_memory(s, index, false, arena, ret))
         *ret = verdict_of(VERDICT_HUNG, index,
-                          never ? arena_printf(arena, "%s: alive, answered none of %" PRIu64
-                                               " requests", s->name, s->requests)
+                          never ? arena_printf(arena,
+                                               "%s: alive, answered none of %" PRIu64 " requests",
+                                               s->name, s->requests)
                                 : arena_printf(arena, "%s: alive, but silent for the last %.0f s",
                                                s->name, s->silent_s));
     add_evidence(ret, s->name, "requests", error_list(s, arena));
@@ -273,12 +281,14 @@ static bool judge_answers(const struct judge_service *s, int index, struct arena
     double limit = isnan(s->max_wer) ? JUDGE_WER_LIMIT : s->max_wer;
     const char *summary = NULL;
     if (unreadable * 20 > s->requests)
-        summary = arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64
-                               " answers were empty or not what the protocol says", s->name,
-                               unreadable, s->requests);
+        summary = arena_printf(arena,
+                               "%s: %" PRIu64 " of %" PRIu64
+                               " answers were empty or not what the protocol says",
+                               s->name, unreadable, s->requests);
     else if (shapeless * 20 > s->ok)
-        summary = arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64
-                               " answers only repeat themselves", s->name, shapeless, s->ok);
+        summary =
+            arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " answers only repeat themselves",
+                         s->name, shapeless, s->ok);
     else if (s->wer_words >= 20 && s->wer > limit)
         summary = arena_printf(arena, "%s: word error rate %.0f %% over the limit of %.0f %%",
                                s->name, 100 * s->wer, 100 * limit);
@@ -286,7 +296,8 @@ static bool judge_answers(const struct judge_service *s, int index, struct arena
         return false;
     *ret = verdict_of(VERDICT_BAD_ANSWERS, index, summary);
     const char *example = s->bad_example ? s->bad_example : s->first_error;
-    add_evidence(ret, s->name, "answer", example ? arena_strndup(arena, example, EXAMPLE_MAX) : NULL);
+    add_evidence(ret, s->name, "answer",
+                 example ? arena_strndup(arena, example, EXAMPLE_MAX) : NULL);
     return true;
 }
 
@@ -336,7 +347,8 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
         if (judge_errors(f, &f->services[i], i, arena, &j))
             return j;
     if (!f->measured)
-        return verdict_of(VERDICT_INSTRUMENT, -1, "the window was not measured, and nothing says why");
+        return verdict_of(VERDICT_INSTRUMENT, -1,
+                          "the window was not measured, and nothing says why");
     if (!f->goal.met) {
         j = verdict_of(VERDICT_SLOW, f->goal.failed_service, f->goal.failed);
         j.fitness = 0;
@@ -347,13 +359,14 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
     return j;
 }
 
-struct judgement judge(const struct judge_facts *f, struct arena *arena)
+struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
 {
     struct judgement j = judge_all(f, arena);
     /* A window that can't be shown to have been undisturbed does not pass in silence. */
     if (f->measured && isnan(f->contention_ratio))
         add_evidence(&j, NULL, "contention", "contention unknown: a reading was missing");
     if (f->measured && isnan(f->lateness_p99_s))
-        add_evidence(&j, NULL, "lateness", "our own lateness is unknown: no send was on our own time");
+        add_evidence(&j, NULL, "lateness",
+                     "our own lateness is unknown: no send was on our own time");
     return j;
 }

@@ -76,7 +76,7 @@ struct judgement {
     size_t evidence_count;
 };
 
-struct judgement judge(const struct judge_facts *facts, struct arena *arena);
+struct judgement judge_trial(const struct judge_facts *facts, struct arena *arena);
 
 /* The WER over which answers are called bad when the study states no limit: whoever gets four of five
  * words wrong is not transcribing what was sent. */

@@ -239,19 +239,21 @@ static void note_window(struct attempt *attempt, const struct window_readings *b
     own_ns += device_activity_neighbours_ns(before->activity, after->activity, study->neighbours,
                                             study->neighbour_count);
     const struct device_facts *device = device_facts(attempt->runner->options.device);
-    double ratio = device_contention_ratio(&before->machine, &after->machine, own_ns, device->cores);
+    double ratio =
+        device_contention_ratio(&before->machine, &after->machine, own_ns, device->cores);
     if (shared) {
         attempt->own_cpu_s = (double)(after->own_cpu_ns - before->own_cpu_ns) / NS_PER_S;
         attempt->worker_cpu_s = (double)(after->worker_cpu_ns - before->worker_cpu_ns) / NS_PER_S;
     }
     if (isnan(attempt->facts.contention_ratio) || ratio > attempt->facts.contention_ratio) {
         attempt->facts.contention_ratio = ratio;
-        double steal_ns = reading_value(after->machine.steal_ns) -
-                          reading_value(before->machine.steal_ns);
+        double steal_ns =
+            reading_value(after->machine.steal_ns) - reading_value(before->machine.steal_ns);
         double span_ns = (double)(after->machine.at_ns - before->machine.at_ns) * device->cores;
         attempt->facts.steal_ratio = steal_ns / span_ns;
         attempt->facts.contenders = ratio > study->measure.contention_ratio
-                                        ? name_contenders(attempt, before, after) : NULL;
+                                        ? name_contenders(attempt, before, after)
+                                        : NULL;
     }
 }
 
@@ -323,7 +325,8 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
         attempt->stream_service[s] = SIZE_MAX;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
-        if (!attempt->study->services[i].load.given || (window->only >= 0 && window->only != (int)i))
+        if (!attempt->study->services[i].load.given ||
+            (window->only >= 0 && window->only != (int)i))
             continue;
         attempt->stream_service[plan->stream_count] = i;
         fill_stream(attempt, i, &plan->streams[plan->stream_count++]);

@@ -1,8 +1,9 @@
 /* Answers to metric rows and request rows. Pure but for the attempt's arena.
  *
- * A request belongs to the window when it was meant to leave within it, whenever its answer came: else
- * slow answers would leave the sample just because they are slow. Rates count what arrived within the
- * window: an answer that straddles its edge counts with the text events that fell inside. */
+ * A request belongs to the window when it was meant to leave within it, whenever its answer came:
+ * else slow answers would leave the sample just because they are slow. Rates count what arrived
+ * within the window: an answer that straddles its edge counts with the text events that fell
+ * inside. */
 #include "trial/attempt.h"
 
 #include "base/clock.h"
@@ -71,10 +72,9 @@ static void add_distribution(struct attempt *attempt, const struct metrics_input
     stats_sort(series->values, series->count);
     for (size_t k = 0; k < ARRAY_LEN(quantiles); k++) {
         double q = metric_stat_quantile(quantiles[k]);
-        add_row(attempt, input, metric, quantiles[k],
-                stats_quantile(series->values, series->count, q),
-                stats_quantile_interval(series->values, series->count, q, CONFIDENCE),
-                series->count);
+        add_row(
+            attempt, input, metric, quantiles[k], stats_quantile(series->values, series->count, q),
+            stats_quantile_interval(series->values, series->count, q, CONFIDENCE), series->count);
     }
     struct stats_summary summary = stats_summary_of(series->values, series->count);
     add_row(attempt, input, metric, STAT_MEAN, summary.mean, none, series->count);

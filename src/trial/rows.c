@@ -82,12 +82,12 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
     };
     if (facts->probed) {
         row->placement = device_placement_names[facts->proof.placement];
-        row->placement_evidence = arena_printf(arena, "%s%s%s", facts->proof.evidence[0],
-                                               *facts->proof.evidence[1] ? "; " : "",
-                                               facts->proof.evidence[1]);
+        row->placement_evidence =
+            arena_printf(arena, "%s%s%s", facts->proof.evidence[0],
+                         *facts->proof.evidence[1] ? "; " : "", facts->proof.evidence[1]);
     }
     if (!running->arena)
-        return; /* never launched in this trial */
+        return;                 /* never launched in this trial */
     if (running->launch.argv) { /* NULL: the launch could not be built, its program is missing */
         AUTO(buf_done) struct buf command = BUF_INIT(65536);
         service_launch_add_text(&command, &running->launch);
@@ -109,8 +109,8 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
     }
 }
 
-/* An env_fault of one service's binary, library or weights lies in its settings: every candidate with
- * this part meets it again. Where the service has no knobs nothing can be ruled out. */
+/* An env_fault of one service's binary, library or weights lies in its settings: every candidate
+ * with this part meets it again. Where the service has no knobs nothing can be ruled out. */
 static const char *ruled_out_part(struct attempt *attempt, const struct judgement *judgement)
 {
     if (!judgement->rules_out || judgement->service < 0)
@@ -133,8 +133,8 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
         fill_service(attempt, i, &services[i]);
         cold = cold && services[i].started_in_trial == request->number;
     }
-    struct store_evidence *evidence = arena_array(arena, judgement->evidence_count + 4,
-                                                  sizeof *evidence);
+    struct store_evidence *evidence =
+        arena_array(arena, judgement->evidence_count + 4, sizeof *evidence);
     memcpy(evidence, judgement->evidence, judgement->evidence_count * sizeof *evidence);
     AUTO(buf_done) struct buf candidate = BUF_INIT(65536);
     spec_candidate_add_text(&candidate, attempt->study, &request->candidate);
@@ -146,8 +146,8 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
         .repeat = request->repeat,
         .retry_of = request->retry_of,
         .verdict = verdict_facts(judgement->verdict)->name,
-        .service = judgement->service >= 0 ? attempt->study->services[judgement->service].name
-                                           : NULL,
+        .service =
+            judgement->service >= 0 ? attempt->study->services[judgement->service].name : NULL,
         .summary = judgement->summary,
         .ruled_out = ruled_out_part(attempt, judgement),
         .fitness = judgement->fitness,

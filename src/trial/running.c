@@ -1,8 +1,8 @@
 /* Services coming up and going down within a trial.
  *
- * Ready means three things: the service's own check says so, the port belongs to this service's tree
- * (else an old server would be measured), and its memory has stopped growing, since two servers that
- * size themselves while the other still loads corrupt each other's sizing. */
+ * Ready means three things: the service's own check says so, the port belongs to this service's
+ * tree (else an old server would be measured), and its memory has stopped growing, since two
+ * servers that size themselves while the other still loads corrupt each other's sizing. */
 #include "trial/attempt.h"
 
 #include "base/cancel.h"
@@ -23,8 +23,8 @@ static const int64_t READY_CHECK_NS = NS_PER_S / 2; /* one check may take this l
 static const int64_t SETTLE_STEP_NS = 300 * NS_PER_MS;
 static const int64_t SETTLE_MAX_NS = 3 * NS_PER_S;
 
-bool running_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
-                     size_t i)
+bool attempt_service_matches(const struct trial_runner *runner,
+                             const struct spec_candidate *candidate, size_t i)
 {
     const struct running *running = &runner->services[i];
     if (!running->process || runner->options.study->services[i].fresh ||
@@ -52,7 +52,8 @@ static void running_forget(struct running *running)
     *running = (struct running){.ready_s = NAN, .first_request_s = NAN, .idle_memory_bytes = NAN};
 }
 
-void running_stop(struct trial_runner *runner, size_t i, struct arena *arena, const char **ret_left)
+void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
+                          const char **ret_left)
 {
     struct running *running = &runner->services[i];
     *ret_left = NULL;
@@ -60,11 +61,12 @@ void running_stop(struct trial_runner *runner, size_t i, struct arena *arena, co
         running_forget(running); /* of a launch that failed */
         return;
     }
-    int64_t grace_ns = cancel_level() == CANCEL_NOW ? 0
-                                                    : runner->options.study->services[i].stop_grace_ns;
+    int64_t grace_ns =
+        cancel_level() == CANCEL_NOW ? 0 : runner->options.study->services[i].stop_grace_ns;
     struct err left = ERR_INIT;
     if (!service_process_stop_wait(running->process, grace_ns, &left))
-        *ret_left = arena_printf(arena, "%s: %s", runner->options.study->services[i].name, left.text);
+        *ret_left =
+            arena_printf(arena, "%s: %s", runner->options.study->services[i].name, left.text);
     running_forget(running);
 }
 
@@ -91,8 +93,8 @@ void attempt_note_log(struct attempt *attempt, size_t i)
     AUTO(free) char *log = service_process_log(running->process, &len);
     if (!log)
         return;
-    const struct engine_ops *engine = running->launch.engine ? engine_find(running->launch.engine->name)
-                                                             : NULL;
+    const struct engine_ops *engine =
+        running->launch.engine ? engine_find(running->launch.engine->name) : NULL;
     facts->has_match = signature_scan(engine ? engine->signatures : NULL, log, len, &facts->match);
     if (facts->has_match) {
         size_t n = facts->match.line_len < LINE_MAX_BYTES ? facts->match.line_len : LINE_MAX_BYTES;
@@ -117,8 +119,8 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
         facts->end = SERVICE_KEEPER_LOST;
     facts->exit_code = status->exit_code;
     facts->term_signal = status->signal;
-    facts->kernel_oom = status->signal == SIGKILL && !status->signal_was_ours &&
-                        device_kernel_killed(status->pid);
+    facts->kernel_oom =
+        status->signal == SIGKILL && !status->signal_was_ours && device_kernel_killed(status->pid);
 }
 
 /* Ours, when the listener is in the service's tree or can't be seen. */
@@ -177,7 +179,8 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
             snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
         if (clock_now_ns() >= deadline_ns)
             return READY_LATE;
-        /* Short at first, for engines that need 0.2 s; never a noticeable load on one that is slow. */
+        /* Short at first, for engines that need 0.2 s; never a noticeable load on one that is slow.
+         */
         pause_ns = clock_now_ns() - started_ns < 2 * NS_PER_S ? 10 * NS_PER_MS : 100 * NS_PER_MS;
     }
 }
@@ -230,8 +233,8 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     spec_candidate_add_service_text(&settings, attempt->study, &attempt->request->candidate, i);
     running->settings = arena_strdup(running->arena, buf_text(&settings));
     running->started_in_trial = attempt->request->number;
-    return service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i, port,
-                                scratch, log, &running->launch, err) &&
+    return service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i,
+                                port, scratch, log, &running->launch, err) &&
            service_process_start(&running->launch, attempt->study->name, &running->process, err);
 }
 
@@ -243,7 +246,8 @@ static bool port_was_taken(struct attempt *attempt, size_t i)
     return facts->has_match && facts->match.signature->cause == CAUSE_PORT_BUSY;
 }
 
-static bool fault_of_launch(struct attempt *attempt, size_t i, struct err *launch_err, struct err *err)
+static bool fault_of_launch(struct attempt *attempt, size_t i, struct err *launch_err,
+                            struct err *err)
 {
     if (launch_err->code != ERR_MISSING) {
         *err = *launch_err;
@@ -305,12 +309,13 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
 {
     struct trial_runner *runner = attempt->runner;
     *ret_up = false;
-    if (running_matches(runner, &attempt->request->candidate, i) && !attempt->request->cold) {
+    if (attempt_service_matches(runner, &attempt->request->candidate, i) &&
+        !attempt->request->cold) {
         *ret_up = true;
         return true;
     }
     const char *left = NULL;
-    running_stop(runner, i, attempt->arena, &left);
+    attempt_stop_service(runner, i, attempt->arena, &left);
     attempt_progress(attempt, PHASE_START, attempt->study->services[i].name, NAN);
     int taken[SPEC_SERVICES_MAX + PORT_TRIES];
     size_t taken_count = 0;
@@ -329,7 +334,7 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
             return true;
         taken[taken_count++] = runner->services[i].launch.port;
         if (try + 1 < PORT_TRIES)
-            running_stop(runner, i, attempt->arena, &left);
+            attempt_stop_service(runner, i, attempt->arena, &left);
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* The order of a trial's phases, and nothing else: start, probe, load, alone, judge; then stop.
  *
- * A phase that finds a service down ends the trial there: what is in attempt->facts by then is what the
- * judge sees. Our own failures travel as err and store nothing. */
+ * A phase that finds a service down ends the trial there: what is in attempt->facts by then is what
+ * the judge sees. Our own failures travel as err and store nothing. */
 #include "trial/attempt.h"
 
 #include "base/clock.h"
@@ -30,7 +30,7 @@ struct trial_runner *trial_runner_free(struct trial_runner *runner)
     /* Memory-takers were started last: they go first. */
     for (size_t i = runner->options.study->service_count; i-- > 0;) {
         const char *left = NULL;
-        running_stop(runner, i, arena, &left);
+        attempt_stop_service(runner, i, arena, &left);
     }
     arena_free(arena);
     free(runner);
@@ -121,8 +121,8 @@ static bool load_alone(struct attempt *attempt, struct err *err)
     rng_shuffle(&rng, order, count);
     for (size_t k = 0; k < count; k++) {
         struct load_window window = {
-            .warmup_ns = measure->warmup_ns < ALONE_WARMUP_MAX_NS ? measure->warmup_ns
-                                                                  : ALONE_WARMUP_MAX_NS,
+            .warmup_ns =
+                measure->warmup_ns < ALONE_WARMUP_MAX_NS ? measure->warmup_ns : ALONE_WARMUP_MAX_NS,
             .window_ns = measure->alone_ns,
             .mode = "alone",
             .only = (int)order[k],
@@ -140,13 +140,19 @@ static void add_value(struct attempt *attempt, size_t i, enum metric metric, dou
 {
     if (isnan(value))
         return;
-    struct store_metric row = {.service = attempt->study->services[i].name, .mode = "shared",
-                               .metric = metric_facts(metric)->name, .stat = "", .value = value,
-                               .low = NAN, .high = NAN, .count = 1};
+    struct store_metric row = {.service = attempt->study->services[i].name,
+                               .mode = "shared",
+                               .metric = metric_facts(metric)->name,
+                               .stat = "",
+                               .value = value,
+                               .low = NAN,
+                               .high = NAN,
+                               .count = 1};
     attempt_add_metric(attempt, &row);
 }
 
-/* Metrics that are not about requests. A kept service's ready time stays what it was at its start. */
+/* Metrics that are not about requests. A kept service's ready time stays what it was at its start.
+ */
 static void add_service_metrics(struct attempt *attempt)
 {
     for (size_t i = 0; i < attempt->study->service_count; i++) {
@@ -181,19 +187,19 @@ static bool measure(struct attempt *attempt, struct err *err)
     if (end != LOAD_RAN || !attempt->facts.measured)
         return true;
     add_service_metrics(attempt);
-    attempt->facts.goal = goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count,
-                                        attempt->arena);
+    attempt->facts.goal =
+        goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count, attempt->arena);
     return !attempt->request->alone || load_alone(attempt, err);
 }
 
-bool trial_run(struct trial_runner *runner, const struct trial_request *request, struct arena *arena,
-               struct store_trial *ret_trial, struct err *err)
+bool trial_run(struct trial_runner *runner, const struct trial_request *request,
+               struct arena *arena, struct store_trial *ret_trial, struct err *err)
 {
     struct attempt *attempt = arena_alloc(arena, sizeof *attempt);
     attempt_init(attempt, runner, request, arena);
     if (!measure(attempt, err))
         return false;
-    struct judgement judgement = judge(&attempt->facts, arena);
+    struct judgement judgement = judge_trial(&attempt->facts, arena);
     attempt_finish_rows(attempt, &judgement, ret_trial);
     return true;
 }
@@ -204,11 +210,11 @@ static bool keeps(const struct trial_runner *runner, const struct store_trial *t
     int verdict = verdict_from_name(trial->verdict);
     return next && !next->cold && verdict >= 0 &&
            verdict_facts((enum verdict)verdict)->has_fitness &&
-           running_matches(runner, &next->candidate, i);
+           attempt_service_matches(runner, &next->candidate, i);
 }
 
-bool trial_finish(struct trial_runner *runner, const struct trial_request *next, struct arena *arena,
-                  struct store_trial *trial, struct err *err)
+bool trial_finish(struct trial_runner *runner, const struct trial_request *next,
+                  struct arena *arena, struct store_trial *trial, struct err *err)
 {
     (void)err;
     int64_t started_ns = clock_now_ns();
@@ -217,12 +223,12 @@ bool trial_finish(struct trial_runner *runner, const struct trial_request *next,
         if (keeps(runner, trial, next, i))
             continue;
         const char *left = NULL;
-        running_stop(runner, i, arena, &left);
+        attempt_stop_service(runner, i, arena, &left);
         survived = left ? left : survived;
     }
     if (survived) {
-        struct store_evidence *evidence = arena_array(arena, trial->evidence_count + 1,
-                                                      sizeof *evidence);
+        struct store_evidence *evidence =
+            arena_array(arena, trial->evidence_count + 1, sizeof *evidence);
         memcpy(evidence, trial->evidence, trial->evidence_count * sizeof *evidence);
         evidence[trial->evidence_count] = (struct store_evidence){NULL, "stop", survived};
         trial->evidence = evidence;
@@ -234,8 +240,8 @@ bool trial_finish(struct trial_runner *runner, const struct trial_request *next,
     double stop_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
     struct store_phase *phases = arena_array(arena, trial->phase_count + 1, sizeof *phases);
     memcpy(phases, trial->phases, trial->phase_count * sizeof *phases);
-    phases[trial->phase_count] = (struct store_phase){trial_phase_name(PHASE_STOP),
-                                                      trial->duration_s, stop_s, NULL};
+    phases[trial->phase_count] =
+        (struct store_phase){trial_phase_name(PHASE_STOP), trial->duration_s, stop_s, NULL};
     trial->phases = phases;
     trial->phase_count++;
     trial->duration_s += stop_s;

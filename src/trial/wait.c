@@ -1,7 +1,7 @@
-/* The one place where a trial waits. Services' keepers and the load worker are descriptors to poll(2);
- * readings and progress have due times. A trial's phases are straight-line code that calls this, which
- * reads better than a state machine spread over callbacks, and nothing here has to be fast: sends are
- * timed in the worker's own process. */
+/* The one place where a trial waits. Services' keepers and the load worker are descriptors to
+ * poll(2); readings and progress have due times. A trial's phases are straight-line code that calls
+ * this, which reads better than a state machine spread over callbacks, and nothing here has to be
+ * fast: sends are timed in the worker's own process. */
 #include "trial/attempt.h"
 
 #include "base/cancel.h"
@@ -11,8 +11,8 @@
 #include <poll.h>
 #include <string.h>
 
-/* Reading the PSS of a large tree makes the kernel walk its page tables (about 14 ms of CPU per GiB):
- * the pause grows with the cost, so that readings stay under half a percent of a core. */
+/* Reading the PSS of a large tree makes the kernel walk its page tables (about 14 ms of CPU per
+ * GiB): the pause grows with the cost, so that readings stay under half a percent of a core. */
 static const int64_t SAMPLE_EVERY_NS = NS_PER_S;
 static const int64_t SAMPLE_PAUSE_PER_COST = 200;
 static const int64_t PROGRESS_EVERY_NS = NS_PER_S / 5;
