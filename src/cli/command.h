@@ -55,5 +55,15 @@ bool cli_color(int fd);
 struct report_terminal cli_terminal(int fd); /* both of them */
 
 void cli_print_help(const struct cli_command *command); /* NULL: of the program */
-/* man page text of the whole program, for `spica help --man` */
+
+/* spica(1), spica-study(5) as roff source, and the completion for bash: for `spica help`. */
 void cli_print_man(void);
+void cli_print_man_study(void);
+void cli_print_completion(void);
+
+struct cli_exit_status {
+    int status;
+    const char *meaning;
+};
+extern const struct cli_exit_status cli_exit_statuses[];
+extern const size_t cli_exit_status_count;

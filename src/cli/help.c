@@ -1,8 +1,7 @@
-/* Help texts, all generated from the command tables, for the terminal and as spica(1). */
+/* Help texts for the terminal, all generated from the command tables, as spica(1) is in man.c. */
 #include "cli/command.h"
 
 #include "base/text.h"
-#include "spec/verdict.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +28,7 @@ struct report_terminal cli_terminal(int fd)
     return (struct report_terminal){.width = cli_width(fd), .color = cli_color(fd)};
 }
 
-static const struct {
-    int status;
-    const char *meaning;
-} exit_statuses[] = {
+const struct cli_exit_status cli_exit_statuses[] = {
     {0, "done, also when the baseline stays best"},
     {1, "the program's own failure"},
     {2, "input: study file, option, missing file"},
@@ -41,6 +37,7 @@ static const struct {
     {5, "stopped, resumable: by you, by surroundings, by contention"},
     {6, "a check found a problem"},
 };
+const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);
 
 static void print_program_help(void)
 {
@@ -53,8 +50,8 @@ static void print_program_help(void)
     printf("\nStart with:  spica init > study.yaml    then  spica check study.yaml\n"
            "             spica run study.yaml       then  spica report study.yaml\n\n"
            "exit status:\n");
-    for (size_t i = 0; i < ARRAY_LEN(exit_statuses); i++)
-        printf("  %d  %s\n", exit_statuses[i].status, exit_statuses[i].meaning);
+    for (size_t i = 0; i < cli_exit_status_count; i++)
+        printf("  %d  %s\n", cli_exit_statuses[i].status, cli_exit_statuses[i].meaning);
     printf("\nspica COMMAND --help tells more; spica --version prints %s.\n", SPICA_VERSION);
 }
 
@@ -81,79 +78,31 @@ void cli_print_help(const struct cli_command *command)
     print_options(command);
 }
 
-static void print_roff(const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if (*p == '\\')
-            fputs("\\e", stdout);
-        else if (*p == '-')
-            fputs("\\-", stdout);
-        else if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
-            printf("\\&%c", *p);
-        else
-            putchar(*p);
-    }
-}
-
-static void print_man_command(const struct cli_command *command)
-{
-    printf(".SS spica %s ", command->name);
-    print_roff(command->arguments);
-    printf("\n");
-    print_roff(command->help);
-    printf(".\n");
-    print_roff(command->text);
-    printf("\n");
-    for (const struct cli_option *o = command->options; o && o->name; o++) {
-        printf(".TP\n.B ");
-        if (o->letter)
-            printf("\\-%c, ", o->letter);
-        printf("\\-\\-");
-        print_roff(o->name);
-        printf("%s%s\n", o->argument ? " " : "", o->argument ? o->argument : "");
-        print_roff(o->help);
-        printf("\n");
-    }
-}
-
-void cli_print_man(void)
-{
-    printf(
-        ".TH SPICA 1 \"\" \"spica %s\" \"User Commands\"\n.SH NAME\n"
-        "spica \\- measure how AI services best share one device\n.SH SYNOPSIS\n"
-        ".B spica\nCOMMAND [OPTIONS] [ARGUMENTS]\n.SH DESCRIPTION\n"
-        "spica starts the real services with each candidate setting, loads them together, names\n"
-        "every failure, and reports a winner with its confidence. The study file is described in\n"
-        ".BR spica\\-study (5).\n.SH COMMANDS\n",
-        SPICA_VERSION);
-    for (size_t i = 0; i < cli_command_count; i++)
-        print_man_command(cli_commands[i]);
-    printf(".SH VERDICTS\nHow a trial ends:\n");
-    for (int v = 0; v < VERDICT_COUNT_; v++) {
-        const struct verdict_facts *facts = verdict_facts((enum verdict)v);
-        printf(".TP\n.B %s\n", facts->name);
-        print_roff(facts->meaning);
-        printf("\n");
-    }
-    printf(".SH EXIT STATUS\n");
-    for (size_t i = 0; i < ARRAY_LEN(exit_statuses); i++)
-        printf(".TP\n.B %d\n%s\n", exit_statuses[i].status, exit_statuses[i].meaning);
-    printf(".SH FILES\nNAME.spica/ beside the study file: study.db (SQLite), logs/, report.md,\n"
-           "report.html, report.json, winner.json.\n.SH SEE ALSO\n.BR spica\\-study (5)\n");
-}
+/* What `spica help` prints besides help: files of an installation. */
+static const struct {
+    const char *option;
+    void (*print)(void);
+} pages[] = {
+    {"man", cli_print_man},
+    {"man-study", cli_print_man_study},
+    {"completion", cli_print_completion},
+};
 
 static const struct cli_option options[] = {
     {"man", 0, NULL, "print spica(1) as roff source"},
+    {"man-study", 0, NULL, "print spica-study(5) as roff source"},
+    {"completion", 0, NULL, "print the completion for bash"},
     {NULL, 0, NULL, NULL},
 };
 
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     (void)ret_status;
-    if (cli_flag(&cli_help, args, "man")) {
-        cli_print_man();
-        return true;
-    }
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+        if (cli_flag(&cli_help, args, pages[i].option)) {
+            pages[i].print();
+            return true;
+        }
     if (args->argument_count == 0) {
         cli_print_help(NULL);
         return true;

@@ -1,0 +1,306 @@
+/* spica-study(5): the study file. Keys, types, ranges and defaults come from the tables that check
+ * the file, engines, protocols, metrics and strategies from their own; the prose here says only
+ * what no table can: how the parts go together.
+ *
+ * Rejected: a page kept by hand. It would be right on the day it was written.
+ *
+ * Invariant: every section of the file has a row in `prose`, in the order of spec_sections(). */
+#include "cli/man.h"
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/templates.h"
+#include "search/search.h"
+#include "spec/schema.h"
+
+#include <string.h>
+
+static const char description[] =
+    "A study file says which services share the machine, which of their settings may change, how "
+    "they "
+    "are loaded, and what is wanted. `spica init` prints one to start from, `spica check` says "
+    "what "
+    "is wrong with one, with line, column, and what is allowed.\n\n"
+    "The file is YAML, or JSON: one document of at most 1 MiB without tags, in which no key stands "
+    "twice. Relative paths start at the file's own folder. Names of services and knobs are small "
+    "letters, digits and `_`, a letter first, at most 32. A study has at most 32 services and 64 "
+    "knobs; a knob at most 10,000 values.\n\n"
+    "Times need a unit (`250ms`, `10s`, `45m`, `2h`), and so do sizes (`512MiB`, `4GiB`, `200MB`). "
+    "Shares are written `5%` or `0.05`, rates `2/s`, `30/min` or `2`.";
+
+/* By the section's title; an empty section of the file stands for its top level. */
+static const struct {
+    const char *title, *shown, *text;
+} prose[] = {
+    {"", "The file", "The top level. Each section below is the mapping (or list) of that key."},
+    {"neighbours[]", NULL,
+     "Programs that run beside the services and stay: their work is no contention, and they are "
+     "never "
+     "touched. Each has exactly one of these keys."},
+    {"services.NAME", NULL,
+     "A program under test, which spica starts. It has either an `engine`, whose options may stand "
+     "directly beside these keys (see ENGINES), or a `command`. Texts of command, args, "
+     "environment, "
+     "program and options may hold placeholders (see PLACEHOLDERS)."},
+    {"services.NAME.ready", NULL, NULL},
+    {"services.NAME.knobs.KNOB", NULL, "One setting with its values; its forms are under KNOBS."},
+    {"load.SERVICE", NULL,
+     "The requests sent to one service. All services are loaded at once; one without an entry is "
+     "started and asked once, but not loaded. Options of its protocol (see PROTOCOLS) may stand "
+     "beside these keys.\n\n"
+     "A `corpus` is a folder with a manifest.jsonl (one JSON object a line: audio_filepath, "
+     "duration, "
+     "text), or of audio files, each with its transcript in a .txt file of the same name. "
+     "`prompts` is "
+     "a file with one JSON object a line, {\"prompt\": \"...\"} or {\"messages\": [...]}, with an "
+     "optional max_tokens."},
+    {"measure", NULL, NULL},
+    {"goal", NULL,
+     "`optimise` maps metrics (see METRICS) to what is good and what is bad. Each becomes a "
+     "desirability from 0 to 1, linear between the two and logarithmic for times; their weighted "
+     "geometric mean is the fitness. `require` is a list of expressions over metrics (see "
+     "EXPRESSIONS): a candidate that fails one is `slow`, its fitness 0, and it can't win."},
+    {"goal.optimise.METRIC", NULL, NULL},
+    {"search", NULL, "The strategies are under STRATEGIES. Without limits everything is tried."},
+};
+
+static void print_field(const struct spec_field *field)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    AUTO(buf_done) struct buf facts = BUF_INIT(2048);
+    spec_field_add_facts(&facts, field);
+    buf_add(&text, field->help);
+    buf_addc(&text, '.');
+    if (facts.len)
+        buf_addf(&text, " (%s)", buf_text(&facts));
+    man_item(field->name, NULL);
+    man_text(buf_text(&text));
+}
+
+static void print_section(const struct spec_section *section)
+{
+    const char *text = NULL, *shown = section->title;
+    for (size_t i = 0; i < ARRAY_LEN(prose); i++)
+        if (strcmp(prose[i].title, section->title) == 0) {
+            text = prose[i].text;
+            shown = prose[i].shown ? prose[i].shown : section->title;
+        }
+    man_subsection(shown);
+    if (text)
+        man_text(text);
+    for (size_t i = 0; i < section->count; i++)
+        print_field(&section->fields[i]);
+}
+
+/* ---- what no table says ---- */
+
+static void print_knobs(void)
+{
+    static const char forms[] = "model: [tiny.en, base]             a list of values\n"
+                                "threads: {from: 1, to: 8, step: 1}           1, 2, 3, ... 8\n"
+                                "share: {from: 0.3, to: 0.6, steps: 4}        0.3, 0.4, 0.5, 0.6\n"
+                                "batch: {from: 32, to: 512, steps: 5, scale: log}\n"
+                                "                                             32, 64, ... 512\n"
+                                "wait_policy: {values: {default: null, passive: PASSIVE}}\n"
+                                "                                   labels with their texts\n"
+                                "compute_type: {values: [int8, float32], when: server == fast}\n";
+    man_section("KNOBS");
+    man_text("A knob is a setting with the values to try, in one of these forms:");
+    man_example(forms);
+    man_text(
+        "A knob with the name of one of its engine's options sets that option. Any other must be "
+        "named by a placeholder of its service, else it would change nothing, which is an error. "
+        "A value of `null` leaves out what it is put into: the option, the argument, the "
+        "variable.\n\n"
+        "With `when` a knob exists only where the condition is true; a condition names knobs that "
+        "stand above. Candidates that differ in a missing knob alone are one candidate.");
+    man_section("PLACEHOLDERS");
+    man_item("{KNOB}", NULL);
+    man_text("the value's text of a knob of the same service");
+    man_item("{port}", NULL);
+    man_text("the port that the service must listen on, on loopback; another one for each start");
+    man_item("{dir}", NULL);
+    man_text("a private folder of the service");
+    man_item("{study}", NULL);
+    man_text("the folder of the study file");
+}
+
+static void print_expressions(void)
+{
+    static const char examples[] = "constraints:\n"
+                                   "  - stt.threads + llm.threads <= 2\n"
+                                   "  - stt.model in [tiny.en, base] or llm.slots == 1\n"
+                                   "goal:\n"
+                                   "  require: [\"stt.errors == 0\", \"llm.ttft.p95 < 2s\"]\n";
+    man_section("EXPRESSIONS");
+    man_text(
+        "Conditions (`when`), `constraints` and `require` share one small language: `or`, `and`, "
+        "`not`, one comparison (`==` `!=` `<` `<=` `>` `>=` `in` [a, b]), `+` `-` `*` `/`, "
+        "parentheses, numbers with units, and words; \"quotes\" hold what is no word. Knobs are "
+        "named SERVICE.KNOB, in a condition of the same service also KNOB; metrics "
+        "SERVICE.METRIC.STATISTIC.");
+    man_example(examples);
+    man_text(
+        "What is not there, such as a knob whose condition is false, is unknown: a constraint "
+        "that comes out unknown does not apply; a requirement that comes out unknown is not met.");
+}
+
+static const char *unit_text(enum metric_unit unit)
+{
+    static const char *const units[] = {
+        [UNIT_SECONDS] = "a time", [UNIT_BYTES] = "a size",      [UNIT_RATIO] = "a share",
+        [UNIT_COUNT] = "a number", [UNIT_PER_SECOND] = "a rate",
+    };
+    return units[unit];
+}
+
+static void print_metrics(void)
+{
+    AUTO(buf_done) struct buf stats = BUF_INIT(1024);
+    for (int i = STAT_P50; i < STAT_COUNT_; i++)
+        buf_addf(&stats, "%s`%s`", i > STAT_P50 ? ", " : "", metric_stat_name(i));
+    man_section("METRICS");
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    buf_addf(&text,
+             "Written SERVICE.METRIC, as in `stt.wer`; those with one value per request need a "
+             "statistic behind it, as in `stt.latency.p95`: %s. A percentile that the sample "
+             "can't carry is unknown.",
+             buf_text(&stats));
+    man_text(buf_text(&text));
+    for (int i = 0; i < METRIC_COUNT_; i++) {
+        const struct metric_facts *facts = metric_facts((enum metric)i);
+        man_item(facts->name, facts->distribution ? ".STATISTIC" : NULL);
+        buf_clear(&text);
+        buf_addf(&text, "%s. (%s; %s is better%s)", facts->meaning, unit_text(facts->unit),
+                 facts->higher_is_better ? "more" : "less",
+                 facts->source == SOURCE_TEXT    ? "; LLM protocols"
+                 : facts->source == SOURCE_AUDIO ? "; speech protocols"
+                                                 : "");
+        man_text(buf_text(&text));
+    }
+}
+
+/* ---- options of engines and protocols ---- */
+
+static void add_choices(struct buf *text, const struct spec_option *option)
+{
+    for (size_t i = 0; option->choices[i]; i++)
+        buf_addf(text, "%s%s", i ? ", " : "", option->choices[i]);
+}
+
+static void add_option_facts(struct buf *text, const struct spec_option *option)
+{
+    static const char *const types[] = {
+        [OPTION_TEXT] = "text",     [OPTION_INT] = "a whole number", [OPTION_REAL] = "a number",
+        [OPTION_CHOICE] = "one of", [OPTION_BOOL] = "true or false", [OPTION_PATH] = "a path",
+    };
+    if (option->type == OPTION_CHOICE)
+        add_choices(text, option);
+    else
+        buf_add(text, types[option->type]);
+    if (option->min != 0 || option->max != 0)
+        buf_addf(text, "; %.10g to %.10g", option->min, option->max);
+    if (option->value)
+        buf_addf(text, "; default %s", option->value);
+    if (option->required)
+        buf_add(text, "; required");
+}
+
+static void print_options(const struct spec_option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        buf_addf(&text, "%s. (", options[i].help);
+        add_option_facts(&text, &options[i]);
+        buf_addc(&text, ')');
+        man_item(options[i].name, NULL);
+        man_text(buf_text(&text));
+    }
+}
+
+static void print_engines(const struct spec_catalog *catalog)
+{
+    man_section("ENGINES");
+    man_text(
+        "Servers that spica knows: their flags, weights, ready check and log words. Options are "
+        "fixed beside `engine`, or become knobs by a knob of that name; what has no default here "
+        "and is not set is left to the server. Further flags go into `args`.\n\n"
+        "To let a knob choose the server, write `engine`: \"{KNOB}\" and give each server's "
+        "options (and its `program`) under `engines`, by its name.");
+    for (size_t i = 0; i < catalog->engine_count; i++) {
+        const struct spec_engine *engine = catalog->engines[i];
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        man_subsection(engine->name);
+        buf_addf(&text, "%s. Role %s, protocol `%s`, ready when %s answers 200.", engine->help,
+                 spec_role_names[engine->role], engine->protocol, engine->ready_path);
+        man_text(buf_text(&text));
+        print_options(engine->options, engine->option_count);
+    }
+}
+
+static void print_protocols(const struct spec_catalog *catalog)
+{
+    man_section("PROTOCOLS");
+    man_text("How a service is asked. Options stand under `load` of the service.");
+    for (size_t i = 0; i < catalog->protocol_count; i++) {
+        const struct spec_protocol *protocol = catalog->protocols[i];
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        man_subsection(protocol->name);
+        buf_addf(&text, "%s. Needs `%s`.", protocol->help,
+                 protocol->sources & SOURCE_AUDIO ? "corpus" : "prompts");
+        man_text(buf_text(&text));
+        print_options(protocol->options, protocol->option_count);
+    }
+}
+
+static void print_search(void)
+{
+    man_section("BASELINE");
+    man_text(
+        "A value for each knob, by its full name: what runs today. It is always measured, first "
+        "and again in the final, and everything is compared with it. A knob that does not exist "
+        "with these values is left out. `baseline: none` compares the finalists with each other "
+        "only.");
+    man_section("STRATEGIES");
+    for (size_t i = 0; i < search_strategy_count; i++) {
+        man_item(search_strategies[i]->name, NULL);
+        man_text(search_strategies[i]->help);
+    }
+    man_paragraph();
+    man_text(
+        "After the exploration comes the final: the best `finalists` and the baseline are "
+        "measured `repeats` times each from cold starts, in turn and in drawn order. A finalist "
+        "wins when its fitness is above the baseline's with 95 % confidence; else the baseline "
+        "stays. The order of everything follows from `seed`, so that a stopped study goes on as "
+        "if it had not stopped.");
+}
+
+static const struct cli_template *example(void)
+{
+    for (size_t i = 0; i < cli_templates_count; i++)
+        if (strcmp(cli_templates[i].name, "voice-cpu") == 0)
+            return &cli_templates[i];
+    return &cli_templates[0];
+}
+
+void cli_print_man_study(void)
+{
+    man_title("spica-study", 5, "File Formats", "the study file of spica");
+    man_section("DESCRIPTION");
+    man_text(description);
+    man_section("EXAMPLE");
+    man_text("What `spica init` prints:");
+    man_example(example()->text);
+    man_section("KEYS");
+    for (const struct spec_section *s = spec_sections(); s->title; s++)
+        print_section(s);
+    print_knobs();
+    print_expressions();
+    print_metrics();
+    print_engines(cli_catalog());
+    print_protocols(cli_catalog());
+    print_search();
+    man_exit_status();
+    man_section("SEE ALSO");
+    man_text("`spica`(1)");
+}
