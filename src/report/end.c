@@ -20,7 +20,7 @@ static void add_number(struct report_grid *grid, const struct report_view *view,
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     const struct report_measure *m = &view->measures[k];
     struct grid_row *row = report_grid_add(grid);
-    report_add_measure_name(&text, TEXT_TERMINAL, view, m);
+    report_add_measure_short(&text, m);
     row->cells[0] = keep(grid->arena, &text);
     report_add_value(&text, m, &side->shared[k]);
     row->cells[1] = keep(grid->arena, &text);
@@ -35,7 +35,10 @@ static void add_number(struct report_grid *grid, const struct report_view *view,
     report_add_value(&text, m, was);
     if (side->against[k].given && !isnan(side->against[k].value)) {
         buf_add(&text, ": ");
-        report_add_change(&text, m, &side->against[k]);
+        if (side->against[k].certain)
+            report_add_change(&text, m, &side->against[k]);
+        else
+            buf_add(&text, "no certain difference");
     }
     row->cells[3] = keep(grid->arena, &text);
 }

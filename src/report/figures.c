@@ -103,17 +103,6 @@ void report_add_progression_figure(struct buf *buf, const struct report_view *vi
 
 struct point { const struct report_candidate *candidate; double x, y; };
 
-static double value_of(const struct report_view *view, const struct report_candidate *c, size_t k)
-{
-    for (size_t i = 0; i < view->side_count; i++)
-        if (view->sides[i].candidate == c)
-            return view->sides[i].shared[k].value;
-    for (size_t i = 0; i < view->trial_count; i++)
-        if (view->trials[i].trial == c->trial)
-            return view->trials[i].values[k];
-    return NAN;
-}
-
 static enum svg_scale scale_of(const struct report_measure *m)
 {
     return m->unit == UNIT_SECONDS ? SVG_LOG : SVG_LINEAR;
@@ -167,10 +156,11 @@ static void mark_point(struct svg_plot *plot, const struct point *p)
     const struct report_candidate *c = p->candidate;
     AUTO(buf_done) struct buf tip = BUF_INIT(8192);
     report_add_text(&tip, TEXT_HTML, c->text);
-    buf_addf(&tip, "\n%s, fitness %.3f", verdict_facts(c->verdict)->name, c->fitness);
+    buf_addf(&tip, "\ntrial %" PRId64 ": %s, fitness %.3f", c->explored->trial->number,
+             verdict_facts(c->explored->verdict)->name, c->explored->trial->fitness);
     enum svg_mark mark = SVG_RING;
     const char *color = c->on_front ? blue : gray;
-    if (c->verdict != VERDICT_OK) {
+    if (c->explored->verdict != VERDICT_OK) {
         mark = SVG_CROSS;
         color = red;
     }
@@ -206,9 +196,10 @@ void report_add_tradeoff_figure(struct buf *buf, const struct report_view *view)
     struct point *points = arena_array(view->arena, view->candidate_count + 1, sizeof *points);
     for (size_t i = 0; i < view->candidate_count; i++) {
         const struct report_candidate *c = &view->candidates[i];
-        struct point p = {c, value_of(view, c, kx), value_of(view, c, ky)};
-        if (verdict_facts(c->verdict)->has_fitness &&
-            report_svg_can_draw(scale_of(&view->measures[kx]), p.x) &&
+        if (!c->explored)
+            continue;
+        struct point p = {c, c->explored->values[kx], c->explored->values[ky]};
+        if (report_svg_can_draw(scale_of(&view->measures[kx]), p.x) &&
             report_svg_can_draw(scale_of(&view->measures[ky]), p.y))
             points[count++] = p;
     }

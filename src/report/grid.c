@@ -89,7 +89,7 @@ static void print_row(const struct report_grid *grid, const struct grid_row *row
     size_t used = indent;
     print_blanks(out, indent);
     size_t last = grid->column_count;
-    while (last > 0 && !row->cells[last - 1])
+    while (last > 0 && (!row->cells[last - 1] || !*row->cells[last - 1]))
         last--;
     for (size_t c = 0; c < last; c++) {
         const char *cell = row->cells[c] ? row->cells[c] : "";
@@ -97,7 +97,7 @@ static void print_row(const struct report_grid *grid, const struct grid_row *row
         size_t pad = widths[c] > width ? widths[c] - width : 0;
         if (c + 1 == grid->column_count) {
             print_cut(out, cell, total > used ? total - used : 0);
-            break;
+            return;
         }
         if (grid->right[c])
             print_blanks(out, pad);
@@ -124,13 +124,29 @@ void report_grid_print(const struct report_grid *grid, FILE *out, struct report_
         print_row(grid, row, widths, out, indent, total);
         end_paint(out, terminal, row->paint);
         fputc('\n', out);
-        if (!row->below)
-            continue;
         size_t shift = indent + widths[0] + GAP;
-        print_blanks(out, shift);
-        print_cut(out, row->below, total > shift ? total - shift : 0);
-        fputc('\n', out);
+        for (size_t i = 0; i < ARRAY_LEN(row->below); i++) {
+            if (!row->below[i])
+                continue;
+            print_blanks(out, shift);
+            print_cut(out, row->below[i], total > shift ? total - shift : 0);
+            fputc('\n', out);
+        }
     }
+}
+
+/* Length of the word at `text`, with the unit after a number: "253 ms" stays on one line. */
+static size_t word_length(const char *text)
+{
+    static const char *const units[] = {"us", "ms", "s", "%", "/s", "KiB", "MiB", "GiB"};
+    size_t len = strcspn(text, " ");
+    if (len == 0 || text[len] != ' ' || text[len - 1] < '0' || text[len - 1] > '9')
+        return len;
+    size_t next = strcspn(text + len + 1, " ,;.)");
+    for (size_t i = 0; i < ARRAY_LEN(units); i++)
+        if (strlen(units[i]) == next && memcmp(text + len + 1, units[i], next) == 0)
+            return len + 1 + strcspn(text + len + 1, " ");
+    return len;
 }
 
 void report_print_wrapped(FILE *out, struct report_terminal terminal, const char *text, size_t first,
@@ -140,7 +156,7 @@ void report_print_wrapped(FILE *out, struct report_terminal terminal, const char
     bool fresh = true;
     for (const char *at = text; *at;) {
         at += strspn(at, " ");
-        size_t len = strcspn(at, " ");
+        size_t len = word_length(at);
         if (len == 0)
             break;
         AUTO(buf_done) struct buf word = BUF_INIT(1 << 20);

@@ -14,7 +14,7 @@ struct report_grid {
     bool right[GRID_COLUMNS_MAX];
     struct grid_row {
         const char *cells[GRID_COLUMNS_MAX]; /* NULL: empty */
-        const char *below;                   /* a line of its own under the row; NULL none */
+        const char *below[2];                /* lines of their own under the row; NULL none */
         enum grid_paint paint;
     } *rows;
     size_t row_count, capacity;

@@ -84,17 +84,32 @@ static void add_baseline_best(struct buf *buf, const struct report_view *view)
         buf_addf(buf, "%.3f.", next->fitness);
 }
 
+/* Of those that ran to their end, the one that does best in the first objective. */
+static const struct report_candidate *nearest_slow(const struct report_view *view)
+{
+    const struct report_candidate *nearest = NULL;
+    double sign = view->measure_count && view->measures[0].higher_is_better ? -1 : 1, best = NAN;
+    for (size_t i = 0; i < view->candidate_count; i++) {
+        const struct report_candidate *c = view->ranked[i];
+        if (c->verdict != VERDICT_SLOW || !c->explored)
+            continue;
+        double value = sign * c->explored->values[0];
+        if (nearest && !(value < best))
+            continue;
+        nearest = c;
+        best = value;
+    }
+    return nearest;
+}
+
 static void add_infeasible(struct buf *buf, enum text_target target, const struct report_view *view)
 {
     buf_addf(buf, "Nothing is feasible: none of %zu candidates tried met every requirement.",
              view->candidate_count);
-    const struct report_candidate *nearest = NULL;
-    for (size_t i = 0; i < view->candidate_count && !nearest; i++)
-        if (view->ranked[i]->verdict == VERDICT_SLOW)
-            nearest = view->ranked[i];
+    const struct report_candidate *nearest = nearest_slow(view);
     if (!nearest)
         return;
-    buf_add(buf, " One that ran to its end: ");
+    buf_add(buf, " Nearest: ");
     report_add_code(buf, target, nearest->text);
     buf_add(buf, ", but ");
     report_add_text(buf, target, nearest->trial->summary);

@@ -1,5 +1,6 @@
-/* `spica show`: every candidate on a line, best first, failed ones after them with their evidence on
- * the line below. As many objectives as leave room for the settings. */
+/* `spica show`: every candidate, best first, failed ones after them with their evidence below. Where
+ * the settings fit beside the numbers they stand there, else on a line of their own: a narrow
+ * terminal cuts neither. */
 #include "report/grid.h"
 #include "report/report.h"
 #include "report/words.h"
@@ -8,7 +9,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { SETTINGS_MIN = 26, VALUES_MAX = 5, VALUE_WIDTH = 13 };
+enum { TAG_WIDTH = 13, VALUES_MAX = 5 };
+
+struct board {
+    const struct report_view *view;
+    struct report_grid grid;
+    size_t values[VALUES_MAX], value_count;
+    bool wide; /* settings beside the numbers */
+};
 
 static const char *keep(struct arena *arena, struct buf *buf)
 {
@@ -17,17 +25,42 @@ static const char *keep(struct arena *arena, struct buf *buf)
     return text;
 }
 
-static size_t choose_values(const struct report_view *view, struct report_terminal terminal,
-                            size_t ret_values[VALUES_MAX])
+/* Baseline: all of it; others: what differs from it. */
+static const char *settings_of(const struct report_candidate *c)
 {
-    size_t room = report_terminal_width(terminal), fixed = 5 + 15 + 9 + SETTINGS_MIN, count = 0;
-    bool goal = view->study->objective_count > 0;
-    for (size_t i = 0; i < view->measure_count && count < VALUES_MAX; i++) {
-        bool wanted = goal ? view->measures[i].objective != NULL : view->measures[i].key;
-        if (wanted && fixed + (count + 1) * VALUE_WIDTH <= room)
-            ret_values[count++] = i;
+    return c->fate == FATE_BASELINE ? c->text : c->changes;
+}
+
+static size_t longest_settings(const struct report_view *view)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < view->candidate_count; i++) {
+        size_t len = strlen(settings_of(&view->candidates[i]));
+        longest = len > longest ? len : longest;
     }
-    return count;
+    return longest;
+}
+
+static void choose_columns(struct board *board, struct report_terminal terminal)
+{
+    const struct report_view *view = board->view;
+    size_t verdict = 7;
+    for (int v = 0; v < VERDICT_COUNT_; v++)
+        if (view->verdict_counts[v] && strlen(verdict_facts((enum verdict)v)->name) > verdict)
+            verdict = strlen(verdict_facts((enum verdict)v)->name);
+    size_t used = 5 + verdict + 2 + 9 + TAG_WIDTH, room = report_terminal_width(terminal);
+    bool goal = view->study->objective_count > 0;
+    for (size_t i = 0; i < view->measure_count && board->value_count < VALUES_MAX; i++) {
+        AUTO(buf_done) struct buf name = BUF_INIT(1024);
+        report_add_measure_short(&name, &view->measures[i]);
+        size_t width = 2 + (name.len > 8 ? text_columns(buf_text(&name)) : 8);
+        bool wanted = goal ? view->measures[i].objective != NULL : view->measures[i].key;
+        if (!wanted || used + width > room)
+            continue;
+        used += width;
+        board->values[board->value_count++] = i;
+    }
+    board->wide = used + longest_settings(view) <= room;
 }
 
 static const struct report_side *side_of(const struct report_view *view,
@@ -48,61 +81,65 @@ static const struct report_trial *last_word(const struct report_view *view,
     return NULL;
 }
 
-static void add_candidate(struct report_grid *grid, const struct report_view *view,
-                          const struct report_candidate *c, const size_t *values, size_t count,
-                          bool best)
+static const char *tag_of(const struct board *board, const struct report_candidate *c)
+{
+    static const char *const tags[FATE_COUNT_] = {
+        [FATE_WINNER] = "winner", [FATE_BASELINE] = "baseline", [FATE_FINALIST] = "finalist"};
+    if (tags[c->fate])
+        return tags[c->fate];
+    return board->view->outcome == REPORT_UNFINISHED && c == board->view->best ? "best so far" : "";
+}
+
+static void add_candidate(struct board *board, const struct report_candidate *c)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(65536);
+    const struct report_view *view = board->view;
+    struct arena *arena = board->grid.arena;
     const struct report_side *side = side_of(view, c);
     const struct report_trial *trial = last_word(view, c);
-    struct grid_row *row = report_grid_add(grid);
+    struct grid_row *row = report_grid_add(&board->grid);
     bool measured = verdict_facts(c->verdict)->has_fitness;
     size_t at = 0;
-    row->cells[at++] = arena_printf(grid->arena, "%" PRId64, c->trial->number);
+    row->cells[at++] = arena_printf(arena, "%" PRId64, c->trial->number);
     row->cells[at++] = verdict_facts(c->verdict)->name;
-    row->cells[at++] = isnan(c->fitness) ? "-" : arena_printf(grid->arena, "%.3f", c->fitness);
-    for (size_t i = 0; i < count; i++) {
-        const struct report_measure *m = &view->measures[values[i]];
+    row->cells[at++] = isnan(c->fitness) ? "-" : arena_printf(arena, "%.3f", c->fitness);
+    for (size_t i = 0; i < board->value_count; i++) {
+        const struct report_measure *m = &view->measures[board->values[i]];
         if (side && side->run_count)
-            report_add_value(&text, m, &side->shared[values[i]]);
+            report_add_value(&text, m, &side->shared[board->values[i]]);
         else if (measured && trial)
-            report_add_plain(&text, m->unit, trial->values[values[i]]);
-        row->cells[at++] = keep(grid->arena, &text);
+            report_add_plain(&text, m->unit, trial->values[board->values[i]]);
+        row->cells[at++] = keep(arena, &text);
     }
-    if (c->fate == FATE_WINNER)
-        buf_add(&text, "winner: ");
-    else if (c->fate == FATE_BASELINE)
-        buf_add(&text, "baseline: ");
-    else if (side)
-        buf_add(&text, "finalist: ");
-    else if (best && view->outcome == REPORT_UNFINISHED)
-        buf_add(&text, "best so far: ");
-    report_add_text(&text, TEXT_TERMINAL, c->fate == FATE_BASELINE ? c->text : c->changes);
-    row->cells[at++] = keep(grid->arena, &text);
+    row->cells[at++] = tag_of(board, c);
+    report_add_text(&text, TEXT_TERMINAL, settings_of(c));
+    *(board->wide ? &row->cells[at] : &row->below[0]) = keep(arena, &text);
     row->paint = c->fate == FATE_WINNER ? PAINT_GOOD : measured ? PAINT_NONE : PAINT_BAD;
     if (c->verdict == VERDICT_OK || !c->trial->summary || !*c->trial->summary)
         return;
     report_add_text(&text, TEXT_TERMINAL, c->trial->summary);
-    row->below = keep(grid->arena, &text);
+    row->below[1] = keep(arena, &text);
 }
 
-static void add_head(struct report_grid *grid, const struct report_view *view, const size_t *values,
-                     size_t count)
+static void add_head(struct board *board)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    struct report_grid *grid = &board->grid;
     struct grid_row *row = report_grid_add(grid);
+    const char *settings = board->view->study->baseline ? "what differs from the baseline"
+                                                        : "settings";
     size_t at = 0;
     grid->right[0] = grid->right[2] = true;
     row->cells[at++] = "#";
     row->cells[at++] = "verdict";
     row->cells[at++] = "fitness";
-    for (size_t i = 0; i < count; i++) {
-        const struct report_measure *m = &view->measures[values[i]];
+    for (size_t i = 0; i < board->value_count; i++) {
         grid->right[at] = true;
-        report_add_text(&text, TEXT_TERMINAL, m->name);
+        report_add_measure_short(&text, &board->view->measures[board->values[i]]);
         row->cells[at++] = keep(grid->arena, &text);
     }
-    row->cells[at++] = view->study->baseline ? "settings that differ from the baseline" : "settings";
+    row->cells[at++] = "";
+    *(board->wide ? &row->cells[at++] : &row->below[0]) = settings;
     grid->column_count = at;
     row->paint = PAINT_BOLD;
 }
@@ -137,12 +174,15 @@ void report_print_leaderboard(const struct report_view *view, FILE *out,
         return;
     fputc('\n', out);
     AUTO(arena_free) struct arena *arena = arena_new();
-    struct report_grid grid = {.arena = arena};
-    size_t values[VALUES_MAX], count = choose_values(view, terminal, values);
-    add_head(&grid, view, values, count);
+    struct board board = {.view = view, .grid = {.arena = arena}};
+    choose_columns(&board, terminal);
+    add_head(&board);
     for (size_t i = 0; i < view->candidate_count; i++)
-        add_candidate(&grid, view, view->ranked[i], values, count, view->ranked[i] == view->best);
-    report_grid_print(&grid, out, terminal, 0);
+        add_candidate(&board, view->ranked[i]);
+    report_grid_print(&board.grid, out, terminal, 0);
+    if (view->side_count)
+        report_print_painted(out, terminal, PAINT_DIM, "\nwinner, baseline and finalists: all their "
+                             "runs of the final; others: their last run");
     fputc('\n', out);
     AUTO(buf_done) struct buf next = BUF_INIT(8192);
     buf_addf(&next, "one in full: spica show %s --trial N", report_study_argument(view));

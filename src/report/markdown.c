@@ -42,8 +42,11 @@ static const char *side_title(const struct report_view *view, size_t i, struct b
         return side->is_baseline ? "winner = baseline" : "winner";
     if (side->is_baseline)
         return "baseline";
+    size_t before = 0;
+    for (size_t k = 0; k < i; k++)
+        before += view->sides[k].is_winner || view->sides[k].is_baseline;
     buf_clear(scratch);
-    buf_addf(scratch, "finalist %c", (char)('A' + i % 26));
+    buf_addf(scratch, "finalist %c", (char)('A' + (i - before) % 26));
     return buf_text(scratch);
 }
 
@@ -66,6 +69,15 @@ static void add_side_list(struct buf *buf, const struct report_view *view)
     buf_addc(buf, '\n');
 }
 
+static bool is_measured(const struct report_view *view, size_t measure)
+{
+    for (size_t i = 0; i < view->side_count; i++)
+        if (view->sides[i].shared[measure].kind != NUMBER_RUNS ||
+            !isnan(view->sides[i].shared[measure].value))
+            return true;
+    return false;
+}
+
 /* With `all` false only the key measures, and with changes. */
 static void add_side_table(struct buf *buf, const struct report_view *view, bool all)
 {
@@ -82,7 +94,7 @@ static void add_side_table(struct buf *buf, const struct report_view *view, bool
     buf_addc(buf, '\n');
     for (size_t k = 0; k < view->measure_count; k++) {
         const struct report_measure *m = &view->measures[k];
-        if (m->key == all)
+        if (m->key == all || (all && !is_measured(view, k)))
             continue;
         buf_add(buf, "| ");
         report_add_measure_name(buf, MD, view, m);

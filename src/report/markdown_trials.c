@@ -125,9 +125,9 @@ static void add_note(struct buf *buf, const struct report_trial *t)
     else if (t->best_so_far)
         buf_add(buf, "best so far");
     if (trial->retry_of)
-        buf_addf(buf, "%s again after %" PRId64, *buf_text(buf) ? "," : "", trial->retry_of);
+        buf_addf(buf, "%sagain after %" PRId64, buf->len ? ", " : "", trial->retry_of);
     if (t->verdict != VERDICT_OK && trial->summary && *trial->summary) {
-        buf_add(buf, " ");
+        buf_add(buf, buf->len ? ": " : "");
         report_add_text(buf, MD, trial->summary);
     }
 }
@@ -251,44 +251,43 @@ void report_add_losers(struct buf *buf, const struct report_view *view)
 static void add_front_row(struct buf *buf, const struct report_view *view,
                           const struct columns *columns, const struct report_candidate *c)
 {
-    const struct report_side *side = NULL;
-    for (size_t i = 0; i < view->side_count; i++)
-        side = view->sides[i].candidate == c ? &view->sides[i] : side;
-    const struct report_trial *trial = NULL;
-    for (size_t i = 0; i < view->trial_count; i++)
-        trial = view->trials[i].trial == c->trial ? &view->trials[i] : trial;
-    buf_addf(buf, "| %" PRId64 " |", c->trial->number);
+    const struct report_trial *run = c->explored;
+    buf_addf(buf, "| %" PRId64 " |", run->trial->number);
     add_settings(buf, view, columns, c);
-    buf_addf(buf, " %s |", verdict_facts(c->verdict)->name);
+    buf_addf(buf, " %s |", verdict_facts(run->verdict)->name);
     for (size_t i = 0; i < columns->value_count; i++) {
-        size_t k = columns->values[i];
         buf_addc(buf, ' ');
-        if (side)
-            report_add_value(buf, &view->measures[k], &side->shared[k]);
-        else if (trial)
-            add_trial_value(buf, view, trial, k);
+        add_trial_value(buf, view, run, columns->values[i]);
         buf_add(buf, " |");
     }
-    buf_addf(buf, " %.3f | %s |\n", c->fitness,
-             c->fate == FATE_WINNER ? "winner" : c->fate == FATE_BASELINE ? "baseline"
-             : side ? "all its runs of the final" : "one exploring run");
+    const char *who = c->fate == FATE_WINNER ? "winner" : c->fate == FATE_BASELINE ? "baseline" : "";
+    buf_addf(buf, " %.3f | %s%s%s |\n", run->trial->fitness, who,
+             *who && !c->on_front ? ", " : "", c->on_front ? "" : "not on the front");
+}
+
+/* The front, and for comparison the winner and the baseline wherever they are. */
+static bool is_in_front_table(const struct report_candidate *c)
+{
+    return c->explored && (c->on_front || c->fate == FATE_WINNER || c->fate == FATE_BASELINE);
 }
 
 void report_add_front(struct buf *buf, const struct report_view *view)
 {
     size_t count = 0;
     for (size_t i = 0; i < view->candidate_count; i++)
-        count += view->ranked[i]->on_front;
+        count += is_in_front_table(view->ranked[i]);
     if (count == 0 || view->study->objective_count < 2)
         return;
     buf_add(buf, "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
-            "one of these (the Pareto front). The weights of the study file choose among them.\n\n"
+            "one of these (the Pareto front). The weights of the study file choose among them. "
+            "Measured by one exploring run each: candidates within a few percent of each other "
+            "may trade places.\n\n"
             "![Trade-off](" REPORT_FIGURE_TRADEOFF ")\n\n");
     struct columns columns = choose_columns(view);
-    add_head(buf, view, &columns, "measured by");
+    add_head(buf, view, &columns, "");
     size_t told = 0;
     for (size_t i = 0; i < view->candidate_count && told < REPORT_ROWS_MAX; i++)
-        if (view->ranked[i]->on_front) {
+        if (is_in_front_table(view->ranked[i])) {
             add_front_row(buf, view, &columns, view->ranked[i]);
             told++;
         }

@@ -74,6 +74,7 @@ struct report_candidate {
     enum report_fate fate;
     enum verdict verdict; /* of its last word */
     const struct store_trial *trial; /* its last word: last settled trial of exploration or final */
+    const struct report_trial *explored; /* last exploring (or baseline) run with a fitness; NULL */
     double fitness;
     int round;            /* the last one it took part in */
     const char *why;      /* one line; outside text */

@@ -101,11 +101,11 @@ void report_build_candidates(struct report_builder *b)
         bool exploring = strcmp(t->trial->purpose, "final") != 0;
         t->candidate = find_or_add(b, t->trial->candidate, baseline);
         note_last_word(t->candidate, t->trial, t->verdict);
+        if (exploring && verdict_facts(t->verdict)->has_fitness)
+            t->candidate->explored = t;
         t->best_so_far = exploring && t->verdict == VERDICT_OK && t->trial->fitness > best;
-        if (t->best_so_far) {
+        if (t->best_so_far)
             best = t->trial->fitness;
-            view->best = t->candidate;
-        }
         view->verdict_counts[t->verdict]++;
         view->failed_count += !verdict_facts(t->verdict)->has_fitness;
     }
@@ -183,15 +183,8 @@ static void fill_why(struct report_builder *b, struct report_candidate *c)
     }
 }
 
-static double front_value(const struct report_view *view, const struct report_candidate *c,
-                          size_t measure)
-{
-    for (size_t i = 0; i < view->side_count; i++)
-        if (view->sides[i].candidate == c)
-            return view->sides[i].shared[measure].value;
-    return report_trial_value(view, c->trial, &view->measures[measure], "shared");
-}
-
+/* Of one exploring run each, for all alike: numbers of the final beside those of single lucky runs
+ * would put luck on the front and push the winner off it. */
 static void find_front(struct report_builder *b)
 {
     struct report_view *view = b->view;
@@ -205,9 +198,10 @@ static void find_front(struct report_builder *b)
         directions[k] = o->good > o->bad ? DIRECTION_HIGHER : DIRECTION_LOWER;
     }
     for (size_t i = 0; i < rows; i++) {
-        bool counts = view->candidates[i].verdict == VERDICT_OK;
+        const struct report_trial *run = view->candidates[i].explored;
+        bool counts = run && run->verdict == VERDICT_OK;
         for (size_t k = 0; k < columns; k++)
-            values[i * columns + k] = counts ? front_value(view, &view->candidates[i], k) : NAN;
+            values[i * columns + k] = counts ? run->values[k] : NAN;
     }
     stats_pareto_front(values, rows, columns, directions, front);
     for (size_t i = 0; i < rows; i++)
@@ -267,4 +261,12 @@ void report_build_fates(struct report_builder *b)
         fill_why(b, &view->candidates[i]);
     find_front(b);
     sort_candidates(b);
+    /* Longer windows count more: the best of the latest round. */
+    for (size_t i = 0; i < view->candidate_count; i++) {
+        const struct report_candidate *c = view->ranked[i], *best = view->best;
+        if (c->verdict == VERDICT_OK &&
+            (!best || c->round > best->round ||
+             (c->round == best->round && c->fitness > best->fitness)))
+            view->best = c;
+    }
 }

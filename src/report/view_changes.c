@@ -184,8 +184,9 @@ static bool against_baseline(struct report_builder *b, struct report_side *side,
 /* What can differ between a service alone and the same service beside the others. */
 static bool is_shared_out(const struct report_measure *m)
 {
-    return m->metric == METRIC_LATENCY || m->metric == METRIC_TTFT || m->metric == METRIC_ITL ||
-           m->metric == METRIC_TOKENS_PER_S || m->metric == METRIC_REQUESTS_PER_S;
+    bool is_time = m->metric == METRIC_LATENCY || m->metric == METRIC_TTFT || m->metric == METRIC_ITL;
+    return m->metric == METRIC_TOKENS_PER_S ||
+           (is_time && (m->stat == STAT_P50 || m->stat == STAT_P95 || m->objective));
 }
 
 static bool shared_against_alone(struct report_builder *b, struct report_side *side,

@@ -14,19 +14,36 @@ static void add(struct report_builder *b, const char *what, const char *why)
         view->unknowns[view->unknown_count++] = (struct report_unknown){what, why};
 }
 
-static void add_numbers(struct report_builder *b, const struct report_side *side, const char *who)
+/* Why a number is unknown, or what is missing in it; NULL: nothing. */
+static const char *missing_in(struct report_builder *b, const struct report_measure *m,
+                              const struct report_number *number, const char **ret_what)
 {
-    const struct report_view *view = b->view;
-    for (size_t i = 0; i < view->measure_count; i++) {
-        const struct report_measure *m = &view->measures[i];
-        const struct report_number *number = &side->shared[i];
-        if (isnan(number->value))
-            add(b, arena_printf(b->arena, "%s of %s", m->name, who),
-                number->unknown ? number->unknown : "not measured");
-        else if (m->key && number->kind == NUMBER_QUANTILE && isnan(number->low + number->high))
-            add(b, arena_printf(b->arena, "a 95 %% interval of %s of %s", m->name, who),
-                arena_printf(b->arena, "%lld requests do not carry one",
-                             (long long)number->count));
+    *ret_what = m->name;
+    if (isnan(number->value))
+        return number->unknown ? number->unknown : "not measured";
+    if (!m->key || number->kind != NUMBER_QUANTILE || !isnan(number->low + number->high))
+        return NULL;
+    *ret_what = arena_printf(b->arena, "a %.0f %% interval of %s", 100 * b->view->confidence,
+                             m->name);
+    return arena_printf(b->arena, "%lld requests do not carry one", (long long)number->count);
+}
+
+static void add_numbers(struct report_builder *b)
+{
+    const struct report_side *sides[] = {b->view->winner, b->view->baseline};
+    static const char *const names[] = {"the winner", "the baseline"};
+    for (size_t i = 0; i < b->view->measure_count; i++) {
+        const char *what[2] = {NULL, NULL}, *why[2] = {NULL, NULL};
+        for (size_t k = 0; k < ARRAY_LEN(sides); k++)
+            if (sides[k])
+                why[k] = missing_in(b, &b->view->measures[i], &sides[k]->shared[i], &what[k]);
+        if (why[0] && why[1] && strcmp(why[0], why[1]) == 0 && strcmp(what[0], what[1]) == 0) {
+            add(b, arena_printf(b->arena, "%s of both", what[0]), why[0]);
+            continue;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(sides); k++)
+            if (why[k])
+                add(b, arena_printf(b->arena, "%s of %s", what[k], names[k]), why[k]);
     }
 }
 
@@ -70,10 +87,7 @@ void report_build_unknowns(struct report_builder *b)
 {
     struct report_view *view = b->view;
     view->unknowns = arena_array(b->arena, UNKNOWNS_MAX, sizeof *view->unknowns);
-    if (view->winner)
-        add_numbers(b, view->winner, "the winner");
-    if (view->baseline)
-        add_numbers(b, view->baseline, "the baseline");
+    add_numbers(b);
     const struct report_side *shown = view->winner ? view->winner : view->baseline;
     if (shown)
         add_alone(b, shown);

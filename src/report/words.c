@@ -137,11 +137,17 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
 {
     if (!change->given || isnan(change->value))
         return;
-    if (change->certain == 0)
-        buf_add(buf, "not certain: ");
-    report_add_change_short(buf, measure, change);
     double sign = in_percent(change, change->value) < 0 ? -1 : 1;
     double low = sign * in_percent(change, change->low), high = sign * in_percent(change, change->high);
+    if (change->certain == 0 && fabs(low) < 0.05 && fabs(high) < 0.05) {
+        buf_add(buf, "the same");
+        return;
+    }
+    if (change->certain == 0 && !change->is_ratio)
+        buf_add(buf, "no difference this corpus could show: ");
+    else if (change->certain == 0)
+        buf_add(buf, "not certain: ");
+    report_add_change_short(buf, measure, change);
     if (isnan(low) || isnan(high))
         return;
     buf_add(buf, " [");
@@ -169,11 +175,27 @@ void report_add_measure_name(struct buf *buf, enum text_target target,
                              const struct report_view *view, const struct report_measure *measure)
 {
     if (measure->service == REPORT_ALL_SERVICES)
-        buf_add(buf, "all services");
+        buf_add(buf, "all services'");
     else
         report_add_text(buf, target, view->study->services[measure->service].name);
     buf_addc(buf, ' ');
     report_add_measure_title(buf, measure);
+}
+
+void report_add_measure_short(struct buf *buf, const struct report_measure *measure)
+{
+    static const char *const shorts[METRIC_COUNT_] = {
+        [METRIC_TOKENS_PER_S] = "tokens/s", [METRIC_REQUESTS_PER_S] = "requests/s",
+        [METRIC_WER] = "WER", [METRIC_ERROR_RATIO] = "errors", [METRIC_FIRST_REQUEST] = "1st request",
+    };
+    const char *end = strchr(measure->name, '.'), *stat = metric_stat_name(measure->stat);
+    const char *metric = shorts[measure->metric] ? shorts[measure->metric]
+                                                 : metric_facts(measure->metric)->name;
+    AUTO(buf_done) struct buf service = BUF_INIT(256);
+    if (end && measure->service != REPORT_ALL_SERVICES)
+        buf_addf(&service, "%.*s ", (int)(end - measure->name), measure->name);
+    report_add_text(buf, TEXT_TERMINAL, buf_text(&service));
+    buf_addf(buf, "%s%s%s", metric, *stat ? " " : "", stat);
 }
 
 void report_add_verdict_counts(struct buf *buf, const struct report_view *view)

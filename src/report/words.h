@@ -29,6 +29,9 @@ void report_add_measure_title(struct buf *buf, const struct report_measure *meas
 void report_add_measure_name(struct buf *buf, enum text_target target,
                              const struct report_view *view, const struct report_measure *measure);
 
+/* "stt latency p95", "llm tokens/s", "memory": for narrow columns of a terminal. */
+void report_add_measure_short(struct buf *buf, const struct report_measure *measure);
+
 /* A value of a plain unit: metric_add_value, but unknown is "-". */
 void report_add_plain(struct buf *buf, enum metric_unit unit, double value);
 

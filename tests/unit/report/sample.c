@@ -105,7 +105,7 @@ static double stt_scale_s(const struct filler *f, const struct spec_candidate *c
 {
     if (f->options->story == SAMPLE_BASELINE_BEST)
         return 0.15;
-    double slow = f->options->story == SAMPLE_INFEASIBLE ? 12 : 1;
+    double slow = f->options->story == SAMPLE_INFEASIBLE ? 40 : 1;
     double base = knob(f, c, "stt.model") > 0 ? 0.16 : 0.06;
     return slow * base * (knob(f, c, "stt.threads") > 1 ? 1 : 1.5) *
            (1 + 0.05 * knob(f, c, "llm.slots"));
@@ -179,7 +179,8 @@ static size_t add_stream(struct filler *f, const struct draws *d, struct store_r
     for (size_t i = 0; i < d->count; i++) {
         fill_request(f, d, &rng, i, &requests[i]);
         latency[i] = (double)(requests[i].done_ns - requests[i].intended_ns) / 1e9;
-        ttft[i] = (double)(requests[i].first_token_ns - requests[i].intended_ns) / 1e9;
+        if (!d->audio)
+            ttft[i] = (double)(requests[i].first_token_ns - requests[i].intended_ns) / 1e9;
         errors += (double)requests[i].word_errors;
         words += (double)requests[i].words;
     }
@@ -267,7 +268,7 @@ static double fitness_of(const struct filler *f)
     return stats_desirability_mean(d, weights, f->study->objective_count);
 }
 
-static void judge(struct filler *f, const struct wish *w, struct store_trial *t)
+static void judge_trial(struct filler *f, const struct wish *w, struct store_trial *t)
 {
     struct metric_ref p95 = f->study->objectives[0].metric;
     double latency_s = metric_value(f, p95);
@@ -308,7 +309,7 @@ static bool add_trial(struct filler *f, const struct wish *w)
         .service_count = 2, .metrics = f->metrics, .metric_count = f->metric_count,
         .requests = requests, .request_count = n,
     };
-    judge(f, w, &t);
+    judge_trial(f, w, &t);
     f->fitness = t.fitness;
     return store_trial_add(f->store, &t, f->err);
 }
