@@ -189,6 +189,20 @@ static void test_arrange(void **state)
     }
 }
 
+/* Where every step changes everything, the order is the drawn one. */
+static void test_arrange_keeps_ties(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const struct space_knob knobs[] = {{0, 8}, {1, 8}};
+    struct spec_study *study = space_study(arena, 2, knobs, ARRAY_LEN(knobs));
+    const spec_code drawn[] = {3 * 8 + 5, 7 * 8 + 0, 1 * 8 + 6, 0 * 8 + 4, 6 * 8 + 2};
+    spec_code codes[ARRAY_LEN(drawn)];
+    memcpy(codes, drawn, sizeof codes);
+    search_arrange(study, codes, ARRAY_LEN(codes), arena);
+    assert_memory_equal(codes, drawn, sizeof codes);
+}
+
 static void test_finalists(void **state)
 {
     (void)state;
@@ -225,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_all_fail),
         cmocka_unit_test(test_infeasible_survive_last),
         cmocka_unit_test(test_arrange),
+        cmocka_unit_test(test_arrange_keeps_ties),
         cmocka_unit_test(test_finalists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
