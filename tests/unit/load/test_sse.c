@@ -16,6 +16,7 @@ static const struct {
 } rows[] = {
     {"LF", "data: a\n\ndata: b\n\n", "|a|@7$|b|@16$"},
     {"CRLF", "data: a\r\n\r\ndata: b\r\n\r\n", "|a|@7$|b|@18$"},
+    {"CRLF within an event", "data: a\r\ndata: b\r\n\r\n", "|a\nb|@16$"},
     {"CR", "data: a\r\rdata: b\r\r", "|a|@7$|b|@16$"},
     {"mixed ends", "data: a\r\n\ndata: b\n\r\n", "|a|@7$|b|@17$"},
     {"no blank after the colon", "data:a\n\n", "|a|@6$"},
