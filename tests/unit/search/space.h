@@ -1,5 +1,5 @@
-/* A small space made by hand: services, each with knobs of so many values, without a study file. Shared
- * by the tests of search/ and study/. */
+/* A small space made by hand: services, each with knobs of so many values, without a study file.
+ * Shared by the tests of search/ and study/. */
 #pragma once
 
 #include "base/arena.h"
@@ -13,7 +13,8 @@ struct space_knob {
     size_t values;
 };
 
-/* A study in `arena`, with services "s0", "s1", ... and knobs "s0.k0", ... with values "v0", "v1", ... */
+/* A study in `arena`, with services "s0", "s1", ... and knobs "s0.k0", ... with values "v0", "v1",
+ * ... */
 static inline struct spec_study *space_study(struct arena *arena, size_t service_count,
                                              const struct space_knob *knobs, size_t knob_count)
 {
@@ -39,8 +40,8 @@ static inline struct spec_study *space_study(struct arena *arena, size_t service
         knob->value_count = knobs[k].values;
         knob->values = arena_array(arena, knob->value_count, sizeof *knob->values);
         for (size_t v = 0; v < knob->value_count; v++)
-            knob->values[v] = (struct spec_value){.label = arena_printf(arena, "v%zu", v),
-                                                  .number = NAN};
+            knob->values[v] =
+                (struct spec_value){.label = arena_printf(arena, "v%zu", v), .number = NAN};
     }
     study->search.strategy = "tournament";
     study->search.finalists = 3;

@@ -1,6 +1,6 @@
-/* What holds for every strategy, whatever the space, the budget and the results: the same seed asks the
- * same, nobody is asked for twice in a round, budgets hold, and a session that is told a part of the
- * history goes on as the first one did. */
+/* What holds for every strategy, whatever the space, the budget and the results: the same seed asks
+ * the same, nobody is asked for twice in a round, budgets hold, and a session that is told a part
+ * of the history goes on as the first one did. */
 #include "check.h"
 
 #include "search/search.h"
@@ -39,8 +39,7 @@ struct world {
 static struct world world_of(const struct row *row, uint64_t seed)
 {
     struct world world = {.arena = arena_new()};
-    struct spec_study *study =
-        space_study(world.arena, row->services, row->knobs, row->knob_count);
+    struct spec_study *study = space_study(world.arena, row->services, row->knobs, row->knob_count);
     study->seed = seed;
     study->search.finalists = row->finalists;
     world.input.study = study;
@@ -104,8 +103,9 @@ static void test_invariants(void **state)
                           requests[i].window_ratio > 0 && requests[i].window_ratio <= 1);
                 CHECK_ROW(r, rows[r].name, i == 0 || requests[i].round >= requests[i - 1].round);
                 for (size_t k = 0; k < i; k++)
-                    CHECK_ROW(r, rows[r].name, requests[k].code != requests[i].code ||
-                                                   requests[k].round != requests[i].round);
+                    CHECK_ROW(r, rows[r].name,
+                              requests[k].code != requests[i].code ||
+                                  requests[k].round != requests[i].round);
             }
             arena_free(world.arena);
         }
@@ -145,7 +145,8 @@ static void test_seeds_differ(void **state)
     static struct search_request a[MOST], b[MOST];
     static struct search_result results[MOST];
     for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
-        if (strcmp(rows[r].strategy, "grid") == 0 || rows[r].knobs[0].values < 8 || rows[r].trials < 20)
+        if (strcmp(rows[r].strategy, "grid") == 0 || rows[r].knobs[0].values < 8 ||
+            rows[r].trials < 20)
             continue;
         struct world one = world_of(&rows[r], 1), two = world_of(&rows[r], 2);
         size_t count = play(&one, 1, a, results);
@@ -181,7 +182,8 @@ static void test_unlimited_sees_everything(void **state)
     }
 }
 
-/* A draw of few out of many is as uniform as one of many: each of 1,000 codes comes about as often. */
+/* A draw of few out of many is as uniform as one of many: each of 1,000 codes comes about as often.
+ */
 static void test_draw_is_uniform(void **state)
 {
     (void)state;

@@ -8,7 +8,8 @@
 
 enum { ROUNDS = 16 };
 
-static struct search_input input_of(struct arena *arena, size_t values, size_t trials, int finalists)
+static struct search_input input_of(struct arena *arena, size_t values, size_t trials,
+                                    int finalists)
 {
     const struct space_knob knob = {0, values};
     struct spec_study *study = space_study(arena, 1, &knob, 1);
@@ -22,7 +23,7 @@ static const struct shape_row {
     const char *name;
     size_t values, trials;
     int finalists;
-    size_t sizes[8];     /* of the rounds, ends with 0 */
+    size_t sizes[8]; /* of the rounds, ends with 0 */
     double windows[8];
 } shapes[] = {
     {"24 trials, 2 finalists", 100, 24, 2, {12, 6, 3, 2}, {0.25, 0.25, 0.5, 1}},
@@ -208,16 +209,12 @@ static void test_finalists(void **state)
     (void)state;
     AUTO(arena_free) struct arena *arena = arena_new();
     static const struct search_result results[] = {
-        {1, 1, VERDICT_OK, 0.9},          /* the luckiest first round, worse later */
-        {2, 1, VERDICT_OK, 0.5},
-        {3, 1, VERDICT_OK, 0.8},
-        {4, 1, VERDICT_OK, 0.7},          /* out after round 1 */
-        {5, 1, VERDICT_SLOW, 0},
-        {6, 1, VERDICT_HUNG, NAN},
-        {7, 1, VERDICT_OK, 0.6},
-        {8, 1, VERDICT_OK, NAN},          /* an objective unknown */
-        {1, 2, VERDICT_OK, 0.4},
-        {2, 2, VERDICT_OK, 0.5},
+        {1, 1, VERDICT_OK, 0.9}, /* the luckiest first round, worse later */
+        {2, 1, VERDICT_OK, 0.5},           {3, 1, VERDICT_OK, 0.8},
+        {4, 1, VERDICT_OK, 0.7}, /* out after round 1 */
+        {5, 1, VERDICT_SLOW, 0},           {6, 1, VERDICT_HUNG, NAN},
+        {7, 1, VERDICT_OK, 0.6},           {8, 1, VERDICT_OK, NAN}, /* an objective unknown */
+        {1, 2, VERDICT_OK, 0.4},           {2, 2, VERDICT_OK, 0.5},
         {3, 2, VERDICT_CRASHED_LOAD, NAN}, /* its latest word */
     };
     spec_code codes[8];
@@ -234,12 +231,9 @@ static void test_finalists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_survivors),
-        cmocka_unit_test(test_all_fail),
-        cmocka_unit_test(test_infeasible_survive_last),
-        cmocka_unit_test(test_arrange),
-        cmocka_unit_test(test_arrange_keeps_ties),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_survivors),
+        cmocka_unit_test(test_all_fail),  cmocka_unit_test(test_infeasible_survive_last),
+        cmocka_unit_test(test_arrange),   cmocka_unit_test(test_arrange_keeps_ties),
         cmocka_unit_test(test_finalists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Whole studies without processes: what comes next is asked, a made-up machine answers, the answer is
- * appended as a stored row would be. */
+/* Whole studies without processes: what comes next is asked, a made-up machine answers, the answer
+ * is appended as a stored row would be. */
 #pragma once
 
 #include "check.h"
@@ -86,9 +86,9 @@ static inline bool sim_step(struct sim *sim)
     assert_int_equal(step.request.number, sim->history.count + 1);
     int tries = 1;
     for (size_t i = 0; i < sim->history.count; i++)
-        tries += step.request.retry_of &&
-                 (sim->history.trials[i].number == step.request.retry_of ||
-                  sim->history.trials[i].retry_of == step.request.retry_of);
+        tries +=
+            step.request.retry_of && (sim->history.trials[i].number == step.request.retry_of ||
+                                      sim->history.trials[i].retry_of == step.request.retry_of);
     const struct sim_answer answer =
         sim->machine(sim->context, &step.request,
                      spec_candidate_code(sim->study, &step.request.candidate), tries);

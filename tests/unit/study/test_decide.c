@@ -10,10 +10,10 @@ enum { CODES = 12, BASELINE = 5 };
 struct bench {
     uint64_t seed;
     double mean[CODES], sd;
-    spec_code lucky;                     /* this one explores at 0.95; CODES: nobody */
-    enum verdict final_verdict[CODES];   /* VERDICT_OK: as measured */
+    spec_code lucky;                   /* this one explores at 0.95; CODES: nobody */
+    enum verdict final_verdict[CODES]; /* VERDICT_OK: as measured */
     enum verdict explore_verdict[CODES];
-    int bad_repeat;                      /* only this repeat ends so; 0: all */
+    int bad_repeat; /* only this repeat ends so; 0: all */
     const char *ruled_out;
 };
 
@@ -122,7 +122,8 @@ static void test_lucky_alone_leaves_the_baseline(void **state)
     AUTO_JSON json_t *d = run(&b, true, &outcome);
     assert_int_equal(outcome, OUTCOME_BASELINE_BEST);
     assert_true(json_is_null(json_object_get(d, "winner")));
-    assert_string_equal(json_get_text(d, "reason"), "no finalist is certainly better than the baseline");
+    assert_string_equal(json_get_text(d, "reason"),
+                        "no finalist is certainly better than the baseline");
 }
 
 static const struct outcome_row {
@@ -145,14 +146,14 @@ static const struct outcome_row {
      NULL, 0, OUTCOME_BASELINE_BEST, "while exploring"},
     {"others are slow while exploring", true, VERDICT_SLOW, VERDICT_OK, VERDICT_OK, VERDICT_OK, 0,
      NULL, 0, OUTCOME_BASELINE_BEST, "while exploring"},
-    {"others fail in the final", true, VERDICT_OK, VERDICT_HUNG, VERDICT_OK, VERDICT_OK, 0, NULL, 0.3,
-     OUTCOME_BASELINE_BEST, "in the final"},
-    {"others fail once in the final", true, VERDICT_OK, VERDICT_HUNG, VERDICT_OK, VERDICT_OK, 3, NULL,
+    {"others fail in the final", true, VERDICT_OK, VERDICT_HUNG, VERDICT_OK, VERDICT_OK, 0, NULL,
      0.3, OUTCOME_BASELINE_BEST, "in the final"},
+    {"others fail once in the final", true, VERDICT_OK, VERDICT_HUNG, VERDICT_OK, VERDICT_OK, 3,
+     NULL, 0.3, OUTCOME_BASELINE_BEST, "in the final"},
     {"nobody is feasible", true, VERDICT_SLOW, VERDICT_SLOW, VERDICT_SLOW, VERDICT_SLOW, 0, NULL, 0,
      OUTCOME_INFEASIBLE, "no candidate met"},
-    {"all fail in the final", true, VERDICT_OK, VERDICT_ERRORS, VERDICT_OK, VERDICT_ERRORS, 0, NULL, 0,
-     OUTCOME_INFEASIBLE, "no candidate met"},
+    {"all fail in the final", true, VERDICT_OK, VERDICT_ERRORS, VERDICT_OK, VERDICT_ERRORS, 0, NULL,
+     0, OUTCOME_INFEASIBLE, "no candidate met"},
     {"the baseline fails", true, VERDICT_OK, VERDICT_OK, VERDICT_SLOW, VERDICT_SLOW, 0, NULL, -0.2,
      OUTCOME_WINNER, "the baseline itself failed: slow"},
     {"the baseline fails once", true, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_CRASHED_START, 2,
@@ -160,15 +161,15 @@ static const struct outcome_row {
     {"the baseline's library is missing", true, VERDICT_OK, VERDICT_OK, VERDICT_ENV_FAULT,
      VERDICT_ENV_FAULT, 0, "s0.k0=v1 s1.k1=v1", 0, OUTCOME_WINNER,
      "the baseline itself failed: env_fault in trial 3"},
-    {"the baseline is disturbed once", true, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_CONTENDED, 2,
-     NULL, 0.3, OUTCOME_WINNER, "certainly better"},
+    {"the baseline is disturbed once", true, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_CONTENDED,
+     2, NULL, 0.3, OUTCOME_WINNER, "certainly better"},
     {"the baseline is disturbed always, the others look better", true, VERDICT_OK, VERDICT_OK,
      VERDICT_OK, VERDICT_CONTENDED, 0, NULL, 0.3, OUTCOME_BASELINE_BEST,
      "of which there are only 0 undisturbed trials"},
-    {"no baseline", false, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_OK, 0, NULL, 0, OUTCOME_WINNER,
-     "no baseline was given"},
-    {"no baseline, nobody feasible", false, VERDICT_ERRORS, VERDICT_OK, VERDICT_ERRORS, VERDICT_OK, 0,
-     NULL, 0, OUTCOME_INFEASIBLE, "no candidate met"},
+    {"no baseline", false, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_OK, 0, NULL, 0,
+     OUTCOME_WINNER, "no baseline was given"},
+    {"no baseline, nobody feasible", false, VERDICT_ERRORS, VERDICT_OK, VERDICT_ERRORS, VERDICT_OK,
+     0, NULL, 0, OUTCOME_INFEASIBLE, "no candidate met"},
 };
 
 static void test_outcomes(void **state)
@@ -190,8 +191,10 @@ static void test_outcomes(void **state)
         CHECK_ROW_TEXT(r, row->name, study_outcome_name(outcome), study_outcome_name(row->outcome));
         CHECK_ROW(r, row->name, reason && strstr(reason, row->reason));
         CHECK_ROW(r, row->name, json_get_text(d, "statement"));
-        CHECK_ROW(r, row->name, (outcome == OUTCOME_WINNER) == (json_get_text(d, "winner") != NULL));
-        /* "better at 95 %" is said when it was shown, a slow baseline's 0 included, and only then. */
+        CHECK_ROW(r, row->name,
+                  (outcome == OUTCOME_WINNER) == (json_get_text(d, "winner") != NULL));
+        /* "better at 95 %" is said when it was shown, a slow baseline's 0 included, and only then.
+         */
         bool shown = outcome == OUTCOME_WINNER && effect_of(d, "low") > 0;
         CHECK_ROW(r, row->name,
                   (strncmp(json_get_text(d, "statement"), "better than", 11) == 0) == shown);
@@ -203,8 +206,8 @@ static void test_bonferroni(void **state)
 {
     (void)state;
     static const int finalists[] = {1, 3};
-    /* Differences 0.1 * {1, 2, 3, 4}: mean 0.25, sd 0.129; t(3) at 95 % is 3.18 (half width 0.205), at
-     * 98.3 % 4.86 (0.313). */
+    /* Differences 0.1 * {1, 2, 3, 4}: mean 0.25, sd 0.129; t(3) at 95 % is 3.18 (half width 0.205),
+     * at 98.3 % 4.86 (0.313). */
     static const double gains[] = {0.1, 0.2, 0.3, 0.4};
     for (size_t f = 0; f < ARRAY_LEN(finalists); f++) {
         struct sim sim;
@@ -213,19 +216,22 @@ static void test_bonferroni(void **state)
         sim_baseline(&sim, BASELINE);
         for (spec_code code = 0; code < 4; code++) {
             const struct trial_request request = {.number = (int64_t)sim.history.count + 1,
-                                                  .candidate = spec_candidate_decode(sim.study, code),
-                                                  .purpose = "explore", .round = 1};
+                                                  .candidate =
+                                                      spec_candidate_decode(sim.study, code),
+                                                  .purpose = "explore",
+                                                  .round = 1};
             const struct sim_answer answer = {VERDICT_OK, code == 0 ? 0.9 : 0.5, NULL};
             sim_append(&sim, &request, &answer);
         }
         for (int repeat = 1; repeat <= 4; repeat++)
             for (spec_code code = 0; code < 6; code++) {
-                const struct trial_request request = {
-                    .number = (int64_t)sim.history.count + 1,
-                    .candidate = spec_candidate_decode(sim.study, code),
-                    .purpose = "final", .repeat = repeat};
-                const struct sim_answer answer = {
-                    VERDICT_OK, code == 0 ? 0.3 + gains[repeat - 1] : 0.3, NULL};
+                const struct trial_request request = {.number = (int64_t)sim.history.count + 1,
+                                                      .candidate =
+                                                          spec_candidate_decode(sim.study, code),
+                                                      .purpose = "final",
+                                                      .repeat = repeat};
+                const struct sim_answer answer = {VERDICT_OK,
+                                                  code == 0 ? 0.3 + gains[repeat - 1] : 0.3, NULL};
                 sim_append(&sim, &request, &answer);
             }
         enum study_outcome outcome;
@@ -246,12 +252,14 @@ static void test_unknown_fitness(void **state)
     sim.study->search.finalists = 2;
     for (spec_code code = 0; code < 2; code++)
         for (int repeat = 0; repeat <= 4; repeat++) {
-            const struct trial_request request = {
-                .number = (int64_t)sim.history.count + 1,
-                .candidate = spec_candidate_decode(sim.study, code),
-                .purpose = repeat ? "final" : "explore", .repeat = repeat, .round = !repeat};
-            const struct sim_answer answer = {VERDICT_OK, code == 0 && repeat ? NAN : 0.9 - code * 0.5,
-                                              NULL};
+            const struct trial_request request = {.number = (int64_t)sim.history.count + 1,
+                                                  .candidate =
+                                                      spec_candidate_decode(sim.study, code),
+                                                  .purpose = repeat ? "final" : "explore",
+                                                  .repeat = repeat,
+                                                  .round = !repeat};
+            const struct sim_answer answer = {VERDICT_OK,
+                                              code == 0 && repeat ? NAN : 0.9 - code * 0.5, NULL};
             sim_append(&sim, &request, &answer);
         }
     enum study_outcome outcome;
@@ -273,8 +281,8 @@ static void test_empty_history(void **state)
     sim_done(&sim);
 }
 
-/* Twelve equal candidates: a winner over the baseline is a mistake, and at most one study in twenty may
- * make it. 500 studies; five standard deviations of slack. */
+/* Twelve equal candidates: a winner over the baseline is a mistake, and at most one study in twenty
+ * may make it. 500 studies; five standard deviations of slack. */
 static void test_equal_candidates(void **state)
 {
     (void)state;

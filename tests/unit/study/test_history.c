@@ -38,7 +38,10 @@ static void test_settled(void **state)
     add(&sim, 2, "explore", 5, VERDICT_CONTENDED, NULL);
     add(&sim, 2, "explore", 5, VERDICT_CONTENDED, NULL);
     add(&sim, 3, "explore", 0, VERDICT_CRASHED_LOAD, NULL);
-    static const struct { bool settled; int tries; } expected[] = {
+    static const struct {
+        bool settled;
+        int tries;
+    } expected[] = {
         {true, 1}, {false, 1}, {false, 2}, {true, 3}, {false, 1}, {false, 2}, {true, 3}, {true, 1},
     };
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
@@ -49,8 +52,8 @@ static void test_settled(void **state)
     sim_done(&sim);
 }
 
-/* An env_fault that rules something out settles; one of the surroundings is tried again for ever, and
- * says each third time that it is time to stop. */
+/* An env_fault that rules something out settles; one of the surroundings is tried again for ever,
+ * and says each third time that it is time to stop. */
 static void test_env_fault(void **state)
 {
     (void)state;
@@ -103,11 +106,12 @@ static void test_refused_rows(void **state)
     struct sim sim;
     sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct store_trial row = {.number = 1, .candidate = rows[i].candidate,
-                                        .purpose = rows[i].purpose, .verdict = rows[i].verdict};
+        const struct store_trial row = {.number = 1,
+                                        .candidate = rows[i].candidate,
+                                        .purpose = rows[i].purpose,
+                                        .verdict = rows[i].verdict};
         struct err err = ERR_INIT;
-        CHECK_ROW(i, rows[i].name,
-                  !history_append(&sim.history, sim.study, &row, sim.arena, &err));
+        CHECK_ROW(i, rows[i].name, !history_append(&sim.history, sim.study, &row, sim.arena, &err));
         CHECK_ROW(i, rows[i].name, err.code == ERR_INTERNAL && strstr(err.text, rows[i].says));
         CHECK_ROW(i, rows[i].name, sim.history.count == 0);
     }

@@ -1,5 +1,5 @@
-/* Whole studies: baseline, exploration, final, whatever the verdicts; and the same whole study when it
- * is cut anywhere. */
+/* Whole studies: baseline, exploration, final, whatever the verdicts; and the same whole study when
+ * it is cut anywhere. */
 #include "study/simulate.h"
 
 #include "base/rng.h"
@@ -99,15 +99,16 @@ static void test_without_baseline(void **state)
     sim_done(&sim);
 }
 
-/* Verdicts that say nothing about the candidate: two retries, with the same request, then believed. */
+/* Verdicts that say nothing about the candidate: two retries, with the same request, then believed.
+ */
 struct disturbed {
     enum verdict verdict;
-    int times; /* tries that end so */
+    int times;  /* tries that end so */
     int64_t at; /* n-th request */
     int64_t seen;
 };
-static struct sim_answer disturbed(void *context, const struct trial_request *request, spec_code code,
-                                   int tries)
+static struct sim_answer disturbed(void *context, const struct trial_request *request,
+                                   spec_code code, int tries)
 {
     struct disturbed *d = context;
     d->seen += tries == 1;
@@ -120,7 +121,8 @@ static struct sim_answer disturbed(void *context, const struct trial_request *re
 static void test_retries(void **state)
 {
     (void)state;
-    static const enum verdict verdicts[] = {VERDICT_CONTENDED, VERDICT_INSTRUMENT, VERDICT_ENV_FAULT};
+    static const enum verdict verdicts[] = {VERDICT_CONTENDED, VERDICT_INSTRUMENT,
+                                            VERDICT_ENV_FAULT};
     for (size_t v = 0; v < ARRAY_LEN(verdicts); v++)
         for (int times = 1; times <= 5; times++)
             for (int64_t at = 1; at < 35; at += 7) {
@@ -430,8 +432,8 @@ static void test_counts(void **state)
     do {
         const struct study_progress_counts c = study_count(&sim.plan, &sim.history, scratch);
         assert_true(c.explored <= c.explore_planned && c.finals_done <= c.finals_planned);
-        assert_true(c.left_s >= 0 && (sim.history.count < 3 || c.left_s <= before + 1e-6 ||
-                                      c.finals_done == 1));
+        assert_true(c.left_s >= 0 &&
+                    (sim.history.count < 3 || c.left_s <= before + 1e-6 || c.finals_done == 1));
         before = c.left_s;
     } while (sim_step(&sim));
     const struct study_progress_counts c = study_count(&sim.plan, &sim.history, scratch);

@@ -6,11 +6,10 @@
 #include <math.h>
 
 static const struct metric_ref refs[] = {
-    {0, METRIC_LATENCY, STAT_P95},   /* stt.latency.p95 */
-    {0, METRIC_ERRORS, STAT_VALUE},  /* stt.errors */
-    {1, METRIC_TOKENS_PER_S, STAT_VALUE},
-    {1, METRIC_ERROR_RATIO, STAT_VALUE},
-    {2, METRIC_LATENCY, STAT_P95},   /* t.latency.p95: a part of stt's name */
+    {0, METRIC_LATENCY, STAT_P95},  /* stt.latency.p95 */
+    {0, METRIC_ERRORS, STAT_VALUE}, /* stt.errors */
+    {1, METRIC_TOKENS_PER_S, STAT_VALUE}, {1, METRIC_ERROR_RATIO, STAT_VALUE},
+    {2, METRIC_LATENCY, STAT_P95}, /* t.latency.p95: a part of stt's name */
 };
 enum { REF_COUNT = ARRAY_LEN(refs) };
 
@@ -60,18 +59,21 @@ static void require(struct fixture *f, const char *text)
 static void optimise(struct fixture *f, size_t ref, double good, double bad, double weight)
 {
     f->objectives[f->study.objective_count++] =
-        (struct spec_objective){.metric = refs[ref], .good = good, .bad = bad, .weight = weight,
+        (struct spec_objective){.metric = refs[ref],
+                                .good = good,
+                                .bad = bad,
+                                .weight = weight,
                                 .name = spec_metric_ref_name(&f->study, refs[ref])};
 }
 
-#define ROW(s, mode_, m, st, v) {.service = s, .mode = mode_, .metric = m, .stat = st, .value = v}
+#define ROW(s, mode_, m, st, v)                                                                    \
+    {                                                                                              \
+        .service = s, .mode = mode_, .metric = m, .stat = st, .value = v                           \
+    }
 static const struct store_metric metrics[] = {
-    ROW("stt", "alone", "latency", "p95", 0.1),
-    ROW("stt", "shared", "latency", "p50", 0.2),
-    ROW("stt", "shared", "latency", "p95", 0.612),
-    ROW("stt", "shared", "errors", "", 0),
-    ROW("llm", "shared", "tokens_per_s", "", 40),
-    ROW("llm", "shared", "error_ratio", "", 0.02),
+    ROW("stt", "alone", "latency", "p95", 0.1),    ROW("stt", "shared", "latency", "p50", 0.2),
+    ROW("stt", "shared", "latency", "p95", 0.612), ROW("stt", "shared", "errors", "", 0),
+    ROW("llm", "shared", "tokens_per_s", "", 40),  ROW("llm", "shared", "error_ratio", "", 0.02),
     ROW("t", "shared", "latency", "p95", 3),
 };
 
@@ -123,7 +125,8 @@ static void test_requirements(void **state)
         CHECK_ROW(r, row->text, g.met == !row->failed);
         CHECK_ROW(r, row->text, g.failed_service == row->service);
         CHECK_ROW(r, row->text, g.failed_on_errors == row->on_errors);
-        CHECK_ROW(r, row->text, g.fitness == (row->failed ? 0 : 1)); /* no objectives: all as good */
+        CHECK_ROW(r, row->text,
+                  g.fitness == (row->failed ? 0 : 1)); /* no objectives: all as good */
         if (row->failed)
             CHECK_ROW_TEXT(r, row->text, g.failed, row->failed);
         else

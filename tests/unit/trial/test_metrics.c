@@ -1,5 +1,5 @@
-/* Answers to rows, by hand: what belongs to the window, from where a latency counts, what a straddling
- * answer adds to a rate, and that what is unknown has no row. */
+/* Answers to rows, by hand: what belongs to the window, from where a latency counts, what a
+ * straddling answer adds to a rate, and that what is unknown has no row. */
 #include "check.h"
 
 #include "base/clock.h"
@@ -45,15 +45,23 @@ static struct trial_answer *add(struct fixture *f, int64_t intended_ns, int64_t 
         .text = "",
         .record = {.sequence = (uint32_t)f->answers.count++,
                    .part = intended_ns < 0 || intended_ns >= end_ns ? LOAD_WARMUP : LOAD_WINDOW,
-                   .error = error, .http_status = 200, .intended_ns = ZERO + intended_ns,
-                   .sent_ns = ZERO + intended_ns, .first_byte_ns = ZERO + done_ns,
-                   .first_token_ns = -1, .first_content_ns = -1, .last_token_ns = -1,
-                   .done_ns = ZERO + done_ns, .tokens = -1, .audio_s = NAN}};
+                   .error = error,
+                   .http_status = 200,
+                   .intended_ns = ZERO + intended_ns,
+                   .sent_ns = ZERO + intended_ns,
+                   .first_byte_ns = ZERO + done_ns,
+                   .first_token_ns = -1,
+                   .first_content_ns = -1,
+                   .last_token_ns = -1,
+                   .done_ns = ZERO + done_ns,
+                   .tokens = -1,
+                   .audio_s = NAN}};
     return answer;
 }
 
 /* Text events at these times, relative to the window's start. */
-static void events(struct fixture *f, struct trial_answer *answer, size_t count, const int64_t *at_ns)
+static void events(struct fixture *f, struct trial_answer *answer, size_t count,
+                   const int64_t *at_ns)
 {
     int64_t *gaps = arena_array(f->arena, count, sizeof *gaps);
     for (size_t i = 1; i < count; i++)
@@ -102,8 +110,8 @@ static void test_latency(void **state)
     (void)state;
     struct fixture f;
     init(&f, SOURCE_ANY);
-    add(&f, -1 * (int64_t)S, 1 * (int64_t)S, LOAD_OK);  /* warm-up, though answered in the window */
-    for (int i = 0; i < 5; i++)                         /* 100, 200, ... 500 ms */
+    add(&f, -1 * (int64_t)S, 1 * (int64_t)S, LOAD_OK); /* warm-up, though answered in the window */
+    for (int i = 0; i < 5; i++)                        /* 100, 200, ... 500 ms */
         add(&f, i * (int64_t)S, i * (int64_t)S + (i + 1) * 100 * (int64_t)MS, LOAD_OK);
     /* Meant to leave at 6 s, held up by us until 8 s, answered at 9 s: 3 s. */
     add(&f, 6 * (int64_t)S, 9 * (int64_t)S, LOAD_OK)->record.sent_ns = ZERO + 8 * (int64_t)S;
@@ -124,7 +132,8 @@ static void test_latency(void **state)
     assert_near(value(&f, "errors", ""), 1);
     assert_near(value(&f, "error_ratio", ""), 1.0 / 8);
     assert_int_equal(row(&f, "error_ratio", "")->count, 8);
-    assert_true(row(&f, "error_ratio", "")->low < 0.125 && row(&f, "error_ratio", "")->high > 0.125);
+    assert_true(row(&f, "error_ratio", "")->low < 0.125 &&
+                row(&f, "error_ratio", "")->high > 0.125);
     /* Seven values carry no 95 % interval of p95, but one of p50. */
     assert_true(isnan(row(&f, "latency", "p95")->high));
     assert_true(row(&f, "latency", "p50")->low < 0.4 && row(&f, "latency", "p50")->high > 0.4);
@@ -258,9 +267,9 @@ static void test_speech(void **state)
     init(&f, SOURCE_ANY | SOURCE_AUDIO);
     f.input.corpus = &corpus;
     say(add(&f, -1 * (int64_t)S, -500 * (int64_t)MS, LOAD_OK), 0, "warm-up is not graded");
-    say(add(&f, 0, 1 * (int64_t)S, LOAD_OK), 0, "The quick, brown fox jumps.");     /* 0 of 5 */
+    say(add(&f, 0, 1 * (int64_t)S, LOAD_OK), 0, "The quick, brown fox jumps.");      /* 0 of 5 */
     say(add(&f, 1 * (int64_t)S, 2 * (int64_t)S, LOAD_OK), 1, "over a lazy dog now"); /* 2 of 4 */
-    say(add(&f, 2 * (int64_t)S, 3 * (int64_t)S, LOAD_OK), 2, "nobody knows");       /* no transcript */
+    say(add(&f, 2 * (int64_t)S, 3 * (int64_t)S, LOAD_OK), 2, "nobody knows"); /* no transcript */
     say(add(&f, 3 * (int64_t)S, 4 * (int64_t)S, LOAD_CLOSED), 0, "connection reset");
     run(&f);
     assert_near(value(&f, "wer", ""), 2.0 / 9);
@@ -332,8 +341,14 @@ static void test_shapes(void **state)
 static void test_silence(void **state)
 {
     (void)state;
-    static const struct { int64_t ok_done_s, last_done_s; double silent_s; } rows[] = {
-        {9, 9, 1}, {2, 5, 8}, {2, 30, 28}, {12, 12, 0},
+    static const struct {
+        int64_t ok_done_s, last_done_s;
+        double silent_s;
+    } rows[] = {
+        {9, 9, 1},
+        {2, 5, 8},
+        {2, 30, 28},
+        {12, 12, 0},
     };
     for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
         struct fixture f;
@@ -367,11 +382,16 @@ static void test_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_latency),       cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_unknown_tokens), cmocka_unit_test(test_without_stream),
-        cmocka_unit_test(test_nothing_answered), cmocka_unit_test(test_no_requests),
-        cmocka_unit_test(test_speech),        cmocka_unit_test(test_request_rows),
-        cmocka_unit_test(test_shapes),        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_latency),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_unknown_tokens),
+        cmocka_unit_test(test_without_stream),
+        cmocka_unit_test(test_nothing_answered),
+        cmocka_unit_test(test_no_requests),
+        cmocka_unit_test(test_speech),
+        cmocka_unit_test(test_request_rows),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_silence),
         cmocka_unit_test(test_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
