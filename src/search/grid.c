@@ -1,6 +1,6 @@
-/* grid and random: every candidate of the field once, at full length. The grid takes the whole space
- * in order of codes (arranged for few restarts), random a seeded draw; a limit on trials cuts both
- * short, which for a grid leaves a corner unseen: the report says how many were not tried. */
+/* grid and random: every candidate of the field once, at full length. The grid takes the whole
+ * space in order of codes (arranged for few restarts), random a seeded draw; a limit on trials cuts
+ * both short, which for a grid leaves a corner unseen: the report says how many were not tried. */
 #include "search/search.h"
 
 #include <string.h>

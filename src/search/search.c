@@ -53,8 +53,8 @@ static uint64_t *service_keys(const struct spec_study *study, const spec_code *c
         uint64_t *key = &keys[i * study->service_count];
         for (size_t k = 0; k < study->knob_count; k++) {
             const struct spec_knob *knob = &study->knobs[k];
-            key[knob->service] = key[knob->service] * (knob->value_count + 1) +
-                                 (uint64_t)(candidate.index[k] + 1);
+            key[knob->service] =
+                key[knob->service] * (knob->value_count + 1) + (uint64_t)(candidate.index[k] + 1);
         }
     }
     return keys;

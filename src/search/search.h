@@ -2,26 +2,27 @@
  * same requests, which is what makes a killed study resume to where it would have been: it tells a
  * new session what is stored and asks.
  *
- * To add a strategy: one file with a `const struct search_strategy`, one line in search/search.c. */
+ * To add a strategy: one file with a `const struct search_strategy`, one line in search/search.c.
+ */
 #pragma once
 
 #include "spec/space.h"
 #include "spec/verdict.h"
 
-/* What became of one exploring trial. Trials whose verdict is retried (contended, ...) and were tried
- * again stand here once, with the last try. */
+/* What became of one exploring trial. Trials whose verdict is retried (contended, ...) and were
+ * tried again stand here once, with the last try. */
 struct search_result {
     spec_code code;
-    int round;       /* as requested */
+    int round; /* as requested */
     enum verdict verdict;
-    double fitness;  /* 0..1; NaN when the verdict carries none */
+    double fitness; /* 0..1; NaN when the verdict carries none */
 };
 
 struct search_input { /* borrowed by a session, for as long as it is used */
     const struct spec_study *study;
     const spec_code *codes; /* the field: all feasible candidates, or a seeded sample of them */
     size_t code_count;
-    size_t trials;          /* exploring trials allowed in all; 0: no limit */
+    size_t trials; /* exploring trials allowed in all; 0: no limit */
 };
 
 struct search_request {
@@ -30,14 +31,15 @@ struct search_request {
     double window_ratio; /* of measure.window: early rounds measure shorter */
 };
 
-/* A strategy is asked and told in turn, from the start of the study on. One ask or tell costs little;
- * begin may look at the whole field. */
+/* A strategy is asked and told in turn, from the start of the study on. One ask or tell costs
+ * little; begin may look at the whole field. */
 struct search_strategy {
     const char *name;
     const char *help;
     /* A session's state, in `arena`. */
     void *(*begin)(const struct search_input *input, struct arena *arena);
-    /* What to measure next, the same until it is told; false when there is nothing more to explore. */
+    /* What to measure next, the same until it is told; false when there is nothing more to explore.
+     */
     bool (*ask)(const void *session, struct search_request *ret_request);
     /* The result of what was asked for last. */
     void (*tell)(void *session, const struct search_result *result);
@@ -58,9 +60,10 @@ size_t search_finalists(const struct search_result *results, size_t result_count
 
 /* Helpers shared by strategies. */
 
-/* `count` of the codes, drawn without replacement, in an order in which successive candidates change
- * few services (each changed service is a restart): start with the first drawn, then always the one
- * that changes the fewest, ties in drawing order. All codes when count is 0 or too large. */
+/* `count` of the codes, drawn without replacement, in an order in which successive candidates
+ * change few services (each changed service is a restart): start with the first drawn, then always
+ * the one that changes the fewest, ties in drawing order. All codes when count is 0 or too large.
+ */
 size_t search_field(const struct search_input *input, const char *stream, size_t count,
                     struct arena *arena, spec_code **ret_codes);
 /* The same order for codes already chosen. */

@@ -1,11 +1,11 @@
-/* tournament: rounds that halve the field while each survivor is measured longer (successive halving;
- * Karnin, Koren and Somekh 2013, Jamieson and Talwalkar 2016). The first round sees many candidates
- * shortly, the last few at the full window.
+/* tournament: rounds that halve the field while each survivor is measured longer (successive
+ * halving; Karnin, Koren and Somekh 2013, Jamieson and Talwalkar 2016). The first round sees many
+ * candidates shortly, the last few at the full window.
  *
- * The first field is as large as the limit on trials allows: n + n/2 + n/4 + ... <= trials. Survivors
- * of a round are its better half by fitness; a trial without fitness never survives, an infeasible one
- * (fitness 0) only where feasible ones are too few. Rounds go on until the final takes over: when no
- * more than `finalists` remain. */
+ * The first field is as large as the limit on trials allows: n + n/2 + n/4 + ... <= trials.
+ * Survivors of a round are its better half by fitness; a trial without fitness never survives, an
+ * infeasible one (fitness 0) only where feasible ones are too few. Rounds go on until the final
+ * takes over: when no more than `finalists` remain. */
 #include "search/search.h"
 
 #include <math.h>
@@ -44,7 +44,8 @@ static size_t shape_trials(const struct shape *shape)
 
 static struct shape choose_shape(const struct search_input *input)
 {
-    size_t finalists = (size_t)(input->study->search.finalists > 0 ? input->study->search.finalists : 1);
+    size_t finalists =
+        (size_t)(input->study->search.finalists > 0 ? input->study->search.finalists : 1);
     size_t field = input->code_count;
     if (input->trials && field > input->trials)
         field = input->trials;
@@ -87,8 +88,9 @@ static void *tournament_begin(const struct search_input *input, struct arena *ar
     struct tournament *t = arena_alloc(arena, sizeof *t);
     *t = (struct tournament){
         .input = input, .arena = arena, .shape = choose_shape(input), .round = 1};
-    t->count = t->shape.size[0] ? search_field(input, "tournament", t->shape.size[0], arena, &t->field)
-                                : 0;
+    t->count = t->shape.size[0]
+                   ? search_field(input, "tournament", t->shape.size[0], arena, &t->field)
+                   : 0;
     t->results = arena_array(arena, t->count, sizeof *t->results);
     return t;
 }

@@ -1,11 +1,11 @@
-/* The rule: among the finalists that were ok in every undisturbed trial of the final (at least three),
- * the one with the highest mean fitness of its final trials. Exploring trials do not count: their luck
- * is what made them finalists. It is called the winner when it is certainly better than the baseline:
- * the 95 % interval of the paired differences, block by block, lies above 0. Otherwise the baseline
- * stays, for changing production needs a reason.
+/* The rule: among the finalists that were ok in every undisturbed trial of the final (at least
+ * three), the one with the highest mean fitness of its final trials. Exploring trials do not count:
+ * their luck is what made them finalists. It is called the winner when it is certainly better than
+ * the baseline: the 95 % interval of the paired differences, block by block, lies above 0.
+ * Otherwise the baseline stays, for changing production needs a reason.
  *
- * The interval compares two; the winner was picked as the best of k. With Bonferroni's split over the k
- * comparisons the statement holds whichever of them had come first. */
+ * The interval compares two; the winner was picked as the best of k. With Bonferroni's split over
+ * the k comparisons the statement holds whichever of them had come first. */
 #include "study/decide.h"
 
 #include "stats/summary.h"
@@ -21,9 +21,9 @@ struct racer {
     spec_code code;
     double fitness[REPEATS_MAX]; /* per block; NaN: not measured or disturbed */
     int ok, failed, disturbed;
-    bool broken;                 /* its surroundings are: an env_fault that stayed */
-    const char *eliminated;      /* why; NULL while in the race */
-    json_t *trials;              /* owned by its JSON object */
+    bool broken;            /* its surroundings are: an env_fault that stayed */
+    const char *eliminated; /* why; NULL while in the race */
+    json_t *trials;         /* owned by its JSON object */
 };
 
 static const char *candidate_text(const struct spec_study *study, spec_code code,
@@ -53,9 +53,8 @@ static void add_trial(struct racer *racer, const struct history_trial *t, struct
     } else {
         racer->failed++;
         if (!racer->eliminated)
-            racer->eliminated =
-                arena_printf(scratch, "%s in trial %" PRId64, unknown ? "unknown fitness" : facts->name,
-                             t->number);
+            racer->eliminated = arena_printf(scratch, "%s in trial %" PRId64,
+                                             unknown ? "unknown fitness" : facts->name, t->number);
     }
 }
 
@@ -71,12 +70,13 @@ static void fill_racer(const struct history *history, struct racer *racer, struc
             add_trial(racer, t, scratch, &last_disturbed);
     }
     if (!racer->eliminated && racer->ok < DECIDE_REPEATS_MIN)
-        racer->eliminated = arena_printf(scratch, "only %d undisturbed trials, %d needed%s", racer->ok,
-                                         DECIDE_REPEATS_MIN, last_disturbed);
+        racer->eliminated = arena_printf(scratch, "only %d undisturbed trials, %d needed%s",
+                                         racer->ok, DECIDE_REPEATS_MIN, last_disturbed);
 }
 
-/* The baseline's own trial, before everything else; NULL: none settled. Without finalists there is no
- * final, and where its programs can't run it is ruled out of it: then this is all there is of it. */
+/* The baseline's own trial, before everything else; NULL: none settled. Without finalists there is
+ * no final, and where its programs can't run it is ruled out of it: then this is all there is of
+ * it. */
 static const struct history_trial *baseline_trial(const struct history *history)
 {
     for (size_t i = history->count; i-- > 0;)
@@ -130,8 +130,8 @@ struct verdict_words {
     bool certain;
 };
 
-/* A baseline that was only disturbed has not failed: it stays unless what was measured of it suffices
- * to be certain. */
+/* A baseline that was only disturbed has not failed: it stays unless what was measured of it
+ * suffices to be certain. */
 static struct verdict_words weigh(const struct racer *best, const struct racer *baseline,
                                   bool baseline_explored_ok, size_t rivals, struct arena *scratch)
 {
@@ -139,7 +139,7 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
     if (!best) {
         bool ok = baseline && (rivals ? !baseline->eliminated : baseline_explored_ok);
         words.outcome = ok ? OUTCOME_BASELINE_BEST : OUTCOME_INFEASIBLE;
-        words.reason = !ok       ? "no candidate met every requirement"
+        words.reason = !ok      ? "no candidate met every requirement"
                        : rivals ? "no other candidate met every requirement in the final"
                                 : "no other candidate met every requirement while exploring";
         return words;
@@ -150,15 +150,19 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
         return words;
     }
     double confidence = 1 - (1 - CONFIDENCE) / (double)rivals;
-    words.effect = stats_paired_difference(best->fitness, baseline->fitness, REPEATS_MAX, confidence);
+    words.effect =
+        stats_paired_difference(best->fitness, baseline->fitness, REPEATS_MAX, confidence);
     words.certain = stats_effect_certain(&words.effect, 0) > 0;
     if (baseline->failed > 0 || (baseline->broken && baseline->ok == 0)) {
-        words.reason = arena_printf(scratch, "the baseline itself failed: %s", baseline->eliminated);
+        words.reason =
+            arena_printf(scratch, "the baseline itself failed: %s", baseline->eliminated);
     } else if (!words.certain) {
         words.outcome = OUTCOME_BASELINE_BEST;
         words.reason = baseline->eliminated
-                           ? arena_printf(scratch, "no finalist is certainly better than the baseline, "
-                                          "of which there are %s", baseline->eliminated)
+                           ? arena_printf(scratch,
+                                          "no finalist is certainly better than the baseline, "
+                                          "of which there are %s",
+                                          baseline->eliminated)
                            : "no finalist is certainly better than the baseline";
     } else {
         words.reason = "certainly better than the baseline in the final's blocks";
@@ -178,13 +182,14 @@ static const char *statement(const struct verdict_words *words, const struct rac
         return arena_printf(scratch, "%zu of %zu candidates were tried; none met the requirements.",
                             explored, plan->code_count);
     bool wins = words->outcome == OUTCOME_WINNER;
-    const char *what = !wins            ? "no candidate was shown to be better than the baseline at 95 %"
+    const char *what = !wins ? "no candidate was shown to be better than the baseline at 95 %"
                        : words->certain ? "better than the baseline at 95 %"
                                         : "the best of the final";
     size_t others = finalists - wins;
-    return arena_printf(scratch, "%s, compared with %s%zu %sfinalist%s only. %zu of %zu candidates "
-                        "never reached the final, %zu of them were never tried.", what,
-                        wins && words->certain ? "it and " : "", others, wins ? "other " : "",
+    return arena_printf(scratch,
+                        "%s, compared with %s%zu %sfinalist%s only. %zu of %zu candidates "
+                        "never reached the final, %zu of them were never tried.",
+                        what, wins && words->certain ? "it and " : "", others, wins ? "other " : "",
                         others == 1 ? "" : "s", beyond, plan->code_count, untried);
 }
 
@@ -259,8 +264,9 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
     json_object_set_new(decision, "explored", json_integer((json_int_t)explored));
     json_object_set_new(decision, "feasible", json_integer((json_int_t)plan->code_count));
     json_object_set_new(decision, "reason", json_text_or_null(words.reason));
-    json_object_set_new(decision, "statement",
-                        json_text_or_null(statement(&words, baseline, count, plan, explored, scratch)));
+    json_object_set_new(
+        decision, "statement",
+        json_text_or_null(statement(&words, baseline, count, plan, explored, scratch)));
     *ret_outcome = words.outcome;
     return decision;
 }

@@ -1,5 +1,5 @@
-/* A trial whose verdict says nothing about its candidate (contended, instrument, env_fault) is tried
- * again under the same request; all tries are stored, the last one counts. */
+/* A trial whose verdict says nothing about its candidate (contended, instrument, env_fault) is
+ * tried again under the same request; all tries are stored, the last one counts. */
 #include "study/history.h"
 
 #include <string.h>
@@ -19,13 +19,16 @@ static bool convert(const struct spec_study *study, const struct store_history_r
     struct spec_candidate candidate;
     int purpose = purpose_from_name(row->purpose), verdict = verdict_from_name(row->verdict);
     if (purpose < 0 || verdict < 0)
-        return err_set(err, ERR_INTERNAL, "trial %lld has purpose \"%s\" and verdict \"%s\", which "
-                       "this version does not know", (long long)row->number, row->purpose,
-                       row->verdict);
+        return err_set(err, ERR_INTERNAL,
+                       "trial %lld has purpose \"%s\" and verdict \"%s\", which "
+                       "this version does not know",
+                       (long long)row->number, row->purpose, row->verdict);
     struct err reason = ERR_INIT;
     if (!spec_candidate_parse(study, row->candidate, &candidate, &reason))
-        return err_set(err, ERR_INTERNAL, "trial %lld was of a candidate that the study does not have: "
-                       "%s", (long long)row->number, reason.text);
+        return err_set(err, ERR_INTERNAL,
+                       "trial %lld was of a candidate that the study does not have: "
+                       "%s",
+                       (long long)row->number, reason.text);
     *ret = (struct history_trial){
         .number = row->number,
         .retry_of = row->retry_of,

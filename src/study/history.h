@@ -11,7 +11,8 @@ struct history_trial {
     int round, repeat;
     enum verdict verdict;
     double fitness, duration_s;
-    const char *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
+    const char
+        *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
 };
 
 struct history { /* in one arena */
@@ -21,16 +22,17 @@ struct history { /* in one arena */
 
 /* Rows of candidates that the study file no longer has are an ERR_INTERNAL: the digest should have
  * caught that. */
-NODISCARD bool history_load(struct store *store, const struct spec_study *study, struct arena *arena,
-                            struct history *ret_history, struct err *err);
+NODISCARD bool history_load(struct store *store, const struct spec_study *study,
+                            struct arena *arena, struct history *ret_history, struct err *err);
 NODISCARD bool history_append(struct history *history, const struct spec_study *study,
-                              const struct store_trial *trial, struct arena *arena, struct err *err);
+                              const struct store_trial *trial, struct arena *arena,
+                              struct err *err);
 
 enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
 
 /* Is the trial at `index` the last word on its request? Not if a retry of it follows, nor if it may
- * still be retried (a retried verdict with tries left). An env_fault that rules out no candidate lies
- * in the surroundings and never settles: after the repair its request is run again. */
+ * still be retried (a retried verdict with tries left). An env_fault that rules out no candidate
+ * lies in the surroundings and never settles: after the repair its request is run again. */
 bool history_settled(const struct history *history, size_t index);
 /* How many tries its request has had, this one included. */
 int history_tries(const struct history *history, size_t index);

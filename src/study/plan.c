@@ -1,11 +1,11 @@
 /* Baseline, then exploration, then the final: blocks of cold starts in which the baseline and every
- * finalist run once, in an order drawn per block. Interleaving makes slow drifts of the machine hit all
- * of them alike; repeats make one lucky run worth no more than one run.
+ * finalist run once, in an order drawn per block. Interleaving makes slow drifts of the machine hit
+ * all of them alike; repeats make one lucky run worth no more than one run.
  *
- * A finalist that fails a trial of the final is out, and the next in the exploration's rank takes its
- * place: a setting which fails one start in four is no winner. A trial that was disturbed even after
- * its retries says nothing and only lacks. The number of replacements is bounded by the number of
- * finalists. */
+ * A finalist that fails a trial of the final is out, and the next in the exploration's rank takes
+ * its place: a setting which fails one start in four is no winner. A trial that was disturbed even
+ * after its retries says nothing and only lacks. The number of replacements is bounded by the
+ * number of finalists. */
 #include "study/plan.h"
 
 #include "base/clock.h"
@@ -162,7 +162,8 @@ static bool next_explore(const struct study_plan *plan, const struct history *hi
             run[taken].round == request.round) {
             strategy->tell(session, &run[taken++]);
         } else if (ruled_out(plan, &rulings, request.code)) {
-            const struct search_result missing = {request.code, request.round, VERDICT_ENV_FAULT, NAN};
+            const struct search_result missing = {request.code, request.round, VERDICT_ENV_FAULT,
+                                                  NAN};
             strategy->tell(session, &missing);
         } else {
             *ret = request;
@@ -200,8 +201,8 @@ size_t study_finalists(const struct study_plan *plan, const struct history *hist
     struct search_result *results = arena_array(scratch, history->count, sizeof *results);
     size_t result_count = explore_results(history, results);
     spec_code *ranked = arena_array(scratch, result_count, sizeof *ranked);
-    size_t count = search_finalists(results, result_count, plan->baseline, plan->has_baseline, ranked,
-                                    result_count, scratch);
+    size_t count = search_finalists(results, result_count, plan->baseline, plan->has_baseline,
+                                    ranked, result_count, scratch);
     const struct rulings rulings = collect_rulings(history, scratch);
     size_t alive = 0, total = 0;
     for (size_t i = 0; i < count && alive < wanted && total < 2 * wanted; i++) {
@@ -225,8 +226,8 @@ static bool final_done(const struct history *history, spec_code code, int repeat
     return false;
 }
 
-/* The baseline is measured to the end even when it fails: it is what the winner is compared with, and
- * its failures are news too. */
+/* The baseline is measured to the end even when it fails: it is what the winner is compared with,
+ * and its failures are news too. */
 static bool next_final(const struct study_plan *plan, const struct history *history,
                        struct arena *scratch, spec_code *ret_code, int *ret_repeat)
 {
@@ -306,8 +307,8 @@ struct study_step study_next(const struct study_plan *plan, const struct history
     bool baseline_done = false;
     for (size_t i = 0; i < history->count; i++)
         baseline_done = baseline_done || history->trials[i].purpose == HISTORY_BASELINE;
-    struct study_step step = {.request = {.number = next_number(history),
-                                          .window_ns = plan->study->measure.window_ns}};
+    struct study_step step = {
+        .request = {.number = next_number(history), .window_ns = plan->study->measure.window_ns}};
     if (plan->has_baseline && !baseline_done) {
         step.stage = STAGE_BASELINE;
         step.request.purpose = "baseline";
@@ -341,24 +342,24 @@ struct study_progress_counts study_count(const struct study_plan *plan,
 {
     struct study_progress_counts counts = {0};
     const struct search_input input = input_of(plan);
-    counts.explored = explore_results(history, arena_array(scratch, history->count,
-                                                           sizeof(struct search_result)));
-    counts.explore_planned =
-        search_strategy_find(plan->study->search.strategy)->planned(&input);
+    counts.explored = explore_results(
+        history, arena_array(scratch, history->count, sizeof(struct search_result)));
+    counts.explore_planned = search_strategy_find(plan->study->search.strategy)->planned(&input);
     counts.finals_planned = racers(plan) * (size_t)plan->study->measure.repeats;
     for (size_t i = 0; i < history->count; i++)
-        counts.finals_done += history->trials[i].purpose == HISTORY_FINAL &&
-                              history_settled(history, i);
+        counts.finals_done +=
+            history->trials[i].purpose == HISTORY_FINAL && history_settled(history, i);
     const struct spec_measure *m = &plan->study->measure;
-    double explore_s = mean_duration_s(history, HISTORY_EXPLORE,
-                                       seconds(m->warmup_ns) + seconds(m->window_ns) / 2 +
-                                           START_GUESS_S);
+    double explore_s =
+        mean_duration_s(history, HISTORY_EXPLORE,
+                        seconds(m->warmup_ns) + seconds(m->window_ns) / 2 + START_GUESS_S);
     double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
     bool final_begun = counts.finals_done > 0;
     size_t explore_left = final_begun || counts.explored >= counts.explore_planned
-                              ? 0 : counts.explore_planned - counts.explored;
-    size_t finals_left = counts.finals_planned > counts.finals_done
-                             ? counts.finals_planned - counts.finals_done : 0;
+                              ? 0
+                              : counts.explore_planned - counts.explored;
+    size_t finals_left =
+        counts.finals_planned > counts.finals_done ? counts.finals_planned - counts.finals_done : 0;
     counts.left_s = explore_s * (double)explore_left + final_s * (double)finals_left;
     double budget_left = plan->time_s > 0 ? plan->time_s - history_elapsed_s(history) : INFINITY;
     if (counts.left_s > budget_left && !final_begun)

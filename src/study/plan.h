@@ -8,25 +8,25 @@ enum { STUDY_FINALISTS_MAX = 200 }; /* twice the most that a study may ask for: 
 
 struct study_plan {
     const struct spec_study *study;
-    const spec_code *codes;     /* the field */
+    const spec_code *codes; /* the field */
     size_t code_count;
     bool has_baseline;
     spec_code baseline;
-    int trials;                 /* exploring trials allowed, 0: no limit */
-    double time_s;              /* 0: no limit */
+    int trials;    /* exploring trials allowed, 0: no limit */
+    double time_s; /* 0: no limit */
 };
 
 struct study_step {
-    enum study_stage stage;     /* STAGE_DONE: nothing left but to decide */
-    struct trial_request request; /* candidate, purpose, round, repeat, window, cold, alone; number and
-                                   * retry_of are set too */
+    enum study_stage stage;       /* STAGE_DONE: nothing left but to decide */
+    struct trial_request request; /* candidate, purpose, round, repeat, window, cold, alone; number
+                                   * and retry_of are set too */
 };
 
 struct study_step study_next(const struct study_plan *plan, const struct history *history,
                              struct arena *scratch);
 
-/* Finalists as of now, best of the exploration first, those that failed in the final replaced by the
- * next in rank; at most search.finalists of them are in the race at once. */
+/* Finalists as of now, best of the exploration first, those that failed in the final replaced by
+ * the next in rank; at most search.finalists of them are in the race at once. */
 size_t study_finalists(const struct study_plan *plan, const struct history *history,
                        struct arena *scratch, spec_code ret_codes[STUDY_FINALISTS_MAX]);
 

@@ -1,6 +1,6 @@
-/* The loop: what is next, run it, see what comes after it, stop what that does not keep, store. A trial
- * is stored only when it is over, services stopped included, so a kill at any instant loses at most the
- * trial under way. */
+/* The loop: what is next, run it, see what comes after it, stop what that does not keep, store. A
+ * trial is stored only when it is over, services stopped included, so a kill at any instant loses
+ * at most the trial under way. */
 #include "study/study.h"
 
 #include "base/cancel.h"
@@ -23,18 +23,18 @@ static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;
 struct loop {
     const struct study_options *options;
     const struct spec_study *study;
-    struct arena *arena;         /* of the whole run */
+    struct arena *arena; /* of the whole run */
     struct device *device;
     struct device_lock *lock;
     struct store *store;
     struct trial_runner *runner;
-    spec_code *codes;            /* heap */
+    spec_code *codes; /* heap */
     struct study_plan plan;
     struct history history;
     struct study_view view;
-    struct buf best;             /* text of view.best */
+    struct buf best;                     /* text of view.best */
     const struct trial_request *request; /* under way */
-    struct corpus *corpora;      /* per service, in the arena */
+    struct corpus *corpora;              /* per service, in the arena */
 };
 
 static void loop_done(struct loop *loop)
@@ -82,13 +82,16 @@ static bool note_study(struct loop *loop, bool *ret_resumed, struct err *err)
         return false;
     *ret_resumed = found;
     if (found && strcmp(stored.digest, loop->study->digest) != 0)
-        return err_set(err, ERR_INPUT, "%s: its results in %s were measured with another version of "
+        return err_set(err, ERR_INPUT,
+                       "%s: its results in %s were measured with another version of "
                        "this file; keep them and start anew with: spica run --fresh %s",
                        loop->study->path, loop->options->folder, loop->study->path);
     if (found && strcmp(stored.device_id, device->id) != 0)
-        return err_set(err, ERR_INPUT, "%s: its results in %s were measured on another machine (%s); "
-                       "start anew with: spica run --fresh %s", loop->study->path,
-                       loop->options->folder, stored.device_name, loop->study->path);
+        return err_set(err, ERR_INPUT,
+                       "%s: its results in %s were measured on another machine (%s); "
+                       "start anew with: spica run --fresh %s",
+                       loop->study->path, loop->options->folder, stored.device_name,
+                       loop->study->path);
     if (found)
         return store_event_add(loop->store, clock_now_wall_us(), "resumed", NULL, err);
     struct store_study row = {
@@ -132,8 +135,9 @@ static void fill_plan(struct loop *loop, size_t code_count)
         .code_count = code_count,
         .has_baseline = study->baseline != NULL,
         .trials = loop->options->trials > 0 ? loop->options->trials : study->search.trials,
-        .time_s = (double)(loop->options->time_ns > 0 ? loop->options->time_ns
-                                                      : study->search.time_ns) / NS_PER_S,
+        .time_s =
+            (double)(loop->options->time_ns > 0 ? loop->options->time_ns : study->search.time_ns) /
+            NS_PER_S,
     };
     if (study->baseline) {
         struct spec_candidate baseline;
@@ -158,8 +162,8 @@ static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
     const struct spec_study *study = loop->study;
     size_t code_count = 0;
     AUTO(free) char *path = study_store_path(loop->options->folder);
-    if (!study_load_corpora(study, loop->arena, &loop->corpora, err) || !check_services(loop, err) ||
-        !list_candidates(loop, &code_count, err) ||
+    if (!study_load_corpora(study, loop->arena, &loop->corpora, err) ||
+        !check_services(loop, err) || !list_candidates(loop, &code_count, err) ||
         !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
@@ -216,11 +220,15 @@ static bool check_surroundings(const struct loop *loop, const struct store_trial
 {
     int contended = history_contended_in_a_row(&loop->history);
     if (contended >= CONTENDED_MAX)
-        return err_set(err, ERR_STOPPED, "%d trials in a row were contended (%s); stopped. Find what "
-                       "else runs there, then run again to resume", contended, trial->summary);
+        return err_set(err, ERR_STOPPED,
+                       "%d trials in a row were contended (%s); stopped. Find what "
+                       "else runs there, then run again to resume",
+                       contended, trial->summary);
     if (history_broken(&loop->history))
-        return err_set(err, ERR_STOPPED, "the surroundings are broken: %s; stopped. Repair, then run "
-                       "again to resume", trial->summary);
+        return err_set(err, ERR_STOPPED,
+                       "the surroundings are broken: %s; stopped. Repair, then run "
+                       "again to resume",
+                       trial->summary);
     return true;
 }
 
@@ -282,10 +290,11 @@ static bool conclude(struct loop *loop, enum study_outcome *ret_outcome, struct 
                            study_outcome_name(*ret_outcome), err);
 }
 
-bool study_run(const struct study_options *options, enum study_outcome *ret_outcome, struct err *err)
+bool study_run(const struct study_options *options, enum study_outcome *ret_outcome,
+               struct err *err)
 {
-    struct loop state = {.options = options, .study = options->study, .arena = arena_new(),
-                         .best = BUF_INIT(65536)};
+    struct loop state = {
+        .options = options, .study = options->study, .arena = arena_new(), .best = BUF_INIT(65536)};
     AUTO(loop_done) struct loop *loop = &state;
     bool resumed = false;
     if (!open_loop(loop, &resumed, err))

@@ -16,14 +16,14 @@ struct study_view {
     const struct spec_study *study;
     const struct device_facts *device;
     enum study_stage stage;
-    int64_t trials_done;        /* stored, retries included */
+    int64_t trials_done; /* stored, retries included */
     size_t explored, explore_planned;
     size_t finals_done, finals_planned;
-    uint64_t candidates;        /* feasible */
-    double best_fitness;        /* NaN: none yet */
-    const char *best;           /* its candidate's text; NULL */
-    double elapsed_s;           /* of this study so far, resumed parts included */
-    double left_s;              /* estimate; NaN unknown */
+    uint64_t candidates; /* feasible */
+    double best_fitness; /* NaN: none yet */
+    const char *best;    /* its candidate's text; NULL */
+    double elapsed_s;    /* of this study so far, resumed parts included */
+    double left_s;       /* estimate; NaN unknown */
 };
 
 /* Told what happens; every member may be NULL. Texts are valid during the call. */
@@ -34,16 +34,17 @@ struct study_observer {
                         const struct trial_request *request);
     void (*progress)(void *context, const struct study_view *view,
                      const struct trial_request *request, const struct trial_progress *progress);
-    void (*trial_end)(void *context, const struct study_view *view, const struct store_trial *trial);
+    void (*trial_end)(void *context, const struct study_view *view,
+                      const struct store_trial *trial);
     void (*waiting)(void *context, const char *why); /* for the device's lock */
 };
 
 struct study_options {
     const struct spec_study *study;
-    const char *folder;      /* NAME.spica: holds study.db, logs/, scratch/, reports */
-    bool wait;               /* for a device that another holds */
-    int trials;              /* overrides search.trials when > 0 */
-    int64_t time_ns;         /* overrides search.time when > 0 */
+    const char *folder; /* NAME.spica: holds study.db, logs/, scratch/, reports */
+    bool wait;          /* for a device that another holds */
+    int trials;         /* overrides search.trials when > 0 */
+    int64_t time_ns;    /* overrides search.time when > 0 */
     struct study_observer observer;
 };
 
@@ -51,8 +52,8 @@ enum study_outcome { OUTCOME_WINNER, OUTCOME_BASELINE_BEST, OUTCOME_INFEASIBLE, 
 const char *study_outcome_name(enum study_outcome outcome); /* "winner", "baseline_best", ... */
 
 /* Runs or resumes to the decision, which is then in the store. ERR_STOPPED: asked to stop, or the
- * surroundings forbid going on; resumable. ERR_BUSY: the device is held. ERR_INPUT: the study file is
- * not the one that this folder's results were measured with. */
+ * surroundings forbid going on; resumable. ERR_BUSY: the device is held. ERR_INPUT: the study file
+ * is not the one that this folder's results were measured with. */
 NODISCARD bool study_run(const struct study_options *options, enum study_outcome *ret_outcome,
                          struct err *err);
 
@@ -61,8 +62,8 @@ char *study_folder(const struct spec_study *study, const char *given);
 /* "FOLDER/study.db"; the caller owns it. */
 char *study_store_path(const char *folder);
 
-/* Audio and prompts of every service; says what is missing or lacks transcripts although WER is asked
- * for. `ret_corpora` has one entry per service, contents in `arena`. */
+/* Audio and prompts of every service; says what is missing or lacks transcripts although WER is
+ * asked for. `ret_corpora` has one entry per service, contents in `arena`. */
 NODISCARD bool study_load_corpora(const struct spec_study *study, struct arena *arena,
                                   struct corpus **ret_corpora, struct err *err);
 

@@ -10,7 +10,7 @@
 
 /* One service that is up (process != NULL), with what stays true of it from trial to trial. */
 struct running {
-    struct arena *arena;             /* owned: launch and settings live here */
+    struct arena *arena; /* owned: launch and settings live here */
     struct service_launch launch;
     struct service_process *process; /* owned; NULL: not up */
     const char *settings;            /* its part of the candidate's text */
@@ -28,22 +28,22 @@ struct trial_runner {
 
 struct attempt {
     struct trial_runner *runner;
-    const struct spec_study *study;      /* = runner->options.study */
+    const struct spec_study *study; /* = runner->options.study */
     const struct trial_request *request;
-    struct arena *arena;                 /* of the trial's rows, borrowed */
+    struct arena *arena; /* of the trial's rows, borrowed */
     int64_t started_ns;
     struct judge_facts facts;
     struct trial_progress progress;
     int64_t progress_due_ns, sample_due_ns;
 
-    struct load_worker *worker;          /* the load under way, borrowed by wait.c; NULL none */
-    struct answer_list *answers;         /* per stream of that load; NULL: drop them */
+    struct load_worker *worker;              /* the load under way, borrowed by wait.c; NULL none */
+    struct answer_list *answers;             /* per stream of that load; NULL: drop them */
     size_t stream_service[LOAD_STREAMS_MAX]; /* stream -> service */
 
     double peak_memory_bytes[SPEC_SERVICES_MAX]; /* NaN until sampled */
     double window_cpu_s[SPEC_SERVICES_MAX];
     double own_cpu_s, worker_cpu_s;
-    double lateness_p99_s;               /* worst of the measured windows */
+    double lateness_p99_s; /* worst of the measured windows */
 
     struct store_phase *phases;
     size_t phase_count, phase_capacity;
@@ -66,15 +66,15 @@ void attempt_progress(struct attempt *attempt, enum trial_phase phase, const cha
                       double expected_s);
 
 /* --- running.c --- */
-/* Brings service `i` up and ready. False only for our own failure or a stop; a service that does not
- * come up is written into attempt->facts and *ret_up is false. */
+/* Brings service `i` up and ready. False only for our own failure or a stop; a service that does
+ * not come up is written into attempt->facts and *ret_up is false. */
 NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up,
                                      struct err *err);
 /* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
 void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
-                  const char **ret_left);
-bool attempt_service_matches(const struct trial_runner *runner, const struct spec_candidate *candidate,
-                     size_t i);
+                          const char **ret_left);
+bool attempt_service_matches(const struct trial_runner *runner,
+                             const struct spec_candidate *candidate, size_t i);
 /* Writes into facts how the service ended (or that it is up), from its process and log. */
 void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
                       enum trial_phase phase, const char *detail);
@@ -82,10 +82,15 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
 void attempt_note_log(struct attempt *attempt, size_t i);
 
 /* --- load_run.c --- */
-struct load_window { int64_t warmup_ns, window_ns; const char *mode; int only; /* service, -1: all */ };
+struct load_window {
+    int64_t warmup_ns, window_ns;
+    const char *mode;
+    int only; /* service, -1: all */
+};
 enum load_end { LOAD_RAN, LOAD_SERVICE_ENDED };
 /* One probe request to service `i`, with proof of placement. */
-NODISCARD bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err);
+NODISCARD bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered,
+                             struct err *err);
 /* One mixed (or alone) load; fills metrics and requests, and facts when mode is "shared". */
 NODISCARD bool attempt_load(struct attempt *attempt, const struct load_window *window,
                             enum load_end *ret_end, struct err *err);

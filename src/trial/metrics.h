@@ -23,9 +23,9 @@ struct metrics_input {
     const char *service, *mode;
     const struct answer_list *answers;
     int64_t window_start_ns, window_end_ns;
-    const struct corpus *corpus;  /* transcripts; may be NULL */
-    unsigned sources;             /* of the protocol */
-    uint64_t seed;                /* of the bootstrap */
+    const struct corpus *corpus; /* transcripts; may be NULL */
+    unsigned sources;            /* of the protocol */
+    uint64_t seed;               /* of the bootstrap */
 };
 
 /* Rows of attempt->metrics and ->requests from answers; counts into `service` unless NULL. Pure but

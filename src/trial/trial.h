@@ -1,7 +1,7 @@
 /* One candidate from start to verdict, on real processes.
  *
- * A runner lives as long as a study and keeps services up between trials when the next candidate does
- * not change them. A trial has two halves: trial_run() starts, proves, loads and judges;
+ * A runner lives as long as a study and keeps services up between trials when the next candidate
+ * does not change them. A trial has two halves: trial_run() starts, proves, loads and judges;
  * trial_finish() stops what the next trial does not keep, checks that it is gone, and may turn the
  * verdict into `leak`. Only then is the trial stored. */
 #pragma once
@@ -12,7 +12,6 @@
 #include "spec/verdict.h"
 #include "store/store.h"
 #include "trial/goal.h"
-
 
 enum trial_phase {
     PHASE_START,   /* services started one after the other, each ready and settled */
@@ -29,30 +28,32 @@ const char *trial_phase_name(enum trial_phase phase);
 struct trial_progress {
     int64_t number;
     enum trial_phase phase;
-    const char *service;        /* whom the phase is about, or NULL */
+    const char *service;          /* whom the phase is about, or NULL */
     double elapsed_s, expected_s; /* of the phase; expected NaN when it has only a deadline */
-    struct load_counts { uint64_t answered, failed; } loads[SPEC_SERVICES_MAX];
+    struct load_counts {
+        uint64_t answered, failed;
+    } loads[SPEC_SERVICES_MAX];
 };
 typedef void (*trial_progress_fn)(void *context, const struct trial_progress *progress);
 
 struct trial_options { /* all borrowed, for as long as the runner lives */
     const struct spec_study *study;
-    const char *folder;              /* of the study's files: logs/ and scratch/ are made in it */
+    const char *folder; /* of the study's files: logs/ and scratch/ are made in it */
     struct device *device;
-    const struct corpus *corpora;    /* per service */
-    trial_progress_fn progress;      /* may be NULL; called about five times a second */
+    const struct corpus *corpora; /* per service */
+    trial_progress_fn progress;   /* may be NULL; called about five times a second */
     void *context;
 };
 
 struct trial_request {
-    int64_t number;          /* of the trial, for logs, seeds and the store */
+    int64_t number; /* of the trial, for logs, seeds and the store */
     struct spec_candidate candidate;
-    const char *purpose;     /* "baseline", "explore", "final" */
+    const char *purpose; /* "baseline", "explore", "final" */
     int round, repeat;
     int64_t retry_of;
     int64_t window_ns;
-    bool cold;               /* restart every service even if unchanged */
-    bool alone;              /* also measure each service alone */
+    bool cold;  /* restart every service even if unchanged */
+    bool alone; /* also measure each service alone */
 };
 
 struct trial_runner; /* opaque */
