@@ -74,6 +74,17 @@ static enum signature_cause cause_of(const struct judge_service *s)
     return s->has_match ? s->match.signature->cause : CAUSE_NONE;
 }
 
+/* What a living service says of itself: in its log, or else in the answers of failed requests, for a
+ * front whose runner was killed may log nothing of it. */
+static const struct service_signature *own_words(const struct judge_service *s)
+{
+    struct signature_match match;
+    if (cause_of(s) != CAUSE_NONE && cause_of(s) != CAUSE_GENERIC)
+        return s->match.signature;
+    bool said = s->first_error && signature_scan(NULL, s->first_error, strlen(s->first_error), &match);
+    return said ? match.signature : s->has_match ? s->match.signature : NULL;
+}
+
 /* The kernel's own count, or its log: beats any words, for a runner that was killed may blame
  * something else. NULL: neither. */
 static const char *host_kill(const struct judge_service *s)
@@ -93,12 +104,20 @@ static void add_memory_evidence(struct judgement *j, const struct judge_service 
         add_evidence(j, s->name, "kernel", "the kernel log names a process of its tree");
 }
 
+/* The signature's meaning; a refused flag is named. */
+static const char *meaning_of(const struct judge_service *s, struct arena *arena)
+{
+    const struct signature_match *match = &s->match;
+    return match->flag[0] ? arena_printf(arena, "%s: %s", match->signature->meaning, match->flag)
+                          : match->signature->meaning;
+}
+
 static struct judgement judge_ended(const struct judge_service *s, int index, struct arena *arena)
 {
     bool start = s->phase == PHASE_START;
     const struct cause_rule *rule = &cause_rules[cause_of(s)];
     enum verdict verdict = start ? rule->start : rule->load;
-    const char *why = rule->explains ? s->match.signature->meaning : NULL;
+    const char *why = rule->explains ? meaning_of(s, arena) : NULL;
     if (host_kill(s)) {
         verdict = VERDICT_OOM_HOST;
         why = host_kill(s);
@@ -124,7 +143,8 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
 static bool judge_memory(const struct judge_service *s, int index, bool start, struct arena *arena,
                          struct judgement *ret)
 {
-    enum signature_cause cause = cause_of(s);
+    const struct service_signature *words = own_words(s);
+    enum signature_cause cause = words ? words->cause : CAUSE_NONE;
     if (host_kill(s) || cause == CAUSE_OOM_HOST)
         *ret = verdict_of(
             VERDICT_OOM_HOST, index,
@@ -132,7 +152,7 @@ static bool judge_memory(const struct judge_service *s, int index, bool start, s
     else if (cause == CAUSE_OOM)
         *ret = verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
                           arena_printf(arena, "%s: %s, but it stays alive", s->name,
-                                       s->match.signature->meaning));
+                                       words->meaning));
     else
         return false;
     add_memory_evidence(ret, s, arena);
@@ -146,7 +166,7 @@ static struct judgement judge_not_ready(const struct judge_service *s, int index
     struct judgement j;
     if (cause_of(s) == CAUSE_REFUSED)
         return verdict_of(VERDICT_REFUSED, index,
-                          arena_printf(arena, "%s: %s", s->name, s->match.signature->meaning));
+                          arena_printf(arena, "%s: %s", s->name, meaning_of(s, arena)));
     if (judge_memory(s, index, true, arena, &j))
         return j;
     return verdict_of(VERDICT_NOT_READY, index,
@@ -215,6 +235,10 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
     if (f->worker_failure) {
         *ret = verdict_of(VERDICT_INSTRUMENT, -1,
                           arena_printf(arena, "the load worker failed: %s", f->worker_failure));
+        return true;
+    }
+    if (f->readings_failure) { /* contention is not known then */
+        *ret = verdict_of(VERDICT_INSTRUMENT, -1, f->readings_failure);
         return true;
     }
     if (f->contention_ratio > f->contention_bound) {

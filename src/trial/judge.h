@@ -63,6 +63,7 @@ struct judge_facts {
     double steal_ratio;           /* of the contention, what the hypervisor took */
     double lateness_p99_s, lateness_bound_s;
     const char *worker_failure;   /* the load worker did not complete: why; NULL */
+    const char *readings_failure; /* our own readings are not of the window: why; NULL */
     struct goal_result goal;      /* when measured */
 };
 

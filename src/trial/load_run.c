@@ -15,6 +15,9 @@
 
 static const int64_t WORKER_SLACK_NS = 10 * NS_PER_S; /* for its start and end */
 static const int64_t DEATH_NOTICE_NS = NS_PER_S / 2;
+static const int64_t START_STEP_NS = 2 * NS_PER_MS;
+/* How far from the window's ends our readings may be: at once is not possible on a busy machine. */
+static const double READINGS_LATE_MIN_S = 0.5, READINGS_LATE_RATIO = 0.1;
 
 /* Protocol settings with their placeholders filled in. */
 static const struct spec_setting *expand_settings(struct attempt *attempt, size_t i,
@@ -66,6 +69,7 @@ struct run {
     struct load_plan plan;
     struct answer_list answers[LOAD_STREAMS_MAX];
     struct load_report report;
+    pid_t pid; /* of its worker */
     bool service_ended;
     size_t ended;
 };
@@ -85,14 +89,15 @@ static bool finish_run(struct attempt *attempt, struct run *run, enum wait_end e
 
 static void begin_run(struct attempt *attempt, struct run *run, struct load_worker *worker)
 {
-    service_child_add(load_worker_pid(worker));
+    run->pid = load_worker_pid(worker);
+    service_child_add(run->pid);
     attempt->worker = worker;
     attempt->answers = run->answers;
 }
 
-static void end_run(struct attempt *attempt)
+static void end_run(struct attempt *attempt, const struct run *run)
 {
-    service_child_remove(load_worker_pid(attempt->worker));
+    service_child_remove(run->pid); /* the worker has forgotten it once it is reaped */
     attempt->worker = NULL;
     attempt->answers = NULL;
 }
@@ -139,7 +144,7 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
     enum wait_end end =
         attempt_wait(attempt, clock_now_ns() + run->plan.window_ns + WORKER_SLACK_NS, &ended);
     bool ok = finish_run(attempt, run, end, ended, err);
-    end_run(attempt);
+    end_run(attempt, run);
     if (!ok)
         return false;
     *ret_answered = false;
@@ -201,7 +206,9 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
         r->tree_cpu_ns[i] = usage.cpu_ns;
         r->keepers_cpu_ns += process_cpu_ns(keeper);
     }
-    r->worker_cpu_ns = process_cpu_ns(load_worker_pid(attempt->worker));
+    pid_t worker = load_worker_pid(attempt->worker); /* 0: over already, its report has the total */
+    r->worker_cpu_ns = worker > 0 ? process_cpu_ns(worker)
+                                  : load_worker_report(attempt->worker)->cpu_ns;
     r->own_cpu_ns = clock_cpu_ns();
     r->activity = device_activity_take("/proc");
     device_snapshot(runner->options.device, &r->machine);
@@ -214,8 +221,10 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
     size_t root_count = 0;
     roots[root_count++] = getpid();
     struct device_holder top[3];
-    size_t count = device_activity_top(before->activity, after->activity, roots, root_count, top,
-                                       ARRAY_LEN(top));
+    const struct spec_study *study = attempt->study;
+    size_t count = device_activity_strangers(before->activity, after->activity, roots, root_count,
+                                             study->neighbours, study->neighbour_count, top,
+                                             ARRAY_LEN(top));
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     for (size_t k = 0; k < count; k++)
         buf_addf(&text, "%s%s (pid %d, %.2f cores)", text.len ? ", " : "", top[k].comm,
@@ -257,6 +266,26 @@ static void note_window(struct attempt *attempt, const struct window_readings *b
     }
 }
 
+/* Readings say something about the window only if they were taken at its two ends: we may have been
+ * stopped, or starved, while the worker went on. */
+static void note_readings(struct attempt *attempt, const struct window_readings *before,
+                          const struct window_readings *after, const struct load_report *report)
+{
+    double window_s = (double)(report->window_end_ns - report->window_start_ns) / NS_PER_S;
+    double bound_s = fmax(READINGS_LATE_MIN_S, READINGS_LATE_RATIO * window_s);
+    if (!before->activity || !after->activity) {
+        attempt->facts.readings_failure = "our own readings of the window are missing: we were stopped";
+        return;
+    }
+    double start_s = fabs((double)(before->machine.at_ns - report->window_start_ns)) / NS_PER_S;
+    double end_s = fabs((double)(after->machine.at_ns - report->window_end_ns)) / NS_PER_S;
+    double late_s = fmax(start_s, end_s);
+    if (late_s > bound_s)
+        attempt->facts.readings_failure =
+            arena_printf(attempt->arena, "our own readings of the window were %.1f s late: we were "
+                         "stopped or starved", late_s);
+}
+
 static void note_lateness(struct attempt *attempt, const struct load_report *report, bool shared)
 {
     if (!report->complete) {
@@ -284,9 +313,14 @@ static double lateness_bound_s(const struct attempt *attempt)
     return median * 0.01 > bound ? median * 0.01 : bound;
 }
 
+/* A worker that did not come to its report has told only a part, and maybe not even when its window
+ * began: no number is made of that. */
 static void collect(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     bool shared = window->only < 0;
+    note_lateness(attempt, &run->report, shared);
+    if (!run->report.complete)
+        return;
     for (size_t s = 0; s < run->plan.stream_count; s++) {
         size_t i = attempt->stream_service[s];
         const struct spec_protocol *protocol =
@@ -306,11 +340,10 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             attempt_note_log(attempt, i);
     }
     if (shared) {
-        attempt->facts.measured = run->report.complete;
+        attempt->facts.measured = true;
         attempt->facts.window_s = (double)window->window_ns / NS_PER_S;
         attempt->facts.lateness_bound_s = lateness_bound_s(attempt);
     }
-    note_lateness(attempt, &run->report, shared);
 }
 
 static void plan_load(struct attempt *attempt, struct run *run, const struct load_window *window)
@@ -333,6 +366,19 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
     }
 }
 
+/* Until the worker has prepared its requests and says when its window is; WAIT_TIME when it has. */
+static enum wait_end await_start(struct attempt *attempt, size_t *ret_ended)
+{
+    int64_t deadline_ns = clock_now_ns() + WORKER_SLACK_NS;
+    for (;;) {
+        int64_t now_ns = clock_now_ns();
+        enum wait_end end = attempt_wait(attempt, now_ns + START_STEP_NS, ret_ended);
+        if (end != WAIT_TIME || load_worker_report(attempt->worker)->start_ns != 0 ||
+            now_ns >= deadline_ns)
+            return end;
+    }
+}
+
 /* Warm-up, window and drain, one wait each; readings at the window's two ends. */
 static enum wait_end run_window(struct attempt *attempt, const struct run *run,
                                 const struct load_window *window, struct window_readings *before,
@@ -341,10 +387,13 @@ static enum wait_end run_window(struct attempt *attempt, const struct run *run,
     bool shared = window->only < 0;
     enum trial_phase measure = shared ? PHASE_MEASURE : PHASE_ALONE;
     const char *who = shared ? NULL : attempt->study->services[window->only].name;
-    int64_t start_ns = clock_now_ns(), window_at_ns = start_ns + window->warmup_ns;
+    int64_t start_ns = clock_now_ns();
     attempt_progress(attempt, shared ? PHASE_WARMUP : PHASE_ALONE, who,
                      (double)window->warmup_ns / NS_PER_S);
-    enum wait_end end = attempt_wait(attempt, window_at_ns, ret_ended);
+    enum wait_end end = await_start(attempt, ret_ended);
+    int64_t window_at_ns = load_worker_report(attempt->worker)->window_start_ns;
+    if (end == WAIT_TIME)
+        end = attempt_wait(attempt, window_at_ns, ret_ended);
     if (shared)
         attempt_phase(attempt, PHASE_WARMUP, start_ns, NULL);
     if (end != WAIT_TIME)
@@ -380,9 +429,12 @@ bool attempt_load(struct attempt *attempt, const struct load_window *window, enu
     size_t ended = 0;
     enum wait_end end = run_window(attempt, run, window, &before, &after, &ended);
     bool ok = finish_run(attempt, run, end, ended, err);
-    if (ok && before.activity && after.activity)
+    bool whole = load_worker_pid(worker) > 0 || run->report.complete;
+    if (ok && whole && before.activity && after.activity)
         note_window(attempt, &before, &after, window->only < 0);
-    end_run(attempt);
+    if (ok && run->report.complete)
+        note_readings(attempt, &before, &after, &run->report);
+    end_run(attempt, run);
     device_activity_free(before.activity);
     device_activity_free(after.activity);
     if (!ok)
