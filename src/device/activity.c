@@ -130,25 +130,22 @@ static void mark_trees(const struct device_activity *before, const struct device
     }
 }
 
-size_t device_activity_top(const struct device_activity *before,
-                           const struct device_activity *after, const pid_t *own_roots,
-                           size_t own_count, struct device_holder *ret_holders, size_t max)
+/* The largest users of what is not marked. */
+static size_t pick_top(const struct device_activity *before, const struct device_activity *after,
+                       const int64_t *used, bool *mark, struct device_holder *ret_holders, size_t max)
 {
-    AUTO(free) int64_t *used = used_ns(before, after);
-    AUTO(free) bool *own = zeroed(after->count, sizeof *own);
     double window_ns = (double)(after->at_ns - before->at_ns);
-    mark_trees(before, after, own_roots, own_count, own);
     size_t found = 0;
     for (; found < max; found++) {
         size_t most = after->count;
         for (size_t i = 0; i < after->count; i++) {
-            if (!own[i] && used[i] > 0 && (most == after->count || used[i] > used[most]))
+            if (!mark[i] && used[i] > 0 && (most == after->count || used[i] > used[most]))
                 most = i;
         }
         if (most == after->count)
             break;
         const struct proc_stat *process = &after->list[most];
-        own[most] = true; /* not again */
+        mark[most] = true; /* not again */
         ret_holders[found] = (struct device_holder){
             .pid = process->pid,
             .memory_bytes = proc_pss(after->root, process->pid),
@@ -157,6 +154,13 @@ size_t device_activity_top(const struct device_activity *before,
         memcpy(ret_holders[found].comm, process->comm, sizeof process->comm);
     }
     return found;
+}
+
+size_t device_activity_top(const struct device_activity *before,
+                           const struct device_activity *after, const pid_t *own_roots,
+                           size_t own_count, struct device_holder *ret_holders, size_t max)
+{
+    return device_activity_strangers(before, after, own_roots, own_count, NULL, 0, ret_holders, max);
 }
 
 /* Is one of the folders on a line "4:memory:/system.slice/x.service/..." the unit's? A whole
@@ -206,28 +210,52 @@ static size_t find_roots(const struct device_activity *activity,
     return found;
 }
 
-int64_t device_activity_neighbours_ns(const struct device_activity *before,
-                                      const struct device_activity *after,
-                                      const struct spec_neighbour *neighbours, size_t count)
+static void mark_neighbours(const struct device_activity *before,
+                            const struct device_activity *after, const int64_t *used,
+                            const struct spec_neighbour *neighbours, size_t count, bool *mark)
 {
     bool units = false;
     for (size_t n = 0; n < count; n++)
         units = units || neighbours[n].unit;
-    if (count == 0)
-        return 0;
-    AUTO(free) int64_t *used = used_ns(before, after);
-    AUTO(free) bool *mark = zeroed(after->count, sizeof *mark);
     AUTO(free) pid_t *roots = zeroed(before->count + after->count, sizeof *roots);
     size_t root_count = find_roots(after, neighbours, count, roots);
     mark_trees(before, after, roots, root_count, mark);
     AUTO(fd) int root_fd = proc_file_open_root(after->root);
-    int64_t sum = 0;
-    for (size_t i = 0; i < after->count; i++) {
-        /* Most processes sleep all the time: only the others' cgroups are worth three system calls.
-         * (A process's cgroup is asked for at most once, whatever the number of units.) */
-        if (used[i] > 0 && !mark[i] && units)
+    /* Most processes sleep all the time: only the others' cgroups are worth three system calls. (A
+     * process's cgroup is asked for at most once, whatever the number of units.) */
+    for (size_t i = 0; i < after->count && units; i++)
+        if (used[i] > 0 && !mark[i])
             mark[i] = in_unit(root_fd, after->list[i].pid, neighbours, count);
+}
+
+int64_t device_activity_neighbours_ns(const struct device_activity *before,
+                                      const struct device_activity *after,
+                                      const struct spec_neighbour *neighbours, size_t count)
+{
+    if (count == 0)
+        return 0;
+    AUTO(free) int64_t *used = used_ns(before, after);
+    AUTO(free) bool *mark = zeroed(after->count, sizeof *mark);
+    mark_neighbours(before, after, used, neighbours, count, mark);
+    int64_t sum = 0;
+    for (size_t i = 0; i < after->count; i++)
         sum = proc_add_ns(sum, mark[i] ? used[i] : 0);
-    }
     return sum;
+}
+
+size_t device_activity_strangers(const struct device_activity *before,
+                                 const struct device_activity *after, const pid_t *own_roots,
+                                 size_t own_count, const struct spec_neighbour *neighbours,
+                                 size_t neighbour_count, struct device_holder *ret_holders,
+                                 size_t max)
+{
+    AUTO(free) int64_t *used = used_ns(before, after);
+    AUTO(free) bool *known = zeroed(after->count, sizeof *known);
+    if (neighbour_count)
+        mark_neighbours(before, after, used, neighbours, neighbour_count, known);
+    AUTO(free) bool *own = zeroed(after->count, sizeof *own);
+    mark_trees(before, after, own_roots, own_count, own);
+    for (size_t i = 0; i < after->count; i++)
+        known[i] = known[i] || own[i];
+    return pick_top(before, after, used, known, ret_holders, max);
 }

@@ -98,6 +98,12 @@ AUTO_FN(struct device_activity, device_activity_free)
 size_t device_activity_top(const struct device_activity *before,
                            const struct device_activity *after, const pid_t *own_roots,
                            size_t own_count, struct device_holder *ret_holders, size_t max);
+/* The same without the declared neighbours: they are no strangers. */
+size_t device_activity_strangers(const struct device_activity *before,
+                                 const struct device_activity *after, const pid_t *own_roots,
+                                 size_t own_count, const struct spec_neighbour *neighbours,
+                                 size_t neighbour_count, struct device_holder *ret_holders,
+                                 size_t max);
 /* CPU time between two listings of the declared neighbours' trees (by pid, program name or systemd
  * unit's cgroup). */
 int64_t device_activity_neighbours_ns(const struct device_activity *before,
