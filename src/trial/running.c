@@ -14,6 +14,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,9 +48,26 @@ static void running_forget(struct running *running)
     running->process = service_process_free(running->process);
     if (running->launch.scratch)
         nftw(running->launch.scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    free(running->version);
     arena_free(running->arena);
     *running = (struct running){.ready_s = NAN, .first_request_s = NAN, .idle_memory_bytes = NAN};
+}
+
+/* Waits for the end as long as the service's grace lasts, and no longer once we are asked to stop
+ * now. Returns what is left of the grace. */
+static int64_t wait_stop(struct service_process *process, int64_t grace_ns)
+{
+    int64_t end_ns = clock_now_ns() + grace_ns;
+    if (cancel_level() != CANCEL_NOW)
+        service_process_stop(process, grace_ns);
+    while (cancel_level() != CANCEL_NOW && clock_now_ns() < end_ns) {
+        service_process_poll(process);
+        if (service_process_status(process)->state == PROCESS_EMPTY)
+            break;
+        struct pollfd fd = {.fd = service_process_fd(process), .events = POLLIN};
+        poll(&fd, 1, 100); /* a signal ends it early */
+    }
+    int64_t left_ns = end_ns - clock_now_ns();
+    return cancel_level() == CANCEL_NOW || left_ns < 0 ? 0 : left_ns;
 }
 
 void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
@@ -62,7 +80,7 @@ void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *a
         return;
     }
     int64_t grace_ns =
-        cancel_level() == CANCEL_NOW ? 0 : runner->options.study->services[i].stop_grace_ns;
+        wait_stop(running->process, runner->options.study->services[i].stop_grace_ns);
     struct err left = ERR_INIT;
     if (!service_process_stop_wait(running->process, grace_ns, &left))
         *ret_left =
