@@ -12,6 +12,7 @@
 #include "base/text.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <libgen.h>
 #include <math.h>
 #include <sndfile.h>
@@ -272,7 +273,7 @@ static bool read_folder(struct reading *r, struct err *err)
     struct dirent **entries = NULL;
     int count = scandir(r->folder, &entries, audio_only, alphasort);
     if (count < 0)
-        return err_sys(err, "corpus %s", r->folder);
+        return err_set(err, ERR_INPUT, "corpus %s: %s", r->folder, strerror(errno));
     bool good = true;
     for (int i = 0; i < count; i++) {
         AUTO(free) char *path = file_join(r->folder, entries[i]->d_name);
