@@ -251,9 +251,7 @@ static bool run_trial(struct loop *loop, const struct trial_request *request, st
     if (!history_append(&loop->history, loop->study, &trial, loop->arena, err))
         return false;
     struct study_step next = study_next(&loop->plan, &loop->history, arena);
-    if (!trial_finish(loop->runner, next.stage == STAGE_DONE ? NULL : &next.request, arena, &trial,
-                      err))
-        return false;
+    trial_finish(loop->runner, next.stage == STAGE_DONE ? NULL : &next.request, arena, &trial);
     loop->history.count = count;
     if (!store_trial_add(loop->store, &trial, err))
         return err_wrap(err, "storing trial %" PRId64, request->number);

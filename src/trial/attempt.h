@@ -17,13 +17,16 @@ struct running {
     int64_t started_in_trial;
     double ready_s, first_request_s; /* NaN until known */
     double idle_memory_bytes;        /* before the first request; NaN unknown */
-    char *version;                   /* heap; NULL unknown */
+};
+
+struct program_version { /* heap texts; version NULL: unknown */
+    char *program, *version;
 };
 
 struct trial_runner {
     struct trial_options options;
     struct running services[SPEC_SERVICES_MAX];
-    int64_t kept_since_trial; /* services up now were left by this trial; 0 none */
+    struct program_version versions[SPEC_SERVICES_MAX * 2]; /* filled from the front */
 };
 
 struct attempt {

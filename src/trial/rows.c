@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "service/version.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,6 +65,20 @@ static const char *environment_json(struct arena *arena, const struct service_la
     return arena_strdup(arena, text);
 }
 
+/* Read once per program, after the measurement, where it disturbs nothing. */
+static const char *version_of(struct trial_runner *runner, const struct service_launch *launch)
+{
+    struct program_version *at = runner->versions;
+    for (; at < runner->versions + ARRAY_LEN(runner->versions) && at->program; at++)
+        if (strcmp(at->program, launch->program) == 0)
+            return at->version;
+    if (at == runner->versions + ARRAY_LEN(runner->versions))
+        return NULL;
+    at->program = strdup(launch->program);
+    at->version = service_version_read(launch);
+    return at->version;
+}
+
 static void fill_service(struct attempt *attempt, size_t i, struct store_service *row)
 {
     struct arena *arena = attempt->arena;
@@ -96,7 +111,7 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
     }
     row->idle_memory_bytes = running->idle_memory_bytes;
     row->engine = running->launch.engine ? running->launch.engine->name : NULL;
-    row->version = arena_strdup(arena, running->version);
+    row->version = arena_strdup(arena, version_of(attempt->runner, &running->launch));
     row->settings = arena_strdup(arena, running->settings);
     if (running->started_in_trial == attempt->request->number) {
         row->ready_s = running->ready_s;

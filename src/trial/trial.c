@@ -32,6 +32,10 @@ struct trial_runner *trial_runner_free(struct trial_runner *runner)
         const char *left = NULL;
         attempt_stop_service(runner, i, arena, &left);
     }
+    for (size_t i = 0; i < ARRAY_LEN(runner->versions); i++) {
+        free(runner->versions[i].program);
+        free(runner->versions[i].version);
+    }
     arena_free(arena);
     free(runner);
     return NULL;
@@ -213,10 +217,9 @@ static bool keeps(const struct trial_runner *runner, const struct store_trial *t
            attempt_service_matches(runner, &next->candidate, i);
 }
 
-bool trial_finish(struct trial_runner *runner, const struct trial_request *next,
-                  struct arena *arena, struct store_trial *trial, struct err *err)
+void trial_finish(struct trial_runner *runner, const struct trial_request *next,
+                  struct arena *arena, struct store_trial *trial)
 {
-    (void)err;
     int64_t started_ns = clock_now_ns();
     const char *survived = NULL;
     for (size_t i = runner->options.study->service_count; i-- > 0;) {
@@ -245,5 +248,4 @@ bool trial_finish(struct trial_runner *runner, const struct trial_request *next,
     trial->phases = phases;
     trial->phase_count++;
     trial->duration_s += stop_s;
-    return true;
 }
