@@ -1,11 +1,12 @@
-/* What a study needs before its first trial, checked all at once: corpora with transcripts where they
- * are asked for, programs and weights of every setting. A missing file found after an hour of trials
- * would have been found at the start. */
+/* What a study needs before its first trial, checked all at once: corpora with transcripts where
+ * they are asked for, programs and weights of every setting. A missing file found after an hour of
+ * trials would have been found at the start. */
 #include "study/study.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "service/engine.h"
+#include "service/launch.h"
 
 #include <string.h>
 
@@ -47,15 +48,17 @@ bool study_load_corpora(const struct spec_study *study, struct arena *arena,
         if (load->prompts && !corpus_load_prompts(arena, load->prompts, &corpora[i], err))
             return err_wrap(err, "load.%s.prompts", service->name);
         if (wants_wer(study, i) && !corpora[i].all_transcribed)
-            return err_set(err, ERR_INPUT, "load.%s.corpus: %s.wer is asked for, but not every clip "
-                           "of %s has a transcript", service->name, service->name,
-                           load->corpus ? load->corpus : "(none)");
+            return err_set(err, ERR_INPUT,
+                           "load.%s.corpus: %s.wer is asked for, but not every clip "
+                           "of %s has a transcript",
+                           service->name, service->name, load->corpus ? load->corpus : "(none)");
     }
     *ret_corpora = corpora;
     return true;
 }
 
-/* Walks the values of one service's knobs only: other services' settings do not change what it needs. */
+/* Walks the values of one service's knobs only: other services' settings do not change what it
+ * needs. */
 struct walk {
     const struct spec_study *study;
     size_t service;
@@ -64,6 +67,23 @@ struct walk {
     struct err *err;
     int visited;
 };
+
+/* Building the launch finds the program, and whatever else the candidate leaves out. */
+static bool check_program(const struct walk *walk, const struct spec_candidate *candidate)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct service_launch launch;
+    struct err missing = ERR_INIT;
+    if (service_launch_build(arena, walk->study, candidate, walk->service, 0, "/nonexistent",
+                             "/nonexistent", &launch, &missing))
+        return true;
+    if (missing.code != ERR_MISSING && missing.code != ERR_INPUT) {
+        *walk->err = missing;
+        return false;
+    }
+    buf_addf(walk->problems, "%s\n", missing.text);
+    return true;
+}
 
 static bool walk_values(struct walk *walk, struct spec_candidate *candidate, size_t knob)
 {
@@ -84,7 +104,8 @@ static bool walk_values(struct walk *walk, struct spec_candidate *candidate, siz
     /* Recomputes which knobs are active; constraints across services do not matter here. */
     struct err ignored = ERR_INIT;
     (void)!spec_candidate_check(study, &checked, &ignored);
-    return engine_prepare(study, &checked, walk->service, walk->fetch, walk->problems, walk->err);
+    return check_program(walk, &checked) &&
+           engine_prepare(study, &checked, walk->service, walk->fetch, walk->problems, walk->err);
 }
 
 /* The same file is missing for many settings: said once. */
@@ -128,11 +149,11 @@ struct study_estimate study_estimate(const struct spec_study *study, uint64_t ca
     /* A tournament's windows average half of the full one. */
     double share = strcmp(study->search.strategy, "tournament") == 0 ? 0.5 : 1;
     struct study_estimate estimate = {.explore_trials = (size_t)trials};
-    estimate.final_trials = ((size_t)study->search.finalists + (study->baseline != NULL)) *
-                            (size_t)m->repeats;
+    estimate.final_trials =
+        ((size_t)study->search.finalists + (study->baseline != NULL)) * (size_t)m->repeats;
     estimate.explore_s = (double)trials * (restart_s + warmup_s + share * window_s);
-    estimate.final_s = (double)estimate.final_trials *
-                       (restart_s + warmup_s + window_s +
-                        (loaded > 1 ? (double)loaded * (alone_s + 3) : 0));
+    estimate.final_s =
+        (double)estimate.final_trials *
+        (restart_s + warmup_s + window_s + (loaded > 1 ? (double)loaded * (alone_s + 3) : 0));
     return estimate;
 }
