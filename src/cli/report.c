@@ -44,7 +44,7 @@ const struct cli_command cli_report = {
     .arguments = "[STUDY]",
     .arguments_min = 0,
     .arguments_max = 1,
-    .help = "write report.md, report.html, report.json and winner.json",
+    .help = "write report.md, report.html, report.json, winner.json",
     .text = "STUDY is a study file, a NAME.spica folder or a study.db; without one, the only "
             "NAME.spica in\n"
             "this folder. Every number comes from the store; a study may still be running.",
