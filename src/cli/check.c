@@ -157,7 +157,7 @@ const struct cli_command cli_check = {
     .arguments = "STUDY.yaml",
     .arguments_min = 1,
     .arguments_max = 1,
-    .help = "validate; print space, trials and commands; starts nothing",
+    .help = "validate; print space, trials, commands; starts nothing",
     .text = "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
             "and the\n"
             "exact command and environment of every service with the baseline's settings.",
