@@ -2,7 +2,9 @@
 #include "trial/attempt.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "service/version.h"
 
 #include <math.h>
@@ -51,10 +53,41 @@ void attempt_add_metric(struct attempt *attempt, const struct store_metric *metr
     attempt->metrics[attempt->metric_count++] = *metric;
 }
 
-static const char *environment_json(struct arena *arena, const struct service_launch *launch)
+/* Keys and passwords reach a service through its environment, and must not reach the store: names
+ * that say so keep a digest, enough to tell whether two trials had the same. */
+static bool is_secret(const char *name, size_t len)
+{
+    static const char *const words[] = {"token",  "secret",    "password",   "passwd",
+                                        "apikey", "api_key",   "access_key", "private_key",
+                                        "auth",   "credential"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (text_find_nocase(name, len, words[i]))
+            return true;
+    return false;
+}
+
+static const char **shown_environment(struct arena *arena, const char **env)
+{
+    size_t count = 0;
+    while (env && env[count])
+        count++;
+    const char **shown = arena_array(arena, count + 1, sizeof *shown);
+    for (size_t i = 0; i < count; i++) {
+        size_t name = strcspn(env[i], "=");
+        shown[i] = env[i];
+        if (!env[i][name] || !env[i][name + 1] || !is_secret(env[i], name))
+            continue;
+        char digest[DIGEST_HEX_SIZE];
+        digest_bytes(env[i] + name + 1, strlen(env[i] + name + 1), digest);
+        shown[i] = arena_printf(arena, "%.*s=sha256:%.16s", (int)name, env[i], digest);
+    }
+    return shown;
+}
+
+static const char *environment_json(struct arena *arena, const char **env)
 {
     AUTO_JSON json_t *object = json_object();
-    for (const char **entry = launch->env; entry && *entry; entry++) {
+    for (const char **entry = env; *entry; entry++) {
         const char *equals = strchr(*entry, '=');
         if (!equals)
             continue;
@@ -69,6 +102,8 @@ static const char *environment_json(struct arena *arena, const struct service_la
 static const char *version_of(struct trial_runner *runner, const struct service_launch *launch)
 {
     struct program_version *at = runner->versions;
+    if (!launch->program)
+        return NULL;
     for (; at < runner->versions + ARRAY_LEN(runner->versions) && at->program; at++)
         if (strcmp(at->program, launch->program) == 0)
             return at->version;
@@ -105,9 +140,11 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         return;                 /* never launched in this trial */
     if (running->launch.argv) { /* NULL: the launch could not be built, its program is missing */
         AUTO(buf_done) struct buf command = BUF_INIT(65536);
-        service_launch_add_text(&command, &running->launch);
+        struct service_launch shown = running->launch;
+        shown.env = shown_environment(arena, shown.env);
+        service_launch_add_text(&command, &shown);
         row->command = arena_strdup(arena, buf_text(&command));
-        row->environment = environment_json(arena, &running->launch);
+        row->environment = environment_json(arena, shown.env);
     }
     row->idle_memory_bytes = running->idle_memory_bytes;
     row->engine = running->launch.engine ? running->launch.engine->name : NULL;
