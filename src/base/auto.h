@@ -23,7 +23,8 @@
     {                                                                                              \
         fn(*p);                                                                                    \
     }
-#define AUTO(fn) __attribute__((cleanup(fn##_auto_)))
+/* "unused": a variable may exist only to be ended. */
+#define AUTO(fn) __attribute__((unused, cleanup(fn##_auto_)))
 
 #define TAKE(x)                                                                                    \
     __extension__({                                                                                \
