@@ -13,7 +13,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <libgen.h>
 #include <math.h>
 #include <sndfile.h>
 #include <string.h>
@@ -95,7 +94,9 @@ static SNDFILE *open_memory(struct memory *memory, int mode, SF_INFO *info)
 /* Reads all of `in` as 16 bit samples and writes them as WAV. */
 static bool convert(SNDFILE *in, const SF_INFO *info, struct buf *ret_wav, struct err *err)
 {
-    enum { FRAMES = 4096 };
+    enum { SAMPLES = 32768 }; /* at 8 channels: 4096 of each */
+    short samples[SAMPLES];
+    const sf_count_t frames = SAMPLES / info->channels;
     struct memory memory = {.buf = ret_wav};
     SF_INFO wanted = {.samplerate = info->samplerate,
                       .channels = info->channels,
@@ -103,16 +104,13 @@ static bool convert(SNDFILE *in, const SF_INFO *info, struct buf *ret_wav, struc
     SNDFILE *out = open_memory(&memory, SFM_WRITE, &wanted);
     if (!out)
         return err_set(err, ERR_INPUT, "cannot be written as WAV: %s", sf_strerror(NULL));
-    AUTO(free) short *samples = calloc((size_t)info->channels * FRAMES, sizeof *samples);
-    if (!samples)
-        abort();
     /* Float files may exceed full scale: clip instead of wrapping around. */
     sf_command(in, SFC_SET_SCALE_FLOAT_INT_READ, NULL, SF_TRUE);
     sf_command(in, SFC_SET_CLIPPING, NULL, SF_TRUE);
-    sf_count_t done = 0, n = sf_readf_short(in, samples, FRAMES);
+    sf_count_t done = 0, n = sf_readf_short(in, samples, frames);
     while (n > 0 && !ret_wav->over && sf_writef_short(out, samples, n) == n) {
         done += n;
-        n = sf_readf_short(in, samples, FRAMES);
+        n = sf_readf_short(in, samples, frames);
     }
     sf_close(out);
     if (ret_wav->over)
@@ -161,12 +159,10 @@ bool corpus_read_clip(struct arena *arena, const char *path, size_t max,
         const struct buf *from = wav.len > 0 ? &wav : &file;
         void *data = arena_alloc(arena, from->len);
         memcpy(data, from->data, from->len);
-        AUTO(free) char *scratch = strdup(path);
-        if (!scratch)
-            abort();
+        const char *slash = strrchr(path, '/');
         clip.data = data;
         clip.len = from->len;
-        clip.name = arena_strdup(arena, basename(scratch));
+        clip.name = arena_strdup(arena, slash ? slash + 1 : path);
         *ret_clip = clip;
     }
     buf_done(&file);
@@ -288,11 +284,12 @@ static bool read_folder(struct reading *r, struct err *err)
 static void keep(const struct reading *r, struct corpus *ret_corpus)
 {
     ret_corpus->clips = arena_array(r->arena, r->count, sizeof *r->clips);
-    memcpy(ret_corpus->clips, r->clips, r->count * sizeof *r->clips);
+    if (r->clips)
+        memcpy(ret_corpus->clips, r->clips, r->count * sizeof *r->clips);
     ret_corpus->clip_count = r->count;
     ret_corpus->all_transcribed = true;
     for (size_t i = 0; i < r->count; i++)
-        ret_corpus->all_transcribed &= r->clips[i].transcript != NULL;
+        ret_corpus->all_transcribed &= ret_corpus->clips[i].transcript != NULL;
 }
 
 bool corpus_load_audio(struct arena *arena, const char *folder, struct corpus *ret_corpus,

@@ -212,13 +212,27 @@ static void on_done(struct load_http_call *call, enum load_http_end end)
         record->error = LOAD_OK;
     if (record->error == LOAD_OK && answer->http_status != 200)
         record->error = LOAD_HTTP_STATUS;
-    /* The last byte's own stamp, not the moment at which curl had found out that it was the last. */
+    /* The last byte's own stamp, not the moment at which curl had found out that it was the last.
+     */
     bool stamped = record->error == LOAD_OK && answer->chunk_count > 0;
     record->done_ns = stamped ? answer->chunks[answer->chunk_count - 1].at_ns : now_ns;
     move_to_finished(child, flight, now_ns);
 }
 
 const struct load_http_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
+
+/* What is known of a failure about which nobody said a word. */
+static const char *guess(enum load_error error, const struct load_answer *answer)
+{
+    if (error == LOAD_EMPTY)
+        return "";
+    if (error == LOAD_TRUNCATED)
+        return "the stream ended without its end mark";
+    if (answer->len > 0)
+        return "the answer stopped in the middle";
+    return answer->http_status != 0 ? "no body came after the status line"
+                                    : "no byte of an answer came";
+}
 
 /* Text of a failure: the answer's beginning if it has one, else what the transfer ended with, else
  * how far it had come. */
@@ -228,9 +242,7 @@ static void explain(struct load_flight *flight, struct buf *text)
     const struct load_answer *answer = &flight->call.answer;
     const char *said = flight->call.why;
     if (!said[0])
-        said = answer->len > 0            ? "the answer stopped in the middle"
-               : answer->http_status != 0 ? "no body came after the status line"
-                                          : "no byte of an answer came";
+        said = guess(flight->record.error, answer);
     size_t len = strlen(said);
     if (flight->record.error == LOAD_HTTP_STATUS && answer->len > 0) {
         said = answer->body;

@@ -366,7 +366,7 @@ bool load_http_new(sd_event *event, const struct load_http_hooks *hooks,
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, want_time);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, (void *)http);
     curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    /* Idle connections to keep: by default it depends on how many requests happen to be in flight. */
+    /* Idle connections to keep; the default depends on how many requests happen to be in flight. */
     curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 1024L);
     *ret_http = http;
     return true;

@@ -35,7 +35,7 @@ static const struct {
     {"--at", "1:stall-headers", LOAD_TIMEOUT, 200, "no body"},
     {"--at", "1:stall-mid", LOAD_TIMEOUT, 200, ""},
     {"--at", "1:garbage", LOAD_MALFORMED, 200, "It works"},
-    {"--at", "1:empty-body", LOAD_TRUNCATED, 200, ""},
+    {"--at", "1:empty-body", LOAD_TRUNCATED, 200, "without its end mark"},
     {"--at", "1:not-http", LOAD_MALFORMED, 0, "HTTP/0.9"},
     {"--at", "1:empty", LOAD_EMPTY, 200, ""},
     {"--at", "1:die", LOAD_CLOSED, 0, ""},
