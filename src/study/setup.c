@@ -5,12 +5,17 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "search/search.h"
 #include "service/engine.h"
 #include "service/launch.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { SETTINGS_MAX = 4096 }; /* distinct settings of one service looked at */
+enum {
+    SETTINGS_MAX = 4096,         /* distinct settings of one service looked at */
+    CANDIDATES_MAX = 1000000000, /* an estimate beyond that is as good as one of that */
+};
 
 char *study_folder(const struct spec_study *study, const char *given)
 {
@@ -66,6 +71,7 @@ struct walk {
     struct buf *problems;
     struct err *err;
     int visited;
+    const struct spec_candidate *candidate; /* under evaluation */
 };
 
 /* Building the launch finds the program, and whatever else the candidate leaves out. */
@@ -85,6 +91,34 @@ static bool check_program(const struct walk *walk, const struct spec_candidate *
     return true;
 }
 
+static struct expr_operand look_up_knob(const void *context, size_t id)
+{
+    const struct walk *walk = context;
+    const struct spec_value *value = spec_candidate_value(walk->study, walk->candidate, id);
+    if (!value)
+        return (struct expr_operand){.kind = EXPR_UNKNOWN};
+    return (struct expr_operand){.kind = isnan(value->number) ? EXPR_TEXT : EXPR_NUMBER,
+                                 .number = value->number,
+                                 .text = value->label};
+}
+
+/* What constraints within the service forbid is never started, so that nothing of it need be there.
+ * Constraints across services say nothing here: the others' knobs are not walked. */
+static bool is_forbidden(struct walk *walk, const struct spec_candidate *candidate)
+{
+    const struct spec_study *study = walk->study;
+    walk->candidate = candidate;
+    for (size_t i = 0; i < study->constraint_count; i++) {
+        const struct expr *expr = study->constraints[i].expr;
+        bool own = true;
+        for (size_t k = 0; k < study->knob_count; k++)
+            own = own && (study->knobs[k].service == walk->service || !expr_uses(expr, k));
+        if (own && expr_eval(expr, look_up_knob, walk) == EXPR_FALSE)
+            return true;
+    }
+    return false;
+}
+
 static bool walk_values(struct walk *walk, struct spec_candidate *candidate, size_t knob)
 {
     const struct spec_study *study = walk->study;
@@ -101,9 +135,10 @@ static bool walk_values(struct walk *walk, struct spec_candidate *candidate, siz
     if (walk->visited++ >= SETTINGS_MAX)
         return true;
     struct spec_candidate checked = *candidate;
-    /* Recomputes which knobs are active; constraints across services do not matter here. */
-    struct err ignored = ERR_INIT;
+    struct err ignored = ERR_INIT; /* called for which knobs are active */
     (void)!spec_candidate_check(study, &checked, &ignored);
+    if (is_forbidden(walk, &checked))
+        return true;
     return check_program(walk, &checked) &&
            engine_prepare(study, &checked, walk->service, walk->fetch, walk->problems, walk->err);
 }
@@ -125,7 +160,7 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
 {
     for (size_t i = 0; i < study->service_count; i++) {
         AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
-        struct walk walk = {study, i, fetch, &problems, err, 0};
+        struct walk walk = {study, i, fetch, &problems, err, 0, NULL};
         struct spec_candidate candidate = {0};
         if (!walk_values(&walk, &candidate, 0))
             return false;
@@ -143,12 +178,15 @@ struct study_estimate study_estimate(const struct spec_study *study, uint64_t ca
     size_t loaded = 0;
     for (size_t i = 0; i < study->service_count; i++)
         loaded += study->services[i].load.given;
-    uint64_t trials = candidates;
-    if (study->search.trials > 0 && trials > (uint64_t)study->search.trials)
-        trials = (uint64_t)study->search.trials;
+    const struct search_input input = {
+        .study = study,
+        .code_count = candidates < CANDIDATES_MAX ? (size_t)candidates : CANDIDATES_MAX,
+        .trials = study->search.trials > 0 ? (size_t)study->search.trials : 0,
+    };
+    size_t trials = search_strategy_find(study->search.strategy)->planned(&input);
     /* A tournament's windows average half of the full one. */
     double share = strcmp(study->search.strategy, "tournament") == 0 ? 0.5 : 1;
-    struct study_estimate estimate = {.explore_trials = (size_t)trials};
+    struct study_estimate estimate = {.explore_trials = trials};
     estimate.final_trials =
         ((size_t)study->search.finalists + (study->baseline != NULL)) * (size_t)m->repeats;
     estimate.explore_s = (double)trials * (restart_s + warmup_s + share * window_s);

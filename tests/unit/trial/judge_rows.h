@@ -19,7 +19,7 @@ struct facts {
     bool not_measured;
     struct judge_service a, b;
     double contention, lateness_s; /* 0: a quiet 2 %, 0.2 ms */
-    const char *contenders, *worker_failure;
+    const char *contenders, *worker_failure, *readings_failure;
     const char *failed; /* requirement, by service failed_service - 1 */
     bool failed_on_errors;
     int failed_service;
@@ -75,6 +75,7 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .lateness_p99_s = value_or(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
         .worker_failure = row->worker_failure,
+        .readings_failure = row->readings_failure,
         .goal = {.fitness = row->failed ? 0 : 0.7,
                  .met = !row->failed,
                  .failed = row->failed,
@@ -94,7 +95,6 @@ static inline bool has_evidence(const struct judgement *j, const char *words)
     return false;
 }
 
-/* Judges every row; *reached gets the verdicts. */
 static inline void judge_rows(const struct row *rows, size_t count, bool reached[VERDICT_COUNT_])
 {
     for (size_t r = 0; r < count; r++) {

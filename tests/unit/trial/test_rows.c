@@ -46,6 +46,15 @@ static void init(struct fixture *f)
     }
 }
 
+static void done(struct fixture *f)
+{
+    for (size_t i = 0; i < ARRAY_LEN(f->runner.versions); i++) {
+        free(f->runner.versions[i].program);
+        free(f->runner.versions[i].version);
+    }
+    arena_free(f->arena);
+}
+
 static void launched(struct fixture *f, size_t i, int64_t in_trial, const char **env)
 {
     static const char *argv[] = {"server", "--port", "9001", NULL};
@@ -101,7 +110,7 @@ static void test_trial(void **state)
     assert_int_equal(t.services[1].started_in_trial, 4);
     assert_string_equal(t.services[0].settings, "s0.k0=v1 s0.k1=v2");
     assert_null(t.services[0].placement); /* not probed */
-    arena_free(f.arena);
+    done(&f);
 }
 
 static void test_never_launched(void **state)
@@ -118,7 +127,7 @@ static void test_never_launched(void **state)
     assert_null(s->settings);
     assert_int_equal(s->exit_code, -1);
     assert_true(t.window_s == 0);
-    arena_free(f.arena);
+    done(&f);
 }
 
 /* A launch that could not be built has settings, but no command. */
@@ -132,7 +141,7 @@ static void test_unbuilt_launch(void **state)
     struct store_trial t = finish(&f, VERDICT_ENV_FAULT, 0, true);
     assert_null(t.services[0].command);
     assert_string_equal(t.services[0].settings, "s0.k0=v1 s0.k1=v2");
-    arena_free(f.arena);
+    done(&f);
 }
 
 static void test_ruled_out(void **state)
@@ -157,7 +166,7 @@ static void test_ruled_out(void **state)
         CHECK_ROW(r, rows[r].name, !rows[r].part == !t.ruled_out);
         if (rows[r].part)
             CHECK_ROW_TEXT(r, rows[r].name, t.ruled_out, rows[r].part);
-        arena_free(f.arena);
+        done(&f);
     }
 }
 
@@ -186,7 +195,7 @@ static void test_secrets(void **state)
     assert_null(strstr(s->command, "sk-1"));
     assert_non_null(strstr(s->command, "PASSIVE"));
     assert_string_equal(env[1], "HF_TOKEN=hf_abc"); /* what the service gets is untouched */
-    arena_free(f.arena);
+    done(&f);
 }
 
 static void test_grow(void **state)

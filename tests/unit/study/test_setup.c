@@ -1,0 +1,120 @@
+/* What is said before the first trial: missing programs of what can be started, and how long it all
+ * takes. */
+#include "check.h"
+
+#include "base/buf.h"
+#include "search/search.h"
+#include "study/study.h"
+
+#include <math.h>
+
+static const struct spec_protocol protocol = {
+    .name = "plain", .sources = SOURCE_ANY, .path = "/", .help = "GET"};
+static const struct spec_protocol *const protocols[] = {&protocol};
+
+static struct spec_study *load(const char *text)
+{
+    size_t strategy_count = 0;
+    const char *const *strategies = search_strategy_names(&strategy_count);
+    const struct spec_catalog catalog = {.protocols = protocols,
+                                         .protocol_count = 1,
+                                         .strategies = strategies,
+                                         .strategy_count = strategy_count};
+    struct spec_study *study = NULL;
+    struct err err = ERR_INIT;
+    if (!spec_study_parse("/tmp/setup.yaml", text, strlen(text), &catalog, &study, &err))
+        fail_msg("%s", err.text);
+    return study;
+}
+
+#define STUDY(constraints, search)                                                                 \
+    "study: setup\n"                                                                               \
+    "device: cpu\n"                                                                                \
+    "services:\n"                                                                                  \
+    "  a:\n"                                                                                       \
+    "    command: [\"{program}\", \"{port}\", \"{threads}\"]\n"                                    \
+    "    protocol: plain\n"                                                                        \
+    "    knobs: {program: [/bin/sh, /nonexistent/server], threads: [1, 2, 3]}\n"                   \
+    "  b:\n"                                                                                       \
+    "    command: [/bin/sh, \"{port}\", \"{threads}\"]\n"                                          \
+    "    protocol: plain\n"                                                                        \
+    "    knobs: {threads: [1, 2, 3]}\n" constraints                                                \
+    "load: {a: {concurrency: 1}, b: {concurrency: 1}}\n"                                           \
+    "measure: {warmup: 5s, window: 30s, alone: 10s, repeats: 4}\n"                                 \
+    "goal: {optimise: {a.latency.p95: {good: 100ms, bad: 1s}}}\n"                                  \
+    "baseline: none\n" search
+
+static void test_programs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        bool complains;
+    } rows[] = {
+        {"a missing program", STUDY("", ""), true},
+        {"which a constraint forbids", STUDY("constraints: ['a.program == \"/bin/sh\"']\n", ""),
+         false},
+        {"a constraint across services forbids nothing alone",
+         STUDY("constraints: [\"a.threads + b.threads <= 3\"]\n", ""), true},
+    };
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        AUTO(spec_study_free) struct spec_study *study = load(rows[r].text);
+        AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
+        struct err err = ERR_INIT;
+        if (!study_check_services(study, false, &problems, &err))
+            fail_msg("row %zu: %s", r, err.text);
+        CHECK_ROW(r, rows[r].name, (problems.len > 0) == rows[r].complains);
+        /* Said once, however many settings share it. */
+        const char *first = strstr(buf_text(&problems), "/nonexistent/server");
+        CHECK_ROW(r, rows[r].name, !first == !rows[r].complains);
+        CHECK_ROW(r, rows[r].name, !first || !strchr(first, '\n')[1]);
+    }
+}
+
+static void test_estimate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t explore, final;
+    } rows[] = {
+        {STUDY("", "search: {strategy: grid}\n"), 18, 12},
+        {STUDY("", "search: {strategy: grid, trials: 5}\n"), 5, 12},
+        {STUDY("", "search: {strategy: random, trials: 50, finalists: 2}\n"), 18, 8},
+        {STUDY("", "search: {strategy: tournament}\n"), 18 + 9 + 5 + 3, 12},
+        {STUDY("", "search: {strategy: tournament, trials: 12}\n"), 6 + 3, 12},
+    };
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        AUTO(spec_study_free) struct spec_study *study = load(rows[r].text);
+        struct study_estimate e = study_estimate(study, 18, 4);
+        CHECK_ROW(r, study->search.strategy, e.explore_trials == rows[r].explore);
+        CHECK_ROW(r, study->search.strategy, e.final_trials == rows[r].final);
+        /* 4 s of restarts, 5 s and 30 s of windows, two services alone for 10 s and 3 s around. */
+        CHECK_ROW(r, study->search.strategy, e.final_s == (double)rows[r].final * 65);
+        CHECK_ROW(r, study->search.strategy, e.explore_s > 0);
+    }
+    AUTO(spec_study_free) struct spec_study *study = load(rows[3].text);
+    struct study_estimate e = study_estimate(study, UINT64_MAX, 4);
+    assert_true(e.explore_trials > 1000000000 && isfinite(e.explore_s));
+}
+
+static void test_folders(void **state)
+{
+    (void)state;
+    AUTO(spec_study_free) struct spec_study *study = load(STUDY("", ""));
+    AUTO(free) char *own = study_folder(study, NULL), *given = study_folder(study, "/x/y.spica");
+    assert_string_equal(own, "/tmp/setup.spica");
+    assert_string_equal(given, "/x/y.spica");
+    AUTO(free) char *path = study_store_path(own);
+    assert_string_equal(path, "/tmp/setup.spica/study.db");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_folders),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
