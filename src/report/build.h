@@ -29,7 +29,9 @@ NODISCARD bool report_read_runs(struct report_builder *b, const struct report_si
 bool report_has_samples(const struct report_measure *measure);
 
 /* One clip's word errors, summed over a side's runs. */
-struct report_clip { int64_t item, errors, words; };
+struct report_clip {
+    int64_t item, errors, words;
+};
 NODISCARD bool report_read_clips(struct report_builder *b, const struct report_side *side,
                                  const char *service, struct report_clip **ret_clips,
                                  size_t *ret_count, struct err *err);

@@ -1,6 +1,6 @@
-/* What the figures show. Failed trials have no place on a scale of fitness or latency, so they stand
- * in lanes of their own under it, named by their verdict: seen, counted, and never mistaken for a
- * number. */
+/* What the figures show. Failed trials have no place on a scale of fitness or latency, so they
+ * stand in lanes of their own under it, named by their verdict: seen, counted, and never mistaken
+ * for a number. */
 #include "report/figures.h"
 #include "report/svg.h"
 #include "report/words.h"
@@ -31,14 +31,17 @@ static void mark_trial(struct svg_plot *plot, const struct report_trial *t, cons
     add_tip(&tip, t);
     double x = report_svg_x(plot, (double)t->trial->number);
     if (isnan(t->trial->fitness)) {
-        report_svg_mark(plot, SVG_CROSS, x, report_svg_lane_y(plot, lanes[t->verdict]), red, buf_text(&tip));
+        report_svg_mark(plot, SVG_CROSS, x, report_svg_lane_y(plot, lanes[t->verdict]), red,
+                        buf_text(&tip));
         return;
     }
     bool final = strcmp(t->trial->purpose, "final") == 0;
     bool winner = t->candidate->fate == FATE_WINNER, baseline = t->candidate->fate == FATE_BASELINE;
     const char *color = baseline ? orange : winner ? green : t->verdict == VERDICT_OK ? blue : gray;
-    enum svg_mark mark = baseline ? SVG_SQUARE : winner && final ? SVG_STAR
-                         : final ? SVG_DOT : SVG_RING;
+    enum svg_mark mark = baseline          ? SVG_SQUARE
+                         : winner && final ? SVG_STAR
+                         : final           ? SVG_DOT
+                                           : SVG_RING;
     report_svg_mark(plot, mark, x, report_svg_y(plot, t->trial->fitness), color, buf_text(&tip));
 }
 
@@ -76,8 +79,12 @@ void report_add_progression_figure(struct buf *buf, const struct report_view *vi
     for (int v = 0; v < VERDICT_COUNT_; v++)
         if (view->verdict_counts[v] && !verdict_facts((enum verdict)v)->has_fitness)
             lanes[v] = lane_count++;
-    struct svg_axis x = {SVG_LINEAR, 1, (double)view->trials[view->trial_count - 1].trial->number,
-                         UNIT_COUNT, .whole = true, .title = "trial"};
+    struct svg_axis x = {SVG_LINEAR,
+                         1,
+                         (double)view->trials[view->trial_count - 1].trial->number,
+                         UNIT_COUNT,
+                         .whole = true,
+                         .title = "trial"};
     struct svg_axis y = {SVG_LINEAR, 0, 1, UNIT_COUNT, .title = "fitness (1 is best)"};
     struct svg_plot plot;
     report_svg_begin(&plot, buf, "Fitness of each trial", x, y, lane_count);
@@ -101,7 +108,10 @@ void report_add_progression_figure(struct buf *buf, const struct report_view *vi
 
 /* --- trade-off --- */
 
-struct point { const struct report_candidate *candidate; double x, y; };
+struct point {
+    const struct report_candidate *candidate;
+    double x, y;
+};
 
 static enum svg_scale scale_of(const struct report_measure *m)
 {
@@ -140,7 +150,8 @@ static struct svg_axis axis_over(const struct report_view *view, size_t k,
         axis.high = fmax(axis.high, value);
     }
     report_add_measure_name(title, TEXT_HTML, view, m);
-    buf_add(title, m->objective->good < m->objective->bad ? " (less is better)" : " (more is better)");
+    buf_add(title,
+            m->objective->good < m->objective->bad ? " (less is better)" : " (more is better)");
     axis.title = buf_text(title);
     return axis;
 }
@@ -170,7 +181,8 @@ static void mark_point(struct svg_plot *plot, const struct point *p)
     } else if (c->on_front) {
         mark = SVG_DOT;
     }
-    report_svg_mark(plot, mark, report_svg_x(plot, p->x), report_svg_y(plot, p->y), color, buf_text(&tip));
+    report_svg_mark(plot, mark, report_svg_x(plot, p->x), report_svg_y(plot, p->y), color,
+                    buf_text(&tip));
 }
 
 static void add_front_line(struct svg_plot *plot, const struct report_view *view,

@@ -1,6 +1,6 @@
-/* Columns are as wide as their widest cell, as a terminal counts (wide characters take two). Cutting
- * is by whole characters, and says that it cut. Cells arrive escaped: what a service printed can move
- * no cursor. */
+/* Columns are as wide as their widest cell, as a terminal counts (wide characters take two).
+ * Cutting is by whole characters, and says that it cut. Cells arrive escaped: what a service
+ * printed can move no cursor. */
 #include "report/grid.h"
 
 #include "base/text.h"
@@ -10,7 +10,7 @@
 enum { GAP = 2, WIDTH_DEFAULT = 80, WIDTH_MIN = 40 };
 
 static const char *const paints[PAINT_COUNT_] = {
-    [PAINT_NONE] = "", [PAINT_BOLD] = "\033[1m", [PAINT_DIM] = "\033[2m",
+    [PAINT_NONE] = "",         [PAINT_BOLD] = "\033[1m", [PAINT_DIM] = "\033[2m",
     [PAINT_GOOD] = "\033[32m", [PAINT_BAD] = "\033[31m",
 };
 
@@ -149,8 +149,8 @@ static size_t word_length(const char *text)
     return len;
 }
 
-void report_print_wrapped(FILE *out, struct report_terminal terminal, const char *text, size_t first,
-                          size_t indent)
+void report_print_wrapped(FILE *out, struct report_terminal terminal, const char *text,
+                          size_t first, size_t indent)
 {
     size_t width = report_terminal_width(terminal), used = first;
     bool fresh = true;

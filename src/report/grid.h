@@ -16,7 +16,7 @@ struct report_grid {
         const char *cells[GRID_COLUMNS_MAX]; /* NULL: empty */
         const char *below[2];                /* lines of their own under the row; NULL none */
         enum grid_paint paint;
-    } *rows;
+    } * rows;
     size_t row_count, capacity;
 };
 
@@ -25,8 +25,8 @@ struct grid_row *report_grid_add(struct report_grid *grid);
 void report_grid_print(const struct report_grid *grid, FILE *out, struct report_terminal terminal,
                        size_t indent);
 /* Words of `text` filled into lines; the first begins at column `first`, the others at `indent`. */
-void report_print_wrapped(FILE *out, struct report_terminal terminal, const char *text, size_t first,
-                          size_t indent);
+void report_print_wrapped(FILE *out, struct report_terminal terminal, const char *text,
+                          size_t first, size_t indent);
 void report_print_painted(FILE *out, struct report_terminal terminal, enum grid_paint paint,
                           const char *text);
 size_t report_terminal_width(struct report_terminal terminal);

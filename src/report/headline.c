@@ -1,8 +1,8 @@
 /* The answer in sentences, before any table: what won and by how much, on what basis, what now.
  *
- * Only certain differences are claimed; an uncertain one is either left out or called uncertain. "No
- * better than the baseline", "nothing is feasible" and "not finished" are answers with a headline of
- * their own. */
+ * Only certain differences are claimed; an uncertain one is either left out or called uncertain.
+ * "No better than the baseline", "nothing is feasible" and "not finished" are answers with a
+ * headline of their own. */
 #include "report/words.h"
 
 #include <inttypes.h>
@@ -50,8 +50,10 @@ static void add_winner(struct buf *buf, enum text_target target, const struct re
 {
     report_add_code(buf, target, view->winner->candidate->changes);
     if (!view->baseline) {
-        buf_addf(buf, " is the best of the %zu finalists: fitness %.3f (there is no baseline to "
-                 "compare it with).", view->side_count, view->winner->fitness);
+        buf_addf(buf,
+                 " is the best of the %zu finalists: fitness %.3f (there is no baseline to "
+                 "compare it with).",
+                 view->side_count, view->winner->fitness);
         return;
     }
     if (view->baseline->run_count == 0) {
@@ -156,7 +158,8 @@ static void add_placement(struct buf *buf, enum text_target target, const struct
     for (size_t i = 0; i < run->service_count; i++) {
         buf_add(buf, i ? ", " : "");
         report_add_text(buf, target, run->services[i].name);
-        buf_addf(buf, " %s", run->services[i].placement ? run->services[i].placement : "not probed");
+        buf_addf(buf, " %s",
+                 run->services[i].placement ? run->services[i].placement : "not probed");
     }
     buf_add(buf, " (proof below).");
 }
@@ -167,8 +170,7 @@ void report_add_basis(struct buf *buf, enum text_target target, const struct rep
     if (side && side->run_count > 0) {
         buf_addf(buf, "Measured on the real services, %zu cold start%s each", side->run_count,
                  side->run_count == 1 ? "" : "s");
-        buf_add(buf, view->winner && view->baseline
-                         ? ", interleaved with what runs today." : ".");
+        buf_add(buf, view->winner && view->baseline ? ", interleaved with what runs today." : ".");
         add_placement(buf, target, view);
         buf_addc(buf, ' ');
     } else {
@@ -238,7 +240,7 @@ static void step_relax(struct buf *buf, enum text_target target, const struct re
     (void)target;
     (void)view;
     buf_add(buf, "Read below which requirement or failure stopped each candidate; relax the "
-            "requirement, widen the knobs or give the services less to do.");
+                 "requirement, widen the knobs or give the services less to do.");
 }
 
 static void step_samples(struct buf *buf, enum text_target target, const struct report_view *view)
@@ -257,7 +259,7 @@ static void step_edge(struct buf *buf, enum text_target target, const struct rep
     const struct spec_knob *knob = edge_knob(view);
     report_add_code(buf, target, knob->full_name);
     buf_add(buf, " won at the end of its range: widen the range and run again, the best may lie "
-            "beyond it.");
+                 "beyond it.");
 }
 
 static void step_front(struct buf *buf, enum text_target target, const struct report_view *view)
@@ -265,14 +267,15 @@ static void step_front(struct buf *buf, enum text_target target, const struct re
     (void)target;
     (void)view;
     buf_add(buf, "If you weigh the objectives otherwise, look at the trade-offs: candidates on the "
-            "front are the only ones worth choosing between.");
+                 "front are the only ones worth choosing between.");
 }
 
 static void step_stay(struct buf *buf, enum text_target target, const struct report_view *view)
 {
     (void)target;
     (void)view;
-    buf_add(buf, "Change nothing. To look for a smaller improvement, raise the repeats or widen the "
+    buf_add(buf,
+            "Change nothing. To look for a smaller improvement, raise the repeats or widen the "
             "knobs.");
 }
 

@@ -1,10 +1,10 @@
-/* The same Markdown as a page. CommonMark knows no tables, so they are found by their leading bar and
- * written here, each cell rendered by cmark like any other text; everything between them goes through
- * cmark as it stands. Rejected: a second renderer beside markdown.c, which would state every fact
- * twice.
+/* The same Markdown as a page. CommonMark knows no tables, so they are found by their leading bar
+ * and written here, each cell rendered by cmark like any other text; everything between them goes
+ * through cmark as it stands. Rejected: a second renderer beside markdown.c, which would state
+ * every fact twice.
  *
- * Safe because cmark drops raw HTML by default and because all outside text was escaped for Markdown.
- * A line "![...](figure.svg)" of our own becomes that figure, inline. */
+ * Safe because cmark drops raw HTML by default and because all outside text was escaped for
+ * Markdown. A line "![...](figure.svg)" of our own becomes that figure, inline. */
 #include "report/html.h"
 #include "report/figures.h"
 #include "report/markdown.h"
@@ -30,8 +30,10 @@ static const char head[] =
     "border-radius:3px;overflow-wrap:anywhere}\n"
     ".table{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse;font-size:.9rem;"
     "font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:.25rem .6rem;border-bottom:1px solid #e4e4e4;text-align:left;vertical-align:top}\n"
-    "th{border-bottom:2px solid #999;font-weight:600}.r{text-align:right;white-space:nowrap}\n"
+    "th,td{padding:.25rem .6rem;border-bottom:1px solid "
+    "#e4e4e4;text-align:left;vertical-align:top}\n"
+    "th{border-bottom:2px solid #999;font-weight:600;vertical-align:bottom}.r{text-align:right}"
+    "td.r{white-space:nowrap}td:last-child:not(.r):not(:empty){min-width:11rem}\n"
     "tr:hover td{background:#fafafa}svg{max-width:100%;height:auto;margin:.5rem 0}\n"
     "li{margin:.15rem 0}\n"
     "</style>\n<title>";
@@ -41,18 +43,18 @@ enum { COLUMNS_MAX = 64 };
 struct page {
     struct buf *buf;
     const struct report_view *view;
-    struct buf pending;            /* lines for cmark */
+    struct buf pending; /* lines for cmark */
     bool in_table, in_head;
-    bool right[COLUMNS_MAX];       /* columns that are aligned right */
-    struct buf head_row;           /* kept until the line of dashes tells how columns are aligned */
+    bool right[COLUMNS_MAX]; /* columns that are aligned right */
+    struct buf head_row;     /* kept until the line of dashes tells how columns are aligned */
 };
 
 static void flush_text(struct page *page)
 {
     if (page->pending.len == 0)
         return;
-    char *html = cmark_markdown_to_html(buf_text(&page->pending), page->pending.len,
-                                        CMARK_OPT_DEFAULT);
+    char *html =
+        cmark_markdown_to_html(buf_text(&page->pending), page->pending.len, CMARK_OPT_DEFAULT);
     buf_add(page->buf, html);
     free(html);
     buf_clear(&page->pending);
@@ -70,7 +72,8 @@ static void add_cell(struct page *page, const char *text, size_t len, size_t col
     const char *tag = is_head ? "th" : "td";
     bool right = column < COLUMNS_MAX && page->right[column];
     buf_addf(page->buf, "<%s%s>", tag, right ? " class=\"r\"" : "");
-    /* A cell that begins as a list or heading would ("- (n=12)", "1. ") is plain text in a table. */
+    /* A cell that begins as a list or heading would ("- (n=12)", "1. ") is plain text in a table.
+     */
     AUTO(buf_done) struct buf cell = BUF_INIT(REPORT_MARKDOWN_MAX);
     if (len > 0 && strchr("-+0123456789#>", *text))
         buf_add(&cell, "&#8203;");
@@ -187,7 +190,9 @@ static void add_line(struct page *page, const char *line, size_t len)
 
 void report_add_html(struct buf *buf, const struct report_view *view, const char *markdown)
 {
-    struct page page = {.buf = buf, .view = view, .pending = BUF_INIT(REPORT_MARKDOWN_MAX),
+    struct page page = {.buf = buf,
+                        .view = view,
+                        .pending = BUF_INIT(REPORT_MARKDOWN_MAX),
                         .head_row = BUF_INIT(1 << 20)};
     buf_add(buf, head);
     report_add_text(buf, TEXT_HTML, view->study->name);

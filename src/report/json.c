@@ -20,12 +20,14 @@ static const char *const fate_names[FATE_COUNT_] = {
     [FATE_FAILED] = "failed",
 };
 static const char *const kind_names[] = {
-    [NUMBER_QUANTILE] = "pooled_quantile", [NUMBER_RUNS] = "mean_of_runs",
-    [NUMBER_SHARE] = "pooled_share", [NUMBER_SUM] = "sum",
+    [NUMBER_QUANTILE] = "pooled_quantile",
+    [NUMBER_RUNS] = "mean_of_runs",
+    [NUMBER_SHARE] = "pooled_share",
+    [NUMBER_SUM] = "sum",
 };
 static const char *const unit_names[] = {
-    [UNIT_SECONDS] = "s", [UNIT_BYTES] = "bytes", [UNIT_RATIO] = "ratio", [UNIT_COUNT] = "count",
-    [UNIT_PER_SECOND] = "1/s",
+    [UNIT_SECONDS] = "s",   [UNIT_BYTES] = "bytes",    [UNIT_RATIO] = "ratio",
+    [UNIT_COUNT] = "count", [UNIT_PER_SECOND] = "1/s",
 };
 
 static void set_text(json_t *object, const char *key, const char *value)
@@ -65,7 +67,10 @@ static json_t *change_json(const struct report_change *change)
     set_real(object, "value", change->value);
     set_real(object, "low", change->low);
     set_real(object, "high", change->high);
-    set_text(object, "certain", change->certain > 0 ? "better" : change->certain < 0 ? "worse" : "no");
+    set_text(object, "certain",
+             change->certain > 0   ? "better"
+             : change->certain < 0 ? "worse"
+                                   : "no");
     return object;
 }
 

@@ -1,5 +1,5 @@
-/* `spica show`: every candidate, best first, failed ones after them with their evidence below. Where
- * the settings fit beside the numbers they stand there, else on a line of their own: a narrow
+/* `spica show`: every candidate, best first, failed ones after them with their evidence below.
+ * Where the settings fit beside the numbers they stand there, else on a line of their own: a narrow
  * terminal cuts neither. */
 #include "report/grid.h"
 #include "report/report.h"
@@ -126,8 +126,8 @@ static void add_head(struct board *board)
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     struct report_grid *grid = &board->grid;
     struct grid_row *row = report_grid_add(grid);
-    const char *settings = board->view->study->baseline ? "what differs from the baseline"
-                                                        : "settings";
+    const char *settings =
+        board->view->study->baseline ? "what differs from the baseline" : "settings";
     size_t at = 0;
     grid->right[0] = grid->right[2] = true;
     row->cells[at++] = "#";
@@ -181,7 +181,8 @@ void report_print_leaderboard(const struct report_view *view, FILE *out,
         add_candidate(&board, view->ranked[i]);
     report_grid_print(&board.grid, out, terminal, 0);
     if (view->side_count)
-        report_print_painted(out, terminal, PAINT_DIM, "\nwinner, baseline and finalists: all their "
+        report_print_painted(out, terminal, PAINT_DIM,
+                             "\nwinner, baseline and finalists: all their "
                              "runs of the final; others: their last run");
     fputc('\n', out);
     AUTO(buf_done) struct buf next = BUF_INIT(8192);

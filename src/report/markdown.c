@@ -1,9 +1,9 @@
-/* report.md, in the order in which a doubtful reader asks: what won and by how much, can I trust it,
- * what does sharing cost, how did it go, why did the others lose, what do you not know, what now, and
- * how can I check it.
+/* report.md, in the order in which a doubtful reader asks: what won and by how much, can I trust
+ * it, what does sharing cost, how did it go, why did the others lose, what do you not know, what
+ * now, and how can I check it.
  *
- * It is also the source of report.html, so it keeps to headings, paragraphs, lists, tables whose cells
- * are inline text, and figures on a line of their own. */
+ * It is also the source of report.html, so it keeps to headings, paragraphs, lists, tables whose
+ * cells are inline text, and figures on a line of their own. */
 #include "report/markdown.h"
 #include "report/words.h"
 
@@ -121,11 +121,14 @@ static void add_comparison(struct buf *buf, const struct report_view *view)
     buf_add(buf, "## What won, in numbers\n\n");
     add_side_list(buf, view);
     add_side_table(buf, view, false);
-    buf_addf(buf, "Percentiles are of all requests of the runs together, with %.0f %% intervals that "
-             "suppose no distribution. Memory, rates and start times are means over the runs with "
-             "the least and the largest run. \"- (n=12)\": 12 requests do not carry that percentile. "
-             "Word errors: intervals by clip. Changes are called certain only when their whole "
-             "interval lies on one side.\n\n", 100 * view->confidence);
+    buf_addf(
+        buf,
+        "Percentiles are of all requests of the runs together, with %.0f %% intervals that "
+        "suppose no distribution. Memory, rates and start times are means over the runs with "
+        "the least and the largest run. \"- (n=12)\": 12 requests do not carry that percentile. "
+        "Word errors: intervals by clip. Changes are called certain only when their whole "
+        "interval lies on one side.\n\n",
+        100 * view->confidence);
 }
 
 static void add_machine(struct buf *buf, const struct report_view *view)
@@ -269,7 +272,8 @@ static void add_sharing(struct buf *buf, const struct report_view *view)
     bool winner = has_alone(view, view->winner), baseline = has_alone(view, view->baseline);
     if (!winner && !baseline)
         return;
-    buf_add(buf, "## What sharing costs each service\n\n"
+    buf_add(buf,
+            "## What sharing costs each service\n\n"
             "The same service, the same settings, the others idle; measured in the same runs.\n\n");
     if (winner)
         add_sharing_table(buf, view, view->winner, "winner");
@@ -320,10 +324,12 @@ static void add_check(struct buf *buf, const struct report_view *view)
                 "one trial in full: commands, environment, evidence, numbers.");
     add_command(buf, view, "spica show ", " --trial 1 --log SERVICE", "what a service printed.");
     add_command(buf, view, "sha256sum ", "", "must begin as the digest above.");
-    buf_add(buf, "- Every number can be recomputed from study.db beside this file; for the latencies "
-            "of one service: `sqlite3 study.db \"SELECT (done_ns - intended_ns) / 1e9 FROM requests "
-            "WHERE part = 1 AND error IS NULL AND mode = 'shared' AND service = 'SERVICE' AND trial "
-            "IN (...)\"`\n");
+    buf_add(
+        buf,
+        "- Every number can be recomputed from study.db beside this file; for the latencies "
+        "of one service: `sqlite3 study.db \"SELECT (done_ns - intended_ns) / 1e9 FROM requests "
+        "WHERE part = 1 AND error IS NULL AND mode = 'shared' AND service = 'SERVICE' AND trial "
+        "IN (...)\"`\n");
 }
 
 void report_add_markdown(struct buf *buf, const struct report_view *view)

@@ -1,5 +1,5 @@
-/* The parts of report.md with a row per trial or candidate: how the study went, why each other setting
- * lost, and the Pareto front.
+/* The parts of report.md with a row per trial or candidate: how the study went, why each other
+ * setting lost, and the Pareto front.
  *
  * Settings that never varied are left out; up to six that did have a column each. Long studies show
  * what moved the story (baseline, each best so far, the final, the first of each failure, the last
@@ -44,8 +44,8 @@ static struct columns choose_columns(const struct report_view *view)
     }
     columns.knob_count = varying <= KNOB_COLUMNS_MAX ? varying : 0;
     for (size_t i = 0; i < view->measure_count && columns.value_count < VALUE_COLUMNS_MAX; i++)
-        if (view->measures[i].objective || (view->study->objective_count == 0 &&
-                                            view->measures[i].key))
+        if (view->measures[i].objective ||
+            (view->study->objective_count == 0 && view->measures[i].key))
             columns.values[columns.value_count++] = i;
     return columns;
 }
@@ -70,7 +70,7 @@ static void add_head(struct buf *buf, const struct report_view *view, const stru
     buf_add(&line, "---|");
     for (size_t i = 0; i < columns->value_count; i++) {
         buf_addc(buf, ' ');
-        report_add_measure_name(buf, MD, view, &view->measures[columns->values[i]]);
+        report_add_measure_short(buf, &view->measures[columns->values[i]]);
         buf_add(buf, " |");
         buf_add(&line, "--:|");
     }
@@ -260,9 +260,11 @@ static void add_front_row(struct buf *buf, const struct report_view *view,
         add_trial_value(buf, view, run, columns->values[i]);
         buf_add(buf, " |");
     }
-    const char *who = c->fate == FATE_WINNER ? "winner" : c->fate == FATE_BASELINE ? "baseline" : "";
-    buf_addf(buf, " %.3f | %s%s%s |\n", run->trial->fitness, who,
-             *who && !c->on_front ? ", " : "", c->on_front ? "" : "not on the front");
+    const char *who = c->fate == FATE_WINNER     ? "winner"
+                      : c->fate == FATE_BASELINE ? "baseline"
+                                                 : "";
+    buf_addf(buf, " %.3f | %s%s%s |\n", run->trial->fitness, who, *who && !c->on_front ? ", " : "",
+             c->on_front ? "" : "not on the front");
 }
 
 /* The front, and for comparison the winner and the baseline wherever they are. */
@@ -278,7 +280,8 @@ void report_add_front(struct buf *buf, const struct report_view *view)
         count += is_in_front_table(view->ranked[i]);
     if (count == 0 || view->study->objective_count < 2)
         return;
-    buf_add(buf, "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
+    buf_add(buf,
+            "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
             "one of these (the Pareto front). The weights of the study file choose among them. "
             "Measured by one exploring run each: candidates within a few percent of each other "
             "may trade places.\n\n"

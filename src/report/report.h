@@ -22,15 +22,15 @@ enum report_outcome {
     REPORT_OUTCOME_COUNT_
 };
 
-/* Reads everything but logs. *ret_view lives in `arena`. ERR_INPUT when the file holds no study yet,
- * or when its study file can't be understood with this catalog. */
+/* Reads everything but logs. *ret_view lives in `arena`. ERR_INPUT when the file holds no study
+ * yet, or when its study file can't be understood with this catalog. */
 NODISCARD bool report_view_build(struct store *store, const struct spec_catalog *catalog,
                                  struct arena *arena, struct report_view **ret_view,
                                  struct err *err);
 enum report_outcome report_view_outcome(const struct report_view *view);
 
-/* report.md, report.html, report.json and winner.json in `folder`, each written whole or not at all.
- * Without a winner winner.json says so: it is never left over from another run. */
+/* report.md, report.html, report.json and winner.json in `folder`, each written whole or not at
+ * all. Without a winner winner.json says so: it is never left over from another run. */
 NODISCARD bool report_write_all(const struct report_view *view, const char *folder,
                                 struct err *err);
 /* What report.json holds (docs/REPORT.md); new reference. */

@@ -1,13 +1,14 @@
 /* Plots drawn by hand: a few hundred marks, two axes, ticks at round numbers with their units.
  *
- * Rejected: a plotting program. It would have to be installed where reports are written, and a report
- * is one file that opens anywhere. Invariant: everything written between report_svg_begin and report_svg_end is
- * well-formed XML whatever the data, so texts arrive escaped and numbers are finite. */
+ * Rejected: a plotting program. It would have to be installed where reports are written, and a
+ * report is one file that opens anywhere. Invariant: everything written between report_svg_begin
+ * and report_svg_end is well-formed XML whatever the data, so texts arrive escaped and numbers are
+ * finite. */
 #include "report/svg.h"
 
 #include <math.h>
 
-enum { WIDTH = 760, HEIGHT = 330, LANE = 16, LEFT = 84, RIGHT = 16, TOP = 50, BOTTOM = 48 };
+enum { WIDTH = 760, HEIGHT = 330, LANE = 16, LEFT = 84, RIGHT = 34, TOP = 50, BOTTOM = 48 };
 
 static const char ink[] = "#333";
 static const char faint[] = "#e4e4e4";
@@ -91,7 +92,8 @@ double report_svg_lane_y(const struct svg_plot *plot, size_t lane)
     return plot->bottom + LANE * ((double)lane + 0.75);
 }
 
-static void add_text(struct svg_plot *plot, double x, double y, const char *anchor, const char *text)
+static void add_text(struct svg_plot *plot, double x, double y, const char *anchor,
+                     const char *text)
 {
     buf_addf(plot->buf, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"%s\">%s</text>\n", x,
              y, anchor, ink, text);
@@ -104,12 +106,14 @@ static void add_tick(struct svg_plot *plot, bool is_x, double value)
     metric_add_value(&label, axis->unit, value);
     if (is_x) {
         double x = report_svg_x(plot, value);
-        buf_addf(plot->buf, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n",
-                 x, x, plot->top, plot->bottom, faint);
+        buf_addf(plot->buf,
+                 "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n", x, x,
+                 plot->top, plot->bottom, faint);
         add_text(plot, x, plot->height - BOTTOM + 20, "middle", buf_text(&label));
     } else {
         double y = report_svg_y(plot, value);
-        buf_addf(plot->buf, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n",
+        buf_addf(plot->buf,
+                 "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n",
                  plot->left, plot->right, y, y, faint);
         add_text(plot, plot->left - 8, y + 4, "end", buf_text(&label));
     }
@@ -136,28 +140,39 @@ static void add_ticks(struct svg_plot *plot, bool is_x)
 }
 
 void report_svg_begin(struct svg_plot *plot, struct buf *buf, const char *title, struct svg_axis x,
-               struct svg_axis y, size_t lanes)
+                      struct svg_axis y, size_t lanes)
 {
     double extra = LANE * (double)lanes;
-    *plot = (struct svg_plot){.buf = buf, .x = x, .y = y, .left = LEFT, .right = WIDTH - RIGHT,
-                              .top = TOP, .bottom = HEIGHT - BOTTOM, .width = WIDTH,
-                              .height = HEIGHT + extra, .legend_x = LEFT};
+    *plot = (struct svg_plot){.buf = buf,
+                              .x = x,
+                              .y = y,
+                              .left = LEFT,
+                              .right = WIDTH - RIGHT,
+                              .top = TOP,
+                              .bottom = HEIGHT - BOTTOM,
+                              .width = WIDTH,
+                              .height = HEIGHT + extra,
+                              .legend_x = LEFT};
     if (lanes)
         plot->left += 40; /* their names are longer than numbers */
     plot->legend_x = plot->left;
     widen(&plot->x);
     widen(&plot->y);
-    buf_addf(buf, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" "
-             "height=\"%.0f\" font-family=\"system-ui, sans-serif\" font-size=\"12\" role=\"img\">\n"
-             "<title>%s</title>\n<rect width=\"%d\" height=\"%.0f\" fill=\"#fff\"/>\n",
-             WIDTH, plot->height, WIDTH, plot->height, title, WIDTH, plot->height);
+    buf_addf(
+        buf,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" "
+        "height=\"%.0f\" font-family=\"system-ui, sans-serif\" font-size=\"12\" role=\"img\">\n"
+        "<title>%s</title>\n<rect width=\"%d\" height=\"%.0f\" fill=\"#fff\"/>\n",
+        WIDTH, plot->height, WIDTH, plot->height, title, WIDTH, plot->height);
     add_ticks(plot, true);
     add_ticks(plot, false);
     buf_addf(buf, "<path d=\"M%.1f %.1fV%.1fH%.1f\" fill=\"none\" stroke=\"%s\"/>\n", plot->left,
              plot->top, plot->bottom, plot->right, ink);
     add_text(plot, (plot->left + plot->right) / 2, plot->height - 10, "middle", x.title);
-    buf_addf(buf, "<text transform=\"translate(16 %.1f) rotate(-90)\" text-anchor=\"middle\" "
-             "fill=\"%s\">%s</text>\n", (plot->top + plot->bottom) / 2, ink, y.title);
+    buf_addf(buf,
+             "<text transform=\"translate(16 %.1f) rotate(-90)\" text-anchor=\"middle\" "
+             "fill=\"%s\">%s</text>\n",
+             (plot->top + plot->bottom) / 2, ink, y.title);
 }
 
 void report_svg_lane_name(struct svg_plot *plot, size_t lane, const char *name)
@@ -172,26 +187,32 @@ static void add_shape(struct buf *buf, enum svg_mark mark, double x, double y, c
         buf_addf(buf, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>", x, y, color);
         return;
     case SVG_RING:
-        buf_addf(buf, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#fff\" stroke=\"%s\" "
-                 "stroke-width=\"1.5\"/>", x, y, color);
+        buf_addf(buf,
+                 "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#fff\" stroke=\"%s\" "
+                 "stroke-width=\"1.5\"/>",
+                 x, y, color);
         return;
     case SVG_SQUARE:
         buf_addf(buf, "<rect x=\"%.1f\" y=\"%.1f\" width=\"9\" height=\"9\" fill=\"%s\"/>", x - 4.5,
                  y - 4.5, color);
         return;
     case SVG_STAR:
-        buf_addf(buf, "<path transform=\"translate(%.1f %.1f)\" d=\"M0-8 2.2-2.6 8-2.5 3.5 1.2 5 7 "
-                 "0 3.6-5 7-3.5 1.2-8-2.5-2.2-2.6z\" fill=\"%s\"/>", x, y, color);
+        buf_addf(buf,
+                 "<path transform=\"translate(%.1f %.1f)\" d=\"M0-8 2.2-2.6 8-2.5 3.5 1.2 5 7 "
+                 "0 3.6-5 7-3.5 1.2-8-2.5-2.2-2.6z\" fill=\"%s\"/>",
+                 x, y, color);
         return;
     case SVG_CROSS:
-        buf_addf(buf, "<path d=\"M%.1f %.1fl8 8m0-8l-8 8\" stroke=\"%s\" stroke-width=\"1.8\" "
-                 "fill=\"none\"/>", x - 4, y - 4, color);
+        buf_addf(buf,
+                 "<path d=\"M%.1f %.1fl8 8m0-8l-8 8\" stroke=\"%s\" stroke-width=\"1.8\" "
+                 "fill=\"none\"/>",
+                 x - 4, y - 4, color);
         return;
     }
 }
 
 void report_svg_mark(struct svg_plot *plot, enum svg_mark mark, double x_px, double y_px,
-              const char *color, const char *tip)
+                     const char *color, const char *tip)
 {
     if (!isfinite(x_px) || !isfinite(y_px))
         return;
@@ -201,7 +222,7 @@ void report_svg_mark(struct svg_plot *plot, enum svg_mark mark, double x_px, dou
 }
 
 void report_svg_line(struct svg_plot *plot, const double *x_px, const double *y_px, size_t count,
-              const char *color)
+                     const char *color)
 {
     if (count < 2)
         return;
@@ -211,7 +232,8 @@ void report_svg_line(struct svg_plot *plot, const double *x_px, const double *y_
     buf_addf(plot->buf, "\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\"/>\n", color);
 }
 
-void report_svg_legend(struct svg_plot *plot, enum svg_mark mark, const char *color, const char *text)
+void report_svg_legend(struct svg_plot *plot, enum svg_mark mark, const char *color,
+                       const char *text)
 {
     add_shape(plot->buf, mark, plot->legend_x, 22, color);
     add_text(plot, plot->legend_x + 11, 26, "start", text);

@@ -1,6 +1,6 @@
 /* One trial in full, for a person who wants to know what really happened: when each phase ran, what
- * was started with which command and environment, where it ran and how that was proven, every number
- * shared beside alone, every error by kind. */
+ * was started with which command and environment, where it ran and how that was proven, every
+ * number shared beside alone, every error by kind. */
 #include "report/grid.h"
 #include "report/report.h"
 #include "report/words.h"
@@ -44,8 +44,8 @@ static void print_head(const struct sheet *sheet)
     char when[32];
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
     buf_addf(&text, "trial %" PRId64 ": %s", t->number, t->verdict);
-    report_print_painted(sheet->out, sheet->terminal,
-                         isnan(t->fitness) ? PAINT_BAD : PAINT_BOLD, buf_text(&text));
+    report_print_painted(sheet->out, sheet->terminal, isnan(t->fitness) ? PAINT_BAD : PAINT_BOLD,
+                         buf_text(&text));
     fputc('\n', sheet->out);
     print_field(sheet, "settings", t->candidate);
     buf_clear(&text);
@@ -103,8 +103,8 @@ static void print_surroundings(const struct sheet *sheet)
 static void print_phases(const struct sheet *sheet)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
-    struct report_grid grid = {.arena = sheet->arena, .column_count = 4,
-                               .right = {[1] = true, [2] = true}};
+    struct report_grid grid = {
+        .arena = sheet->arena, .column_count = 4, .right = {[1] = true, [2] = true}};
     if (sheet->trial->phase_count == 0)
         return;
     fputs("\nphases\n", sheet->out);
@@ -195,10 +195,13 @@ static const char *metric_text(const struct sheet *sheet, const struct store_met
         return "";
     int metric = metric_from_name(m->metric);
     double q = metric_stat_quantile((enum metric_stat)metric_stat_from_name(m->stat));
-    struct report_measure measure = {
-        .unit = metric < 0 ? UNIT_COUNT : metric_facts((enum metric)metric)->unit};
-    struct report_number number = {.kind = NUMBER_QUANTILE, .value = m->value, .low = m->low,
-                                   .high = m->high, .count = m->count};
+    struct report_measure measure = {.unit = metric < 0 ? UNIT_COUNT
+                                                        : metric_facts((enum metric)metric)->unit};
+    struct report_number number = {.kind = NUMBER_QUANTILE,
+                                   .value = m->value,
+                                   .low = m->low,
+                                   .high = m->high,
+                                   .count = m->count};
     if (!isnan(q) && !stats_quantile_allowed((size_t)m->count, q))
         number.value = NAN;
     AUTO(buf_done) struct buf text = BUF_INIT(512);
@@ -283,8 +286,8 @@ static bool find_trial(struct store *store, struct arena *arena, int64_t number,
 {
     if (!store_read_trial(store, arena, number, ret_trial, err))
         return false;
-    return *ret_trial || err_set(err, ERR_MISSING, "there is no trial %" PRId64 " in this study",
-                                 number);
+    return *ret_trial ||
+           err_set(err, ERR_MISSING, "there is no trial %" PRId64 " in this study", number);
 }
 
 bool report_print_trial(struct store *store, const struct spec_catalog *catalog, int64_t number,

@@ -4,8 +4,8 @@
  * metric rows. Rejected: letting each rendering query what it prints. Two renderings would then
  * answer the same question twice, and one day differently.
  *
- * A study without a decision is unfinished: it has trials and candidates but no sides, and nobody is
- * called a winner however well an exploring trial went. */
+ * A study without a decision is unfinished: it has trials and candidates but no sides, and nobody
+ * is called a winner however well an exploring trial went. */
 #include "report/build.h"
 
 #include <math.h>
@@ -43,10 +43,14 @@ static bool read_study(struct report_builder *b, const struct spec_catalog *cata
     view->study = study;
     view->stored = stored;
     /* The view outlives the store. */
-    const char **const texts[] = {
-        &view->stored.name, &view->stored.path, &view->stored.digest, &view->stored.text,
-        &view->stored.device_id, &view->stored.device_name, &view->stored.device_versions,
-        &view->stored.spica_version};
+    const char **const texts[] = {&view->stored.name,
+                                  &view->stored.path,
+                                  &view->stored.digest,
+                                  &view->stored.text,
+                                  &view->stored.device_id,
+                                  &view->stored.device_name,
+                                  &view->stored.device_versions,
+                                  &view->stored.spica_version};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_strdup(b->arena, *texts[i]);
     return true;
@@ -60,15 +64,17 @@ static bool read_trials(struct report_builder *b, struct err *err)
         !store_count_requests(b->store, &view->requests, err))
         return false;
     view->trials = arena_array(b->arena, view->trial_count + 1, sizeof *view->trials);
-    double *values = arena_array(b->arena, view->trial_count * view->measure_count + 1,
-                                 sizeof *values);
+    double *values =
+        arena_array(b->arena, view->trial_count * view->measure_count + 1, sizeof *values);
     for (size_t i = 0; i < view->trial_count; i++) {
         int verdict = verdict_from_name(trials[i].verdict);
         if (verdict < 0)
-            return err_set(err, ERR_INPUT, "trial %lld has a verdict this spica does not know: %.40s",
+            return err_set(err, ERR_INPUT,
+                           "trial %lld has a verdict this spica does not know: %.40s",
                            (long long)trials[i].number, trials[i].verdict);
         struct report_trial *t = &view->trials[i];
-        *t = (struct report_trial){.trial = &trials[i], .verdict = (enum verdict)verdict,
+        *t = (struct report_trial){.trial = &trials[i],
+                                   .verdict = (enum verdict)verdict,
                                    .values = &values[i * view->measure_count]};
         for (size_t k = 0; k < view->measure_count; k++)
             t->values[k] = report_trial_value(view, t->trial, &view->measures[k], "shared");
@@ -98,8 +104,8 @@ static void read_decision(struct report_builder *b)
     view->reason = arena_strdup(b->arena, json_get_text(b->decision, "reason"));
     view->statement = arena_strdup(b->arena, json_get_text(b->decision, "statement"));
     view->feasible = json_get_int(b->decision, "feasible", -1);
-    const json_t *difference = json_object_get(json_object_get(b->decision, "comparison"),
-                                               "fitness_difference");
+    const json_t *difference =
+        json_object_get(json_object_get(b->decision, "comparison"), "fitness_difference");
     view->fitness_difference = json_get_real(difference, "value");
     view->fitness_difference_low = json_get_real(difference, "low");
     view->fitness_difference_high = json_get_real(difference, "high");

@@ -1,8 +1,9 @@
 /* The body of a view: every number of the report, computed once. Renderers read it and compute
- * nothing. Everything is in the view's arena or borrowed from its study; NaN is unknown, and a number
- * that is unknown says why. */
+ * nothing. Everything is in the view's arena or borrowed from its study; NaN is unknown, and a
+ * number that is unknown says why. */
 #pragma once
 
+#include "report/number.h"
 #include "report/report.h"
 
 #include "spec/space.h"
@@ -10,86 +11,55 @@
 #include "stats/summary.h"
 #include "store/read.h"
 
-enum report_kind {
-    NUMBER_QUANTILE, /* of the requests of all runs pooled; interval free of distributions */
-    NUMBER_RUNS,     /* mean of the runs' values; low and high are the least and the largest run */
-    NUMBER_SHARE,    /* pooled: word errors over words (interval over clips), failed over all */
-    NUMBER_SUM,      /* a count over all runs */
-};
-struct report_number {
-    enum report_kind kind;
-    double value, low, high;
-    int64_t count;       /* requests, words for WER, values for NUMBER_RUNS */
-    size_t runs;
-    const char *unknown; /* why value is NaN; NULL otherwise */
-};
-
-/* Against something else: a ratio (1: the same), or a difference for shares and counts. */
-struct report_change {
-    bool given;          /* false: this measure is not compared */
-    bool is_ratio;
-    double value, low, high;
-    int certain;         /* 1 certainly better, -1 certainly worse, 0 not certain */
-};
-
-enum { REPORT_ALL_SERVICES = SPEC_SERVICES_MAX }; /* `service` of a number about all of them */
-struct report_measure {
-    size_t service;
-    enum metric metric;
-    enum metric_stat stat;
-    const char *name;    /* "stt.latency.p95" */
-    enum metric_unit unit;
-    bool higher_is_better;
-    bool key;            /* in the short tables: asked for by the goal, or one everybody asks for */
-    const struct spec_objective *objective; /* NULL: not an objective */
-};
-
 /* A candidate that was measured in the final: the winner, the baseline, another finalist. */
 struct report_side {
     struct report_candidate *candidate;
     bool is_winner, is_baseline;
     const struct store_trial **runs; /* measured runs of the final, in order */
     size_t run_count;
-    size_t final_count;              /* runs and those that failed or were disturbed */
-    struct report_number *shared, *alone;       /* per measure */
-    struct report_change *against, *sharing;    /* the baseline; alone at the same settings */
-    double fitness, fitness_low, fitness_high;  /* mean, least and largest of its ok runs */
-    const char *eliminated;          /* why it left the final; NULL: it did not */
+    size_t final_count;                        /* runs and those that failed or were disturbed */
+    struct report_number *shared, *alone;      /* per measure */
+    struct report_change *against, *sharing;   /* the baseline; alone at the same settings */
+    double fitness, fitness_low, fitness_high; /* mean, least and largest of its measured runs */
+    const char *eliminated;                    /* why it left the final; NULL: it did not */
 };
 
 enum report_fate {
-    FATE_UNJUDGED,  /* disturbed or stopped: nothing is known about it */
-    FATE_WINNER, FATE_BASELINE,
-    FATE_FINALIST,  /* reached the final and lost there */
-    FATE_OUTRUN,    /* met the requirements, others were better */
-    FATE_SLOW,      /* a requirement failed */
-    FATE_FAILED,    /* any other verdict */
+    FATE_UNJUDGED, /* disturbed or stopped: nothing is known about it */
+    FATE_WINNER,
+    FATE_BASELINE,
+    FATE_FINALIST, /* reached the final and lost there */
+    FATE_OUTRUN,   /* met the requirements, others were better */
+    FATE_SLOW,     /* a requirement failed */
+    FATE_FAILED,   /* any other verdict */
     FATE_COUNT_
 };
 struct report_candidate {
     const char *text;
-    const char *changes;  /* what differs from the baseline; the whole text when there is none */
+    const char *changes; /* what differs from the baseline; the whole text when there is none */
     bool parsed;
     struct spec_candidate values;
     enum report_fate fate;
-    enum verdict verdict; /* of its last word */
+    enum verdict verdict;            /* of its last word */
     const struct store_trial *trial; /* its last word: last settled trial of exploration or final */
     const struct report_trial *explored; /* last exploring (or baseline) run with a fitness; NULL */
     double fitness;
-    int round;            /* the last one it took part in */
-    const char *why;      /* one line; outside text */
+    int round;       /* the last one it took part in */
+    const char *why; /* one line; outside text */
     bool on_front;
 };
 
-struct report_trial {     /* the progression */
+struct report_trial { /* the progression */
     const struct store_trial *trial;
     struct report_candidate *candidate;
     enum verdict verdict;
-    double *values;       /* per measure, from the trial's stored metrics */
+    double *values; /* per measure, from the trial's stored metrics */
     bool best_so_far;
 };
 
-struct report_unknown { const char *what, *why; };
+struct report_unknown {
+    const char *what, *why;
+};
 
 struct report_view {
     struct arena *arena;
@@ -99,7 +69,7 @@ struct report_view {
     double confidence;
     const char *reason, *statement; /* of the decision; NULL while unfinished */
     double fitness_difference, fitness_difference_low, fitness_difference_high;
-    int64_t feasible;               /* candidates; -1 unknown */
+    int64_t feasible; /* candidates; -1 unknown */
 
     struct report_measure *measures;
     size_t measure_count;
@@ -109,14 +79,14 @@ struct report_view {
     struct report_trial *trials;
     size_t trial_count;
     size_t verdict_counts[VERDICT_COUNT_];
-    size_t failed_count;            /* trials without a fitness */
-    struct report_side *sides;      /* winner first, baseline next, then the others */
+    size_t failed_count;       /* trials without a fitness */
+    struct report_side *sides; /* winner first, baseline next, then the others */
     size_t side_count;
     const struct report_side *winner, *baseline; /* in sides; NULL when there is none */
     const struct report_candidate *best;         /* by exploration, when nothing was decided */
     double worst_contention, worst_lateness_s;   /* over the final */
-    int64_t requests;               /* rows in the file */
+    int64_t requests;                            /* rows in the file */
     struct report_unknown *unknowns;
     size_t unknown_count;
-    const char *last_event;         /* kind; NULL */
+    const char *last_event; /* kind; NULL */
 };

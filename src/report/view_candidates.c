@@ -2,8 +2,8 @@
  *
  * A candidate's last word is its last trial: retries and later rounds come after what they replace.
  * Why it lost is told by the stage in which it lost: its verdict's evidence, the fitness that was
- * needed to survive its round, or the final. The Pareto front stands beside the fitness: weights are
- * an opinion, and the front shows what another opinion would choose. */
+ * needed to survive its round, or the final. The Pareto front stands beside the fitness: weights
+ * are an opinion, and the front shows what another opinion would choose. */
 #include "report/build.h"
 
 #include "base/text.h"
@@ -133,8 +133,11 @@ static const char *why_outrun(struct report_builder *b, const struct report_cand
         return "still in the race";
     if (isnan(needed))
         return arena_printf(b->arena, "fitness %.3f", c->fitness);
-    return arena_printf(b->arena, "round %d: fitness %.3f, going on took %.3f", c->round, c->fitness,
-                        needed);
+    if (c->fitness >= needed)
+        return arena_printf(b->arena, "round %d: fitness %.3f, not among the finalists", c->round,
+                            c->fitness);
+    return arena_printf(b->arena, "round %d: fitness %.3f, going on took %.3f", c->round,
+                        c->fitness, needed);
 }
 
 static const char *why_finalist(struct report_builder *b, const struct report_candidate *c)
@@ -150,8 +153,10 @@ static const char *why_finalist(struct report_builder *b, const struct report_ca
             return arena_printf(b->arena, "final: fitness %.3f, the winner's %.3f", side->fitness,
                                 view->winner->fitness);
         if (view->baseline)
-            return arena_printf(b->arena, "final: fitness %.3f, the baseline's %.3f: not certainly "
-                                "better", side->fitness, view->baseline->fitness);
+            return arena_printf(b->arena,
+                                "final: fitness %.3f, the baseline's %.3f: not certainly "
+                                "better",
+                                side->fitness, view->baseline->fitness);
     }
     return "";
 }
@@ -232,8 +237,8 @@ static int compare_candidates(const void *left, const void *right)
         return (int)a->verdict - (int)b->verdict;
     if (a->round != b->round)
         return b->round - a->round;
-    int fitness = compare_double(isnan(b->fitness) ? -1 : b->fitness,
-                                 isnan(a->fitness) ? -1 : a->fitness);
+    int fitness =
+        compare_double(isnan(b->fitness) ? -1 : b->fitness, isnan(a->fitness) ? -1 : a->fitness);
     return fitness ? fitness : a->trial->number < b->trial->number ? -1 : 1;
 }
 
@@ -252,8 +257,9 @@ void report_build_fates(struct report_builder *b)
     struct report_view *view = b->view;
     for (size_t i = 0; i < view->side_count; i++) {
         struct report_side *side = &view->sides[i];
-        side->candidate->fate = side->is_winner ? FATE_WINNER
-                                : side->is_baseline ? FATE_BASELINE : FATE_FINALIST;
+        side->candidate->fate = side->is_winner     ? FATE_WINNER
+                                : side->is_baseline ? FATE_BASELINE
+                                                    : FATE_FINALIST;
         if (!isnan(side->fitness))
             side->candidate->fitness = side->fitness;
     }
@@ -264,9 +270,8 @@ void report_build_fates(struct report_builder *b)
     /* Longer windows count more: the best of the latest round. */
     for (size_t i = 0; i < view->candidate_count; i++) {
         const struct report_candidate *c = view->ranked[i], *best = view->best;
-        if (c->verdict == VERDICT_OK &&
-            (!best || c->round > best->round ||
-             (c->round == best->round && c->fitness > best->fitness)))
+        if (c->verdict == VERDICT_OK && (!best || c->round > best->round ||
+                                         (c->round == best->round && c->fitness > best->fitness)))
             view->best = c;
     }
 }

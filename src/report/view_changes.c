@@ -1,12 +1,13 @@
 /* How much better or worse, with an interval.
  *
- * Quantiles and per-run values are compared as ratios by a bootstrap that resamples whole cold starts
- * (stats/summary.h). Word error rates are compared as a difference by resampling clips, both sides
- * together: the clips are the same on both sides, so their difficulty cancels. A difference is called
- * certain only when the whole interval lies on one side.
+ * Quantiles and per-run values are compared as ratios by a bootstrap that resamples whole cold
+ * starts (stats/summary.h). Word error rates are compared as a difference by resampling clips, both
+ * sides together: the clips are the same on both sides, so their difficulty cancels. A difference
+ * is called certain only when the whole interval lies on one side.
  *
  * Only the key measures are compared: 40 comparisons at 95 % would find two "certain" differences
- * between a thing and itself. Failed requests are shown, not compared: a requirement judges them. */
+ * between a thing and itself. Failed requests are shown, not compared: a requirement judges them.
+ */
 #include "report/build.h"
 
 #include <math.h>
@@ -87,13 +88,15 @@ static void compare_values(struct report_builder *b, const struct report_measure
                            struct report_change *ret)
 {
     struct stats_runs a = runs_of_values(b, m, left), base = runs_of_values(b, m, right);
-    struct stats_comparison how = {.statistic = STATISTIC_MEAN, .confidence = b->view->confidence,
-                                   .draws = DRAWS};
+    struct stats_comparison how = {
+        .statistic = STATISTIC_MEAN, .confidence = b->view->confidence, .draws = DRAWS};
     struct rng rng = rng_of(b, m, what);
     *ret = change_of(m, true, stats_bootstrap_ratio(&a, &base, &how, &rng));
 }
 
-struct clip_pair { double errors_a, words_a, errors_b, words_b; };
+struct clip_pair {
+    double errors_a, words_a, errors_b, words_b;
+};
 
 static double rate_difference(const struct clip_pair *pairs, size_t n, struct rng *rng)
 {
@@ -184,7 +187,8 @@ static bool against_baseline(struct report_builder *b, struct report_side *side,
 /* What can differ between a service alone and the same service beside the others. */
 static bool is_shared_out(const struct report_measure *m)
 {
-    bool is_time = m->metric == METRIC_LATENCY || m->metric == METRIC_TTFT || m->metric == METRIC_ITL;
+    bool is_time =
+        m->metric == METRIC_LATENCY || m->metric == METRIC_TTFT || m->metric == METRIC_ITL;
     return m->metric == METRIC_TOKENS_PER_S ||
            (is_time && (m->stat == STAT_P50 || m->stat == STAT_P95 || m->objective));
 }

@@ -66,8 +66,8 @@ static void add(struct report_builder *b, struct metric_ref ref, bool key,
         return;
     const struct metric_facts *facts = metric_facts(ref.metric);
     const char *stat = metric_stat_name(ref.stat);
-    const char *service = ref.service == REPORT_ALL_SERVICES
-                              ? "all" : view->study->services[ref.service].name;
+    const char *service =
+        ref.service == REPORT_ALL_SERVICES ? "all" : view->study->services[ref.service].name;
     view->measures[view->measure_count++] = (struct report_measure){
         .service = ref.service,
         .metric = ref.metric,

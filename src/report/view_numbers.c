@@ -1,13 +1,13 @@
 /* The numbers of a finalist, over its runs of the final.
  *
- * Quantiles come from the requests of all runs pooled, never from the runs' own quantiles: a mean of
- * p95s is the p95 of nothing. Whatever a run has only once (memory, tokens per second, gaps between
- * tokens, whose raw values are not kept) is the mean over the runs, with the least and the largest
- * beside it. Word errors are pooled over all words; their interval resamples clips, because the same
- * clip heard again in the next run says nothing new about other speech.
+ * Quantiles come from the requests of all runs pooled, never from the runs' own quantiles: a mean
+ * of p95s is the p95 of nothing. Whatever a run has only once (memory, tokens per second, gaps
+ * between tokens, whose raw values are not kept) is the mean over the runs, with the least and the
+ * largest beside it. Word errors are pooled over all words; their interval resamples clips, because
+ * the same clip heard again in the next run says nothing new about other speech.
  *
- * Rejected: dropping a run in which a number is missing. The number is then unknown, and says in how
- * many runs. */
+ * Rejected: dropping a run in which a number is missing. The number is then unknown, and says in
+ * how many runs. */
 #include "report/build.h"
 
 #include "stats/binomial.h"
@@ -72,9 +72,8 @@ bool report_read_runs(struct report_builder *b, const struct report_side *side,
     size_t count = 0;
     for (size_t i = 0; i < side->run_count; i++) {
         struct store_values values = {0};
-        if (!store_read_values(b->store, b->arena, side->runs[i]->number,
-                               service_name(b->view, m), mode,
-                               (enum store_sample)(sample_of[m->metric] - 1), &values, err))
+        if (!store_read_values(b->store, b->arena, side->runs[i]->number, service_name(b->view, m),
+                               mode, (enum store_sample)(sample_of[m->metric] - 1), &values, err))
             return false;
         stats_sort(values.values, values.count);
         if (values.count)
@@ -103,8 +102,12 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
     }
     stats_sort(pool, n);
     double q = metric_stat_quantile(m->stat);
-    *ret = (struct report_number){.kind = NUMBER_QUANTILE, .value = NAN, .low = NAN, .high = NAN,
-                                  .count = (int64_t)n, .runs = runs.count};
+    *ret = (struct report_number){.kind = NUMBER_QUANTILE,
+                                  .value = NAN,
+                                  .low = NAN,
+                                  .high = NAN,
+                                  .count = (int64_t)n,
+                                  .runs = runs.count};
     if (n == 0) {
         ret->unknown = "no request of it succeeded";
         return true;
@@ -115,8 +118,8 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
     if (stats_quantile_allowed(n, q))
         ret->value = stats_quantile(pool, n, q);
     else
-        ret->unknown = arena_printf(b->arena, "%zu requests do not carry a %s", n,
-                                    metric_stat_name(m->stat));
+        ret->unknown =
+            arena_printf(b->arena, "%zu requests do not carry a %s", n, metric_stat_name(m->stat));
     return true;
 }
 
@@ -130,14 +133,18 @@ static void fill_runs(struct report_builder *b, const struct report_side *side,
         missing += isnan(values[i]);
     }
     struct stats_summary summary = stats_summary_of(values, side->run_count);
-    *ret = (struct report_number){.kind = NUMBER_RUNS, .value = summary.mean, .low = summary.min,
-                                  .high = summary.max, .count = (int64_t)side->run_count,
+    *ret = (struct report_number){.kind = NUMBER_RUNS,
+                                  .value = summary.mean,
+                                  .low = summary.min,
+                                  .high = summary.max,
+                                  .count = (int64_t)side->run_count,
                                   .runs = side->run_count};
     if (isnan(summary.mean))
-        ret->unknown = side->run_count == 0 ? "no measured run" : missing == side->run_count
-                           ? "not measured"
-                           : arena_printf(b->arena, "unknown in %zu of %zu runs", missing,
-                                          side->run_count);
+        ret->unknown =
+            side->run_count == 0 ? "no measured run"
+            : missing == side->run_count
+                ? "not measured"
+                : arena_printf(b->arena, "unknown in %zu of %zu runs", missing, side->run_count);
 }
 
 bool report_read_clips(struct report_builder *b, const struct report_side *side,
@@ -188,7 +195,10 @@ static bool fill_wer(struct report_builder *b, const struct report_side *side,
         each[i].reference_words = (uint64_t)clips[i].words;
         stats_wer_pool(&total, &each[i]);
     }
-    *ret = (struct report_number){.kind = NUMBER_SHARE, .value = NAN, .low = NAN, .high = NAN,
+    *ret = (struct report_number){.kind = NUMBER_SHARE,
+                                  .value = NAN,
+                                  .low = NAN,
+                                  .high = NAN,
                                   .count = (int64_t)total.reference_words,
                                   .runs = side->run_count};
     if (total.reference_words == 0) {
@@ -196,7 +206,8 @@ static bool fill_wer(struct report_builder *b, const struct report_side *side,
         return true;
     }
     struct rng rng = rng_init(b->view->study->seed, "report/wer");
-    struct stats_interval interval = stats_wer_interval(each, count, b->view->confidence, 2000, &rng);
+    struct stats_interval interval =
+        stats_wer_interval(each, count, b->view->confidence, 2000, &rng);
     ret->value = stats_wer_ratio(&total);
     ret->low = interval.low;
     ret->high = interval.high;
@@ -210,23 +221,26 @@ static void fill_errors(struct report_builder *b, const struct report_side *side
     double failed = 0;
     int64_t all = 0;
     for (size_t i = 0; i < side->run_count; i++) {
-        const struct store_metric *row =
-            find_metric(side->runs[i], service_name(b->view, m), mode,
-                        metric_facts(METRIC_ERRORS)->name, "");
+        const struct store_metric *row = find_metric(side->runs[i], service_name(b->view, m), mode,
+                                                     metric_facts(METRIC_ERRORS)->name, "");
         failed += row ? row->value : NAN;
         all += row ? row->count : 0;
     }
     bool known = side->run_count > 0 && !isnan(failed) && (m->metric == METRIC_ERRORS || all > 0);
     bool is_sum = m->metric == METRIC_ERRORS;
-    *ret = (struct report_number){.kind = is_sum ? NUMBER_SUM : NUMBER_SHARE, .value = NAN,
-                                  .low = NAN, .high = NAN, .count = all, .runs = side->run_count};
+    *ret = (struct report_number){.kind = is_sum ? NUMBER_SUM : NUMBER_SHARE,
+                                  .value = NAN,
+                                  .low = NAN,
+                                  .high = NAN,
+                                  .count = all,
+                                  .runs = side->run_count};
     if (!known) {
         ret->unknown = "not counted in every run";
     } else if (is_sum) {
         ret->value = failed;
     } else {
-        struct stats_interval interval = stats_binomial_interval((uint64_t)failed, (uint64_t)all,
-                                                                 b->view->confidence);
+        struct stats_interval interval =
+            stats_binomial_interval((uint64_t)failed, (uint64_t)all, b->view->confidence);
         ret->value = failed / (double)all;
         ret->low = interval.low;
         ret->high = interval.high;

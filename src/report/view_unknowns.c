@@ -23,8 +23,8 @@ static const char *missing_in(struct report_builder *b, const struct report_meas
         return number->unknown ? number->unknown : "not measured";
     if (!m->key || number->kind != NUMBER_QUANTILE || !isnan(number->low + number->high))
         return NULL;
-    *ret_what = arena_printf(b->arena, "a %.0f %% interval of %s", 100 * b->view->confidence,
-                             m->name);
+    *ret_what =
+        arena_printf(b->arena, "a %.0f %% interval of %s", 100 * b->view->confidence, m->name);
     return arena_printf(b->arena, "%lld requests do not carry one", (long long)number->count);
 }
 
@@ -58,8 +58,9 @@ static void add_alone(struct report_builder *b, const struct report_side *side)
         measured = measured || !isnan(side->alone[i].value);
     if (loaded > 1 && !measured)
         add(b, "what sharing costs each service",
-            view->study->measure.alone_ns == 0 ? "the study asks for no window alone (measure.alone)"
-                                               : "no window alone was measured");
+            view->study->measure.alone_ns == 0
+                ? "the study asks for no window alone (measure.alone)"
+                : "no window alone was measured");
 }
 
 static void add_ruled_out(struct report_builder *b)
@@ -95,6 +96,8 @@ void report_build_unknowns(struct report_builder *b)
     add_machine(b);
     int64_t untried = view->feasible - (int64_t)view->candidate_count;
     if (view->feasible >= 0 && untried > 0)
-        add(b, arena_printf(b->arena, "%lld of %lld candidates", (long long)untried,
-                            (long long)view->feasible), "never tried");
+        add(b,
+            arena_printf(b->arena, "%lld of %lld candidates", (long long)untried,
+                         (long long)view->feasible),
+            "never tried");
 }

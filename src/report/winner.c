@@ -1,8 +1,8 @@
 /* winner.json: the shape that the experiment's old scripts read, with the evidence beside it.
  *
- * The old scripts wrote 999 for what they could not measure. Here it is null, and "reasons" says why
- * under the same key. Without a winner the file is written all the same and says so, because a file
- * left over from yesterday would be believed. */
+ * The old scripts wrote 999 for what they could not measure. Here it is null, and "reasons" says
+ * why under the same key. Without a winner the file is written all the same and says so, because a
+ * file left over from yesterday would be believed. */
 #include "report/winner.h"
 
 #include <math.h>
@@ -45,8 +45,9 @@ static void set_latency(json_t *object, json_t *reasons, const char *key,
             json_object_set_new(object, key, json_real(1000 * number->value));
         return;
     }
-    set_null(object, reasons, key, role == ROLE_STT ? "no loaded service has the role stt"
-                                                    : "no loaded service has the role llm");
+    set_null(object, reasons, key,
+             role == ROLE_STT ? "no loaded service has the role stt"
+                              : "no loaded service has the role llm");
 }
 
 /* Deaths by memory among the winner's runs of the final. */
@@ -68,11 +69,12 @@ static json_t *placement_json(const struct report_side *side)
     const struct store_trial *run = side->run_count ? side->runs[0] : NULL;
     for (size_t i = 0; run && i < run->service_count; i++) {
         const struct store_service *s = &run->services[i];
-        json_array_append_new(
-            list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "service", json_text_or_null(s->name),
-                            "placement", json_text_or_null(s->placement), "evidence",
-                            json_text_or_null(s->placement_evidence), "engine",
-                            json_text_or_null(s->engine), "version", json_text_or_null(s->version)));
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "service",
+                                              json_text_or_null(s->name), "placement",
+                                              json_text_or_null(s->placement), "evidence",
+                                              json_text_or_null(s->placement_evidence), "engine",
+                                              json_text_or_null(s->engine), "version",
+                                              json_text_or_null(s->version)));
     }
     return list;
 }
@@ -140,8 +142,8 @@ json_t *report_winner_json(const struct report_view *view)
     };
     json_t *root = json_object(), *reasons = json_object();
     /* When what runs today stays the best, its parameters are the best parameters. */
-    const struct report_side *side = view->outcome == REPORT_BASELINE_BEST ? view->baseline
-                                                                           : view->winner;
+    const struct report_side *side =
+        view->outcome == REPORT_BASELINE_BEST ? view->baseline : view->winner;
     json_object_set_new(root, "experiment", json_text_or_null(view->study->name));
     json_object_set_new(root, "winner", json_boolean(view->outcome == REPORT_WINNER));
     if (side) {

@@ -1,10 +1,10 @@
 /* How numbers are said.
  *
  * An interval repeats the unit only where it differs from the value's: "118 ms [112, 127]", but
- * "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went, with its interval in
- * the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]" read alike; one that is
- * not certain says so before its numbers. What the sample does not carry is "- (n=12)": never a number
- * that looks like the others. */
+ * "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went, with its interval
+ * in the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]" read alike; one
+ * that is not certain says so before its numbers. What the sample does not carry is "- (n=12)":
+ * never a number that looks like the others. */
 #include "report/words.h"
 
 #include <inttypes.h>
@@ -99,10 +99,8 @@ void report_add_interval(struct buf *buf, const struct report_measure *measure,
 static const struct {
     const char *more, *less;
 } directions[] = {
-    [UNIT_SECONDS] = {"slower", "faster"},
-    [UNIT_BYTES] = {"more", "less"},
-    [UNIT_RATIO] = {"more", "less"},
-    [UNIT_COUNT] = {"more", "less"},
+    [UNIT_SECONDS] = {"slower", "faster"}, [UNIT_BYTES] = {"more", "less"},
+    [UNIT_RATIO] = {"more", "less"},       [UNIT_COUNT] = {"more", "less"},
     [UNIT_PER_SECOND] = {"more", "less"},
 };
 
@@ -138,7 +136,8 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
     if (!change->given || isnan(change->value))
         return;
     double sign = in_percent(change, change->value) < 0 ? -1 : 1;
-    double low = sign * in_percent(change, change->low), high = sign * in_percent(change, change->high);
+    double low = sign * in_percent(change, change->low),
+           high = sign * in_percent(change, change->high);
     if (change->certain == 0 && fabs(low) < 0.05 && fabs(high) < 0.05) {
         buf_add(buf, "the same");
         return;
@@ -160,11 +159,18 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
 void report_add_measure_title(struct buf *buf, const struct report_measure *measure)
 {
     static const char *const titles[METRIC_COUNT_] = {
-        [METRIC_LATENCY] = "latency", [METRIC_TTFT] = "first token", [METRIC_ITL] = "token gap",
-        [METRIC_RTF] = "real-time factor", [METRIC_TOKENS_PER_S] = "tokens per second",
-        [METRIC_REQUESTS_PER_S] = "requests per second", [METRIC_WER] = "word error rate",
-        [METRIC_ERRORS] = "failed requests", [METRIC_ERROR_RATIO] = "share of failed requests",
-        [METRIC_MEMORY] = "peak memory", [METRIC_CPU] = "cores used", [METRIC_READY] = "start to ready",
+        [METRIC_LATENCY] = "latency",
+        [METRIC_TTFT] = "first token",
+        [METRIC_ITL] = "token gap",
+        [METRIC_RTF] = "real-time factor",
+        [METRIC_TOKENS_PER_S] = "tokens per second",
+        [METRIC_REQUESTS_PER_S] = "requests per second",
+        [METRIC_WER] = "word error rate",
+        [METRIC_ERRORS] = "failed requests",
+        [METRIC_ERROR_RATIO] = "share of failed requests",
+        [METRIC_MEMORY] = "peak memory",
+        [METRIC_CPU] = "cores used",
+        [METRIC_READY] = "start to ready",
         [METRIC_FIRST_REQUEST] = "very first request",
     };
     const char *stat = metric_stat_name(measure->stat);
@@ -185,12 +191,15 @@ void report_add_measure_name(struct buf *buf, enum text_target target,
 void report_add_measure_short(struct buf *buf, const struct report_measure *measure)
 {
     static const char *const shorts[METRIC_COUNT_] = {
-        [METRIC_TOKENS_PER_S] = "tokens/s", [METRIC_REQUESTS_PER_S] = "requests/s",
-        [METRIC_WER] = "WER", [METRIC_ERROR_RATIO] = "errors", [METRIC_FIRST_REQUEST] = "1st request",
+        [METRIC_TOKENS_PER_S] = "tokens/s",
+        [METRIC_REQUESTS_PER_S] = "requests/s",
+        [METRIC_WER] = "WER",
+        [METRIC_ERROR_RATIO] = "errors",
+        [METRIC_FIRST_REQUEST] = "1st request",
     };
     const char *end = strchr(measure->name, '.'), *stat = metric_stat_name(measure->stat);
-    const char *metric = shorts[measure->metric] ? shorts[measure->metric]
-                                                 : metric_facts(measure->metric)->name;
+    const char *metric =
+        shorts[measure->metric] ? shorts[measure->metric] : metric_facts(measure->metric)->name;
     AUTO(buf_done) struct buf service = BUF_INIT(256);
     if (end && measure->service != REPORT_ALL_SERVICES)
         buf_addf(&service, "%.*s ", (int)(end - measure->name), measure->name);

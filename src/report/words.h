@@ -17,7 +17,8 @@ void report_add_value(struct buf *buf, const struct report_measure *measure,
 /* "[112, 127]" in the value's unit, "" when there is none; a side that is unknown is "-". */
 void report_add_interval(struct buf *buf, const struct report_measure *measure,
                          const struct report_number *number);
-/* "37 % faster [32, 41]", "7 % slower [3, 12]", "not certain: 2 % slower [-3, 8]", "" when not given. */
+/* "37 % faster [32, 41]", "7 % slower [3, 12]", "not certain: 2 % slower [-3, 8]", "" when not
+ * given. */
 void report_add_change(struct buf *buf, const struct report_measure *measure,
                        const struct report_change *change);
 /* "no difference" and the like without its interval, for sentences: "37 % faster". */

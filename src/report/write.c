@@ -1,5 +1,5 @@
-/* All files of a report, each written whole or not at all. The Markdown is made once and is also the
- * page's source. */
+/* All files of a report, each written whole or not at all. The Markdown is made once and is also
+ * the page's source. */
 #include "report/figures.h"
 #include "report/html.h"
 #include "report/markdown.h"
@@ -42,7 +42,8 @@ bool report_write_all(const struct report_view *view, const char *folder, struct
     if (!file_make_folders(folder, err) || !write_text(&markdown, folder, "report.md", err))
         return err_wrap(err, "writing the report");
     report_add_html(&html, view, buf_text(&markdown));
-    if (!write_figure(view, folder, REPORT_FIGURE_PROGRESSION, report_add_progression_figure, err) ||
+    if (!write_figure(view, folder, REPORT_FIGURE_PROGRESSION, report_add_progression_figure,
+                      err) ||
         !write_figure(view, folder, REPORT_FIGURE_TRADEOFF, report_add_tradeoff_figure, err) ||
         !write_text(&html, folder, "report.html", err) ||
         !write_json(report_json(view), folder, "report.json", err) ||

@@ -1,8 +1,8 @@
 /* Opening a study's file, and refusing everything that is not one.
  *
- * WAL, so that reports read while a study writes; synchronous FULL, because a trial costs a minute and
- * a sync a millisecond. A reader holds one snapshot from opening to closing: all its numbers are of
- * one instant, whatever is written meanwhile.
+ * WAL, so that reports read while a study writes; synchronous FULL, because a trial costs a minute
+ * and a sync a millisecond. A reader holds one snapshot from opening to closing: all its numbers
+ * are of one instant, whatever is written meanwhile.
  *
  * WAL readers need the -shm file beside the database, which nobody can make in a read-only folder.
  * There the file is read as "immutable", but only when no -wal file with content stands beside it:
@@ -61,7 +61,8 @@ static bool read_version(struct store *store, int64_t *ret_version, struct err *
     if (version > STORE_VERSION)
         return err_set(err, ERR_INPUT,
                        "%s: written by a newer spica (file version %lld); spica %s reads up to "
-                       "version %d", store->path, (long long)version, SPICA_VERSION, STORE_VERSION);
+                       "version %d",
+                       store->path, (long long)version, SPICA_VERSION, STORE_VERSION);
     *ret_version = version;
     return true;
 }
@@ -99,8 +100,10 @@ static bool set_up_writer(struct store *store, struct err *err)
         return false;
     if (version == 0 && store->mode != STORE_CREATE)
         return err_set(err, ERR_INPUT, "%s: not a study's file (it is empty)", store->path);
-    if (!store_sql_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                        "PRAGMA foreign_keys = ON", "opening", err))
+    if (!store_sql_exec(store,
+                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                        "PRAGMA foreign_keys = ON",
+                        "opening", err))
         return false;
     return version == STORE_VERSION || migrate(store, err);
 }
@@ -108,16 +111,17 @@ static bool set_up_writer(struct store *store, struct err *err)
 static bool set_up_reader(struct store *store, struct err *err)
 {
     int64_t version = 0;
-    if (!store_sql_exec(store, "PRAGMA query_only = ON; BEGIN",
-                        "opening", err) ||
+    if (!store_sql_exec(store, "PRAGMA query_only = ON; BEGIN", "opening", err) ||
         !read_version(store, &version, err))
         return false;
     if (version == 0)
         return err_set(err, ERR_INPUT, "%s: not a study's file (it is empty)", store->path);
     if (version < STORE_VERSION)
-        return err_set(err, ERR_INPUT,
-                       "%s: written by an older spica (file version %lld, now %d); spica run brings "
-                       "it up to date", store->path, (long long)version, STORE_VERSION);
+        return err_set(
+            err, ERR_INPUT,
+            "%s: written by an older spica (file version %lld, now %d); spica run brings "
+            "it up to date",
+            store->path, (long long)version, STORE_VERSION);
     return true;
 }
 
@@ -170,7 +174,8 @@ static bool open_immutable(struct store *store, struct err *err)
     if (has_unmerged_wal(store->path))
         return err_set(err, ERR_INPUT,
                        "%s: its last trials are still in %s-wal, and its folder is read-only: copy "
-                       "the folder to where you may write", store->path, store->path);
+                       "the folder to where you may write",
+                       store->path, store->path);
     sqlite3_close(TAKE(store->db));
     return open_handle(store, true, err);
 }

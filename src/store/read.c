@@ -1,9 +1,9 @@
 /* Trials read back, each table in one pass.
  *
  * All details of all trials are read in the order of the table's key and dealt out to the trials by
- * walking both lists together; a query per trial and table would be 10,000 queries for 2,000 trials.
- * One trial is the same walk with a range of one number. Logs and requests stay in the file until
- * asked for. */
+ * walking both lists together; a query per trial and table would be 10,000 queries for 2,000
+ * trials. One trial is the same walk with a range of one number. Logs and requests stay in the file
+ * until asked for. */
 #include "store/read.h"
 #include "store/sql.h"
 
@@ -132,8 +132,8 @@ static const struct detail details[] = {
      read_evidence, attach_evidence},
     {"SELECT trial, name, engine, version, command, environment, settings, started_in_trial,"
      " ready_s, first_request_s, idle_memory_bytes, peak_memory_bytes, cpu_s, exit_code, signal,"
-     " placement, placement_evidence FROM service" OF_TRIALS, sizeof(struct store_service),
-     read_service, attach_services},
+     " placement, placement_evidence FROM service" OF_TRIALS,
+     sizeof(struct store_service), read_service, attach_services},
     {"SELECT trial, service, mode, metric, stat, value, low, high, count FROM metric" OF_TRIALS,
      sizeof(struct store_metric), read_metric, attach_metrics},
 };

@@ -1,8 +1,8 @@
 /* Raw values of requests: what quantiles, intervals and comparisons are computed from.
  *
  * One stream is one range of the clustered table. What a sample is stands in one table of
- * expressions, so that the report and the check script can quote it. Only successful requests of the
- * window count; a failed one has no latency, it is counted by kind instead. */
+ * expressions, so that the report and the check script can quote it. Only successful requests of
+ * the window count; a failed one has no latency, it is counted by kind instead. */
 #include "store/read.h"
 #include "store/sql.h"
 
@@ -27,8 +27,7 @@ static const char *const sample_sql[] = {
 };
 
 static const char select_words[] =
-    "SELECT item, word_errors, words, answer" OF_STREAM
-    " AND words IS NOT NULL ORDER BY position";
+    "SELECT item, word_errors, words, answer" OF_STREAM " AND words IS NOT NULL ORDER BY position";
 
 /* By way of the streams of the trial and the index of failed requests. */
 static const char select_errors[] =
@@ -103,8 +102,7 @@ bool store_read_words(struct store *store, struct arena *arena, int64_t trial, c
             .word_errors = store_sql_int(s, 1, 0),
             .words = sqlite3_column_int64(s, 2),
         };
-        if (!store_texts_get(&texts, s, 3, &one->text, err) ||
-            !store_sql_step(store, s, &row, err))
+        if (!store_texts_get(&texts, s, 3, &one->text, err) || !store_sql_step(store, s, &row, err))
             return false;
     }
     *ret_words = words;

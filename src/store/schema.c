@@ -5,9 +5,9 @@
  * some 200. Texts that are a trial's own (its summary, its evidence) stand where they belong. Logs
  * have a table of their own, so that a pass over services does not read them.
  *
- * Requests are clustered by (stream, position), a stream being one service under one kind of load in
- * one trial: a trial is written by appending and read by one range, and a million rows need no second
- * index. Rejected: rowids with an index on the trial, half as large again.
+ * Requests are clustered by (stream, position), a stream being one service under one kind of load
+ * in one trial: a trial is written by appending and read by one range, and a million rows need no
+ * second index. Rejected: rowids with an index on the trial, half as large again.
  *
  * The views resolve the ids, for people with sqlite3 and for scripts that check the report; spica
  * itself reads the tables. Invariant: NULL is unknown, and nothing is ever updated or deleted. */
@@ -24,7 +24,8 @@ static const char first[] =
     "CREATE TABLE trial (number INTEGER PRIMARY KEY, candidate INTEGER NOT NULL REFERENCES text,"
     " purpose INTEGER NOT NULL REFERENCES text, round INTEGER NOT NULL, repeat INTEGER NOT NULL,"
     " retry_of INTEGER REFERENCES trial, verdict INTEGER NOT NULL REFERENCES text,"
-    " service INTEGER REFERENCES text, summary TEXT, ruled_out INTEGER REFERENCES text, fitness REAL,"
+    " service INTEGER REFERENCES text, summary TEXT, ruled_out INTEGER REFERENCES text, fitness "
+    "REAL,"
     " started_wall_us INTEGER NOT NULL, duration_s REAL, window_s REAL, contention_ratio REAL,"
     " lateness_p99_s REAL, worker_cpu_s REAL, own_cpu_s REAL, cold INTEGER NOT NULL) STRICT;"
 
@@ -39,7 +40,8 @@ static const char first[] =
     "CREATE TABLE service (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " name INTEGER NOT NULL REFERENCES text, engine INTEGER REFERENCES text,"
     " version INTEGER REFERENCES text, command TEXT, environment INTEGER REFERENCES text,"
-    " settings INTEGER REFERENCES text, started_in_trial INTEGER, ready_s REAL, first_request_s REAL,"
+    " settings INTEGER REFERENCES text, started_in_trial INTEGER, ready_s REAL, first_request_s "
+    "REAL,"
     " idle_memory_bytes REAL, peak_memory_bytes REAL, cpu_s REAL, exit_code INTEGER,"
     " signal INTEGER, placement INTEGER REFERENCES text, placement_evidence TEXT,"
     " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
@@ -57,7 +59,8 @@ static const char first[] =
     " UNIQUE (trial, service, mode)) STRICT;"
 
     "CREATE TABLE request (stream INTEGER NOT NULL REFERENCES stream, position INTEGER NOT NULL,"
-    " part INTEGER NOT NULL, sequence INTEGER NOT NULL, item INTEGER, error INTEGER REFERENCES text,"
+    " part INTEGER NOT NULL, sequence INTEGER NOT NULL, item INTEGER, error INTEGER REFERENCES "
+    "text,"
     " http_status INTEGER, intended_ns INTEGER, sent_ns INTEGER, first_byte_ns INTEGER,"
     " first_token_ns INTEGER, last_token_ns INTEGER, done_ns INTEGER, tokens INTEGER,"
     " tokens_exact INTEGER, audio_s REAL, answer INTEGER REFERENCES text, word_errors INTEGER,"
@@ -71,7 +74,8 @@ static const char first[] =
     "CREATE VIEW trials AS SELECT number, c.body AS candidate, p.body AS purpose, round, repeat,"
     " retry_of, v.body AS verdict, s.body AS service, summary, fitness, duration_s, window_s,"
     " contention_ratio, lateness_p99_s, cold FROM trial JOIN text c ON c.id = candidate"
-    " JOIN text p ON p.id = purpose JOIN text v ON v.id = verdict LEFT JOIN text s ON s.id = service;"
+    " JOIN text p ON p.id = purpose JOIN text v ON v.id = verdict LEFT JOIN text s ON s.id = "
+    "service;"
 
     "CREATE VIEW metrics AS SELECT trial, s.body AS service, o.body AS mode, m.body AS metric,"
     " t.body AS stat, value, low, high, count FROM metric JOIN text s ON s.id = service"
@@ -81,6 +85,7 @@ static const char first[] =
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words"
     " FROM request JOIN stream ON stream.id = stream JOIN text s ON s.id = service"
-    " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = answer;";
+    " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = "
+    "answer;";
 
 const char *const store_schema_steps[STORE_VERSION] = {first};

@@ -7,5 +7,6 @@ enum {
 };
 
 /* store_schema_steps[v] takes a file of version v to v + 1; [0] makes an empty file a store. A new
- * version is one more step and never a change of an old one: files of every version are out there. */
+ * version is one more step and never a change of an old one: files of every version are out there.
+ */
 extern const char *const store_schema_steps[STORE_VERSION];

@@ -1,8 +1,8 @@
-/* Manners around SQLite: its failures in words that tell what to do, columns in which NULL is unknown,
- * and texts by id.
+/* Manners around SQLite: its failures in words that tell what to do, columns in which NULL is
+ * unknown, and texts by id.
  *
- * Rejected: a wrapper that hides SQLite. Statements are SQL and rows are stepped in plain sight; here
- * stands only what would else be written at every call. */
+ * Rejected: a wrapper that hides SQLite. Statements are SQL and rows are stepped in plain sight;
+ * here stands only what would else be written at every call. */
 #include "store/sql.h"
 
 #include <errno.h>
@@ -72,7 +72,8 @@ bool store_sql_exec(struct store *store, const char *sql, const char *doing, str
            store_sql_fail(store, doing, err);
 }
 
-/* IMMEDIATE: takes the write lock now, so that nothing read within can be outdated at the commit. */
+/* IMMEDIATE: takes the write lock now, so that nothing read within can be outdated at the commit.
+ */
 bool store_sql_begin(struct store *store, struct err *err)
 {
     return store_sql_exec(store, "BEGIN IMMEDIATE", "beginning to write", err);
@@ -97,13 +98,15 @@ const char *store_sql_text(sqlite3_stmt *statement, int column, struct arena *ar
 double store_sql_real(sqlite3_stmt *statement, int column)
 {
     return sqlite3_column_type(statement, column) == SQLITE_NULL
-               ? NAN : sqlite3_column_double(statement, column);
+               ? NAN
+               : sqlite3_column_double(statement, column);
 }
 
 int64_t store_sql_int(sqlite3_stmt *statement, int column, int64_t otherwise)
 {
     return sqlite3_column_type(statement, column) == SQLITE_NULL
-               ? otherwise : sqlite3_column_int64(statement, column);
+               ? otherwise
+               : sqlite3_column_int64(statement, column);
 }
 
 bool store_texts_init(struct store_texts *texts, struct store *store, struct arena *arena,

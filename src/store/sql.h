@@ -11,12 +11,13 @@
 enum { STORE_WRITE_STATEMENTS = 24, STORE_PATH_MAX = 4096 };
 
 struct store {
-    sqlite3 *db;                                   /* owned */
-    char *path;                                    /* owned */
+    sqlite3 *db; /* owned */
+    char *path;  /* owned */
     enum store_mode mode;
-    sqlite3_stmt *statements[STORE_WRITE_STATEMENTS]; /* owned; write.c's, prepared when first used */
-    struct arena *study;                           /* owned: texts of store_study_get */
-    struct arena *history;                         /* owned: texts of the last store_history */
+    sqlite3_stmt
+        *statements[STORE_WRITE_STATEMENTS]; /* owned; write.c's, prepared when first used */
+    struct arena *study;                     /* owned: texts of store_study_get */
+    struct arena *history;                   /* owned: texts of the last store_history */
 };
 
 /* Sets err from what SQLite says last; "disk full" and the like in words that tell what to do.
@@ -50,7 +51,10 @@ struct store_texts {
     struct store *store;
     struct arena *arena;     /* borrowed */
     sqlite3_stmt *statement; /* owned */
-    struct store_text_slot { int64_t id; const char *text; } *slots; /* in the arena */
+    struct store_text_slot {
+        int64_t id;
+        const char *text;
+    } * slots; /* in the arena */
     size_t count, capacity;
 };
 NODISCARD bool store_texts_init(struct store_texts *texts, struct store *store, struct arena *arena,

@@ -1,6 +1,6 @@
 /* What belongs to the study as a whole: its one row, its history for the search, its events and its
- * decision. Append-only too: a decision that is taken again (after more trials) is a further row, and
- * the last one counts. */
+ * decision. Append-only too: a decision that is taken again (after more trials) is a further row,
+ * and the last one counts. */
 #include "store/sql.h"
 
 #include <string.h>
@@ -31,9 +31,9 @@ bool store_study_put(struct store *store, const struct store_study *study, struc
     AUTO(sqlite3_finalize) sqlite3_stmt *s = NULL;
     if (!store_sql_prepare(store, insert_study, &s, err))
         return false;
-    const char *const texts[] = {study->name, study->path, study->digest, study->text,
-                                 study->device_id, study->device_name, study->device_versions,
-                                 study->spica_version};
+    const char *const texts[] = {
+        study->name,      study->path,        study->digest,          study->text,
+        study->device_id, study->device_name, study->device_versions, study->spica_version};
     int at = 1;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         sqlite3_bind_text(s, at++, texts[i], -1, SQLITE_STATIC);

@@ -2,9 +2,9 @@
  *
  * One transaction, and statements prepared once: some 300,000 request rows a second. Repeated texts
  * are given ids by one look-up each, and not even that for a pointer seen a moment ago in the same
- * trial. Rejected: keeping ids from trial to trial, which would outlive a transaction that was rolled
- * back. Requests are written in order of service, mode, part and sequence, whatever order their
- * answers came in. */
+ * trial. Rejected: keeping ids from trial to trial, which would outlive a transaction that was
+ * rolled back. Requests are written in order of service, mode, part and sequence, whatever order
+ * their answers came in. */
 #include "store/sql.h"
 
 #include <assert.h>
@@ -12,8 +12,17 @@
 #include <string.h>
 
 enum write_sql {
-    FIND_TEXT, ADD_TEXT, ADD_TRIAL, ADD_PHASE, ADD_EVIDENCE, ADD_SERVICE, ADD_LOG, ADD_METRIC,
-    ADD_STREAM, ADD_REQUEST, WRITE_SQL_COUNT_
+    FIND_TEXT,
+    ADD_TEXT,
+    ADD_TRIAL,
+    ADD_PHASE,
+    ADD_EVIDENCE,
+    ADD_SERVICE,
+    ADD_LOG,
+    ADD_METRIC,
+    ADD_STREAM,
+    ADD_REQUEST,
+    WRITE_SQL_COUNT_
 };
 
 static const char *const write_sql[WRITE_SQL_COUNT_] = {
@@ -43,14 +52,18 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
 };
 static_assert((int)WRITE_SQL_COUNT_ <= STORE_WRITE_STATEMENTS, "room for all statements");
 
-/* One trial's writing. Parameters are bound in the order of the statement's columns: `at` counts. */
+/* One trial's writing. Parameters are bound in the order of the statement's columns: `at` counts.
+ */
 struct writer {
     struct store *store;
     struct err *err;
     bool failed;
     sqlite3_stmt *row;
     int at;
-    struct { const char *text; int64_t id; } seen[256]; /* by address; valid for this trial */
+    struct {
+        const char *text;
+        int64_t id;
+    } seen[256]; /* by address; valid for this trial */
 };
 
 static sqlite3_stmt *statement(struct writer *w, enum write_sql which)

@@ -1,7 +1,7 @@
-/* How the numbers come about: a candidate's settings give a factor to the latency of each service; a
- * request's latency is that factor times a log-normal-like draw; every cold start has its own luck of
- * a few percent. Metrics are computed from the requests with the functions that trials use, so that
- * a script can compare the report with the rows. */
+/* How the numbers come about: a candidate's settings give a factor to the latency of each service;
+ * a request's latency is that factor times a log-normal-like draw; every cold start has its own
+ * luck of a few percent. Metrics are computed from the requests with the functions that trials use,
+ * so that a script can compare the report with the rows. */
 #include "sample.h"
 
 #include "base/clock.h"
@@ -20,38 +20,36 @@
 #include <math.h>
 #include <string.h>
 
-static const char study_head[] =
-    "study: voice\n"
-    "device: cpu\n"
-    "services:\n"
-    "  stt:\n"
-    "    role: stt\n"
-    "    command: [/bin/stt, \"{model}\", \"{threads}\", \"{port}\"]\n"
-    "    protocol: openai-transcriptions\n"
-    "    on: cpu\n"
-    "    knobs:\n"
-    "      model: [base, tiny.en]\n"
-    "      threads: [1, 2]\n"
-    "  llm:\n"
-    "    role: llm\n"
-    "    command: [/bin/llm, \"{slots}\", \"{port}\"]\n"
-    "    protocol: openai-chat\n"
-    "    on: cpu\n"
-    "    knobs:\n";
-static const char study_tail[] =
-    "load:\n"
-    "  stt: {corpus: speech, concurrency: 1}\n"
-    "  llm: {prompts: prompts.jsonl, rate: 2/s, arrivals: poisson}\n"
-    "measure: {warmup: 4s, window: 30s, repeats: 4}\n"
-    "goal:\n"
-    "  optimise:\n"
-    "    stt.latency.p95: {good: 50ms, bad: 2s, weight: 2}\n"
-    "    llm.tokens_per_s: {good: 100, bad: 10}\n"
-    "    stt.wer: {good: 2%, bad: 40%}\n"
-    "  require: [\"stt.errors == 0\", \"stt.latency.p95 < 1500ms\"]\n"
-    "baseline: {stt.model: base, stt.threads: 2, llm.slots: 1}\n"
-    "search: {strategy: tournament, trials: 24, finalists: 2}\n"
-    "seed: 7\n";
+static const char study_head[] = "study: voice\n"
+                                 "device: cpu\n"
+                                 "services:\n"
+                                 "  stt:\n"
+                                 "    role: stt\n"
+                                 "    command: [/bin/stt, \"{model}\", \"{threads}\", \"{port}\"]\n"
+                                 "    protocol: openai-transcriptions\n"
+                                 "    on: cpu\n"
+                                 "    knobs:\n"
+                                 "      model: [base, tiny.en]\n"
+                                 "      threads: [1, 2]\n"
+                                 "  llm:\n"
+                                 "    role: llm\n"
+                                 "    command: [/bin/llm, \"{slots}\", \"{port}\"]\n"
+                                 "    protocol: openai-chat\n"
+                                 "    on: cpu\n"
+                                 "    knobs:\n";
+static const char study_tail[] = "load:\n"
+                                 "  stt: {corpus: speech, concurrency: 1}\n"
+                                 "  llm: {prompts: prompts.jsonl, rate: 2/s, arrivals: poisson}\n"
+                                 "measure: {warmup: 4s, window: 30s, repeats: 4}\n"
+                                 "goal:\n"
+                                 "  optimise:\n"
+                                 "    stt.latency.p95: {good: 50ms, bad: 2s, weight: 2}\n"
+                                 "    llm.tokens_per_s: {good: 100, bad: 10}\n"
+                                 "    stt.wer: {good: 2%, bad: 40%}\n"
+                                 "  require: [\"stt.errors == 0\", \"stt.latency.p95 < 1500ms\"]\n"
+                                 "baseline: {stt.model: base, stt.threads: 2, llm.slots: 1}\n"
+                                 "search: {strategy: tournament, trials: 24, finalists: 2}\n"
+                                 "seed: 7\n";
 
 static const struct spec_protocol transcriptions = {
     .name = "openai-transcriptions", .help = "", .sources = SOURCE_AUDIO | SOURCE_ANY, .path = "/"};
@@ -59,8 +57,8 @@ static const struct spec_protocol chat = {
     .name = "openai-chat", .help = "", .sources = SOURCE_TEXT | SOURCE_ANY, .path = "/"};
 static const struct spec_protocol *const protocols[] = {&transcriptions, &chat};
 static const char *const strategies[] = {"grid", "random", "tournament"};
-static const struct spec_catalog catalog = {.protocols = protocols, .protocol_count = 2,
-                                            .strategies = strategies, .strategy_count = 3};
+static const struct spec_catalog catalog = {
+    .protocols = protocols, .protocol_count = 2, .strategies = strategies, .strategy_count = 3};
 
 enum { CLIPS = 8, WORDS_PER_CLIP = 25, FINAL_RUNS = 4, METRICS_MAX = 96 };
 
@@ -85,7 +83,7 @@ struct filler {
     double fitness; /* of the last trial */
 };
 
-struct wish {       /* what a trial shall become */
+struct wish { /* what a trial shall become */
     struct spec_candidate candidate;
     const char *purpose;
     int round, repeat;
@@ -122,9 +120,14 @@ static void add_metric(struct filler *f, const char *service, const char *mode, 
 {
     if (isnan(value) || f->metric_count == METRICS_MAX)
         return;
-    f->metrics[f->metric_count++] = (struct store_metric){
-        service, mode, metric_facts(metric)->name, metric_stat_name(stat), value, interval.low,
-        interval.high, (int64_t)count};
+    f->metrics[f->metric_count++] = (struct store_metric){service,
+                                                          mode,
+                                                          metric_facts(metric)->name,
+                                                          metric_stat_name(stat),
+                                                          value,
+                                                          interval.low,
+                                                          interval.high,
+                                                          (int64_t)count};
 }
 
 static void add_distribution(struct filler *f, const char *service, const char *mode,
@@ -155,15 +158,24 @@ static void fill_request(struct filler *f, const struct draws *d, struct rng *rn
     double latency_s = d->scale_s * d->luck * (0.8 + 0.25 * rng_exponential(rng, 1));
     int64_t wrong = d->audio ? (item * 3 + (d->luck < 0 ? 0 : 1)) % 4 : -1;
     *r = (struct store_request){
-        .service = d->service, .mode = d->mode, .part = LOAD_WINDOW, .sequence = (int64_t)i,
-        .item = item, .http_status = 200, .intended_ns = intended, .sent_ns = intended + 20000,
+        .service = d->service,
+        .mode = d->mode,
+        .part = LOAD_WINDOW,
+        .sequence = (int64_t)i,
+        .item = item,
+        .http_status = 200,
+        .intended_ns = intended,
+        .sent_ns = intended + 20000,
         .first_byte_ns = intended + (int64_t)(latency_s * 4e8),
         .first_token_ns = d->audio ? STORE_NEVER : intended + (int64_t)(latency_s * 4e8),
         .last_token_ns = d->audio ? STORE_NEVER : intended + (int64_t)(latency_s * 1e9),
-        .done_ns = intended + (int64_t)(latency_s * 1e9), .tokens = d->audio ? -1 : 64,
-        .tokens_exact = true, .audio_s = d->audio ? 3.0 + (double)item : NAN,
+        .done_ns = intended + (int64_t)(latency_s * 1e9),
+        .tokens = d->audio ? -1 : 64,
+        .tokens_exact = true,
+        .audio_s = d->audio ? 3.0 + (double)item : NAN,
         .text = d->audio ? text_of(f, "what was heard", "<script>alert(1)</script> |`*_") : NULL,
-        .word_errors = wrong, .words = d->audio ? WORDS_PER_CLIP : -1,
+        .word_errors = wrong,
+        .words = d->audio ? WORDS_PER_CLIP : -1,
     };
 }
 
@@ -223,24 +235,32 @@ static void fill_service(struct filler *f, size_t i, const struct wish *w, bool 
     double memory = (i ? 180e6 : 90e6 + 120e6 * knob(f, &w->candidate, "stt.model")) +
                     1e6 * (double)(f->number % 5);
     f->services[i] = (struct store_service){
-        .name = i ? "llm" : "stt", .engine = NULL, .version = i ? "b4719" : "1.7.4",
+        .name = i ? "llm" : "stt",
+        .engine = NULL,
+        .version = i ? "b4719" : "1.7.4",
         .command = text_of(f, i ? "/bin/llm 1 9002" : "/bin/stt base 2 9001",
                            "/bin/stt '\033[31m' | `reboot` $(x)"),
-        .environment = "{\"OMP_NUM_THREADS\":\"2\"}", .settings = "",
-        .started_in_trial = f->number, .ready_s = 0.8 + 0.4 * (double)i, .first_request_s = 0.31,
-        .idle_memory_bytes = memory * 0.8, .peak_memory_bytes = measured ? memory : NAN,
-        .cpu_s = measured ? 21 : NAN, .exit_code = -1,
+        .environment = "{\"OMP_NUM_THREADS\":\"2\"}",
+        .settings = "",
+        .started_in_trial = f->number,
+        .ready_s = 0.8 + 0.4 * (double)i,
+        .first_request_s = 0.31,
+        .idle_memory_bytes = memory * 0.8,
+        .peak_memory_bytes = measured ? memory : NAN,
+        .cpu_s = measured ? 21 : NAN,
+        .exit_code = -1,
         .placement = measured ? "cpu" : NULL,
         .placement_evidence = measured ? "no GPU in this machine; CPU time grew by 0.31 s" : NULL,
-        .log = text_of(f, "loaded the model\nlistening\n", "\033]0;owned\007 \xff\xfe \xe2\x80\xae log"),
+        .log = text_of(f, "loaded the model\nlistening\n",
+                       "\033]0;owned\007 \xff\xfe \xe2\x80\xae log"),
     };
     const struct stats_interval none = {NAN, NAN};
     if (!measured)
         return;
     add_metric(f, f->services[i].name, "shared", METRIC_MEMORY, STAT_VALUE, memory, none, 1);
     add_metric(f, f->services[i].name, "shared", METRIC_CPU, STAT_VALUE, 0.7, none, 1);
-    add_metric(f, f->services[i].name, "shared", METRIC_READY, STAT_VALUE,
-               f->services[i].ready_s, none, 1);
+    add_metric(f, f->services[i].name, "shared", METRIC_READY, STAT_VALUE, f->services[i].ready_s,
+               none, 1);
 }
 
 static double metric_value(const struct filler *f, struct metric_ref ref)
@@ -260,8 +280,8 @@ static double fitness_of(const struct filler *f)
     double d[SPEC_OBJECTIVES_MAX], weights[SPEC_OBJECTIVES_MAX];
     for (size_t i = 0; i < f->study->objective_count; i++) {
         const struct spec_objective *o = &f->study->objectives[i];
-        enum stats_scale scale = metric_facts(o->metric.metric)->unit == UNIT_SECONDS ? SCALE_LOG
-                                                                                      : SCALE_LINEAR;
+        enum stats_scale scale =
+            metric_facts(o->metric.metric)->unit == UNIT_SECONDS ? SCALE_LOG : SCALE_LINEAR;
         d[i] = stats_desirability(metric_value(f, o->metric), o->good, o->bad, scale);
         weights[i] = o->weight;
     }
@@ -273,12 +293,14 @@ static void judge_trial(struct filler *f, const struct wish *w, struct store_tri
     struct metric_ref p95 = f->study->objectives[0].metric;
     double latency_s = metric_value(f, p95);
     t->verdict = w->verdict ? w->verdict : latency_s < 1.5 ? "ok" : "slow";
-    t->fitness = strcmp(t->verdict, "ok") == 0 ? fitness_of(f)
-                 : strcmp(t->verdict, "slow") == 0 ? 0 : NAN;
-    t->summary = w->summary ? w->summary
-                 : strcmp(t->verdict, "slow") == 0
-                     ? arena_printf(f->arena, "stt.latency.p95 is %.3g s, required < 1.50 s", latency_s)
-                     : "";
+    t->fitness = strcmp(t->verdict, "ok") == 0     ? fitness_of(f)
+                 : strcmp(t->verdict, "slow") == 0 ? 0
+                                                   : NAN;
+    t->summary =
+        w->summary ? w->summary
+        : strcmp(t->verdict, "slow") == 0
+            ? arena_printf(f->arena, "stt.latency.p95 is %.3g s, required < 1.50 s", latency_s)
+            : "";
 }
 
 static bool add_trial(struct filler *f, const struct wish *w)
@@ -299,15 +321,31 @@ static bool add_trial(struct filler *f, const struct wish *w)
     f->phases[2] = (struct store_phase){"stop", 36, 0.4, NULL};
     f->evidence[0] = (struct store_evidence){"stt", "log", w->evidence};
     struct store_trial t = {
-        .number = f->number, .candidate = buf_text(&text), .purpose = w->purpose, .round = w->round,
-        .repeat = w->repeat, .retry_of = w->retry_of, .service = w->verdict ? "stt" : NULL,
-        .started_wall_us = INT64_C(1764000000000000) + f->number * 60000000, .duration_s = 38,
-        .window_s = measured ? 30 : 0, .contention_ratio = measured ? 0.02 : NAN,
-        .lateness_p99_s = measured ? 0.0002 : NAN, .worker_cpu_s = 0.4, .own_cpu_s = 0.1,
-        .cold = true, .phases = f->phases, .phase_count = measured ? 3 : 1,
-        .evidence = f->evidence, .evidence_count = w->evidence ? 1 : 0, .services = f->services,
-        .service_count = 2, .metrics = f->metrics, .metric_count = f->metric_count,
-        .requests = requests, .request_count = n,
+        .number = f->number,
+        .candidate = buf_text(&text),
+        .purpose = w->purpose,
+        .round = w->round,
+        .repeat = w->repeat,
+        .retry_of = w->retry_of,
+        .service = w->verdict ? "stt" : NULL,
+        .started_wall_us = INT64_C(1764000000000000) + f->number * 60000000,
+        .duration_s = 38,
+        .window_s = measured ? 30 : 0,
+        .contention_ratio = measured ? 0.02 : NAN,
+        .lateness_p99_s = measured ? 0.0002 : NAN,
+        .worker_cpu_s = 0.4,
+        .own_cpu_s = 0.1,
+        .cold = true,
+        .phases = f->phases,
+        .phase_count = measured ? 3 : 1,
+        .evidence = f->evidence,
+        .evidence_count = w->evidence ? 1 : 0,
+        .services = f->services,
+        .service_count = 2,
+        .metrics = f->metrics,
+        .metric_count = f->metric_count,
+        .requests = requests,
+        .request_count = n,
     };
     judge_trial(f, w, &t);
     f->fitness = t.fitness;
@@ -330,11 +368,14 @@ static bool explore_few(struct filler *f)
     bool feasible = f->options->story != SAMPLE_INFEASIBLE;
     for (int i = 0; i < 8; i++) {
         struct wish w = {.candidate = candidate(f, i & 1, i >> 1 & 1, i >> 2 & 1),
-                         .purpose = "explore", .round = 1};
+                         .purpose = "explore",
+                         .round = 1};
         if (i == 4) { /* base, one thread, two slots */
             w.verdict = "oom_start";
-            w.summary = text_of(f, "stt: asked for more memory than there is (exit status 1 before "
-                                   "it was ready)", "**bold** <b>x</b> | a|b \033[2J `code` [l](u)");
+            w.summary = text_of(f,
+                                "stt: asked for more memory than there is (exit status 1 before "
+                                "it was ready)",
+                                "**bold** <b>x</b> | a|b \033[2J `code` [l](u)");
             w.evidence = text_of(f, "ggml: failed to allocate 512 MiB", "\xe2\x80\xae evil \xff");
         } else if (i == 6) {
             w.verdict = "contended";
@@ -350,8 +391,8 @@ static bool explore_few(struct filler *f)
         }
     }
     for (int i = 0; i < 4 && feasible; i++) { /* round 2: the faster model goes on */
-        struct wish w = {.candidate = candidate(f, 1, i & 1, i >> 1), .purpose = "explore",
-                         .round = 2};
+        struct wish w = {
+            .candidate = candidate(f, 1, i & 1, i >> 1), .purpose = "explore", .round = 2};
         if (!add_trial(f, &w))
             return false;
     }
@@ -364,7 +405,8 @@ static bool explore_many(struct filler *f)
     for (size_t i = 0; i < f->options->trials; i++) {
         struct wish w = {.candidate = candidate(f, (int)(i & 1), (int)(i >> 1 & 1),
                                                 (int)((i >> 2) % (size_t)slots)),
-                         .purpose = "explore", .round = 1};
+                         .purpose = "explore",
+                         .round = 1};
         if (i % 50 == 7) {
             w.verdict = "crashed_load";
             w.summary = "stt: ended by SIGSEGV under load";
@@ -453,12 +495,19 @@ static bool decide_infeasible(struct filler *f)
 
 static bool put_study(struct filler *f)
 {
-    struct store_study row = {
-        .name = f->study->name, .path = f->study->path, .digest = f->study->digest,
-        .text = f->study->text, .device_id = "cpu",
-        .device_name = text_of(f, "Example CPU @ 2.0 GHz", "CPU <i>|`\033[0m"),
-        .device_versions = "Linux 6.1", .spica_version = "0.1.0", .seed = f->study->seed,
-        .created_wall_us = INT64_C(1764000000000000), .cores = 2, .memory_bytes = 4e9};
+    struct store_study row = {.name = f->study->name,
+                              .path = f->study->path,
+                              .digest = f->study->digest,
+                              .text = f->study->text,
+                              .device_id = "cpu",
+                              .device_name =
+                                  text_of(f, "Example CPU @ 2.0 GHz", "CPU <i>|`\033[0m"),
+                              .device_versions = "Linux 6.1",
+                              .spica_version = "0.1.0",
+                              .seed = f->study->seed,
+                              .created_wall_us = INT64_C(1764000000000000),
+                              .cores = 2,
+                              .memory_bytes = 4e9};
     return store_study_put(f->store, &row, f->err);
 }
 
@@ -489,7 +538,6 @@ bool sample_fill(struct store *store, const struct sample_options *options, stru
     if (!spec_study_parse("/studies/voice.yaml", buf_text(&text), text.len, &catalog, &study, err))
         return false;
     struct filler f = {.store = store, .options = options, .study = study, .err = err};
-    f.requests = options->requests ? options->requests
-                 : options->story == SAMPLE_SMALL ? 24 : 160;
+    f.requests = options->requests ? options->requests : options->story == SAMPLE_SMALL ? 24 : 160;
     return tell_story(&f);
 }

@@ -1,5 +1,5 @@
-/* A study's file as a run would leave it, made up from a seed: the same one always. Its requests have
- * latencies of a known shape, its metrics are computed from them as a trial does. */
+/* A study's file as a run would leave it, made up from a seed: the same one always. Its requests
+ * have latencies of a known shape, its metrics are computed from them as a trial does. */
 #pragma once
 
 #include "spec/catalog.h"

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Recomputes a report's numbers from the rows of its study.db, with nothing but Python.
+
+usage: recompute.py WRITE_SAMPLE
+Checks every pooled percentile with its distribution-free interval, every mean over runs, the pooled
+word error rates, failed requests, fitness and verdict counts of report.json and winner.json, and
+that the page and the figures are well-formed and free of foreign markup.
+"""
+import html.parser
+import json
+import math
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+
+WINNER, BASELINE_BEST, INFEASIBLE, UNFINISHED, WEIRD, SMALL = range(6)
+QUANTILES = {'p50': 0.50, 'p90': 0.90, 'p95': 0.95, 'p99': 0.99}
+VALUE = {'latency': '(done_ns - intended_ns) / 1e9',
+         'ttft': '(first_token_ns - intended_ns) / 1e9',
+         'rtf': '(done_ns - intended_ns) / 1e9 / audio_s'}
+
+
+def close(a, b):
+    if a is None or b is None:
+        return a is None and b is None
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def quantile(ordered, q):
+    at = (len(ordered) - 1) * q
+    low = math.floor(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+def binomial_cdf(k, n, p):
+    logs = (math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) +
+            (n - i) * math.log(1 - p) for i in range(k + 1))
+    return math.fsum(math.exp(x) for x in logs)
+
+
+def interval(ordered, q, confidence=0.95):
+    """Order statistics: the largest rank with P(X <= rank - 1) <= a, the least with P(X >= rank) <= a."""
+    n, a = len(ordered), (1 - confidence) / 2
+    cdf = [binomial_cdf(k, n, q) for k in range(n)]
+    low = next((k for k in range(n) if cdf[k] > a), None)        # ppf(a)
+    high = next((k for k in range(n) if 1 - cdf[k] <= a), None)  # isf(a)
+    low = ordered[low - 1] if low else None
+    high = ordered[high] if high is not None and high < n else None
+    return low, high
+
+
+class Check:
+    def __init__(self, story, folder):
+        self.story, self.folder, self.count = story, folder, 0
+        self.db = sqlite3.connect(folder / 'study.db')
+        self.report = json.loads((folder / 'report.json').read_text())
+        self.winner = json.loads((folder / 'winner.json').read_text())
+
+    def same(self, what, is_, expected):
+        self.count += 1
+        ok = close(is_, expected) if not isinstance(expected, str) else is_ == expected
+        if not ok:
+            sys.exit(f'story {self.story}: {what}: report says {is_}, rows say {expected}')
+
+    def rows(self, sql, *args):
+        return self.db.execute(sql, args).fetchall()
+
+    def column(self, sql, *args):
+        return [row[0] for row in self.rows(sql, *args)]
+
+    def check_quantile(self, name, number, mode, trials, service, metric, stat):
+        marks = ','.join('?' * len(trials))
+        values = sorted(self.column(
+            f'SELECT {VALUE[metric]} FROM requests WHERE part = 1 AND error IS NULL AND mode = ? '
+            f'AND service = ? AND trial IN ({marks})', mode, service, *trials))
+        q = QUANTILES[stat]
+        self.same(name + ' n', number['count'], len(values))
+        allowed = len(values) >= 5 and len(values) * min(q, 1 - q) >= 1 - 1e-9
+        self.same(name, number['value'], quantile(values, q) if allowed else None)
+        low, high = interval(values, q) if values else (None, None)
+        self.same(name + ' low', number['low'], low)
+        self.same(name + ' high', number['high'], high)
+
+    def check_wer(self, name, number, trials, service):
+        marks = ','.join('?' * len(trials))
+        errors, words = self.rows(
+            f'SELECT sum(word_errors), sum(words) FROM requests WHERE part = 1 AND mode = \'shared\''
+            f' AND service = ? AND trial IN ({marks})', service, *trials)[0]
+        self.same(name, number['value'], errors / words)
+        self.same(name + ' words', number['count'], words)
+
+    def check_runs(self, name, number, mode, trials, service, metric, stat):
+        values = []
+        for trial in trials:
+            names = ([service] if service != 'all' else
+                     self.column('SELECT DISTINCT service FROM metrics WHERE trial = ?', trial))
+            found = [self.column('SELECT value FROM metrics WHERE trial = ? AND service = ? AND '
+                                 'mode = ? AND metric = ? AND stat = ?', trial, one, mode, metric,
+                                 stat) for one in names]
+            values.append(sum(f[0] for f in found) if all(found) else None)
+        known = bool(values) and None not in values
+        self.same(name, number['value'], sum(values) / len(values) if known else None)
+        if known:
+            self.same(name + ' min', number['low'], min(values))
+            self.same(name + ' max', number['high'], max(values))
+
+    def check_errors(self, name, number, mode, trials, service, metric):
+        marks = ','.join('?' * len(trials))
+        failed, everything = self.rows(
+            f'SELECT count(error), count(*) FROM requests WHERE part = 1 AND mode = ? AND '
+            f'service = ? AND trial IN ({marks})', mode, service, *trials)[0]
+        self.same(name, number['value'], failed if metric == 'errors' else failed / everything)
+
+    def check_number(self, name, number, mode, trials):
+        service, metric, *rest = name.split('.')
+        stat = rest[0] if rest else ''
+        what = f'{name} {mode} {trials}'
+        if metric in VALUE and stat in QUANTILES:
+            self.check_quantile(what, number, mode, trials, service, metric, stat)
+        elif metric == 'wer' and mode == 'shared':
+            self.check_wer(what, number, trials, service)
+        elif metric in ('errors', 'error_ratio'):
+            self.check_errors(what, number, mode, trials, service, metric)
+        else:
+            self.check_runs(what, number, mode, trials, service, metric, stat)
+
+    def check_side(self, side):
+        trials = self.column('SELECT number FROM trials WHERE candidate = ? AND purpose = \'final\' '
+                             'AND verdict IN (\'ok\', \'slow\') ORDER BY number', side['candidate'])
+        assert side['measured_trials'] == trials, side['measured_trials']
+        fitness = self.column('SELECT fitness FROM trials WHERE number IN (%s)' %
+                              ','.join(map(str, trials)))
+        self.same('fitness', side['fitness'], sum(fitness) / len(fitness))
+        for mode in ('shared', 'alone'):
+            for name, number in side[mode].items():
+                self.check_number(name, number, mode, trials)
+        return trials
+
+    def check_changes(self, side, base):
+        """Ratios are of the values printed; their intervals hold them."""
+        for name, change in side['against_baseline'].items():
+            a, b = side['shared'][name]['value'], base['shared'][name]['value']
+            if a is None or b is None:
+                self.same(name + ' change', change['value'], None)
+                continue
+            expected = a / b if change['kind'] == 'ratio' else a - b
+            self.same(name + ' change', change['value'], expected)
+            assert change['low'] <= change['value'] <= change['high'], (name, change)
+
+    def check_winner(self, sides):
+        side = next((s for s in sides if s['winner']), None)
+        if self.story == BASELINE_BEST:
+            side = next(s for s in sides if s['baseline'])
+        if side is None:
+            assert self.winner['best_params'] is None and self.winner['fitness'] is None
+            assert self.winner['reasons']['fitness'], 'null without a reason'
+            return
+        self.same('winner.json fitness', self.winner['fitness'], side['fitness'])
+        for key, name in (('stt_latency_ms', 'stt.latency.p50'), ('llm_latency_ms',
+                                                                  'llm.latency.p50')):
+            self.same(key, self.winner['best_metrics'][key], 1000 * side['shared'][name]['value'])
+        for name, number in self.winner['metrics'].items():
+            self.same('winner.json ' + name, number['value'], side['shared'][name]['value'])
+        for key in ('gpu_utilization', 'concurrent_capacity'):
+            assert self.winner[key] is None and self.winner['reasons'][key]
+
+    def check_totals(self):
+        counts = dict(self.rows('SELECT verdict, count(*) FROM trials GROUP BY verdict'))
+        assert self.report['verdicts'] == counts, self.report['verdicts']
+        self.same('requests', self.report['requests'],
+                  self.column('SELECT count(*) FROM request')[0])
+        self.same('trials', len(self.report['trials']),
+                  self.column('SELECT count(*) FROM trial')[0])
+        outcome = {WINNER: 'winner', WEIRD: 'winner', SMALL: 'winner',
+                   BASELINE_BEST: 'baseline_best', INFEASIBLE: 'infeasible',
+                   UNFINISHED: 'unfinished'}[self.story]
+        self.same('outcome', self.report['outcome'], outcome)
+
+    def run(self):
+        sides = self.report['final']
+        base = next((s for s in sides if s['baseline']), None)
+        for side in sides:
+            self.check_side(side)
+            if not side['baseline']:
+                self.check_changes(side, base)
+        self.check_winner(sides)
+        self.check_totals()
+        check_page(self.folder)
+        return self.count
+
+
+class Page(html.parser.HTMLParser):
+    """Every element closed, and only those that the report is made of."""
+    ALLOWED = set('html head meta style title body h1 h2 h3 p blockquote strong em ul li code div '
+                  'table thead tbody tr th td svg g rect line path polyline circle text'.split())
+    EMPTY = {'meta', 'rect', 'line', 'path', 'polyline', 'circle'}
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in self.ALLOWED, f'unexpected element {tag} at {self.getpos()}'
+        assert not any(name.startswith('on') or name in ('href', 'src') for name, _ in attrs), attrs
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in self.ALLOWED, f'unexpected element {tag}'
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f'</{tag}> at {self.getpos()}'
+
+
+def check_page(folder):
+    page = Page()
+    page.feed((folder / 'report.html').read_text())
+    assert not page.open, page.open
+    for figure in folder.glob('*.svg'):
+        xml.dom.minidom.parse(str(figure))
+    for name in ('report.md', 'report.html'):
+        text = (folder / name).read_text()
+        bad = [c for c in text if ord(c) < 32 and c != '\n' or 0x7f <= ord(c) < 0xa0
+               or 0x202a <= ord(c) <= 0x202e]
+        assert not bad, (name, bad)
+
+
+def main():
+    total = 0
+    for story in range(6):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.argv[1], str(story), folder], check=True)
+            total += Check(story, pathlib.Path(folder)).run()
+    print(f'{total} numbers recomputed')
+
+
+if __name__ == '__main__':
+    main()
