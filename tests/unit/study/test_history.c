@@ -118,6 +118,71 @@ static void test_refused_rows(void **state)
     sim_done(&sim);
 }
 
+/* What the store gives back is what was appended: retries, rounds, parts ruled out, unknown
+ * fitness. */
+static void test_load(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    char path[256];
+    snprintf(path, sizeof path, "%s/study.db", folder);
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    add(&sim, 4, "baseline", 0, VERDICT_OK, NULL);
+    add(&sim, 0, "explore", 0, VERDICT_ENV_FAULT, "s0.k0=v0");
+    add(&sim, 0, "explore", 2, VERDICT_ENV_FAULT, "s0.k0=v0");
+    add(&sim, 3, "final", 0, VERDICT_SLOW, NULL);
+    struct err err = ERR_INIT;
+    struct store *store = NULL;
+    if (!store_open(path, STORE_CREATE, &store, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sim.history.count; i++) {
+        const struct history_trial *t = &sim.history.trials[i];
+        static const char *const purposes[] = {"baseline", "explore", "final"};
+        struct spec_candidate candidate = spec_candidate_decode(sim.study, t->code);
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        spec_candidate_add_text(&text, sim.study, &candidate);
+        const struct store_trial row = {.number = t->number,
+                                        .candidate = buf_text(&text),
+                                        .purpose = purposes[t->purpose],
+                                        .round = t->round,
+                                        .repeat = t->repeat,
+                                        .retry_of = t->retry_of,
+                                        .verdict = verdict_facts(t->verdict)->name,
+                                        .summary = "",
+                                        .ruled_out = t->ruled_out,
+                                        .fitness = t->fitness,
+                                        .duration_s = t->duration_s,
+                                        .contention_ratio = NAN,
+                                        .lateness_p99_s = NAN,
+                                        .worker_cpu_s = NAN,
+                                        .own_cpu_s = NAN};
+        if (!store_trial_add(store, &row, &err))
+            fail_msg("%s", err.text);
+    }
+    struct history loaded = {0};
+    if (!history_load(store, sim.study, sim.arena, &loaded, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(loaded.count, sim.history.count);
+    for (size_t i = 0; i < loaded.count; i++) {
+        const struct history_trial *a = &loaded.trials[i], *b = &sim.history.trials[i];
+        assert_int_equal(a->number, b->number);
+        assert_int_equal(a->retry_of, b->retry_of);
+        assert_int_equal(a->purpose, b->purpose);
+        assert_int_equal(a->code, b->code);
+        assert_int_equal(a->round, b->round);
+        assert_int_equal(a->repeat, b->repeat);
+        assert_int_equal(a->verdict, b->verdict);
+        assert_true(a->fitness == b->fitness || (isnan(a->fitness) && isnan(b->fitness)));
+        assert_true(a->duration_s == b->duration_s);
+        assert_true(!a->ruled_out == !b->ruled_out);
+        assert_true(!a->ruled_out || strcmp(a->ruled_out, b->ruled_out) == 0);
+    }
+    store_close(store);
+    sim_done(&sim);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_env_fault),
         cmocka_unit_test(test_contended_in_a_row),
         cmocka_unit_test(test_refused_rows),
+        cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
