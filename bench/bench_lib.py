@@ -156,10 +156,8 @@ def own_processes(root):
 class Run:
     """A spica command under way. Samples of its own CPU time are taken all along: (wall, seconds)."""
 
-    def __init__(self, *args, env=None, stdout=None):
-        self.began = time.time()
-        self.popen = subprocess.Popen([SPICA, *args], env=dict(os.environ, **(env or {})),
-                                      stdout=stdout or sys.stderr, cwd=ROOT)
+    def __init__(self, *args):
+        self.popen = subprocess.Popen([SPICA, *args], stdout=sys.stderr, cwd=ROOT)
         self.pid = self.popen.pid
         self.samples = []
         self.cpu_s = self.ended = None

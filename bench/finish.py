@@ -24,7 +24,7 @@ def main():
         baseline={"stt.latency": latencies[-1]},
         search={"strategy": "grid", "finalists": 3})
     out = os.path.join(folder, "bench.spica")
-    run = bench.Run("run", path, "--out", out, env={"SPICA_LOCK_DIR": folder})
+    run = bench.Run("run", path, "--out", out)
     code = run.wait(400)
     if code != 0:
         bench.give_up(f"spica run {path}: exit status {code}")

@@ -67,7 +67,7 @@ def main():
     bench.need(bench.SPICA, bench.FAKE)
     folder = bench.workplace("overhead")
     path, out = write_study(folder), os.path.join(folder, "bench.spica")
-    run = bench.Run("run", path, "--out", out, env={"SPICA_LOCK_DIR": folder})
+    run = bench.Run("run", path, "--out", out)
     wait_for_load(run)
     cpu_s, wall_s, pss_mb, main_mb = watch(run)
     end = time.monotonic() + 120
