@@ -402,6 +402,12 @@ class Box:
             self._connection.text_factory = lambda data: data.decode(errors="replace")
         return self._connection
 
+    def close_db(self):
+        """Before another study of the same box is looked at."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def rows(self, sql, *values):
         """Rows of a query as dicts."""
         return [dict(row) for row in self.db().execute(sql, values)]
@@ -532,8 +538,7 @@ class Box:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if self._connection is not None:
-            self._connection.close()
+        self.close_db()
         for cleanup in reversed(self.cleanups):
             cleanup()
         if not keep:
