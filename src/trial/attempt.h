@@ -105,5 +105,6 @@ void attempt_phase(struct attempt *attempt, enum trial_phase phase, int64_t star
 /* Everything into one row set. */
 void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
                          struct store_trial *ret_trial);
+void attempt_forget_versions(struct trial_runner *runner);
 /* Room for one more element in an arena array. */
 void *attempt_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t size);

@@ -98,6 +98,15 @@ static const char *environment_json(struct arena *arena, const char **env)
     return arena_strdup(arena, text);
 }
 
+void attempt_forget_versions(struct trial_runner *runner)
+{
+    for (size_t i = 0; i < ARRAY_LEN(runner->versions); i++) {
+        free(runner->versions[i].program);
+        free(runner->versions[i].version);
+        runner->versions[i] = (struct program_version){0};
+    }
+}
+
 /* Read once per program, after the measurement, where it disturbs nothing. */
 static const char *version_of(struct trial_runner *runner, const struct service_launch *launch)
 {

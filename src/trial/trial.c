@@ -32,10 +32,7 @@ struct trial_runner *trial_runner_free(struct trial_runner *runner)
         const char *left = NULL;
         attempt_stop_service(runner, i, arena, &left);
     }
-    for (size_t i = 0; i < ARRAY_LEN(runner->versions); i++) {
-        free(runner->versions[i].program);
-        free(runner->versions[i].version);
-    }
+    attempt_forget_versions(runner);
     arena_free(arena);
     free(runner);
     return NULL;

@@ -52,6 +52,7 @@ static void done(struct fixture *f)
         free(f->runner.versions[i].program);
         free(f->runner.versions[i].version);
     }
+    attempt_forget_versions(&f->runner);
     arena_free(f->arena);
 }
 
