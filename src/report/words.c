@@ -142,11 +142,14 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
         buf_add(buf, "the same");
         return;
     }
+    bool none = fabs(in_percent(change, change->value)) < 0.05;
     if (change->certain == 0 && !change->is_ratio)
-        buf_add(buf, "no difference this corpus could show: ");
+        buf_add(buf, none ? "no difference this corpus could show"
+                          : "no difference this corpus could show: ");
     else if (change->certain == 0)
-        buf_add(buf, "not certain: ");
-    report_add_change_short(buf, measure, change);
+        buf_add(buf, none ? "no certain difference" : "not certain: ");
+    if (change->certain != 0 || !none)
+        report_add_change_short(buf, measure, change);
     if (isnan(low) || isnan(high))
         return;
     buf_add(buf, " [");
