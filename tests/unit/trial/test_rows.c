@@ -48,10 +48,6 @@ static void init(struct fixture *f)
 
 static void done(struct fixture *f)
 {
-    for (size_t i = 0; i < ARRAY_LEN(f->runner.versions); i++) {
-        free(f->runner.versions[i].program);
-        free(f->runner.versions[i].version);
-    }
     attempt_forget_versions(&f->runner);
     arena_free(f->arena);
 }
