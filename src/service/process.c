@@ -252,7 +252,9 @@ void service_process_poll(struct service_process *process)
             process_take_report(process, &report);
         else if (got < 0 && errno == EAGAIN)
             break;
-        else if (!(got < 0 && errno == EINTR))
+        /* A keeper that ends without having read our last order gives ECONNRESET once, ahead of the
+         * reports that still wait: they are read after it. */
+        else if (!(got < 0 && (errno == EINTR || errno == ECONNRESET)))
             process->closed = true;
     }
     process->status.log_bytes = atomic_load(&process->shared->log_bytes);
