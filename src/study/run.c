@@ -232,6 +232,15 @@ static bool check_surroundings(const struct loop *loop, const struct store_trial
     return true;
 }
 
+/* SQLite would go on writing into a file that no longer has a name. */
+static bool check_store_has_name(const struct loop *loop, struct err *err)
+{
+    AUTO(free) char *path = study_store_path(loop->options->folder);
+    return file_exists(path) ||
+           err_set(err, ERR_INTERNAL, "%s was removed while the study ran, and its trials with it; run "
+                   "again to start anew", path);
+}
+
 static bool run_trial(struct loop *loop, const struct trial_request *request, struct err *err)
 {
     const struct study_observer *observer = &loop->options->observer;
@@ -253,6 +262,8 @@ static bool run_trial(struct loop *loop, const struct trial_request *request, st
     struct study_step next = study_next(&loop->plan, &loop->history, arena);
     trial_finish(loop->runner, next.stage == STAGE_DONE ? NULL : &next.request, arena, &trial);
     loop->history.count = count;
+    if (!check_store_has_name(loop, err))
+        return false;
     if (!store_trial_add(loop->store, &trial, err))
         return err_wrap(err, "storing trial %" PRId64, request->number);
     if (!history_append(&loop->history, loop->study, &trial, loop->arena, err))
