@@ -49,7 +49,7 @@ static void print_numbers(const struct report_view *view, const struct report_si
     AUTO(arena_free) struct arena *arena = arena_new();
     struct report_grid grid = {.arena = arena, .column_count = 4, .right = {[1] = true}};
     for (size_t k = 0; k < view->measure_count; k++)
-        if (view->measures[k].objective || view->measures[k].service == REPORT_ALL_SERVICES)
+        if (view->measures[k].headline)
             add_number(&grid, view, side, k);
     report_grid_print(&grid, out, terminal, 2);
 }

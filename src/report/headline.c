@@ -33,8 +33,7 @@ static size_t add_claims(struct buf *buf, enum text_target target, const struct 
     for (size_t i = 0; i < view->measure_count && said < CLAIMS_MAX; i++) {
         const struct report_measure *m = &view->measures[i];
         const struct report_change *change = &view->winner->against[i];
-        bool counts = m->objective || m->service == REPORT_ALL_SERVICES;
-        if (!counts || change->certain != sign)
+        if (!m->headline || change->certain != sign)
             continue;
         if (said == 0)
             buf_add(buf, sign > 0 ? ": " : "; at the price of ");
@@ -56,16 +55,20 @@ static void add_winner(struct buf *buf, enum text_target target, const struct re
                  view->side_count, view->winner->fitness);
         return;
     }
-    if (view->baseline->run_count == 0) {
-        buf_add(buf, " works; what runs today does not: ");
+    if (view->baseline->eliminated) {
+        buf_add(buf, " meets every requirement; what runs today does not (");
         report_add_text(buf, target, view->baseline->eliminated);
+        buf_addc(buf, ')');
+    } else {
+        buf_add(buf, " beats what runs today");
+    }
+    if (view->baseline->run_count == 0) {
         buf_addc(buf, '.');
         return;
     }
-    buf_add(buf, " beats what runs today");
     size_t gains = add_claims(buf, target, view, 1);
     size_t costs = add_claims(buf, target, view, -1);
-    if (gains + costs == 0)
+    if (gains + costs == 0 && !view->baseline->eliminated)
         buf_addf(buf, ": fitness %.3f instead of %.3f, although no single number differs certainly",
                  view->winner->fitness, view->baseline->fitness);
     buf_addc(buf, '.');

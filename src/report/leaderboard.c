@@ -49,12 +49,12 @@ static void choose_columns(struct board *board, struct report_terminal terminal)
         if (view->verdict_counts[v] && strlen(verdict_facts((enum verdict)v)->name) > verdict)
             verdict = strlen(verdict_facts((enum verdict)v)->name);
     size_t used = 5 + verdict + 2 + 9 + TAG_WIDTH, room = report_terminal_width(terminal);
-    bool goal = view->study->objective_count > 0;
     for (size_t i = 0; i < view->measure_count && board->value_count < VALUES_MAX; i++) {
         AUTO(buf_done) struct buf name = BUF_INIT(1024);
         report_add_measure_short(&name, &view->measures[i]);
         size_t width = 2 + (name.len > 8 ? text_columns(buf_text(&name)) : 8);
-        bool wanted = goal ? view->measures[i].objective != NULL : view->measures[i].key;
+        bool wanted =
+            view->measures[i].headline && view->measures[i].service != REPORT_ALL_SERVICES;
         if (!wanted || used + width > room)
             continue;
         used += width;
@@ -181,9 +181,9 @@ void report_print_leaderboard(const struct report_view *view, FILE *out,
         add_candidate(&board, view->ranked[i]);
     report_grid_print(&board.grid, out, terminal, 0);
     if (view->side_count)
-        report_print_painted(out, terminal, PAINT_DIM,
-                             "\nwinner, baseline and finalists: all their "
-                             "runs of the final; others: their last run");
+        report_print_painted(
+            out, terminal, PAINT_DIM,
+            "\nwinner, baseline, finalists: all runs of the final; others: their last run");
     fputc('\n', out);
     AUTO(buf_done) struct buf next = BUF_INIT(8192);
     buf_addf(&next, "one in full: spica show %s --trial N", report_study_argument(view));

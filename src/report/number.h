@@ -38,6 +38,7 @@ struct report_measure {
     const char *name; /* "stt.latency.p95" */
     enum metric_unit unit;
     bool higher_is_better;
-    bool key; /* in the short tables: asked for by the goal, or one everybody asks for */
+    bool key;      /* in the short tables: asked for by the goal, or one everybody asks for */
+    bool headline; /* told first: objectives (key ones where there are none) and all memory */
     const struct spec_objective *objective; /* NULL: not an objective */
 };

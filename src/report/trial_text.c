@@ -138,9 +138,8 @@ static void print_memory(const struct sheet *sheet, const struct store_service *
     if (isnan(s->peak_memory_bytes) && isnan(s->idle_memory_bytes))
         return;
     text_add_bytes(&text, s->idle_memory_bytes);
-    buf_add(&text, " idle, ");
+    buf_add(&text, " idle, at most ");
     text_add_bytes(&text, s->peak_memory_bytes);
-    buf_add(&text, " at most");
     print_field(sheet, "memory", buf_text(&text));
 }
 

@@ -77,6 +77,8 @@ static void add(struct report_builder *b, struct metric_ref ref, bool key,
         .higher_is_better = facts->higher_is_better,
         .key = key,
         .objective = objective,
+        .headline = objective || ref.service == REPORT_ALL_SERVICES ||
+                    (key && view->study->objective_count == 0),
     };
 }
 

@@ -5,6 +5,8 @@
  * file left over from yesterday would be believed. */
 #include "report/winner.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -14,16 +16,23 @@ static void set_null(json_t *object, json_t *reasons, const char *key, const cha
     json_object_set_new(reasons, key, json_text_or_null(why));
 }
 
+/* A plain number as a number; everything else ("512MiB", "int8") as it is written. */
+static json_t *value_json(const char *label)
+{
+    int64_t whole = 0;
+    double real = 0;
+    if (text_to_i64(label, &whole))
+        return json_integer(whole);
+    return text_to_double(label, &real) ? json_real(real) : json_text_or_null(label);
+}
+
 static json_t *settings_json(const struct report_view *view, const struct report_candidate *c)
 {
     json_t *object = json_object();
     for (size_t i = 0; c->parsed && i < view->study->knob_count; i++) {
         const struct spec_value *value = spec_candidate_value(view->study, &c->values, i);
-        if (!value)
-            continue;
-        bool number = !isnan(value->number);
-        json_object_set_new(object, view->study->knobs[i].full_name,
-                            number ? json_real(value->number) : json_text_or_null(value->label));
+        if (value)
+            json_object_set_new(object, view->study->knobs[i].full_name, value_json(value->label));
     }
     return object;
 }

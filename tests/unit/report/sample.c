@@ -144,7 +144,7 @@ static void add_distribution(struct filler *f, const char *service, const char *
 
 struct draws {
     const char *service, *mode;
-    bool audio;
+    bool audio, small_model; /* the small model errs more */
     double scale_s, luck;
     size_t count;
 };
@@ -156,21 +156,23 @@ static void fill_request(struct filler *f, const struct draws *d, struct rng *rn
     double gap_s = 30.0 / (double)d->count;
     int64_t intended = (int64_t)((double)i * gap_s * 1e9);
     double latency_s = d->scale_s * d->luck * (0.8 + 0.25 * rng_exponential(rng, 1));
-    int64_t wrong = d->audio ? (item * 3 + (d->luck < 0 ? 0 : 1)) % 4 : -1;
+    int64_t wrong = d->audio ? (item * 3 + 1) % 4 + (d->small_model && item % 3 == 0) : -1;
+    bool failed = !d->audio && i % 37 == 36;
     *r = (struct store_request){
         .service = d->service,
         .mode = d->mode,
         .part = LOAD_WINDOW,
         .sequence = (int64_t)i,
         .item = item,
-        .http_status = 200,
+        .error = failed ? "timeout" : NULL,
+        .http_status = failed ? 0 : 200,
         .intended_ns = intended,
         .sent_ns = intended + 20000,
-        .first_byte_ns = intended + (int64_t)(latency_s * 4e8),
-        .first_token_ns = d->audio ? STORE_NEVER : intended + (int64_t)(latency_s * 4e8),
-        .last_token_ns = d->audio ? STORE_NEVER : intended + (int64_t)(latency_s * 1e9),
+        .first_byte_ns = failed ? STORE_NEVER : intended + (int64_t)(latency_s * 4e8),
+        .first_token_ns = d->audio || failed ? STORE_NEVER : intended + (int64_t)(latency_s * 4e8),
+        .last_token_ns = d->audio || failed ? STORE_NEVER : intended + (int64_t)(latency_s * 1e9),
         .done_ns = intended + (int64_t)(latency_s * 1e9),
-        .tokens = d->audio ? -1 : 64,
+        .tokens = d->audio || failed ? -1 : 64,
         .tokens_exact = true,
         .audio_s = d->audio ? 3.0 + (double)item : NAN,
         .text = d->audio ? text_of(f, "what was heard", "<script>alert(1)</script> |`*_") : NULL,
@@ -187,18 +189,24 @@ static size_t add_stream(struct filler *f, const struct draws *d, struct store_r
     snprintf(stream, sizeof stream, "trial %lld %s %s", (long long)f->number, d->service, d->mode);
     struct rng rng = rng_init(f->study->seed, stream);
     double errors = 0, words = 0;
+    size_t ok = 0, failed = 0;
     const struct stats_interval none = {NAN, NAN};
     for (size_t i = 0; i < d->count; i++) {
         fill_request(f, d, &rng, i, &requests[i]);
-        latency[i] = (double)(requests[i].done_ns - requests[i].intended_ns) / 1e9;
+        if (requests[i].error) {
+            failed++;
+            continue;
+        }
+        latency[ok] = (double)(requests[i].done_ns - requests[i].intended_ns) / 1e9;
         if (!d->audio)
-            ttft[i] = (double)(requests[i].first_token_ns - requests[i].intended_ns) / 1e9;
+            ttft[ok] = (double)(requests[i].first_token_ns - requests[i].intended_ns) / 1e9;
         errors += (double)requests[i].word_errors;
         words += (double)requests[i].words;
+        ok++;
     }
-    add_distribution(f, d->service, d->mode, METRIC_LATENCY, latency, d->count);
+    add_distribution(f, d->service, d->mode, METRIC_LATENCY, latency, ok);
     if (!d->audio) {
-        add_distribution(f, d->service, d->mode, METRIC_TTFT, ttft, d->count);
+        add_distribution(f, d->service, d->mode, METRIC_TTFT, ttft, ok);
         add_metric(f, d->service, d->mode, METRIC_TOKENS_PER_S, STAT_VALUE,
                    64.0 / (d->scale_s * d->luck * 8), none, d->count);
     } else {
@@ -206,9 +214,10 @@ static size_t add_stream(struct filler *f, const struct draws *d, struct store_r
     }
     add_metric(f, d->service, d->mode, METRIC_REQUESTS_PER_S, STAT_VALUE, (double)d->count / 30,
                none, d->count);
-    add_metric(f, d->service, d->mode, METRIC_ERRORS, STAT_VALUE, 0, none, d->count);
-    add_metric(f, d->service, d->mode, METRIC_ERROR_RATIO, STAT_VALUE, 0,
-               stats_binomial_interval(0, d->count, 0.95), d->count);
+    add_metric(f, d->service, d->mode, METRIC_ERRORS, STAT_VALUE, (double)failed, none, d->count);
+    add_metric(f, d->service, d->mode, METRIC_ERROR_RATIO, STAT_VALUE,
+               (double)failed / (double)d->count, stats_binomial_interval(failed, d->count, 0.95),
+               d->count);
     return d->count;
 }
 
@@ -218,11 +227,12 @@ static size_t add_streams(struct filler *f, const struct wish *w, struct store_r
     double luck = 0.97 + 0.06 * rng_unit(&rng), stt = stt_scale_s(f, &w->candidate);
     bool final = strcmp(w->purpose, "final") == 0;
     size_t half = f->requests / (final ? 4 : 2), n = 0;
+    bool small = knob(f, &w->candidate, "stt.model") <= 0;
     struct draws all[] = {
-        {"stt", "shared", true, stt, luck, half},
-        {"llm", "shared", false, 0.3, luck, half},
-        {"stt", "alone", true, 0.7 * stt, luck, final ? half : 0},
-        {"llm", "alone", false, 0.25, luck, final ? half : 0},
+        {"stt", "shared", true, small, stt, luck, half},
+        {"llm", "shared", false, false, 0.3, luck, half},
+        {"stt", "alone", true, small, 0.7 * stt, luck, final ? half : 0},
+        {"llm", "alone", false, false, 0.25, luck, final ? half : 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i].count)
