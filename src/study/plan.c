@@ -119,8 +119,8 @@ static size_t racers(const struct study_plan *plan)
  * durations, so a resumed study comes to the same end. */
 static bool time_is_up(const struct study_plan *plan, const struct history *history)
 {
-    if (plan->time_s <= 0)
-        return false;
+    if (plan->time_s <= 0 || history->count == 0)
+        return false; /* nothing at all measured is no answer, however short the time */
     double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
     double reserve_s = final_s * (double)racers(plan) * plan->study->measure.repeats;
     return history_elapsed_s(history) + reserve_s >= plan->time_s;
