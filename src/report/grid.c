@@ -129,8 +129,7 @@ void report_grid_print(const struct report_grid *grid, FILE *out, struct report_
             if (!row->below[i])
                 continue;
             print_blanks(out, shift);
-            print_cut(out, row->below[i], total > shift ? total - shift : 0);
-            fputc('\n', out);
+            report_print_wrapped(out, terminal, row->below[i], shift, shift + GAP);
         }
     }
 }

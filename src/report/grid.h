@@ -14,14 +14,15 @@ struct report_grid {
     bool right[GRID_COLUMNS_MAX];
     struct grid_row {
         const char *cells[GRID_COLUMNS_MAX]; /* NULL: empty */
-        const char *below[2];                /* lines of their own under the row; NULL none */
+        const char *below[2]; /* lines of their own under the row, filled; NULL none */
         enum grid_paint paint;
     } * rows;
     size_t row_count, capacity;
 };
 
 struct grid_row *report_grid_add(struct report_grid *grid);
-/* The last column takes what is left of the width and is cut with "...". */
+/* The last column takes what is left of the width and is cut with "..."; lines below are wrapped.
+ */
 void report_grid_print(const struct report_grid *grid, FILE *out, struct report_terminal terminal,
                        size_t indent);
 /* Words of `text` filled into lines; the first begins at column `first`, the others at `indent`. */

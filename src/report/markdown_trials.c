@@ -283,8 +283,8 @@ void report_add_front(struct buf *buf, const struct report_view *view)
     buf_add(buf,
             "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
             "one of these (the Pareto front). The weights of the study file choose among them. "
-            "Measured by one exploring run each: candidates within a few percent of each other "
-            "may trade places.\n\n"
+            "Measured by one exploring run each, percentiles of few requests included: "
+            "candidates that are near each other may trade places.\n\n"
             "![Trade-off](" REPORT_FIGURE_TRADEOFF ")\n\n");
     struct columns columns = choose_columns(view);
     add_head(buf, view, &columns, "");

@@ -115,6 +115,12 @@ static void add_percent(struct buf *buf, double value)
     buf_addf(buf, fabs(value) >= 9.95 || value == 0 ? "%.0f" : "%.1f", value);
 }
 
+/* From three times on percents mislead more than they tell: "31 times as much". */
+static bool is_said_in_times(const struct report_change *change)
+{
+    return change->is_ratio && change->value >= 3;
+}
+
 void report_add_change_short(struct buf *buf, const struct report_measure *measure,
                              const struct report_change *change)
 {
@@ -125,9 +131,34 @@ void report_add_change_short(struct buf *buf, const struct report_measure *measu
         buf_add(buf, "the same");
         return;
     }
+    if (is_said_in_times(change)) {
+        buf_addf(buf, "%.3g times as %s", change->value,
+                 measure->unit == UNIT_SECONDS ? "slow" : "much");
+        return;
+    }
     add_percent(buf, fabs(percent));
     buf_addf(buf, change->is_ratio ? " %% %s" : " points %s",
              percent > 0 ? directions[measure->unit].more : directions[measure->unit].less);
+}
+
+/* In the direction and unit of the change itself. */
+static void add_change_interval(struct buf *buf, const struct report_change *change)
+{
+    double low = change->low, high = change->high;
+    if (isnan(low) || isnan(high))
+        return;
+    if (is_said_in_times(change)) {
+        buf_addf(buf, " [%.3g, %.3g]", low, high);
+        return;
+    }
+    double sign = in_percent(change, change->value) < 0 ? -1 : 1;
+    low = sign * in_percent(change, low);
+    high = sign * in_percent(change, high);
+    buf_add(buf, " [");
+    add_percent(buf, fmin(low, high));
+    buf_add(buf, ", ");
+    add_percent(buf, fmax(low, high));
+    buf_addc(buf, ']');
 }
 
 void report_add_change(struct buf *buf, const struct report_measure *measure,
@@ -135,10 +166,8 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
 {
     if (!change->given || isnan(change->value))
         return;
-    double sign = in_percent(change, change->value) < 0 ? -1 : 1;
-    double low = sign * in_percent(change, change->low),
-           high = sign * in_percent(change, change->high);
-    if (change->certain == 0 && fabs(low) < 0.05 && fabs(high) < 0.05) {
+    if (change->certain == 0 && fabs(in_percent(change, change->low)) < 0.05 &&
+        fabs(in_percent(change, change->high)) < 0.05) {
         buf_add(buf, "the same");
         return;
     }
@@ -150,13 +179,7 @@ void report_add_change(struct buf *buf, const struct report_measure *measure,
         buf_add(buf, none ? "no certain difference" : "not certain: ");
     if (change->certain != 0 || !none)
         report_add_change_short(buf, measure, change);
-    if (isnan(low) || isnan(high))
-        return;
-    buf_add(buf, " [");
-    add_percent(buf, fmin(low, high));
-    buf_add(buf, ", ");
-    add_percent(buf, fmax(low, high));
-    buf_addc(buf, ']');
+    add_change_interval(buf, change);
 }
 
 void report_add_measure_title(struct buf *buf, const struct report_measure *measure)

@@ -63,6 +63,8 @@ static void says_changes(void **state)
          {true, true, 1.02, 0.97, 1.08, 0},
          "not certain: 2.0 % slower [-3.0, 8.0]"},
         {"twice", &latency, {true, true, 2.5, 2.0, 3.0, -1}, "150 % slower [100, 200]"},
+        {"times", &latency, {true, true, 12, 10, 14.5, -1}, "12 times as slow [10, 14.5]"},
+        {"much more", &tokens, {true, true, 30.6, 28, 33, 1}, "30.6 times as much [28, 33]"},
         {"no interval", &latency, {true, true, 0.5, NAN, NAN, 0}, "not certain: 50 % faster"},
         {"less memory", &memory, {true, true, 0.8, 0.79, 0.81, 1}, "20 % less [19, 21]"},
         {"more tokens", &tokens, {true, true, 1.2, 1.1, 1.3, 1}, "20 % more [10, 30]"},
