@@ -4,8 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${SPICA_BUILD:-build}
 [ -x "$build/bench/bench-report" ] || { echo "bench: $build/bench/bench-report is not there" >&2; exit 1; }
-mkdir -p "$build/bench-results/report"
+folder=$build/bench-results/report
+rm -rf "$folder"
+mkdir -p "$folder"
 status=0
-lines=$("$build/bench/bench-report" "$build/bench-results/report") || status=$?
+lines=$("$build/bench/bench-report" "$folder") || status=$?
+rm -f "$folder"/study.db* # 100 MB that nobody reads again
 [ -n "$lines" ] || exit "$((status ? status : 1))"
 printf '%s\n' "$lines"
