@@ -5,7 +5,7 @@
  * The first field is as large as the limit on trials allows: n + n/2 + n/4 + ... <= trials.
  * Survivors of a round are its better half by fitness; a trial without fitness never survives, an
  * infeasible one (fitness 0) only where feasible ones are too few. Rounds go on until the final
- * takes over: when no more than `finalists` remain. */
+ * takes over: its cold starts are the round of the last `finalists`. */
 #include "search/search.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static size_t half(size_t n)
 static struct shape shape_of(size_t field, size_t finalists)
 {
     struct shape shape = {.rounds = 1, .size = {field}};
-    while (shape.rounds < ROUNDS_MAX && shape.size[shape.rounds - 1] > finalists) {
+    while (shape.rounds < ROUNDS_MAX && half(shape.size[shape.rounds - 1]) > finalists) {
         shape.size[shape.rounds] = half(shape.size[shape.rounds - 1]);
         shape.rounds++;
     }

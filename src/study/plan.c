@@ -145,8 +145,17 @@ static struct search_input input_of(const struct study_plan *plan)
     };
 }
 
+/* The baseline's own first trial: whatever round asks for it, it has been measured at full length. */
+static const struct history_trial *baseline_trial(const struct history *history)
+{
+    for (size_t i = 0; i < history->count; i++)
+        if (history->trials[i].purpose == HISTORY_BASELINE && history_settled(history, i))
+            return &history->trials[i];
+    return NULL;
+}
+
 /* Replays the strategy from the start: what it asks for next is either the next stored result, or
- * ruled out, which is a result without a run, or to be run. */
+ * known without a run (ruled out, or the baseline), or to be run. */
 static bool next_explore(const struct study_plan *plan, const struct history *history,
                          struct arena *scratch, struct search_request *ret)
 {
@@ -155,12 +164,17 @@ static bool next_explore(const struct study_plan *plan, const struct history *hi
     const struct rulings rulings = collect_rulings(history, scratch);
     struct search_result *run = arena_array(scratch, history->count, sizeof *run);
     size_t run_count = explore_results(history, run), taken = 0;
+    const struct history_trial *baseline = baseline_trial(history);
     void *session = strategy->begin(&input, scratch);
     struct search_request request;
     while (strategy->ask(session, &request)) {
         if (taken < run_count && run[taken].code == request.code &&
             run[taken].round == request.round) {
             strategy->tell(session, &run[taken++]);
+        } else if (plan->has_baseline && request.code == plan->baseline && baseline) {
+            const struct search_result known = {request.code, request.round, baseline->verdict,
+                                                baseline->fitness};
+            strategy->tell(session, &known);
         } else if (ruled_out(plan, &rulings, request.code)) {
             const struct search_result missing = {request.code, request.round, VERDICT_ENV_FAULT,
                                                   NAN};
