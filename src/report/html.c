@@ -19,7 +19,7 @@ static const char head[] =
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
     "'unsafe-inline'; img-src data:\">\n"
     "<style>\n"
-    "body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:64rem;"
+    "body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:76rem;"
     "margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.2rem;margin:2.2rem 0 .6rem;"
     "border-bottom:1px solid #ddd;padding-bottom:.2rem}\n"

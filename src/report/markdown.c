@@ -136,7 +136,7 @@ static void add_machine(struct buf *buf, const struct report_view *view)
     const struct store_study *s = &view->stored;
     buf_add(buf, "- Machine: ");
     report_add_text(buf, MD, s->device_name ? s->device_name : "unknown device");
-    if (s->cores > 0)
+    if (s->cores > 0 && !(s->device_name && strstr(s->device_name, "core")))
         buf_addf(buf, ", %d cores", s->cores);
     if (!isnan(s->memory_bytes)) {
         buf_add(buf, ", ");

@@ -119,7 +119,7 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
         ret->value = stats_quantile(pool, n, q);
     else
         ret->unknown =
-            arena_printf(b->arena, "%zu requests do not carry a %s", n, metric_stat_name(m->stat));
+            arena_printf(b->arena, "a sample of %zu carries no %s", n, metric_stat_name(m->stat));
     return true;
 }
 

@@ -25,7 +25,7 @@ static const char *missing_in(struct report_builder *b, const struct report_meas
         return NULL;
     *ret_what =
         arena_printf(b->arena, "a %.0f %% interval of %s", 100 * b->view->confidence, m->name);
-    return arena_printf(b->arena, "%lld requests do not carry one", (long long)number->count);
+    return arena_printf(b->arena, "a sample of %lld carries none", (long long)number->count);
 }
 
 static void add_numbers(struct report_builder *b)

@@ -112,6 +112,8 @@ static double in_percent(const struct report_change *change, double value)
 
 static void add_percent(struct buf *buf, double value)
 {
+    if (fabs(value) < 0.05)
+        value = 0; /* never "-0" */
     buf_addf(buf, fabs(value) >= 9.95 || value == 0 ? "%.0f" : "%.1f", value);
 }
 
@@ -119,6 +121,14 @@ static void add_percent(struct buf *buf, double value)
 static bool is_said_in_times(const struct report_change *change)
 {
     return change->is_ratio && change->value >= 3;
+}
+
+static void add_factor(struct buf *buf, double value)
+{
+    if (value >= 999.5)
+        text_add_grouped(buf, value < 1e15 ? llround(value) : INT64_MAX);
+    else
+        buf_addf(buf, "%.3g", value);
 }
 
 void report_add_change_short(struct buf *buf, const struct report_measure *measure,
@@ -132,8 +142,8 @@ void report_add_change_short(struct buf *buf, const struct report_measure *measu
         return;
     }
     if (is_said_in_times(change)) {
-        buf_addf(buf, "%.3g times as %s", change->value,
-                 measure->unit == UNIT_SECONDS ? "slow" : "much");
+        add_factor(buf, change->value);
+        buf_addf(buf, " times as %s", measure->unit == UNIT_SECONDS ? "slow" : "much");
         return;
     }
     add_percent(buf, fabs(percent));
@@ -148,7 +158,11 @@ static void add_change_interval(struct buf *buf, const struct report_change *cha
     if (isnan(low) || isnan(high))
         return;
     if (is_said_in_times(change)) {
-        buf_addf(buf, " [%.3g, %.3g]", low, high);
+        buf_add(buf, " [");
+        add_factor(buf, low);
+        buf_add(buf, ", ");
+        add_factor(buf, high);
+        buf_addc(buf, ']');
         return;
     }
     double sign = in_percent(change, change->value) < 0 ? -1 : 1;
