@@ -57,12 +57,29 @@ static void test_array(void **state)
     assert_null(arena_free(NULL));
 }
 
+/* What was adopted stays valid until its parent goes, and goes with it (the leak checker sees). */
+static void test_adopted(void **state)
+{
+    (void)state;
+    struct arena *parent = arena_new();
+    const char *texts[3];
+    for (size_t i = 0; i < 3; i++) {
+        struct arena *child = arena_new();
+        texts[i] = arena_printf(child, "child %zu", i);
+        arena_adopt(parent, child);
+    }
+    assert_string_equal(texts[0], "child 0");
+    assert_string_equal(texts[2], "child 2");
+    assert_null(arena_free(parent));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_array),
+        cmocka_unit_test(test_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
