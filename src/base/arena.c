@@ -111,14 +111,14 @@ char *arena_strdup(struct arena *arena, const char *text)
 
 char *arena_printf(struct arena *arena, const char *fmt, ...)
 {
-    va_list args, again;
+    va_list args;
     va_start(args, fmt);
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
+    char *text = NULL;
+    int len = vasprintf(&text, fmt, args);
     va_end(args);
-    char *text = arena_alloc(arena, (size_t)(len < 0 ? 0 : len) + 1);
-    if (len > 0)
-        vsnprintf(text, (size_t)len + 1, fmt, again);
-    va_end(again);
-    return text;
+    if (len < 0)
+        abort();
+    char *copy = arena_strndup(arena, text, (size_t)len);
+    free(text);
+    return copy;
 }
