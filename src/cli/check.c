@@ -87,8 +87,11 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
     for (size_t i = 0; i < study->service_count; i++) {
         const char *name = study->services[i].name;
         struct service_launch launch;
-        if (!service_port_allot(taken, i, &taken[i], err) ||
-            !service_launch_build(arena, study, candidate, i, taken[i],
+        int port = 0;
+        if (!service_port_allot(taken, i, &port, err))
+            return err_wrap(err, "%s", study->path);
+        taken[i] = port;
+        if (!service_launch_build(arena, study, candidate, i, port,
                                   arena_printf(arena, "%s/scratch/%s", folder, name),
                                   arena_printf(arena, "%s/logs/%s.log", folder, name), &launch,
                                   err))

@@ -68,10 +68,8 @@ void display_add_settings(struct buf *buf, const struct spec_study *study,
         const struct spec_value *value = spec_candidate_value(study, candidate, k);
         if (study->baseline && candidate->index[k] == study->baseline[k])
             continue;
-        if (!value && !study->baseline)
+        if (!value) /* inactive: what made it so is shown */
             continue;
-        if (!value)
-            continue; /* became inactive: what made it so is shown */
         buf_addf(buf, "%s%s=%s", buf->len > start ? " " : "", study->knobs[k].full_name,
                  value->label);
     }
@@ -89,9 +87,7 @@ void display_clear(struct display *display)
 static void add_metric_title(struct buf *buf, const struct display *display, size_t objective)
 {
     const char *name = display->study->objectives[objective].name;
-    const char *service = name, *dot = strchr(name, '.');
-    const char *stat = strrchr(name, '.');
-    (void)service;
+    const char *dot = strchr(name, '.'), *stat = strrchr(name, '.');
     AUTO(buf_done) struct buf title = BUF_INIT(128);
     if (dot && stat && stat != dot)
         buf_addf(&title, "%.*s %s", (int)(dot - name), name, stat + 1); /* "stt p95" */

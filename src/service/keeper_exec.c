@@ -35,8 +35,7 @@ static void exec_raise_oom_score(void)
     long score = len > 0 ? strtol(text, NULL, 10) : 0;
     score = score + OOM_SCORE_STEP > OOM_SCORE_MAX ? OOM_SCORE_MAX : score + OOM_SCORE_STEP;
     int n = snprintf(text, sizeof text, "%ld", score);
-    if (pwrite(fd, text, (size_t)n, 0) < 0)
-        n = 0; /* a preference only */
+    (void)!pwrite(fd, text, (size_t)n, 0); /* a preference only */
     close(fd);
 }
 

@@ -9,6 +9,7 @@
 #include "spec/loader.h"
 #include "spec/space_walk.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -135,6 +136,7 @@ static bool parse_part(const struct spec_study *study, const char *name, const c
         candidate->index[knob] = (int)i;
         return true;
     }
+    assert(k->value_count > 0); /* a knob without values is refused in the file */
     const char **labels = calloc(k->value_count, sizeof *labels);
     if (!labels)
         abort();

@@ -25,5 +25,6 @@ static inline uint64_t spec_knob_radix(const struct spec_knob *knob)
 }
 static inline uint64_t spec_knob_digit(const struct spec_knob *knob, int index)
 {
-    return (uint64_t)(index + (knob->when ? 1 : 0));
+    int digit = index + (knob->when ? 1 : 0); /* inactive is -1 */
+    return (uint64_t)digit;
 }
