@@ -62,7 +62,7 @@ static char *limit_own_group(const char *controller)
     struct err ignored = ERR_INIT;
     struct buf text = BUF_INIT(1 << 16);
     char *found = NULL;
-    if (buf_read_file(&text, "/proc/self/cgroup", &ignored)) {
+    if (buf_read_file(&text, "/proc/self/cgroup", &ignored) && text.len > 0) {
         char *save = NULL;
         for (char *line = strtok_r(text.data, "\n", &save); line && !found;
              line = strtok_r(NULL, "\n", &save)) {
