@@ -4,8 +4,7 @@
  * another container. The kernel drops a flock when its last descriptor is closed, whatever ended
  * the holder, so the file's text is only for people: whoever gets the lock writes it anew, whoever
  * does not reads it, and nothing is ever decided by it. (A forked child shares the lock until it
- * closes the descriptor or calls exec: a keeper that is still clearing up after a killed spica may
- * hold it on.)
+ * closes the descriptor or calls exec: keepers and the load worker close it first of all.)
  *
  * The folder is shared by users who need not trust each other, so as in /tmp: sticky, and what
  * stands in it is looked at before it is written. Opening with O_CREAT only what is not there is on
