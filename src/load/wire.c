@@ -82,7 +82,8 @@ bool load_wire_read_record(const struct load_wire_frame *frame, struct load_resu
     if (frame->kind != LOAD_WIRE_RECORD || frame->len < sizeof record)
         return false;
     memcpy(&record, frame->payload, sizeof record);
-    if (record.text_len > LOAD_TEXT_MAX || record.gap_count > LOAD_GAPS_MAX)
+    if (record.text_len > LOAD_TEXT_MAX || record.gap_count > LOAD_GAPS_MAX ||
+        (unsigned)record.error >= LOAD_ERROR_COUNT_ || (unsigned)record.part > LOAD_PROBE)
         return false;
     size_t gaps_len = record.gap_count * sizeof(int64_t);
     if (frame->len != sizeof record + gaps_len + record.text_len + 1)

@@ -66,6 +66,10 @@ static void test_cut_and_damaged(void **state)
     record.gap_count = 0x20000001; /* times 8 overflows 32 bits */
     memcpy((char *)frame.payload, &record, sizeof record);
     assert_false(load_wire_read_record(&frame, &result));
+    record.gap_count = 3;
+    record.error = LOAD_ERROR_COUNT_;
+    memcpy((char *)frame.payload, &record, sizeof record);
+    assert_false(load_wire_read_record(&frame, &result));
     record_frame[0] = 99;
     assert_int_equal(load_wire_next(record_frame, out.len - 16, &frame, &used), LOAD_WIRE_BROKEN);
     memset(record_frame, 0xff, 8);
