@@ -125,15 +125,15 @@ static bool walk_values(struct walk *walk, struct spec_candidate *candidate, siz
     while (knob < study->knob_count && study->knobs[knob].service != walk->service)
         candidate->index[knob++] = 0;
     if (knob < study->knob_count) {
-        for (size_t v = 0; v < study->knobs[knob].value_count; v++) {
+        for (size_t v = 0; v < study->knobs[knob].value_count && walk->visited < SETTINGS_MAX;
+             v++) {
             candidate->index[knob] = (int)v;
             if (!walk_values(walk, candidate, knob + 1))
                 return false;
         }
         return true;
     }
-    if (walk->visited++ >= SETTINGS_MAX)
-        return true;
+    walk->visited++;
     struct spec_candidate checked = *candidate;
     struct err ignored = ERR_INIT; /* called for which knobs are active */
     (void)!spec_candidate_check(study, &checked, &ignored);

@@ -71,6 +71,27 @@ static void test_programs(void **state)
     }
 }
 
+/* Expected: a part of a vast space is looked at. Before: all of it was walked, for ages. */
+static void test_vast_space(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    buf_add(&text, "study: vast\ndevice: cpu\nservices:\n  a:\n    protocol: plain\n"
+                   "    command: [/bin/sh, \"{port}\"");
+    for (int k = 0; k < 12; k++)
+        buf_addf(&text, ", \"{k%d}\"", k);
+    buf_add(&text, "]\n    knobs:\n");
+    for (int k = 0; k < 12; k++)
+        buf_addf(&text, "      k%d: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n", k);
+    buf_add(&text, "load: {a: {concurrency: 1}}\nmeasure: {window: 30s}\nbaseline: none\n"
+                   "goal: {optimise: {a.latency.p95: {good: 100ms, bad: 1s}}}\n");
+    AUTO(spec_study_free) struct spec_study *study = load(buf_text(&text));
+    AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
+    struct err err = ERR_INIT;
+    assert_true(study_check_services(study, false, &problems, &err));
+    assert_int_equal(problems.len, 0);
+}
+
 static void test_estimate(void **state)
 {
     (void)state;
@@ -113,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_vast_space),
         cmocka_unit_test(test_estimate),
         cmocka_unit_test(test_folders),
     };
