@@ -1,11 +1,12 @@
-/* The one program that is run outside a keeper: it answers at once or is killed. A pipe and poll(2),
- * no shell; its output is outside text and bounded. */
+/* The one program that is run outside a keeper: it answers at once or is killed, and what it has
+ * started with it. A pipe and poll(2), no shell; its output is outside text and bounded. */
 #include "service/version.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "service/engine.h"
+#include "service/environment.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,8 +18,7 @@
 enum { ARGS_MAX = 8, OUTPUT_MAX = 64 * 1024 };
 static const int64_t WITHIN_NS = 5 * NS_PER_S;
 
-extern char **environ;
-
+/* In a session of its own: what it starts can be killed with it, and has no terminal. */
 static pid_t spawn(const struct service_launch *launch, const char *const *arguments, int out)
 {
     const char *argv[ARGS_MAX + 2] = {launch->program};
@@ -29,9 +29,15 @@ static pid_t spawn(const struct service_launch *launch, const char *const *argum
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
     pid_t pid = -1;
-    if (posix_spawn(&pid, launch->program, &actions, NULL, (char *const *)argv, environ) != 0)
+    char **env = service_environment_build(launch, "version");
+    if (posix_spawn(&pid, launch->program, &actions, &attributes, (char *const *)argv, env) != 0)
         pid = -1;
+    service_environment_free(env);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return pid;
 }
@@ -75,7 +81,7 @@ char *service_version_read(const struct service_launch *launch)
     if (pid < 0)
         return NULL;
     read_all(in, &output);
-    kill(pid, SIGKILL); /* ours and unreaped, so the pid is still its own */
+    kill(-pid, SIGKILL); /* ours and unreaped, so the number is still its session's */
     waitpid(pid, NULL, 0);
     char version[64];
     if (!engine->version(buf_text(&output), version, sizeof version))

@@ -1,9 +1,11 @@
-/* Which version of a program is under test: results depend on it, so it is stored with every trial. */
+/* Which version of a program is under test: results depend on it, so it is stored with every
+ * trial. */
 #pragma once
 
 #include "service/launch.h"
 
-/* Runs "PROGRAM --version" as its engine describes it, with the launch's environment, at most 5 s and
- * 64 KiB of output. Where that is not to be had: "sha256 " and the first digits of the program file's
- * digest, which at least tells two builds apart. NULL when even that fails; the caller owns the text. */
+/* Runs "PROGRAM --version" as its engine describes it, with the launch's environment, at most 5 s
+ * and 64 KiB of output; nothing of it is left running. Where that is not to be had: "sha256 " and
+ * the first digits of the program file's digest, which at least tells two builds apart. NULL when
+ * even that fails; the caller owns the text. */
 char *service_version_read(const struct service_launch *launch);

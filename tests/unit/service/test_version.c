@@ -1,0 +1,105 @@
+/* A program that is asked for its version: what it answers, in which environment, and that nothing
+ * of it is left. */
+#include "check.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "device/proc.h"
+#include "service/engine.h"
+#include "service/version.h"
+
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/spica-version-XXXXXX";
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+}
+
+/* Asks a script for its version as if it were llama-server; the caller owns the text. */
+static char *ask(const char *script, const char **env)
+{
+    AUTO(free) char *program = file_join(folder, "program");
+    struct err err = ERR_INIT;
+    assert_true(file_write_atomic(program, script, strlen(script), &err));
+    assert_int_equal(chmod(program, 0700), 0);
+    const struct service_launch launch = {
+        .name = "llm",
+        .engine = engine_find("llama-server")->spec,
+        .program = program,
+        .env = env,
+    };
+    char *version = service_version_read(&launch);
+    unlink(program);
+    return version;
+}
+
+static bool is_gone(pid_t pid)
+{
+    const struct timespec pause = {.tv_nsec = 5 * NS_PER_MS};
+    struct proc_stat stat;
+    for (int i = 0; i < 1000; i++) {
+        if (!proc_read_stat("/proc", pid, &stat) || stat.state == 'Z')
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    const char *env[] = {"SPICA_TEST_SAID=12 (abc)", NULL};
+    static const struct {
+        const char *name, *script, *starts_with;
+    } rows[] = {
+        {"what it prints", "#!/bin/sh\necho 'version: 7 (x)'\n", "7 (x)"},
+        {"on stderr", "#!/bin/sh\necho 'version: 7 (x)' >&2\n", "7 (x)"},
+        {"the launch's environment", "#!/bin/sh\necho \"version: $SPICA_TEST_SAID\"\n", "12 (abc)"},
+        {"nothing like a version", "#!/bin/sh\necho hello\n", "sha256 "},
+        {"a flood", "#!/bin/sh\nwhile :; do echo no no no no no no no; done\n", "sha256 "},
+    };
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        AUTO(free) char *version = ask(rows[r].script, env);
+        CHECK_ROW(r, rows[r].name, version);
+        CHECK_ROW(r, rows[r].name,
+                  strncmp(version, rows[r].starts_with, strlen(rows[r].starts_with)) == 0);
+    }
+}
+
+/* Expected: what the program started is killed with it. Before: it lived on. */
+static void test_nothing_is_left(void **state)
+{
+    (void)state;
+    AUTO(free) char *pid_path = file_join(folder, "pid");
+    AUTO(buf_done) struct buf script = BUF_INIT(1024), text = BUF_INIT(64);
+    buf_addf(&script, "#!/bin/sh\nsleep 300 >/dev/null 2>&1 &\necho $! >%s\necho 'version: 7'\n",
+             pid_path);
+    AUTO(free) char *version = ask(buf_text(&script), NULL);
+    assert_string_equal(version, "7");
+    struct err err = ERR_INIT;
+    assert_true(buf_read_file(&text, pid_path, &err));
+    pid_t pid = (pid_t)strtol(buf_text(&text), NULL, 10);
+    assert_true(pid > 1);
+    assert_true(is_gone(pid));
+    unlink(pid_path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_nothing_is_left),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
