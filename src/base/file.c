@@ -148,6 +148,15 @@ char *file_join(const char *folder, const char *name)
     return print_path("%s%s%s", folder, slash, name);
 }
 
+char *file_absolute(const char *path)
+{
+    if (path[0] == '/')
+        return copy(path);
+    /* A current folder that was removed has no name: what is relative to it stays so. */
+    AUTO(free) char *here = getcwd(NULL, 0);
+    return file_join(here, path);
+}
+
 char *file_folder(const char *path)
 {
     /* dirname(3) writes into what it is given and may return a constant. */

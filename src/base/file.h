@@ -16,6 +16,8 @@ bool file_exists(const char *path);
 /* "folder/name" joined, absolute `name` unchanged, "~/" expanded; owned by the caller, never NULL.
  */
 char *file_join(const char *folder, const char *name);
+/* From the root on, by the current folder, without asking the disk; owned by the caller. */
+char *file_absolute(const char *path);
 /* The folder part of a path, "." if none; owned by the caller. */
 char *file_folder(const char *path);
 /* Finds a program as execvp would (a name with a slash is taken relative to `folder`); owned by the

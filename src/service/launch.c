@@ -138,7 +138,8 @@ static bool builder_find_program(const struct builder *builder, const char *name
                        "service %s: no program %s: not found %s, or not executable",
                        builder->spec->name, name,
                        strchr(name, '/') ? "from the study file's folder" : "on PATH");
-    *ret_program = arena_strdup(builder->arena, found);
+    AUTO(free) char *absolute = file_absolute(found); /* a relative folder on PATH */
+    *ret_program = arena_strdup(builder->arena, absolute);
     return true;
 }
 

@@ -237,7 +237,8 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     const char *name = attempt->study->services[i].name;
     running_forget(running);
     running->arena = arena_new();
-    const char *folder = runner->options.folder;
+    /* The service works in another folder than we do. */
+    AUTO(free) char *folder = file_absolute(runner->options.folder);
     char *logs = arena_printf(running->arena, "%s/logs", folder);
     char *scratch = arena_printf(running->arena, "%s/scratch/%s", folder, name);
     char *log = arena_printf(running->arena, "%s/trial-%06" PRId64 "-%s.log", logs,
