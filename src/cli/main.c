@@ -5,10 +5,12 @@
 #include "base/text.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In the order in which a new user meets them. */
 const struct cli_command *const cli_commands[] = {
@@ -150,9 +152,21 @@ static int finish(bool ok, int status, const struct err *err)
     return err_exit_status(err->code);
 }
 
+/* A caller may have closed stdin, stdout or stderr: no file of ours may get such a number, where a
+ * message would be written into it. Read only, so that output still fails and is reported. */
+static void fill_standard_files(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
+    fill_standard_files();
     if (argc < 2) {
         cli_print_help(NULL);
         return err_exit_status(ERR_INPUT);
