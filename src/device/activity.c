@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "device/device.h"
+#include "device/neighbour.h"
 
 #include <string.h>
 
@@ -258,4 +259,41 @@ size_t device_activity_strangers(const struct device_activity *before,
     for (size_t i = 0; i < after->count; i++)
         known[i] = known[i] || own[i];
     return pick_top(before, after, used, known, ret_holders, max);
+}
+
+static bool is_named(int root_fd, const struct proc_stat *process,
+                     const struct spec_neighbour *neighbour)
+{
+    if (process->state == 'Z')
+        return false;
+    if (neighbour->unit)
+        return in_unit(root_fd, process->pid, neighbour, 1);
+    if (neighbour->command)
+        return strncmp(process->comm, neighbour->command, KERNEL_COMM_LEN) == 0;
+    return neighbour->pid == process->pid;
+}
+
+bool device_neighbour_main(const char *proc_root, const struct spec_neighbour *neighbour,
+                           struct proc_stat *ret_main)
+{
+    AUTO(free) struct proc_stat *list = NULL;
+    size_t count = 0;
+    if (!proc_all(proc_root, &list, &count, NULL))
+        return false;
+    AUTO(fd) int root_fd = proc_file_open_root(proc_root);
+    const struct proc_stat *oldest = NULL;
+    for (size_t i = 0; i < count; i++)
+        if ((!oldest || list[i].start_ticks < oldest->start_ticks) &&
+            is_named(root_fd, &list[i], neighbour))
+            oldest = &list[i];
+    if (oldest)
+        *ret_main = *oldest;
+    return oldest != NULL;
+}
+
+bool device_neighbour_lives(const char *proc_root, const struct proc_stat *main_process)
+{
+    struct proc_stat now;
+    return proc_read_stat(proc_root, main_process->pid, &now) && now.state != 'Z' &&
+           now.start_ticks == main_process->start_ticks;
 }

@@ -218,6 +218,12 @@ static void on_progress(void *context, const struct trial_progress *progress)
 static bool check_surroundings(const struct loop *loop, const struct store_trial *trial,
                                struct err *err)
 {
+    if (strcmp(trial->verdict, verdict_facts(VERDICT_LEAK)->name) == 0)
+        return err_set(err, ERR_STOPPED,
+                       "something that trial %" PRId64
+                       " started is still there: %s; stopped. End it, "
+                       "then run again to resume",
+                       trial->number, trial->summary);
     int contended = history_contended_in_a_row(&loop->history);
     if (contended >= CONTENDED_MAX)
         return err_set(err, ERR_STOPPED,
@@ -237,8 +243,10 @@ static bool check_store_has_name(const struct loop *loop, struct err *err)
 {
     AUTO(free) char *path = study_store_path(loop->options->folder);
     return file_exists(path) ||
-           err_set(err, ERR_INTERNAL, "%s was removed while the study ran, and its trials with it; run "
-                   "again to start anew", path);
+           err_set(err, ERR_INTERNAL,
+                   "%s was removed while the study ran, and its trials with it; run "
+                   "again to start anew",
+                   path);
 }
 
 static bool run_trial(struct loop *loop, const struct trial_request *request, struct err *err)

@@ -71,7 +71,6 @@ struct walk {
     struct buf *problems;
     struct err *err;
     int visited;
-    const struct spec_candidate *candidate; /* under evaluation */
 };
 
 /* Building the launch finds the program, and whatever else the candidate leaves out. */
@@ -91,10 +90,15 @@ static bool check_program(const struct walk *walk, const struct spec_candidate *
     return true;
 }
 
+struct values {
+    const struct spec_study *study;
+    const struct spec_candidate *candidate;
+};
+
 static struct expr_operand look_up_knob(const void *context, size_t id)
 {
-    const struct walk *walk = context;
-    const struct spec_value *value = spec_candidate_value(walk->study, walk->candidate, id);
+    const struct values *values = context;
+    const struct spec_value *value = spec_candidate_value(values->study, values->candidate, id);
     if (!value)
         return (struct expr_operand){.kind = EXPR_UNKNOWN};
     return (struct expr_operand){.kind = isnan(value->number) ? EXPR_TEXT : EXPR_NUMBER,
@@ -104,16 +108,16 @@ static struct expr_operand look_up_knob(const void *context, size_t id)
 
 /* What constraints within the service forbid is never started, so that nothing of it need be there.
  * Constraints across services say nothing here: the others' knobs are not walked. */
-static bool is_forbidden(struct walk *walk, const struct spec_candidate *candidate)
+static bool is_forbidden(const struct walk *walk, const struct spec_candidate *candidate)
 {
     const struct spec_study *study = walk->study;
-    walk->candidate = candidate;
+    const struct values values = {study, candidate};
     for (size_t i = 0; i < study->constraint_count; i++) {
         const struct expr *expr = study->constraints[i].expr;
         bool own = true;
         for (size_t k = 0; k < study->knob_count; k++)
             own = own && (study->knobs[k].service == walk->service || !expr_uses(expr, k));
-        if (own && expr_eval(expr, look_up_knob, walk) == EXPR_FALSE)
+        if (own && expr_eval(expr, look_up_knob, &values) == EXPR_FALSE)
             return true;
     }
     return false;
@@ -160,7 +164,7 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
 {
     for (size_t i = 0; i < study->service_count; i++) {
         AUTO(buf_done) struct buf problems = BUF_INIT(1 << 20);
-        struct walk walk = {study, i, fetch, &problems, err, 0, NULL};
+        struct walk walk = {study, i, fetch, &problems, err, 0};
         struct spec_candidate candidate = {0};
         if (!walk_values(&walk, &candidate, 0))
             return false;

@@ -39,6 +39,11 @@ struct attempt {
     struct trial_progress progress;
     int64_t progress_due_ns, sample_due_ns;
 
+    struct neighbour_seen {
+        bool seen;
+        struct proc_stat main;
+    } * neighbours; /* at the start */
+
     struct load_worker *worker;              /* the load under way, borrowed by wait.c; NULL none */
     struct answer_list *answers;             /* per stream of that load; NULL: drop them */
     size_t stream_service[LOAD_STREAMS_MAX]; /* stream -> service */

@@ -4,6 +4,8 @@
  * for what follows it is often its consequence. Log signature and exit status together name the
  * cause; a signature alone names nothing while the service lives.
  * 2. Where it computed: latency of a model in the wrong place is worth nothing.
+ *    (A declared neighbour that ended during the trial stands here too: it may be our doing, and a
+ *    setting that may kill what has to stay is no setting.)
  * 3. Our own instrument and the surroundings: a disturbed window says nothing about the candidate.
  * It stands behind 1 and 2, since no disturbance turns a crash into a healthy run.
  * 4. Answers: silent, wrong, failed.
@@ -74,14 +76,15 @@ static enum signature_cause cause_of(const struct judge_service *s)
     return s->has_match ? s->match.signature->cause : CAUSE_NONE;
 }
 
-/* What a living service says of itself: in its log, or else in the answers of failed requests, for a
- * front whose runner was killed may log nothing of it. */
+/* What a living service says of itself: in its log, or else in the answers of failed requests, for
+ * a front whose runner was killed may log nothing of it. */
 static const struct service_signature *own_words(const struct judge_service *s)
 {
     struct signature_match match;
     if (cause_of(s) != CAUSE_NONE && cause_of(s) != CAUSE_GENERIC)
         return s->match.signature;
-    bool said = s->first_error && signature_scan(NULL, s->first_error, strlen(s->first_error), &match);
+    bool said =
+        s->first_error && signature_scan(NULL, s->first_error, strlen(s->first_error), &match);
     return said ? match.signature : s->has_match ? s->match.signature : NULL;
 }
 
@@ -150,9 +153,9 @@ static bool judge_memory(const struct judge_service *s, int index, bool start, s
             VERDICT_OOM_HOST, index,
             arena_printf(arena, "%s: alive, but a process of it was killed for memory", s->name));
     else if (cause == CAUSE_OOM)
-        *ret = verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
-                          arena_printf(arena, "%s: %s, but it stays alive", s->name,
-                                       words->meaning));
+        *ret =
+            verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
+                       arena_printf(arena, "%s: %s, but it stays alive", s->name, words->meaning));
     else
         return false;
     add_memory_evidence(ret, s, arena);
@@ -359,6 +362,12 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
             judge_answers(&f->services[i], i, arena, &j) ||
             judge_errors(f, &f->services[i], i, arena, &j))
             return j;
+    if (f->harmed) {
+        j = verdict_of(VERDICT_NEIGHBOUR_HARMED, -1,
+                       arena_printf(arena, "%s ended during the trial", f->harmed));
+        add_evidence(&j, NULL, "neighbour", f->harmed);
+        return j;
+    }
     if (judge_surroundings(f, arena, &j))
         return j;
     for (int i = 0; i < n; i++)

@@ -59,6 +59,7 @@ struct judge_facts {
     bool measured;                /* the window ran to its end */
     double window_s;
     double contention_ratio, contention_bound; /* NaN unknown */
+    const char *harmed;           /* declared neighbours that ended during the trial; NULL */
     const char *contenders;       /* who used the CPU, for evidence; NULL */
     double steal_ratio;           /* of the contention, what the hypervisor took */
     double lateness_p99_s, lateness_bound_s;

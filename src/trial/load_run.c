@@ -207,8 +207,8 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
         r->keepers_cpu_ns += process_cpu_ns(keeper);
     }
     pid_t worker = load_worker_pid(attempt->worker); /* 0: over already, its report has the total */
-    r->worker_cpu_ns = worker > 0 ? process_cpu_ns(worker)
-                                  : load_worker_report(attempt->worker)->cpu_ns;
+    r->worker_cpu_ns =
+        worker > 0 ? process_cpu_ns(worker) : load_worker_report(attempt->worker)->cpu_ns;
     r->own_cpu_ns = clock_cpu_ns();
     r->activity = device_activity_take("/proc");
     device_snapshot(runner->options.device, &r->machine);
@@ -222,9 +222,9 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
     roots[root_count++] = getpid();
     struct device_holder top[3];
     const struct spec_study *study = attempt->study;
-    size_t count = device_activity_strangers(before->activity, after->activity, roots, root_count,
-                                             study->neighbours, study->neighbour_count, top,
-                                             ARRAY_LEN(top));
+    size_t count =
+        device_activity_strangers(before->activity, after->activity, roots, root_count,
+                                  study->neighbours, study->neighbour_count, top, ARRAY_LEN(top));
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     for (size_t k = 0; k < count; k++)
         buf_addf(&text, "%s%s (pid %d, %.2f cores)", text.len ? ", " : "", top[k].comm,
@@ -274,7 +274,8 @@ static void note_readings(struct attempt *attempt, const struct window_readings 
     double window_s = (double)(report->window_end_ns - report->window_start_ns) / NS_PER_S;
     double bound_s = fmax(READINGS_LATE_MIN_S, READINGS_LATE_RATIO * window_s);
     if (!before->activity || !after->activity) {
-        attempt->facts.readings_failure = "our own readings of the window are missing: we were stopped";
+        attempt->facts.readings_failure =
+            "our own readings of the window are missing: we were stopped";
         return;
     }
     double start_s = fabs((double)(before->machine.at_ns - report->window_start_ns)) / NS_PER_S;
@@ -282,8 +283,10 @@ static void note_readings(struct attempt *attempt, const struct window_readings 
     double late_s = fmax(start_s, end_s);
     if (late_s > bound_s)
         attempt->facts.readings_failure =
-            arena_printf(attempt->arena, "our own readings of the window were %.1f s late: we were "
-                         "stopped or starved", late_s);
+            arena_printf(attempt->arena,
+                         "our own readings of the window were %.1f s late: we were "
+                         "stopped or starved",
+                         late_s);
 }
 
 static void note_lateness(struct attempt *attempt, const struct load_report *report, bool shared)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "device/neighbour.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -72,6 +73,31 @@ static void attempt_init(struct attempt *attempt, struct trial_runner *runner,
         attempt->peak_memory_bytes[i] = NAN;
         attempt->window_cpu_s[i] = NAN;
     }
+}
+
+static void note_neighbours(struct attempt *attempt)
+{
+    const struct spec_study *study = attempt->study;
+    attempt->neighbours =
+        arena_array(attempt->arena, study->neighbour_count, sizeof *attempt->neighbours);
+    for (size_t i = 0; i < study->neighbour_count; i++)
+        attempt->neighbours[i].seen =
+            device_neighbour_main("/proc", &study->neighbours[i], &attempt->neighbours[i].main);
+}
+
+static void note_harm(struct attempt *attempt)
+{
+    const struct spec_study *study = attempt->study;
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    for (size_t i = 0; i < study->neighbour_count; i++) {
+        const struct neighbour_seen *then = &attempt->neighbours[i];
+        if (!then->seen || device_neighbour_lives("/proc", &then->main))
+            continue;
+        buf_addf(&text, "%s%s%sneighbour process %d (%s)", text.len ? ", " : "",
+                 study->neighbours[i].unit ? study->neighbours[i].unit : "",
+                 study->neighbours[i].unit ? ": " : "", (int)then->main.pid, then->main.comm);
+    }
+    attempt->facts.harmed = text.len ? arena_strdup(attempt->arena, buf_text(&text)) : NULL;
 }
 
 static bool start_all(struct attempt *attempt, bool *ret_up, struct err *err)
@@ -198,8 +224,10 @@ bool trial_run(struct trial_runner *runner, const struct trial_request *request,
 {
     struct attempt *attempt = arena_alloc(arena, sizeof *attempt);
     attempt_init(attempt, runner, request, arena);
+    note_neighbours(attempt);
     if (!measure(attempt, err))
         return false;
+    note_harm(attempt);
     struct judgement judgement = judge_trial(&attempt->facts, arena);
     attempt_finish_rows(attempt, &judgement, ret_trial);
     return true;

@@ -1,5 +1,6 @@
 /* Each tick of CPU time is counted once, with the process that a person would name. */
 #include "device/device.h"
+#include "device/neighbour.h"
 
 #include "fake_proc.h"
 
@@ -8,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TICK INT64_C(10000000)
 
@@ -220,12 +222,47 @@ static void test_real(void **state)
     assert_int_equal(others, all - 1);
 }
 
+/* A declared neighbour: its oldest process is the main one; gone, a zombie, or another under the
+ * same pid is not the one it was. */
+static void test_neighbour_main(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_NAME, "neighbour-x");
+        for (;;)
+            pause();
+    }
+    const struct spec_neighbour by_pid = {.pid = child}, by_name = {.command = "neighbour-x"};
+    const struct spec_neighbour absent = {.command = "no-such-program"},
+                                no_unit = {.unit = "no-such-unit.service"};
+    struct proc_stat seen = {0}, named = {0};
+    assert_true(device_neighbour_main("/proc", &by_pid, &seen));
+    for (int i = 0; i < 2000 && !device_neighbour_main("/proc", &by_name, &named); i++)
+        usleep(5000); /* until the child has given itself its name */
+    assert_int_equal(seen.pid, child);
+    assert_int_equal(named.pid, child);
+    assert_false(device_neighbour_main("/proc", &absent, &named));
+    assert_false(device_neighbour_main("/proc", &no_unit, &named));
+    assert_true(device_neighbour_lives("/proc", &seen));
+    struct proc_stat recycled = seen;
+    recycled.start_ticks--;
+    assert_false(device_neighbour_lives("/proc", &recycled));
+    kill(child, SIGKILL);
+    siginfo_t info;
+    waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT); /* dead, not reaped */
+    assert_false(device_neighbour_lives("/proc", &seen));
+    assert_false(device_neighbour_main("/proc", &by_pid, &named));
+    waitpid(child, NULL, 0);
+    assert_false(device_neighbour_lives("/proc", &seen));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_top),    cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_absurd), cmocka_unit_test(test_long_command),
-        cmocka_unit_test(test_real),
+        cmocka_unit_test(test_real),   cmocka_unit_test(test_neighbour_main),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,8 +102,8 @@ static void test_estimate(void **state)
         {STUDY("", "search: {strategy: grid}\n"), 18, 12},
         {STUDY("", "search: {strategy: grid, trials: 5}\n"), 5, 12},
         {STUDY("", "search: {strategy: random, trials: 50, finalists: 2}\n"), 18, 8},
-        {STUDY("", "search: {strategy: tournament}\n"), 18 + 9 + 5 + 3, 12},
-        {STUDY("", "search: {strategy: tournament, trials: 12}\n"), 6 + 3, 12},
+        {STUDY("", "search: {strategy: tournament}\n"), 18 + 9 + 5, 12},
+        {STUDY("", "search: {strategy: tournament, trials: 12}\n"), 8 + 4, 12},
     };
     for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
         AUTO(spec_study_free) struct spec_study *study = load(rows[r].text);

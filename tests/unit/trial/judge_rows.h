@@ -19,7 +19,7 @@ struct facts {
     bool not_measured;
     struct judge_service a, b;
     double contention, lateness_s; /* 0: a quiet 2 %, 0.2 ms */
-    const char *contenders, *worker_failure, *readings_failure;
+    const char *contenders, *worker_failure, *readings_failure, *harmed;
     const char *failed; /* requirement, by service failed_service - 1 */
     bool failed_on_errors;
     int failed_service;
@@ -71,6 +71,7 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .contention_ratio = value_or(row->contention, 0.02),
         .contention_bound = 0.10,
         .contenders = row->contenders,
+        .harmed = row->harmed,
         .steal_ratio = 0.01,
         .lateness_p99_s = value_or(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
