@@ -143,6 +143,15 @@ static void test_folder(void **state)
     }
 }
 
+static void test_absolute(void **state)
+{
+    (void)state;
+    AUTO(free) char *here = getcwd(NULL, 0), *expected = file_join(here, "a/b");
+    AUTO(free) char *same = file_absolute("/a/b"), *made = file_absolute("a/b");
+    assert_string_equal(same, "/a/b");
+    assert_string_equal(made, expected);
+}
+
 static void make_program(const char *folder, const char *name, mode_t mode)
 {
     struct err err = ERR_INIT;
@@ -189,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_make_folders, set_up, tear_down),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_absolute),
         cmocka_unit_test_setup_teardown(test_find_program, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,48 @@
+"""What a caller may do to the program: paths from elsewhere, standard files closed."""
+
+import os
+import time
+
+from harness import check, main, scenario
+
+
+def touching(box):
+    """A service that writes into the folder which it was given as {dir}, before it serves."""
+    service = box.fake("llm")
+    service["command"] = ["/bin/sh", "-c", 'touch "$0/touched" || exit 3; exec "$@"', "{dir}"] + \
+        service["command"]
+    return service
+
+
+# Expected: ok. Before: crashed_start, the folder was looked for below the study file's.
+@scenario(quick=True)
+def a_study_and_its_results_elsewhere(box):
+    box.study(llm=touching(box))
+    os.mkdir(box.path("here"))
+    box.run("run", "--out", "results", "../study.yaml", cwd=box.path("here"), code=0)
+    box.results = box.path("here", "results")
+    for trial in box.trials():
+        check(trial["verdict"] == "ok", str(trial))
+
+
+# Expected: what is closed is nothing. Before: the lock file was open under the number of stderr, and
+# got what was said there.
+@scenario(quick=True)
+def closed_standard_files(box):
+    box.study(llm=box.fake("llm", "--print", "these are my words"))
+    running = box.start("run", box.file, prefix=("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
+    while running.popen.poll() is None and not os.path.exists(os.path.join(box.results, "study.db")):
+        time.sleep(0.01)
+    for fd in range(3):
+        where = os.readlink(f"/proc/{running.popen.pid}/fd/{fd}")
+        check(where == "/dev/null", f"{fd} is {where}")
+    result = running.wait(120)
+    check(result.code == 1, f"exit status {result.code}, not 1: stdout can't be written")
+    for trial in box.trials():
+        check(trial["verdict"] == "ok", str(trial))
+    log = box.run("show", box.file, "--trial", "1", "--log", "llm", code=0)
+    check("these are my words" in log.out, str(log))
+
+
+if __name__ == "__main__":
+    main(__name__)
