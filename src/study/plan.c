@@ -145,7 +145,8 @@ static struct search_input input_of(const struct study_plan *plan)
     };
 }
 
-/* The baseline's own first trial: whatever round asks for it, it has been measured at full length. */
+/* The baseline's own first trial: whatever round asks for it, it has been measured at full length.
+ */
 static const struct history_trial *baseline_trial(const struct history *history)
 {
     for (size_t i = 0; i < history->count; i++)

@@ -10,6 +10,7 @@
 #include "device/lock.h"
 #include "service/process.h"
 #include "study/decide.h"
+#include "study/leftover.h"
 #include "study/plan.h"
 
 #include <inttypes.h>
@@ -71,6 +72,24 @@ static bool take_lock(struct loop *loop, struct err *err)
         if (cancel_level() != CANCEL_NONE)
             return err_set(err, ERR_STOPPED, "stopped while waiting for %s", loop->study->device);
     }
+}
+
+/* Given a moment: a keeper that is just ending its tree may have gone before the last of it. */
+static bool check_clean(struct loop *loop, struct err *err)
+{
+    enum { LOOKS = 10 };
+    AUTO(buf_done) struct buf left = BUF_INIT(700);
+    for (int look = 0; look < LOOKS; look++) {
+        buf_clear(&left);
+        if (!study_find_leftovers("/proc", &left, err))
+            return false;
+        if (left.len == 0)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_NS / 2}, NULL);
+    }
+    return err_set(err, ERR_BUSY,
+                   "%s is not clean: left of an earlier run: %s; end it, then run again",
+                   loop->study->device, buf_text(&left));
 }
 
 static bool note_study(struct loop *loop, bool *ret_resumed, struct err *err)
@@ -165,7 +184,7 @@ static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
     if (!study_load_corpora(study, loop->arena, &loop->corpora, err) ||
         !check_services(loop, err) || !list_candidates(loop, &code_count, err) ||
         !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
-        !file_make_folders(loop->options->folder, err) ||
+        !check_clean(loop, err) || !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
         !history_load(loop->store, study, loop->arena, &loop->history, err))
         return false;
