@@ -13,7 +13,8 @@ static pid_t start_marked(const char *marker)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        char *argv[] = {"sleep", "1000", NULL};
+        char name[] = "sleep", time[] = "1000";
+        char *argv[] = {name, time, NULL};
         char *env[] = {(char *)marker, NULL};
         execve("/bin/sleep", argv, env);
         _exit(127);
