@@ -41,9 +41,8 @@ const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);
 
 static void print_program_help(void)
 {
-    printf(
-        "spica finds, by measurement, how several AI services best share one device.\n\n"
-        "usage: spica COMMAND [OPTIONS] [ARGUMENTS]\n\n");
+    printf("spica finds, by measurement, how several AI services best share one device.\n\n"
+           "usage: spica COMMAND [OPTIONS] [ARGUMENTS]\n\n");
     for (size_t i = 0; i < cli_command_count; i++)
         printf("  %-8s %-12s %s\n", cli_commands[i]->name, cli_commands[i]->arguments,
                cli_commands[i]->help);

@@ -133,7 +133,8 @@ static void mark_trees(const struct device_activity *before, const struct device
 
 /* The largest users of what is not marked. */
 static size_t pick_top(const struct device_activity *before, const struct device_activity *after,
-                       const int64_t *used, bool *mark, struct device_holder *ret_holders, size_t max)
+                       const int64_t *used, bool *mark, struct device_holder *ret_holders,
+                       size_t max)
 {
     double window_ns = (double)(after->at_ns - before->at_ns);
     size_t found = 0;
@@ -161,7 +162,8 @@ size_t device_activity_top(const struct device_activity *before,
                            const struct device_activity *after, const pid_t *own_roots,
                            size_t own_count, struct device_holder *ret_holders, size_t max)
 {
-    return device_activity_strangers(before, after, own_roots, own_count, NULL, 0, ret_holders, max);
+    return device_activity_strangers(before, after, own_roots, own_count, NULL, 0, ret_holders,
+                                     max);
 }
 
 /* Is one of the folders on a line "4:memory:/system.slice/x.service/..." the unit's? A whole

@@ -163,8 +163,7 @@ static bool parse_parts(const struct spec_study *study, char *copy,
             continue;
         char shown[SPEC_SHOWN_SIZE];
         if (!equals)
-            return err_set(err, ERR_INPUT, "\"%s\": expected KNOB=VALUE",
-                           spec_shown(part, shown));
+            return err_set(err, ERR_INPUT, "\"%s\": expected KNOB=VALUE", spec_shown(part, shown));
         *equals = '\0';
         if (!parse_part(study, part, equals + 1, candidate, err))
             return false;

@@ -14,7 +14,7 @@ enum option_type { OPTION_TEXT, OPTION_INT, OPTION_REAL, OPTION_CHOICE, OPTION_B
 
 /* One setting of an engine or a protocol: fixed in the study file, or a knob. */
 struct spec_option {
-    const char *name;           /* in the study file: "threads" */
+    const char *name; /* in the study file: "threads" */
     enum option_type type;
     double min, max;            /* for INT and REAL, inclusive; both 0: unbounded */
     const char *const *choices; /* for CHOICE, NULL-terminated */
@@ -22,26 +22,26 @@ struct spec_option {
                                  * BOOL: the flag alone when true, nothing when false */
     const char *value;          /* default written explicitly when not set, or NULL: left out */
     bool required;
-    bool weights;               /* a path that `prepare` checks before any trial */
+    bool weights; /* a path that `prepare` checks before any trial */
     const char *help;
 };
 
 struct spec_engine {
-    const char *name;        /* "llama-server" */
+    const char *name; /* "llama-server" */
     const char *help;
-    enum spec_role role;     /* default role */
-    const char *protocol;    /* default protocol */
-    const char *program;     /* default program, found on PATH when `program:` is not given */
-    const char *ready_path;  /* default HTTP path of the ready check */
+    enum spec_role role;    /* default role */
+    const char *protocol;   /* default protocol */
+    const char *program;    /* default program, found on PATH when `program:` is not given */
+    const char *ready_path; /* default HTTP path of the ready check */
     const struct spec_option *options;
     size_t option_count;
 };
 
 struct spec_protocol {
-    const char *name;        /* "openai-transcriptions" */
+    const char *name; /* "openai-transcriptions" */
     const char *help;
-    unsigned sources;        /* enum metric_source bits its answers carry */
-    const char *path;        /* default HTTP path */
+    unsigned sources;                  /* enum metric_source bits its answers carry */
+    const char *path;                  /* default HTTP path */
     const struct spec_option *options; /* keys allowed under `load:` of the service, besides the
                                         * common ones (spec/study.h) */
     size_t option_count;

@@ -70,7 +70,9 @@ static struct yaml_node *new_node(struct reader *r, const yaml_event_t *event, e
         return NULL;
     }
     struct yaml_node *node = arena_alloc(r->arena, sizeof *node);
-    *node = (struct yaml_node){.kind = kind, .text = "", .weight = 1,
+    *node = (struct yaml_node){.kind = kind,
+                               .text = "",
+                               .weight = 1,
                                .line = (int)event->start_mark.line + 1,
                                .column = (int)event->start_mark.column + 1};
     return node;
@@ -100,8 +102,8 @@ static bool remember(struct reader *r, const yaml_event_t *event, const yaml_cha
     if (++r->anchor_count > ANCHORS_MAX)
         return fail(r, event->start_mark, "at most 1,000 anchors");
     struct anchor *anchor = arena_alloc(r->arena, sizeof *anchor);
-    *anchor = (struct anchor){.next = r->anchors, .node = node,
-                              .name = arena_strdup(r->arena, (const char *)name)};
+    *anchor = (struct anchor){
+        .next = r->anchors, .node = node, .name = arena_strdup(r->arena, (const char *)name)};
     r->anchors = anchor;
     return true;
 }
@@ -144,8 +146,8 @@ static bool parse_child(struct reader *r, int depth, const struct yaml_node **re
         return false;
     bool end = is_end(&event);
     if (!end)
-        *ret_node = event.type == YAML_ALIAS_EVENT ? parse_alias(r, &event)
-                                                   : parse_node(r, &event, depth);
+        *ret_node =
+            event.type == YAML_ALIAS_EVENT ? parse_alias(r, &event) : parse_node(r, &event, depth);
     yaml_event_delete(&event);
     return end || *ret_node;
 }

@@ -15,12 +15,12 @@ enum { YAML_BYTES_MAX = 1 << 20, YAML_DEPTH_MAX = 32, YAML_NODES_MAX = 200000 };
 
 struct yaml_node {
     enum yaml_kind kind;
-    int line, column;        /* from 1 */
-    bool plain; /* a scalar without quotes: "null", "true" and numbers mean themselves */
-    const char *text;        /* of a scalar; never NULL */
+    int line, column; /* from 1 */
+    bool plain;       /* a scalar without quotes: "null", "true" and numbers mean themselves */
+    const char *text; /* of a scalar; never NULL */
     struct yaml_entry *first; /* of a list or map, in file order */
     size_t count;
-    size_t weight;           /* nodes below and itself, aliases counted each time */
+    size_t weight; /* nodes below and itself, aliases counted each time */
 };
 
 struct yaml_entry {

@@ -167,8 +167,9 @@ static struct expr_node *parse_number(struct parser *p)
     struct expr_node *node = new_node(p, OP_LITERAL, NULL, NULL);
     node->literal.kind = EXPR_NUMBER;
     if (!expr_number(number, &node->literal.number, &node->unit))
-        return fail(p, start, "expected a number with a known unit (ns us ms s m h, B kB MB GB KiB "
-                              "MiB GiB, %, /s) or quoted text");
+        return fail(p, start,
+                    "expected a number with a known unit (ns us ms s m h, B kB MB GB KiB "
+                    "MiB GiB, %, /s) or quoted text");
     p->at = end;
     return node;
 }

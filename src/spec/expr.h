@@ -27,9 +27,9 @@ enum expr_truth { EXPR_FALSE, EXPR_TRUE, EXPR_MAYBE };
 
 struct expr_operand {
     enum expr_kind kind;
-    double number;       /* base units for quantities; 0 or 1 for EXPR_TRUTH */
-    const char *text;    /* borrowed; a number may carry how it is written, so that it can be
-                          * compared with quoted text */
+    double number;    /* base units for quantities; 0 or 1 for EXPR_TRUTH */
+    const char *text; /* borrowed; a number may carry how it is written, so that it can be
+                       * compared with quoted text */
 };
 
 struct expr; /* opaque, in the arena */
@@ -39,7 +39,11 @@ enum expr_name { EXPR_NAME_VARIABLE, EXPR_NAME_WORD, EXPR_NAME_BAD };
 /* What a value measures. Sums and comparisons of seconds or bytes with something else are refused;
  * TEXT is compared with == != and `in` only; ANY fits everything. */
 enum expr_unit {
-    EXPR_UNIT_ANY, EXPR_UNIT_PLAIN, EXPR_UNIT_SECONDS, EXPR_UNIT_BYTES, EXPR_UNIT_TEXT
+    EXPR_UNIT_ANY,
+    EXPR_UNIT_PLAIN,
+    EXPR_UNIT_SECONDS,
+    EXPR_UNIT_BYTES,
+    EXPR_UNIT_TEXT
 };
 
 struct expr_names {

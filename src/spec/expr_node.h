@@ -4,12 +4,23 @@
 #include "spec/expr.h"
 
 enum expr_op {
-    OP_LITERAL,  /* a number, or text */
+    OP_LITERAL, /* a number, or text */
     OP_VARIABLE,
-    OP_NOT,      /* left */
-    OP_NEGATE,   /* left */
-    OP_OR, OP_AND, OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_ADD, OP_SUB, OP_MUL, OP_DIV,
-    OP_IN,       /* left; items are literals in a chain from `right` through `next` */
+    OP_NOT,    /* left */
+    OP_NEGATE, /* left */
+    OP_OR,
+    OP_AND,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_IN, /* left; items are literals in a chain from `right` through `next` */
 };
 
 struct expr_node {

@@ -38,8 +38,8 @@ static bool fail_option(struct spec_loader *l, const struct yaml_node *key, cons
     if (near[0])
         return spec_fail(l, spec_place_of(key), where, "%s has no such option%s", engine->name,
                          near);
-    return spec_fail(l, spec_place_of(key), where, "%s has no such option; it has %s",
-                     engine->name, spec_list(l, names, count));
+    return spec_fail(l, spec_place_of(key), where, "%s has no such option; it has %s", engine->name,
+                     spec_list(l, names, count));
 }
 
 /* Reads options from a mapping; keys that are no option are an error where `strict`. */
@@ -95,8 +95,7 @@ static void complete_use(struct spec_loader *l, const struct spec_service *s, si
         const struct spec_knob *knob = find_knob(l->study, service, name);
         if (knob && (int)(knob - l->study->knobs) != s->engine_knob && !find_setting(use, name))
             use->settings[use->setting_count++] = (struct spec_setting){
-                .name = name, .place = knob->place,
-                .text = arena_printf(l->arena, "{%s}", name)};
+                .name = name, .place = knob->place, .text = arena_printf(l->arena, "{%s}", name)};
     }
     use->protocol = s->protocol ? s->protocol : spec_catalog_protocol(l->catalog, engine->protocol);
 }
@@ -105,7 +104,8 @@ static struct spec_engine_use new_use(struct spec_loader *l, const struct spec_e
                                       const char *program)
 {
     return (struct spec_engine_use){
-        .engine = engine, .program = program,
+        .engine = engine,
+        .program = program,
         .settings = arena_array(l->arena, engine->option_count, sizeof(struct spec_setting))};
 }
 
@@ -163,8 +163,7 @@ static bool check_engines_map(struct spec_loader *l, const struct spec_service_d
     if (draft->engines && draft->engines->kind != YAML_MAP)
         return spec_fail(l, spec_place_of(draft->engines), where,
                          "must be a mapping of engines by name");
-    for (const struct yaml_entry *e = draft->engines ? draft->engines->first : NULL; e;
-         e = e->next)
+    for (const struct yaml_entry *e = draft->engines ? draft->engines->first : NULL; e; e = e->next)
         if (text_index(engines, (int)knob->value_count, e->key->text) < 0)
             return spec_fail(l, spec_place_of(e->key), where, "%s has no value \"%s\"%s",
                              knob->full_name, spec_quote(l, e->key->text),

@@ -121,8 +121,8 @@ static enum expr_name resolve_metric(void *context, const char *name, size_t *re
 {
     struct spec_loader *l = context;
     struct metric_ref ref;
-    bool ok = spec_metric_ref_parse(l->study, name, &ref, err) &&
-              add_ref(l->study, ref, ret_id, err);
+    bool ok =
+        spec_metric_ref_parse(l->study, name, &ref, err) && add_ref(l->study, ref, ret_id, err);
     return ok ? EXPR_NAME_VARIABLE : EXPR_NAME_BAD;
 }
 
@@ -149,8 +149,10 @@ static enum expr_unit metric_expr_unit(void *context, size_t id)
 static bool load_requirement(struct spec_loader *l, const struct yaml_node *node)
 {
     struct spec_study *study = l->study;
-    const struct expr_names names = {.context = l, .resolve = resolve_metric,
-                                     .check_word = refuse_word, .unit = metric_expr_unit};
+    const struct expr_names names = {.context = l,
+                                     .resolve = resolve_metric,
+                                     .check_word = refuse_word,
+                                     .unit = metric_expr_unit};
     struct err err = ERR_INIT;
     struct expr *expr = NULL;
     if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
@@ -182,8 +184,7 @@ bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal)
     if (draft.require->kind != YAML_LIST || draft.require->count > REQUIREMENTS_MAX)
         return spec_fail(l, spec_place_of(draft.require), "goal.require",
                          "must be a list of at most 256, as in [\"stt.errors == 0\"]");
-    study->requirements =
-        arena_array(l->arena, draft.require->count, sizeof *study->requirements);
+    study->requirements = arena_array(l->arena, draft.require->count, sizeof *study->requirements);
     for (const struct yaml_entry *e = draft.require->first; e; e = e->next)
         if (!load_requirement(l, e->value))
             return false;

@@ -167,8 +167,8 @@ static bool fill_steps(struct spec_loader *l, struct spec_knob *knob, double fro
         return false;
     for (int i = 0; i < draft->steps; i++) {
         double share = (double)i / (draft->steps - 1);
-        double value = draft->scale == SCALE_LOG ? from * pow(to / from, share)
-                                                 : from + (to - from) * share;
+        double value =
+            draft->scale == SCALE_LOG ? from * pow(to / from, share) : from + (to - from) * share;
         add_value(l, knob, whole && draft->scale == SCALE_LOG ? rint(value) : value);
     }
     return true;
@@ -208,8 +208,9 @@ static bool load_values(struct spec_loader *l, const struct yaml_node *node,
     if (node->kind == YAML_LIST)
         return load_list(l, node, knob);
     if (draft->values && is_range)
-        return spec_fail(l, knob->place, knob->full_name, "has both values and a range: one of "
-                                                          "them");
+        return spec_fail(l, knob->place, knob->full_name,
+                         "has both values and a range: one of "
+                         "them");
     if (is_range)
         return load_range(l, draft, knob);
     if (!draft->values)
@@ -259,7 +260,9 @@ static bool name_knob(struct spec_loader *l, const struct yaml_node *key, size_t
     if (text_index(taken, ARRAY_LEN(taken), name) >= 0)
         return spec_fail(l, spec_place_of(key), where,
                          "{%s} has a meaning of its own: name the knob otherwise", name);
-    *knob = (struct spec_knob){.name = name, .service = service, .place = spec_place_of(key),
+    *knob = (struct spec_knob){.name = name,
+                               .service = service,
+                               .place = spec_place_of(key),
                                .full_name = arena_printf(l->arena, "%s.%s", owner, name)};
     return true;
 }
@@ -267,8 +270,8 @@ static bool name_knob(struct spec_loader *l, const struct yaml_node *key, size_t
 static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_t index)
 {
     struct spec_knob *knob = &l->study->knobs[index];
-    const char *where = arena_printf(l->arena, "%s.knobs.%s",
-                                     l->study->services[knob->service].name, knob->name);
+    const char *where =
+        arena_printf(l->arena, "%s.knobs.%s", l->study->services[knob->service].name, knob->name);
     struct knob_draft draft = {0};
     if (node->kind == YAML_SCALAR)
         return spec_fail(l, spec_place_of(node), where,

@@ -65,8 +65,8 @@ static const struct spec_field load_fields[] = {
      .help = "with a rate: poisson or constant; closed: each client waits for its answer"},
     {"concurrency", FIELD_INT, FIELD(concurrency), .min = 1, .max = 10000,
      .help = "closed: clients (default 1); with a rate: most requests in flight (default 256)"},
-    {"timeout", FIELD_DURATION, FIELD(load.timeout_ns), .min = 0.01, .max = 3600,
-     .fallback = "60s", .help = "of one request, from its intended send"},
+    {"timeout", FIELD_DURATION, FIELD(load.timeout_ns), .min = 0.01, .max = 3600, .fallback = "60s",
+     .help = "of one request, from its intended send"},
     {"reuse_connection", FIELD_BOOL, FIELD(load.reuse_connection), .fallback = "false",
      .help = "false: a new connection for each request"},
     {"max_tokens", FIELD_INT, FIELD(load.max_tokens), .min = 1, .max = 1000000,
@@ -75,8 +75,7 @@ static const struct spec_field load_fields[] = {
      .help = "over this word error rate the answers are bad (default: no limit)"},
 };
 #undef FIELD
-const struct spec_section spec_load_section = {"load.SERVICE", load_fields,
-                                               ARRAY_LEN(load_fields)};
+const struct spec_section spec_load_section = {"load.SERVICE", load_fields, ARRAY_LEN(load_fields)};
 
 size_t spec_service_protocols(const struct spec_service *s, const struct spec_protocol **ret_all,
                               size_t max)
@@ -144,8 +143,9 @@ static bool settle_arrivals(struct spec_loader *l, const struct load_draft *draf
     else
         load->arrivals = (enum arrivals)draft->arrivals;
     if (has_rate && load->arrivals == ARRIVALS_CLOSED)
-        return spec_fail(l, place, where, "closed arrivals have no rate: each client waits for its "
-                                          "answer");
+        return spec_fail(l, place, where,
+                         "closed arrivals have no rate: each client waits for its "
+                         "answer");
     if (!has_rate && load->arrivals != ARRIVALS_CLOSED)
         return spec_fail(l, place, where, "%s arrivals need a rate, as in rate: 2/s",
                          spec_arrivals_names[load->arrivals]);
@@ -238,8 +238,8 @@ static const struct spec_field measure_fields[] = {
      .help = "how long requests in flight at the window's end may take"},
     {"probe_within", FIELD_DURATION, FIELD(probe_within_ns), .min = 0.1, .max = 7200,
      .fallback = "60s", .help = "deadline of the first real request"},
-    {"contention", FIELD_RATIO, FIELD(contention_ratio), .min = 0.001, .max = 1,
-     .fallback = "10%", .help = "most of the device's time that others may use"},
+    {"contention", FIELD_RATIO, FIELD(contention_ratio), .min = 0.001, .max = 1, .fallback = "10%",
+     .help = "most of the device's time that others may use"},
     {"lateness", FIELD_DURATION, FIELD(lateness_ns), .min = 1e-5, .max = 10, .fallback = "1ms",
      .help = "how late the load may be sent, or 1 % of the median latency if that is more"},
     {"repeats", FIELD_INT, FIELD(repeats), .min = 3, .max = 100, .fallback = "4",
@@ -277,8 +277,7 @@ static const struct spec_field search_fields[] = {
      .help = "measured again from cold starts, besides the baseline"},
 };
 #undef FIELD
-const struct spec_section spec_search_section = {"search", search_fields,
-                                                 ARRAY_LEN(search_fields)};
+const struct spec_section spec_search_section = {"search", search_fields, ARRAY_LEN(search_fields)};
 
 bool spec_load_search(struct spec_loader *l, const struct yaml_node *search)
 {

@@ -27,8 +27,7 @@ static const struct spec_field service_fields[] = {
      .help = "names to text, or null to leave a variable out"},
     {"folder", FIELD_TEXT, FIELD(service.folder),
      .help = "working folder (default: the study file's)"},
-    {"protocol", FIELD_TEXT, FIELD(protocol),
-     .help = "how it is asked (default: the engine's)"},
+    {"protocol", FIELD_TEXT, FIELD(protocol), .help = "how it is asked (default: the engine's)"},
     {"path", FIELD_TEXT, FIELD(path), .help = "HTTP path of requests (default: the protocol's)"},
     {"on", FIELD_CHOICE, FIELD(on), .choices = (const char *const[]){"cpu", "gpu"},
      .choice_count = 2, .help = "where it must compute: cpu, gpu (default: as `device`)"},
@@ -70,9 +69,8 @@ static bool engine_keys(struct spec_loader *l, const struct yaml_node *node, con
     if (!name || name->kind != YAML_SCALAR || spec_yaml_is_null(name) ||
         spec_template_is_name(name->text, &piece))
         return true;
-    const struct spec_engine *engine =
-        spec_find_engine(l, spec_place_of(name), arena_printf(l->arena, "%s.engine", service),
-                         name->text);
+    const struct spec_engine *engine = spec_find_engine(
+        l, spec_place_of(name), arena_printf(l->arena, "%s.engine", service), name->text);
     if (!engine)
         return false;
     const char **names = arena_array(l->arena, engine->option_count, sizeof *names);
@@ -152,8 +150,9 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
         !spec_bind(l, entry->value, name, &spec_service_section, keys, draft))
         return false;
     if (!draft->engine && !draft->command)
-        return spec_fail(l, s->place, name, "needs \"engine\" (a known server) or \"command\" "
-                                            "(any other program, as a list)");
+        return spec_fail(l, s->place, name,
+                         "needs \"engine\" (a known server) or \"command\" "
+                         "(any other program, as a list)");
     if (draft->engine && draft->command)
         return spec_fail(l, s->place, name, "has both \"engine\" and \"command\": one of them");
     if (s->folder != l->study->folder) {
@@ -175,7 +174,7 @@ static bool load_parts(struct spec_loader *l, const struct spec_service_draft *d
         struct spec_service *s = &study->services[i];
         if (!spec_load_engines(l, &drafts[i], i) || !spec_load_commands(l, &drafts[i], i))
             return false;
-        s->role = drafts[i].role >= 0     ? (enum spec_role)drafts[i].role
+        s->role = drafts[i].role >= 0       ? (enum spec_role)drafts[i].role
                   : s->engine_use_count > 0 ? s->engine_uses[0].engine->role
                                             : ROLE_OTHER;
         s->load.max_wer = __builtin_nan(""); /* until `load:` says more */
@@ -224,8 +223,9 @@ static bool load_list(struct spec_loader *l, const struct yaml_node *node, const
         if (!spec_load_text(l, e->value, where, &items[n].text))
             return false;
         if (!items[n].text)
-            return spec_fail(l, items[n].place, where, "an argument is empty: quote it (\"\") if "
-                                                       "that is meant");
+            return spec_fail(l, items[n].place, where,
+                             "an argument is empty: quote it (\"\") if "
+                             "that is meant");
     }
     *ret_items = items;
     *ret_count = n;

@@ -141,8 +141,8 @@ static bool check_knob_values(struct uses *u, const struct spec_option *option,
 {
     struct spec_study *study = u->l->study;
     const struct spec_knob *knob = &study->knobs[index];
-    const char *where = arena_printf(u->l->arena, "%s.knobs.%s",
-                                     study->services[u->service].name, knob->name);
+    const char *where =
+        arena_printf(u->l->arena, "%s.knobs.%s", study->services[u->service].name, knob->name);
     struct buf text = BUF_INIT(2 * SPEC_TEXT_MAX);
     bool ok = true;
     if (option->type == OPTION_TEXT || option->type == OPTION_PATH)

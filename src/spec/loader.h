@@ -10,7 +10,7 @@ enum {
     SPEC_VALUES_MAX = 10000,      /* of one knob */
     SPEC_VALUES_ALL_MAX = 100000, /* of all knobs */
     SPEC_NAME_MAX = 32,
-    SPEC_TEXT_MAX = 4096,         /* bytes of any text that reaches a command line */
+    SPEC_TEXT_MAX = 4096, /* bytes of any text that reaches a command line */
 };
 
 struct spec_loader {

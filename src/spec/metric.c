@@ -36,8 +36,7 @@ static const struct metric_facts table[] = {
                             .meaning = "failed requests over all requests of the window"},
     [METRIC_MEMORY] = {"memory", UNIT_BYTES, .source = SOURCE_ANY,
                        .meaning = "peak memory of the service's process tree"},
-    [METRIC_CPU] = {"cpu", UNIT_COUNT, .source = SOURCE_ANY,
-                    .meaning = "cores used in the window"},
+    [METRIC_CPU] = {"cpu", UNIT_COUNT, .source = SOURCE_ANY, .meaning = "cores used in the window"},
     [METRIC_READY] = {"ready", UNIT_SECONDS, .source = SOURCE_ANY,
                       .meaning = "time from start to ready"},
     [METRIC_FIRST_REQUEST] = {"first_request", UNIT_SECONDS, .source = SOURCE_ANY,
@@ -49,9 +48,9 @@ static const struct {
     const char *name;
     double quantile; /* NaN: none */
 } stats[] = {
-    [STAT_VALUE] = {"", NAN},  [STAT_P50] = {"p50", 0.50}, [STAT_P90] = {"p90", 0.90},
+    [STAT_VALUE] = {"", NAN},   [STAT_P50] = {"p50", 0.50}, [STAT_P90] = {"p90", 0.90},
     [STAT_P95] = {"p95", 0.95}, [STAT_P99] = {"p99", 0.99}, [STAT_MEAN] = {"mean", NAN},
-    [STAT_MIN] = {"min", NAN}, [STAT_MAX] = {"max", NAN},
+    [STAT_MIN] = {"min", NAN},  [STAT_MAX] = {"max", NAN},
 };
 static_assert(ARRAY_LEN(stats) == STAT_COUNT_, "one row per statistic");
 

@@ -26,8 +26,17 @@ enum metric {
 };
 
 enum metric_unit { UNIT_SECONDS, UNIT_BYTES, UNIT_RATIO, UNIT_COUNT, UNIT_PER_SECOND };
-enum metric_stat { STAT_VALUE, STAT_P50, STAT_P90, STAT_P95, STAT_P99, STAT_MEAN, STAT_MIN,
-                   STAT_MAX, STAT_COUNT_ };
+enum metric_stat {
+    STAT_VALUE,
+    STAT_P50,
+    STAT_P90,
+    STAT_P95,
+    STAT_P99,
+    STAT_MEAN,
+    STAT_MIN,
+    STAT_MAX,
+    STAT_COUNT_
+};
 
 /* What a protocol's answers allow to be measured (bits). */
 enum metric_source {
@@ -37,16 +46,16 @@ enum metric_source {
 };
 
 struct metric_facts {
-    const char *name;      /* "latency" */
+    const char *name; /* "latency" */
     enum metric_unit unit;
-    bool distribution;     /* has one value per request: needs a stat; else it is a single value */
+    bool distribution; /* has one value per request: needs a stat; else it is a single value */
     bool higher_is_better;
-    unsigned source;       /* a protocol must offer one of these bits */
+    unsigned source; /* a protocol must offer one of these bits */
     const char *meaning;
 };
 
 const struct metric_facts *metric_facts(enum metric metric);
-int metric_from_name(const char *name);             /* enum metric or -1 */
+int metric_from_name(const char *name);              /* enum metric or -1 */
 const char *metric_stat_name(enum metric_stat stat); /* "p95"; "" for STAT_VALUE */
 int metric_stat_from_name(const char *name);
 double metric_stat_quantile(enum metric_stat stat); /* 0.95; NaN for those that are none */

@@ -87,8 +87,9 @@ static bool read_stat(const char *text, const char *service, const char *metric,
 static bool fail_shape(const char *text, struct err *err)
 {
     char shown[SPEC_SHOWN_SIZE];
-    return err_set(err, ERR_INPUT, "\"%s\" is no metric: SERVICE.METRIC.STATISTIC, as in "
-                                   "stt.latency.p95",
+    return err_set(err, ERR_INPUT,
+                   "\"%s\" is no metric: SERVICE.METRIC.STATISTIC, as in "
+                   "stt.latency.p95",
                    spec_shown(text, shown));
 }
 

@@ -24,8 +24,8 @@ enum spec_field_type {
 struct spec_field {
     const char *name;
     enum spec_field_type type;
-    size_t offset;           /* in the record */
-    double min, max;         /* inclusive; both 0: any */
+    size_t offset;        /* in the record */
+    double min, max;      /* inclusive; both 0: any */
     const char *fallback; /* default as it would be written; NULL: the record keeps what it holds */
     bool required;
     const char *const *choices;

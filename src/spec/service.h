@@ -33,8 +33,8 @@ struct spec_knob {
     const char *full_name; /* "stt.threads" */
     size_t service;
     struct spec_value *values;
-    size_t value_count;    /* >= 1 */
-    bool ordered;          /* a range or all numbers: neighbours in the list are near each other */
+    size_t value_count; /* >= 1 */
+    bool ordered;       /* a range or all numbers: neighbours in the list are near each other */
     const struct expr *when; /* over earlier knobs; NULL: always active */
     struct spec_place place;
 };
@@ -42,7 +42,7 @@ struct spec_knob {
 struct spec_engine_use {
     const struct spec_engine *engine;
     const struct spec_protocol *protocol; /* the service's, else the engine's default */
-    const char *program; /* may hold placeholders; NULL: engine's default */
+    const char *program;                  /* may hold placeholders; NULL: engine's default */
     struct spec_setting *settings; /* engine options: fixed in the file, and one "{knob}" for each
                                     * knob that has the name of an option */
     size_t setting_count;
@@ -52,16 +52,16 @@ enum arrivals { ARRIVALS_CLOSED, ARRIVALS_CONSTANT, ARRIVALS_POISSON, ARRIVALS_C
 extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
 
 struct spec_load {
-    bool given;             /* false: the service is started, probed, but not loaded */
+    bool given; /* false: the service is started, probed, but not loaded */
     enum arrivals arrivals;
-    double rate_rps;        /* open loop: requests per second */
-    int concurrency;        /* closed loop: clients; open loop: most requests in flight */
-    int64_t timeout_ns;     /* per request, from the intended send */
-    bool reuse_connection;  /* false: a new connection per request */
-    const char *corpus;     /* folder of audio with transcripts, absolute; NULL if not given */
-    const char *prompts;    /* JSONL file of prompts, absolute; NULL if not given */
-    int max_tokens;         /* 0: as the prompt says */
-    double max_wer;         /* over this the answers are bad; NaN: no limit */
+    double rate_rps;       /* open loop: requests per second */
+    int concurrency;       /* closed loop: clients; open loop: most requests in flight */
+    int64_t timeout_ns;    /* per request, from the intended send */
+    bool reuse_connection; /* false: a new connection per request */
+    const char *corpus;    /* folder of audio with transcripts, absolute; NULL if not given */
+    const char *prompts;   /* JSONL file of prompts, absolute; NULL if not given */
+    int max_tokens;        /* 0: as the prompt says */
+    double max_wer;        /* over this the answers are bad; NaN: no limit */
     struct spec_setting *settings; /* protocol options */
     size_t setting_count;
     struct spec_place place;
@@ -75,25 +75,25 @@ struct spec_service {
     /* Exactly one of: engine_uses (one, or several chosen by the knob engine_knob), or command. */
     struct spec_engine_use *engine_uses;
     size_t engine_use_count;
-    int engine_knob;                /* index of the knob whose value names the engine, or -1 */
-    struct spec_setting *command;   /* argv templates */
+    int engine_knob;              /* index of the knob whose value names the engine, or -1 */
+    struct spec_setting *command; /* argv templates */
     size_t command_count;
     struct spec_setting *arguments; /* `args:`, appended to an engine's own command line */
     size_t argument_count;
     struct spec_setting *environment;
     size_t environment_count;
-    const char *folder;             /* working folder, absolute; default: the study file's */
-    const char *ready_path;         /* HTTP path answering 200 when ready; NULL: the engine's
-                                     * default, and without one: the port accepts */
-    int64_t ready_within_ns;        /* default 60 s */
+    const char *folder;                   /* working folder, absolute; default: the study file's */
+    const char *ready_path;               /* HTTP path answering 200 when ready; NULL: the engine's
+                                           * default, and without one: the port accepts */
+    int64_t ready_within_ns;              /* default 60 s */
     const struct spec_protocol *protocol; /* as the file says; NULL: the engine's default, see
                                            * spec_candidate_protocol() */
-    const char *protocol_path;      /* NULL: the protocol's default */
+    const char *protocol_path;            /* NULL: the protocol's default */
     enum spec_on on;
-    int64_t stop_grace_ns;          /* TERM to KILL, default 10 s */
+    int64_t stop_grace_ns;      /* TERM to KILL, default 10 s */
     int64_t memory_limit_bytes; /* 0: none; a real limit on the process tree where one can be set */
-    bool allow_download;            /* a trial may fetch from the network */
-    bool fresh;                     /* restart for every trial even when unchanged */
+    bool allow_download;        /* a trial may fetch from the network */
+    bool fresh;                 /* restart for every trial even when unchanged */
     struct spec_load load;
     struct spec_place place;
 };

@@ -34,9 +34,9 @@ struct memo_slot {
 struct walk {
     struct spec_candidate candidate;
     struct spec_view view;
-    const bool *enabled;    /* per constraint; NULL: all */
+    const bool *enabled;               /* per constraint; NULL: all */
     uint64_t live[SPEC_KNOBS_MAX + 1]; /* knobs below the depth that something later names */
-    uint64_t limit;         /* counting may stop here */
+    uint64_t limit;                    /* counting may stop here */
     uint64_t steps, step_max;
     bool gave_up;
     struct memo_slot *memo;

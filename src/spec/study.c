@@ -54,9 +54,9 @@ const struct spec_section *spec_sections(void)
 {
     static struct spec_section sections[11];
     const struct spec_section *const all[] = {
-        &spec_study_section,     &spec_neighbour_section, &spec_service_section,
-        &spec_ready_section,     &spec_knob_section,      &spec_load_section,
-        &spec_measure_section,   &spec_goal_section,      &spec_objective_section,
+        &spec_study_section,   &spec_neighbour_section, &spec_service_section,
+        &spec_ready_section,   &spec_knob_section,      &spec_load_section,
+        &spec_measure_section, &spec_goal_section,      &spec_objective_section,
         &spec_search_section,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)

@@ -8,8 +8,8 @@
 enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64 };
 
 struct spec_neighbour {
-    const char *unit; /* systemd unit, or NULL */
-    int64_t pid;      /* or a pid, else 0 */
+    const char *unit;    /* systemd unit, or NULL */
+    int64_t pid;         /* or a pid, else 0 */
     const char *command; /* or a program's name (comm), else NULL */
 };
 
@@ -21,41 +21,41 @@ struct spec_objective {
 };
 
 struct spec_requirement {
-    const struct expr *expr;  /* variables are indices into spec_study.metric_refs */
+    const struct expr *expr; /* variables are indices into spec_study.metric_refs */
     struct spec_place place;
 };
 
 struct spec_constraint {
-    const struct expr *expr;  /* variables are knob indices */
+    const struct expr *expr; /* variables are knob indices */
     struct spec_place place;
 };
 
 struct spec_measure {
-    int64_t warmup_ns;      /* default 5 s */
-    int64_t window_ns;      /* default 30 s: the full-length window of finalists */
-    int64_t alone_ns; /* default = window_ns: each service alone, finalists and baseline; 0: not */
-    int64_t drain_ns; /* default 30 s: requests in flight at the window's end may take this long */
+    int64_t warmup_ns; /* default 5 s */
+    int64_t window_ns; /* default 30 s: the full-length window of finalists */
+    int64_t alone_ns;  /* default = window_ns: each service alone, finalists and baseline; 0: not */
+    int64_t drain_ns;  /* default 30 s: requests in flight at the window's end may take this long */
     int64_t probe_within_ns; /* default 60 s: deadline of the first request */
     double contention_ratio; /* default 0.10 */
     int64_t lateness_ns; /* default 1 ms (the bound: it or 1 % of the median latency if larger) */
-    int repeats; /* default 4, at least 3: cold starts of each finalist and the baseline */
+    int repeats;         /* default 4, at least 3: cold starts of each finalist and the baseline */
 };
 
 struct spec_search {
-    const char *strategy;   /* "tournament" */
-    int trials;             /* exploring trials at most; 0: no limit */
-    int64_t time_ns;        /* budget of the whole study; 0: no limit */
-    int finalists;          /* default 3, besides the baseline */
+    const char *strategy; /* "tournament" */
+    int trials;           /* exploring trials at most; 0: no limit */
+    int64_t time_ns;      /* budget of the whole study; 0: no limit */
+    int finalists;        /* default 3, besides the baseline */
 };
 
 struct spec_study {
-    struct arena *arena;    /* owned by the study, holds everything below */
+    struct arena *arena; /* owned by the study, holds everything below */
     const char *name;
-    const char *path;       /* of the file, as given */
-    const char *folder;     /* absolute folder of the file: relative paths start there */
+    const char *path;             /* of the file, as given */
+    const char *folder;           /* absolute folder of the file: relative paths start there */
     char digest[DIGEST_HEX_SIZE]; /* of the file's bytes */
-    const char *device;     /* "cpu", "gpu0", a UUID */
-    const char *text;       /* the file as read (stored with the study) */
+    const char *device;           /* "cpu", "gpu0", a UUID */
+    const char *text;             /* the file as read (stored with the study) */
 
     struct spec_service *services;
     size_t service_count;
@@ -71,7 +71,7 @@ struct spec_study {
     size_t requirement_count;
     struct metric_ref *metric_refs; /* every metric an objective or requirement names */
     size_t metric_ref_count;
-    int *baseline;          /* value index per knob (-1: inactive), or NULL when none given */
+    int *baseline; /* value index per knob (-1: inactive), or NULL when none given */
     struct spec_measure measure;
     struct spec_search search;
     uint64_t seed;
@@ -83,8 +83,8 @@ NODISCARD bool spec_study_load(const char *path, const struct spec_catalog *cata
                                struct spec_study **ret_study, struct err *err);
 /* The same from memory; `path` is used for messages and relative paths. For tests and fuzzing. */
 NODISCARD bool spec_study_parse(const char *path, const char *text, size_t len,
-                                const struct spec_catalog *catalog,
-                                struct spec_study **ret_study, struct err *err);
+                                const struct spec_catalog *catalog, struct spec_study **ret_study,
+                                struct err *err);
 struct spec_study *spec_study_free(struct spec_study *study);
 AUTO_FN(struct spec_study, spec_study_free)
 

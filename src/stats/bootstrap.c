@@ -24,9 +24,9 @@ enum comparing { COMPARING_LEVEL, COMPARING_DIFFERENCE, COMPARING_RATIO };
 
 struct side {
     const struct stats_runs *runs;
-    double *pool;   /* room for a resample, owned */
-    double level;   /* the statistic over all runs pooled */
-    double se2;     /* squared standard error from the spread between runs' own statistics */
+    double *pool; /* room for a resample, owned */
+    double level; /* the statistic over all runs pooled */
+    double se2;   /* squared standard error from the spread between runs' own statistics */
     size_t requests;
 };
 
@@ -177,8 +177,8 @@ static void fill_interval(struct stats_effect *effect, struct side *a, struct si
     }
     stats_sort(values, draws);
     double upper = 0.5 + how->confidence / 2;
-    double stretch = stats_student_quantile(upper, degrees_of_freedom(a, b)) /
-                     stats_normal_quantile(upper);
+    double stretch =
+        stats_student_quantile(upper, degrees_of_freedom(a, b)) / stats_normal_quantile(upper);
     double low = stats_quantile(values, draws, 1 - upper);
     double high = stats_quantile(values, draws, upper);
     /* The estimate may lie outside the percentiles of a skewed statistic; an interval without its

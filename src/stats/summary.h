@@ -56,8 +56,7 @@ struct stats_effect {
  * Same rng state, same answer. */
 struct stats_effect stats_bootstrap_difference(const struct stats_runs *a,
                                                const struct stats_runs *b,
-                                               const struct stats_comparison *how,
-                                               struct rng *rng);
+                                               const struct stats_comparison *how, struct rng *rng);
 struct stats_effect stats_bootstrap_ratio(const struct stats_runs *a, const struct stats_runs *b,
                                           const struct stats_comparison *how, struct rng *rng);
 /* One candidate alone: the statistic with its between-runs interval. */

@@ -6,11 +6,11 @@
 #include "store/store.h"
 
 struct goal_result {
-    double fitness;      /* 0..1; 0 when a requirement failed; NaN when it can't be known */
-    bool met;            /* every requirement is true */
-    const char *failed;  /* the first requirement that failed, with its numbers; NULL when met */
+    double fitness;        /* 0..1; 0 when a requirement failed; NaN when it can't be known */
+    bool met;              /* every requirement is true */
+    const char *failed;    /* the first requirement that failed, with its numbers; NULL when met */
     bool failed_on_errors; /* that requirement is about errors or error_ratio */
-    int failed_service;  /* index of the service it names first, -1 if none */
+    int failed_service;    /* index of the service it names first, -1 if none */
 };
 
 /* The value of a metric among the rows of one trial (mode "shared"); NaN when it is not there. */

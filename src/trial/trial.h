@@ -68,5 +68,5 @@ AUTO_FN(struct trial_runner, trial_runner_free)
 NODISCARD bool trial_run(struct trial_runner *runner, const struct trial_request *request,
                          struct arena *arena, struct store_trial *ret_trial, struct err *err);
 /* `next` is the next trial's request, NULL when there is none. May change trial->verdict. */
-void trial_finish(struct trial_runner *runner, const struct trial_request *next, struct arena *arena,
-                  struct store_trial *trial);
+void trial_finish(struct trial_runner *runner, const struct trial_request *next,
+                  struct arena *arena, struct store_trial *trial);
