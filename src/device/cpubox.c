@@ -129,6 +129,9 @@ static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_s
         .free_bytes = READING_NONE,
         .busy_ns = READING_NONE,
         .steal_ns = READING_NONE,
+        .used_bytes = READING_NONE,
+        .reserved_bytes = READING_NONE,
+        .busy_ratio = READING_NONE,
     };
     struct proc_cpu cpu;
     struct proc_memory memory;
@@ -167,7 +170,12 @@ static void add_memory(const char *root, const struct proc_stat *member, struct 
 static void cpubox_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
 {
     const struct cpubox *box = cpubox_of(device);
-    struct device_usage usage = {.at_ns = clock_now_ns(), .memory_bytes = READING_NONE};
+    struct device_usage usage = {
+        .at_ns = clock_now_ns(),
+        .memory_bytes = READING_NONE,
+        .device_used_bytes = READING_NONE,
+        .busy_ratio = READING_NONE,
+    };
     AUTO(free) struct proc_stat *list = NULL;
     size_t count = 0;
     struct err ignored = ERR_INIT;

@@ -1,9 +1,9 @@
 /* Devices by name, and the way to their kind.
  *
- * The kinds stand in one ordered table; the first that claims a name opens it. Names that a study
- * may well hold but that no kind here can open are a table too: "no GPU support in this version"
- * tells more than "no such device", and a name is never given to a kind that would measure
- * something else under it. Nothing above this file asks which kind a device is. */
+ * The kinds stand in one ordered table; the first that claims a name opens it. Names that mean a
+ * GPU elsewhere are a table too: how it is named here tells more than "no such device", and a name
+ * is never given to a kind that might measure something else under it ("cuda:0" counts in another
+ * order than gpu0). Nothing above this file asks which kind a device is. */
 #include "device/kind.h"
 
 #include "base/text.h"
@@ -21,10 +21,11 @@ const char *const device_placement_names[PLACEMENT_COUNT_] = {
 /* The order matters only where two kinds could claim one name; none do so far. */
 static const struct device_ops *const kinds[] = {
     &device_cpubox_ops,
+    &device_gpu_ops,
 };
 
-/* Starts of names that mean hardware of a kind which is not here. */
-static const char *const gpu_names[] = {"gpu", "GPU", "MIG-", "cuda", "nvidia"};
+/* Starts of names that mean a GPU, in words of other programs. */
+static const char *const gpu_names[] = {"gpu", "GPU", "cuda", "nvidia"};
 
 static bool refuse(const char *name, struct err *err)
 {
@@ -32,7 +33,9 @@ static bool refuse(const char *name, struct err *err)
     text_add_escaped(&shown, TEXT_TERMINAL, name, strlen(name), 64);
     for (size_t i = 0; i < ARRAY_LEN(gpu_names); i++) {
         if (text_starts_with(name, gpu_names[i]))
-            return err_set(err, ERR_INPUT, "%s: no GPU support in this version; device: cpu works",
+            return err_set(err, ERR_INPUT,
+                           "there is no device \"%s\"; a GPU is named gpu0, gpu1, ... or by its "
+                           "UUID (GPU-..., MIG-...)",
                            buf_text(&shown));
     }
     return err_set(err, ERR_INPUT, "there is no device \"%s\"; device: cpu works",
@@ -78,4 +81,9 @@ void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof)
 {
     device->ops->prove(device, before, after, on, ret_proof);
+}
+
+size_t device_holders(struct device *device, struct device_holder *ret_holders, size_t max)
+{
+    return device->ops->holders ? device->ops->holders(device, ret_holders, max) : 0;
 }

@@ -1,7 +1,8 @@
 /* A device: what a study shares out. The CPU box (device/cpubox.c) and GPUs are kinds of one
  * interface; nothing above asks which it is.
  *
- * To add a kind: one file with a `const struct device_ops`, one line in device/device.c. */
+ * To add a kind: one file with a `const struct device_ops` (device/kind.h), one line in
+ * device/device.c. */
 #pragma once
 
 #include "base/err.h"
@@ -17,13 +18,20 @@ struct device_facts {
     char versions[256];  /* driver or kernel versions that results depend on */
     int cores;           /* CPU box: online cores; 0 for a GPU */
     double memory_bytes; /* total; NaN if unknown */
+    char number[12];     /* GPU: its number in PCI order, for engines that read no UUID; else "" */
+    char notes[160];     /* what a study had better know ("compute mode exclusive"), or "" */
 };
 
 struct device_snapshot {
     int64_t at_ns;
-    struct reading total_bytes, free_bytes; /* CPU box: MemAvailable is "free" */
-    struct reading busy_ns, steal_ns;       /* CPU box: core time since boot */
+    struct reading total_bytes, free_bytes;    /* CPU box: MemAvailable is "free" */
+    struct reading busy_ns, steal_ns;          /* CPU box: core time since boot */
+    struct reading used_bytes, reserved_bytes; /* GPU: by processes; by the driver for itself */
+    struct reading busy_ratio;                 /* GPU: over the driver's last sample period */
+    char fault[160]; /* why the device can't be used any more ("the driver lost it"), or "" */
 };
+
+enum device_listed { DEVICE_LISTED_UNKNOWN = 0, DEVICE_LISTED_NO, DEVICE_LISTED_YES };
 
 /* One process tree at one moment. */
 struct device_usage {
@@ -31,6 +39,12 @@ struct device_usage {
     struct reading memory_bytes; /* on this device: PSS of the tree on a CPU box */
     int64_t cpu_ns;              /* CPU time of the tree since its start, dead members included */
     int processes;               /* alive (no zombies), without the root itself */
+    /* A GPU's alone; unknown on a CPU box. */
+    pid_t root;                       /* whose tree this is */
+    int64_t at_wall_us;               /* drivers stamp their samples by wall clock */
+    enum device_listed listed;        /* does the driver list a process of the tree on this card? */
+    struct reading device_used_bytes; /* by everybody on this card */
+    struct reading busy_ratio;        /* of this card */
 };
 
 enum placement {
@@ -55,22 +69,6 @@ struct device_holder {
     double cpu_ratio; /* cores used over the observation; NaN if not observed */
 };
 
-struct device_ops {
-    const char *kind; /* "cpu" */
-    const char *help;
-    bool (*claims)(const char *name); /* is this device name of my kind ("cpu", "gpu0")? */
-    bool (*open)(const char *name, const char *proc_root, struct device **ret_device,
-                 struct err *err);
-    void (*close)(struct device *device);
-    void (*snapshot)(struct device *device, struct device_snapshot *ret_snapshot);
-    /* The tree below (and without) `root`, a keeper (service/process.h). */
-    void (*usage)(struct device *device, pid_t root, struct device_usage *ret_usage);
-    /* Proof of placement between two usages taken around a probe request. */
-    void (*prove)(struct device *device, const struct device_usage *before,
-                  const struct device_usage *after, enum spec_on on,
-                  struct device_proof *ret_proof);
-};
-
 NODISCARD bool device_open(const char *name, const char *proc_root, struct device **ret_device,
                            struct err *err);
 struct device *device_close(struct device *device); /* NULL is fine; returns NULL */
@@ -82,6 +80,10 @@ void device_usage(struct device *device, pid_t root, struct device_usage *ret_us
 void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on,
                   struct device_proof *ret_proof);
+
+/* Who holds memory on the device, most first, at most `max`: pids as the driver counts them, comm
+ * "" when such a process can't be seen from here. 0 on a CPU box. */
+size_t device_holders(struct device *device, struct device_holder *ret_holders, size_t max);
 
 /* Contention over a window, pure: steal plus CPU time outside `own_ns` (our trees and the declared
  * neighbours), as a share of the window's core time. NaN when a reading is unknown. Readings lag by

@@ -4,9 +4,28 @@
 
 #include "device/device.h"
 
+struct device_ops {
+    const char *kind; /* "cpu", "gpu" */
+    const char *help;
+    bool (*claims)(const char *name); /* is this device name of my kind ("cpu", "gpu0")? */
+    bool (*open)(const char *name, const char *proc_root, struct device **ret_device,
+                 struct err *err);
+    void (*close)(struct device *device);
+    void (*snapshot)(struct device *device, struct device_snapshot *ret_snapshot);
+    /* The tree below (and without) `root`, a keeper (service/process.h). */
+    void (*usage)(struct device *device, pid_t root, struct device_usage *ret_usage);
+    /* Proof of placement between two usages taken around a probe request. */
+    void (*prove)(struct device *device, const struct device_usage *before,
+                  const struct device_usage *after, enum spec_on on,
+                  struct device_proof *ret_proof);
+    /* Who holds memory on the device, most first; NULL where that is not told (CPU box). */
+    size_t (*holders)(struct device *device, struct device_holder *ret_holders, size_t max);
+};
+
 struct device {
     const struct device_ops *ops;
     struct device_facts facts;
 };
 
 extern const struct device_ops device_cpubox_ops;
+extern const struct device_ops device_gpu_ops;

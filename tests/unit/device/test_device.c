@@ -15,9 +15,10 @@ static void test_names(void **state)
     static const struct {
         const char *name, *text;
     } rows[] = {
-        {"gpu0", "gpu0: no GPU support in this version; device: cpu works"},
-        {"GPU-8f2c", "GPU-8f2c: no GPU support in this version; device: cpu works"},
-        {"cuda:0", "cuda:0: no GPU support in this version; device: cpu works"},
+        {"cuda:0", "there is no device \"cuda:0\"; a GPU is named gpu0, gpu1, ... or by its UUID "
+                   "(GPU-..., MIG-...)"},
+        {"gpu", "there is no device \"gpu\"; a GPU is named gpu0, gpu1, ... or by its UUID "
+                "(GPU-..., MIG-...)"},
         {"", "there is no device \"\"; device: cpu works"},
         {"cpu0", "there is no device \"cpu0\"; device: cpu works"},
         {"a\nb", "there is no device \"a b\"; device: cpu works"},

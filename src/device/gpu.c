@@ -1,0 +1,321 @@
+/* An NVIDIA GPU, or one of its MIG instances, as a device.
+ *
+ * Its id is the driver's UUID, so the lock holds whatever name a study uses; "gpu0" is a number in
+ * the order of PCI addresses (device/nvml_card.c). Memory is the driver's own account of the card;
+ * a service's share of it is the sum over those of its processes that the driver lists
+ * (device/gpu_tree.c). CPU time is counted as on a CPU box, as the counter-evidence of placement
+ * (device/gpu_placement.c). Core time of the machine is left unknown: this device is the card.
+ *
+ * The card is asked once while being opened and the answer thrown away: an idle card's use shows up
+ * to 90 % in the first moment that anybody asks.
+ *
+ * Invariant: a card that the driver lost says so in every snapshot from then on, and no reading of
+ * it is a number. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "device/gpu_placement.h"
+#include "device/gpu_tree.h"
+#include "device/kind.h"
+#include "device/nvml.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { MODE_PROHIBITED = 2, MODE_EXCLUSIVE = 3, INSTANCES_SHOWN = 4 };
+
+/* The driver averages over up to a second before it has a sample of short work. */
+static const int64_t samples_within_ns = 1500 * NS_PER_MS, samples_pause_ns = 100 * NS_PER_MS;
+
+struct gpu {
+    struct device device; /* first: a struct device * is one of these */
+    struct nvml *nvml;
+    struct nvml_card card;
+    struct gpu_join join;
+    char *root;    /* "/proc"; owned */
+    char name[96]; /* as the study names it */
+};
+
+static struct gpu *gpu_of(struct device *device)
+{
+    return (struct gpu *)device;
+}
+
+static bool gpu_claims(const char *name)
+{
+    size_t digits = text_starts_with(name, "gpu") ? strspn(name + 3, "0123456789") : 0;
+    return (digits > 0 && digits <= 3 && !name[3 + digits]) || text_starts_with(name, "GPU-") ||
+           text_starts_with(name, "MIG-");
+}
+
+/* A card that is cut into instances runs nothing as a whole. */
+static bool refuse_whole(const struct nvml_card *card, struct err *err)
+{
+    struct nvml_card instances[INSTANCES_SHOWN];
+    size_t count = nvml_instances(card, instances, ARRAY_LEN(instances));
+    AUTO(buf_done) struct buf names = BUF_INIT(512);
+    for (size_t i = 0; i < count; i++) {
+        struct nvml_identity identity;
+        nvml_read_identity(&instances[i], &identity);
+        buf_addf(&names, "%s%s", i ? ", " : "", identity.uuid);
+    }
+    return err_set(err, ERR_INPUT, "it is cut into MIG instances: name one of them%s%s",
+                   count ? ": " : " (it has none yet: nvidia-smi mig -cgi)", buf_text(&names));
+}
+
+static bool has_mps(struct nvml_card *card, struct gpu_join *join)
+{
+    AUTO(free) struct nvml_process *list = NULL;
+    size_t count = 0;
+    bool found = false;
+    if (!nvml_read_processes(card, &list, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct proc_stat stat;
+        found |= (list[i].kinds & NVML_MPS) || (gpu_tree_find(join, list[i].pid, &stat) &&
+                                                text_starts_with(stat.comm, "nvidia-cuda-mps"));
+    }
+    return found;
+}
+
+static bool fill_facts(struct gpu *gpu, struct err *err)
+{
+    struct device_facts *facts = &gpu->device.facts;
+    struct nvml_identity identity;
+    struct nvml_state state;
+    struct nvml_memory memory;
+    nvml_read_identity(&gpu->card, &identity);
+    nvml_read_state(&gpu->card, &state);
+    nvml_read_memory(&gpu->card, gpu->root, &memory);
+    char fault[sizeof((struct device_snapshot){0}).fault];
+    nvml_fault_text(&gpu->card, fault, sizeof fault);
+    if (fault[0] || !identity.uuid[0])
+        return err_set(err, ERR_STOPPED, "%s", fault[0] ? fault : "the driver tells no UUID of it");
+    if (!identity.instance && reading_value(state.mig_enabled) == 1)
+        return refuse_whole(&gpu->card, err);
+    if (reading_value(state.compute_mode) == MODE_PROHIBITED)
+        return err_set(err, ERR_BUSY,
+                       "its compute mode is Prohibited: nothing may use it. Allow "
+                       "with: nvidia-smi -c DEFAULT");
+    AUTO(buf_done) struct buf name = BUF_INIT(sizeof facts->name - 1);
+    text_add_escaped(&name, TEXT_TERMINAL, identity.name, strlen(identity.name), 80);
+    buf_addf(&name, "%s%s", name.len ? "" : "NVIDIA GPU", memory.unified ? ", unified memory" : "");
+    snprintf(facts->name, sizeof facts->name, "%s", buf_text(&name));
+    snprintf(facts->id, sizeof facts->id, "%s", identity.uuid);
+    nvml_versions(gpu->nvml, facts->versions, sizeof facts->versions);
+    facts->memory_bytes = reading_value(memory.total_bytes);
+    if (!identity.instance && identity.index >= 0)
+        snprintf(facts->number, sizeof facts->number, "%d", identity.index);
+    bool exclusive = reading_value(state.compute_mode) == MODE_EXCLUSIVE;
+    bool mps = has_mps(&gpu->card, &gpu->join);
+    snprintf(facts->notes, sizeof facts->notes, "%s%s%s",
+             exclusive ? "compute mode Exclusive: only one process at a time can use it" : "",
+             exclusive && mps ? "; " : "",
+             mps ? "MPS is on: one client's fatal fault ends every client" : "");
+    return true;
+}
+
+static void gpu_close(struct device *device)
+{
+    struct gpu *gpu = gpu_of(device);
+    nvml_close(gpu->nvml);
+    free(gpu->root);
+    free(gpu);
+}
+
+static bool gpu_open(const char *name, const char *proc_root, struct device **ret_device,
+                     struct err *err)
+{
+    struct gpu *gpu = calloc(1, sizeof *gpu);
+    char *root = strdup(proc_root);
+    if (!gpu || !root)
+        abort();
+    *gpu = (struct gpu){.device = {.ops = &device_gpu_ops}, .root = root};
+    snprintf(gpu->name, sizeof gpu->name, "%s", name);
+    gpu_tree_join(&gpu->join, root);
+    if (!nvml_open(NULL, &gpu->nvml, err) || !nvml_find(gpu->nvml, name, &gpu->card, err) ||
+        !fill_facts(gpu, err)) {
+        gpu_close(&gpu->device);
+        return false;
+    }
+    *ret_device = &gpu->device;
+    return true;
+}
+
+static void gpu_snapshot(struct device *device, struct device_snapshot *ret_snapshot)
+{
+    struct gpu *gpu = gpu_of(device);
+    struct nvml_memory memory;
+    nvml_read_memory(&gpu->card, gpu->root, &memory);
+    struct device_snapshot snapshot = {
+        .at_ns = clock_now_ns(),
+        .total_bytes = memory.total_bytes,
+        .free_bytes = memory.free_bytes,
+        .busy_ns = READING_NONE,
+        .steal_ns = READING_NONE,
+        .used_bytes = memory.used_bytes,
+        .reserved_bytes = memory.reserved_bytes,
+        .busy_ratio = nvml_read_busy(&gpu->card),
+    };
+    nvml_fault_text(&gpu->card, snapshot.fault, sizeof snapshot.fault);
+    *ret_snapshot = snapshot;
+}
+
+/* What is in use on the card, by whomever. The driver's own share is in it where it can't be told
+ * apart: good for growth, not as an amount. */
+static struct reading device_used(const struct nvml_memory *memory)
+{
+    double used = reading_value(memory->total_bytes) - reading_value(memory->free_bytes);
+    if (memory->used_bytes.state == READING_KNOWN)
+        return memory->used_bytes;
+    return isnan(used) ? READING_NONE : reading_known(memory->total_bytes.source, used);
+}
+
+static void gpu_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
+{
+    struct gpu *gpu = gpu_of(device);
+    struct gpu_tree tree;
+    struct nvml_memory memory;
+    struct device_usage usage = {
+        .at_ns = clock_now_ns(),
+        .root = root,
+        .at_wall_us = clock_now_wall_us(),
+    };
+    gpu_tree_read(&gpu->join, &gpu->card, root, &tree);
+    nvml_read_memory(&gpu->card, gpu->root, &memory);
+    usage.memory_bytes = tree.memory_bytes;
+    usage.cpu_ns = tree.cpu_ns;
+    usage.processes = tree.processes;
+    usage.listed = tree.listed;
+    usage.device_used_bytes = device_used(&memory);
+    usage.busy_ratio = nvml_read_busy(&gpu->card);
+    *ret_usage = usage;
+}
+
+/* The largest share of a tree member since a moment; false when the driver tells none at all. */
+static bool largest_share(struct gpu *gpu, const struct gpu_tree *tree, int64_t since_wall_us,
+                          double *ret_ratio)
+{
+    AUTO(free) struct nvml_activity *list = NULL;
+    size_t count = 0;
+    double largest = 0;
+    if (nvml_read_activity(&gpu->card, since_wall_us, &list, &count) == NVML_SAMPLES_REFUSED)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t p = 0; p < tree->pid_count; p++) {
+            if (list[i].pid == tree->pids[p] && list[i].sm_ratio > largest)
+                largest = list[i].sm_ratio;
+        }
+    }
+    *ret_ratio = largest;
+    return true;
+}
+
+/* Waits for a sample of work that has just ended; only what is on the card can have any. */
+static void look_for_work(struct gpu *gpu, const struct gpu_tree *tree, int64_t since_wall_us,
+                          struct gpu_sight *sight)
+{
+    int64_t deadline_ns = clock_now_ns() + samples_within_ns;
+    for (;;) {
+        sight->sampled = largest_share(gpu, tree, since_wall_us, &sight->sm_ratio);
+        if (!sight->sampled || sight->sm_ratio > 0 || tree->pid_count == 0 ||
+            clock_now_ns() >= deadline_ns)
+            return;
+        const struct timespec pause = {.tv_nsec = samples_pause_ns};
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* A service that took another card (it overrode CUDA_VISIBLE_DEVICES, or counts otherwise). */
+static void look_elsewhere(struct gpu *gpu, pid_t root, char *ret_text, size_t size)
+{
+    struct nvml_card cards[NVML_CARDS_MAX];
+    size_t count = nvml_cards(gpu->nvml, cards, ARRAY_LEN(cards));
+    for (size_t i = 0; i < count; i++) {
+        struct gpu_tree tree;
+        if (cards[i].handle == gpu->card.handle)
+            continue;
+        gpu_tree_read(&gpu->join, &cards[i], root, &tree);
+        if (tree.listed != DEVICE_LISTED_YES)
+            continue;
+        struct nvml_identity identity;
+        nvml_read_identity(&cards[i], &identity);
+        snprintf(ret_text, size, "gpu%zu (%s)", i, identity.uuid);
+        return;
+    }
+}
+
+static void gpu_prove(struct device *device, const struct device_usage *before,
+                      const struct device_usage *after, enum spec_on on,
+                      struct device_proof *ret_proof)
+{
+    (void)on; /* what was asked is judged by the caller: here is where it ran */
+    struct gpu *gpu = gpu_of(device);
+    struct gpu_tree tree;
+    char elsewhere[NVML_UUID_SIZE + 32] = "";
+    gpu_tree_read(&gpu->join, &gpu->card, after->root, &tree);
+    double growth =
+        reading_value(after->device_used_bytes) - reading_value(before->device_used_bytes);
+    struct gpu_sight sight = {
+        .card = gpu->name,
+        .elsewhere = elsewhere,
+        .processes = tree.processes,
+        .listed = tree.listed,
+        .listed_count = tree.pid_count,
+        .memory_bytes = tree.memory_bytes,
+        .others = tree.others,
+        .hidden = tree.hidden,
+        .hidden_growth = isnan(growth) ? READING_NONE : reading_known(READING_FROM_NVML, growth),
+        .busy_before = before->busy_ratio,
+        .busy_after = after->busy_ratio,
+        .cpu_ns = after->cpu_ns - before->cpu_ns,
+        .span_ns = after->at_ns - before->at_ns,
+    };
+    if (tree.listed == DEVICE_LISTED_NO)
+        look_elsewhere(gpu, after->root, elsewhere, sizeof elsewhere);
+    look_for_work(gpu, &tree, before->at_wall_us, &sight);
+    gpu_placement_judge(&sight, ret_proof);
+}
+
+static int compare_holders(const void *a, const void *b)
+{
+    const struct nvml_process *left = a, *right = b;
+    double l = reading_value(left->memory_bytes), r = reading_value(right->memory_bytes);
+    if (isnan(l) || isnan(r)) /* unknown first: it may be anything */
+        return isnan(r) - isnan(l);
+    return (r > l) - (r < l);
+}
+
+static size_t gpu_holders(struct device *device, struct device_holder *ret_holders, size_t max)
+{
+    struct gpu *gpu = gpu_of(device);
+    AUTO(free) struct nvml_process *list = NULL;
+    size_t count = 0;
+    if (!nvml_read_processes(&gpu->card, &list, &count))
+        return 0;
+    if (count)
+        qsort(list, count, sizeof *list, compare_holders);
+    if (count > max)
+        count = max;
+    for (size_t i = 0; i < count; i++) {
+        struct device_holder holder = {
+            .pid = list[i].pid, .memory_bytes = list[i].memory_bytes, .cpu_ratio = NAN};
+        struct proc_stat stat;
+        if (gpu_tree_find(&gpu->join, list[i].pid, &stat))
+            memcpy(holder.comm, stat.comm, sizeof holder.comm);
+        ret_holders[i] = holder;
+    }
+    return count;
+}
+
+const struct device_ops device_gpu_ops = {
+    .kind = "gpu",
+    .help = "an NVIDIA GPU or a MIG instance of one: memory and SM use as its driver tells them",
+    .claims = gpu_claims,
+    .open = gpu_open,
+    .close = gpu_close,
+    .snapshot = gpu_snapshot,
+    .usage = gpu_usage,
+    .prove = gpu_prove,
+    .holders = gpu_holders,
+};

@@ -1,0 +1,143 @@
+/* Where did a service compute during its probe request?
+ *
+ * Two observations that can't both be wrong for one reason: who holds memory on the card (the
+ * driver's list), and who kept its multiprocessors busy (the driver's samples). Listed is not
+ * computing: a runtime can hold memory on a card while it infers on the CPU. CPU time is the
+ * counter-evidence: a service that used none did not compute on the CPU, and one that used much
+ * while the card was idle did.
+ *
+ *     listed   SM use          CPU time           placement
+ *     yes      seen            any                gpu
+ *     yes      none            much               cpu
+ *     yes      none            little             unproven
+ *     no       (any)           any but none       cpu
+ *     no       (any)           none               unproven
+ *     unknown, or on another card, or nobody left unproven
+ *
+ * A driver that tells no process's share leaves the whole card: a rise over what it was before the
+ * probe stands for SM use. One reading of an idle card may show 90 % when it is first asked, so the
+ * device was asked before, and a rise needs a low start.
+ *
+ * Latency decides nothing here: a fast CPU and a slow card look alike. */
+#include "device/gpu_placement.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <string.h>
+
+static const double sm_seen = 0.01;   /* the driver's smallest figure */
+static const double rise_seen = 0.05; /* of the card, over before */
+static const double cpu_much = 0.5;   /* cores, over the probe */
+static const int64_t cpu_much_ns = 500 * NS_PER_MS;
+
+/* What the card's own numbers say about work during the probe. */
+enum work { WORK_UNKNOWN, WORK_NONE, WORK_SEEN };
+
+static enum work work_of(const struct gpu_sight *sight)
+{
+    if (sight->sampled)
+        return sight->sm_ratio >= sm_seen ? WORK_SEEN : WORK_NONE;
+    double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
+    if (isnan(before) || isnan(after))
+        return WORK_UNKNOWN;
+    return after - before >= rise_seen ? WORK_SEEN : WORK_NONE;
+}
+
+static bool much_cpu(const struct gpu_sight *sight)
+{
+    return sight->cpu_ns >= cpu_much_ns &&
+           (double)sight->cpu_ns >= cpu_much * (double)sight->span_ns;
+}
+
+static enum placement place(const struct gpu_sight *sight)
+{
+    enum work work = work_of(sight);
+    if (sight->processes == 0 || sight->listed == DEVICE_LISTED_UNKNOWN)
+        return PLACEMENT_UNPROVEN;
+    if (sight->listed == DEVICE_LISTED_NO)
+        return !sight->elsewhere[0] && sight->cpu_ns > 0 ? PLACEMENT_CPU : PLACEMENT_UNPROVEN;
+    if (work == WORK_SEEN)
+        return PLACEMENT_GPU;
+    return work == WORK_NONE && much_cpu(sight) ? PLACEMENT_CPU : PLACEMENT_UNPROVEN;
+}
+
+/* "its process is", "none of its 3 processes is", "2 of its 3 processes are". */
+static void say_who(const struct gpu_sight *sight, struct buf *text)
+{
+    if (sight->processes == 1)
+        buf_addf(text, "its process is%s", sight->listed == DEVICE_LISTED_YES ? "" : " not");
+    else if (sight->listed == DEVICE_LISTED_YES)
+        buf_addf(text, "%zu of its %d processes %s", sight->listed_count, sight->processes,
+                 sight->listed_count == 1 ? "is" : "are");
+    else
+        buf_addf(text, "none of its %d processes is", sight->processes);
+}
+
+static void say_hidden(const struct gpu_sight *sight, struct buf *text)
+{
+    buf_addf(text, "%s's process list can't be matched from here (%zu of %zu entries hidden)",
+             sight->card, sight->hidden, sight->others);
+    if (reading_value(sight->hidden_growth) > 0) {
+        buf_add(text, "; its memory in use grew by ");
+        text_add_bytes(text, sight->hidden_growth.value);
+        buf_add(text, ", unattributed");
+    }
+}
+
+static void say_listed(const struct gpu_sight *sight, struct buf *text)
+{
+    if (sight->processes == 0) {
+        buf_add(text, "none of its processes lives");
+        return;
+    }
+    if (sight->listed == DEVICE_LISTED_UNKNOWN) {
+        say_hidden(sight, text);
+        return;
+    }
+    say_who(sight, text);
+    buf_addf(text, " listed on %s", sight->card);
+    if (sight->listed == DEVICE_LISTED_NO && sight->elsewhere[0]) {
+        buf_addf(text, ", but on %s", sight->elsewhere);
+    } else if (sight->listed == DEVICE_LISTED_NO) {
+        buf_addf(text, " (%zu other%s)", sight->others, sight->others == 1 ? " is" : "s are");
+    } else if (sight->memory_bytes.state == READING_KNOWN) {
+        buf_add(text, ", holding ");
+        text_add_bytes(text, sight->memory_bytes.value);
+    } else {
+        buf_add(text, ", holding memory that the driver does not tell");
+    }
+}
+
+static void say_work(const struct gpu_sight *sight, struct buf *text)
+{
+    double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
+    if (sight->sampled && sight->sm_ratio >= sm_seen)
+        buf_addf(text, "it used up to %.0f %% of the SMs during the probe request",
+                 100 * sight->sm_ratio);
+    else if (sight->sampled)
+        buf_add(text, "the driver saw no SM use by it during the probe request");
+    else if (isnan(before) || isnan(after))
+        buf_add(text, "the driver tells nothing about SM use");
+    else
+        buf_addf(text,
+                 "the card went from %.0f to %.0f %% busy in the probe request (no figure per "
+                 "process)",
+                 100 * before, 100 * after);
+    if (sight->cpu_ns >= 0)
+        buf_addf(text, "; CPU time %lld of %lld ms", (long long)(sight->cpu_ns / NS_PER_MS),
+                 (long long)(sight->span_ns / NS_PER_MS));
+}
+
+void gpu_placement_judge(const struct gpu_sight *sight, struct device_proof *ret_proof)
+{
+    struct device_proof proof = {.placement = place(sight)};
+    AUTO(buf_done) struct buf listed = BUF_INIT(sizeof proof.evidence[0] - 1);
+    AUTO(buf_done) struct buf work = BUF_INIT(sizeof proof.evidence[1] - 1);
+    say_listed(sight, &listed);
+    say_work(sight, &work);
+    memcpy(proof.evidence[0], buf_text(&listed), listed.len + 1);
+    memcpy(proof.evidence[1], buf_text(&work), work.len + 1);
+    *ret_proof = proof;
+}
