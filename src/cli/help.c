@@ -54,6 +54,28 @@ static void print_program_help(void)
     printf("\nspica COMMAND --help tells more; spica --version prints %s.\n", SPICA_VERSION);
 }
 
+/* The words of `text` within 80 columns, the first at column `at`, those of further lines at
+ * `indent`. Texts in tables stay one text: where their lines end is nothing for them to know. */
+static void print_words(const char *text, int at, int indent)
+{
+    enum { WIDTH = 80 };
+    int column = at;
+    while (*(text += strspn(text, " \n"))) {
+        int len = (int)strcspn(text, " \n");
+        if (column > indent && column + 1 + len > WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", len, text);
+        column += len;
+        text += len;
+    }
+    putchar('\n');
+}
+
 static void print_options(const struct cli_command *command)
 {
     for (const struct cli_option *o = command->options; o && o->name; o++) {
@@ -61,7 +83,8 @@ static void print_options(const struct cli_command *command)
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
                  o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
                  o->argument ? " " : "", o->argument ? o->argument : "");
-        printf("  %-24s %s\n", left, o->help);
+        printf("  %-24s ", left);
+        print_words(o->help, 27, 27);
     }
     printf("  %-24s %s\n", "-h, --help", "this text");
 }
@@ -72,8 +95,10 @@ void cli_print_help(const struct cli_command *command)
         print_program_help();
         return;
     }
-    printf("spica %s: %s\n\nusage: spica %s [OPTIONS] %s\n\n%s\n\n", command->name, command->help,
-           command->name, command->arguments, command->text);
+    printf("spica %s: %s\n\nusage: spica %s [OPTIONS] %s\n\n", command->name, command->help,
+           command->name, command->arguments);
+    print_words(command->text, 0, 0);
+    putchar('\n');
     print_options(command);
 }
 
