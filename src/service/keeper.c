@@ -3,7 +3,8 @@
  * It is a subreaper, so every orphan of the server becomes its child, whatever the server did to
  * hide it; "empty" is then waitpid's own word (ECHILD). It watches us through a pidfd and through
  * the end of its socket: when we are gone, it kills the tree at once. It is killed last by nobody
- * but a person; then the server dies by PDEATHSIG and its orphans come to us (service/stray.c).
+ * but a person; then the server dies by PDEATHSIG and its orphans come to the guard
+ * (keeper_guard.c), or, when that was killed as well, to us (stray.c).
  *
  * Rejected: doing this inside spica itself (a SIGKILL of spica would leave the tree), and an exec'd
  * helper program (one more file to find and to match by version).
@@ -200,6 +201,14 @@ static _Noreturn void keeper_end(struct keeper *keeper)
     _exit(0);
 }
 
+void service_keeper_close_from(unsigned first)
+{
+    if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+        return;
+    for (unsigned fd = first; fd < 65536; fd++) /* before Linux 5.9 */
+        close((int)fd);
+}
+
 /* Closes all but what the plan names, so that no pipe or lock of ours outlives us in here. */
 static void keeper_close_others(const struct keeper_plan *plan)
 {
@@ -219,10 +228,7 @@ static void keeper_close_others(const struct keeper_plan *plan)
             close((int)fd);
         first = next + 1;
     }
-    if (syscall(SYS_close_range, first, ~0U, 0) == 0)
-        return;
-    for (unsigned fd = first; fd < 65536; fd++) /* before Linux 5.9 */
-        close((int)fd);
+    service_keeper_close_from(first);
 }
 
 static bool keeper_set_up(struct keeper *keeper, const struct keeper_plan *plan)
@@ -299,7 +305,8 @@ _Noreturn void service_keeper_run(const struct keeper_plan *plan)
             service_limit_remove_folder(plan->limit_folder);
         _exit(1);
     }
-    keeper_report(&keeper, (struct keeper_report){.kind = REPORT_STARTED, .pid = keeper.server});
+    keeper_report(&keeper, (struct keeper_report){
+                               .kind = REPORT_STARTED, .pid = keeper.server, .keeper = getpid()});
     while (keeper_reap(&keeper)) {
         if (clock_now_ns() >= keeper.kill_at_ns)
             keeper_kill_pass(&keeper);

@@ -28,7 +28,7 @@ enum keeper_report_kind {
 };
 struct keeper_report {
     enum keeper_report_kind kind;
-    pid_t pid;
+    pid_t pid, keeper; /* keeper: of REPORT_STARTED, who tells this */
     enum keeper_step step;
     int sys;
     int status; /* as wait(2) */
@@ -56,7 +56,10 @@ struct keeper_plan {
     struct keeper_shared *shared;
 };
 
+/* What we fork: the keeper's parent, which outlives it only to kill what was left to it. */
+_Noreturn void service_guard_run(const struct keeper_plan *plan);
 _Noreturn void service_keeper_run(const struct keeper_plan *plan);
+void service_keeper_close_from(unsigned first);
 
 /* The server's side of the second fork: session, limits, descriptors, environment, exec. A failure
  * is written to `status_fd` as {step, errno}. */

@@ -41,6 +41,7 @@ struct service_process {
         watch_fd; /* watch_fd: epoll over control_fd, empty when there is no more news */
     struct keeper_shared *shared; /* mapped */
     struct service_limit limit;
+    pid_t guard; /* what we forked; 0: nothing yet */
     struct process_status status;
     bool started, empty_reported, closed, flushed;
     struct keeper_report failure; /* REPORT_FAILED, when that came instead of REPORT_STARTED */
@@ -136,13 +137,13 @@ static bool process_fork_keeper(struct service_process *process,
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
     if (pid == 0)
-        service_keeper_run(&plan);
+        service_guard_run(&plan);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     errno = saved;
     if (pid < 0)
         return err_sys(err, "forking a keeper");
-    process->status.keeper = pid;
+    process->guard = pid;
     service_child_add(pid);
     return true;
 }
@@ -156,6 +157,8 @@ static void process_take_report(struct service_process *process, const struct ke
     case REPORT_STARTED:
         process->started = true;
         status->pid = report->pid;
+        status->keeper = report->keeper;
+        service_child_add(report->keeper); /* it is, should its guard be killed */
         status->started_ns = report->at_ns;
         service_session_add(report->pid);
         break;
@@ -184,17 +187,26 @@ static void process_sleep_ms(int ms)
     nanosleep(&pause, NULL);
 }
 
-/* Its socket has ended, so it is ending: reaps it, at most a second long. */
+/* False while it lives. A child of another's is not ours to wait for. */
+static bool process_reap(pid_t pid)
+{
+    pid_t got = pid > 0 ? waitpid(pid, NULL, WNOHANG) : 0;
+    if (pid > 0 && got == 0)
+        return false;
+    service_child_remove(pid);
+    return true;
+}
+
+/* Its socket has ended, so it is ending, and its guard behind it: reaps them, at most a second long.
+ * The keeper is our child only if its guard was killed. */
 static void process_reap_keeper(struct service_process *process)
 {
-    pid_t keeper = process->status.keeper;
-    for (int i = 0; i < 500; i++) {
-        pid_t got = waitpid(keeper, NULL, WNOHANG);
-        if (got == keeper || (got < 0 && errno == ECHILD)) {
-            service_child_remove(keeper);
-            return;
-        }
-        process_sleep_ms(2);
+    bool guard = false, keeper = false;
+    for (int i = 0; i < 500 && !(guard && keeper); i++) {
+        guard = guard || process_reap(process->guard);
+        keeper = guard && process_reap(process->status.keeper);
+        if (!(guard && keeper))
+            process_sleep_ms(2);
     }
 }
 
@@ -422,7 +434,7 @@ struct service_process *service_process_free(struct service_process *process)
 {
     if (!process)
         return NULL;
-    if (process->status.keeper > 0 && process->status.state != PROCESS_EMPTY) {
+    if (process->guard > 0 && process->status.state != PROCESS_EMPTY) {
         service_process_stop(process, 0);
         process_wait(process, NULL, clock_now_ns() + KILL_WITHIN_NS);
     }

@@ -4,7 +4,8 @@
  * session, that is the subreaper of whatever the server forks (setsid and double forks included),
  * drains its output into a bounded log, and holds a pipe to us: when we are gone, whatever killed
  * us, the keeper kills the whole tree and ends. "Stopped" means that the keeper has reaped its last
- * child (waitpid says ECHILD), not that a signal was sent.
+ * child (waitpid says ECHILD), not that a signal was sent. A guard, the keeper's parent, does the
+ * same for what a killed keeper leaves.
  *
  * Non-blocking: service_process_fd() becomes readable when service_process_poll() has news. */
 #pragma once

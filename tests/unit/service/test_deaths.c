@@ -76,18 +76,26 @@ static void test_our_own_death(void **state)
             kill(shared->bystander, SIGKILL);
             waitpid(shared->bystander, NULL, 0);
         }
+        while (waitpid(-1, NULL, 0) > 0) { /* the keeper's guard is the last to go */
+        }
         munmap(shared, 4096);
         fixture_done(&fix);
     }
 }
 
-/* The keeper is killed: the server dies by its parent's death, its orphans come to us. */
+/* The keeper is killed: the server dies by its parent's death, its orphans come to the keeper's
+ * guard, or to us where that was killed before. */
 static void test_keeper_killed(void **state)
 {
     (void)state;
     static const struct {
         const char *mode, *says;
-    } rows[] = {{"sleep", NULL}, {"deaf", "deaf"}, {"setsid", "apart"}, {"daemon", "daemon"}};
+        bool guard_too;
+    } rows[] = {
+        {"sleep", NULL, false}, {"deaf", "deaf", false}, {"setsid", "apart", false},
+        {"daemon", "daemon", false}, {"sleep", NULL, true}, {"setsid", "apart", true},
+        {"daemon", "daemon", true},
+    };
     struct err err = ERR_INIT;
     assert_true(service_init(&err));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -96,6 +104,10 @@ static void test_keeper_killed(void **state)
         AUTO(service_process_free) struct service_process *process = fixture_start(&fix);
         CHECK_ROW(i, rows[i].mode, !rows[i].says || fixture_says(process, rows[i].says));
         const struct process_status *status = service_process_status(process);
+        struct proc_stat keeper;
+        CHECK_ROW(i, rows[i].mode, proc_read_stat("/proc", status->keeper, &keeper));
+        if (rows[i].guard_too)
+            kill(keeper.ppid, SIGKILL);
         kill(status->keeper, SIGKILL);
         CHECK_ROW(i, rows[i].mode, fixture_reach(process, PROCESS_EMPTY));
         for (int n = 0; n < 100 && status->state != PROCESS_EMPTY; n++)
