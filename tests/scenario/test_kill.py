@@ -115,8 +115,14 @@ def worker_of(spica):
     return children(spica, "spica-load")
 
 
+def guards_of(spica):
+    return children(spica, "spica-guard")
+
+
 def keepers_of(spica):
-    return children(spica, "spica-keeper")
+    """A keeper's parent is its guard, or spica where that was killed."""
+    return children(spica, "spica-keeper") + [keeper for guard in guards_of(spica)
+                                              for keeper in children(guard, "spica-keeper")]
 
 
 def servers_of(spica):
@@ -139,11 +145,11 @@ def slay(pids, number=signal.SIGKILL):
 
 
 def victims(spica, whom):
-    """whom: spica, worker, keeper, or several of them joined by +."""
+    """whom: spica, worker, keeper, guard, or several of them joined by +."""
     found = []
     for name in whom.split("+"):
         found += {"spica": lambda: [spica], "worker": lambda: worker_of(spica),
-                  "keeper": lambda: keepers_of(spica)}[name]()
+                  "keeper": lambda: keepers_of(spica), "guard": lambda: guards_of(spica)}[name]()
     return found
 
 
@@ -273,7 +279,12 @@ def spica_and_keepers_killed_in_every_phase(box):
 
 
 @scenario()
-def all_three_killed_in_a_window(box):
+def spica_and_guards_killed_in_every_phase(box):
+    every_phase(box, "guard+spica", ["start", "measure", "stop"])
+
+
+@scenario()
+def all_but_the_guards_killed_in_a_window(box):
     every_phase(box, "keeper+worker+spica", ["measure", "alone"])
 
 
@@ -363,6 +374,16 @@ def a_keeper_killed_in_other_phases(box):
         box.db().close()
         box._connection = None
         os.rename(box.results, f"{box.results}.{phase}")
+
+
+@scenario(quick=True)
+def a_killed_guard_is_not_missed(box):
+    long_study(box)
+    terminal = Terminal(box, "measure", lambda pid: slay(victims(pid, "guard")))
+    check(terminal.run() == 0, terminal.text)
+    check(box.verdicts() == ["ok"] * 5, box.verdicts())
+    memory = box.metric(1, "llm", "memory")
+    check(memory, f"memory {memory}")
 
 
 @scenario(quick=True)
@@ -783,7 +804,7 @@ class Rounds:
             time.sleep(self.random.uniform(0, 2.0))
         else:
             time.sleep(self.random.uniform(0, 2.2))
-        whom = self.random.choice(["spica", "spica", "spica+worker", "worker+spica", "group"])
+        whom = self.random.choice(["spica", "spica", "spica+worker", "worker+spica", "group", "keeper+spica", "guard+spica"])
         if whom == "group":
             slay([-running.pid])
         else:
