@@ -660,7 +660,8 @@ def main(module):
     """Runs the scenarios of a test file as its command line says; exits."""
     args = sys.argv[1:]
     every = SCENARIOS.get(module, {})
-    jobs, names, quick, keep = max(2, os.cpu_count() or 2), [], None, False
+    jobs = 2 * (os.cpu_count() or 2)  # most of the time is waiting
+    names, quick, keep = [], None, False
     while args:
         arg = args.pop(0)
         if arg == "--list":
@@ -683,6 +684,6 @@ def main(module):
     chosen = {name: function for name, function in every.items()
               if (quick is None or function.quick == quick)
               and (not names or any(part in name for part in names))}
-    if not chosen:
+    if not chosen and names:
         sys.exit("no such scenario")
     sys.exit(_run_all(chosen, jobs, keep))

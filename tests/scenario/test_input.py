@@ -272,7 +272,7 @@ def a_read_only_folder(box):
     subprocess.run(["mount", "-o", "remount,rw", box.path("tmp")], check=True)
 
 
-@scenario(quick=True)
+@scenario()
 def a_full_disk(box):
     skip_unless(os.geteuid() == 0 and shutil.which("mount"), "only root can mount a small disk")
     os.mkdir(box.path("sc.spica"))
