@@ -60,7 +60,7 @@ static void print_words(const char *text, int at, int indent)
 {
     enum { WIDTH = 80 };
     int column = at;
-    while (*(text += strspn(text, " \n"))) {
+    for (text += strspn(text, " \n"); *text; text += strspn(text, " \n")) {
         int len = (int)strcspn(text, " \n");
         if (column > indent && column + 1 + len > WIDTH) {
             printf("\n%*s", indent, "");
