@@ -3,14 +3,12 @@
 #include "cli/display.h"
 
 #include "base/cancel.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "report/report.h"
 #include "service/stray.h"
 #include "study/study.h"
 
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -22,23 +20,6 @@ static const struct cli_option options[] = {
     {"quiet", 'q', NULL, "no progress, only the end"},
     {NULL, 0, NULL, NULL},
 };
-
-/* Nothing is deleted: the old folder gets the first free number. */
-static bool move_aside(const char *folder, struct err *err)
-{
-    if (!file_exists(folder))
-        return true;
-    for (int n = 1; n < 10000; n++) {
-        AUTO(buf_done) struct buf name = BUF_INIT(8192);
-        buf_addf(&name, "%s.%d", folder, n);
-        if (file_exists(buf_text(&name)))
-            continue;
-        if (rename(folder, buf_text(&name)) != 0)
-            return err_sys(err, "moving %s to %s", folder, buf_text(&name));
-        return true;
-    }
-    return err_set(err, ERR_INPUT, "%s: too many earlier results", folder);
-}
 
 static bool read_limits(const struct cli_args *args, struct study_options *options_out,
                         struct err *err)
@@ -80,12 +61,11 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         .study = study,
         .folder = folder,
         .wait = cli_flag(&cli_run, args, "wait"),
+        .fresh = cli_flag(&cli_run, args, "fresh"),
     };
     if (!cli_flag(&cli_run, args, "quiet"))
         study_options.observer = display_observer(&display);
     if (!read_limits(args, &study_options, err))
-        return false;
-    if (cli_flag(&cli_run, args, "fresh") && !move_aside(folder, err))
         return false;
     cancel_install();
     if (!service_init(err))

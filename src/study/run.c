@@ -176,6 +176,27 @@ static bool list_candidates(struct loop *loop, size_t *ret_count, struct err *er
                    cause.code == ERR_LIMIT ? "; give knobs fewer values or add constraints" : "");
 }
 
+/* Nothing is deleted: the old folder gets the first free number. Only whoever holds the lock may do
+ * this: a study that runs there would lose its store. */
+static bool move_aside(const char *folder, struct err *err)
+{
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    if (!file_exists(folder))
+        return true;
+    for (int n = 1; n < 10000; n++) {
+        AUTO(buf_done) struct buf name = BUF_INIT(8192);
+        buf_addf(&name, "%.*s.%d", (int)len, folder, n);
+        if (file_exists(buf_text(&name)))
+            continue;
+        if (rename(folder, buf_text(&name)) != 0)
+            return err_sys(err, "moving %s to %s", folder, buf_text(&name));
+        return true;
+    }
+    return err_set(err, ERR_INPUT, "%s: too many earlier results", folder);
+}
+
 static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct spec_study *study = loop->study;
@@ -184,7 +205,9 @@ static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
     if (!study_load_corpora(study, loop->arena, &loop->corpora, err) ||
         !check_services(loop, err) || !list_candidates(loop, &code_count, err) ||
         !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
-        !check_clean(loop, err) || !file_make_folders(loop->options->folder, err) ||
+        !check_clean(loop, err) ||
+        (loop->options->fresh && !move_aside(loop->options->folder, err)) ||
+        !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
         !history_load(loop->store, study, loop->arena, &loop->history, err))
         return false;

@@ -44,5 +44,19 @@ def closed_standard_files(box):
     check("these are my words" in log.out, str(log))
 
 
+# Expected: busy, and nothing moved. Before: the running study lost its folder.
+@scenario(quick=True)
+def fresh_beside_a_running_study(box):
+    box.study(llm=box.fake("llm"))
+    running = box.start("run", box.file)
+    while running.popen.poll() is None and not os.path.exists(os.path.join(box.results, "study.db")):
+        time.sleep(0.01)
+    box.run("run", "--fresh", box.file, code=4)
+    check(not os.path.exists(box.results + ".1"), "moved while it was in use")
+    check(running.wait(120).code == 0, "the running study was disturbed")
+    box.run("run", "--fresh", "--out", box.results + "/", box.file, code=0)
+    check(os.path.exists(box.results + ".1"), "not moved when it was free")
+
+
 if __name__ == "__main__":
     main(__name__)
