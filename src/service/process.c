@@ -197,8 +197,8 @@ static bool process_reap(pid_t pid)
     return true;
 }
 
-/* Its socket has ended, so it is ending, and its guard behind it: reaps them, at most a second long.
- * The keeper is our child only if its guard was killed. */
+/* Its socket has ended, so it is ending, and its guard behind it: reaps them, at most a second
+ * long. The keeper is our child only if its guard was killed. */
 static void process_reap_keeper(struct service_process *process)
 {
     bool guard = false, keeper = false;
