@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "spec/metric.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -297,6 +298,7 @@ bool report_print_trial(struct store *store, const struct spec_catalog *catalog,
     struct store_trial *trial = NULL;
     if (!find_trial(store, arena, number, &trial, err))
         return false;
+    assert(trial);
     struct sheet sheet = {.trial = trial, .out = out, .terminal = terminal, .arena = arena};
     print_head(&sheet);
     print_surroundings(&sheet);

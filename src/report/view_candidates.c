@@ -39,7 +39,7 @@ static void fill_changes(struct report_builder *b, struct report_candidate *c, c
 {
     const struct spec_study *study = b->view->study;
     c->changes = c->text;
-    if (!study->baseline || !c->parsed)
+    if (!baseline || !c->parsed)
         return;
     if (strcmp(c->text, baseline) == 0) {
         c->changes = "as the baseline";
