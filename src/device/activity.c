@@ -152,6 +152,7 @@ static size_t pick_top(const struct device_activity *before, const struct device
             .pid = process->pid,
             .memory_bytes = proc_pss(after->root, process->pid),
             .cpu_ratio = window_ns > 0 ? (double)used[most] / window_ns : NAN,
+            .sm_ratio = NAN,
         };
         memcpy(ret_holders[found].comm, process->comm, sizeof process->comm);
     }

@@ -83,7 +83,11 @@ void device_prove(struct device *device, const struct device_usage *before,
     device->ops->prove(device, before, after, on, ret_proof);
 }
 
-size_t device_holders(struct device *device, struct device_holder *ret_holders, size_t max)
+size_t device_holders(struct device *device, const pid_t *own_roots, size_t own_count,
+                      int64_t since_wall_us, struct device_holder *ret_holders, size_t max)
 {
-    return device->ops->holders ? device->ops->holders(device, ret_holders, max) : 0;
+    const struct device_ops *ops = device->ops;
+    return ops->holders
+               ? ops->holders(device, own_roots, own_count, since_wall_us, ret_holders, max)
+               : 0;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "device/owner.h"
 #include "device/proc.h"
 #include "device/reading.h"
 #include "spec/study.h"
@@ -40,9 +41,10 @@ struct device_usage {
     int64_t cpu_ns;              /* CPU time of the tree since its start, dead members included */
     int processes;               /* alive (no zombies), without the root itself */
     /* A GPU's alone; unknown on a CPU box. */
-    pid_t root;                       /* whose tree this is */
-    int64_t at_wall_us;               /* drivers stamp their samples by wall clock */
-    enum device_listed listed;        /* does the driver list a process of the tree on this card? */
+    pid_t root;                /* whose tree this is */
+    pid_t holder_pid;          /* its member with the most memory here, by our numbers; 0 none */
+    int64_t at_wall_us;        /* drivers stamp their samples by wall clock */
+    enum device_listed listed; /* does the driver list a process of the tree on this card? */
     struct reading device_used_bytes; /* by everybody on this card */
     struct reading busy_ratio;        /* of this card */
 };
@@ -67,6 +69,8 @@ struct device_holder {
     char comm[PROC_COMM_SIZE];
     struct reading memory_bytes;
     double cpu_ratio; /* cores used over the observation; NaN if not observed */
+    double sm_ratio;  /* GPU: the largest share of its SMs that the driver saw; NaN if not told */
+    struct device_owner owner;
 };
 
 NODISCARD bool device_open(const char *name, const char *proc_root, struct device **ret_device,
@@ -81,9 +85,11 @@ void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on,
                   struct device_proof *ret_proof);
 
-/* Who holds memory on the device, most first, at most `max`: pids as the driver counts them, comm
- * "" when such a process can't be seen from here. 0 on a CPU box. */
-size_t device_holders(struct device *device, struct device_holder *ret_holders, size_t max);
+/* Who is on the device beside the trees of `own_roots`, most memory first, at most `max`: pids as
+ * the driver counts them, comm "" when such a process can't be seen from here. SM use is that since
+ * `since_wall_us`: samples outlive the work by seconds, and one proves nothing. 0 on a CPU box. */
+size_t device_holders(struct device *device, const pid_t *own_roots, size_t own_count,
+                      int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
 
 /* Contention over a window, pure: steal plus CPU time outside `own_ns` (our trees and the declared
  * neighbours), as a share of the window's core time. NaN when a reading is unknown. Readings lag by

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "device/gpu_placement.h"
 #include "device/gpu_tree.h"
+#include "device/kernel_log.h"
 #include "device/kind.h"
 #include "device/nvml.h"
 
@@ -34,6 +35,7 @@ struct gpu {
     struct gpu_join join;
     char *root;    /* "/proc"; owned */
     char name[96]; /* as the study names it */
+    char pci[32];  /* "" when the driver does not say */
 };
 
 static struct gpu *gpu_of(struct device *device)
@@ -85,6 +87,7 @@ static bool fill_facts(struct gpu *gpu, struct err *err)
     struct nvml_state state;
     struct nvml_memory memory;
     nvml_read_identity(&gpu->card, &identity);
+    memcpy(gpu->pci, identity.pci, sizeof gpu->pci);
     nvml_read_state(&gpu->card, &state);
     nvml_read_memory(&gpu->card, gpu->root, &memory);
     char fault[sizeof((struct device_snapshot){0}).fault];
@@ -142,6 +145,18 @@ static bool gpu_open(const char *name, const char *proc_root, struct device **re
     return true;
 }
 
+/* What the driver said, and what it logged about this card: Xid 79 is another story than 48. */
+static void say_fault(const struct gpu *gpu, char *ret_text, size_t size)
+{
+    char words[128], logged[128];
+    AUTO(buf_done) struct buf text = BUF_INIT(size - 1);
+    nvml_fault_text(&gpu->card, words, sizeof words);
+    buf_add(&text, words);
+    if (words[0] && device_kernel_xid(gpu->pci, logged, sizeof logged))
+        buf_addf(&text, "; kernel: %s", logged);
+    memcpy(ret_text, buf_text(&text), text.len + 1);
+}
+
 static void gpu_snapshot(struct device *device, struct device_snapshot *ret_snapshot)
 {
     struct gpu *gpu = gpu_of(device);
@@ -157,7 +172,7 @@ static void gpu_snapshot(struct device *device, struct device_snapshot *ret_snap
         .reserved_bytes = memory.reserved_bytes,
         .busy_ratio = nvml_read_busy(&gpu->card),
     };
-    nvml_fault_text(&gpu->card, snapshot.fault, sizeof snapshot.fault);
+    say_fault(gpu, snapshot.fault, sizeof snapshot.fault);
     *ret_snapshot = snapshot;
 }
 
@@ -187,6 +202,7 @@ static void gpu_usage(struct device *device, pid_t root, struct device_usage *re
     usage.cpu_ns = tree.cpu_ns;
     usage.processes = tree.processes;
     usage.listed = tree.listed;
+    usage.holder_pid = tree.holder;
     usage.device_used_bytes = device_used(&memory);
     usage.busy_ratio = nvml_read_busy(&gpu->card);
     *ret_usage = usage;
@@ -286,25 +302,72 @@ static int compare_holders(const void *a, const void *b)
     return (r > l) - (r < l);
 }
 
-static size_t gpu_holders(struct device *device, struct device_holder *ret_holders, size_t max)
+/* Takes the entries of our own trees out of the list. */
+static size_t drop_own(struct gpu *gpu, const pid_t *own_roots, size_t own_count,
+                       struct nvml_process *list, size_t count)
+{
+    for (size_t r = 0; r < own_count; r++) {
+        struct gpu_tree tree;
+        gpu_tree_read(&gpu->join, &gpu->card, own_roots[r], &tree);
+        for (size_t p = 0; p < tree.pid_count; p++) {
+            for (size_t i = 0; i < count; i++) {
+                if (list[i].pid == tree.pids[p])
+                    list[i--] = list[--count];
+            }
+        }
+    }
+    return count;
+}
+
+static void fill_holder(struct gpu *gpu, const struct nvml_process *process,
+                        struct device_holder *ret_holder)
+{
+    struct device_holder holder = {.pid = process->pid,
+                                   .memory_bytes = process->memory_bytes,
+                                   .cpu_ratio = NAN,
+                                   .sm_ratio = NAN};
+    struct proc_stat stat;
+    if (gpu_tree_find(&gpu->join, process->pid, &stat)) {
+        memcpy(holder.comm, stat.comm, sizeof holder.comm);
+        device_owner_read(gpu->root, process->pid, &holder.owner);
+    }
+    *ret_holder = holder;
+}
+
+/* No sample at all says that all are idle; a driver that refuses says nothing. */
+static void fill_shares(struct gpu *gpu, int64_t since_wall_us, struct device_holder *holders,
+                        size_t count)
+{
+    AUTO(free) struct nvml_activity *samples = NULL;
+    size_t sample_count = 0;
+    if (nvml_read_activity(&gpu->card, since_wall_us, &samples, &sample_count) ==
+        NVML_SAMPLES_REFUSED)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        holders[i].sm_ratio = 0;
+        for (size_t s = 0; s < sample_count; s++) {
+            if (samples[s].pid == holders[i].pid && samples[s].sm_ratio > holders[i].sm_ratio)
+                holders[i].sm_ratio = samples[s].sm_ratio;
+        }
+    }
+}
+
+static size_t gpu_holders(struct device *device, const pid_t *own_roots, size_t own_count,
+                          int64_t since_wall_us, struct device_holder *ret_holders, size_t max)
 {
     struct gpu *gpu = gpu_of(device);
     AUTO(free) struct nvml_process *list = NULL;
     size_t count = 0;
     if (!nvml_read_processes(&gpu->card, &list, &count))
         return 0;
+    count = drop_own(gpu, own_roots, own_count, list, count);
     if (count)
         qsort(list, count, sizeof *list, compare_holders);
     if (count > max)
         count = max;
-    for (size_t i = 0; i < count; i++) {
-        struct device_holder holder = {
-            .pid = list[i].pid, .memory_bytes = list[i].memory_bytes, .cpu_ratio = NAN};
-        struct proc_stat stat;
-        if (gpu_tree_find(&gpu->join, list[i].pid, &stat))
-            memcpy(holder.comm, stat.comm, sizeof holder.comm);
-        ret_holders[i] = holder;
-    }
+    for (size_t i = 0; i < count; i++)
+        fill_holder(gpu, &list[i], &ret_holders[i]);
+    fill_shares(gpu, since_wall_us, ret_holders, count);
     return count;
 }
 

@@ -194,29 +194,34 @@ static bool in_groups(const struct reader *reader, pid_t pid)
 }
 
 /* Through the host's /proc: its process P is, inside, the number that NSpid ends with. */
-static bool joined_by_host(const struct reader *reader, pid_t pid)
+static const struct proc_stat *joined_by_host(const struct reader *reader, pid_t pid)
 {
     char status[STATUS_SIZE];
     struct proc_stat outside;
     if (reader->host_fd < 0 ||
         proc_file_read(reader->host_fd, pid, "status", status, sizeof status) <= 0 ||
         !proc_file_stat(reader->host_fd, pid, &outside))
-        return false;
+        return NULL;
     const struct proc_stat *member = member_of(reader, innermost(status));
-    return member && member->start_ticks == outside.start_ticks;
+    return member && member->start_ticks == outside.start_ticks ? member : NULL;
 }
 
 enum owner { OWNER_OTHER, OWNER_TREE, OWNER_HIDDEN };
 
-static enum owner owner_of(const struct reader *reader, pid_t pid)
+/* *ret_pid: for one of the tree, its number as we count. */
+static enum owner owner_of(const struct reader *reader, pid_t pid, pid_t *ret_pid)
 {
     struct gpu_join *join = reader->join;
     const struct proc_stat *member = member_of(reader, pid);
     struct proc_stat stat;
+    *ret_pid = pid;
     if (member && (!join->inner || uses_driver(join, reader->root_fd, member)))
         return OWNER_TREE;
-    if (joined_by_host(reader, pid))
+    const struct proc_stat *outside = joined_by_host(reader, pid);
+    if (outside) {
+        *ret_pid = outside->pid;
         return OWNER_TREE;
+    }
     if (!join->inner)
         return in_groups(reader, pid) ? OWNER_TREE : OWNER_OTHER;
     /* In a container: a process that we see and that uses the driver is somebody else's. */
@@ -237,9 +242,16 @@ static void add(struct reading *sum, const struct reading *bytes)
 static void sort_entries(const struct reader *reader, const struct nvml_process *list, size_t count,
                          struct gpu_tree *tree)
 {
+    double most = -1;
     for (size_t i = 0; i < count; i++) {
-        enum owner owner = owner_of(reader, list[i].pid);
+        pid_t pid = 0;
+        enum owner owner = owner_of(reader, list[i].pid, &pid);
         if (owner == OWNER_TREE) {
+            double bytes = reading_value(list[i].memory_bytes);
+            if (bytes > most || tree->holder == 0) {
+                most = bytes;
+                tree->holder = pid;
+            }
             add(&tree->memory_bytes, &list[i].memory_bytes);
             tree->listed = DEVICE_LISTED_YES;
             if (tree->pid_count < GPU_TREE_PIDS_MAX)

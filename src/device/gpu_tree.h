@@ -31,8 +31,9 @@ struct gpu_tree {
     struct reading memory_bytes;   /* sum over listed members; 0 when not listed; unknown else */
     pid_t pids[GPU_TREE_PIDS_MAX]; /* listed members, by the driver's own numbers */
     size_t pid_count;
-    size_t others;               /* entries of the list that are not of the tree */
-    size_t hidden;               /* of these: whose they are can't be seen from here */
+    pid_t holder;  /* the listed member with the most memory, by our own numbers; 0: none */
+    size_t others; /* entries of the list that are not of the tree */
+    size_t hidden; /* of these: whose they are can't be seen from here */
     struct reading hidden_bytes; /* their memory together */
 };
 /* The tree below (and without) `root` on this card. */

@@ -1,4 +1,4 @@
-/* What the kernel says about processes it killed for memory. */
+/* What the kernel says about processes it killed for memory, and about GPUs that failed. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,3 +10,9 @@
 bool device_kernel_killed(pid_t pid);
 /* The same over a given text; for tests. */
 bool device_kernel_log_names(const char *log, size_t len, pid_t pid);
+
+/* The newest error that the NVIDIA driver logged for the card at `pci` ("00000000:44:00.0"): "Xid
+ * 79, GPU has fallen off the bus." False without one, or without the right to read. */
+bool device_kernel_xid(const char *pci, char *ret_text, size_t size);
+bool device_kernel_log_xid(const char *log, size_t len, const char *pci, char *ret_text,
+                           size_t size);

@@ -19,7 +19,8 @@ struct device_ops {
                   const struct device_usage *after, enum spec_on on,
                   struct device_proof *ret_proof);
     /* Who holds memory on the device, most first; NULL where that is not told (CPU box). */
-    size_t (*holders)(struct device *device, struct device_holder *ret_holders, size_t max);
+    size_t (*holders)(struct device *device, const pid_t *own_roots, size_t own_count,
+                      int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
 };
 
 struct device {

@@ -29,7 +29,8 @@ struct card {
     struct sample samples[ENTRIES];
     unsigned sample_count;
     bool no_samples; /* "Not Found" */
-    unsigned busy, sm_mhz, memory_mhz, celsius, milliwatt, limit_milliwatt, mode, mig, accounting;
+    unsigned busy, sm_mhz, memory_mhz, celsius, milliwatt, limit_milliwatt, mode, mig, accounting,
+        any_age;
     unsigned addressing;
     unsigned long long throttle, ecc_corrected, ecc_uncorrected;
     int lost;   /* the code that everything about this card answers, 0: none */

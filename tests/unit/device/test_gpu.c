@@ -194,6 +194,10 @@ static void test_3_whose_process(void **state)
         CHECK_ROW(i, owners[i].name,
                   owners[i].mib < 0 ? isnan(bytes) : bytes == owners[i].mib * MIB);
         CHECK_ROW(i, owners[i].name, usage.processes == 2 && usage.root == 7);
+        CHECK_ROW(i, owners[i].name,
+                  (usage.holder_pid != 0) == (usage.listed == DEVICE_LISTED_YES));
+        /* Its environment is read by our number for it, not by the host's. */
+        CHECK_ROW(i, owners[i].name, usage.holder_pid <= 30);
         device_usage(device, 77, &usage); /* no such tree */
         CHECK_ROW(i, owners[i].name, isnan(reading_value(usage.memory_bytes)) && !usage.processes);
         device_close(device);
@@ -276,21 +280,37 @@ static void test_holders(void **state)
 {
     (void)state;
     char *root = check_make_folder();
-    struct device_holder holders[3];
+    struct device_holder holders[4];
+    const pid_t own[] = {7};
     fake_script(root, H100 "process c 40 500\nprocess c 41 9000\nprocess c 42 none\n"
-                           "process g 43 10\n");
+                           "process c 9 2000\nprocess g 43 10\nsm 41 30\nsm 41 55\nsm 9 80\n");
+    fake_server(root, 0);
     fake_stat(root, &(struct fake_process){.pid = 41, .ppid = 1, .comm = "vllm"});
+    fake_text(root, "41/cgroup", "0::/system.slice/vllm.service\n");
+    fake_text(root, "41/status", "Name:\tvllm\nUid:\t0\t0\t0\t0\n");
     struct device *device = fake_open("gpu0", root, 4);
-    assert_int_equal(device_holders(device, holders, 3), 3);
+    assert_int_equal(device_holders(device, own, 1, 0, holders, 4), 4);
     assert_int_equal(holders[0].pid, 42); /* nobody knows how much: it may be the most */
     assert_true(isnan(reading_value(holders[0].memory_bytes)));
     assert_int_equal(holders[1].pid, 41);
     assert_string_equal(holders[1].comm, "vllm");
+    assert_string_equal(holders[1].owner.unit, "vllm.service");
+    assert_string_equal(holders[1].owner.user, "root");
+    assert_true(holders[1].sm_ratio == 0.55);
+    assert_int_equal(holders[2].pid, 40);
     assert_string_equal(holders[2].comm, "");
+    assert_true(holders[2].sm_ratio == 0 && isnan(holders[2].cpu_ratio));
+    assert_int_equal(device_holders(device, NULL, 0, 0, holders, 3), 3);
+    assert_int_equal(holders[2].pid, 9); /* ours, when nothing is said to be ours */
+    device_close(device);
+    /* A driver that tells no shares: not 0. */
+    device = fake_open("gpu0", root, 1);
+    assert_int_equal(device_holders(device, NULL, 0, 0, holders, 2), 2);
+    assert_true(isnan(holders[1].sm_ratio));
     device_close(device);
     struct err err = ERR_INIT;
     assert_true(device_open("cpu", "/proc", &device, &err));
-    assert_int_equal(device_holders(device, holders, 3), 0);
+    assert_int_equal(device_holders(device, NULL, 0, 0, holders, 3), 0);
     device_close(device);
     check_remove_folder(root);
 }

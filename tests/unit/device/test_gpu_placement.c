@@ -194,6 +194,22 @@ static const struct {
      {"gpu0's process list can't be matched from here (1 of 2 entries hidden); its memory in use "
       "grew by 1,310 MiB, unattributed",
       "the driver saw no SM use by it during the probe request; CPU time 100 of 1000 ms"}},
+    {"work, but whose?",
+     DEVICE_LISTED_UNKNOWN,
+     "",
+     1,
+     2,
+     NAN,
+     0.5,
+     0,
+     0.5,
+     100,
+     1000,
+     PLACEMENT_UNPROVEN,
+     {"gpu0's process list can't be matched from here (2 of 2 entries hidden); its memory in use "
+      "grew by "
+      "1,310 MiB, unattributed",
+      "it used up to 50 % of the SMs during the probe request; CPU time 100 of 1000 ms"}},
     {"dead",
      DEVICE_LISTED_YES,
      "",

@@ -94,7 +94,7 @@ static void test_memory(void **state)
         device_snapshot(device, &snapshot);
         CHECK_ROW(i, rows[i].trace, reading_value(snapshot.used_bytes) == rows[i].used_mib * MIB);
         CHECK_ROW(i, rows[i].trace, reading_value(snapshot.free_bytes) == rows[i].free_mib * MIB);
-        size_t count = device_holders(device, &holder, 1);
+        size_t count = device_holders(device, NULL, 0, 0, &holder, 1);
         CHECK_ROW(i, rows[i].trace, count == (rows[i].holder != 0) && holder.pid == rows[i].holder);
         CHECK_ROW(i, rows[i].trace,
                   !count || reading_value(holder.memory_bytes) == rows[i].holder_mib * MIB);

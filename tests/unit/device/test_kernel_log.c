@@ -27,8 +27,32 @@ static void test_lines(void **state)
     assert_false(device_kernel_killed(getpid()));
 }
 
+static void test_xid(void **state)
+{
+    (void)state;
+    static const char log[] =
+        "<4>[10.0] NVRM: Xid (PCI:0000:44:00): 31, pid=900, MMU Fault\n"
+        "<4>[11.0] NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.\n"
+        "<4>[12.0] NVRM: Xid (PCI:0000:9A:00): 13, Graphics Exception \x1b[2J\n";
+    static const struct {
+        const char *pci, *text; /* NULL: none */
+    } rows[] = {
+        {"00000000:44:00.0", "Xid 79, GPU has fallen off the bus."},
+        {"00000000:9A:00.0", "Xid 13, Graphics Exception \\x1b[2J"},
+        {"00000000:45:00.0", NULL},
+        {"00000001:44:00.0", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128] = "";
+        bool found = device_kernel_log_xid(log, sizeof log - 1, rows[i].pci, text, sizeof text);
+        CHECK_ROW(i, rows[i].pci, found == (rows[i].text != NULL));
+        CHECK_ROW_TEXT(i, rows[i].pci, text, rows[i].text ? rows[i].text : "");
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_xid)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

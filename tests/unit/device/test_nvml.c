@@ -119,6 +119,7 @@ static void test_5_samples(void **state)
         {"not found", "", 4, NVML_SAMPLES_NONE, 0},
         {"one", "sm 50 11\n", 4, NVML_SAMPLES_SOME, 1},
         {"too old", "sm 50 11 30\n", 4, NVML_SAMPLES_NONE, 0},
+        {"too old, told all the same", "any-age 1\nsm 50 11 30\n", 4, NVML_SAMPLES_NONE, 0},
         {"padding and nonsense", "sm 0 0\nsm 50 4000\nsm 51 7\n", 4, NVML_SAMPLES_SOME, 1},
         {"only nonsense", "sm 50 101\n", 4, NVML_SAMPLES_NONE, 0},
         {"refused", "fail nvmlDeviceGetProcessUtilization 3\n", 4, NVML_SAMPLES_REFUSED, 0},
@@ -166,6 +167,8 @@ static void test_7_8_memory(void **state)
         {"8: a discrete card stays unknown",
          H100 "fail nvmlDeviceGetMemoryInfo_v2 3\nfail nvmlDeviceGetMemoryInfo 3\n", 4, -1, -1, -1,
          -1, false},
+        {"zeros of a discrete card", "card GPU-1 0:01:00.0 0 0 NVIDIA L4\n", 2, -1, -1, -1, -1,
+         false},
         {"lost", H100 "fail nvmlDeviceGetMemoryInfo_v2 15\n", 4, -1, -1, -1, -1, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
