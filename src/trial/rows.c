@@ -53,8 +53,9 @@ void attempt_add_metric(struct attempt *attempt, const struct store_metric *metr
     attempt->metrics[attempt->metric_count++] = *metric;
 }
 
-/* Keys and passwords reach a service through its environment, and must not reach the store: names
- * that say so keep a digest, enough to tell whether two trials had the same. */
+/* Keys and passwords reach a service through its environment or arguments, and must not be spread
+ * from there: names that say so keep a digest, enough to tell whether two trials had the same. (The
+ * study file is stored as it is: what must not be in it comes from spica's own environment.) */
 static bool is_secret(const char *name, size_t len)
 {
     static const char *const words[] = {"token",  "secret",    "password",   "passwd",
@@ -64,6 +65,13 @@ static bool is_secret(const char *name, size_t len)
         if (text_find_nocase(name, len, words[i]))
             return true;
     return false;
+}
+
+static const char *digest_of(struct arena *arena, const char *secret)
+{
+    char digest[DIGEST_HEX_SIZE];
+    digest_bytes(secret, strlen(secret), digest);
+    return arena_printf(arena, "sha256:%.16s", digest);
 }
 
 static const char **shown_environment(struct arena *arena, const char **env)
@@ -77,9 +85,43 @@ static const char **shown_environment(struct arena *arena, const char **env)
         shown[i] = env[i];
         if (!env[i][name] || !env[i][name + 1] || !is_secret(env[i], name))
             continue;
-        char digest[DIGEST_HEX_SIZE];
-        digest_bytes(env[i] + name + 1, strlen(env[i] + name + 1), digest);
-        shown[i] = arena_printf(arena, "%.*s=sha256:%.16s", (int)name, env[i], digest);
+        shown[i] =
+            arena_printf(arena, "%.*s=%s", (int)name, env[i], digest_of(arena, env[i] + name + 1));
+    }
+    return shown;
+}
+
+/* "--api-key", "--hf-token"; not "--max-tokens". */
+static bool is_secret_flag(const char *flag, size_t len)
+{
+    static const char *const ends[] = {"api-key", "api_key",  "apikey",  "-token",
+                                       "_token",  "password", "-secret", "_secret"};
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(ends) && flag[0] == '-' && !found; i++) {
+        size_t end = strlen(ends[i]);
+        found = len > end && text_find_nocase(flag + len - end, end, ends[i]);
+    }
+    return found;
+}
+
+static const char **shown_arguments(struct arena *arena, const char **argv)
+{
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    const char **shown = arena_array(arena, count + 1, sizeof *shown);
+    for (size_t i = 0; i < count; i++) {
+        size_t name = strcspn(argv[i], "=");
+        shown[i] = argv[i];
+        if (!is_secret_flag(argv[i], name))
+            continue;
+        if (argv[i][name]) {
+            shown[i] = arena_printf(arena, "%.*s=%s", (int)name, argv[i],
+                                    digest_of(arena, argv[i] + name + 1));
+        } else if (i + 1 < count) {
+            shown[i + 1] = digest_of(arena, argv[i + 1]);
+            i++;
+        }
     }
     return shown;
 }
@@ -151,6 +193,7 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         AUTO(buf_done) struct buf command = BUF_INIT(65536);
         struct service_launch shown = running->launch;
         shown.env = shown_environment(arena, shown.env);
+        shown.argv = shown_arguments(arena, shown.argv);
         service_launch_add_text(&command, &shown);
         row->command = arena_strdup(arena, buf_text(&command));
         row->environment = environment_json(arena, shown.env);

@@ -195,6 +195,27 @@ static void test_secrets(void **state)
     done(&f);
 }
 
+static void test_secret_arguments(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    const char *argv[] = {"server", "--api-key",  "sk-1", "--hf-token=hf_abc", "--max-tokens", "64",
+                          "-x",     "--password", NULL};
+    const char *env[] = {NULL};
+    launched(&f, 0, 7, env);
+    f.runner.services[0].launch.argv = argv;
+    struct store_trial t = finish(&f, VERDICT_HUNG, 0, false);
+    const char *command = t.services[0].command;
+    assert_null(strstr(command, "sk-1"));
+    assert_null(strstr(command, "hf_abc"));
+    assert_non_null(strstr(command, "--api-key sha256:"));
+    assert_non_null(strstr(command, "--hf-token=sha256:"));
+    assert_non_null(strstr(command, "--max-tokens 64 -x --password"));
+    assert_string_equal(argv[2], "sk-1"); /* what the service gets is untouched */
+    done(&f);
+}
+
 static void test_grow(void **state)
 {
     (void)state;
@@ -214,7 +235,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trial),          cmocka_unit_test(test_never_launched),
         cmocka_unit_test(test_unbuilt_launch), cmocka_unit_test(test_ruled_out),
-        cmocka_unit_test(test_secrets),        cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_secrets),        cmocka_unit_test(test_secret_arguments),
+        cmocka_unit_test(test_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
