@@ -147,6 +147,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         printf("  constraint: %s\n", expr_text(study->constraints[i].expr));
     print_space(study, count);
     print_estimate(study, count);
+    if (count == UINT64_MAX && !study->baseline && !cli_value(&cli_check, args, "candidate"))
+        return true; /* even its first candidate could take ages to find */
     struct spec_candidate candidate;
     const char *title = NULL;
     if (!choose(args, study, &candidate, &title, err))

@@ -1,4 +1,5 @@
-"""What a caller may do to the program: paths from elsewhere, standard files closed."""
+"""What a caller may do to the program: paths from elsewhere, standard files closed, a running study's
+results moved, a space without an end."""
 
 import os
 import time
@@ -56,6 +57,17 @@ def fresh_beside_a_running_study(box):
     check(running.wait(120).code == 0, "the running study was disturbed")
     box.run("run", "--fresh", "--out", box.results + "/", box.file, code=0)
     check(os.path.exists(box.results + ".1"), "not moved when it was free")
+
+
+# Expected: it says so. Before: it looked for the first candidate, for ages.
+@scenario(quick=True)
+def a_space_that_cannot_be_counted(box):
+    knobs = {f"k{i}": list(range(1, 11)) for i in range(12)}
+    service = box.fake("llm", knobs=knobs, environment={f"K{i}": "{k%d}" % i for i in range(12)})
+    box.study(llm=service, constraints=[" + ".join(f"llm.k{i}" for i in range(12)) + " == 119"])
+    result = box.run("check", box.file, code=0)
+    check("too many candidates to count" in result.out, str(result))
+    box.run("run", box.file, code=2)
 
 
 if __name__ == "__main__":
