@@ -20,9 +20,30 @@ static void add_claim(struct buf *buf, enum text_target target, const struct rep
     report_add_value(buf, m, &view->winner->shared[i]);
     buf_add(buf, " instead of ");
     report_add_value(buf, m, &view->baseline->shared[i]);
+    if (isnan(view->winner->against[i].value))
+        return; /* apart by their bounds: there is no factor to name */
     buf_add(buf, " (");
     report_add_change_short(buf, m, &view->winner->against[i]);
     buf_addc(buf, ')');
+}
+
+/* Without a change to show: do the two intervals lie apart? 1 better, -1 worse, 0 not so. Both are
+ * 95 % intervals without assumptions, so that they are apart by chance in one case of 800. */
+static int apart(const struct report_measure *m, const struct report_number *a,
+                 const struct report_number *b)
+{
+    int higher = a->low > b->high ? 1 : a->high < b->low ? -1 : 0; /* unknown compares false */
+    return m->higher_is_better ? higher : -higher;
+}
+
+static int claim_sign(const struct report_view *view, size_t i)
+{
+    const struct report_change *change = &view->winner->against[i];
+    if (!isnan(change->value))
+        return change->certain;
+    return view->measures[i].unit != UNIT_SECONDS
+               ? 0
+               : apart(&view->measures[i], &view->winner->shared[i], &view->baseline->shared[i]);
 }
 
 /* Gains first, then what they cost; only what is certain. */
@@ -32,8 +53,7 @@ static size_t add_claims(struct buf *buf, enum text_target target, const struct 
     size_t said = 0;
     for (size_t i = 0; i < view->measure_count && said < CLAIMS_MAX; i++) {
         const struct report_measure *m = &view->measures[i];
-        const struct report_change *change = &view->winner->against[i];
-        if (!m->headline || change->certain != sign)
+        if (!m->headline || claim_sign(view, i) != sign)
             continue;
         if (said == 0)
             buf_add(buf, sign > 0 ? ": " : "; at the price of ");

@@ -3,8 +3,8 @@
  * An interval repeats the unit only where it differs from the value's: "118 ms [112, 127]", but
  * "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went, with its interval
  * in the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]" read alike; one
- * that is not certain says so before its numbers. What the sample does not carry is "- (n=12)":
- * never a number that looks like the others. */
+ * that is not certain says so before its numbers. What the sample does not carry is "- (n=12)", or
+ * the one bound that it does carry: never a number that looks like the others. */
 #include "report/words.h"
 
 #include <inttypes.h>
@@ -44,10 +44,18 @@ void report_add_plain(struct buf *buf, enum metric_unit unit, double value)
 void report_add_value(struct buf *buf, const struct report_measure *measure,
                       const struct report_number *number)
 {
-    if (isnan(number->value))
-        buf_addf(buf, "- (n=%" PRId64 ")", number->count);
-    else
+    if (!isnan(number->value)) {
         metric_add_value(buf, measure->unit, number->value);
+        return;
+    }
+    /* A bound is an answer where a value would be none: "over 8.4 s" from seven requests. */
+    if (number->kind == NUMBER_QUANTILE && isnan(number->low) != isnan(number->high)) {
+        buf_add(buf, isnan(number->high) ? "over " : "under ");
+        metric_add_value(buf, measure->unit, isnan(number->high) ? number->low : number->high);
+        buf_addf(buf, " (n=%" PRId64 ")", number->count);
+        return;
+    }
+    buf_addf(buf, "- (n=%" PRId64 ")", number->count);
 }
 
 /* "112 ms" -> its number's length and its unit. */
