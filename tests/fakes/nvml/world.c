@@ -5,6 +5,10 @@
  * in a script ends the program: a test that measured another world than it wrote would be worse. */
 #include "world.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +18,7 @@
 
 static struct world world;
 static double now_s;
+static bool included; /* reading a file that another one named */
 
 static double clock_s(void)
 {
@@ -58,27 +63,74 @@ static void add_card(const char *line, const char *rest, int parent)
     world.card_count++;
 }
 
+/* Calls `add` for the process that `who` means: a number, or "@name" for all of that name now. A
+ * number of an included file counts while that process lives, as with a real driver. */
+static void for_each_pid(const char *who, void (*add)(struct card *, unsigned, void *),
+                         struct card *card, void *context)
+{
+    if (who[0] != '@') {
+        const unsigned pid = (unsigned)strtoul(who, NULL, 10);
+        if (!included || kill((pid_t)pid, 0) == 0 || errno == EPERM)
+            add(card, pid, context);
+        return;
+    }
+    DIR *dir = opendir("/proc");
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        char path[300], name[64] = "", state = 'Z';
+        const unsigned long pid = strtoul(entry->d_name, NULL, 10);
+        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        FILE *file = pid > 0 ? fopen(path, "r") : NULL;
+        if (!file)
+            continue;
+        if (fscanf(file, "%*d (%63[^)]) %c", name, &state) == 2 && state != 'Z' &&
+            strcmp(name, who + 1) == 0)
+            add(card, (unsigned)pid, context);
+        fclose(file);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void put_entry(struct card *card, unsigned pid, void *context)
+{
+    const struct entry *entry = context;
+    if (card->entry_count < ENTRIES) {
+        card->entries[card->entry_count] = *entry;
+        card->entries[card->entry_count++].pid = pid;
+    }
+}
+
+static void put_sample(struct card *card, unsigned pid, void *context)
+{
+    const struct sample *sample = context;
+    if (card->sample_count < ENTRIES) {
+        card->samples[card->sample_count] = *sample;
+        card->samples[card->sample_count++].pid = pid;
+        card->no_samples = false;
+    }
+}
+
 static void add_entry(struct card *card, const char *line, const char *rest)
 {
     struct entry entry = {.gpu_instance = ~0U, .compute_instance = ~0U};
-    char kinds[8] = "", size[32] = "";
-    if (card->entry_count == ENTRIES || sscanf(rest, "%7s %u %31s %u %u", kinds, &entry.pid, size,
+    char kinds[8] = "", who[64] = "", size[32] = "";
+    if (card->entry_count == ENTRIES || sscanf(rest, "%7s %63s %31s %u %u", kinds, who, size,
                                                &entry.gpu_instance, &entry.compute_instance) < 3)
         refuse(line);
     entry.kinds = (strchr(kinds, 'c') ? 1U : 0) | (strchr(kinds, 'g') ? 2U : 0) |
                   (strchr(kinds, 'm') ? 4U : 0);
     entry.bytes = strcmp(size, "none") == 0 ? ~0ULL : strtoull(size, NULL, 10) * MIB;
-    card->entries[card->entry_count++] = entry;
+    for_each_pid(who, put_entry, card, &entry);
 }
 
 static void add_sample(struct card *card, const char *line, const char *rest)
 {
     struct sample sample = {0};
+    char who[64] = "";
     if (card->sample_count == ENTRIES ||
-        sscanf(rest, "%u %u %lf", &sample.pid, &sample.percent, &sample.age_s) < 2)
+        sscanf(rest, "%63s %u %lf", who, &sample.percent, &sample.age_s) < 2)
         refuse(line);
-    card->samples[card->sample_count++] = sample;
-    card->no_samples = false;
+    for_each_pid(who, put_sample, card, &sample);
 }
 
 static void read_pairs(const char *text, void (*add)(struct card *, unsigned, unsigned),
@@ -189,6 +241,35 @@ static void add_fail(const char *rest, const char *line)
     world.fail_count++;
 }
 
+static void read_line(const char *line);
+
+static bool read_script(const char *path)
+{
+    char line[1024];
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        read_line(line);
+    }
+    fclose(file);
+    return true;
+}
+
+/* Files that services write and remove while we look. */
+static void include(const char *pattern)
+{
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return;
+    included = true;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        read_script(found.gl_pathv[i]);
+    included = false;
+    globfree(&found);
+}
+
 static void read_line(const char *line)
 {
     char word[64] = "";
@@ -204,6 +285,8 @@ static void read_line(const char *line)
     const char *rest = line + end;
     if (strcmp(word, "now") == 0)
         now_s = strtod(rest, NULL);
+    else if (strcmp(word, "include") == 0)
+        include(rest);
     else if (strcmp(word, "driver") == 0)
         snprintf(world.driver, sizeof world.driver, "%s", rest);
     else if (strcmp(word, "library") == 0)
@@ -226,21 +309,13 @@ static void read_line(const char *line)
 const struct world *world_now(void)
 {
     static double started_s;
-    char line[1024];
     if (started_s <= 0)
         started_s = clock_s();
     now_s = clock_s() - started_s;
     world = (struct world){.driver = "580.159.04", .library = "13.580.159.04", .cuda = 13000};
     const char *path = getenv("FAKE_NVML");
-    FILE *file = path ? fopen(path, "r") : NULL;
-    if (path && !file)
+    if (path && !read_script(path))
         refuse(path);
-    while (file && fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = '\0';
-        read_line(line);
-    }
-    if (file)
-        fclose(file);
     for (int i = 0; i < world.card_count; i++) {
         if (world.cards[i].trace[0])
             replay(&world.cards[i]);

@@ -107,6 +107,27 @@ static void test_2_all_ones_and_4_mps(void **state)
     bench_close(&bench);
 }
 
+/* What the fake shows by a process's name, and what services tell it of themselves. */
+static void test_living_processes(void **state)
+{
+    (void)state;
+    struct bench bench = bench_open(4, H100);
+    char script[512], part[64];
+    snprintf(script, sizeof script, H100 "process c @test_device_nvm 7\ninclude %s/card/*\n",
+             bench.root);
+    snprintf(part, sizeof part, "process c %d 9\nprocess c 999999999 9\n", (int)getppid());
+    fake_text(bench.root, "card/one", part);
+    fake_script(bench.root, script);
+    struct nvml_process *list = NULL;
+    size_t count = 0;
+    assert_true(nvml_read_processes(&bench.card, &list, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(list[0].pid, getpid());
+    assert_int_equal(list[1].pid, getppid());
+    free(list);
+    bench_close(&bench);
+}
+
 static void test_5_samples(void **state)
 {
     (void)state;
@@ -328,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_1_process_layouts),
         cmocka_unit_test(test_1_many_processes),
         cmocka_unit_test(test_2_all_ones_and_4_mps),
+        cmocka_unit_test(test_living_processes),
         cmocka_unit_test(test_5_samples),
         cmocka_unit_test(test_7_8_memory),
         cmocka_unit_test(test_10_library),
