@@ -339,6 +339,22 @@ static bool run_all(struct loop *loop, struct err *err)
     }
 }
 
+/* Disturbed trials alone say nothing of any candidate: "none is feasible" would be a guess. */
+static bool check_measured(const struct loop *loop, struct err *err)
+{
+    const struct verdict_facts *last = NULL;
+    for (size_t i = 0; i < loop->history.count; i++) {
+        const struct history_trial *t = &loop->history.trials[i];
+        last = verdict_facts(t->verdict);
+        if (!last->retried || t->ruled_out)
+            return true;
+    }
+    return !last || err_set(err, ERR_STOPPED,
+                            "every trial was disturbed (the last: %s), so nothing is known of any "
+                            "candidate; mend that, then start anew with: spica run --fresh %s",
+                            last->name, loop->study->path);
+}
+
 static bool conclude(struct loop *loop, enum study_outcome *ret_outcome, struct err *err)
 {
     AUTO(arena_free) struct arena *scratch = arena_new();
@@ -371,7 +387,7 @@ bool study_run(const struct study_options *options, enum study_outcome *ret_outc
     update_view(loop, study_next(&loop->plan, &loop->history, scratch).stage, scratch);
     if (options->observer.begin)
         options->observer.begin(options->observer.context, &loop->view, resumed);
-    if (run_all(loop, err))
+    if (run_all(loop, err) && check_measured(loop, err))
         return conclude(loop, ret_outcome, err);
     if (err->code == ERR_STOPPED) {
         struct err ignored = ERR_INIT; /* the stop itself matters more than its note */

@@ -70,5 +70,15 @@ def a_space_that_cannot_be_counted(box):
     box.run("run", box.file, code=2)
 
 
+# Expected: stopped, for nothing was measured. Before: "nothing is feasible".
+@scenario(quick=True)
+def nothing_but_disturbed_trials(box):
+    box.study(llm=box.fake("llm"), measure={"lateness": "10us"},
+              load={"llm": {"rate": "100/s", "arrivals": "constant", "concurrency": 8}})
+    result = box.run("run", box.file, code=5)
+    check("every trial was disturbed (the last: instrument)" in result.err, str(result))
+    check(box.verdicts() == ["instrument"] * 3, box.verdicts())
+
+
 if __name__ == "__main__":
     main(__name__)
