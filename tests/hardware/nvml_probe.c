@@ -19,7 +19,7 @@
 static void print_value(const char *name, struct reading reading, double unit)
 {
     if (reading.state == READING_KNOWN)
-        printf("  %-20s %.4g (%s)\n", name, reading.value / unit,
+        printf("  %-20s %.10g (%s)\n", name, reading.value / unit,
                reading_source_name(reading.source));
     else
         printf("  %-20s unknown\n", name);
