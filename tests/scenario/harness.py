@@ -13,8 +13,10 @@ and a test file ends with `if __name__ == "__main__": main(__name__)`. Options o
 names. The programs come from the environment: SPICA and FAKE_SERVICE.
 
 Each scenario runs in a process of its own, several at a time, each in a private folder with a private
-lock folder. That process is a subreaper, so whatever escapes from spica becomes its descendant; every
-process started in a Box also carries a variable of its own in the environment. At the end none of
+lock folder and, where that is allowed, with a view of processes of its own (as root; elsewhere use
+`--jobs 1` when other studies run on the machine). That process is a subreaper, so whatever escapes from
+spica becomes its descendant; every process started in a Box also carries a variable of its own in the
+environment. At the end none of
 either kind may be alive (zombies do no harm), else the scenario fails.
 
 The machine is shared and may be slow: scenarios assert on verdicts, statuses, texts and stored rows,
@@ -49,7 +51,9 @@ MARK = "SPICA_TEST_MARK"
 DEADLINE_S = 120    # of one command
 SCENARIO_S = 400    # of one scenario
 CLEAN_WITHIN_S = 5  # from a command's end to no process left
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 
 
 class Skip(Exception):
@@ -566,6 +570,24 @@ def scenario(quick=False, alone=False):
     return register
 
 
+def _isolate():
+    """Into a process-id and mount namespace of its own, where that is allowed: scenarios (and whatever
+    else runs on the machine) do not see each other's processes, as spica looks at all that it sees.
+    The caller goes on as the namespace's first process; its parent hands on how it ended."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
+        return
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        os._exit(max(0, os.waitstatus_to_exitcode(status)) if os.WIFEXITED(status) else 1)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    if libc.mount(b"proc", b"/proc", b"proc", 0, None) != 0:
+        print("no /proc of our own:", os.strerror(ctypes.get_errno()))
+        os._exit(1)
+
+
 def _child(function, keep):
     """In the scenario's own process: 0 passed, 1 failed, 77 skipped."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -602,6 +624,7 @@ class _Job:
             os.dup2(self.log.fileno(), 2)
             code = 1
             try:
+                _isolate()
                 code = _child(function, keep)
                 sys.stdout.flush()
             finally:
