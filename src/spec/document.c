@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -165,9 +166,11 @@ static bool refuse_duplicate_keys(struct reader *r, const struct yaml_node *map)
     }
     int twice = spec_names_duplicate(names, n);
     if (twice >= 0) {
+        assert((size_t)twice < n && keys[twice]);
         int first = 0;
         while (strcmp(names[first], names[twice]) != 0)
             first++;
+        assert(keys[first]);
         struct buf shown = BUF_INIT(400);
         text_add_escaped(&shown, TEXT_TERMINAL, names[twice], strlen(names[twice]), 60);
         err_set(r->err, ERR_INPUT, "%s:%d:%d: \"%s\" is given twice: first in line %d", r->path,
@@ -210,7 +213,13 @@ static struct yaml_node *parse_map(struct reader *r, const yaml_event_t *event, 
                     key->line, key->column, spec_yaml_kind_name(key));
             return NULL;
         }
-        if (!parse_child(r, depth, &value) || !append(r, event, map, &tail, key, value))
+        if (!parse_child(r, depth, &value))
+            return NULL;
+        if (!value) { /* libyaml gives each key a value, an empty one if need be */
+            fail(r, event->start_mark, "a key without a value");
+            return NULL;
+        }
+        if (!append(r, event, map, &tail, key, value))
             return NULL;
     }
     return NULL;

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "spec/space.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
@@ -273,6 +274,7 @@ static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_
     const char *where =
         arena_printf(l->arena, "%s.knobs.%s", l->study->services[knob->service].name, knob->name);
     struct knob_draft draft = {0};
+    assert(node); /* it has been named, so it stands in the file */
     if (node->kind == YAML_SCALAR)
         return spec_fail(l, spec_place_of(node), where,
                          "must be a list of values or a range; a single value belongs directly "

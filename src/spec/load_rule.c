@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "spec/space.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ static enum expr_name fail_name(const struct scope *scope, const char *name, str
     size_t count = 0;
     for (size_t i = 0; i < scope->limit; i++) {
         const struct spec_knob *knob = &l->study->knobs[i];
+        assert(knob->name); /* all knobs are loaded before any rule */
         names[count++] = knob->full_name;
         if (own_name(scope, knob))
             names[count++] = knob->name;

@@ -18,6 +18,7 @@
 #include "spec/loader.h"
 #include "spec/space_walk.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -114,6 +115,7 @@ static bool is_remembered(const struct walk *w, size_t depth)
 
 static struct memo_slot *memo_find(struct memo_slot *memo, size_t slots, size_t depth, uint64_t key)
 {
+    assert(memo && slots > 0);
     uint64_t hash = (key ^ (uint64_t)depth << 57) * UINT64_C(0x9E3779B97F4A7C15);
     size_t at = (size_t)(hash >> 20) & (slots - 1);
     while (memo[at].depth && (memo[at].depth != depth + 1 || memo[at].key != key))
@@ -125,6 +127,7 @@ static struct memo_slot *memo_find(struct memo_slot *memo, size_t slots, size_t 
 static bool memo_grow(struct walk *w)
 {
     size_t slots = w->memo_slots ? 2 * w->memo_slots : 1024;
+    assert(w->memo || !w->memo_slots);
     if (w->memo_used * 2 < w->memo_slots)
         return true;
     if (slots > MEMO_SLOTS_MAX)

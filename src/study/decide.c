@@ -244,7 +244,7 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
     bool explored_ok = first && first->verdict == VERDICT_OK;
     struct verdict_words words = weigh(best, baseline, explored_ok, count, scratch);
     size_t explored = candidates_explored(history, scratch);
-    bool wins = words.outcome == OUTCOME_WINNER;
+    bool wins = best && words.outcome == OUTCOME_WINNER;
     json_t *decision = json_object();
     json_object_set_new(decision, "outcome", json_string(study_outcome_name(words.outcome)));
     json_object_set_new(decision, "winner",

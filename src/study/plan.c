@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -319,6 +320,7 @@ struct study_step study_next(const struct study_plan *plan, const struct history
             step.request.window_ns = window_ns(plan, explore.window_ratio);
         return step;
     }
+    assert(history->trials || history->count == 0);
     bool baseline_done = false;
     for (size_t i = 0; i < history->count; i++)
         baseline_done = baseline_done || history->trials[i].purpose == HISTORY_BASELINE;

@@ -334,7 +334,9 @@ static bool run_all(struct loop *loop, struct err *err)
             return true;
         if (cancel_level() != CANCEL_NONE)
             return err_set(err, ERR_STOPPED, "stopped before trial %" PRId64, step.request.number);
-        if (!run_trial(loop, &step.request, err))
+        bool ran = run_trial(loop, &step.request, err);
+        loop->request = NULL;
+        if (!ran)
             return false;
     }
 }
