@@ -3,7 +3,6 @@
 #pragma once
 
 #include "check.h"
-
 #include "trial/judge.h"
 
 #include <math.h>
