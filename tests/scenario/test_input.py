@@ -344,6 +344,22 @@ def wait_for_service(running, name="fake", within=30):
     raise AssertionError(f"no {name} within {within} s\n{running.output()}")
 
 
+@scenario(quick=True)
+def what_an_earlier_run_left_is_named(box):
+    # A server of an earlier run whose keeper was killed as well: nobody's child any more. It is named,
+    # not killed, for its number may be somebody's by now; once it is gone the study runs.
+    small(box)
+    left = subprocess.Popen([FAKE, "--port", "0", "--life", "300s"], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, env=dict(box.env, SPICA_SERVICE="old/llm"))
+    box.helpers.append(left)
+    result = box.run("run", box.file, code=4)
+    check(f"pid {left.pid}" in result.err and "old/llm" in result.err, str(result))
+    check(left.poll() is None, "it is left alone")
+    left.kill()
+    left.wait()
+    box.run("run", box.file, "--trials", "1", code=0)
+
+
 # ---- stopping ----
 
 @scenario(quick=True)
@@ -610,6 +626,18 @@ def children_carry_what_the_study_says(box):
     check(b"OMP_WAIT_POLICY=PASSIVE" in env and b"EDITOR=ed" not in env, env)
     running.signal(signal.SIGINT)
     running.wait()
+
+
+@scenario(quick=True)
+def a_trial_does_not_download(box):
+    # The libraries that would are told so, unless the study allows it.
+    for name, allowed in (("offline", False), ("online", True)):
+        box.study(study=name, llm=box.fake("llm", "--latency", "15ms", allow_download=allowed))
+        box.run("run", box.file, "--trials", "1", code=0)
+        environment = json.loads(box.services(1)["llm"]["environment"])
+        check((environment.get("HF_HUB_OFFLINE") == "1") == (not allowed), environment)
+        check(environment.get("CUDA_VISIBLE_DEVICES") == "", environment)
+        box.close_db()
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ def cases(box, kind, table, code=3, retried=False, **parts):
     return trials
 
 
+def wait_for(condition, what, within=30):
+    end = time.monotonic() + within
+    while not condition():
+        check(time.monotonic() < end, f"no {what} within {within} s")
+        time.sleep(0.05)
+
+
 # ---- ok, slow ----
 
 @scenario(quick=True)
@@ -655,19 +662,36 @@ def tensorrt_llm_17915_every_port_taken(box):
 
 @scenario(quick=True)
 def vllm_8204_another_servers_port_is_not_measured(box):
-    # A stranger answers on the very port that was allotted: the listener must belong to the launch.
-    # The wrapper starts an impostor on the port, out of our tree's sight, and stays alive itself.
-    box.write("imposter.sh", "")
-    path = box.write("bin/silent", "#!/bin/sh\nexec sleep 300\n")
+    # Expected: the listener must belong to this launch, else the old server gets measured. The service
+    # says on which port it will be and takes its time; a stranger opens that port before it. On the next
+    # port it serves at once.
+    path = box.write("bin/outrun", f"""#!/bin/sh
+if [ ! -e {box.folder}/port ]; then
+    echo "$4" > {box.folder}/port.new
+    mv {box.folder}/port.new {box.folder}/port
+    exec sleep 300
+fi
+exec {FAKE} "$@"
+""")
     os.chmod(path, 0o755)
-    stranger = box.helper(FAKE, "--port", "0", "--kind", "llm", "--model", "other", "--life", "300s")
-    time.sleep(0.3)
-    service = {"role": "llm", "command": [path], "protocol": "openai-chat",
-               "ready": {"http": "/health", "within": "1s"}}
+    service = box.fake("llm", "--latency", "15ms")
+    service["command"][0] = path
+    check(service["command"][3:5] == ["--port", "{port}"], service["command"])
     box.study(llm=service)
-    box.run("run", box.file, code=3)
-    box.expect(1, "not_ready", service="llm")
+    running = box.start("run", box.file, "--trials", "1")
+    wait_for(lambda: os.path.exists(box.path("port")), "the port's number")
+    port = open(box.path("port")).read().strip()
+    stranger = box.helper(FAKE, "--port", port, "--kind", "llm", "--model", "other", "--life", "300s",
+                          "--arrivals", box.path("arrivals"))
+    result = running.wait()
+    check(result.code == 0, str(result))
+    box.expect(1, "ok")
+    check(f"--port {port}" not in box.services(1)["llm"]["command"], "another port was taken")
     check(stranger.poll() is None, "the stranger is left alone")
+    stranger.terminate()
+    stranger.wait()
+    work = [line for line in open(box.path("arrivals")) if "/v1/chat" in line]
+    check(not work, f"the stranger was asked {len(work)} times")
 
 
 # ---- children ----
