@@ -315,7 +315,7 @@ static bool run_trial(struct loop *loop, const struct trial_request *request, st
     if (!check_store_has_name(loop, err))
         return false;
     if (!store_trial_add(loop->store, &trial, err))
-        return err_wrap(err, "storing trial %" PRId64, request->number);
+        return false;
     if (!history_append(&loop->history, loop->study, &trial, loop->arena, err))
         return false;
     update_view(loop, next.stage, arena);

@@ -43,11 +43,16 @@ static int remove_entry(const char *path, const struct stat *stat, int type, str
     return 0;
 }
 
+static void remove_folder(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void running_forget(struct running *running)
 {
     running->process = service_process_free(running->process);
     if (running->launch.scratch)
-        nftw(running->launch.scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        remove_folder(running->launch.scratch);
     arena_free(running->arena);
     *running = (struct running){.ready_s = NAN, .first_request_s = NAN, .idle_memory_bytes = NAN};
 }
@@ -257,6 +262,7 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     char *scratch = arena_printf(running->arena, "%s/scratch/%s", folder, name);
     char *log = arena_printf(running->arena, "%s/trial-%06" PRId64 "-%s.log", logs,
                              attempt->request->number, name);
+    remove_folder(scratch); /* of a run that was killed: a start finds nothing of an earlier one's */
     if (!file_make_folders(logs, err) || !file_make_folders(scratch, err))
         return err_wrap(err, "starting %s", name);
     int port = 0;
