@@ -422,6 +422,21 @@ def a_service_killed_as_spica_is(box):
     resume_to_the_end(box, reference)
 
 
+@scenario()
+def a_redone_trial_finds_nothing_of_the_killed_one(box):
+    # The service refuses to start where a lock file of another stands, as databases do.
+    script = box.write("lock.sh", 'set -e\nset -C\necho $$ > "$1/lock"\nshift\nexec "$@"\n')
+    llm = box.fake("llm", "--latency", "20ms")
+    llm["command"] = ["/bin/sh", script, "{dir}"] + llm["command"]
+    box.study(llm=llm, measure={"window": "4s"})
+    running = in_a_window(box)
+    slay([running.pid])
+    running.wait()
+    box.expect_clean()
+    check(os.path.exists(os.path.join(box.results, "scratch/llm/lock")), os.listdir(box.results))
+    finish(box)
+
+
 # ---- asked to stop ----
 
 def in_a_window(box, *args, prefix=()):
@@ -604,6 +619,12 @@ def two_studies(box):
     return first, box.file
 
 
+def await_waiting(box, running):
+    while "waiting" not in running.output():
+        check(running.poll() is None, f"it did not wait\n{box.story()}")
+        time.sleep(0.02)
+
+
 @scenario(quick=True)
 def the_second_copy_names_the_holder(box):
     first, second = two_studies(box)
@@ -615,9 +636,7 @@ def the_second_copy_names_the_holder(box):
     check(f"pid {running.pid}" in result.err, str(result))
     check(running.poll() is None, "the first was disturbed")
     waiting = box.start("run", "--wait", second)
-    while "waiting" not in waiting.output():
-        check(waiting.poll() is None, box.story())
-        time.sleep(0.02)
+    await_waiting(box, waiting)
     check(not os.path.exists(database(box)), "it does not only wait")
     slay([running.pid])
     result = waiting.wait()
@@ -635,8 +654,7 @@ def a_killed_holder_holds_nothing(box):
     all_ok(box)
     waiting = in_a_window(box, first)
     other = box.start("run", "--wait", second)
-    while "waiting" not in other.output():
-        time.sleep(0.02)
+    await_waiting(box, other)
     other.signal(signal.SIGINT)  # who waits can be stopped, too
     result = other.wait()
     check(result.code == 5 and "stopped while waiting" in result.err, str(result))
@@ -700,6 +718,7 @@ def the_disk_is_full(box):
     for trials in (0, 1, 4):
         running = in_a_window(box, *run[1:])
         while stored(box) < trials:
+            check(running.poll() is None, box.story())
             time.sleep(0.02)
         before = snapshot(box)
         fill()
@@ -767,8 +786,13 @@ def await_write(box, running):
         except OSError:
             return None
     first, end = state(), time.monotonic() + 20
-    while state() == first and running.poll() is None and time.monotonic() < end:
-        time.sleep(0.0005)
+    looks = 0
+    while state() == first and time.monotonic() < end:
+        looks += 1
+        if looks % 1000 == 0:
+            if running.poll() is not None:
+                return
+            time.sleep(0.0001)
 
 
 def await_worker(running):
@@ -779,6 +803,9 @@ def await_worker(running):
             return found
         time.sleep(0.01)
     return []
+
+
+WHOM = ["spica", "spica", "spica+worker", "worker+spica", "group", "keeper+spica", "guard+spica"]
 
 
 class Rounds:
@@ -812,17 +839,23 @@ class Rounds:
     def one(self):
         running = self.box.start("run", self.box.file, prefix=("setsid",))
         dice = self.random.random()
+        whom = self.random.choice(WHOM)
         if dice < 0.15:
             time.sleep(self.random.uniform(0, 0.08))
         elif dice < 0.4:
-            await_write(self.box, running)
-            time.sleep(self.random.choice([0, 0, 0.001, 0.003, 0.01, 0.03]))
+            # At once, for which there must be nothing to look up first; or a little later.
+            delay = self.random.choice([0, 0, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.05])
+            whom = "spica" if delay < 0.02 else whom
+            await_write(self.box, running)  # that it began
+            if self.random.random() < 0.8:
+                time.sleep(0.3)
+                await_write(self.box, running)  # a trial
+            time.sleep(delay)
         elif dice < 0.55 and stored(self.box) >= self.spoiled:
             self.kill_worker(running)
             time.sleep(self.random.uniform(0, 2.0))
         else:
             time.sleep(self.random.uniform(0, 2.2))
-        whom = self.random.choice(["spica", "spica", "spica+worker", "worker+spica", "group", "keeper+spica", "guard+spica"])
         if whom == "group":
             slay([-running.pid])
         else:
