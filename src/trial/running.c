@@ -262,7 +262,7 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     char *scratch = arena_printf(running->arena, "%s/scratch/%s", folder, name);
     char *log = arena_printf(running->arena, "%s/trial-%06" PRId64 "-%s.log", logs,
                              attempt->request->number, name);
-    remove_folder(scratch); /* of a run that was killed: a start finds nothing of an earlier one's */
+    remove_folder(scratch); /* of a run that was killed: a start finds nothing of it */
     if (!file_make_folders(logs, err) || !file_make_folders(scratch, err))
         return err_wrap(err, "starting %s", name);
     int port = 0;
