@@ -449,7 +449,7 @@ def hey_api_3054_inference_perf_781_line_ends(box):
     # Expected: same tokens as with LF; the tail without a blank line is accepted.
     variants = ["crlf", "cr", "bom", "no-space", "multi-data", "tail-no-blank"]
     box.study(llm=box.fake("llm", "--latency", "10ms", "--sse", "{sse}", "--sse-split", "{split}",
-                           knobs={"sse": variants, "split": ["1:20us", "7"]}))
+                           knobs={"sse": variants, "split": ["5:20us", "7"]}))
     box.run("run", box.file, lines=-1)
     explored = [t for t in box.trials() if t["purpose"] == "explore"]
     check(len(explored) == 12, len(explored))
@@ -759,7 +759,7 @@ def leak_when_it_does_not_end(box):
     os.chmod(path, 0o755)
     service = box.fake("llm", "--latency", "15ms", stop_grace="100ms", fresh=True)
     service["command"][0] = path
-    box.study(llm=service, measure={"drain": "1s"}, load={"llm": {"timeout": "1s"}})
+    box.study(llm=service, measure={"window": "6s", "drain": "1s"}, load={"llm": {"timeout": "1s"}})
     running = box.start("run", box.file, "--trials", "1")
     end = time.monotonic() + 20
     pids = []
