@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Room for `len` more bytes and the NUL, not yet written. */
 static char *grow(struct buf *buf, size_t len)
@@ -108,10 +109,16 @@ void buf_done(struct buf *buf)
 
 bool buf_read_file(struct buf *buf, const char *path, struct err *err)
 {
-    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: a pipe in a corpus must not hang us before we see what it is. */
+    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? err_set(err, ERR_MISSING, "%s: no such file", path)
                                : err_sys(err, "%s", path);
+    struct stat stat_buf;
+    if (fstat(fd, &stat_buf) != 0)
+        return err_sys(err, "%s", path);
+    if (!S_ISREG(stat_buf.st_mode) && !S_ISDIR(stat_buf.st_mode)) /* read() names a folder itself */
+        return err_set(err, ERR_INPUT, "%s: not a regular file", path);
     for (;;) {
         /* One byte past the maximum tells "exactly full" from "longer". */
         char chunk[16384];

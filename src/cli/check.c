@@ -78,6 +78,18 @@ static void print_estimate(const struct spec_study *study, uint64_t count)
            RESTART_GUESS_S);
 }
 
+/* The study file's own text on its way to a terminal: studies are shared between people. */
+static void print_safe(const char *indent, const char *text)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        AUTO(buf_done) struct buf line = BUF_INIT(4 << 20);
+        text_add_escaped(&line, TEXT_TERMINAL, text, len, 1 << 20);
+        printf("%s%s\n", indent, buf_text(&line));
+        text += len + (text[len] == '\n');
+    }
+}
+
 static bool print_commands(const struct spec_study *study, const struct spec_candidate *candidate,
                            struct err *err)
 {
@@ -98,9 +110,13 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
             return err_wrap(err, "%s", study->path);
         AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
         service_launch_add_text(&line, &launch);
-        printf("\n%s, in %s:\n  %s\n", name, launch.folder, buf_text(&line));
-        if (launch.config_text)
-            printf("  with %s:\n%s", launch.config_name, launch.config_text);
+        printf("\n%s, in\n", name);
+        print_safe("  ", launch.folder);
+        print_safe("  ", buf_text(&line));
+        if (launch.config_text) {
+            printf("  with %s:\n", launch.config_name);
+            print_safe("    ", launch.config_text);
+        }
     }
     return true;
 }

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "trial/goal.h"
 
@@ -267,10 +268,28 @@ static void add_phase(struct buf *line, const struct spec_study *study,
         }
 }
 
+/* A line per phase, for logs of runs that nobody watches. */
+static void name_phase(struct display *display, const struct trial_request *request,
+                       const struct trial_progress *progress)
+{
+    if (display->phase_trial == request->number && display->phase == progress->phase &&
+        display->phase_service == progress->service)
+        return;
+    display->phase_trial = request->number;
+    display->phase = progress->phase;
+    display->phase_service = progress->service;
+    char who[48];
+    snprintf(who, sizeof who, "trial %" PRId64, request->number);
+    log_write(LOG_INFO, who, "%s%s%s", phase_words(progress->phase), progress->service ? " " : "",
+              progress->service ? progress->service : "");
+}
+
 static void on_progress(void *context, const struct study_view *view,
                         const struct trial_request *request, const struct trial_progress *progress)
 {
     struct display *display = context;
+    if (display->verbose)
+        name_phase(display, request, progress);
     if (!display->live)
         return;
     display_clear(display);

@@ -11,6 +11,10 @@ struct display {
     FILE *out;
     bool live, color;
     int width;
+    bool verbose;           /* name every phase, on stderr */
+    enum trial_phase phase; /* last named: of this trial, about this service */
+    int64_t phase_trial;
+    const char *phase_service;
     int live_lines;      /* on the screen now, below the finished lines */
     double best_fitness; /* shown so far as "best so far" */
     const struct spec_study *study;

@@ -1,6 +1,8 @@
 /* prepare: everything a study needs, fetched or checked before any trial. */
 #include "cli/command.h"
 
+#include "base/cancel.h"
+#include "service/stray.h"
 #include "study/study.h"
 
 #include <stdio.h>
@@ -13,6 +15,9 @@ static const struct cli_option options[] = {
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     (void)ret_status;
+    cancel_install(); /* a fetch under way is ended, not orphaned */
+    if (!service_init(err))
+        return false;
     AUTO(spec_study_free) struct spec_study *study = NULL;
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
         return false;

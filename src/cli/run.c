@@ -3,6 +3,7 @@
 #include "cli/display.h"
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "report/report.h"
 #include "service/stray.h"
@@ -17,6 +18,7 @@ static const struct cli_option options[] = {
     {"fresh", 0, NULL, "start anew; earlier results move to NAME.spica.1, .2, ..."},
     {"trials", 'n', "N", "explore with at most N trials, whatever the file says"},
     {"time", 't', "TIME", "take at most that long (45m, 2h), whatever the file says"},
+    {"verbose", 'v', NULL, "name every phase of every trial on stderr"},
     {"quiet", 'q', NULL, "no progress, only the end"},
     {NULL, 0, NULL, NULL},
 };
@@ -57,6 +59,9 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return false;
     AUTO(free) char *folder = study_folder(study, cli_value(&cli_run, args, "out"));
     struct display display = display_init(study, stdout);
+    display.verbose = cli_flag(&cli_run, args, "verbose");
+    if (display.verbose)
+        log_set_level(LOG_DEBUG);
     struct study_options study_options = {
         .study = study,
         .folder = folder,
