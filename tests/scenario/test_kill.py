@@ -1,8 +1,8 @@
-"""Killed at any moment, it resumes to the same answer; asked to stop, it stops; nothing is left alive.
+"""Killed at any moment, it resumes to the same answer; asked to stop, it stops; nothing is left.
 
 The fakes answer after constant latencies far apart, so that the order of trials and the outcome are
-certain. Their children leave sessions, daemonise and are deaf to TERM. Phases are found by what anybody
-can see: the live lines on a terminal, the processes, the services' own account of a TERM.
+certain. Their children leave sessions, daemonise and are deaf to TERM. Phases are found by what
+anybody can see: the live lines on a terminal, the processes, the services' own account of a TERM.
 """
 
 import json
@@ -21,7 +21,7 @@ from harness import (DEADLINE_S, FAKE, SPICA, check, environment_of, main, proce
 
 PHASES = {"starting": "start", "probing": "probe", "warming up": "warmup", "measuring": "measure",
           "waiting for answers": "drain", "measuring alone": "alone"}
-PHASE_WORDS = re.compile("starting|probing|warming up|measuring alone|measuring|waiting for answers")
+PHASE_WORDS = re.compile("|".join(sorted(PHASES, key=len, reverse=True)))
 KILLS = 200          # of random instants, over all such scenarios
 SLICES = 4
 # Trials that went well but lack their services, or requests that their metrics were made from.
@@ -30,8 +30,8 @@ HALF_STORED = """
         NOT EXISTS (SELECT 1 FROM phase WHERE trial = number)
         OR NOT EXISTS (SELECT 1 FROM service WHERE trial = number)
         OR NOT EXISTS (SELECT 1 FROM metrics WHERE trial = number AND metric = 'errors')
-        OR EXISTS (SELECT 1 FROM metrics m WHERE m.trial = number AND metric = 'errors' AND count <> (
-            SELECT count(*) FROM requests r WHERE r.trial = number AND r.mode = m.mode
+        OR EXISTS (SELECT 1 FROM metrics m WHERE m.trial = number AND metric = 'errors'
+            AND count <> (SELECT count(*) FROM requests r WHERE r.trial = number AND r.mode = m.mode
             AND r.service = m.service AND r.intended_ns >= 0)))"""
 NASTY = ("--fork-setsid", "--double-fork")
 
@@ -50,7 +50,8 @@ def snapshot(box):
     try:
         sound = connection.execute("PRAGMA integrity_check").fetchall()
         check(sound == [("ok",)], f"integrity_check: {sound}\n{box.story()}")
-        names = [n for n, in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        names = [name for name, in connection.execute(tables)]
         return {n: set(connection.execute(f"SELECT * FROM {n}")) for n in names}
     finally:
         connection.close()
@@ -61,7 +62,7 @@ def expect_kept(box, before):
     after = snapshot(box)
     for table, rows in before.items():
         lost = rows - after.get(table, set())
-        check(not lost, f"{table}: {len(lost)} rows changed or gone, such as {next(iter(lost), None)}")
+        check(not lost, f"{table}: {len(lost)} rows changed or gone: {next(iter(lost), None)}")
     numbers = sorted(row[0] for row in after.get("trial", ()))
     check(numbers == list(range(1, len(numbers) + 1)), f"trials {numbers}\n{box.story()}")
     if numbers:
@@ -87,7 +88,7 @@ def stored(box):
 
 
 def order(box):
-    """Which candidates were tried in which order; tries that our own instrument spoiled left out."""
+    """Which candidates were tried in which order; spoiled tries (instrument) left out."""
     return [row[:4] for row in query(
         box, "SELECT purpose, round, repeat, candidate, verdict FROM trials ORDER BY number")
         if row[4] != "instrument"]
@@ -185,12 +186,13 @@ def times_told(told):
 def long_study(box):
     """Two services, every phase long enough to be met, five trials. Returns the file which tells of
     TERMs: each trial's end is one at least, held up by a deaf server for 300 ms."""
-    llm = box.fake("llm", "--latency", "{latency}", "--start-delay", "200ms", "--ignore-term", *NASTY,
-                   stop_grace="300ms", knobs={"latency": ["40ms", "300ms"]})
+    llm = box.fake("llm", "--latency", "{latency}", "--start-delay", "200ms", "--ignore-term",
+                   *NASTY, stop_grace="300ms", knobs={"latency": ["40ms", "300ms"]})
     told = watched(box, llm)
     box.study(stt=box.fake("stt", "--latency", "250ms", "--start-delay", "200ms", *NASTY,
                            stop_grace="200ms"), llm=llm,
-              measure={"warmup": "400ms", "window": "1s", "alone": "1s"}, search={"strategy": "random"})
+              measure={"warmup": "400ms", "window": "1s", "alone": "1s"},
+              search={"strategy": "random"})
     return told
 
 
@@ -287,7 +289,8 @@ def spica_and_worker_killed_in_every_phase(box):
 
 @scenario()
 def spica_and_keepers_killed_in_every_phase(box):
-    every_phase(box, "spica+keeper", ["start", "probe", "warmup", "measure", "drain", "stop", "alone"])
+    every_phase(box, "spica+keeper",
+                ["start", "probe", "warmup", "measure", "drain", "stop", "alone"])
 
 
 @scenario()
@@ -388,7 +391,7 @@ def a_keeper_killed_in_other_phases(box):
         os.rename(box.results, f"{box.results}.{phase}")
 
 
-@scenario(quick=True)
+@scenario()
 def a_killed_guard_is_not_missed(box):
     long_study(box)
     terminal = Terminal(box, "measure", lambda pid: slay(victims(pid, "guard")))
@@ -398,9 +401,9 @@ def a_killed_guard_is_not_missed(box):
     check(memory, f"memory {memory}")
 
 
-@scenario(quick=True)
+@scenario()
 def a_killed_service_is_data(box):
-    # Somebody kills the server, not us: that is how it ended, with the proof, and the study goes on.
+    # Somebody kills the server, not us: that is how it ended, with the proof; the study goes on.
     long_study(box)
     terminal = Terminal(box, "measure", lambda pid: slay([servers_of(pid)["stt"]]))
     check(terminal.run() == 0, terminal.text)
@@ -452,14 +455,15 @@ def in_a_window(box, *args, prefix=()):
 
 def steady_study(box, *options, **keys):
     """One service, one candidate, a long window; returns the file which tells of TERMs."""
-    llm = box.fake("llm", "--latency", "20ms", *NASTY, *options, **dict({"stop_grace": "200ms"}, **keys))
+    llm = box.fake("llm", "--latency", "20ms", *NASTY, *options,
+                   **dict({"stop_grace": "200ms"}, **keys))
     told = watched(box, llm)
     box.study(llm=llm, measure={} if "knobs" in keys else {"window": "4s"})
     return told
 
 
 def finish(box, trials=None, run=(), **more):
-    """The rest of a study; all that is stored then is right, and so many as an undisturbed run's."""
+    """The rest of a study; all that is stored then is right, and so many as undisturbed."""
     box.run("run", *(run or (box.file,)), code=0, **more)
     all_ok(box, trials)
     box.expect_clean()
@@ -569,7 +573,7 @@ def the_reader_of_its_output_goes_away(box):
 
 # ---- stopped for a while ----
 
-@scenario(quick=True)
+@scenario()
 def stopped_and_continued_in_a_window(box):
     # The worker goes on, but our own readings are late: the trial is tried again.
     long_study(box)
@@ -588,8 +592,9 @@ def stopped_and_continued_in_a_window(box):
 @scenario()
 def stopped_and_continued_in_other_phases(box):
     # Deadlines that passed meanwhile are nobody's fault.
-    llm = box.fake("llm", "--latency", "{latency}", "--start-delay", "300ms", *NASTY, stop_grace="200ms",
-                   ready={"http": "/health", "within": "2s"}, knobs={"latency": ["250ms", "500ms"]})
+    llm = box.fake("llm", "--latency", "{latency}", "--start-delay", "300ms", *NASTY,
+                   stop_grace="200ms", ready={"http": "/health", "within": "2s"},
+                   knobs={"latency": ["250ms", "500ms"]})
     box.study(llm=llm, stt=box.fake("stt", "--latency", "250ms"),
               measure={"warmup": "500ms", "probe_within": "2s", "drain": "1s", "alone": "1s"})
 
@@ -603,8 +608,8 @@ def stopped_and_continued_in_other_phases(box):
         verdicts = [v for v, in query(box, "SELECT verdict FROM trials ORDER BY number")]
         spoiled = phase == "alone" and verdicts[2] == "instrument" and verdicts.pop(2)
         check(verdicts == ["ok"] * 5, f"{phase}: {verdicts} {spoiled}")
-        wrong = query(box, "SELECT trial, value FROM metrics WHERE metric = 'latency' AND stat = 'p50'"
-                      " AND value NOT BETWEEN 0.2 AND 1.5")
+        wrong = query(box, "SELECT trial, value FROM metrics WHERE metric = 'latency' "
+                      "AND stat = 'p50' AND value NOT BETWEEN 0.2 AND 1.5")
         check(not wrong, f"{phase}: {wrong}")
         os.rename(box.results, f"{box.results}.{phase}")
 
@@ -614,7 +619,8 @@ def stopped_and_continued_in_other_phases(box):
 def two_studies(box):
     """Files of two studies over the same device."""
     steady_study(box)
-    first = box.write("first.yaml", open(box.file, encoding="utf-8").read().replace('"sc"', '"first"'))
+    with open(box.file, encoding="utf-8") as file:
+        first = box.write("first.yaml", file.read().replace('"sc"', '"first"'))
     box.study(llm=box.fake("llm", "--latency", "20ms"))
     return first, box.file
 
@@ -873,9 +879,9 @@ class Rounds:
         verdicts = {v for v, in query(self.box, "SELECT verdict FROM trials")}
         check(verdicts <= {"ok", "instrument"}, f"verdicts {verdicts}")
         expect_same(self.box, self.reference)
-        wrong = query(self.box, "SELECT t.candidate, m.value FROM metrics m JOIN trials t ON t.number = "
-                      "m.trial WHERE m.metric = 'latency' AND m.stat = 'p50' AND (t.verdict <> 'ok' OR "
-                      "m.value NOT BETWEEN 0.003 AND 1.5)")
+        wrong = query(self.box, "SELECT t.candidate, m.value FROM metrics m JOIN trials t "
+                      "ON t.number = m.trial WHERE m.metric = 'latency' AND m.stat = 'p50' "
+                      "AND (t.verdict <> 'ok' OR m.value NOT BETWEEN 0.003 AND 1.5)")
         check(not wrong, f"numbers of a spoiled window: {wrong}")
         shutil.rmtree(self.box.results)
         self.box.runs.clear()
