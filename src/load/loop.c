@@ -6,7 +6,7 @@
  * lowest, and is put off while a send is near.
  *
  * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last
- * words of the C library), no handlers, no mask. SIGINT is ignored, because ^C goes to the whole
+ * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the whole
  * terminal group and it is the parent who decides; the parent's death kills it.
  *
  * Invariant: nothing here blocks until the last frame is written. */
@@ -292,7 +292,10 @@ static void become_worker(int channel, pid_t parent)
     prctl(PR_SET_TIMERSLACK, 1L);
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
+    /* What is sent to the whole group is our parent's to decide about; we end with it. */
     signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* a lost peer is an errno */
     sigset_t none;
     sigemptyset(&none);

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Real servers, real weights, real speech: llama-server beside whisper-server and beside
+faster-whisper-server, for a few seconds each.
+
+What the fakes can't show: that the engines' flags, ready paths, protocols and transcripts are those of
+the programs which people run. tools/setup builds and fetches what this needs; where it is missing the
+scenario is skipped with the reason, unless SPICA_SKIP_IS_FAILURE is set (as in CI).
+"""
+
+import os
+
+from harness import ROOT, Skip, check, main, scenario
+
+DEMO = os.path.join(ROOT, "build/demo")
+NEEDED = ["bin/llama-server", "bin/whisper-server", "bin/faster-whisper-server",
+          "models/smollm2-135m-q4_1.gguf", "models/ggml-tiny.en.bin", "models/ct2-tiny.en",
+          "speech-real/manifest.jsonl", "prompts.jsonl"]
+
+
+def need_the_demo():
+    missing = [name for name in NEEDED if not os.path.exists(os.path.join(DEMO, name))]
+    if missing and os.environ.get("SPICA_SKIP_IS_FAILURE"):
+        raise AssertionError(f"not set up (tools/setup all): {', '.join(missing)}")
+    if missing:
+        raise Skip(f"not set up (tools/setup all): {', '.join(missing)}")
+
+
+def demo(*parts):
+    return os.path.join(DEMO, *parts)
+
+
+def llm():
+    return {"engine": "llama-server", "program": demo("bin/llama-server"),
+            "model": demo("models/smollm2-135m-q4_1.gguf"), "threads": 1}
+
+
+def run_beside_the_llm(box, stt):
+    box.study(stt=dict(stt, role="stt", language="en"), llm=llm(),
+              load={"stt": {"corpus": demo("speech-real"), "timeout": "60s"},
+                    "llm": {"prompts": demo("prompts.jsonl"), "timeout": "60s", "max_tokens": 16}},
+              measure={"warmup": "1s", "window": "8s", "drain": "60s", "probe_within": "60s"},
+              goal={"optimise": {"stt.latency.p50": {"good": "100ms", "bad": "60s"},
+                                 "stt.wer": {"good": "5%", "bad": "90%"},
+                                 "llm.ttft.p50": {"good": "10ms", "bad": "60s"}},
+                    "require": ["stt.errors == 0", "llm.errors == 0"]})
+    box.run("prepare", box.file, code=0)
+    box.run("run", box.file, code=0, deadline=300)
+    trial = box.expect(1, "ok")
+    services = box.services(1)
+    check(services["stt"]["placement"] == "cpu", f"placement {services['stt']['placement']}")
+    check(services["llm"]["version"], "llama-server's version is unknown")
+    for name in ("stt", "llm"):
+        # 30 MB is less than the smallest of these models: a server that holds its weights has more.
+        check(services[name]["peak_memory_bytes"] > 30e6, f"{name} holds no model")
+    wer = box.metric(1, "stt", "wer")
+    check(wer is not None and wer < 0.3, f"word error rate {wer} of clear speech")
+    tokens = [row["tokens"] for row in box.requests(1, "llm") if row["error"] is None]
+    check(tokens and all(1 <= t <= 16 for t in tokens), f"tokens {tokens}")
+    check(all(row["tokens_exact"] for row in box.requests(1, "llm")), "usage was not read")
+    first = [row for row in box.requests(1, "llm") if row["first_token_ns"] is not None]
+    check(all(r["intended_ns"] < r["first_token_ns"] <= r["done_ns"] for r in first), "token times")
+    return trial
+
+
+@scenario(alone=True)
+def whisper_server_beside_llama_server(box):
+    need_the_demo()
+    run_beside_the_llm(box, {"engine": "whisper-server", "program": demo("bin/whisper-server"),
+                             "model": demo("models/ggml-tiny.en.bin"), "threads": 1})
+
+
+@scenario(alone=True)
+def faster_whisper_server_beside_llama_server(box):
+    need_the_demo()
+    run_beside_the_llm(box, {"engine": "faster-whisper-server",
+                             "program": demo("bin/faster-whisper-server"),
+                             "model": demo("models/ct2-tiny.en"), "compute_type": "int8",
+                             "threads": 1})
+
+
+@scenario(alone=True)
+def llama_server_says_what_it_refuses(box):
+    need_the_demo()
+    box.study(llm=dict(llm(), args=["--no-such-flag"]))
+    box.run("run", box.file, code=3)
+    box.expect(1, "refused", service="llm", says="--no-such-flag")
+
+
+if __name__ == "__main__":
+    main(__name__)
