@@ -176,8 +176,13 @@ static void on_chunk(struct load_http_call *call)
 {
     struct load_flight *flight = flight_of(call);
     const struct load_protocol *protocol = flight->run->stream->protocol;
-    if (flight->complete || !protocol->complete || call->answer.http_status != 200 ||
-        !protocol->complete(&call->answer))
+    if (!protocol->complete || call->answer.http_status != 200)
+        return;
+    /* Bytes after the mark renew the grace only while a line is under way: a slow server may take
+     * its time over the last event, but pings do not keep a finished answer open. */
+    const struct load_answer *answer = &call->answer;
+    bool in_line = answer->len > 0 && !strchr("\r\n", answer->body[answer->len - 1]);
+    if (flight->complete ? !in_line : !protocol->complete(answer))
         return;
     flight->complete = true;
     flight->grace_end_ns = clock_now_ns() + LOAD_GRACE_NS;

@@ -29,8 +29,8 @@ static void add_number(struct report_grid *grid, const struct report_view *view,
     if (side->is_baseline || !view->baseline || view->baseline->run_count == 0)
         return;
     const struct report_number *was = &view->baseline->shared[k];
-    if (isnan(was->value))
-        return;
+    if (isnan(was->value) && isnan(was->low) == isnan(was->high))
+        return; /* not even a bound */
     buf_add(&text, "was ");
     report_add_value(&text, m, was);
     if (side->against[k].given && !isnan(side->against[k].value)) {
@@ -71,7 +71,14 @@ static void print_side(const struct report_view *view, const struct report_side 
             buf_addf(&text, "%zu ok)", ok);
     }
     report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
-    print_numbers(view, side, out, terminal);
+    if (side->run_count)
+        print_numbers(view, side, out, terminal);
+    else
+        report_print_wrapped(
+            out, terminal,
+            "No final was run, for there was nothing to compare it with: `spica show` "
+            "has what its exploring trials measured.",
+            2, 2);
 }
 
 static void print_entry(FILE *out, struct report_terminal terminal, const char *name,

@@ -334,8 +334,10 @@ static bool start_once(struct attempt *attempt, size_t i, bool *ret_up, bool *re
         if (!process || service_process_status(process)->state == PROCESS_RUNNING)
             continue;
         *ret_again = k == i && port_was_taken(attempt, i);
+        char port[64];
+        snprintf(port, sizeof port, "the last one %d", attempt->runner->services[k].launch.port);
         attempt_note_end(attempt, k, *ret_again ? SERVICE_PORT_TAKEN : SERVICE_ENDED, PHASE_START,
-                         "its port was taken");
+                         port);
         /* One that was up when another starts did not end "before it was ready". */
         if (k != i)
             attempt->facts.services[k].phase = PHASE_PROBE;
