@@ -683,7 +683,8 @@ def main(module):
     """Runs the scenarios of a test file as its command line says; exits."""
     args = sys.argv[1:]
     every = SCENARIOS.get(module, {})
-    jobs = 2 * (os.cpu_count() or 2)  # most of the time is waiting
+    # Most of the time is waiting; with sanitizers it is not.
+    jobs = int(os.environ.get("SCENARIO_JOBS", 2 * (os.cpu_count() or 2)))
     names, quick, keep = [], None, False
     while args:
         arg = args.pop(0)

@@ -22,8 +22,9 @@ def a_study_and_its_results_elsewhere(box):
     os.mkdir(box.path("here"))
     box.run("run", "--out", "results", "../study.yaml", cwd=box.path("here"), code=0)
     box.results = box.path("here", "results")
-    for trial in box.trials():
-        check(trial["verdict"] == "ok", str(trial))
+    verdicts = [trial["verdict"] for trial in box.trials()]
+    # A starved machine may cost a retry; what is tried for is that the service starts.
+    check(verdicts[-1] == "ok" and "crashed_start" not in verdicts, str(box.trials()))
 
 
 # Expected: what is closed is nothing. Before: the lock file was open under the number of stderr, and
