@@ -215,7 +215,7 @@ static void on_trial_end(void *context, const struct study_view *view,
         (isnan(display->best_fitness) || trial->fitness > display->best_fitness)) {
         display->best_fitness = trial->fitness;
         if (trial->number > 1)
-            buf_add(&line, "  best so far");
+            buf_add(&line, display->width >= 88 ? "  best so far" : "  best");
     }
     fprintf(display->out, "%s\n", buf_text(&line));
     print_wrapped(display, buf_text(&settings));

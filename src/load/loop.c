@@ -6,8 +6,8 @@
  * lowest, and is put off while a send is near.
  *
  * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last
- * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the whole
- * terminal group and it is the parent who decides; the parent's death kills it.
+ * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the
+ * whole terminal group and it is the parent who decides; the parent's death kills it.
  *
  * Invariant: nothing here blocks until the last frame is written. */
 #include "load/child.h"

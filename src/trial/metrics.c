@@ -101,13 +101,14 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
 {
     double window_s = (double)(input->window_end_ns - input->window_start_ns) / NS_PER_S;
     double tokens = 0;
-    size_t completed = 0, with_tokens = 0;
+    size_t answered = 0, completed = 0, with_tokens = 0;
     bool known = true;
     for (size_t k = 0; k < input->answers->count; k++) {
         const struct trial_answer *answer = &input->answers->items[k];
         const struct load_record *r = &answer->record;
         if (r->error != LOAD_OK)
             continue;
+        answered++;
         completed += r->done_ns >= input->window_start_ns && r->done_ns < input->window_end_ns;
         double share = share_in_window(answer, input->window_start_ns, input->window_end_ns);
         if (share <= 0)
@@ -119,9 +120,11 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
     const struct stats_interval none = {NAN, NAN};
     add_row(attempt, input, METRIC_REQUESTS_PER_S, STAT_VALUE, (double)completed / window_s, none,
             completed);
+    /* Answers that all came outside the window are a rate of 0, seen; no answer at all is unknown.
+     */
     if (input->sources & SOURCE_TEXT)
         add_row(attempt, input, METRIC_TOKENS_PER_S, STAT_VALUE,
-                known && with_tokens ? tokens / window_s : NAN, none, with_tokens);
+                known && answered ? tokens / window_s : NAN, none, with_tokens);
 }
 
 static const char *transcript_of(const struct metrics_input *input, uint32_t item)
