@@ -147,10 +147,13 @@ def memory_kb(pid, file, key):
 
 
 def own_processes(root):
-    """spica itself and its keepers: not the load worker, not the services."""
+    """spica itself, its guards and their keepers: not the load worker, not the services."""
     table = processes()
-    return [pid for pid, (parent, name, _) in table.items()
-            if pid == root or (parent == root and name == "spica-keeper")]
+    guards = [pid for pid, (parent, name, _) in table.items()
+              if parent == root and name == "spica-guard"]
+    keepers = [pid for pid, (parent, name, _) in table.items()
+               if parent in guards and name == "spica-keeper"]
+    return [root] + guards + keepers
 
 
 class Run:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What spica itself takes during a trial: CPU time of the main process and its keepers, and their memory,
+"""What spica itself takes during a trial: CPU time of the main process, its guards and keepers, and their memory,
 the load worker apart. Two fake services, 20 requests a second each, a window of 30 s.
 
 CPU time is read from /proc at both ends of 25 s inside the window; what the trial has stored of the main
@@ -41,7 +41,7 @@ def wait_for_load(run):
     while time.monotonic() < end and not run.over.is_set():
         names = [name for parent, name, _ in bench.processes().values() if parent == run.pid]
         seconds = 4 if names.count("spica-load") else 0
-        if seconds and names.count("spica-keeper") == 2:
+        if seconds and names.count("spica-guard") == 2:
             time.sleep(1)
             table = bench.processes()
             # The probe's worker lives for an instant only.
@@ -49,6 +49,7 @@ def wait_for_load(run):
                 time.sleep(seconds)
                 return
         time.sleep(0.05)
+    run.stop()
     bench.give_up("the trial's window did not begin")
 
 
