@@ -103,7 +103,7 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
         if (!service_port_allot(taken, i, &port, err))
             return err_wrap(err, "%s", study->path);
         taken[i] = port;
-        if (!service_launch_build(arena, study, candidate, i, port,
+        if (!service_launch_build(arena, study, candidate, i, port, NULL,
                                   arena_printf(arena, "%s/scratch/%s", folder, name),
                                   arena_printf(arena, "%s/logs/%s.log", folder, name), &launch,
                                   err))

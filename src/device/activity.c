@@ -15,7 +15,7 @@
 #include "device/proc_file.h"
 
 #include "base/clock.h"
-#include "device/device.h"
+#include "device/machine.h"
 #include "device/neighbour.h"
 
 #include <string.h>

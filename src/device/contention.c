@@ -10,7 +10,7 @@
  * shows as a little of "others"; a process that came and went unseen counts as others, rightly; in
  * a container `busy` is the whole host's. Each counter is off by up to a tick per core or process,
  * about 0.1 % in a window of 10 s. */
-#include "device/device.h"
+#include "device/machine.h"
 
 #include "base/clock.h"
 

@@ -15,6 +15,7 @@
 #include "base/digest.h"
 #include "base/text.h"
 #include "device/kind.h"
+#include "device/machine.h"
 #include "device/proc_file.h"
 
 #include <string.h>
@@ -121,9 +122,8 @@ static void cpubox_close(struct device *device)
     free(box);
 }
 
-static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_snapshot)
+void device_machine_snapshot(const char *proc_root, struct device_snapshot *ret_snapshot)
 {
-    const struct cpubox *box = cpubox_of(device);
     struct device_snapshot snapshot = {
         .total_bytes = READING_NONE,
         .free_bytes = READING_NONE,
@@ -136,17 +136,27 @@ static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_s
     struct proc_cpu cpu;
     struct proc_memory memory;
     struct err ignored = ERR_INIT; /* a file that can't be read leaves its readings unknown */
-    if (proc_read_memory(box->root, &memory, &ignored)) {
+    if (proc_read_memory(proc_root, &memory, &ignored)) {
         snapshot.total_bytes = memory.total_bytes;
         snapshot.free_bytes = memory.available_bytes;
     }
     snapshot.at_ns = clock_now_ns();
-    if (proc_read_cpu(box->root, &cpu, &ignored)) {
+    if (proc_read_cpu(proc_root, &cpu, &ignored)) {
         snapshot.at_ns = cpu.at_ns;
         snapshot.busy_ns = reading_known(READING_FROM_PROC, (double)cpu.busy_ns);
         snapshot.steal_ns = reading_known(READING_FROM_PROC, (double)cpu.steal_ns);
     }
     *ret_snapshot = snapshot;
+}
+
+int device_machine_cores(void)
+{
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_snapshot)
+{
+    device_machine_snapshot(cpubox_of(device)->root, ret_snapshot);
 }
 
 static bool is_dead(const struct proc_stat *stat)
@@ -167,6 +177,27 @@ static void add_memory(const char *root, const struct proc_stat *member, struct 
         *sum = READING_NONE;
 }
 
+static struct reading tree_memory(const char *root, const struct proc_stat *list, size_t count,
+                                  pid_t keeper)
+{
+    /* Without its keeper the tree can't be told from others: memory stays unknown. */
+    struct reading sum = count > 0 ? reading_known(READING_FROM_PROC, 0) : READING_NONE;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].pid != keeper && !is_dead(&list[i]))
+            add_memory(root, &list[i], &sum);
+    return sum;
+}
+
+struct reading device_host_memory(const char *proc_root, pid_t root)
+{
+    AUTO(free) struct proc_stat *list = NULL;
+    size_t count = 0;
+    struct err ignored = ERR_INIT;
+    return proc_tree(proc_root, root, &list, &count, &ignored)
+               ? tree_memory(proc_root, list, count, root)
+               : READING_NONE;
+}
+
 static void cpubox_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
 {
     const struct cpubox *box = cpubox_of(device);
@@ -179,18 +210,14 @@ static void cpubox_usage(struct device *device, pid_t root, struct device_usage 
     AUTO(free) struct proc_stat *list = NULL;
     size_t count = 0;
     struct err ignored = ERR_INIT;
-    /* Without its keeper the tree can't be told from others: memory stays unknown. */
-    if (proc_tree(box->root, root, &list, &count, &ignored) && count > 0)
-        usage.memory_bytes = reading_known(READING_FROM_PROC, 0);
+    if (proc_tree(box->root, root, &list, &count, &ignored))
+        usage.memory_bytes = tree_memory(box->root, list, count, root);
     for (size_t i = 0; i < count; i++) {
         usage.cpu_ns = proc_add_ns(usage.cpu_ns, list[i].reaped_cpu_ns);
         if (list[i].pid == root)
             continue;
         usage.cpu_ns = proc_add_ns(usage.cpu_ns, list[i].cpu_ns);
-        if (is_dead(&list[i]))
-            continue;
-        usage.processes++;
-        add_memory(box->root, &list[i], &usage.memory_bytes);
+        usage.processes += !is_dead(&list[i]);
     }
     *ret_usage = usage;
 }

@@ -5,6 +5,7 @@
  * device/device.c. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "device/owner.h"
 #include "device/proc.h"
@@ -90,30 +91,3 @@ void device_prove(struct device *device, const struct device_usage *before,
  * `since_wall_us`: samples outlive the work by seconds, and one proves nothing. 0 on a CPU box. */
 size_t device_holders(struct device *device, const pid_t *own_roots, size_t own_count,
                       int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
-
-/* Contention over a window, pure: steal plus CPU time outside `own_ns` (our trees and the declared
- * neighbours), as a share of the window's core time. NaN when a reading is unknown. Readings lag by
- * a clock tick per process, so small negative results are returned as 0. */
-double device_contention_ratio(const struct device_snapshot *before,
-                               const struct device_snapshot *after, int64_t own_ns, int cores);
-
-/* The processes outside our trees which used the most CPU between two listings, most first; at most
- * `max`. For evidence: a contended verdict names them. */
-struct device_activity; /* opaque: one listing */
-struct device_activity *device_activity_take(const char *proc_root);
-struct device_activity *device_activity_free(struct device_activity *activity);
-AUTO_FN(struct device_activity, device_activity_free)
-size_t device_activity_top(const struct device_activity *before,
-                           const struct device_activity *after, const pid_t *own_roots,
-                           size_t own_count, struct device_holder *ret_holders, size_t max);
-/* The same without the declared neighbours: they are no strangers. */
-size_t device_activity_strangers(const struct device_activity *before,
-                                 const struct device_activity *after, const pid_t *own_roots,
-                                 size_t own_count, const struct spec_neighbour *neighbours,
-                                 size_t neighbour_count, struct device_holder *ret_holders,
-                                 size_t max);
-/* CPU time between two listings of the declared neighbours' trees (by pid, program name or systemd
- * unit's cgroup). */
-int64_t device_activity_neighbours_ns(const struct device_activity *before,
-                                      const struct device_activity *after,
-                                      const struct spec_neighbour *neighbours, size_t count);

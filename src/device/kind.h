@@ -2,7 +2,7 @@
  * device first in its own struct; device.c opens, asks and closes through the ops alone. */
 #pragma once
 
-#include "device/device.h"
+#include "device/sample.h"
 
 struct device_ops {
     const char *kind; /* "cpu", "gpu" */
@@ -21,6 +21,14 @@ struct device_ops {
     /* Who holds memory on the device, most first; NULL where that is not told (CPU box). */
     size_t (*holders)(struct device *device, const pid_t *own_roots, size_t own_count,
                       int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
+    /* Optional, as device_sample() and device_state(); without them the trees are read one by one
+     * and the device has no state of its own. */
+    void (*sample)(struct device *device, const struct device_ours *ours,
+                   struct device_sample *ret_sample);
+    size_t (*state)(struct device *device, struct device_state_reading *ret_readings, size_t max);
+    /* Optional, as device_strangers(). */
+    size_t (*strangers)(struct device *device, const struct device_ours *ours,
+                        int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
 };
 
 struct device {

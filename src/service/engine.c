@@ -94,7 +94,7 @@ static bool prepare_fetch(const struct prepare *prepare, const char *name, bool 
     struct service_launch launch;
     AUTO(free) char *log_path = file_join(scratch, "fetch.log");
     bool done = service_launch_build(arena, prepare->study, prepare->candidate, prepare->service, 0,
-                                     scratch, log_path, &launch, err);
+                                     NULL, scratch, log_path, &launch, err);
     if (done) {
         const char *program = launch.program;
         launch.argv = prepare->ops->fetch_argv(arena, name, &program);

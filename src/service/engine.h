@@ -19,6 +19,8 @@ struct engine_ops {
     const char *const *base_argv;
     /* Environment set unless the study file says otherwise; NULL-terminated name, value pairs. */
     const char *const *base_env;
+    /* It can't read a UUID in CUDA_VISIBLE_DEVICES: give it the number. */
+    bool wants_number;
     /* Optional: fills launch->config_* and may add arguments; settings are in option order. */
     bool (*configure)(struct arena *arena, const struct engine_setting *settings, size_t count,
                       struct service_launch *launch, struct err *err);

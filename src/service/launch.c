@@ -28,6 +28,7 @@ struct builder {
     const struct spec_service *spec;
     size_t service;
     int port;
+    const struct launch_device *device;
     const char *scratch;
     const char **argv;
     size_t argc, argv_cap;
@@ -105,6 +106,20 @@ static bool builder_set_env(struct builder *builder, const char *name, const cha
     return true;
 }
 
+/* Set before exec: a program that looks at its environment after it has loaded the driver's library
+ * sees what it likes. PCI order, so that a number means the same card to everybody. */
+static void builder_add_device(struct builder *builder, const struct engine_ops *ops)
+{
+    const struct launch_device *device = builder->device;
+    const char *name = device ? device->uuid : builder->study->device;
+    if (builder->spec->on == ON_CPU || !name)
+        return;
+    if (device && ops && ops->wants_number && device->number[0])
+        name = device->number;
+    (void)!builder_set_env(builder, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+    (void)!builder_set_env(builder, "CUDA_VISIBLE_DEVICES", name);
+}
+
 static bool builder_add_env(struct builder *builder, const struct engine_ops *ops, struct err *err)
 {
     const char *const *bases[] = {
@@ -117,6 +132,7 @@ static bool builder_add_env(struct builder *builder, const struct engine_ops *op
     for (size_t b = 0; b < ARRAY_LEN(bases); b++)
         for (size_t i = 0; bases[b] && bases[b][i]; i += 2)
             (void)!builder_set_env(builder, bases[b][i], bases[b][i + 1]); /* a handful */
+    builder_add_device(builder, ops);
     for (size_t i = 0; i < builder->spec->environment_count; i++) {
         const struct spec_setting *setting = &builder->spec->environment[i];
         if (!builder_set_env(builder, setting->name, builder_expand(builder, setting->text)))
@@ -177,10 +193,11 @@ static bool builder_take_command(struct builder *builder, struct service_launch 
 
 bool service_launch_build(struct arena *arena, const struct spec_study *study,
                           const struct spec_candidate *candidate, size_t service, int port,
-                          const char *scratch, const char *log_path,
-                          struct service_launch *ret_launch, struct err *err)
+                          const struct launch_device *device, const char *scratch,
+                          const char *log_path, struct service_launch *ret_launch, struct err *err)
 {
     struct builder builder = {
+        .device = device,
         .arena = arena,
         .study = study,
         .candidate = candidate,

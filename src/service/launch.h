@@ -5,6 +5,12 @@
 #include "base/arena.h"
 #include "spec/space.h"
 
+/* The GPU that a service is to see; what the driver's variables are set to. */
+struct launch_device {
+    const char *uuid;   /* "GPU-...", "MIG-..."; NULL: a CPU box */
+    const char *number; /* in PCI order, for programs that read no UUID; "" if there is none */
+};
+
 struct service_launch {
     const char *name; /* "stt" */
     const struct spec_service *spec;
@@ -22,10 +28,12 @@ struct service_launch {
     const char *config_name, *config_text;
 };
 
-/* Everything is in `arena`. Writes nothing; missing programs are ERR_MISSING naming the service. */
+/* Everything is in `arena`. Writes nothing; missing programs are ERR_MISSING naming the service.
+ * `device` NULL: not known yet, the environment then names the study's own word for it. */
 NODISCARD bool service_launch_build(struct arena *arena, const struct spec_study *study,
                                     const struct spec_candidate *candidate, size_t service,
-                                    int port, const char *scratch, const char *log_path,
+                                    int port, const struct launch_device *device,
+                                    const char *scratch, const char *log_path,
                                     struct service_launch *ret_launch, struct err *err);
 
 /* Shell-quoted "NAME=value program arg ..." for people. */

@@ -208,6 +208,20 @@ const struct spec_engine_use *spec_candidate_engine(const struct spec_study *stu
     return index < 0 ? NULL : &s->engine_uses[index];
 }
 
+size_t spec_candidate_device(const struct spec_study *study, const struct spec_candidate *candidate,
+                             size_t service)
+{
+    const struct spec_service *spec = &study->services[service];
+    if (spec->device_knob < 0)
+        return spec->device;
+    const struct spec_value *value =
+        spec_candidate_value(study, candidate, (size_t)spec->device_knob);
+    for (size_t i = 0; value && i < study->device_count; i++)
+        if (strcmp(study->devices[i], value->label) == 0)
+            return i;
+    return spec->device;
+}
+
 const struct spec_protocol *spec_candidate_protocol(const struct spec_study *study,
                                                     const struct spec_candidate *candidate,
                                                     size_t service)

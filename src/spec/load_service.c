@@ -142,7 +142,7 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
     *draft = (struct spec_service_draft){.role = -1, .on = -1, .node = entry->value};
     struct spec_service *s = &draft->service;
     s->name = name;
-    s->engine_knob = -1;
+    s->engine_knob = s->device_knob = -1;
     s->place = spec_place_of(entry->key);
     s->folder = l->study->folder;
     struct spec_extra keys;

@@ -90,7 +90,11 @@ struct spec_service {
                                            * spec_candidate_protocol() */
     const char *protocol_path;            /* NULL: the protocol's default */
     enum spec_on on;
-    int64_t stop_grace_ns;      /* TERM to KILL, default 10 s */
+    size_t device;   /* index into the study's devices: where it runs unless a knob says so */
+    int device_knob; /* index of its knob "device", whose values name devices, or -1 */
+    bool answers_unchecked; /* random weights: texts mean nothing; transport, token count and finish
+                             * reason are still checked, and the report says so */
+    int64_t stop_grace_ns;  /* TERM to KILL, default 10 s */
     int64_t memory_limit_bytes; /* 0: none; a real limit on the process tree where one can be set */
     bool allow_download;        /* a trial may fetch from the network */
     bool fresh;                 /* restart for every trial even when unchanged */

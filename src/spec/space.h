@@ -66,6 +66,10 @@ const struct spec_protocol *spec_candidate_protocol(const struct spec_study *stu
                                                     const struct spec_candidate *candidate,
                                                     size_t service);
 
+/* Index into the study's devices of where this candidate puts the service. */
+size_t spec_candidate_device(const struct spec_study *study, const struct spec_candidate *candidate,
+                             size_t service);
+
 /* A setting's text with its placeholders filled in; false when it is to be left out (a knob value
  * of null, or an inactive knob). `port` and `scratch` as described at struct spec_setting. */
 bool spec_setting_expand(const struct spec_study *study, const struct spec_candidate *candidate,

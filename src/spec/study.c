@@ -92,7 +92,8 @@ static bool load_device(struct spec_loader *l, const struct yaml_node *root, con
         return spec_fail(l, spec_place_of(spec_yaml_get(root, "device")), "device",
                          "\"%s\" is no device: cpu, gpu0, gpu1, ... or a UUID (GPU-...)",
                          spec_quote(l, device));
-    l->study->device = device;
+    l->study->device = l->study->devices[0] = device;
+    l->study->device_count = l->study->lane_count = 1;
     return true;
 }
 

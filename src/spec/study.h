@@ -5,12 +5,14 @@
 #include "base/digest.h"
 #include "spec/service.h"
 
-enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64 };
+enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64, SPEC_DEVICES_MAX = 8 };
 
 struct spec_neighbour {
-    const char *unit;    /* systemd unit, or NULL */
-    int64_t pid;         /* or a pid, else 0 */
-    const char *command; /* or a program's name (comm), else NULL */
+    const char *unit;     /* systemd unit, or NULL */
+    int64_t pid;          /* or a pid, else 0 */
+    const char *command;  /* or a program's name (comm), else NULL */
+    int64_t unseen_bytes; /* or device memory held where no process can be seen (another container,
+                           * the host of a virtual machine), else 0 */
 };
 
 struct spec_objective {
@@ -54,8 +56,12 @@ struct spec_study {
     const char *path;             /* of the file, as given */
     const char *folder;           /* absolute folder of the file: relative paths start there */
     char digest[DIGEST_HEX_SIZE]; /* of the file's bytes */
-    const char *device;           /* "cpu", "gpu0", a UUID */
-    const char *text;             /* the file as read (stored with the study) */
+    const char *device;           /* "cpu", "gpu0", a UUID: devices[0] */
+    /* Every device the file names. The first `lane_count` are the list under `device:`, equals on
+     * each of which a whole trial can run; services may name others. */
+    const char *devices[SPEC_DEVICES_MAX];
+    size_t device_count, lane_count;
+    const char *text; /* the file as read (stored with the study) */
 
     struct spec_service *services;
     size_t service_count;

@@ -79,6 +79,22 @@ static void attach_evidence(struct store_trial *trial, const void *items, size_t
     trial->evidence_count = count;
 }
 
+static bool read_reading(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
+{
+    struct store_reading *reading = ret;
+    reading->value = store_sql_real(s, 5);
+    reading->words = store_sql_text(s, 7, r->arena);
+    return text_of(r, s, 1, &reading->phase, err) && text_of(r, s, 2, &reading->service, err) &&
+           text_of(r, s, 3, &reading->device, err) && text_of(r, s, 4, &reading->name, err) &&
+           text_of(r, s, 6, &reading->source, err);
+}
+
+static void attach_readings(struct store_trial *trial, const void *items, size_t count)
+{
+    trial->readings = items;
+    trial->reading_count = count;
+}
+
 static bool read_service(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
 {
     struct store_service *service = ret;
@@ -93,11 +109,13 @@ static bool read_service(struct reader *r, sqlite3_stmt *s, void *ret, struct er
         .exit_code = (int)store_sql_int(s, 13, -1),
         .signal = (int)store_sql_int(s, 14, 0),
         .placement_evidence = store_sql_text(s, 16, r->arena),
+        .host_memory_bytes = store_sql_real(s, 17),
     };
     return text_of(r, s, 1, &service->name, err) && text_of(r, s, 2, &service->engine, err) &&
            text_of(r, s, 3, &service->version, err) &&
            text_of(r, s, 5, &service->environment, err) &&
-           text_of(r, s, 6, &service->settings, err) && text_of(r, s, 15, &service->placement, err);
+           text_of(r, s, 6, &service->settings, err) &&
+           text_of(r, s, 15, &service->placement, err) && text_of(r, s, 18, &service->device, err);
 }
 
 static void attach_services(struct store_trial *trial, const void *items, size_t count)
@@ -130,9 +148,11 @@ static const struct detail details[] = {
      sizeof(struct store_phase), read_phase, attach_phases},
     {"SELECT trial, service, kind, body FROM evidence" OF_TRIALS, sizeof(struct store_evidence),
      read_evidence, attach_evidence},
+    {"SELECT trial, phase, service, device, name, value, source, words FROM reading" OF_TRIALS,
+     sizeof(struct store_reading), read_reading, attach_readings},
     {"SELECT trial, name, engine, version, command, environment, settings, started_in_trial,"
      " ready_s, first_request_s, idle_memory_bytes, peak_memory_bytes, cpu_s, exit_code, signal,"
-     " placement, placement_evidence FROM service" OF_TRIALS,
+     " placement, placement_evidence, host_memory_bytes, device FROM service" OF_TRIALS,
      sizeof(struct store_service), read_service, attach_services},
     {"SELECT trial, service, mode, metric, stat, value, low, high, count FROM metric" OF_TRIALS,
      sizeof(struct store_metric), read_metric, attach_metrics},

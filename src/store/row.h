@@ -17,17 +17,30 @@ struct store_evidence {
     const char *text;
 };
 
+/* One outside number at one moment of a trial. */
+struct store_reading {
+    const char *phase;   /* trial_phase_name(), or "before", "after" the trial */
+    const char *service; /* whose; NULL: of the device */
+    const char *device;  /* "gpu0" */
+    const char *name;    /* "free", "used", "reserved", "strangers", "temperature", "power", ... */
+    double value;        /* base units; NaN unknown */
+    const char *source;  /* "nvml", "/proc" */
+    const char *words;   /* instead of, or beside, a number; NULL */
+};
+
 struct store_service {
     const char *name, *engine, *version;
     const char *command;      /* shell-quoted, for people */
     const char *environment;  /* JSON object of what was set; secrets as digests */
     const char *settings;     /* its part of the candidate's text */
     int64_t started_in_trial; /* number of the trial that started it: its own number when cold */
-    double ready_s, first_request_s; /* NaN: not measured in this trial */
-    double idle_memory_bytes, peak_memory_bytes;
-    double cpu_s;          /* over the shared window */
-    int exit_code, signal; /* -1 and 0 unless it ended by itself */
-    const char *placement; /* "cpu", "gpu", "partial", "unproven"; NULL not probed */
+    double ready_s, first_request_s;             /* NaN: not measured in this trial */
+    double idle_memory_bytes, peak_memory_bytes; /* on its device: PSS on a CPU box */
+    double host_memory_bytes; /* peak PSS of the tree, NaN unknown; on a CPU box the same */
+    const char *device;       /* where it was put: "gpu0", "cpu" */
+    double cpu_s;             /* over the shared window */
+    int exit_code, signal;    /* -1 and 0 unless it ended by itself */
+    const char *placement;    /* "cpu", "gpu", "partial", "unproven"; NULL not probed */
     const char *placement_evidence;
     const char *log; /* bounded head and tail */
 };
@@ -77,6 +90,8 @@ struct store_trial {
     size_t phase_count;
     const struct store_evidence *evidence;
     size_t evidence_count;
+    const struct store_reading *readings;
+    size_t reading_count;
     const struct store_service *services;
     size_t service_count;
     const struct store_metric *metrics;

@@ -37,6 +37,12 @@ static const char first[] =
     " service INTEGER REFERENCES text, kind INTEGER REFERENCES text, body TEXT,"
     " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
 
+    "CREATE TABLE reading (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
+    " phase INTEGER NOT NULL REFERENCES text, service INTEGER REFERENCES text,"
+    " device INTEGER REFERENCES text, name INTEGER NOT NULL REFERENCES text, value REAL,"
+    " source INTEGER REFERENCES text, words TEXT,"
+    " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
+
     "CREATE TABLE service (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " name INTEGER NOT NULL REFERENCES text, engine INTEGER REFERENCES text,"
     " version INTEGER REFERENCES text, command TEXT, environment INTEGER REFERENCES text,"
@@ -44,6 +50,7 @@ static const char first[] =
     "REAL,"
     " idle_memory_bytes REAL, peak_memory_bytes REAL, cpu_s REAL, exit_code INTEGER,"
     " signal INTEGER, placement INTEGER REFERENCES text, placement_evidence TEXT,"
+    " host_memory_bytes REAL, device INTEGER REFERENCES text,"
     " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE log (trial INTEGER NOT NULL REFERENCES trial, service INTEGER NOT NULL"

@@ -17,6 +17,7 @@ enum write_sql {
     ADD_TRIAL,
     ADD_PHASE,
     ADD_EVIDENCE,
+    ADD_READING,
     ADD_SERVICE,
     ADD_LOG,
     ADD_METRIC,
@@ -36,11 +37,13 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
                   " VALUES (?, ?, ?, ?, ?, ?)",
     [ADD_EVIDENCE] = "INSERT INTO evidence (trial, position, service, kind, body)"
                      " VALUES (?, ?, ?, ?, ?)",
+    [ADD_READING] = "INSERT INTO reading (trial, position, phase, service, device, name, value,"
+                    " source, words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_SERVICE] = "INSERT INTO service (trial, position, name, engine, version, command,"
                     " environment, settings, started_in_trial, ready_s, first_request_s,"
                     " idle_memory_bytes, peak_memory_bytes, cpu_s, exit_code, signal, placement,"
-                    " placement_evidence)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " placement_evidence, host_memory_bytes, device)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_LOG] = "INSERT INTO log (trial, service, body) VALUES (?, ?, ?)",
     [ADD_METRIC] = "INSERT INTO metric (trial, position, service, mode, metric, stat, value, low,"
                    " high, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -221,6 +224,24 @@ static void write_evidence(struct writer *w, const struct store_trial *t)
     }
 }
 
+static void write_readings(struct writer *w, const struct store_trial *t)
+{
+    for (size_t i = 0; i < t->reading_count && !w->failed; i++) {
+        const struct store_reading *reading = &t->readings[i];
+        begin_row(w, ADD_READING);
+        add_int(w, t->number);
+        add_int(w, (int64_t)i);
+        add_shared(w, reading->phase);
+        add_shared(w, reading->service);
+        add_shared(w, reading->device);
+        add_shared(w, reading->name);
+        add_real(w, reading->value);
+        add_shared(w, reading->source);
+        add_text(w, reading->words);
+        end_row(w);
+    }
+}
+
 static void write_log(struct writer *w, int64_t trial, const struct store_service *service)
 {
     begin_row(w, ADD_LOG);
@@ -253,6 +274,8 @@ static void write_services(struct writer *w, const struct store_trial *t)
         add_int_unless(w, s->signal == 0, s->signal);
         add_shared(w, s->placement);
         add_text(w, s->placement_evidence);
+        add_real(w, s->host_memory_bytes);
+        add_shared(w, s->device);
         end_row(w);
         if (s->log)
             write_log(w, t->number, s);
@@ -361,6 +384,7 @@ bool store_trial_add(struct store *store, const struct store_trial *trial, struc
     write_trial(&w, trial);
     write_phases(&w, trial);
     write_evidence(&w, trial);
+    write_readings(&w, trial);
     write_services(&w, trial);
     write_metrics(&w, trial);
     write_requests(&w, trial);

@@ -24,8 +24,9 @@ static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;
 struct loop {
     const struct study_options *options;
     const struct spec_study *study;
-    struct arena *arena; /* of the whole run */
-    struct device *device;
+    struct arena *arena;                      /* of the whole run */
+    struct device *devices[SPEC_DEVICES_MAX]; /* as study->devices */
+    struct device *device;                    /* devices[0], borrowed */
     struct device_lock *lock;
     struct store *store;
     struct trial_runner *runner;
@@ -45,7 +46,8 @@ static void loop_done(struct loop *loop)
     trial_runner_free(loop->runner);
     store_close(loop->store);
     device_lock_release(loop->lock);
-    device_close(loop->device);
+    for (size_t i = 0; i < ARRAY_LEN(loop->devices); i++)
+        device_close(loop->devices[i]);
     free(loop->codes);
     buf_done(&loop->best);
     arena_free(loop->arena);
@@ -197,6 +199,16 @@ static bool move_aside(const char *folder, struct err *err)
     return err_set(err, ERR_INPUT, "%s: too many earlier results", folder);
 }
 
+static bool open_devices(struct loop *loop, struct err *err)
+{
+    const struct spec_study *study = loop->study;
+    for (size_t i = 0; i < study->device_count; i++)
+        if (!device_open(study->devices[i], "/proc", &loop->devices[i], err))
+            return false;
+    loop->device = loop->devices[0];
+    return true;
+}
+
 static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct spec_study *study = loop->study;
@@ -204,8 +216,7 @@ static bool open_loop(struct loop *loop, bool *ret_resumed, struct err *err)
     AUTO(free) char *path = study_store_path(loop->options->folder);
     if (!study_load_corpora(study, loop->arena, &loop->corpora, err) ||
         !check_services(loop, err) || !list_candidates(loop, &code_count, err) ||
-        !device_open(study->device, "/proc", &loop->device, err) || !take_lock(loop, err) ||
-        !check_clean(loop, err) ||
+        !open_devices(loop, err) || !take_lock(loop, err) || !check_clean(loop, err) ||
         (loop->options->fresh && !move_aside(loop->options->folder, err)) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
@@ -379,7 +390,7 @@ bool study_run(const struct study_options *options, enum study_outcome *ret_outc
     struct trial_options trial_options = {
         .study = options->study,
         .folder = options->folder,
-        .device = loop->device,
+        .devices = loop->devices,
         .corpora = loop->corpora,
         .progress = on_progress,
         .context = loop,

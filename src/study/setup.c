@@ -79,7 +79,7 @@ static bool check_program(const struct walk *walk, const struct spec_candidate *
     AUTO(arena_free) struct arena *arena = arena_new();
     struct service_launch launch;
     struct err missing = ERR_INIT;
-    if (service_launch_build(arena, walk->study, candidate, walk->service, 0, "/nonexistent",
+    if (service_launch_build(arena, walk->study, candidate, walk->service, 0, NULL, "/nonexistent",
                              "/nonexistent", &launch, &missing))
         return true;
     if (missing.code != ERR_MISSING && missing.code != ERR_INPUT) {

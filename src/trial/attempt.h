@@ -61,6 +61,9 @@ struct attempt {
     size_t request_count, request_capacity;
 };
 
+/* The device that this trial's candidate puts service `i` on. */
+struct device *attempt_device(const struct attempt *attempt, size_t i);
+
 /* --- wait.c --- */
 enum wait_end {
     WAIT_TIME,    /* the deadline came */

@@ -3,6 +3,7 @@
  * Between the window's first and last instant this process takes two sets of readings (core time of
  * the machine, of our trees, of everybody else); their differences are the window's CPU use and its
  * contention. They are taken here, in the process that does not send. */
+#include "device/machine.h"
 #include "trial/attempt.h"
 
 #include "base/cancel.h"
@@ -117,7 +118,7 @@ static bool died_with_it(struct attempt *attempt, const struct answer_list *answ
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)
 {
     struct running *running = &attempt->runner->services[i];
-    struct device *device = attempt->runner->options.device;
+    struct device *device = attempt_device(attempt, i);
     pid_t keeper = service_process_status(running->process)->keeper;
     struct run *run = arena_alloc(attempt->arena, sizeof *run);
     fill_stream(attempt, i, &run->plan.streams[0]);
@@ -202,7 +203,7 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
             continue;
         pid_t keeper = service_process_status(runner->services[i].process)->keeper;
         struct device_usage usage;
-        device_usage(runner->options.device, keeper, &usage);
+        device_usage(attempt_device(attempt, i), keeper, &usage);
         r->tree_cpu_ns[i] = usage.cpu_ns;
         r->keepers_cpu_ns += process_cpu_ns(keeper);
     }
@@ -211,7 +212,7 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
         worker > 0 ? process_cpu_ns(worker) : load_worker_report(attempt->worker)->cpu_ns;
     r->own_cpu_ns = clock_cpu_ns();
     r->activity = device_activity_take("/proc");
-    device_snapshot(runner->options.device, &r->machine);
+    device_machine_snapshot("/proc", &r->machine);
 }
 
 static const char *name_contenders(struct attempt *attempt, const struct window_readings *before,
@@ -247,9 +248,8 @@ static void note_window(struct attempt *attempt, const struct window_readings *b
     }
     own_ns += device_activity_neighbours_ns(before->activity, after->activity, study->neighbours,
                                             study->neighbour_count);
-    const struct device_facts *device = device_facts(attempt->runner->options.device);
-    double ratio =
-        device_contention_ratio(&before->machine, &after->machine, own_ns, device->cores);
+    int cores = device_machine_cores();
+    double ratio = device_contention_ratio(&before->machine, &after->machine, own_ns, cores);
     if (shared) {
         attempt->own_cpu_s = (double)(after->own_cpu_ns - before->own_cpu_ns) / NS_PER_S;
         attempt->worker_cpu_s = (double)(after->worker_cpu_ns - before->worker_cpu_ns) / NS_PER_S;
@@ -258,7 +258,7 @@ static void note_window(struct attempt *attempt, const struct window_readings *b
         attempt->facts.contention_ratio = ratio;
         double steal_ns =
             reading_value(after->machine.steal_ns) - reading_value(before->machine.steal_ns);
-        double span_ns = (double)(after->machine.at_ns - before->machine.at_ns) * device->cores;
+        double span_ns = (double)(after->machine.at_ns - before->machine.at_ns) * cores;
         attempt->facts.steal_ratio = steal_ns / span_ns;
         attempt->facts.contenders = ratio > study->measure.contention_ratio
                                         ? name_contenders(attempt, before, after)

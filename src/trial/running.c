@@ -211,7 +211,7 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
 static double memory_now(struct attempt *attempt, size_t i)
 {
     struct device_usage usage;
-    device_usage(attempt->runner->options.device,
+    device_usage(attempt_device(attempt, i),
                  service_process_status(attempt->runner->services[i].process)->keeper, &usage);
     return reading_value(usage.memory_bytes);
 }
@@ -272,8 +272,10 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     spec_candidate_add_service_text(&settings, attempt->study, &attempt->request->candidate, i);
     running->settings = arena_strdup(running->arena, buf_text(&settings));
     running->started_in_trial = attempt->request->number;
+    const struct device_facts *facts = device_facts(attempt_device(attempt, i));
+    struct launch_device device = {facts->cores > 0 ? NULL : facts->id, facts->number};
     return service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i,
-                                port, scratch, log, &running->launch, err) &&
+                                port, &device, scratch, log, &running->launch, err) &&
            service_process_start(&running->launch, attempt->study->name, &running->process, err);
 }
 

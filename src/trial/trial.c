@@ -75,6 +75,12 @@ static void attempt_init(struct attempt *attempt, struct trial_runner *runner,
     }
 }
 
+struct device *attempt_device(const struct attempt *attempt, size_t i)
+{
+    return attempt->runner->options
+        .devices[spec_candidate_device(attempt->study, &attempt->request->candidate, i)];
+}
+
 static void note_neighbours(struct attempt *attempt)
 {
     const struct spec_study *study = attempt->study;

@@ -39,7 +39,8 @@ typedef void (*trial_progress_fn)(void *context, const struct trial_progress *pr
 struct trial_options { /* all borrowed, for as long as the runner lives */
     const struct spec_study *study;
     const char *folder; /* of the study's files: logs/ and scratch/ are made in it */
-    struct device *device;
+    /* In the order of study->devices. With several lanes, [0] is this lane's own. */
+    struct device *const *devices;
     const struct corpus *corpora; /* per service */
     trial_progress_fn progress;   /* may be NULL; called about five times a second */
     void *context;

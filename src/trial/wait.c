@@ -35,7 +35,7 @@ static void sample_memory(struct attempt *attempt)
         if (!runner->services[i].process)
             continue;
         struct device_usage usage;
-        device_usage(runner->options.device,
+        device_usage(attempt_device(attempt, i),
                      service_process_status(runner->services[i].process)->keeper, &usage);
         double bytes = reading_value(usage.memory_bytes);
         double *peak = &attempt->peak_memory_bytes[i];

@@ -1,5 +1,5 @@
 /* Each tick of CPU time is counted once, with the process that a person would name. */
-#include "device/device.h"
+#include "device/machine.h"
 #include "device/neighbour.h"
 
 #include "fake_proc.h"

@@ -1,5 +1,5 @@
 /* Contention's arithmetic, and that what can't be known is NaN and never 0. */
-#include "device/device.h"
+#include "device/machine.h"
 
 #include "check.h"
 

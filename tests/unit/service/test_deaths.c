@@ -92,8 +92,8 @@ static void test_keeper_killed(void **state)
         const char *mode, *says;
         bool guard_too;
     } rows[] = {
-        {"sleep", NULL, false}, {"deaf", "deaf", false}, {"setsid", "apart", false},
-        {"daemon", "daemon", false}, {"sleep", NULL, true}, {"setsid", "apart", true},
+        {"sleep", NULL, false},      {"deaf", "deaf", false}, {"setsid", "apart", false},
+        {"daemon", "daemon", false}, {"sleep", NULL, true},   {"setsid", "apart", true},
         {"daemon", "daemon", true},
     };
     struct err err = ERR_INIT;

@@ -82,7 +82,7 @@ static char *launch_text(struct bench *bench, const char *candidate_text,
 {
     struct spec_candidate candidate;
     if (!spec_candidate_parse(bench->study, candidate_text, &candidate, err) ||
-        !service_launch_build(bench->arena, bench->study, &candidate, 0, 4711, "/scratch/s",
+        !service_launch_build(bench->arena, bench->study, &candidate, 0, 4711, NULL, "/scratch/s",
                               "/scratch/s.log", ret_launch, err))
         return NULL;
     struct buf text = BUF_INIT(1 << 16), shown = BUF_INIT(1 << 16);
@@ -145,7 +145,8 @@ static const struct {
      "  s: {engine: faster-whisper-server, program: bin/faster-whisper-server, model: tiny.en, "
      "on: gpu, allow_download: true, environment: {A: null, PYTHONUNBUFFERED: null}}\n",
      "",
-     "env -u A -u PYTHONUNBUFFERED @/bin/faster-whisper-server --config "
+     "env -u A -u PYTHONUNBUFFERED CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=gpu0 "
+     "@/bin/faster-whisper-server --config "
      "/scratch/s/faster-whisper-server.yaml --host 127.0.0.1 --port 4711 --workers 1 --log-level "
      "info",
      "models:\n  - name: whisper-1\n    path: \"tiny.en\"\n    model_options:\n"
@@ -157,7 +158,8 @@ static const struct {
      "    environment: {HF_HUB_OFFLINE: '0', PORT: '{port}'}\n"
      "    knobs: {gone: {values: {none: null, some: --some}}}\n",
      "s.gone=none",
-     "TRANSFORMERS_OFFLINE=1 HF_HUB_OFFLINE=0 PORT=4711 @/./serve.sh 4711 --dir=/scratch/s @/x "
+     "TRANSFORMERS_OFFLINE=1 CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=gpu0 "
+     "HF_HUB_OFFLINE=0 PORT=4711 @/./serve.sh 4711 --dir=/scratch/s @/x "
      "'it'\\''s' '{' ''",
      NULL},
 };

@@ -1,0 +1,75 @@
+/* Samples of a device by whatever way its kind has, and the words for who is on it.
+ *
+ * A kind without a cheaper way is read tree by tree; what it can't tell of others stays unknown,
+ * and nobody is called a stranger for it. */
+#include "device/kind.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Tree by tree: what a kind without a cheaper way does. */
+static void sample_trees(struct device *device, const struct device_ours *ours,
+                         struct device_sample *ret_sample)
+{
+    struct device_snapshot snapshot;
+    device_snapshot(device, &snapshot);
+    *ret_sample = (struct device_sample){
+        .at_ns = snapshot.at_ns,
+        .at_wall_us = clock_now_wall_us(),
+        .used_bytes = snapshot.used_bytes,
+        .free_bytes = snapshot.free_bytes,
+        .neighbour_bytes = READING_NONE,
+        .stranger_bytes = READING_NONE,
+        .stranger_sm_ratio = NAN,
+        .busy_ratio = snapshot.busy_ratio,
+    };
+    memcpy(ret_sample->fault, snapshot.fault, sizeof ret_sample->fault);
+    for (size_t i = 0; i < ours->root_count && i < SPEC_SERVICES_MAX; i++) {
+        struct device_usage usage;
+        device_usage(device, ours->roots[i], &usage);
+        ret_sample->tree_bytes[i] = usage.memory_bytes;
+    }
+}
+
+void device_sample(struct device *device, const struct device_ours *ours,
+                   struct device_sample *ret_sample)
+{
+    if (device->ops->sample)
+        device->ops->sample(device, ours, ret_sample);
+    else
+        sample_trees(device, ours, ret_sample);
+}
+
+size_t device_strangers(struct device *device, const struct device_ours *ours,
+                        int64_t since_wall_us, struct device_holder *ret_holders, size_t max)
+{
+    return device->ops->strangers
+               ? device->ops->strangers(device, ours, since_wall_us, ret_holders, max)
+               : 0;
+}
+
+size_t device_state(struct device *device, struct device_state_reading *ret_readings, size_t max)
+{
+    return device->ops->state ? device->ops->state(device, ret_readings, max) : 0;
+}
+
+void device_holder_add_text(struct buf *buf, const struct device_holder *holder)
+{
+    if (holder->pid == 0) {
+        buf_add(buf, "processes that can't be seen (");
+    } else {
+        size_t len = strlen(holder->comm);
+        text_add_escaped(buf, TEXT_TERMINAL, len ? holder->comm : "?", len ? len : 1, 32);
+        buf_addf(buf, " (pid %d, ", (int)holder->pid);
+    }
+    const char *const who[] = {holder->owner.unit, holder->owner.container, holder->owner.user};
+    static const char *const words[] = {"", "container ", "user "};
+    for (size_t i = 0; i < ARRAY_LEN(who); i++)
+        if (who[i][0])
+            buf_addf(buf, "%s%s, ", words[i], who[i]);
+    text_add_bytes(buf, reading_value(holder->memory_bytes));
+    buf_addc(buf, ')');
+}

@@ -1,0 +1,47 @@
+/* A device and everybody on it, again and again: what a trial reads while its services live. Part
+ * of the interface of device/device.h. */
+#pragma once
+
+#include "device/device.h"
+
+enum { DEVICE_STRANGERS_MAX = 8 };
+
+/* Whose a process is, as a trial sees it. */
+struct device_ours {
+    const pid_t *roots; /* keepers of our services (on whatever device) */
+    size_t root_count;
+    const struct spec_neighbour *neighbours; /* declared: they may be there and may work */
+    size_t neighbour_count;
+};
+
+/* All trees and everybody else at one moment, cheap enough for ten times a second (under 1 % of a
+ * core; on a CPU box as dear as device_usage() of each tree). */
+struct device_sample {
+    int64_t at_ns, at_wall_us;
+    struct reading tree_bytes[SPEC_SERVICES_MAX]; /* per root, on this device */
+    struct reading used_bytes, free_bytes;        /* of the device, by and for everybody */
+    struct reading neighbour_bytes;               /* held by declared neighbours */
+    struct reading stranger_bytes; /* held by nobody of ours: listed strangers, and what is in use
+                                    * but listed to nobody (a container sees no other's) less what
+                                    * neighbours may hold unseen */
+    double stranger_sm_ratio;      /* the strangers' SM use since the last sample; NaN: not told */
+    struct reading busy_ratio;
+    char fault[160]; /* as in struct device_snapshot */
+};
+void device_sample(struct device *device, const struct device_ours *ours,
+                   struct device_sample *ret_sample);
+/* Those strangers by name, most memory first; 0 on a CPU box. SM use since `since_wall_us`. The
+ * last entry may be of pid 0: memory in use that is listed to nobody. */
+size_t device_strangers(struct device *device, const struct device_ours *ours,
+                        int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
+/* "python3 (pid 4711, vllm.service, user www, 25,694 MiB)": one for people, appended. */
+void device_holder_add_text(struct buf *buf, const struct device_holder *holder);
+
+/* What else the device says of itself, for the record of a trial: clocks, temperature, power,
+ * throttling, ECC. At most `max`; names are constants ("temperature"), values base units. */
+struct device_state_reading {
+    const char *name;
+    struct reading reading;
+    char words[64]; /* throttle reasons; "" */
+};
+size_t device_state(struct device *device, struct device_state_reading *ret_readings, size_t max);
