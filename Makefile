@@ -4,13 +4,14 @@
 #   make demo       sets everything up and runs the demonstration study
 #   make test       sets everything up and runs every test
 #   make bench      measures this project's own numbers (make bench-NAME for one)
+#   make bundle     build/spica-VERSION-linux-x86_64.tar.xz, which needs nothing installed
 #   make install    PREFIX=/usr/local DESTDIR=; make uninstall
 
 BUILD  ?= build
 PREFIX ?= /usr/local
 NINJA  ?= ninja
 
-.PHONY: all setup-apt setup demo test test-quick bench install uninstall clean help
+.PHONY: all setup-apt setup demo test test-quick bench bundle bundle-test install uninstall clean help
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -46,6 +47,17 @@ bench-%: setup
 	$(MAKE) all
 	tools/bench $*
 
+bundle:
+	tools/bundle --output $(BUILD)
+
+# The same on a bare Debian 12, which is fetched once (root; needs mmdebstrap).
+BARE := $(or $(SPICA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spica)/bare-bookworm.tar
+bundle-test: all
+	[ -f $(BARE) ] || tools/bundle --root $(BARE)
+	root=$$(mktemp -d) && tar -xf $(BARE) -C $$root && \
+	tools/bundle --try $$root "$$(tools/bundle --output $(BUILD) | tail -n 1)" \
+	    $(BUILD)/tests/fakes/fake-service; status=$$?; rm -rf $$root; exit $$status
+
 install: all
 	meson configure $(BUILD) -Dprefix=$(PREFIX)
 	$(NINJA) -C $(BUILD)
@@ -58,4 +70,4 @@ clean:
 	rm -rf $(BUILD)
 
 help:
-	@sed -n '2,9s/^# \{0,1\}//p' Makefile
+	@sed -n '3,10s/^# \{0,1\}//p' Makefile
