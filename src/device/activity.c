@@ -20,9 +20,6 @@
 
 #include <string.h>
 
-/* The kernel keeps 15 bytes of a program's name. */
-enum { KERNEL_COMM_LEN = 15, CGROUP_SIZE = 8192 };
-
 struct device_activity {
     char *root;
     int64_t at_ns;
@@ -167,34 +164,6 @@ size_t device_activity_top(const struct device_activity *before,
                                      max);
 }
 
-/* Is one of the folders on a line "4:memory:/system.slice/x.service/..." the unit's? A whole
- * component: "x.service" is not in "box.service". A name without a type means a service. */
-static bool path_has_unit(const char *line, size_t len, const char *unit)
-{
-    size_t unit_len = strlen(unit);
-    bool typed = strchr(unit, '.') != NULL;
-    for (size_t at = 0; at < len;) {
-        size_t part = strcspn(line + at, "/\n");
-        if (typed ? part == unit_len && memcmp(line + at, unit, part) == 0
-                  : part == unit_len + 8 && memcmp(line + at, unit, unit_len) == 0 &&
-                        memcmp(line + at + unit_len, ".service", 8) == 0)
-            return true;
-        at += part + 1;
-    }
-    return false;
-}
-
-static bool in_unit(int root_fd, pid_t pid, const struct spec_neighbour *neighbours, size_t count)
-{
-    char text[CGROUP_SIZE];
-    ssize_t len = proc_file_read(root_fd, pid, "cgroup", text, sizeof text);
-    for (size_t n = 0; n < count && len > 0; n++) {
-        if (neighbours[n].unit && path_has_unit(text, (size_t)len, neighbours[n].unit))
-            return true;
-    }
-    return false;
-}
-
 /* The roots that neighbours name by pid or by program, in either listing. */
 static size_t find_roots(const struct device_activity *activity,
                          const struct spec_neighbour *neighbours, size_t count, pid_t *ret_roots)
@@ -203,11 +172,8 @@ static size_t find_roots(const struct device_activity *activity,
     for (size_t i = 0; i < activity->count; i++) {
         const struct proc_stat *process = &activity->list[i];
         bool named = false;
-        for (size_t n = 0; n < count; n++) {
-            const char *command = neighbours[n].command;
-            named = named || (neighbours[n].pid > 0 && neighbours[n].pid == process->pid) ||
-                    (command && strncmp(process->comm, command, KERNEL_COMM_LEN) == 0);
-        }
+        for (size_t n = 0; n < count; n++)
+            named = named || device_neighbour_is(process, &neighbours[n]);
         if (named)
             ret_roots[found++] = process->pid;
     }
@@ -229,7 +195,7 @@ static void mark_neighbours(const struct device_activity *before,
      * process's cgroup is asked for at most once, whatever the number of units.) */
     for (size_t i = 0; i < after->count && units; i++)
         if (used[i] > 0 && !mark[i])
-            mark[i] = in_unit(root_fd, after->list[i].pid, neighbours, count);
+            mark[i] = device_neighbour_in_unit(root_fd, after->list[i].pid, neighbours, count);
 }
 
 int64_t device_activity_neighbours_ns(const struct device_activity *before,
@@ -262,41 +228,4 @@ size_t device_activity_strangers(const struct device_activity *before,
     for (size_t i = 0; i < after->count; i++)
         known[i] = known[i] || own[i];
     return pick_top(before, after, used, known, ret_holders, max);
-}
-
-static bool is_named(int root_fd, const struct proc_stat *process,
-                     const struct spec_neighbour *neighbour)
-{
-    if (process->state == 'Z')
-        return false;
-    if (neighbour->unit)
-        return in_unit(root_fd, process->pid, neighbour, 1);
-    if (neighbour->command)
-        return strncmp(process->comm, neighbour->command, KERNEL_COMM_LEN) == 0;
-    return neighbour->pid == process->pid;
-}
-
-bool device_neighbour_main(const char *proc_root, const struct spec_neighbour *neighbour,
-                           struct proc_stat *ret_main)
-{
-    AUTO(free) struct proc_stat *list = NULL;
-    size_t count = 0;
-    if (!proc_all(proc_root, &list, &count, NULL))
-        return false;
-    AUTO(fd) int root_fd = proc_file_open_root(proc_root);
-    const struct proc_stat *oldest = NULL;
-    for (size_t i = 0; i < count; i++)
-        if ((!oldest || list[i].start_ticks < oldest->start_ticks) &&
-            is_named(root_fd, &list[i], neighbour))
-            oldest = &list[i];
-    if (oldest)
-        *ret_main = *oldest;
-    return oldest != NULL;
-}
-
-bool device_neighbour_lives(const char *proc_root, const struct proc_stat *main_process)
-{
-    struct proc_stat now;
-    return proc_read_stat(proc_root, main_process->pid, &now) && now.state != 'Z' &&
-           now.start_ticks == main_process->start_ticks;
 }
