@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "service/engines/engines.h"
 #include "service/process.h"
 #include "service/setting.h"
@@ -16,9 +17,8 @@
 #define FETCH_WITHIN_NS (4 * 3600 * NS_PER_S)
 
 const struct engine_ops *const engine_table[] = {
-    &engine_llama_server,
-    &engine_whisper_server,
-    &engine_faster_whisper_server,
+    &engine_llama_server, &engine_whisper_server, &engine_faster_whisper_server,
+    &engine_vllm,         &engine_ollama,
 };
 const size_t engine_count = ARRAY_LEN(engine_table);
 
@@ -28,6 +28,21 @@ const struct engine_ops *engine_find(const char *name)
         if (strcmp(engine_table[i]->spec->name, name) == 0)
             return engine_table[i];
     return NULL;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+const char *const *engine_base_argv(const struct engine_ops *ops, const char *program)
+{
+    const char *name = base_name(program);
+    for (const struct engine_form *form = ops->forms; form && form->program; form++)
+        if (text_starts_with(name, form->program))
+            return form->argv;
+    return ops->base_argv;
 }
 
 const struct spec_engine *const *engine_specs(size_t *ret_count)

@@ -13,12 +13,32 @@ struct engine_setting {
     const char *text; /* NULL: left out */
 };
 
+/* An engine that is also started by another program than its own: those whose file name starts with
+ * `program` ("python" is python3.12 too) take `argv` instead of base_argv. */
+struct engine_form {
+    const char *program; /* NULL: end of the list */
+    const char *const *argv;
+};
+
 struct engine_ops {
     const struct spec_engine *spec;
-    /* Fixed arguments after the program, before flags; NULL-terminated; may hold {port}. */
+    /* Fixed arguments after the program, before flags; NULL-terminated; may hold {port} and {dir}.
+     * "=NAME" is replaced by the text of that option, and dropped when it is left out. */
     const char *const *base_argv;
-    /* Environment set unless the study file says otherwise; NULL-terminated name, value pairs. */
+    const struct engine_form *forms; /* optional */
+    /* Environment set unless the study file says otherwise; NULL-terminated name, value pairs,
+     * where a value may hold {port} and {dir}. */
     const char *const *base_env;
+    /* Optional: the option whose text requests have to name as their model. */
+    const char *model_option;
+    /* Optional: an HTTP path whose answer lists the models served; the server is ready only when
+     * the launch's model is among them (engine_models_list()). */
+    const char *ready_models;
+    /* Optional: an HTTP path with metrics in Prometheus' text format (engine_metrics_parse()). */
+    const char *metrics_path;
+    /* Optional: an HTTP path that tells how much of a model is on the device (Ollama's /api/ps,
+     * engine_placement_loaded()). */
+    const char *placement_path;
     /* It can't read a UUID in CUDA_VISIBLE_DEVICES: give it the number. */
     bool wants_number;
     /* Optional: fills launch->config_* and may add arguments; settings are in option order. */
@@ -36,11 +56,18 @@ struct engine_ops {
     /* Optional: reads the version from a log or from `program --version` output. */
     bool (*version)(const char *text, char *ret_version, size_t size);
     const char *const *version_argv; /* NULL-terminated arguments that print it, or NULL */
+    /* Or: the Python distribution ("vllm") whose version the program's own Python is asked for,
+     * which takes no time, where `program --version` would load all of PyTorch. */
+    const char *python_package;
 };
 
 extern const struct engine_ops *const engine_table[];
 extern const size_t engine_count;
 const struct engine_ops *engine_find(const char *name); /* NULL if none */
+/* The fixed arguments for `program`, a path or a bare name. NULL if there are none. */
+const char *const *engine_base_argv(const struct engine_ops *ops, const char *program);
+/* Does a /v1/models answer (any bytes) list `model`? Ollama's ":latest" may be left out. */
+bool engine_models_list(const char *json, size_t len, const char *model);
 /* The catalog's engine list, in engine_table order. */
 const struct spec_engine *const *engine_specs(size_t *ret_count);
 

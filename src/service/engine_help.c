@@ -1,8 +1,13 @@
 /* What several engines need; see engines/engines.h. */
 #include "service/engines/engines.h"
 
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <string.h>
 
 const struct engine_setting *engine_setting_find(const struct engine_setting *settings,
@@ -68,5 +73,70 @@ const char *engine_script_interpreter(struct arena *arena, const char *path)
     line[len] = '\0';
     const char *at = line + 2 + strspn(line + 2, " \t");
     size_t word = strcspn(at, " \t\r\n");
-    return word > 0 && at[word] ? arena_strndup(arena, at, word) : NULL;
+    if (word == 0 || !at[word])
+        return NULL;
+    char *first = arena_strndup(arena, at, word);
+    if (!text_ends_with(first, "/env"))
+        return first;
+    at += word + strspn(at + word, " \t");
+    word = strcspn(at, " \t\r\n");
+    AUTO(free) char *found = file_find_program(arena_strndup(arena, at, word), "/");
+    return found ? arena_strdup(arena, found) : NULL;
+}
+
+const char *engine_python(struct arena *arena, const char *program)
+{
+    const char *interpreter = engine_script_interpreter(arena, program);
+    const char *python = interpreter ? interpreter : program;
+    const char *slash = strrchr(python, '/');
+    return text_starts_with(slash ? slash + 1 : python, "python") ? python : NULL;
+}
+
+const char **engine_python_argv(struct arena *arena, const char *code, const char *name,
+                                const char **program)
+{
+    const char *python = engine_python(arena, *program);
+    if (!python)
+        return NULL;
+    const char **argv = arena_array(arena, 5, sizeof *argv);
+    argv[0] = python;
+    argv[1] = "-c";
+    argv[2] = code;
+    argv[3] = name;
+    *program = python;
+    return argv;
+}
+
+bool engine_hub_holds(const char *repository, const char *file)
+{
+    const char *home = getenv("HF_HOME");
+    const char *cache = getenv("HF_HUB_CACHE");
+    AUTO(free) char *base = file_join("", home && home[0] ? home : "~/.cache/huggingface");
+    AUTO(free) char *folder = cache && cache[0] ? file_join("", cache) : file_join(base, "hub");
+    const char *slash = strchr(repository, '/');
+    if (!slash)
+        return false;
+    AUTO(buf_done) struct buf pattern = BUF_INIT(8192);
+    buf_addf(&pattern, "%s/models--%.*s--%s/snapshots/*/%s", folder, (int)(slash - repository),
+             repository, slash + 1, file);
+    glob_t found = {0};
+    bool any = !pattern.over && glob(buf_text(&pattern), 0, NULL, &found) == 0;
+    globfree(&found);
+    return any;
+}
+
+enum { MODELS_MAX = 10000 };
+
+bool engine_models_list(const char *json, size_t len, const char *model)
+{
+    AUTO_JSON json_t *root = json_loadb(json, len, 0, NULL);
+    const json_t *data = json_object_get(root, "data");
+    for (size_t i = 0; i < json_array_size(data) && i < MODELS_MAX; i++) {
+        const char *id = json_get_text(json_array_get(data, i), "id");
+        size_t same = strlen(model);
+        if (id && strncmp(id, model, same) == 0 &&
+            (!id[same] || (!strchr(model, ':') && strcmp(id + same, ":latest") == 0)))
+            return true;
+    }
+    return false;
 }

@@ -5,8 +5,8 @@
  * own group's leader.
  *
  * Order of the arguments: the program, the engine's fixed ones, its options in table order,
- * `args:`. Order of the environment: what we set, what the engine sets, what the study says; a
- * later one wins. */
+ * `args:`. Order of the environment: what we set, what the engine sets, its options, the device,
+ * what the study says; a later one wins. */
 #include "base/file.h"
 #include "service/engines/engines.h"
 #include "service/setting.h"
@@ -34,6 +34,8 @@ struct builder {
     size_t argc, argv_cap;
     const char **env, **unset;
     size_t env_count, unset_count;
+    const struct engine_setting *settings; /* of the engine's options, NULL for `command` */
+    size_t setting_count;
 };
 
 static const char *builder_expand(const struct builder *builder, const char *text)
@@ -65,19 +67,41 @@ static void builder_add_settings(struct builder *builder, const struct spec_sett
     }
 }
 
-static void builder_add_options(struct builder *builder, const struct engine_setting *settings,
-                                size_t count)
+static void builder_add_options(struct builder *builder)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct spec_option *option = settings[i].option;
-        if (!option->flag || !settings[i].text)
+    for (size_t i = 0; i < builder->setting_count; i++) {
+        const struct engine_setting *setting = &builder->settings[i];
+        const struct spec_option *option = setting->option;
+        if (!option->flag || !setting->text)
             continue;
         if (option->type != OPTION_BOOL) {
             builder_add(builder, option->flag);
-            builder_add(builder, settings[i].text);
-        } else if (engine_setting_is_true(&settings[i])) {
+            builder_add(builder, setting->text);
+        } else if (engine_setting_is_true(setting)) {
             builder_add(builder, option->flag);
+        } else if (option->flag_off) {
+            builder_add(builder, option->flag_off);
         }
+    }
+}
+
+static const char *builder_setting(const struct builder *builder, const char *option)
+{
+    const struct engine_setting *setting =
+        option ? engine_setting_find(builder->settings, builder->setting_count, option) : NULL;
+    return setting ? setting->text : NULL;
+}
+
+/* The engine's fixed arguments, as this program takes them. */
+static void builder_add_base(struct builder *builder, const struct engine_ops *ops,
+                             const char *program)
+{
+    const char *const *argv = engine_base_argv(ops, program);
+    for (size_t i = 0; argv && argv[i]; i++) {
+        const char *text = argv[i][0] == '=' ? builder_setting(builder, argv[i] + 1)
+                                             : builder_expand(builder, argv[i]);
+        if (text)
+            builder_add(builder, text);
     }
 }
 
@@ -131,7 +155,12 @@ static bool builder_add_env(struct builder *builder, const struct engine_ops *op
     builder->unset = arena_array(builder->arena, LAUNCH_ENV_MAX + 1, sizeof *builder->unset);
     for (size_t b = 0; b < ARRAY_LEN(bases); b++)
         for (size_t i = 0; bases[b] && bases[b][i]; i += 2)
-            (void)!builder_set_env(builder, bases[b][i], bases[b][i + 1]); /* a handful */
+            (void)!builder_set_env(builder, bases[b][i], /* a handful */
+                                   builder_expand(builder, bases[b][i + 1]));
+    for (size_t i = 0; i < builder->setting_count; i++)
+        if (builder->settings[i].option->env && builder->settings[i].text)
+            (void)!builder_set_env(builder, builder->settings[i].option->env,
+                                   builder->settings[i].text);
     builder_add_device(builder, ops);
     for (size_t i = 0; i < builder->spec->environment_count; i++) {
         const struct spec_setting *setting = &builder->spec->environment[i];
@@ -167,9 +196,6 @@ static bool builder_take_engine(struct builder *builder, const struct spec_engin
         use->program ? builder_expand(builder, use->program) : use->engine->program;
     if (!builder_find_program(builder, program, &launch->program, err))
         return false;
-    builder_add(builder, program);
-    for (size_t i = 0; ops->base_argv && ops->base_argv[i]; i++)
-        builder_add(builder, builder_expand(builder, ops->base_argv[i]));
     const struct engine_setting *settings =
         service_settings(builder->arena, builder->study, builder->candidate, builder->service, use,
                          builder->port, builder->scratch);
@@ -179,7 +205,12 @@ static bool builder_take_engine(struct builder *builder, const struct spec_engin
             return err_set(err, ERR_INPUT,
                            "service %s: %s needs %s, which this candidate leaves out", launch->name,
                            use->engine->name, settings[i].option->name);
-    builder_add_options(builder, settings, count);
+    builder->settings = settings;
+    builder->setting_count = count;
+    builder_add(builder, program);
+    builder_add_base(builder, ops, program);
+    builder_add_options(builder);
+    launch->model = builder_setting(builder, ops->model_option);
     return !ops->configure || ops->configure(builder->arena, settings, count, launch, err);
 }
 

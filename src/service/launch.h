@@ -23,6 +23,7 @@ struct service_launch {
     const char *scratch;    /* private folder of this service in this trial; made by the start */
     const char *log_path;
     int port;
+    const char *model; /* the name that requests give the engine's model; NULL: they give none */
     /* A configuration file that the engine wants, or NULLs: written into scratch before the start.
      */
     const char *config_name, *config_text;

@@ -44,6 +44,13 @@ static const struct spec_value *setting_knob(const struct spec_study *study,
     return NULL;
 }
 
+/* The default where the service is to compute. */
+static const char *setting_default(const struct spec_option *option, enum spec_on on)
+{
+    const char *there = on == ON_GPU ? option->gpu_value : option->cpu_value;
+    return there ? there : option->value;
+}
+
 /* A path from the study's folder on. A text option that names weights may also be a hub's name,
  * which stays as written unless such a file is there. */
 static const char *setting_path(struct arena *arena, const struct spec_study *study,
@@ -70,7 +77,7 @@ struct engine_setting *service_settings(struct arena *arena, const struct spec_s
         const struct spec_setting *in_file = setting_in_file(use, option->name);
         const struct spec_value *knob =
             in_file ? NULL : setting_knob(study, candidate, service, option->name);
-        const char *text = option->value;
+        const char *text = setting_default(option, study->services[service].on);
         if (in_file)
             text = service_expand(arena, study, candidate, service, in_file->text, port, scratch);
         else if (knob)

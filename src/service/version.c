@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
-#include "service/engine.h"
+#include "service/engines/engines.h"
 #include "service/environment.h"
 
 #include <fcntl.h>
@@ -18,12 +18,15 @@
 enum { ARGS_MAX = 8, OUTPUT_MAX = 64 * 1024 };
 static const int64_t WITHIN_NS = 5 * NS_PER_S;
 
+struct question {
+    const char *program;
+    const char *argv[ARGS_MAX + 2];
+    bool (*read)(const char *text, char *ret_version, size_t size);
+};
+
 /* In a session of its own: what it starts can be killed with it, and has no terminal. */
-static pid_t spawn(const struct service_launch *launch, const char *const *arguments, int out)
+static pid_t spawn(const struct service_launch *launch, const struct question *question, int out)
 {
-    const char *argv[ARGS_MAX + 2] = {launch->program};
-    for (int i = 0; i < ARGS_MAX && arguments[i]; i++)
-        argv[i + 1] = arguments[i];
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -34,7 +37,8 @@ static pid_t spawn(const struct service_launch *launch, const char *const *argum
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
     pid_t pid = -1;
     char **env = service_environment_build(launch, "version");
-    if (posix_spawn(&pid, launch->program, &actions, &attributes, (char *const *)argv, env) != 0)
+    if (posix_spawn(&pid, question->program, &actions, &attributes, (char *const *)question->argv,
+                    env) != 0)
         pid = -1;
     service_environment_free(env);
     posix_spawnattr_destroy(&attributes);
@@ -66,17 +70,48 @@ static char *program_digest(const char *program)
     return strdup(text);
 }
 
+static bool read_package(const char *text, char *ret_version, size_t size)
+{
+    return engine_version_after(text, "package: ", "\n", ret_version, size);
+}
+
+/* How the program is asked; false: it can't be. */
+static bool question_make(const struct service_launch *launch, struct arena *arena,
+                          struct question *ret_question)
+{
+    static const char code[] = "import importlib.metadata as m, sys\n"
+                               "print('package:', sys.argv[1], m.version(sys.argv[1]))";
+    const struct engine_ops *engine = launch->engine ? engine_find(launch->engine->name) : NULL;
+    struct question question = {.program = launch->program, .argv = {launch->program}};
+    const char **python =
+        engine && engine->python_package
+            ? engine_python_argv(arena, code, engine->python_package, &question.program)
+            : NULL;
+    for (int i = 0; python && i <= ARGS_MAX && python[i]; i++)
+        question.argv[i] = python[i];
+    if (python) {
+        question.read = read_package;
+    } else if (engine && engine->version && engine->version_argv) {
+        for (int i = 0; i < ARGS_MAX && engine->version_argv[i]; i++)
+            question.argv[i + 1] = engine->version_argv[i];
+        question.read = engine->version;
+    }
+    *ret_question = question;
+    return question.read != NULL;
+}
+
 char *service_version_read(const struct service_launch *launch)
 {
-    const struct engine_ops *engine = launch->engine ? engine_find(launch->engine->name) : NULL;
-    if (!engine || !engine->version || !engine->version_argv)
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct question question;
+    if (!question_make(launch, arena, &question))
         return program_digest(launch->program);
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
         return NULL;
     AUTO(fd) int in = fds[0];
     AUTO(buf_done) struct buf output = BUF_INIT(OUTPUT_MAX);
-    pid_t pid = spawn(launch, engine->version_argv, fds[1]);
+    pid_t pid = spawn(launch, &question, fds[1]);
     close(fds[1]);
     if (pid < 0)
         return NULL;
@@ -84,7 +119,7 @@ char *service_version_read(const struct service_launch *launch)
     kill(-pid, SIGKILL); /* ours and unreaped, so the number is still its session's */
     waitpid(pid, NULL, 0);
     char version[64];
-    if (!engine->version(buf_text(&output), version, sizeof version))
+    if (!question.read(buf_text(&output), version, sizeof version))
         return program_digest(launch->program);
     return strdup(version);
 }

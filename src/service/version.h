@@ -4,7 +4,8 @@
 
 #include "service/launch.h"
 
-/* Runs "PROGRAM --version" as its engine describes it, with the launch's environment, at most 5 s
+/* Runs "PROGRAM --version", or asks its Python for a package's version, as its engine describes it,
+ * with the launch's environment, at most 5 s
  * and 64 KiB of output; nothing of it is left running. Where that is not to be had: "sha256 " and
  * the first digits of the program file's digest, which at least tells two builds apart. NULL when
  * even that fails; the caller owns the text. */

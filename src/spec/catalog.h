@@ -12,6 +12,10 @@ extern const char *const spec_role_names[ROLE_COUNT_];
 
 enum option_type { OPTION_TEXT, OPTION_INT, OPTION_REAL, OPTION_CHOICE, OPTION_BOOL, OPTION_PATH };
 
+/* What a larger number does to the memory that the service takes on its device. What is known to
+ * fit or not to fit with one value then says something about others. */
+enum option_memory { MEMORY_NONE, MEMORY_MORE, MEMORY_LESS }; /* none: nothing, or not known */
+
 /* One setting of an engine or a protocol: fixed in the study file, or a knob. */
 struct spec_option {
     const char *name; /* in the study file: "threads" */
@@ -20,8 +24,13 @@ struct spec_option {
     const char *const *choices; /* for CHOICE, NULL-terminated */
     const char *flag;           /* command line flag; NULL when the engine's code handles it.
                                  * BOOL: the flag alone when true, nothing when false */
+    const char *flag_off;       /* BOOL: the flag that says false, or NULL: nothing does */
+    const char *env;            /* environment variable that holds its text, or NULL */
     const char *value;          /* default written explicitly when not set, or NULL: left out */
+    const char *cpu_value, *gpu_value; /* the default for services `on: cpu`, `on: gpu`, instead of
+                                        * `value`; NULL: as `value` */
     bool required;
+    enum option_memory memory;
     bool weights; /* a path that `prepare` checks before any trial */
     const char *help;
 };

@@ -5,20 +5,19 @@
  * server assumes for requests that name none. Texts are written as JSON strings, which YAML reads
  * as they are, whatever they hold.
  *
- * The device is always stated: with `auto` the program silently takes the CPU when the GPU fails.
+ * The device is always stated, as the service's `on` says: with `auto` the program silently takes
+ * the CPU when the GPU fails. It sees one GPU only, so its index is 0 unless the study says more.
  */
 #include "service/engines/engines.h"
 
 #include "base/file.h"
 #include "base/json.h"
 
-#include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { CONFIG_MAX = 16384 };
 
-static const char *const devices[] = {"cpu", "cuda", "auto", NULL};
 static const char *const compute_types[] = {
     "default",      "auto",          "int8",  "int8_float32",
     "int8_float16", "int8_bfloat16", "int16", "float16",
@@ -40,10 +39,6 @@ static const struct spec_option options[] = {
      .min = 0,
      .max = 1024,
      .help = "threads of one transcription; 0: CTranslate2's own choice"},
-    {.name = "device",
-     .type = OPTION_CHOICE,
-     .choices = devices,
-     .help = "left out: as the service's `on`"},
     {.name = "device_index", .type = OPTION_INT, .min = 0, .max = 63, .help = "index of the GPU"},
     {.name = "num_workers",
      .type = OPTION_INT,
@@ -88,7 +83,6 @@ static const struct {
     enum section section;
 } config_keys[] = {
     {"batch_size", "batch_size", SECTION_MODEL},
-    {"device", "device", SECTION_MODEL_OPTIONS},
     {"device_index", "device_index", SECTION_MODEL_OPTIONS},
     {"compute_type", "compute_type", SECTION_MODEL_OPTIONS},
     {"threads", "cpu_threads", SECTION_MODEL_OPTIONS},
@@ -163,8 +157,7 @@ static void add_section(struct buf *yaml, enum section section,
     }
     if (section != SECTION_MODEL_OPTIONS)
         return;
-    if (!engine_setting_find(settings, count, "device")->text)
-        buf_addf(yaml, "%sdevice: %s\n", indent, launch->spec->on == ON_GPU ? "cuda" : "cpu");
+    buf_addf(yaml, "%sdevice: %s\n", indent, launch->spec->on == ON_GPU ? "cuda" : "cpu");
     if (!launch->spec->allow_download)
         buf_addf(yaml, "%slocal_files_only: true\n", indent);
 }
@@ -200,40 +193,20 @@ static void check_weights(const char *path, struct buf *ret_problem)
     }
 }
 
-/* The hub's cache as huggingface_hub lays it out; a bare name is one of SYSTRAN's conversions. */
+/* A bare name is one of SYSTRAN's conversions. */
 static bool cached(const char *name)
 {
-    const char *home = getenv("HF_HOME");
-    AUTO(free) char *base = file_join("", home && home[0] ? home : "~/.cache/huggingface");
-    AUTO(free) char *folder = file_join(base, "hub");
-    const char *slash = strchr(name, '/');
-    struct buf pattern = BUF_INIT(8192);
-    if (slash)
-        buf_addf(&pattern, "%s/models--%.*s--%s", folder, (int)(slash - name), name, slash + 1);
-    else
-        buf_addf(&pattern, "%s/models--Systran--faster-whisper-%s", folder, name);
-    buf_add(&pattern, "/snapshots/*/model.bin");
-    glob_t found = {0};
-    bool any = !pattern.over && glob(buf_text(&pattern), 0, NULL, &found) == 0;
-    globfree(&found);
-    buf_done(&pattern);
-    return any;
+    AUTO(buf_done) struct buf repository = BUF_INIT(4096);
+    buf_addf(&repository, "%s%s", strchr(name, '/') ? "" : "Systran/faster-whisper-", name);
+    return !repository.over && engine_hub_holds(buf_text(&repository), "model.bin");
 }
 
 /* The server's own Python fetches with the server's own library. */
 static const char **fetch_argv(struct arena *arena, const char *name, const char **program)
 {
-    const char *python = engine_script_interpreter(arena, *program);
-    if (!python)
-        return NULL;
-    const char **argv = arena_array(arena, 5, sizeof *argv);
-    argv[0] = python;
-    argv[1] = "-c";
-    argv[2] = "import sys; from faster_whisper import download_model; "
-              "print(download_model(sys.argv[1]))";
-    argv[3] = name;
-    *program = python;
-    return argv;
+    static const char code[] = "import sys; from faster_whisper import download_model; "
+                               "print(download_model(sys.argv[1]))";
+    return engine_python_argv(arena, code, name, program);
 }
 
 const struct engine_ops engine_faster_whisper_server = {
@@ -245,4 +218,5 @@ const struct engine_ops engine_faster_whisper_server = {
     .fetch_argv = fetch_argv,
     .cached = cached,
     .signatures = signatures,
+    .python_package = "faster-whisper",
 };

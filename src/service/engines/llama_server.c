@@ -3,14 +3,20 @@
  * Almost all of it is the table. Defaults are written out where the program's own would make a
  * measurement mean something else on another machine or version: the number of slots (auto), the
  * context (the model's, which may be 100 times what is used), the prompt cache in RAM (8 GiB, so
- * the memory grows with traffic), fitting (changes settings silently). The web page is turned off.
- * It fetches nothing on its own: only a repository flag would, and the model here is a file. */
+ * the memory grows with traffic). The web page is turned off. It fetches nothing on its own: only a
+ * repository flag would, and the model here is a file.
+ *
+ * On a GPU all layers are asked for, as a number that every version takes. That also stops fitting,
+ * which changes settings silently: it touches neither layers nor context once they are given, so
+ * what does not fit fails and says so. And it is made to print where it put layers and buffers,
+ * which it does not by default: about 150 lines at the start, 25 (2.5 KB) a request. */
 #include "service/engines/engines.h"
 
 static const char *const on_off_auto[] = {"on", "off", "auto", NULL};
 static const char *const on_off[] = {"on", "off", NULL};
 static const char *const cache_types[] = {"f32",  "f16",    "bf16", "q8_0", "q4_0",
                                           "q4_1", "iq4_nl", "q5_0", "q5_1", NULL};
+static const char *const split_modes[] = {"none", "layer", "row", "tensor", NULL};
 static const char *const load_modes[] = {"auto",       "none", "mmap", "mlock",
                                          "mmap+mlock", "dio",  NULL};
 static const char *const numa_modes[] = {"distribute", "isolate", "numactl", NULL};
@@ -47,6 +53,7 @@ static const struct spec_option options[] = {
      .max = 16777216,
      .flag = "--ctx-size",
      .value = "4096",
+     .memory = MEMORY_MORE,
      .help = "tokens of context of all slots together; 0: the model's own"},
     {.name = "batch",
      .type = OPTION_INT,
@@ -59,6 +66,7 @@ static const struct spec_option options[] = {
      .min = 1,
      .max = 1048576,
      .flag = "--ubatch-size",
+     .memory = MEMORY_MORE,
      .help = "tokens of a prompt computed at once"},
     {.name = "cache_ram",
      .type = OPTION_INT,
@@ -75,7 +83,25 @@ static const struct spec_option options[] = {
     {.name = "gpu_layers",
      .type = OPTION_TEXT,
      .flag = "--gpu-layers",
-     .help = "layers on the GPU: a number, auto, all"},
+     .gpu_value = "999",
+     .memory = MEMORY_MORE,
+     .help = "layers on the GPU: a number, auto, all; on a GPU 999 by default, which is all"},
+    {.name = "main_gpu",
+     .type = OPTION_INT,
+     .min = 0,
+     .max = 63,
+     .flag = "--main-gpu",
+     .help = "index of the GPU among those it sees"},
+    {.name = "split_mode",
+     .type = OPTION_CHOICE,
+     .choices = split_modes,
+     .flag = "--split-mode",
+     .help = "how a model is spread over several GPUs"},
+    {.name = "kv_offload",
+     .type = OPTION_BOOL,
+     .flag_off = "--no-kv-offload",
+     .flag = "--kv-offload",
+     .help = "keep the cache on the GPU; its own default is true"},
     {.name = "cache_type_k",
      .type = OPTION_CHOICE,
      .choices = cache_types,
@@ -91,6 +117,19 @@ static const struct spec_option options[] = {
      .choices = on_off,
      .flag = "--fit",
      .help = "let it change settings that were not given until they fit the device"},
+    {.name = "fit_target",
+     .type = OPTION_INT,
+     .min = 0,
+     .max = 16777216,
+     .flag = "--fit-target",
+     .memory = MEMORY_LESS,
+     .help = "MiB of the device that fitting leaves free"},
+    {.name = "fit_ctx",
+     .type = OPTION_INT,
+     .min = 1,
+     .max = 16777216,
+     .flag = "--fit-ctx",
+     .help = "tokens of context that fitting does not go below"},
     {.name = "load_mode",
      .type = OPTION_CHOICE,
      .choices = load_modes,
@@ -128,7 +167,8 @@ static const struct spec_option options[] = {
      .min = 0,
      .max = 9,
      .flag = "--log-verbosity",
-     .help = "4 prints devices and memory, needed to prove placement by the log"},
+     .gpu_value = "4",
+     .help = "4 prints devices, layers and memory; the default on a GPU"},
 };
 
 static const struct service_signature signatures[] = {
@@ -172,6 +212,8 @@ static bool version(const char *text, char *ret_version, size_t size)
 const struct engine_ops engine_llama_server = {
     .spec = &spec,
     .base_argv = base_argv,
+    .model_option = "alias",
+    .metrics_path = "/metrics",
     .check_weights = check_weights,
     .signatures = signatures,
     .version = version,

@@ -1,8 +1,8 @@
 /* whisper.cpp's whisper-server.
  *
  * It answers at one path only, so that path is set to the one of OpenAI's interface unless the
- * study says otherwise. It exits with 0 after an unknown argument: only its words tell. Without a
- * GPU it logs so and serves from the CPU, which is what a CPU study wants. */
+ * study says otherwise. It exits with 0 after an unknown argument: only its words tell. Where it
+ * finds no GPU it logs so and serves from the CPU. */
 #include "service/engines/engines.h"
 
 static const struct spec_option options[] = {
@@ -68,13 +68,21 @@ static const struct spec_option options[] = {
      .type = OPTION_BOOL,
      .flag = "--no-flash-attn",
      .help = "without flash attention"},
-    {.name = "no_gpu", .type = OPTION_BOOL, .flag = "--no-gpu", .help = "stay on the CPU"},
-    {.name = "device",
+    {.name = "flash_attn",
+     .type = OPTION_BOOL,
+     .flag = "--flash-attn",
+     .help = "flash attention (older versions, which do without by default)"},
+    {.name = "no_gpu",
+     .type = OPTION_BOOL,
+     .flag = "--no-gpu",
+     .cpu_value = "true",
+     .help = "stay on the CPU; true by default where it is to be there"},
+    {.name = "device_index",
      .type = OPTION_INT,
      .min = 0,
      .max = 63,
      .flag = "--device",
-     .help = "index of the GPU"},
+     .help = "index of the GPU among those it sees (1.8 and later)"},
     {.name = "vad", .type = OPTION_BOOL, .flag = "--vad", .help = "leave silence out"},
     {.name = "vad_model",
      .type = OPTION_PATH,

@@ -40,8 +40,10 @@ static void put(const struct bench *bench, const char *name, const char *text, m
 static struct bench bench_open(const char *services)
 {
     struct bench bench = {.folder = check_make_folder(), .arena = arena_new()};
-    static const char *const programs[] = {"bin/llama-server", "bin/whisper-server",
-                                           "bin/faster-whisper-server", "serve.sh"};
+    static const char *const programs[] = {
+        "bin/llama-server", "bin/whisper-server", "bin/faster-whisper-server",
+        "bin/vllm",         "bin/python3.12",     "bin/ollama",
+        "serve.sh"};
     for (size_t i = 0; i < ARRAY_LEN(programs); i++)
         put(&bench, programs[i], "#!/bin/sh\n", 0755);
     put(&bench, "models/a.gguf", "GGUF....", 0644);
@@ -50,6 +52,7 @@ static struct bench bench_open(const char *services)
     put(&bench, "models/ct2/config.json", "{}", 0644);
     put(&bench, "models/broken.gguf", "GG", 0644);
     put(&bench, "models/half/config.json", "{}", 0644);
+    put(&bench, "models/hf/config.json", "{}", 0644);
     struct spec_catalog catalog = {.protocols = protocol_list,
                                    .protocol_count = ARRAY_LEN(protocol_list),
                                    .strategies = strategies,
@@ -99,6 +102,8 @@ static char *launch_text(struct bench *bench, const char *candidate_text,
 
 #define OFFLINE "HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 "
 #define ON_CPU_TEXT OFFLINE "CUDA_VISIBLE_DEVICES= "
+#define ON_GPU_ENV(before) before "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=gpu0 "
+#define ON_GPU_TEXT ON_GPU_ENV(OFFLINE)
 
 static const struct {
     const char *name, *services, *candidate, *text, *config;
@@ -125,8 +130,68 @@ static const struct {
      "language: en, no_fallback: true, beam_size: 5}\n",
      "",
      ON_CPU_TEXT "@/bin/whisper-server --host 127.0.0.1 --port 4711 --model @/models/tiny.bin "
-                 "--language en --beam-size 5 --no-fallback --inference-path "
+                 "--language en --beam-size 5 --no-fallback --no-gpu --inference-path "
                  "/v1/audio/transcriptions",
+     NULL},
+    {"whisper-server on a GPU",
+     "  s: {engine: whisper-server, program: bin/whisper-server, model: models/tiny.bin, on: gpu, "
+     "flash_attn: true, device_index: 0}\n",
+     "",
+     ON_GPU_TEXT "@/bin/whisper-server --host 127.0.0.1 --port 4711 --model @/models/tiny.bin "
+                 "--flash-attn --device 0 --inference-path /v1/audio/transcriptions",
+     NULL},
+    {"llama-server on a GPU, defaults",
+     "  s: {engine: llama-server, program: bin/llama-server, model: models/a.gguf, on: gpu}\n", "",
+     ON_GPU_TEXT
+     "@/bin/llama-server --host 127.0.0.1 --port 4711 --no-webui --model @/models/a.gguf "
+     "--parallel 1 --ctx-size 4096 --cache-ram 0 --gpu-layers 999 --metrics --log-verbosity 4",
+     NULL},
+    {"llama-server on a GPU, its own defaults left alone",
+     "  s:\n    engine: llama-server\n    program: bin/llama-server\n    model: models/a.gguf\n"
+     "    on: gpu\n    log_level: null\n    kv_offload: false\n    fit_target: 512\n"
+     "    knobs: {gpu_layers: {values: {own: null, ten: 10}}}\n",
+     "s.gpu_layers=own",
+     ON_GPU_TEXT
+     "@/bin/llama-server --host 127.0.0.1 --port 4711 --no-webui --model @/models/a.gguf "
+     "--parallel 1 --ctx-size 4096 --cache-ram 0 --no-kv-offload --fit-target 512 --metrics",
+     NULL},
+    {"vllm, by its own program",
+     "  s:\n    engine: vllm\n    program: bin/vllm\n    model: models/hf\n    on: gpu\n"
+     "    enforce_eager: true\n    enable_prefix_caching: false\n    load_format: dummy\n"
+     "    knobs: {gpu_memory_utilization: [0.2, 0.35]}\n",
+     "s.gpu_memory_utilization=0.35",
+     ON_GPU_ENV(
+         OFFLINE
+         "VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 PYTHONUNBUFFERED=1 ") "@/bin/vllm serve @/models/hf "
+                                                                     "--host 127.0.0.1 --port 4711 "
+                                                                     "--served-model-name llm "
+                                                                     "--gpu-memory-utilization "
+                                                                     "0.35 --load-format dummy "
+                                                                     "--enforce-eager "
+                                                                     "--no-enable-prefix-caching",
+     NULL},
+    {"vllm, by a Python, model from the hub",
+     "  s:\n    engine: vllm\n    program: bin/python3.12\n    model: org/name\n    on: gpu\n"
+     "    served_model_name: x\n    gpu_memory_utilization: null\n    max_model_len: 4096\n"
+     "    enable_prefix_caching: true\n    environment: {DO_NOT_TRACK: null}\n",
+     "",
+     "env -u DO_NOT_TRACK " ON_GPU_ENV(
+         "HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 "
+         "VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 ") "@/bin/python3.12 -m "
+                                                      "vllm.entrypoints.openai.api_server --model "
+                                                      "org/name --host 127.0.0.1 "
+                                                      "--port 4711 --served-model-name x "
+                                                      "--max-model-len 4096 "
+                                                      "--enable-prefix-caching",
+     NULL},
+    {"ollama",
+     "  s:\n    engine: ollama\n    program: bin/ollama\n    model: qwen2.5:7b\n    on: gpu\n"
+     "    models: models\n    flash_attention: false\n    max_loaded_models: null\n"
+     "    environment: {OLLAMA_NOPRUNE: '0'}\n    knobs: {num_parallel: [1, 4]}\n",
+     "s.num_parallel=4",
+     ON_GPU_ENV(OFFLINE "OLLAMA_HOST=127.0.0.1:4711 OLLAMA_MODELS=@/models OLLAMA_NUM_PARALLEL=4 "
+                        "OLLAMA_CONTEXT_LENGTH=4096 OLLAMA_FLASH_ATTENTION=false "
+                        "OLLAMA_KEEP_ALIVE=-1 ") "OLLAMA_NOPRUNE=0 @/bin/ollama serve",
      NULL},
     {"faster-whisper-server",
      "  s:\n    engine: faster-whisper-server\n    program: bin/faster-whisper-server\n"
@@ -236,6 +301,15 @@ static void test_prepare(void **state)
          "fetches it\n"},
         {"faster-whisper-server", "org/cached", ""},
         {"faster-whisper-server", "tiny", ""},
+        {"vllm", "models/hf", ""},
+        {"vllm", "models/a.gguf", ""},
+        {"vllm", "models/tiny.bin", "s: model: @/models/tiny.bin is no GGUF file\n"},
+        {"vllm", "models", "s: model: @/models holds no config.json that can be read\n"},
+        {"vllm", "org/none",
+         "s: model: org/none is neither a folder below @ nor in the hub's cache; spica prepare "
+         "fetches it\n"},
+        {"vllm", "org/cached", ""},
+        {"ollama", "whatever", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(weights); i++) {
         char services[512];
@@ -244,7 +318,9 @@ static void test_prepare(void **state)
                  weights[i].engine, weights[i].model);
         struct bench bench = bench_open(services);
         setenv("HF_HOME", bench.folder, 1);
+        unsetenv("HF_HUB_CACHE");
         put(&bench, "hub/models--org--cached/snapshots/1/model.bin", "x", 0644);
+        put(&bench, "hub/models--org--cached/snapshots/1/config.json", "{}", 0644);
         put(&bench, "hub/models--Systran--faster-whisper-tiny/snapshots/1/model.bin", "x", 0644);
         struct spec_candidate candidate;
         struct err err = ERR_INIT;
@@ -265,6 +341,51 @@ static void test_prepare(void **state)
     }
 }
 
+/* Is the option one of the fixed arguments, in every form of the command? */
+static bool in_base(const struct engine_ops *ops, const char *name)
+{
+    static const char *const programs[] = {"/usr/bin/python3", "/opt/own"};
+    size_t found = 0;
+    for (size_t p = 0; p < ARRAY_LEN(programs); p++) {
+        const char *const *argv = engine_base_argv(ops, programs[p]);
+        for (size_t i = 0; argv && argv[i]; i++)
+            found += argv[i][0] == '=' && strcmp(argv[i] + 1, name) == 0;
+    }
+    return found == ARRAY_LEN(programs);
+}
+
+static void test_model_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *model;
+        bool listed;
+    } lists[] = {
+        {"{\"object\":\"list\",\"data\":[{\"id\":\"llm\",\"root\":\"x\"}]}", "llm", true},
+        {"{\"data\":[{\"id\":\"other\"},{\"id\":\"llm\"}]}", "llm", true},
+        {"{\"data\":[{\"id\":\"llm-7b\"}]}", "llm", false},
+        {"{\"data\":[{\"id\":\"qwen2.5:latest\"}]}", "qwen2.5", true},
+        {"{\"data\":[{\"id\":\"qwen2.5:latest\"}]}", "qwen2.5:7b", false},
+        {"{\"data\":[{\"id\":\"qwen2.5:7b\"}]}", "qwen2.5:7b", true},
+        {"{\"data\":[{\"id\":7},null,\"llm\"]}", "llm", false},
+        {"{\"data\":{\"id\":\"llm\"}}", "llm", false},
+        {"{\"data\":[{\"id\":\"llm\"}]", "llm", false},
+        {"[]", "llm", false},
+        {"", "llm", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        CHECK_ROW(i, lists[i].json,
+                  engine_models_list(lists[i].json, strlen(lists[i].json), lists[i].model) ==
+                      lists[i].listed);
+    struct bench bench = bench_open("  s: {engine: vllm, program: bin/vllm, model: models/hf}\n");
+    struct service_launch launch;
+    struct err err = ERR_INIT;
+    AUTO(free) char *text = launch_text(&bench, "", &launch, &err);
+    assert_non_null(text);
+    assert_string_equal(launch.model, "llm");
+    bench_close(&bench);
+}
+
 /* Required things every engine must have, so that a new one is complete. */
 static void test_engines_are_whole(void **state)
 {
@@ -279,7 +400,13 @@ static void test_engines_are_whole(void **state)
             CHECK_ROW(o, option->name, option->help);
             CHECK_ROW(o, option->name,
                       (option->type == OPTION_CHOICE) == (option->choices != NULL));
-            CHECK_ROW(o, option->name, option->flag || engine_table[i]->configure);
+            bool asked_for = engine_table[i]->model_option &&
+                             strcmp(engine_table[i]->model_option, option->name) == 0;
+            CHECK_ROW(o, option->name,
+                      option->flag || option->env || engine_table[i]->configure || asked_for ||
+                          in_base(engine_table[i], option->name));
+            CHECK_ROW(o, option->name, !option->flag_off || option->type == OPTION_BOOL);
+            CHECK_ROW(o, option->name, strcmp(option->name, "device") != 0); /* the service's */
             CHECK_ROW(o, option->name,
                       spec_option_find(spec->options, spec->option_count, option->name) == option);
         }
@@ -289,16 +416,20 @@ static void test_engines_are_whole(void **state)
                     ->version("version: 0.6.0-dev (build 0, commit unknown)\nbuilt with GNU",
                               version, sizeof version));
     assert_string_equal(version, "0.6.0-dev (build 0, commit unknown)");
+    assert_true(engine_find("ollama")->version(
+        "Warning: could not connect to a running Ollama instance\nWarning: client version is "
+        "0.12.3\n",
+        version, sizeof version));
+    assert_string_equal(version, "0.12.3");
     assert_null(engine_find("none"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_missing_programs),
-        cmocka_unit_test(test_prepare),
-        cmocka_unit_test(test_engines_are_whole),
+        cmocka_unit_test(test_commands),    cmocka_unit_test(test_missing_programs),
+        cmocka_unit_test(test_prepare),     cmocka_unit_test(test_engines_are_whole),
+        cmocka_unit_test(test_model_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

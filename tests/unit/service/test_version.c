@@ -26,8 +26,8 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-/* Asks a script for its version as if it were llama-server; the caller owns the text. */
-static char *ask(const char *script, const char **env)
+/* Asks a script for its version as if it were the engine's program; the caller owns the text. */
+static char *ask_engine(const char *engine, const char *script, const char **env)
 {
     AUTO(free) char *program = file_join(folder, "program");
     struct err err = ERR_INIT;
@@ -35,13 +35,18 @@ static char *ask(const char *script, const char **env)
     assert_int_equal(chmod(program, 0700), 0);
     const struct service_launch launch = {
         .name = "llm",
-        .engine = engine_find("llama-server")->spec,
+        .engine = engine_find(engine)->spec,
         .program = program,
         .env = env,
     };
     char *version = service_version_read(&launch);
     unlink(program);
     return version;
+}
+
+static char *ask(const char *script, const char **env)
+{
+    return ask_engine("llama-server", script, env);
 }
 
 static bool is_gone(pid_t pid)
@@ -77,6 +82,26 @@ static void test_answers(void **state)
     }
 }
 
+/* A Python program is not run for it: its Python is asked which package it has. */
+static void test_packages(void **state)
+{
+    (void)state;
+    AUTO(free) char *python = file_join(folder, "python3-fake");
+    static const char fake[] =
+        "#!/bin/sh\n"
+        "test \"$1\" = -c && test \"$3\" = vllm && echo package: vllm 0.24.0\n";
+    struct err err = ERR_INIT;
+    assert_true(file_write_atomic(python, fake, strlen(fake), &err));
+    assert_int_equal(chmod(python, 0700), 0);
+    AUTO(buf_done) struct buf script = BUF_INIT(1024);
+    buf_addf(&script, "#!%s\nimport vllm\n", python);
+    AUTO(free) char *version = ask_engine("vllm", buf_text(&script), NULL);
+    assert_string_equal(version, "vllm 0.24.0");
+    AUTO(free) char *other = ask_engine("vllm", "#!/bin/sh\necho 0.24.0\n", NULL);
+    assert_int_equal(strncmp(other, "sha256 ", 7), 0);
+    unlink(python);
+}
+
 /* Expected: what the program started is killed with it. Before: it lived on. */
 static void test_nothing_is_left(void **state)
 {
@@ -99,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_packages),
         cmocka_unit_test(test_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
