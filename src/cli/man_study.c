@@ -26,7 +26,7 @@ static const char description[] =
     "letters, digits and `_`, a letter first, at most 32. A study has at most 32 services and 64 "
     "knobs; a knob at most 10,000 values.\n\n"
     "Times need a unit (`250ms`, `10s`, `45m`, `2h`), and so do sizes (`512MiB`, `4GiB`, `200MB`). "
-    "Shares are written `5%` or `0.05`, rates `2/s`, `30/min` or `2`.";
+    "Shares are written `5%` or `0.05`, rates `2/s`, `30/min` or `2`, growth `12MiB/min`.";
 
 /* By the section's title; an empty section of the file stands for its top level. */
 static const struct {
@@ -148,8 +148,12 @@ static void print_expressions(void)
 static const char *unit_text(enum metric_unit unit)
 {
     static const char *const units[] = {
-        [UNIT_SECONDS] = "a time", [UNIT_BYTES] = "a size",      [UNIT_RATIO] = "a share",
-        [UNIT_COUNT] = "a number", [UNIT_PER_SECOND] = "a rate",
+        [UNIT_SECONDS] = "a time",
+        [UNIT_BYTES] = "a size",
+        [UNIT_RATIO] = "a share",
+        [UNIT_COUNT] = "a number",
+        [UNIT_PER_SECOND] = "a rate",
+        [UNIT_BYTES_PER_SECOND] = "a size in a time, as in `12MiB/min`",
     };
     return units[unit];
 }

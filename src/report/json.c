@@ -28,6 +28,7 @@ static const char *const kind_names[] = {
 static const char *const unit_names[] = {
     [UNIT_SECONDS] = "s",   [UNIT_BYTES] = "bytes",    [UNIT_RATIO] = "ratio",
     [UNIT_COUNT] = "count", [UNIT_PER_SECOND] = "1/s",
+    [UNIT_BYTES_PER_SECOND] = "bytes/s",
 };
 
 static void set_text(json_t *object, const char *key, const char *value)

@@ -29,11 +29,15 @@ static const struct standard standards[] = {
     {METRIC_CPU, STAT_VALUE, false},
     {METRIC_READY, STAT_VALUE, false},
     {METRIC_FIRST_REQUEST, STAT_VALUE, false},
+    {METRIC_MEMORY_IDLE, STAT_VALUE, false},
+    {METRIC_MEMORY_GROWTH, STAT_VALUE, false},
+    {METRIC_HOST_MEMORY, STAT_VALUE, false},
 };
 
 static bool is_about_requests(enum metric metric)
 {
-    return metric != METRIC_MEMORY && metric != METRIC_CPU && metric != METRIC_READY;
+    return metric != METRIC_MEMORY && metric != METRIC_CPU && metric != METRIC_READY &&
+           metric != METRIC_MEMORY_IDLE && metric != METRIC_HOST_MEMORY;
 }
 
 /* What the protocols of a service offer; an engine may be a knob, so that there can be several. */

@@ -109,7 +109,7 @@ static const struct {
 } directions[] = {
     [UNIT_SECONDS] = {"slower", "faster"}, [UNIT_BYTES] = {"more", "less"},
     [UNIT_RATIO] = {"more", "less"},       [UNIT_COUNT] = {"more", "less"},
-    [UNIT_PER_SECOND] = {"more", "less"},
+    [UNIT_PER_SECOND] = {"more", "less"},  [UNIT_BYTES_PER_SECOND] = {"more", "less"},
 };
 
 /* In percent (points of percent for shares), positive: more. */
@@ -220,6 +220,9 @@ void report_add_measure_title(struct buf *buf, const struct report_measure *meas
         [METRIC_CPU] = "cores used",
         [METRIC_READY] = "start to ready",
         [METRIC_FIRST_REQUEST] = "very first request",
+        [METRIC_MEMORY_IDLE] = "memory before the first request",
+        [METRIC_MEMORY_GROWTH] = "memory growth under load",
+        [METRIC_HOST_MEMORY] = "peak host memory",
     };
     const char *stat = metric_stat_name(measure->stat);
     buf_addf(buf, "%s%s%s", titles[measure->metric], *stat ? " " : "", stat);

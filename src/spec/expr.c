@@ -13,6 +13,7 @@
 #include "spec/expr_node.h"
 
 #include "base/text.h"
+#include "spec/metric.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -131,6 +132,10 @@ bool expr_number(const char *text, double *ret_value, enum expr_unit *ret_unit)
         *ret_value = (double)whole;
         return true;
     }
+    if (metric_parse_quantity(UNIT_BYTES_PER_SECOND, text, ret_value, NULL)) {
+        *ret_unit = EXPR_UNIT_BYTE_RATE;
+        return true;
+    }
     bool percent = text_ends_with(text, "%");
     if (!percent && !text_ends_with(text, "/s"))
         return false;
@@ -140,6 +145,19 @@ bool expr_number(const char *text, double *ret_value, enum expr_unit *ret_unit)
         return false;
     *ret_value = percent ? value / 100 : value;
     return true;
+}
+
+/* "MiB", "ms", and "MiB/min": "B/s" is no division, since a name can't start there. */
+static const char *skip_unit(const char *at)
+{
+    static const char *const spans[] = {"/s", "/min", "/h"};
+    const char *start = at;
+    while (isalnum((unsigned char)*at) || *at == '_')
+        at++;
+    for (size_t i = 0; i < ARRAY_LEN(spans) && at > start && at[-1] == 'B'; i++)
+        if (text_starts_with(at, spans[i]) && !is_word_byte(at[strlen(spans[i])]))
+            return at + strlen(spans[i]);
+    return at;
 }
 
 static struct expr_node *parse_number(struct parser *p)
@@ -157,8 +175,7 @@ static struct expr_node *parse_number(struct parser *p)
     else if (*end == '/' && end[1] == 's' && !is_word_byte(end[2]))
         end += 2;
     else
-        while (isalnum((unsigned char)*end) || *end == '_')
-            end++;
+        end = skip_unit(end);
     char number[64];
     if (end - start >= (int)sizeof number)
         return fail(p, start, "a number is too long");
@@ -169,7 +186,7 @@ static struct expr_node *parse_number(struct parser *p)
     if (!expr_number(number, &node->literal.number, &node->unit))
         return fail(p, start,
                     "expected a number with a known unit (ns us ms s m h, B kB MB GB KiB "
-                    "MiB GiB, %, /s) or quoted text");
+                    "MiB GiB, MiB/min, %, /s) or quoted text");
     p->at = end;
     return node;
 }
@@ -286,6 +303,7 @@ static const char *unit_word(enum expr_unit unit)
                                         [EXPR_UNIT_PLAIN] = "a number without a unit",
                                         [EXPR_UNIT_SECONDS] = "a time",
                                         [EXPR_UNIT_BYTES] = "a size",
+                                        [EXPR_UNIT_BYTE_RATE] = "a size in a time",
                                         [EXPR_UNIT_TEXT] = "a word"};
     return words[unit];
 }
@@ -301,12 +319,15 @@ static bool same_unit(struct parser *p, const char *at, const struct expr_node *
     *ret_unit = left == EXPR_UNIT_ANY ? right : left;
     if (left == EXPR_UNIT_ANY || right == EXPR_UNIT_ANY || left == right)
         return true;
+    static const char *const hints[] = {
+        [EXPR_UNIT_SECONDS] = "; a time needs its unit, as in 500ms",
+        [EXPR_UNIT_BYTES] = "; a size needs its unit, as in 512MiB",
+        [EXPR_UNIT_BYTE_RATE] = "; growth needs its unit, as in 12MiB/min",
+    };
     const char *hint = "";
     if (left != EXPR_UNIT_TEXT && right != EXPR_UNIT_TEXT &&
         (left == EXPR_UNIT_PLAIN) != (right == EXPR_UNIT_PLAIN))
-        hint = left == EXPR_UNIT_SECONDS || right == EXPR_UNIT_SECONDS
-                   ? "; a time needs its unit, as in 500ms"
-                   : "; a size needs its unit, as in 512MiB";
+        hint = hints[left == EXPR_UNIT_PLAIN ? right : left];
     return err_set(p->err, ERR_INPUT, "column %d: %s on the left, %s on the right%s",
                    (int)(at - p->text) + 1, unit_word(left), unit_word(right), hint);
 }

@@ -36,13 +36,14 @@ struct expr; /* opaque, in the arena */
 
 /* What a name in an expression stands for, decided while parsing. */
 enum expr_name { EXPR_NAME_VARIABLE, EXPR_NAME_WORD, EXPR_NAME_BAD };
-/* What a value measures. Sums and comparisons of seconds or bytes with something else are refused;
- * TEXT is compared with == != and `in` only; ANY fits everything. */
+/* What a value measures. Sums and comparisons of seconds, bytes or bytes a time with something else
+ * are refused; TEXT is compared with == != and `in` only; ANY fits everything. */
 enum expr_unit {
     EXPR_UNIT_ANY,
     EXPR_UNIT_PLAIN,
     EXPR_UNIT_SECONDS,
     EXPR_UNIT_BYTES,
+    EXPR_UNIT_BYTE_RATE,
     EXPR_UNIT_TEXT
 };
 
@@ -74,5 +75,6 @@ size_t expr_needs(const struct expr *expr);
 bool expr_uses(const struct expr *expr, size_t id);
 const char *expr_text(const struct expr *expr); /* as written */
 
-/* "3", "500ms", "5%", "512MiB", "2/s" in base units, with what it measures; false if it is none. */
+/* "3", "500ms", "5%", "512MiB", "2/s", "12MiB/min" in base units, with what it measures; false if
+ * it is none. */
 bool expr_number(const char *text, double *ret_value, enum expr_unit *ret_unit);

@@ -55,6 +55,8 @@ static bool load_settings(struct spec_loader *l, const struct yaml_node *map, co
                 return false;
             continue;
         }
+        if (!strict && strcmp(key, "device") == 0)
+            continue; /* the service's own, whatever the engine calls so */
         if (!spec_option_find(engine->options, engine->option_count, key)) {
             if (strict)
                 return fail_option(l, e->key, path, engine);
@@ -85,6 +87,30 @@ static const struct spec_knob *find_knob(const struct spec_study *study, size_t 
     return NULL;
 }
 
+/* A knob that the file says nothing about takes after the option that it alone makes up; where the
+ * engines of a service disagree, nothing is known. */
+static void inherit_memory(struct spec_loader *l, const struct spec_service *s, size_t service)
+{
+    for (size_t i = 0; i < l->study->knob_count; i++) {
+        struct spec_knob *knob = &l->study->knobs[i];
+        unsigned found = 0; /* a bit per enum option_memory */
+        if (knob->service != service || !knob->ordered || knob->memory != MEMORY_NONE)
+            continue;
+        const char *whole = arena_printf(l->arena, "{%s}", knob->name);
+        for (size_t u = 0; u < s->engine_use_count; u++) {
+            const struct spec_engine_use *use = &s->engine_uses[u];
+            for (size_t n = 0; n < use->setting_count; n++)
+                if (use->settings[n].text && strcmp(use->settings[n].text, whole) == 0)
+                    found |= 1U << spec_option_find(use->engine->options, use->engine->option_count,
+                                                    use->settings[n].name)
+                                       ->memory;
+        }
+        knob->memory = found == 1U << MEMORY_MORE   ? MEMORY_MORE
+                       : found == 1U << MEMORY_LESS ? MEMORY_LESS
+                                                    : MEMORY_NONE;
+    }
+}
+
 /* Knobs with an option's name set it. */
 static void complete_use(struct spec_loader *l, const struct spec_service *s, size_t service,
                          struct spec_engine_use *use)
@@ -93,7 +119,8 @@ static void complete_use(struct spec_loader *l, const struct spec_service *s, si
     for (size_t i = 0; i < engine->option_count; i++) {
         const char *name = engine->options[i].name;
         const struct spec_knob *knob = find_knob(l->study, service, name);
-        if (knob && (int)(knob - l->study->knobs) != s->engine_knob && !find_setting(use, name))
+        int index = knob ? (int)(knob - l->study->knobs) : -1;
+        if (knob && index != s->engine_knob && index != s->device_knob && !find_setting(use, name))
             use->settings[use->setting_count++] = (struct spec_setting){
                 .name = name, .place = knob->place, .text = arena_printf(l->arena, "{%s}", name)};
     }
@@ -123,6 +150,7 @@ static bool load_fixed(struct spec_loader *l, const struct spec_service_draft *d
     if (!load_settings(l, draft->node, s->name, false, &s->engine_uses[0]))
         return false;
     complete_use(l, s, service, &s->engine_uses[0]);
+    inherit_memory(l, s, service);
     return true;
 }
 
@@ -190,6 +218,7 @@ static bool load_chosen(struct spec_loader *l, const struct spec_service_draft *
     for (size_t i = 0; i < knob->value_count; i++)
         if (!load_chosen_use(l, draft, service, &knob->values[i]))
             return false;
+    inherit_memory(l, s, service);
     return true;
 }
 

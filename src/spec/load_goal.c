@@ -141,6 +141,8 @@ static enum expr_unit metric_expr_unit(void *context, size_t id)
         return EXPR_UNIT_SECONDS;
     case UNIT_BYTES:
         return EXPR_UNIT_BYTES;
+    case UNIT_BYTES_PER_SECOND:
+        return EXPR_UNIT_BYTE_RATE;
     default:
         return EXPR_UNIT_PLAIN;
     }

@@ -18,6 +18,7 @@ struct knob_draft {
     const struct yaml_node *values;
     const char *when, *from, *to, *step;
     int scale, steps;
+    int memory; /* -1: not given, 0: more, 1: less */
 };
 
 enum scale { SCALE_LINEAR, SCALE_LOG };
@@ -36,6 +37,10 @@ static const struct spec_field knob_fields[] = {
      .fallback = "linear", .help = "linear or log"},
     {"steps", FIELD_INT, FIELD(steps), .min = 2, .max = SPEC_VALUES_MAX,
      .help = "number of values of a range, instead of step"},
+    {"memory", FIELD_CHOICE, FIELD(memory), .choices = (const char *const[]){"more", "less"},
+     .choice_count = 2,
+     .help = "whether a larger value takes more or less memory on the device (default: as the "
+             "engine's option says)"},
 };
 #undef FIELD
 const struct spec_section spec_knob_section = {"services.NAME.knobs.KNOB", knob_fields,
@@ -273,7 +278,7 @@ static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_
     struct spec_knob *knob = &l->study->knobs[index];
     const char *where =
         arena_printf(l->arena, "%s.knobs.%s", l->study->services[knob->service].name, knob->name);
-    struct knob_draft draft = {0};
+    struct knob_draft draft = {.memory = -1};
     assert(node); /* it has been named, so it stands in the file */
     if (node->kind == YAML_SCALAR)
         return spec_fail(l, spec_place_of(node), where,
@@ -284,6 +289,12 @@ static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_
         return false;
     if (!load_values(l, node, &draft, knob) || !check_values(l, knob))
         return false;
+    if (draft.memory >= 0 && !knob->ordered)
+        return spec_fail(l, spec_place_of(spec_yaml_get(node, "memory")),
+                         arena_printf(l->arena, "%s.memory", where),
+                         "only where all values are numbers: of words none is larger");
+    if (draft.memory >= 0)
+        knob->memory = draft.memory ? MEMORY_LESS : MEMORY_MORE;
     return !draft.when || spec_load_knob_expr(l, spec_yaml_get(node, "when"),
                                               arena_printf(l->arena, "%s.when", where),
                                               (int)knob->service, index, &knob->when);

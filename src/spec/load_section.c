@@ -16,6 +16,10 @@ static const struct spec_field neighbour_fields[] = {
     {"pid", FIELD_INT64, offsetof(struct spec_neighbour, pid), .min = 2, .max = 1 << 22,
      .help = "a process id"},
     {"command", FIELD_TEXT, offsetof(struct spec_neighbour, command), .help = "a program's name"},
+    {"unseen", FIELD_SIZE, offsetof(struct spec_neighbour, unseen_bytes), .min = 1 << 20,
+     .max = 1e15,
+     .help = "memory held on the device by what can't be seen from here (another container, "
+             "another virtual machine)"},
 };
 const struct spec_section spec_neighbour_section = {"neighbours[]", neighbour_fields,
                                                     ARRAY_LEN(neighbour_fields)};
@@ -33,9 +37,11 @@ bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbo
         struct spec_neighbour *n = &study->neighbours[study->neighbour_count++];
         if (!spec_bind(l, e->value, "neighbours", &spec_neighbour_section, no_extra, n))
             return false;
-        if ((n->unit != NULL) + (n->pid != 0) + (n->command != NULL) != 1)
+        int forms =
+            (n->unit != NULL) + (n->pid != 0) + (n->command != NULL) + (n->unseen_bytes != 0);
+        if (forms != 1)
             return spec_fail(l, spec_place_of(e->value), "neighbours",
-                             "each needs exactly one of unit, pid, command");
+                             "each needs exactly one of unit, pid, command, unseen");
     }
     return true;
 }
@@ -197,6 +203,11 @@ static bool load_one(struct spec_loader *l, const struct yaml_entry *entry,
         return false;
     make_absolute(l, &load->corpus);
     make_absolute(l, &load->prompts);
+    if (service->answers_unchecked && !isnan(load->max_wer))
+        return spec_fail(l, spec_place_of(spec_yaml_get(entry->value, "max_wer")),
+                         arena_printf(l->arena, "%s.max_wer", where),
+                         "the answers of %s are unchecked, so there is no word error rate",
+                         service->name);
     service->load = *load;
     return check_material(l, all, count, where, load);
 }

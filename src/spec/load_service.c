@@ -30,7 +30,14 @@ static const struct spec_field service_fields[] = {
     {"protocol", FIELD_TEXT, FIELD(protocol), .help = "how it is asked (default: the engine's)"},
     {"path", FIELD_TEXT, FIELD(path), .help = "HTTP path of requests (default: the protocol's)"},
     {"on", FIELD_CHOICE, FIELD(on), .choices = (const char *const[]){"cpu", "gpu"},
-     .choice_count = 2, .help = "where it must compute: cpu, gpu (default: as `device`)"},
+     .choice_count = 2, .help = "where it must compute: cpu, gpu (default: as its device)"},
+    {"device", FIELD_TEXT, FIELD(device),
+     .help = "a device of its own (default: the study's), or a knob of this name"},
+    {"answers", FIELD_CHOICE, FIELD(answers),
+     .choices = (const char *const[]){"checked", "unchecked"}, .choice_count = 2,
+     .fallback = "checked",
+     .help = "unchecked: texts mean nothing (random weights); transport, tokens and the reason to "
+             "finish are still checked"},
     {"ready", FIELD_NODE, FIELD(ready), .help = "when it counts as ready"},
     {"knobs", FIELD_NODE, FIELD(knobs), .help = "the settings to try, by name"},
     {"memory_limit", FIELD_SIZE, FIELD(service.memory_limit_bytes), .min = 1 << 20, .max = 1e15,
@@ -119,17 +126,6 @@ static bool load_protocol(struct spec_loader *l, struct spec_service_draft *draf
                      spec_did_you_mean(l, names, count, name), spec_list(l, names, count));
 }
 
-static bool load_placement(struct spec_loader *l, struct spec_service_draft *draft)
-{
-    bool is_cpu = strcmp(l->study->device, "cpu") == 0;
-    if (draft->on == ON_GPU && is_cpu)
-        return spec_fail(l, spec_place_of(spec_yaml_get(draft->node, "on")),
-                         arena_printf(l->arena, "%s.on", draft->service.name),
-                         "\"gpu\" needs a GPU as the study's device, which is cpu");
-    draft->service.on = draft->on >= 0 ? (enum spec_on)draft->on : is_cpu ? ON_CPU : ON_GPU;
-    return true;
-}
-
 static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
                        struct spec_service_draft *draft)
 {
@@ -160,15 +156,16 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
         s->folder = arena_strdup(l->arena, joined);
         free(joined);
     }
+    s->answers_unchecked = draft->answers == 1;
     s->protocol_path = draft->path;
     return load_path(l, spec_yaml_get(entry->value, "path"), name, draft->path) &&
-           load_ready(l, draft) && load_protocol(l, draft) && load_placement(l, draft);
+           load_ready(l, draft) && load_protocol(l, draft);
 }
 
 static bool load_parts(struct spec_loader *l, const struct spec_service_draft *drafts)
 {
     struct spec_study *study = l->study;
-    if (!spec_load_knobs(l, drafts))
+    if (!spec_load_knobs(l, drafts) || !spec_place_services(l, drafts))
         return false;
     for (size_t i = 0; i < study->service_count; i++) {
         struct spec_service *s = &study->services[i];

@@ -259,6 +259,8 @@ static bool check_service(struct uses *u)
             return false;
     if (s->engine_knob >= 0)
         u->used |= UINT64_C(1) << s->engine_knob;
+    if (s->device_knob >= 0)
+        u->used |= UINT64_C(1) << s->device_knob;
     if (!check_texts(u, s->command, s->command_count, "command") ||
         !check_texts(u, s->arguments, s->argument_count, "args") ||
         !check_texts(u, s->environment, s->environment_count, "environment") || !check_load(u))

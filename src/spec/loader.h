@@ -26,7 +26,8 @@ struct spec_loader {
 struct spec_service_draft {
     struct spec_service service;
     int role, on; /* -1: not given */
-    const char *engine, *program, *protocol, *path;
+    int answers;
+    const char *engine, *program, *protocol, *path, *device;
     const struct yaml_node *node, *engines, *command, *arguments, *environment, *ready, *knobs;
 };
 
@@ -48,6 +49,10 @@ bool spec_is_name(const char *text); /* [a-z][a-z0-9_]*, at most 32 */
 NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *node,
                               const char *where, const char **ret_text);
 
+/* The top-level `device:`, NULL: not given. */
+NODISCARD bool spec_load_devices(struct spec_loader *l, const struct yaml_node *device);
+/* Every service's device and `on`, once all knobs are loaded. */
+NODISCARD bool spec_place_services(struct spec_loader *l, const struct spec_service_draft *drafts);
 NODISCARD bool spec_load_services(struct spec_loader *l, const struct yaml_node *services);
 NODISCARD bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts);
 NODISCARD bool spec_load_engines(struct spec_loader *l, const struct spec_service_draft *draft,

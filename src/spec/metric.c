@@ -35,12 +35,23 @@ static const struct metric_facts table[] = {
     [METRIC_ERROR_RATIO] = {"error_ratio", UNIT_RATIO, .source = SOURCE_ANY,
                             .meaning = "failed requests over all requests of the window"},
     [METRIC_MEMORY] = {"memory", UNIT_BYTES, .source = SOURCE_ANY,
-                       .meaning = "peak memory of the service's process tree"},
+                       .meaning =
+                           "peak memory of the service's process tree on its device: GPU memory, "
+                           "or PSS on a CPU box"},
     [METRIC_CPU] = {"cpu", UNIT_COUNT, .source = SOURCE_ANY, .meaning = "cores used in the window"},
     [METRIC_READY] = {"ready", UNIT_SECONDS, .source = SOURCE_ANY,
                       .meaning = "time from start to ready"},
     [METRIC_FIRST_REQUEST] = {"first_request", UNIT_SECONDS, .source = SOURCE_ANY,
                               .meaning = "latency of the very first request after ready"},
+    [METRIC_MEMORY_IDLE] = {"memory_idle", UNIT_BYTES, .source = SOURCE_ANY,
+                            .meaning = "memory on its device after the start, before the first "
+                                       "request"},
+    [METRIC_MEMORY_GROWTH] = {"memory_growth", UNIT_BYTES_PER_SECOND, .source = SOURCE_ANY,
+                              .meaning = "growth of its memory on its device under load: a leak, "
+                                         "or a cache that fills"},
+    [METRIC_HOST_MEMORY] = {"host_memory", UNIT_BYTES, .source = SOURCE_ANY,
+                            .meaning = "peak memory of the process tree in the machine's RAM "
+                                       "(PSS), wherever it computes"},
 };
 static_assert(ARRAY_LEN(table) == METRIC_COUNT_, "one row per metric");
 
@@ -124,6 +135,33 @@ static bool parse_bytes(const char *text, double *ret_value)
     return true;
 }
 
+/* "12MiB/min": no bare number, as with sizes, but nothing is nothing. */
+static bool parse_byte_rate(const char *text, double *ret_value)
+{
+    static const struct {
+        const char *suffix;
+        double seconds;
+    } spans[] = {{"/s", 1}, {"/min", 60}, {"/h", 3600}};
+    double zero = 1;
+    for (size_t i = 0; i < ARRAY_LEN(spans); i++) {
+        char copy[64];
+        int64_t bytes = 0;
+        size_t len = strlen(text), cut = strlen(spans[i].suffix);
+        if (len >= sizeof copy || !text_ends_with(text, spans[i].suffix))
+            continue;
+        memcpy(copy, text, len - cut);
+        copy[len - cut] = '\0';
+        if (!text_to_bytes(copy, &bytes))
+            return false;
+        *ret_value = (double)bytes / spans[i].seconds;
+        return true;
+    }
+    if (!text_to_double(text, &zero) || zero != 0)
+        return false;
+    *ret_value = 0;
+    return true;
+}
+
 static bool parse_ratio(const char *text, double *ret_value)
 {
     double percent = 0;
@@ -156,6 +194,7 @@ bool metric_parse_quantity(enum metric_unit unit, const char *text, double *ret_
         [UNIT_RATIO] = {parse_ratio, "a share, as in 5% or 0.05"},
         [UNIT_COUNT] = {text_to_double, "a number"},
         [UNIT_PER_SECOND] = {parse_rate, "a rate, as in 3/s or 3"},
+        [UNIT_BYTES_PER_SECOND] = {parse_byte_rate, "a size in a time, as in 12MiB/min"},
     };
     double value = 0;
     if (!units[unit].parse(text, &value)) {
@@ -206,6 +245,10 @@ void metric_add_value(struct buf *buf, enum metric_unit unit, double value)
         else
             buf_addf(buf, "%.3g", value);
         buf_add(buf, " /s");
+        return;
+    case UNIT_BYTES_PER_SECOND:
+        text_add_bytes(buf, value * 60);
+        buf_add(buf, "/min");
         return;
     }
 }

@@ -18,14 +18,24 @@ enum metric {
     METRIC_WER,            /* word error rate, all words of the window pooled */
     METRIC_ERRORS,         /* failed requests in the window */
     METRIC_ERROR_RATIO,    /* failed over all requests of the window */
-    METRIC_MEMORY,         /* peak memory of the process tree (PSS on a CPU box) */
+    METRIC_MEMORY,         /* peak memory of the process tree on its device (PSS on a CPU box) */
     METRIC_CPU,            /* cores used in the window: CPU seconds per second */
     METRIC_READY,          /* start to ready */
     METRIC_FIRST_REQUEST,  /* latency of the very first request after ready */
+    METRIC_MEMORY_IDLE,    /* the same memory after the start, before the first request */
+    METRIC_MEMORY_GROWTH,  /* its slope under load: a leak, or a cache that fills */
+    METRIC_HOST_MEMORY,    /* peak PSS of the process tree, wherever it computes */
     METRIC_COUNT_
 };
 
-enum metric_unit { UNIT_SECONDS, UNIT_BYTES, UNIT_RATIO, UNIT_COUNT, UNIT_PER_SECOND };
+enum metric_unit {
+    UNIT_SECONDS,
+    UNIT_BYTES,
+    UNIT_RATIO,
+    UNIT_COUNT,
+    UNIT_PER_SECOND,
+    UNIT_BYTES_PER_SECOND, /* people say it per minute */
+};
 enum metric_stat {
     STAT_VALUE,
     STAT_P50,
@@ -67,9 +77,9 @@ struct metric_ref {
     enum metric_stat stat;
 };
 
-/* Reads "500ms", "5%", "1.5", "512MiB", "3/s" as a value of the unit, in base units. Seconds need a
- * unit; a bare number is allowed for ratios, counts and rates. */
+/* Reads "500ms", "5%", "1.5", "512MiB", "3/s", "12MiB/min" as a value of the unit, in base units.
+ * Seconds need a unit; a bare number is allowed for ratios, counts and rates of events. */
 NODISCARD bool metric_parse_quantity(enum metric_unit unit, const char *text, double *ret_value,
                                      struct err *err);
-/* "118 ms", "7.4 %", "34.8 GiB", "81.2 /s", "3"; NaN prints "unknown". */
+/* "118 ms", "7.4 %", "34.8 GiB", "81.2 /s", "12 MiB/min", "3"; NaN prints "unknown". */
 void metric_add_value(struct buf *buf, enum metric_unit unit, double value);

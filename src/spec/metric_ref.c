@@ -10,13 +10,16 @@
 /* Seen from outside, without a request. */
 static bool needs_load(enum metric metric)
 {
-    return metric != METRIC_MEMORY && metric != METRIC_CPU && metric != METRIC_READY;
+    return metric != METRIC_MEMORY && metric != METRIC_CPU && metric != METRIC_READY &&
+           metric != METRIC_MEMORY_IDLE && metric != METRIC_HOST_MEMORY;
 }
 
 static bool service_has(const struct spec_service *s, enum metric metric)
 {
     const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
     size_t count = spec_service_protocols(s, all, SPEC_PROTOCOLS_MAX);
+    if (metric == METRIC_WER && s->answers_unchecked)
+        return false;
     if (!needs_load(metric))
         return true;
     for (size_t i = 0; i < count; i++)
@@ -43,7 +46,11 @@ static bool fail_metric(const struct spec_service *s, const char *text, const ch
     int metric = metric_from_name(name);
     const char *example = s->load.given ? "latency.p95" : "memory";
     add_metrics(&has, s);
-    if (metric >= 0 && !s->load.given)
+    if (metric == METRIC_WER && s->answers_unchecked)
+        err_set(err, ERR_INPUT,
+                "\"%s\": the answers of %s are unchecked, so its words are compared with nothing",
+                text, s->name);
+    else if (metric >= 0 && !s->load.given)
         err_set(err, ERR_INPUT, "\"%s\": %s has no load, so no %s; it has %s", text, s->name, name,
                 buf_text(&has));
     else

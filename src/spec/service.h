@@ -35,6 +35,9 @@ struct spec_knob {
     struct spec_value *values;
     size_t value_count; /* >= 1 */
     bool ordered;       /* a range or all numbers: neighbours in the list are near each other */
+    /* As the file says, else as its engine's option does; only where `ordered`: compare the values'
+     * numbers, the list may stand in any order. */
+    enum option_memory memory;
     const struct expr *when; /* over earlier knobs; NULL: always active */
     struct spec_place place;
 };

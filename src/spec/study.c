@@ -20,9 +20,9 @@
 #include <string.h>
 
 struct draft {
-    const char *name, *device;
-    const struct yaml_node *neighbours, *services, *constraints, *load, *measure, *goal, *baseline,
-        *search;
+    const char *name;
+    const struct yaml_node *device, *neighbours, *services, *constraints, *load, *measure, *goal,
+        *baseline, *search;
     int64_t seed;
 };
 
@@ -30,8 +30,9 @@ struct draft {
 static const struct spec_field study_fields[] = {
     {"study", FIELD_TEXT, FIELD(name), .required = true,
      .help = "the study's name: letters, digits, \".\", \"_\", \"-\""},
-    {"device", FIELD_TEXT, FIELD(device), .fallback = "cpu",
-     .help = "where the services share: cpu, gpu0, gpu1, ... or a GPU's UUID"},
+    {"device", FIELD_NODE, FIELD(device),
+     .help = "what the services share: cpu (the default), gpu0, gpu1, ... or a GPU's UUID; or a "
+             "list of equal ones, on each of which a whole trial can run"},
     {"neighbours", FIELD_NODE, FIELD(neighbours),
      .help = "programs that stay beside the services: a list of unit, pid or command"},
     {"services", FIELD_NODE, FIELD(services), .required = true,
@@ -78,25 +79,6 @@ static bool load_name(struct spec_loader *l, const struct yaml_node *root, const
     return true;
 }
 
-static bool load_device(struct spec_loader *l, const struct yaml_node *root, const char *device)
-{
-    bool known = strcmp(device, "cpu") == 0;
-    if (text_starts_with(device, "gpu")) {
-        size_t digits = strspn(device + 3, "0123456789");
-        known = digits > 0 && digits <= 3 && device[3 + digits] == '\0';
-    } else if (text_starts_with(device, "GPU-") || text_starts_with(device, "MIG-")) {
-        size_t len = strspn(device + 4, "0123456789abcdefABCDEF-/");
-        known = len >= 8 && len <= 80 && device[4 + len] == '\0';
-    }
-    if (!known)
-        return spec_fail(l, spec_place_of(spec_yaml_get(root, "device")), "device",
-                         "\"%s\" is no device: cpu, gpu0, gpu1, ... or a UUID (GPU-...)",
-                         spec_quote(l, device));
-    l->study->device = l->study->devices[0] = device;
-    l->study->device_count = l->study->lane_count = 1;
-    return true;
-}
-
 static bool load_all(struct spec_loader *l, const struct yaml_node *root)
 {
     struct draft draft = {0};
@@ -108,7 +90,7 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
     if (!spec_bind(l, root, "", &spec_study_section, none, &draft))
         return false;
     l->study->seed = (uint64_t)draft.seed;
-    return load_name(l, root, draft.name) && load_device(l, root, draft.device) &&
+    return load_name(l, root, draft.name) && spec_load_devices(l, draft.device) &&
            spec_load_neighbours(l, draft.neighbours) && spec_load_services(l, draft.services) &&
            spec_load_loads(l, draft.load) && spec_check_uses(l) &&
            spec_load_measure(l, draft.measure) && spec_load_goal(l, draft.goal) &&

@@ -18,6 +18,7 @@ static const struct spec_option fixture_whisper_options[] = {
      .help = "a ggml file"},
     {.name = "threads", .type = OPTION_INT, .min = 1, .max = 64, .flag = "-t", .help = "threads"},
     {.name = "language", .type = OPTION_TEXT, .flag = "-l", .help = "language"},
+    {.name = "device", .type = OPTION_INT, .max = 63, .flag = "--device", .help = "index"},
 };
 static const struct spec_option fixture_faster_options[] = {
     {.name = "model", .type = OPTION_PATH, .required = true, .weights = true,
@@ -28,7 +29,7 @@ static const struct spec_option fixture_faster_options[] = {
 static const struct spec_option fixture_vllm_options[] = {
     {.name = "model", .type = OPTION_TEXT, .required = true, .help = "a model's name"},
     {.name = "gpu_memory_utilization", .type = OPTION_REAL, .min = 0.05, .max = 1,
-     .flag = "--gpu-memory-utilization", .help = "share of the card"},
+     .flag = "--gpu-memory-utilization", .memory = MEMORY_MORE, .help = "share of the card"},
     {.name = "enforce_eager", .type = OPTION_BOOL, .flag = "--enforce-eager", .help = "no graphs"},
 };
 

@@ -59,7 +59,13 @@ static const struct {
      "f:2:9: device: \"gpu\" is no device: cpu, gpu0, gpu1, ... or a UUID "
      "(GPU-...)"},
     {2, "neighbours: [{unit: a, pid: 3}]",
-     "f:2:14: neighbours: each needs exactly one of unit, pid, command"},
+     "f:2:14: neighbours: each needs exactly one of unit, pid, command, unseen"},
+    {2, "neighbours: [{unseen: 2}]",
+     "f:2:23: neighbours.unseen: \"2\" is not a size with its unit, as in 512MiB"},
+    {2, "neighbours: [{unseen: 1kB}]",
+     "f:2:23: neighbours.unseen: 1kB is out of range: 1,024 KiB to 909 TiB"},
+    {2, "neighbours: [{unseen: 2GiB, pid: 3}]",
+     "f:2:14: neighbours: each needs exactly one of unit, pid, command, unseen"},
     {2, "neighbours: [{pid: 0}]", "f:2:20: neighbours.pid: 0 is out of range: 2 to 4,194,304"},
     {2, "neighbours: ollama",
      "f:2:13: neighbours: must be a list of at most 64, as in [{unit: "
@@ -111,8 +117,8 @@ static const struct {
      "f:14:30: cmd.fresh: \"maybe\": must be one of false, true"},
     {14, "  cmd: {command: [x], threads: 3}",
      "f:14:23: cmd: there is no key \"threads\"; allowed: role, engine, engines, program, command, "
-     "args, environment, folder, protocol, path, on, ready, knobs, memory_limit, stop_grace, "
-     "allow_download, fresh"},
+     "args, environment, folder, protocol, path, on, device, answers, ready, knobs, memory_limit, "
+     "stop_grace, allow_download, fresh"},
     /* engines */
     {13, "  llm: {engine: vllmm, model: m}",
      "f:13:17: llm.engine: there is no engine \"vllmm\"; did you mean vllm? (there are "
@@ -257,8 +263,8 @@ static const struct {
     /* goal */
     {21, "  require: [stt.p95 < 500ms]",
      "f:21:13: goal.require: \"stt.p95\": there is no metric \"p95\"; stt has latency, rtf, "
-     "requests_per_s, wer, errors, error_ratio, memory, cpu, ready, first_request "
-     "(stt.latency.p95)"},
+     "requests_per_s, wer, errors, error_ratio, memory, cpu, ready, first_request, "
+     "memory_idle, memory_growth, host_memory (stt.latency.p95)"},
     {21, "  require: [stt.latency.p95 < 500]",
      "f:21:13: goal.require: column 17: a time on the left, a number without a unit on the right; "
      "a "
@@ -276,11 +282,11 @@ static const struct {
      "f:21:13: goal.require: \"sttt.errors\": there is no service \"sttt\"; did you mean stt?"},
     {21, "  require: [llm.wer < 5%]",
      "f:21:13: goal.require: \"llm.wer\": there is no metric \"wer\"; llm has latency, ttft, itl, "
-     "tokens_per_s, requests_per_s, errors, error_ratio, memory, cpu, ready, first_request "
-     "(llm.latency.p95)"},
+     "tokens_per_s, requests_per_s, errors, error_ratio, memory, cpu, ready, first_request, "
+     "memory_idle, memory_growth, host_memory (llm.latency.p95)"},
     {21, "  require: [cmd.errors == 0]",
      "f:21:13: goal.require: \"cmd.errors\": cmd has no load, so no errors; it has memory, cpu, "
-     "ready"},
+     "ready, memory_idle, host_memory"},
     {21, "  require: [stt.errors == none]",
      "f:21:13: goal.require: stt.errors is a number, \"none\" is none"},
     {21, "  require: [stt.errors = 0]",
@@ -297,6 +303,14 @@ static const struct {
      "f:20:38: goal.optimise.stt.latency.p95.good: \"100\" is not a time with its unit, as in "
      "500ms "
      "or 2s"},
+    {20, "  optimise: {stt.memory_growth: {good: 0, bad: 12MiB}}",
+     "f:20:48: goal.optimise.stt.memory_growth.bad: \"12MiB\" is not a size in a time, as in "
+     "12MiB/min"},
+    {21, "  require: [stt.memory_growth < 12MiB]",
+     "f:21:13: goal.require: column 19: a size in a time on the left, a size on the right"},
+    {21, "  require: [cmd.memory_growth < 12MiB/min]",
+     "f:21:13: goal.require: \"cmd.memory_growth\": cmd has no load, so no memory_growth; it has "
+     "memory, cpu, ready, memory_idle, host_memory"},
     {20, "  optimise: {llm.tokens_per_s: {good: 1, bad: 2}}",
      "f:20:14: goal.optimise.llm.tokens_per_s: good must be above bad: of tokens_per_s, more is "
      "better"},

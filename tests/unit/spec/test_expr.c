@@ -8,7 +8,7 @@
 
 /* Variables: a = 2, b = 3, t = "base" (a knob of words), off is not active, lat = 0.4 s, mem = 1
  * GiB. */
-static const char *const variables[] = {"a", "b", "t", "off", "stt.lat", "mem"};
+static const char *const variables[] = {"a", "b", "t", "off", "stt.lat", "mem", "grow"};
 
 static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
 {
@@ -40,7 +40,8 @@ static enum expr_unit unit_of(void *context, size_t id)
 {
     (void)context;
     static const enum expr_unit units[] = {EXPR_UNIT_PLAIN, EXPR_UNIT_PLAIN,   EXPR_UNIT_TEXT,
-                                           EXPR_UNIT_PLAIN, EXPR_UNIT_SECONDS, EXPR_UNIT_BYTES};
+                                           EXPR_UNIT_PLAIN, EXPR_UNIT_SECONDS, EXPR_UNIT_BYTES,
+                                           EXPR_UNIT_BYTE_RATE};
     return units[id];
 }
 
@@ -52,7 +53,8 @@ static struct expr_operand lookup(const void *context, size_t id)
     (void)context;
     static const struct expr_operand values[] = {
         {EXPR_NUMBER, 2, "2"}, {EXPR_NUMBER, 3, "3"},      {EXPR_TEXT, 0, "base"},
-        {EXPR_UNKNOWN, 0, 0},  {EXPR_NUMBER, 0.4, NULL},   {EXPR_NUMBER, 1073741824.0, NULL}};
+        {EXPR_UNKNOWN, 0, 0},  {EXPR_NUMBER, 0.4, NULL},   {EXPR_NUMBER, 1073741824.0, NULL},
+        {EXPR_NUMBER, 1048576.0, NULL}};
     return values[id];
 }
 
@@ -104,6 +106,10 @@ static void test_truth(void **state)
         {"stt.lat / 200ms < 3", EXPR_TRUE},
         {"stt.lat > 0", EXPR_TRUE},
         {"mem <= 1GiB", EXPR_TRUE},
+        {"grow == 60MiB/min", EXPR_TRUE},
+        {"grow < 1MiB/s or grow > 3600MiB/h", EXPR_FALSE},
+        {"grow*2 <= 120MiB/min and mem/2 == 512MiB", EXPR_TRUE},
+        {"1GiB/b < mem", EXPR_TRUE},
         {"a <= 250%", EXPR_TRUE},
         {"a == 2/s", EXPR_TRUE},
         {"a == 2e0", EXPR_TRUE},
@@ -151,9 +157,12 @@ static void test_refused(void **state)
                           "time needs its unit, as in 500ms"},
         {"stt.lat + a < 500ms", "column 9: a time on the left, a number without a unit on the "
                                 "right; a time needs its unit, as in 500ms"},
+        {"grow < 60", "column 6: a size in a time on the left, a number without a unit on the "
+                      "right; growth needs its unit, as in 12MiB/min"},
+        {"mem < 1MiB/min", "column 5: a size on the left, a size in a time on the right"},
         {"stt.lat < mem", "column 9: a time on the left, a size on the right"},
         {"a == 7b", "column 6: expected a number with a known unit (ns us ms s m h, B kB MB GB KiB "
-                    "MiB GiB, %, /s) or quoted text at \"7b\""},
+                    "MiB GiB, MiB/min, %, /s) or quoted text at \"7b\""},
         {"a == \"2", "column 6: a quote is not closed at \"\"2\""},
         {"a in 2", "column 6: expected \"[\" after \"in\" at \"2\""},
         {"a in [2", "column 8: expected \",\" or \"]\" at the end"},

@@ -60,6 +60,10 @@ static void test_quantities(void **state)
         {UNIT_BYTES, "1GiB", 1073741824.0}, {UNIT_BYTES, "64k", NAN}, {UNIT_COUNT, "3", 3},
         {UNIT_COUNT, "3s", NAN},       {UNIT_PER_SECOND, "3/s", 3},   {UNIT_PER_SECOND, "3", 3},
         {UNIT_PER_SECOND, "90/min", 1.5}, {UNIT_PER_SECOND, "3/h", NAN},
+        {UNIT_BYTES_PER_SECOND, "60KiB/min", 1024}, {UNIT_BYTES_PER_SECOND, "1.5 MiB/s", 1572864},
+        {UNIT_BYTES_PER_SECOND, "3600B/h", 1}, {UNIT_BYTES_PER_SECOND, "0", 0},
+        {UNIT_BYTES_PER_SECOND, "12MiB", NAN}, {UNIT_BYTES_PER_SECOND, "12/min", NAN},
+        {UNIT_BYTES_PER_SECOND, "/min", NAN}, {UNIT_BYTES_PER_SECOND, "3", NAN},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err err = ERR_INIT;
@@ -89,7 +93,9 @@ static void test_values(void **state)
         {UNIT_PER_SECOND, 81.2, "81.2 /s"}, {UNIT_PER_SECOND, 0, "0 /s"},
         {UNIT_PER_SECOND, 1234.5, "1,235 /s"}, {UNIT_COUNT, 3, "3"}, {UNIT_COUNT, 0, "0"},
         {UNIT_COUNT, 1.2345, "1.23"},     {UNIT_COUNT, 12345, "12,345"},
-        {UNIT_BYTES, NAN, "unknown"},
+        {UNIT_BYTES, NAN, "unknown"}, {UNIT_BYTES_PER_SECOND, NAN, "unknown"},
+        {UNIT_BYTES_PER_SECOND, 12 * 1048576.0 / 60, "12.0 MiB/min"},
+        {UNIT_BYTES_PER_SECOND, -1048576.0, "-60.0 MiB/min"}, {UNIT_BYTES_PER_SECOND, 0, "0 B/min"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf_done) struct buf buf = BUF_INIT(100);
