@@ -245,8 +245,10 @@ void answer_fire(void *ctx, int64_t now_ns)
     }
     if (!job->fired) {
         job->fired = true;
-        if (job->service->options->spin_request_ns > 0)
-            process_burn(job->service->options->spin_request_ns);
+        const int64_t burn_ns =
+            job->service->options->spin_request_ns + gpu_cpu_ns(job->service->gpu);
+        if (burn_ns > 0)
+            process_burn(burn_ns);
         if (end_oddly(job))
             return;
     }

@@ -28,6 +28,7 @@ struct life {
     struct options options;
     struct loop loop;
     struct process process;
+    struct gpu gpu;
     struct service service;
     struct loop_fd signals;
     struct loop_timer listen, ready, die, end, progress;
@@ -122,6 +123,13 @@ static void on_listen(void *ctx, int64_t now_ns)
         process_die_by_signal(options->signal_at_start);
     if (options->exit_at_start >= 0)
         process_die((int)options->exit_at_start);
+    int code = 1;
+    if (!gpu_start(&life->gpu, &code)) {
+        finish(life, code);
+        return;
+    }
+    if (options->gpu_alone)
+        return;
     const bool listens =
         !options->bind_fail &&
         http_listen(&life->service.http, options->host, &options->port, !options->no_reuse_address);
@@ -218,16 +226,25 @@ int main(int argc, char **argv)
     allow_many_descriptors();
     sigset_t signals;
     block_signals(&signals);
+    gpu_load_driver(&life.options);
     /* Forks come before the loop: an epoll set must not be shared with a copy. */
     process_begin(&life.process, &life.loop, &life.options, argc, argv);
+    const pid_t engine = life.options.gpu_child ? life.process.children[0] : 0;
+    int code = 1;
+    if (!gpu_open(&life.gpu, &life.loop, &life.options, engine, &code)) {
+        process_end(&life.process);
+        return code;
+    }
     if (!loop_open(&life.loop) || !take_signals(&life, &signals) ||
-        !service_open(&life.service, &life.loop, &life.process, &life.options))
+        !service_open(&life.service, &life.loop, &life.process, &life.gpu, &life.options))
         return 1;
     set_timers(&life);
     process_start_timers(&life.process);
+    gpu_start_timers(&life.gpu);
     loop_run(&life.loop);
     process_end(&life.process);
     service_close(&life.service);
+    gpu_close(&life.gpu);
     loop_close_fd(&life.loop, &life.signals);
     loop_close(&life.loop);
     options_done(&life.options);

@@ -182,6 +182,8 @@ static void set_defaults(struct options *options)
         .exit_at_start = -1,
         .child_life_ns = INT64_C(600000000000),
         .metrics_style = "plain",
+        .gpu_sm = 30,
+        .gpu_cpu_ns = 40 * INT64_C(1000000),
     };
 }
 
@@ -201,8 +203,12 @@ enum options_end options_read(struct options *options, int argc, char **argv)
     bool good = read_arguments(options, argc, argv, why, sizeof(why)) &&
                 (script == NULL || *script == '\0' ||
                  options_read_script(options, script, why, sizeof(why)));
-    if (good && !options->port_given && options->disguise == DISGUISE_NONE) {
+    if (good && !options->port_given && !options->gpu_alone && options->disguise == DISGUISE_NONE) {
         snprintf(why, sizeof(why), "--port is missing; --help lists all options");
+        good = false;
+    }
+    if (good && options->gpu_alone && options->gpu_dir == NULL) {
+        snprintf(why, sizeof(why), "--gpu-hold wants --gpu");
         good = false;
     }
     if (!good) {

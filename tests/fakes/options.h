@@ -28,7 +28,15 @@ struct options_freeze {
     int64_t at_ns, for_ns;
 };
 
+/* What a card's memory or work becomes, some time after the start. */
+struct options_change {
+    int64_t at_ns;
+    enum { CHANGE_HOLD, CHANGE_WORK, CHANGE_REST } kind;
+    uint64_t bytes;
+};
+
 #define OPTIONS_LIST_MAX 64
+#define OPTIONS_CHANGES_MAX 16
 
 /* Texts are borrowed from argv, or from the lines of script files in `kept`. Zero means "not asked
  * for" everywhere: all behaviours are additions. */
@@ -68,6 +76,15 @@ struct options {
     int64_t ramp_ns, term_delay_ns, child_life_ns, life_ns;
     bool fork_child, fork_setsid, double_fork, ignore_term, orphan_lives;
     long term_exit, spin_threads;
+    /* the card */
+    const char *gpu_dir, *gpu_layers, *gpu_when;
+    uint64_t gpu_bytes, gpu_first_bytes, gpu_grow_bytes, gpu_leak_bytes;
+    double gpu_ratio;
+    long gpu_sm, gpu_device;
+    int64_t gpu_linger_ns, gpu_cpu_ns;
+    bool gpu_alone, gpu_child, gpu_cpu_build, gpu_oom_lives, gpu_profiles;
+    struct options_change gpu_changes[OPTIONS_CHANGES_MAX];
+    int gpu_change_count;
     /* logs */
     uint64_t flood_bytes_per_s, long_line_bytes;
     bool log_binary, log_requests;

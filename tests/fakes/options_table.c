@@ -205,6 +205,48 @@ READER(read_ramp)
            units_parse_time(second, &options->ramp_ns);
 }
 
+static bool add_change(struct options *options, struct options_change change)
+{
+    if (options->gpu_change_count == OPTIONS_CHANGES_MAX)
+        return false;
+    options->gpu_changes[options->gpu_change_count++] = change;
+    return true;
+}
+
+READER(read_hold)
+{
+    (void)row;
+    snprintf(why, why_size, "wants a size as 5G, not \"%.60s\"", text);
+    options->gpu_alone = true;
+    return units_parse_bytes(text, &options->gpu_bytes);
+}
+
+READER(read_grow_at)
+{
+    char first[32];
+    const char *second = NULL;
+    struct options_change change = {.kind = CHANGE_HOLD};
+    (void)row;
+    snprintf(why, why_size, "wants WHEN:SIZE as 3s:10G, not \"%.60s\"", text);
+    return split(text, first, sizeof(first), &second) && second != NULL &&
+           units_parse_time(first, &change.at_ns) && units_parse_bytes(second, &change.bytes) &&
+           add_change(options, change);
+}
+
+READER(read_work_at)
+{
+    char first[32];
+    const char *second = NULL;
+    struct options_change begin = {.kind = CHANGE_WORK}, end = {.kind = CHANGE_REST};
+    (void)row;
+    snprintf(why, why_size, "wants WHEN or WHEN:FOR as 3s:2s, not \"%.60s\"", text);
+    if (!split(text, first, sizeof(first), &second) || !units_parse_time(first, &begin.at_ns) ||
+        (second != NULL && !units_parse_time(second, &end.at_ns)) || !add_change(options, begin))
+        return false;
+    end.at_ns += begin.at_ns;
+    return second == NULL || add_change(options, end);
+}
+
 READER(read_script_row)
 {
     (void)row;
@@ -318,6 +360,35 @@ const struct options_row options_rows[] = {
     {"--spin", "THREADS", read_count, AT(spin_threads), 0, "threads that burn CPU all the time"},
     {"--spin-per-request", "TIME", read_time, AT(spin_request_ns), 0,
      "CPU time burnt per request, serving nobody else"},
+
+    {NULL, "the card (nvml/README.md)", NULL, 0, 0, NULL},
+    {"--gpu", "DIR", read_text, AT(gpu_dir), 0, "world folder whose cards it finds, as CUDA does"},
+    {"--gpu-memory", "SIZE", read_bytes, AT(gpu_bytes), 0,
+     "memory taken there before it listens; the server's own words when there is not so much"},
+    {"--gpu-memory-utilization", "RATIO", read_real, AT(gpu_ratio), 0,
+     "the same as vLLM sizes it: a share of the whole card"},
+    {"--gpu-first", "SIZE", read_bytes, AT(gpu_first_bytes), 0, "more at the first request"},
+    {"--gpu-grow", "SIZE", read_bytes, AT(gpu_grow_bytes), 0, "more at every request"},
+    {"--gpu-oom-lives", NULL, read_flag, AT(gpu_oom_lives), 0,
+     "under load it answers 500 when there is no more, and lives"},
+    {"--gpu-sm", "PERCENT", read_count, AT(gpu_sm), 0,
+     "of the card's SMs while it works (30); 0: it computes on the CPU"},
+    {"--gpu-device", "N", read_count, AT(gpu_device), 0, "which of the cards that it sees (0)"},
+    {"--gpu-child", NULL, read_flag, AT(gpu_child), 0,
+     "its first child holds the memory (--fork-child, --fork-setsid)"},
+    {"--gpu-layers", "N/M", read_text, AT(gpu_layers), 0, "says so, as llama-server does"},
+    {"--gpu-cpu-build", NULL, read_flag, AT(gpu_cpu_build), 0, "built without CUDA: finds no card"},
+    {"--gpu-cpu", "TIME", read_time, AT(gpu_cpu_ns), 0,
+     "CPU time per request when it found no card (40ms)"},
+    {"--gpu-profiles", NULL, read_flag, AT(gpu_profiles), 0,
+     "ends as vLLM when memory was given back during its --start-delay"},
+    {"--gpu-linger", "TIME", read_time, AT(gpu_linger_ns), 0, "its memory comes back so late"},
+    {"--gpu-leak", "SIZE", read_bytes, AT(gpu_leak_bytes), 0, "so much of it never comes back"},
+    {"--gpu-hold", "SIZE", read_hold, 0, 0, "a program that serves nothing and holds that much"},
+    {"--gpu-grow-at", "WHEN:SIZE", read_grow_at, 0, 0,
+     "WHEN after its start it holds SIZE altogether; repeatable"},
+    {"--gpu-work-at", "WHEN[:FOR]", read_work_at, 0, 0, "works from then on, or for so long"},
+    {"--gpu-when", "FILE", read_text, AT(gpu_when), 0, "these two count from when FILE exists"},
 
     {NULL, "logs", NULL, 0, 0, NULL},
     {"--flood", "RATE", read_bytes, AT(flood_bytes_per_s), 0,

@@ -64,6 +64,7 @@ static const struct action actions[] = {
      "[:NAME] its children get that signal, KILL if not given; it lives"},
     {"print", TARGET_DEED, DEED_PRINT, ARG_TEXT, NULL,
      ":TEXT a line on stderr, then an answer as usual"},
+    {"touch", TARGET_DEED, DEED_TOUCH, ARG_TEXT, NULL, ":FILE makes an empty file"},
     {"grow", TARGET_DEED, DEED_GROW, ARG_BYTES, NULL, ":64M leaks that much memory"},
     {"freeze", TARGET_DEED, DEED_FREEZE, ARG_TIME, NULL,
      ":2s the whole process answers nothing for that time"},

@@ -47,6 +47,7 @@ enum script_deed {
     DEED_HANG,       /* from now on no work is answered; /health answers number */
     DEED_FREEZE,     /* answers nothing for ns */
     DEED_KILL_CHILD, /* signal number to its children */
+    DEED_TOUCH,      /* an empty file, for others to see */
     DEED_MUTE,       /* from now on nothing at all is answered, /health neither */
 };
 

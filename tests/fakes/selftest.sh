@@ -266,6 +266,86 @@ at_least "beside" "$(timed chat)" 0.3
 wait $C
 kill "$STT"; wait "$STT"
 
+# --- the card: a world of two, the second one larger (what CUDA takes for faster)
+W=$DIR/world
+mkdir "$W"
+printf 'card GPU-aaaa 0000:01:00.0 10240 240 Small\ncard GPU-bbbb 0000:02:00.0 20480 480 Large\n' >"$W/world"
+holds() { cat "$W/$PID.gpu" 2>/dev/null | tr '\n' ' '; } # what its file says
+start --gpu "$W" --gpu-memory 2G
+is "fastest first" "$(holds)" "owner $PID * on GPU-bbbb process c $PID 2048 "
+is "worked" "$(code chat) $(holds)" "200 *worked $PID 30 [1-9]*"
+stop
+is "given back" "$(ls "$W")" $'libcuda.so.1\nlock\nworld'
+CUDA_DEVICE_ORDER=PCI_BUS_ID start --gpu "$W" --gpu-memory 2G
+is "order of PCI" "$(holds)" '*on GPU-aaaa *'
+CUDA_VISIBLE_DEVICES=GPU-aa start --gpu "$W" --gpu-memory 2G --gpu-first 1G --gpu-grow 1M --gpu-sm 12
+is "by UUID" "$(holds)" '*on GPU-aaaa *'
+is "grows" "$(code chat) $(code chat) $(holds)" '200 200 *3074 worked * 12 *'
+CUDA_VISIBLE_DEVICES=1,GPU-aaaa start --gpu "$W" --gpu-memory 1G --gpu-device 1
+is "the second that it sees" "$(holds)" '*on GPU-aaaa *'
+for V in '' -1 7 GPU-cccc none,0; do
+    CUDA_VISIBLE_DEVICES=$V start --gpu "$W" --gpu-memory 1G
+    is "no card: $V" "$(holds)$(cat "$DIR/err")" "Device=cpu *CUDA_VISIBLE_DEVICES=$V"$'\n*'
+done
+CUDA_VISIBLE_DEVICES='' start --as llama-server --gpu "$W" --gpu-memory 1G
+is "llama-server without a card" "$(cat "$DIR/err")" '*failed to initialize CUDA*no usable GPU found*listening*'
+start --gpu "$W" --gpu-memory 1G --gpu-cpu-build
+is "built without CUDA" "$(holds)$(grep -c libcuda "/proc/$PID/maps")" 0
+start --gpu "$W" --gpu-memory 30G
+wait "$PID"
+is "no memory" "$? $(cat "$DIR/err")" '1 *CUDA out of memory. Tried to allocate 30720.00 MiB*20000.00 MiB is free*'
+PID=
+start --as vllm --gpu "$W" --gpu-memory-utilization 0.99
+wait "$PID"
+is "vLLM's share" "$? $(cat "$DIR/err")" '1 *Free memory on device cuda:0 (19.53/20.00 GiB) on startup is less than desired GPU memory utilization (0.99, 19.80 GiB)*'
+PID=
+start --gpu "$W" --gpu-memory 19G --gpu-grow 200M
+is "until there is no more" "$(code chat) $(code chat)" '200 200'
+chat >/dev/null; wait "$PID"
+is "it ends" "$? $(grep -c 'CUDA out of memory' "$DIR/err")" '1 1'
+PID=
+start --gpu "$W" --gpu-memory 19G --gpu-grow 600M --gpu-oom-lives
+is "or lives" "$(code chat) $(code ask /health)" '500 200'
+start --gpu "$W" --gpu-memory 19G
+stop -KILL
+start --gpu "$W" --gpu-memory 19G
+is "killed: it is free" "$(holds)" '*19456*'
+stop
+start --gpu "$W" --gpu-memory 19G --gpu-linger 1s
+stop -KILL
+start --gpu "$W" --gpu-memory 19G
+wait "$PID"
+is "lingers" "$(cat "$DIR/err")" '*out of memory*'
+PID=
+sleep 1
+start --gpu "$W" --gpu-memory 19G
+is "but not for ever" "$(holds)" '*19456*'
+stop
+rm -f "$W"/*.gpu "$W"/*.dead
+start --gpu "$W" --gpu-memory 1G --gpu-leak 1G
+stop
+start --gpu "$W" --gpu-memory 19G
+wait "$PID"
+is "leaks" "$(cat "$DIR/err")" '*out of memory*'
+PID=
+rm -f "$W"/*.gpu
+"$FAKE" --life 30s --gpu "$W" --gpu-hold 1G --gpu-when "$DIR/now" --gpu-grow-at 0:3G --gpu-work-at 0 2>"$DIR/err" & PID=$!
+has() { holds | grep -q -- "$1"; }
+is "a stranger" "$(until_true has ' 1024 ' && holds)" '*1024 '
+touch "$DIR/now"
+is "grows and works" "$(until_true has 'sm ' && holds)" "*3072 sm $PID 30 "
+stop
+touch "$W/lost"
+start --gpu "$W" --gpu-memory 1G
+is "lost before" "$(holds)$(cat "$DIR/err")" 'Device=cpu*'
+rm "$W/lost"
+start --gpu "$W" --gpu-memory 1G --at 2:touch:"$W/lost"
+is "lost under load" "$(code chat) $(code chat)" '200 500'
+rm "$W/lost"
+start --fork-setsid --gpu-child --child-life 5s --gpu "$W" --gpu-memory 1G
+is "its engine holds it" "$(holds)" "*process c $(pgrep -P "$PID") 1024 "
+stop
+
 # --- processes
 start --fork-child --fork-setsid --child-life 5s --child-holds-memory 4M
 until_true pgrep -P "$PID" -x VLLM::EngineCor >/dev/null

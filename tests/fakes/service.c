@@ -11,6 +11,7 @@
 #include "service.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,8 @@ void job_end(struct job *job)
     } else if (job->place == JOB_IN_SLOT) {
         service->busy--;
         share_end(&service->share);
+        if (job->route != ROUTE_HEALTH)
+            gpu_end(service->gpu);
     }
     if (job->conn != NULL)
         job->conn->work = NULL;
@@ -120,6 +123,8 @@ static void job_start(struct job *job)
     job->place = JOB_IN_SLOT;
     service->busy++;
     share_begin(&service->share);
+    if (job->route != ROUTE_HEALTH)
+        gpu_begin(service->gpu);
     job->due_ns = loop_now_ns() + first_latency_ns(job);
     answer_open(job);
 }
@@ -161,6 +166,12 @@ static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char
     case DEED_GROW:
         process_hold((uint64_t)number);
         return;
+    case DEED_TOUCH: {
+        FILE *file = fopen(text, "ae");
+        if (file != NULL)
+            fclose(file);
+        return;
+    }
     case DEED_KILL_CHILD:
         process_signal_children(service->process, (int)number);
         return;
@@ -181,6 +192,26 @@ static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char
     case DEED_SIGNAL:
         arrivals_flush(&service->arrivals);
         process_die_by_signal((int)number);
+    }
+}
+
+/* What the card has to say about it. */
+static void ask_gpu(struct service *service, struct script_effect *effect)
+{
+    const char *text = NULL;
+    int code = 1;
+    switch (gpu_request(service->gpu, &text, &code)) {
+    case GPU_GOES_ON:
+        return;
+    case GPU_ANSWERS_500:
+        effect->status = 500;
+        effect->text = text;
+        return;
+    case GPU_DIES:
+        arrivals_flush(&service->arrivals);
+        if (code == 134)
+            process_die_by_signal(SIGABRT);
+        process_die(code);
     }
 }
 
@@ -241,6 +272,7 @@ static void take_work(struct service *service, struct http_conn *conn, enum job_
         arrivals_note(&service->arrivals, &conn->request, job->number);
         job->effect = script_apply(&service->options->script, job->number, do_deed, service);
         process_hold(service->options->grow_bytes);
+        ask_gpu(service, &job->effect);
     }
     if (service->options->log_requests)
         fprintf(stderr, "INFO:     127.0.0.1 - \"%s %s HTTP/1.1\" %ld\n", conn->request.method,
@@ -286,9 +318,9 @@ static void take_request(void *ctx, struct http_conn *conn)
 }
 
 bool service_open(struct service *service, struct loop *loop, struct process *process,
-                  const struct options *options)
+                  struct gpu *gpu, const struct options *options)
 {
-    *service = (struct service){.options = options, .loop = loop, .process = process};
+    *service = (struct service){.options = options, .loop = loop, .process = process, .gpu = gpu};
     service->http = (struct http_server){
         .loop = loop,
         .listener = {.fd = -1},

@@ -3,6 +3,7 @@
 #define FAKES_SERVICE_H
 
 #include "arrivals.h"
+#include "gpu.h"
 #include "http.h"
 #include "options.h"
 #include "process.h"
@@ -22,6 +23,7 @@ struct service {
     const struct options *options; /* borrowed */
     struct loop *loop;             /* borrowed */
     struct process *process;       /* borrowed */
+    struct gpu *gpu;               /* borrowed */
     struct http_server http;
     struct share share;
     struct speech speech;
@@ -35,7 +37,7 @@ struct service {
 };
 
 bool service_open(struct service *service, struct loop *loop, struct process *process,
-                  const struct options *options);
+                  struct gpu *gpu, const struct options *options);
 void service_ready(struct service *service);
 void service_close(struct service *service);
 

@@ -153,17 +153,10 @@ struct memory_v2 {
 };
 static struct memory_v2 memory_of(const struct card *card)
 {
-    unsigned long long used = 0;
-    for (unsigned i = 0; i < card->entry_count; i++)
-        used += card->entries[i].bytes == ~0ULL ? 0 : card->entries[i].bytes;
-    if (card->used_mib >= 0)
-        used = (unsigned long long)card->used_mib * MIB;
-    struct memory_v2 m = {.total = (unsigned long long)card->total_mib * MIB,
-                          .reserved = (unsigned long long)card->reserved_mib * MIB,
-                          .used = used};
-    m.free = card->free_mib >= 0 ? (unsigned long long)card->free_mib * MIB
-                                 : m.total - m.reserved - m.used;
-    return m;
+    return (struct memory_v2){.total = (unsigned long long)card->total_mib * MIB,
+                              .reserved = (unsigned long long)card->reserved_mib * MIB,
+                              .used = world_used_bytes(card),
+                              .free = world_free_bytes(card)};
 }
 EXPORT int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory);
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory)

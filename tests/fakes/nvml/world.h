@@ -1,5 +1,5 @@
-/* The cards that the fake library shows, read from a script at each call. README.md says the
- * script's lines. */
+/* The cards that the fake library shows, read from a script, or from a world folder, at each call.
+ * README.md says the script's lines and the folder's files. */
 #ifndef FAKE_NVML_WORLD_H
 #define FAKE_NVML_WORLD_H
 
@@ -8,6 +8,7 @@
 #define CARDS 16
 #define ENTRIES 64
 #define FAILS 32
+#define MAPS 16
 
 struct entry {
     unsigned pid, kinds; /* 1 compute, 2 graphics, 4 MPS */
@@ -33,6 +34,9 @@ struct card {
         any_age;
     unsigned addressing;
     unsigned long long throttle, ecc_corrected, ecc_uncorrected;
+    long long unlisted_mib;                /* in use, but listed to nobody */
+    unsigned map_from[MAPS], map_to[MAPS]; /* a trace's pids and today's */
+    unsigned map_count;
     int lost;   /* the code that everything about this card answers, 0: none */
     int parent; /* of a MIG instance; -1 for a card */
 };
@@ -41,6 +45,8 @@ struct fail {
     char function[64];
     int code;
 };
+
+enum { WORLD_LOST = 15 };
 
 struct world {
     char driver[80], library[80];
@@ -51,9 +57,15 @@ struct world {
     int fail_count;
 };
 
-/* The world as it is now; valid until the next call. */
+/* The world as it is now; valid until the next call. $FAKE_NVML_WORLD names a folder, else
+ * $FAKE_NVML a script. */
 const struct world *world_now(void);
 /* The code that a function is told to answer with, 0 when it does its work. */
 int world_fail(const struct world *world, const char *function);
+/* In use by whomever, without the driver's own; and what is left. */
+unsigned long long world_used_bytes(const struct card *card);
+unsigned long long world_free_bytes(const struct card *card);
+/* When a living process began (clock ticks since boot), 0 when it is gone or a zombie. */
+unsigned long long world_process_start(int pid);
 
 #endif
