@@ -4,6 +4,12 @@
 
 #include <string.h>
 
+const char *const spec_memory_names[MEMORY_COUNT_] = {
+    [MEMORY_NONE] = "none",
+    [MEMORY_MORE] = "more",
+    [MEMORY_LESS] = "less",
+    [MEMORY_SHARE] = "share",
+};
 const char *const spec_role_names[ROLE_COUNT_] = {
     [ROLE_OTHER] = "other",
     [ROLE_STT] = "stt",

@@ -14,7 +14,14 @@ enum option_type { OPTION_TEXT, OPTION_INT, OPTION_REAL, OPTION_CHOICE, OPTION_B
 
 /* What a larger number does to the memory that the service takes on its device. What is known to
  * fit or not to fit with one value then says something about others. */
-enum option_memory { MEMORY_NONE, MEMORY_MORE, MEMORY_LESS }; /* none: nothing, or not known */
+enum option_memory {
+    MEMORY_NONE, /* nothing, or not known */
+    MEMORY_MORE, /* takes more: a larger cache, more slots */
+    MEMORY_LESS,
+    MEMORY_SHARE, /* takes more and has more room inside: a server's own share of the device */
+    MEMORY_COUNT_
+};
+extern const char *const spec_memory_names[MEMORY_COUNT_]; /* "more"; [MEMORY_NONE] is "none" */
 
 /* One setting of an engine or a protocol: fixed in the study file, or a knob. */
 struct spec_option {

@@ -105,9 +105,9 @@ static void inherit_memory(struct spec_loader *l, const struct spec_service *s, 
                                                     use->settings[n].name)
                                        ->memory;
         }
-        knob->memory = found == 1U << MEMORY_MORE   ? MEMORY_MORE
-                       : found == 1U << MEMORY_LESS ? MEMORY_LESS
-                                                    : MEMORY_NONE;
+        for (int memory = MEMORY_NONE; memory < MEMORY_COUNT_; memory++)
+            if (found == 1U << memory)
+                knob->memory = (enum option_memory)memory;
     }
 }
 

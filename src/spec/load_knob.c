@@ -18,7 +18,7 @@ struct knob_draft {
     const struct yaml_node *values;
     const char *when, *from, *to, *step;
     int scale, steps;
-    int memory; /* -1: not given, 0: more, 1: less */
+    int memory; /* enum option_memory - 1 ("none" can't be said), -1: not given */
 };
 
 enum scale { SCALE_LINEAR, SCALE_LOG };
@@ -37,10 +37,10 @@ static const struct spec_field knob_fields[] = {
      .fallback = "linear", .help = "linear or log"},
     {"steps", FIELD_INT, FIELD(steps), .min = 2, .max = SPEC_VALUES_MAX,
      .help = "number of values of a range, instead of step"},
-    {"memory", FIELD_CHOICE, FIELD(memory), .choices = (const char *const[]){"more", "less"},
-     .choice_count = 2,
-     .help = "whether a larger value takes more or less memory on the device (default: as the "
-             "engine's option says)"},
+    {"memory", FIELD_CHOICE, FIELD(memory), .choices = spec_memory_names + 1,
+     .choice_count = MEMORY_COUNT_ - 1,
+     .help = "what a larger value takes of the device's memory: more, less, or a larger share for "
+             "the server itself (default: as the engine's option says)"},
 };
 #undef FIELD
 const struct spec_section spec_knob_section = {"services.NAME.knobs.KNOB", knob_fields,
@@ -294,7 +294,7 @@ static bool load_knob(struct spec_loader *l, const struct yaml_node *node, size_
                          arena_printf(l->arena, "%s.memory", where),
                          "only where all values are numbers: of words none is larger");
     if (draft.memory >= 0)
-        knob->memory = draft.memory ? MEMORY_LESS : MEMORY_MORE;
+        knob->memory = (enum option_memory)(draft.memory + 1);
     return !draft.when || spec_load_knob_expr(l, spec_yaml_get(node, "when"),
                                               arena_printf(l->arena, "%s.when", where),
                                               (int)knob->service, index, &knob->when);

@@ -45,7 +45,8 @@ static const struct verdict_facts table[] = {
                            .meaning = "something outside the trial used the device",
                            .retried = true},
     [VERDICT_DEVICE_DIRTY] = {.name = "device_dirty",
-                              .meaning = "the device was not clean before the start"},
+                              .meaning = "the device was not clean before the start",
+                              .retried = true},
     [VERDICT_LEAK] = {.name = "leak", .meaning = "processes or memory did not come back"},
     [VERDICT_INSTRUMENT] = {.name = "instrument",
                             .meaning =
