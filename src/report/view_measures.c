@@ -29,9 +29,6 @@ static const struct standard standards[] = {
     {METRIC_CPU, STAT_VALUE, false},
     {METRIC_READY, STAT_VALUE, false},
     {METRIC_FIRST_REQUEST, STAT_VALUE, false},
-    {METRIC_MEMORY_IDLE, STAT_VALUE, false},
-    {METRIC_MEMORY_GROWTH, STAT_VALUE, false},
-    {METRIC_HOST_MEMORY, STAT_VALUE, false},
 };
 
 static bool is_about_requests(enum metric metric)
