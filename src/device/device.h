@@ -15,8 +15,9 @@
 struct device; /* opaque; owned by whoever opened it */
 
 struct device_facts {
-    char id[128];   /* names the hardware for good, key of the lock: "cpu-<machine id>", GPU UUID */
-    char name[128]; /* for people: "AMD EPYC 7B13, 2 cores" */
+    char id[128]; /* names the hardware for good, key of the lock: "cpu-<machine id>", GPU UUID */
+    char parent_id[128]; /* a MIG instance: its card's id, whose lock it shares; else "" */
+    char name[128];      /* for people: "AMD EPYC 7B13, 2 cores" */
     char versions[256];  /* driver or kernel versions that results depend on */
     int cores;           /* CPU box: online cores; 0 for a GPU */
     double memory_bytes; /* total; NaN if unknown */

@@ -11,14 +11,13 @@
  *
  * Invariant: a card that the driver lost says so in every snapshot from then on, and no reading of
  * it is a number. */
+#include "device/gpu.h"
+
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "device/gpu_placement.h"
-#include "device/gpu_tree.h"
 #include "device/kernel_log.h"
-#include "device/kind.h"
-#include "device/nvml.h"
 
 #include <string.h>
 #include <time.h>
@@ -27,21 +26,6 @@ enum { MODE_PROHIBITED = 2, MODE_EXCLUSIVE = 3, INSTANCES_SHOWN = 4 };
 
 /* The driver averages over up to a second before it has a sample of short work. */
 static const int64_t samples_within_ns = 1500 * NS_PER_MS, samples_pause_ns = 100 * NS_PER_MS;
-
-struct gpu {
-    struct device device; /* first: a struct device * is one of these */
-    struct nvml *nvml;
-    struct nvml_card card;
-    struct gpu_join join;
-    char *root;    /* "/proc"; owned */
-    char name[96]; /* as the study names it */
-    char pci[32];  /* "" when the driver does not say */
-};
-
-static struct gpu *gpu_of(struct device *device)
-{
-    return (struct gpu *)device;
-}
 
 static bool gpu_claims(const char *name)
 {
@@ -105,6 +89,7 @@ static bool fill_facts(struct gpu *gpu, struct err *err)
     buf_addf(&name, "%s%s", name.len ? "" : "NVIDIA GPU", memory.unified ? ", unified memory" : "");
     snprintf(facts->name, sizeof facts->name, "%s", buf_text(&name));
     snprintf(facts->id, sizeof facts->id, "%s", identity.uuid);
+    snprintf(facts->parent_id, sizeof facts->parent_id, "%s", identity.parent_uuid);
     nvml_versions(gpu->nvml, facts->versions, sizeof facts->versions);
     facts->memory_bytes = reading_value(memory.total_bytes);
     if (!identity.instance && identity.index >= 0)
@@ -121,6 +106,8 @@ static bool fill_facts(struct gpu *gpu, struct err *err)
 static void gpu_close(struct device *device)
 {
     struct gpu *gpu = gpu_of(device);
+    gpu_sampler_done(&gpu->sampler);
+    gpu_owners_done(&gpu->owners);
     nvml_close(gpu->nvml);
     free(gpu->root);
     free(gpu);
@@ -145,16 +132,20 @@ static bool gpu_open(const char *name, const char *proc_root, struct device **re
     return true;
 }
 
-/* What the driver said, and what it logged about this card: Xid 79 is another story than 48. */
-static void say_fault(const struct gpu *gpu, char *ret_text, size_t size)
+/* What the driver said, and what it logged about this card: Xid 79 is another story than 48. Put
+ * together once: the kernel's log is long. */
+const char *gpu_fault(struct gpu *gpu)
 {
     char words[128], logged[128];
-    AUTO(buf_done) struct buf text = BUF_INIT(size - 1);
+    if (gpu->fault[0] || !gpu->card.fault)
+        return gpu->fault;
+    AUTO(buf_done) struct buf text = BUF_INIT(sizeof gpu->fault - 1);
     nvml_fault_text(&gpu->card, words, sizeof words);
     buf_add(&text, words);
-    if (words[0] && device_kernel_xid(gpu->pci, logged, sizeof logged))
+    if (device_kernel_xid(gpu->pci, logged, sizeof logged))
         buf_addf(&text, "; kernel: %s", logged);
-    memcpy(ret_text, buf_text(&text), text.len + 1);
+    memcpy(gpu->fault, buf_text(&text), text.len + 1);
+    return gpu->fault;
 }
 
 static void gpu_snapshot(struct device *device, struct device_snapshot *ret_snapshot)
@@ -172,18 +163,8 @@ static void gpu_snapshot(struct device *device, struct device_snapshot *ret_snap
         .reserved_bytes = memory.reserved_bytes,
         .busy_ratio = nvml_read_busy(&gpu->card),
     };
-    say_fault(gpu, snapshot.fault, sizeof snapshot.fault);
+    snprintf(snapshot.fault, sizeof snapshot.fault, "%s", gpu_fault(gpu));
     *ret_snapshot = snapshot;
-}
-
-/* What is in use on the card, by whomever. The driver's own share is in it where it can't be told
- * apart: good for growth, not as an amount. */
-static struct reading device_used(const struct nvml_memory *memory)
-{
-    double used = reading_value(memory->total_bytes) - reading_value(memory->free_bytes);
-    if (memory->used_bytes.state == READING_KNOWN)
-        return memory->used_bytes;
-    return isnan(used) ? READING_NONE : reading_known(memory->total_bytes.source, used);
 }
 
 static void gpu_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
@@ -203,7 +184,7 @@ static void gpu_usage(struct device *device, pid_t root, struct device_usage *re
     usage.processes = tree.processes;
     usage.listed = tree.listed;
     usage.holder_pid = tree.holder;
-    usage.device_used_bytes = device_used(&memory);
+    usage.device_used_bytes = gpu_owners_used(&memory);
     usage.busy_ratio = nvml_read_busy(&gpu->card);
     *ret_usage = usage;
 }
@@ -293,81 +274,28 @@ static void gpu_prove(struct device *device, const struct device_usage *before,
     gpu_placement_judge(&sight, ret_proof);
 }
 
-static int compare_holders(const void *a, const void *b)
-{
-    const struct nvml_process *left = a, *right = b;
-    double l = reading_value(left->memory_bytes), r = reading_value(right->memory_bytes);
-    if (isnan(l) || isnan(r)) /* unknown first: it may be anything */
-        return isnan(r) - isnan(l);
-    return (r > l) - (r < l);
-}
-
-/* Takes the entries of our own trees out of the list. */
-static size_t drop_own(struct gpu *gpu, const pid_t *own_roots, size_t own_count,
-                       struct nvml_process *list, size_t count)
-{
-    for (size_t r = 0; r < own_count; r++) {
-        struct gpu_tree tree;
-        gpu_tree_read(&gpu->join, &gpu->card, own_roots[r], &tree);
-        for (size_t p = 0; p < tree.pid_count; p++) {
-            for (size_t i = 0; i < count; i++) {
-                if (list[i].pid == tree.pids[p])
-                    list[i--] = list[--count];
-            }
-        }
-    }
-    return count;
-}
-
-static void fill_holder(struct gpu *gpu, const struct nvml_process *process,
-                        struct device_holder *ret_holder)
-{
-    struct device_holder holder = {.pid = process->pid,
-                                   .memory_bytes = process->memory_bytes,
-                                   .cpu_ratio = NAN,
-                                   .sm_ratio = NAN};
-    struct proc_stat stat;
-    if (gpu_tree_find(&gpu->join, process->pid, &stat)) {
-        memcpy(holder.comm, stat.comm, sizeof holder.comm);
-        device_owner_read(gpu->root, process->pid, &holder.owner);
-    }
-    *ret_holder = holder;
-}
-
-/* No sample at all says that all are idle; a driver that refuses says nothing. */
-static void fill_shares(struct gpu *gpu, int64_t since_wall_us, struct device_holder *holders,
-                        size_t count)
-{
-    AUTO(free) struct nvml_activity *samples = NULL;
-    size_t sample_count = 0;
-    if (nvml_read_activity(&gpu->card, since_wall_us, &samples, &sample_count) ==
-        NVML_SAMPLES_REFUSED)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        holders[i].sm_ratio = 0;
-        for (size_t s = 0; s < sample_count; s++) {
-            if (samples[s].pid == holders[i].pid && samples[s].sm_ratio > holders[i].sm_ratio)
-                holders[i].sm_ratio = samples[s].sm_ratio;
-        }
-    }
-}
-
-static size_t gpu_holders(struct device *device, const pid_t *own_roots, size_t own_count,
-                          int64_t since_wall_us, struct device_holder *ret_holders, size_t max)
+size_t gpu_state(struct device *device, struct device_state_reading *ret_readings, size_t max)
 {
     struct gpu *gpu = gpu_of(device);
-    AUTO(free) struct nvml_process *list = NULL;
+    struct nvml_state state;
+    nvml_read_state(&gpu->card, &state);
+    const struct device_state_reading readings[] = {
+        {.name = "temperature", .reading = state.temperature_celsius},
+        {.name = "power", .reading = state.power_watt},
+        {.name = "power_limit", .reading = state.power_limit_watt},
+        {.name = "sm_clock", .reading = state.sm_clock_hz},
+        {.name = "memory_clock", .reading = state.memory_clock_hz},
+        {.name = "throttle", .reading = state.throttle_reasons},
+        {.name = "ecc_uncorrected", .reading = state.ecc_uncorrected},
+        {.name = "busy", .reading = state.busy_ratio},
+    };
     size_t count = 0;
-    if (!nvml_read_processes(&gpu->card, &list, &count))
-        return 0;
-    count = drop_own(gpu, own_roots, own_count, list, count);
-    if (count)
-        qsort(list, count, sizeof *list, compare_holders);
-    if (count > max)
-        count = max;
-    for (size_t i = 0; i < count; i++)
-        fill_holder(gpu, &list[i], &ret_holders[i]);
-    fill_shares(gpu, since_wall_us, ret_holders, count);
+    for (; count < ARRAY_LEN(readings) && count < max; count++) {
+        ret_readings[count] = readings[count];
+        if (strcmp(readings[count].name, "throttle") == 0)
+            nvml_throttle_words(&readings[count].reading, ret_readings[count].words,
+                                sizeof ret_readings[count].words);
+    }
     return count;
 }
 
@@ -381,4 +309,7 @@ const struct device_ops device_gpu_ops = {
     .usage = gpu_usage,
     .prove = gpu_prove,
     .holders = gpu_holders,
+    .sample = gpu_sample,
+    .strangers = gpu_strangers,
+    .state = gpu_state,
 };

@@ -293,6 +293,19 @@ static bool is_dead(const struct proc_stat *stat)
     return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
 }
 
+/* The tree's members, for the caller to free; false when there is no such root. */
+static bool open_reader(struct reader *reader, struct proc_stat **ret_members)
+{
+    struct err ignored = ERR_INIT;
+    if (reader->root_fd < 0 ||
+        !proc_tree(reader->join->proc_root, reader->root, ret_members, &reader->count, &ignored) ||
+        reader->count == 0)
+        return false; /* without its keeper the tree can't be told from others */
+    reader->members = *ret_members;
+    note_groups(reader);
+    return true;
+}
+
 void gpu_tree_read(struct gpu_join *join, struct nvml_card *card, pid_t root,
                    struct gpu_tree *ret_tree)
 {
@@ -301,21 +314,34 @@ void gpu_tree_read(struct gpu_join *join, struct nvml_card *card, pid_t root,
     AUTO(fd) int root_fd = proc_file_open_root(join->proc_root);
     AUTO(fd) int host_fd = join->host_root ? proc_file_open_root(join->host_root) : -1;
     struct reader reader = {.join = join, .root_fd = root_fd, .host_fd = host_fd, .root = root};
-    struct err ignored = ERR_INIT;
-    if (root_fd < 0 || !proc_tree(join->proc_root, root, &members, &reader.count, &ignored) ||
-        reader.count == 0) {
-        *ret_tree = tree; /* without its keeper the tree can't be told from others */
-        return;
+    if (open_reader(&reader, &members)) {
+        for (size_t i = 0; i < reader.count; i++) {
+            tree.cpu_ns = proc_add_ns(tree.cpu_ns, members[i].reaped_cpu_ns);
+            if (members[i].pid == root)
+                continue;
+            tree.cpu_ns = proc_add_ns(tree.cpu_ns, members[i].cpu_ns);
+            tree.processes += !is_dead(&members[i]);
+        }
+        read_list(&reader, card, &tree);
     }
-    reader.members = members;
-    for (size_t i = 0; i < reader.count; i++) {
-        tree.cpu_ns = proc_add_ns(tree.cpu_ns, members[i].reaped_cpu_ns);
-        if (members[i].pid == root)
-            continue;
-        tree.cpu_ns = proc_add_ns(tree.cpu_ns, members[i].cpu_ns);
-        tree.processes += !is_dead(&members[i]);
-    }
-    note_groups(&reader);
-    read_list(&reader, card, &tree);
     *ret_tree = tree;
+}
+
+int gpu_tree_claim(struct gpu_join *join, pid_t root, const struct nvml_process *list, size_t count,
+                   bool *ret_members)
+{
+    AUTO(free) struct proc_stat *members = NULL;
+    AUTO(fd) int root_fd = proc_file_open_root(join->proc_root);
+    AUTO(fd) int host_fd = join->host_root ? proc_file_open_root(join->host_root) : -1;
+    struct reader reader = {.join = join, .root_fd = root_fd, .host_fd = host_fd, .root = root};
+    int living = 0;
+    if (!open_reader(&reader, &members))
+        return -1;
+    for (size_t i = 0; i < reader.count; i++)
+        living += members[i].pid != root && !is_dead(&members[i]);
+    for (size_t i = 0; i < count; i++) {
+        pid_t pid = 0;
+        ret_members[i] |= owner_of(&reader, list[i].pid, &pid) == OWNER_TREE;
+    }
+    return living;
 }

@@ -1,5 +1,5 @@
-/* Inside device/ only: which entries of a driver's process list belong to a process tree of ours.
- */
+/* Inside device/ and doctor/ only: which entries of a driver's process list belong to a process
+ * tree of ours. */
 #pragma once
 
 #include "device/device.h"
@@ -39,3 +39,8 @@ struct gpu_tree {
 /* The tree below (and without) `root` on this card. */
 void gpu_tree_read(struct gpu_join *join, struct nvml_card *card, pid_t root,
                    struct gpu_tree *ret_tree);
+
+/* Which entries of a list, read before, are of the tree below `root`: sets *ret_members[i] for
+ * those, leaves the others. Living members without the root; -1 when there is no such tree. */
+int gpu_tree_claim(struct gpu_join *join, pid_t root, const struct nvml_process *list, size_t count,
+                   bool *ret_members);

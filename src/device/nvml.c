@@ -67,6 +67,8 @@ static const struct symbol symbols[] = {
     {"nvmlDeviceGetMaxMigDeviceCount", SLOT(mig_room), false},
     {"nvmlDeviceGetMigDeviceHandleByIndex", SLOT(mig_by_index), false},
     {"nvmlDeviceGetDeviceHandleFromMigDeviceHandle", SLOT(mig_parent), false},
+    {"nvmlDeviceGetGpuInstanceId", SLOT(gpu_instance), false},
+    {"nvmlDeviceGetComputeInstanceId", SLOT(compute_instance), false},
     {"nvmlDeviceGetAddressingMode", SLOT(addressing), false},
 };
 

@@ -16,6 +16,10 @@ struct nvml_card { /* a GPU or a MIG instance; valid while its nvml is open */
     struct nvml *nvml;
     void *handle;
     int fault; /* the code with which the driver lost this card, 0 while it answers */
+    /* Of a MIG instance: its card, and how entries of the card's process list name it. */
+    void *parent; /* NULL: a whole card */
+    bool has_ids;
+    unsigned gpu_instance, compute_instance;
 };
 
 /* `library`: a file to load; NULL: $SPICA_NVML_LIBRARY (for tests), else where drivers put it.
@@ -45,9 +49,10 @@ size_t nvml_instances(const struct nvml_card *card, struct nvml_card *ret_cards,
 struct nvml_identity {
     char uuid[NVML_UUID_SIZE]; /* "" when the driver does not say, as are the others */
     char name[96];
-    char pci[32];  /* "00000000:1B:00.0", of the parent for a MIG instance */
-    int index;     /* N of gpuN; of the parent for a MIG instance; -1 unknown */
-    bool instance; /* a MIG instance */
+    char pci[32];                     /* "00000000:1B:00.0", of the parent for a MIG instance */
+    int index;                        /* N of gpuN; of the parent for a MIG instance; -1 unknown */
+    bool instance;                    /* a MIG instance */
+    char parent_uuid[NVML_UUID_SIZE]; /* of its card; "" for a whole card */
 };
 void nvml_read_identity(const struct nvml_card *card, struct nvml_identity *ret_identity);
 
@@ -70,6 +75,10 @@ struct nvml_process {
 /* Caller frees *ret_list. False when the driver does not say (then nothing is written); an empty
  * list is an answer, but in a container not a proof that nobody is there. */
 bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list, size_t *ret_count);
+/* Only the lists of `kinds`: each is a call of its own. True when one of them was told,
+ * NVML_COMPUTE if that is among them. */
+bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
+                     size_t *ret_count);
 
 enum nvml_samples { NVML_SAMPLES_REFUSED = 0, NVML_SAMPLES_NONE, NVML_SAMPLES_SOME };
 struct nvml_activity {

@@ -81,6 +81,8 @@ struct nvml_api {
     int (*mig_room)(void *device, unsigned *count);
     int (*mig_by_index)(void *device, unsigned index, void **instance);
     int (*mig_parent)(void *instance, void **device);
+    int (*gpu_instance)(void *instance, unsigned *id);
+    int (*compute_instance)(void *instance, unsigned *id);
     int (*addressing)(void *device, struct nvml_abi_addressing *addressing);
 };
 

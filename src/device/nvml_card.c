@@ -89,6 +89,17 @@ size_t nvml_cards(struct nvml *nvml, struct nvml_card *ret_cards, size_t max)
     return count;
 }
 
+/* A MIG instance knows its card, and its numbers in the card's process list. */
+static void learn_instance(struct nvml_card *card)
+{
+    const struct nvml_api *api = &card->nvml->api;
+    if (!api->mig_parent || api->mig_parent(card->handle, &card->parent) != NVML_OK)
+        card->parent = NULL;
+    card->has_ids = api->gpu_instance && api->compute_instance &&
+                    api->gpu_instance(card->handle, &card->gpu_instance) == NVML_OK &&
+                    api->compute_instance(card->handle, &card->compute_instance) == NVML_OK;
+}
+
 size_t nvml_instances(const struct nvml_card *card, struct nvml_card *ret_cards, size_t max)
 {
     const struct nvml_api *api = &card->nvml->api;
@@ -98,8 +109,10 @@ size_t nvml_instances(const struct nvml_card *card, struct nvml_card *ret_cards,
         return 0;
     for (unsigned i = 0; i < room && i < 64 && count < max; i++) {
         struct nvml_card instance = {.nvml = card->nvml};
-        if (api->mig_by_index(card->handle, i, &instance.handle) == NVML_OK)
-            ret_cards[count++] = instance;
+        if (api->mig_by_index(card->handle, i, &instance.handle) != NVML_OK)
+            continue;
+        learn_instance(&instance);
+        ret_cards[count++] = instance;
     }
     return count;
 }
@@ -138,6 +151,8 @@ bool nvml_find(struct nvml *nvml, const char *name, struct nvml_card *ret_card, 
         return err_set(err, ERR_STOPPED, "%s", nvml_words(code));
     if (code != NVML_OK)
         return err_set(err, ERR_MISSING, "there is no such GPU here: %s", nvml_words(code));
+    if (text_starts_with(name, "MIG-"))
+        learn_instance(&card);
     *ret_card = card;
     return true;
 }
@@ -166,8 +181,12 @@ void nvml_read_identity(const struct nvml_card *card, struct nvml_identity *ret_
         identity.name[0] = '\0';
     identity.uuid[sizeof identity.uuid - 1] = identity.name[sizeof identity.name - 1] = '\0';
     identity.instance = text_starts_with(identity.uuid, "MIG-");
-    if (identity.instance && api->mig_parent)
-        api->mig_parent(card->handle, &whole.handle);
+    if (identity.instance && card->parent) {
+        whole.handle = card->parent;
+        if (api->uuid(whole.handle, identity.parent_uuid, sizeof identity.parent_uuid) != NVML_OK)
+            identity.parent_uuid[0] = '\0';
+        identity.parent_uuid[sizeof identity.parent_uuid - 1] = '\0';
+    }
     if (read_pci(&whole, &pci))
         snprintf(identity.pci, sizeof identity.pci, "%08X:%02X:%02X.0", pci.domain, pci.bus & 0xff,
                  pci.device & 0xff);

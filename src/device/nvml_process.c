@@ -107,7 +107,37 @@ static void merge(struct list *list, const struct nvml_process *process)
     list->items[list->count++] = *process;
 }
 
-bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list, size_t *ret_count)
+/* A MIG instance's own list, or its entries of the card's list where the driver gives the list to
+ * cards only. */
+static int ask_list(const struct nvml_card *card, int (*function)(void *, unsigned *, void *),
+                    struct raw *ret_raw)
+{
+    int code = ask(function, card->handle, ret_raw);
+    bool by_card = card->parent && card->has_ids && code != NVML_OK && code != NVML_GPU_IS_LOST;
+    return by_card ? ask(function, card->parent, ret_raw) : code;
+}
+
+/* Some drivers list a whole card's processes to each of its instances. */
+static bool is_elsewhere(const struct nvml_card *card, const struct nvml_process *process)
+{
+    return card->has_ids && process->gpu_instance != UINT_MAX &&
+           (process->gpu_instance != card->gpu_instance ||
+            (process->compute_instance != UINT_MAX &&
+             process->compute_instance != card->compute_instance));
+}
+
+static void add_raw(const struct nvml_card *card, const struct raw *raw, unsigned kind,
+                    struct list *list)
+{
+    for (unsigned i = 0; i < raw->count; i++) {
+        const struct nvml_process process = parse(raw, i, kind);
+        if (!is_elsewhere(card, &process))
+            merge(list, &process);
+    }
+}
+
+bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
+                     size_t *ret_count)
 {
     const struct nvml_api *api = &card->nvml->api;
     const struct {
@@ -115,21 +145,21 @@ bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list,
         unsigned kind;
     } lists[] = {
         {api->compute, NVML_COMPUTE}, {api->graphics, NVML_GRAPHICS}, {api->mps, NVML_MPS}};
+    /* Services compute: the other lists alone would miss them. */
+    const unsigned needed = kinds & NVML_COMPUTE ? NVML_COMPUTE : kinds;
     struct list list = {0};
     bool answered = false;
     for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
         struct raw raw = {0};
-        int code = ask(lists[l].function, card->handle, &raw);
+        if (!(lists[l].kind & kinds))
+            continue;
+        int code = ask_list(card, lists[l].function, &raw);
         if (code == NVML_GPU_IS_LOST || code == NVML_LIB_RM_VERSION_MISMATCH)
             card->fault = code;
         if (code != NVML_OK)
             continue;
-        /* Services compute: the other lists alone would miss them. */
-        answered |= lists[l].kind == NVML_COMPUTE;
-        for (unsigned i = 0; i < raw.count; i++) {
-            const struct nvml_process process = parse(&raw, i, lists[l].kind);
-            merge(&list, &process);
-        }
+        answered |= (lists[l].kind & needed) != 0;
+        add_raw(card, &raw, lists[l].kind, &list);
         free(raw.bytes);
     }
     if (!answered) {
@@ -139,6 +169,11 @@ bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list,
     *ret_list = list.items;
     *ret_count = list.count;
     return true;
+}
+
+bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list, size_t *ret_count)
+{
+    return nvml_read_lists(card, NVML_COMPUTE | NVML_GRAPHICS | NVML_MPS, ret_list, ret_count);
 }
 
 static int ask_samples(struct nvml_card *card, unsigned long long since_us,

@@ -58,3 +58,6 @@ NODISCARD bool proc_read_memory(const char *root, struct proc_memory *ret_memory
 /* Which process listens on a loopback TCP port: its pid, 0 when nobody does, -1 when somebody does
  * but whose it is can't be seen. Reads net/tcp, net/tcp6 and the fd folders. */
 pid_t proc_listener(const char *root, int port);
+/* The TCP ports on which this process itself listens and which loopback reaches in its network
+ * namespace, lowest first; at most `max`. -1 when its descriptors may not be looked at. */
+int proc_ports(const char *root, pid_t pid, int *ret_ports, int max);

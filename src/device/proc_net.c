@@ -43,22 +43,33 @@ static bool reached_by_loopback(const char *hex)
     return any_or_one || mapped;
 }
 
+/* A line of net/tcp about a listening socket that loopback reaches. */
+static bool parse_line(const char *line, int *ret_port, uint64_t *ret_inode)
+{
+    char address[33];
+    unsigned port = 0, state = 0;
+    uint64_t inode = 0;
+    /* sl: local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode */
+    int fields = sscanf(line,
+                        " %*u: %32[0-9A-Fa-f]:%4x %*32[0-9A-Fa-f]:%*4x %2x %*x:%*x %*x:%*x "
+                        "%*x %*u %*u %20" SCNu64,
+                        address, &port, &state, &inode);
+    if (fields != 4 || state != STATE_LISTEN || inode == 0 || !reached_by_loopback(address))
+        return false;
+    *ret_port = (int)port;
+    *ret_inode = inode;
+    return true;
+}
+
 static void read_sockets(const char *root, const char *name, int port, struct listeners *listeners)
 {
     char path[4096], line[LINE_SIZE];
     snprintf(path, sizeof path, "%s/net/%s", root, name);
     AUTO(fclose) FILE *file = fopen(path, "re");
     while (file && listeners->count < INODES_MAX && fgets(line, sizeof line, file)) {
-        char address[33];
-        unsigned line_port = 0, state = 0;
+        int line_port = 0;
         uint64_t inode = 0;
-        /* sl: local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode */
-        int fields = sscanf(line,
-                            " %*u: %32[0-9A-Fa-f]:%4x %*32[0-9A-Fa-f]:%*4x %2x %*x:%*x %*x:%*x "
-                            "%*x %*u %*u %20" SCNu64,
-                            address, &line_port, &state, &inode);
-        if (fields == 4 && state == STATE_LISTEN && (int)line_port == port && inode != 0 &&
-            reached_by_loopback(address))
+        if (parse_line(line, &line_port, &inode) && line_port == port)
             listeners->inodes[listeners->count++] = inode;
     }
 }
@@ -112,4 +123,38 @@ pid_t proc_listener(const char *root, int port)
             found = pid;
     }
     return found;
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+int proc_ports(const char *root, pid_t pid, int *ret_ports, int max)
+{
+    static const char *const names[] = {"tcp", "tcp6"};
+    int count = 0;
+    AUTO(fd) int root_fd = proc_file_open_root(root);
+    AUTO(fd) int files = root_fd < 0 ? -1 : proc_file_open(root_fd, pid, "fd", O_DIRECTORY);
+    if (files < 0)
+        return -1;
+    for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+        char path[4096], line[LINE_SIZE];
+        snprintf(path, sizeof path, "%s/%d/net/%s", root, (int)pid, names[n]);
+        AUTO(fclose) FILE *file = fopen(path, "re");
+        while (file && count < max && fgets(line, sizeof line, file)) {
+            struct listeners one = {.count = 1};
+            int port = 0;
+            if (!parse_line(line, &port, &one.inodes[0]) || !holds(root_fd, pid, &one))
+                continue;
+            bool known = false;
+            for (int i = 0; i < count; i++)
+                known |= ret_ports[i] == port;
+            if (!known)
+                ret_ports[count++] = port;
+        }
+    }
+    if (count)
+        qsort(ret_ports, (size_t)count, sizeof *ret_ports, compare_ports);
+    return count;
 }

@@ -37,10 +37,12 @@ static void sample_trees(struct device *device, const struct device_ours *ours,
 void device_sample(struct device *device, const struct device_ours *ours,
                    struct device_sample *ret_sample)
 {
+    int64_t begin_ns = clock_cpu_ns();
     if (device->ops->sample)
         device->ops->sample(device, ours, ret_sample);
     else
         sample_trees(device, ours, ret_sample);
+    ret_sample->cost_cpu_s = (double)(clock_cpu_ns() - begin_ns) / NS_PER_S;
 }
 
 size_t device_strangers(struct device *device, const struct device_ours *ours,

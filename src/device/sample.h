@@ -24,9 +24,14 @@ struct device_sample {
     struct reading stranger_bytes; /* held by nobody of ours: listed strangers, and what is in use
                                     * but listed to nobody (a container sees no other's) less what
                                     * neighbours may hold unseen */
-    double stranger_sm_ratio;      /* the strangers' SM use since the last sample; NaN: not told */
+    double stranger_sm_ratio; /* the largest share of one stranger since the last time that this was
+                               * told, about a second ago; NaN: not told now */
     struct reading busy_ratio;
     char fault[160]; /* as in struct device_snapshot */
+    /* CPU time of ours that this sample took. Where a driver's calls are so dear that ten samples a
+     * second would cost over 1 % of a core, dear ones are left out and what they told last time is
+     * given again as stale (reading_value(): unknown). */
+    double cost_cpu_s;
 };
 void device_sample(struct device *device, const struct device_ours *ours,
                    struct device_sample *ret_sample);

@@ -1,0 +1,194 @@
+/* Samples of a GPU, ten times a second for under 1 % of a core.
+ *
+ * A sample is some calls of the driver, and a look into /proc only when the driver's list has a new
+ * process. What calls cost is not known before: on an H100 SM use takes 1.5 ms, the rest together
+ * 0.2 ms, and another driver may differ. So each kind of call has an account of CPU time
+ * (device/gpu_pace.h) whose shares add up to less than 1 % of a core; a call that can't be paid is
+ * left out, and what it told last is given as stale. A thread that samples by itself was rejected:
+ * it would cost the same, and a reading could not be put into its phase of the trial.
+ *
+ * Memory in use that is listed to nobody needs two samples that agree: a process that is just
+ * ending leaves the list before its memory is given back, and list and memory are two calls. */
+#include "device/gpu.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+/* Together 0.95 % of a core. What is given again after `most_ns` at the latest is cheap anywhere.
+ */
+static const struct gpu_pace_rule rules[GPU_CALL_COUNT_] = {
+    [GPU_CALL_MEMORY] = {.share = 0.0020},
+    [GPU_CALL_COMPUTE] = {.share = 0.0030},
+    [GPU_CALL_OTHERS] = {.share = 0.0010, .most_ns = 2 * NS_PER_S},
+    [GPU_CALL_BUSY] = {.share = 0.0010},
+    [GPU_CALL_SHARES] = {.share = 0.0015, .least_ns = NS_PER_S},
+    [GPU_CALL_OWNERS] = {.share = 0.0010, .least_ns = 2 * NS_PER_S, .most_ns = 20 * NS_PER_S},
+};
+
+static bool is_due(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns)
+{
+    return gpu_pace_due(&sampler->pace[call], &rules[call], now_ns);
+}
+
+static void pay(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns, int64_t begin_ns)
+{
+    gpu_pace_paid(&sampler->pace[call], now_ns, clock_cpu_ns() - begin_ns);
+}
+
+void gpu_sampler_done(struct gpu_sampler *sampler)
+{
+    free(sampler->compute.items);
+    free(sampler->others.items);
+    *sampler = (struct gpu_sampler){0};
+}
+
+/* True when it was asked now. */
+static bool read_listing(struct gpu *gpu, enum gpu_call call, unsigned kinds, int64_t now_ns,
+                         struct gpu_listing *listing)
+{
+    if (!is_due(&gpu->sampler, call, now_ns))
+        return false;
+    int64_t begin_ns = clock_cpu_ns();
+    free(listing->items);
+    *listing = (struct gpu_listing){0};
+    listing->told = nvml_read_lists(&gpu->card, kinds, &listing->items, &listing->count);
+    pay(&gpu->sampler, call, now_ns, begin_ns);
+    return true;
+}
+
+/* Both listings as one, for the caller to free; a process in both counts as the newer one says. */
+static struct nvml_process *join_listings(const struct gpu_sampler *sampler, size_t *ret_count)
+{
+    const struct gpu_listing *first = &sampler->compute, *second = &sampler->others;
+    size_t count = 0;
+    struct nvml_process *list = calloc(first->count + second->count + 1, sizeof *list);
+    if (!list)
+        abort();
+    for (size_t i = 0; i < first->count; i++)
+        list[count++] = first->items[i];
+    for (size_t i = 0; i < second->count; i++) {
+        bool twice = false;
+        for (size_t f = 0; f < first->count && !twice; f++)
+            twice = first->items[f].pid == second->items[i].pid &&
+                    first->items[f].gpu_instance == second->items[i].gpu_instance;
+        if (!twice)
+            list[count++] = second->items[i];
+    }
+    *ret_count = count;
+    return list;
+}
+
+static bool read_memory(struct gpu *gpu, int64_t now_ns)
+{
+    struct gpu_sampler *sampler = &gpu->sampler;
+    if (!is_due(sampler, GPU_CALL_MEMORY, now_ns))
+        return false;
+    int64_t begin_ns = clock_cpu_ns();
+    nvml_read_memory(&gpu->card, gpu->root, &sampler->memory);
+    pay(sampler, GPU_CALL_MEMORY, now_ns, begin_ns);
+    return true;
+}
+
+static struct reading aged(struct reading reading, bool fresh)
+{
+    if (!fresh && reading.state == READING_KNOWN)
+        reading.state = READING_STALE;
+    return reading;
+}
+
+static struct reading read_busy(struct gpu *gpu, int64_t now_ns)
+{
+    struct gpu_sampler *sampler = &gpu->sampler;
+    if (!is_due(sampler, GPU_CALL_BUSY, now_ns))
+        return aged(sampler->busy_ratio, false);
+    int64_t begin_ns = clock_cpu_ns();
+    sampler->busy_ratio = nvml_read_busy(&gpu->card);
+    pay(sampler, GPU_CALL_BUSY, now_ns, begin_ns);
+    return sampler->busy_ratio;
+}
+
+static void find_owners(struct gpu *gpu, const struct device_ours *ours,
+                        const struct nvml_process *list, size_t count, int64_t now_ns)
+{
+    bool again = is_due(&gpu->sampler, GPU_CALL_OWNERS, now_ns);
+    int64_t begin_ns = clock_cpu_ns(), before_ns = gpu->owners.at_ns;
+    gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, again);
+    if (gpu->owners.at_ns != before_ns)
+        pay(&gpu->sampler, GPU_CALL_OWNERS, now_ns, begin_ns);
+}
+
+/* A stranger's largest share since the last time; NaN when not asked, or the driver does not tell.
+ * The first time only says from when on. */
+static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
+{
+    struct gpu_sampler *sampler = &gpu->sampler;
+    if (!is_due(sampler, GPU_CALL_SHARES, now_ns))
+        return NAN;
+    AUTO(free) struct nvml_activity *samples = NULL;
+    size_t count = 0;
+    double largest = 0;
+    int64_t begin_ns = clock_cpu_ns(), since_us = sampler->shares_wall_us;
+    sampler->shares_wall_us = clock_now_wall_us();
+    enum nvml_samples answer = NVML_SAMPLES_REFUSED;
+    if (since_us > 0)
+        answer = nvml_read_activity(&gpu->card, since_us, &samples, &count);
+    pay(sampler, GPU_CALL_SHARES, now_ns, begin_ns);
+    for (size_t i = 0; i < count; i++) {
+        const struct gpu_claim *claim = gpu_owners_find(&gpu->owners, samples[i].pid);
+        bool foreign = claim && (claim->owner == GPU_OWNER_STRANGER ||
+                                 (claim->owner == GPU_OWNER_HIDDEN && !blind));
+        if (foreign && samples[i].sm_ratio > largest)
+            largest = samples[i].sm_ratio;
+    }
+    return answer == NVML_SAMPLES_REFUSED ? NAN : largest;
+}
+
+/* What is unlisted now and was so before. */
+static struct reading strangers_of(struct gpu_sampler *sampler, const struct gpu_split *split,
+                                   bool fresh, int64_t now_ns)
+{
+    double unlisted = reading_value(split->unlisted_bytes);
+    double steady = unlisted;
+    if (sampler->unlisted_at_ns && !(steady < sampler->unlisted_bytes))
+        steady = sampler->unlisted_bytes;
+    if (fresh) {
+        sampler->unlisted_bytes = isnan(unlisted) ? 0 : unlisted;
+        sampler->unlisted_at_ns = now_ns;
+    }
+    double bytes = reading_value(split->stranger_bytes);
+    if (!isnan(steady))
+        bytes += steady;
+    return isnan(bytes) ? READING_NONE : reading_known(READING_FROM_NVML, bytes);
+}
+
+void gpu_sample(struct device *device, const struct device_ours *ours,
+                struct device_sample *ret_sample)
+{
+    struct gpu *gpu = gpu_of(device);
+    struct gpu_sampler *sampler = &gpu->sampler;
+    struct gpu_split split;
+    const int64_t now_ns = clock_now_ns();
+    struct device_sample sample = {.at_ns = now_ns, .at_wall_us = clock_now_wall_us()};
+    size_t count = 0;
+    bool listed = read_listing(gpu, GPU_CALL_COMPUTE, NVML_COMPUTE, now_ns, &sampler->compute);
+    bool measured = read_memory(gpu, now_ns);
+    read_listing(gpu, GPU_CALL_OTHERS, NVML_GRAPHICS | NVML_MPS, now_ns, &sampler->others);
+    AUTO(free) struct nvml_process *list = join_listings(sampler, &count);
+    gpu_owners_split_nothing(&split);
+    if (sampler->compute.told) {
+        find_owners(gpu, ours, list, count, now_ns);
+        gpu_owners_split(&gpu->owners, ours, list, count, &sampler->memory, &split);
+    }
+    for (size_t r = 0; r < SPEC_SERVICES_MAX; r++)
+        sample.tree_bytes[r] = aged(split.tree_bytes[r], listed);
+    sample.used_bytes = aged(gpu_owners_used(&sampler->memory), measured);
+    sample.free_bytes = aged(sampler->memory.free_bytes, measured);
+    sample.neighbour_bytes = aged(split.neighbour_bytes, listed && measured);
+    sample.stranger_bytes =
+        aged(strangers_of(sampler, &split, listed && measured, now_ns), listed && measured);
+    sample.busy_ratio = read_busy(gpu, now_ns);
+    sample.stranger_sm_ratio = read_shares(gpu, split.blind, now_ns);
+    snprintf(sample.fault, sizeof sample.fault, "%s", gpu_fault(gpu));
+    *ret_sample = sample;
+}
