@@ -10,6 +10,10 @@
  * stands in it is looked at before it is written. Opening with O_CREAT only what is not there is on
  * purpose: fs.protected_regular refuses it, even to root, for another user's file.
  *
+ * A part of a device (a MIG instance) has its own file, locked as any, and holds a shared lock on
+ * its card's file: parts don't exclude each other, and whoever wants the card as a whole finds it
+ * shared. One file for all instances was rejected: instances are there to be used side by side.
+ *
  * Invariant: the descriptor that we hold is of the file that stands at the path now (somebody may
  * have cleaned the folder up between open and flock). */
 #include "device/lock.h"
@@ -22,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -33,7 +38,8 @@ enum { TAKE_TRIES = 10, TAKE_PAUSE_NS = 10 * 1000 * 1000, TEXT_SIZE = 4096, NAME
 static const char default_folder[] = "/run/lock/spica";
 
 struct device_lock {
-    int fd; /* owned; holds the flock */
+    int fd;        /* owned; holds the flock */
+    int parent_fd; /* owned; shares the whole's lock; -1: this is no part */
     char *study;
     int64_t since_wall_us;
 };
@@ -83,6 +89,10 @@ static bool make_folder(const char *folder, int *ret_fd, struct err *err)
         return folder_error(folder, "it is a link or a file, not a folder", err);
     if (fd < 0 || (made && fchmod(fd, 01777) != 0))
         return folder_error(folder, strerror(errno), err);
+    struct stat st;
+    if (fstat(fd, &st) == 0 && (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
+        return folder_error(
+            folder, "anybody may replace what stands in it (chmod +t it, if it is yours)", err);
     *ret_fd = fd_take(&fd);
     return true;
 }
@@ -142,6 +152,23 @@ static void copy_word(const json_t *object, const char *key, char *ret_text, siz
     ret_text[len] = '\0';
 }
 
+/* Which PID namespace our pids are of; "" when that can't be read. */
+static void own_namespace(char *ret_text, size_t size)
+{
+    ssize_t len = readlink("/proc/self/ns/pid", ret_text, size - 1);
+    ret_text[len > 0 ? len : 0] = '\0';
+}
+
+static void user_name(uid_t uid, char *ret_name, size_t size)
+{
+    char text[4096];
+    struct passwd entry, *found = NULL;
+    if (getpwuid_r(uid, &entry, text, sizeof text, &found) == 0 && found)
+        snprintf(ret_name, size, "%s", found->pw_name);
+    else
+        snprintf(ret_name, size, "uid %u", (unsigned)uid);
+}
+
 static void read_holder(int fd, struct device_lock_holder *ret_holder)
 {
     char text[TEXT_SIZE];
@@ -156,6 +183,14 @@ static void read_holder(int fd, struct device_lock_holder *ret_holder)
         holder.since_wall_us = json_get_int(object, "since", 0);
         copy_word(object, "study", holder.study, sizeof holder.study);
         copy_word(object, "detail", holder.detail, sizeof holder.detail);
+        copy_word(object, "user", holder.user, sizeof holder.user);
+        char own[64], own_user[sizeof holder.user];
+        const char *namespace = json_get_text(object, "namespace");
+        own_namespace(own, sizeof own);
+        holder.elsewhere = namespace && own[0] && strcmp(namespace, own) != 0;
+        user_name(geteuid(), own_user, sizeof own_user);
+        if (strcmp(holder.user, own_user) == 0)
+            holder.user[0] = '\0';
     }
     *ret_holder = holder;
 }
@@ -176,12 +211,12 @@ static void format_since(int64_t wall_us, char *ret_text, size_t size)
 static bool busy_error(const char *device_name, int fd, struct err *err)
 {
     struct device_lock_holder holder;
-    char since[64] = "", when[80] = "", who[256];
+    char since[64] = "", when[200] = "", who[256];
     read_holder(fd, &holder);
     if (holder.since_wall_us > 0)
         format_since(holder.since_wall_us, since, sizeof since);
-    if (since[0])
-        snprintf(when, sizeof when, ", since %s", since);
+    snprintf(when, sizeof when, "%s%s%s%s%s", holder.elsewhere ? " of another container" : "",
+             holder.user[0] ? ", user " : "", holder.user, since[0] ? ", since " : "", since);
     if (!holder.study[0])
         snprintf(who, sizeof who, "another copy of spica holds it");
     else
@@ -196,10 +231,14 @@ static bool busy_error(const char *device_name, int fd, struct err *err)
 
 void device_lock_describe(struct device_lock *lock, const char *detail)
 {
+    char namespace[64], user[32];
+    own_namespace(namespace, sizeof namespace);
+    user_name(geteuid(), user, sizeof user);
     AUTO_JSON json_t *object =
-        json_pack("{s:I, s:o, s:o, s:I}", "pid", (json_int_t)getpid(), "study",
+        json_pack("{s:I, s:o, s:o, s:I, s:o, s:o}", "pid", (json_int_t)getpid(), "study",
                   json_text_or_null(lock->study), "detail", json_text_or_null(detail), "since",
-                  (json_int_t)lock->since_wall_us);
+                  (json_int_t)lock->since_wall_us, "user", json_text_or_null(user), "namespace",
+                  json_text_or_null(namespace));
     if (!object)
         abort();
     AUTO(free) char *text = json_dump_text(object);
@@ -217,58 +256,83 @@ static void pause_ns(long ns)
     nanosleep(&pause, NULL);
 }
 
+struct request {
+    const char *device_name, *folder;
+    char name[NAME_SIZE];
+    int mode; /* LOCK_EX, or LOCK_SH for the whole of which we want a part */
+};
+
 /* One try; *ret_again when the file was replaced meanwhile. ERR_BUSY when somebody holds it. */
-static bool lock_file(const char *device_name, const char *folder, const char *name, int folder_fd,
-                      int *ret_fd, bool *ret_again, struct err *err)
+static bool lock_file(const struct request *request, int folder_fd, int *ret_fd, bool *ret_again,
+                      struct err *err)
 {
-    AUTO(fd) int fd = open_file(folder_fd, name);
+    AUTO(fd) int fd = open_file(folder_fd, request->name);
     if (fd < 0 || !is_lock_file(fd)) {
         const char *why = fd < 0 ? strerror(errno) : "not a plain file with one name";
         return err_set(err, ERR_INTERNAL,
                        "can't use the lock file %s/%s: %s; remove it if no spica runs, or set "
                        "SPICA_LOCK_DIR",
-                       folder, name, why);
+                       request->folder, request->name, why);
     }
-    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    bool locked = flock(fd, request->mode | LOCK_NB) == 0;
     for (int tries = 1; !locked && tries < TAKE_TRIES; tries++) {
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_sys(err, "locking %s/%s", folder, name);
+            return err_sys(err, "locking %s/%s", request->folder, request->name);
         pause_ns(TAKE_PAUSE_NS);
-        locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        locked = flock(fd, request->mode | LOCK_NB) == 0;
     }
     if (!locked)
-        return busy_error(device_name, fd, err);
-    *ret_again = !still_at_path(fd, folder_fd, name);
+        return busy_error(request->device_name, fd, err);
+    *ret_again = !still_at_path(fd, folder_fd, request->name);
     if (!*ret_again)
         *ret_fd = fd_take(&fd);
+    return true;
+}
+
+static bool lock_id(const char *device_name, const char *device_id, int mode, int *ret_fd,
+                    struct err *err)
+{
+    struct request request = {.device_name = device_name, .folder = lock_folder(), .mode = mode};
+    AUTO(fd) int folder_fd = -1;
+    bool again = true;
+    lock_name(device_id, request.name);
+    if (!make_folder(request.folder, &folder_fd, err))
+        return false;
+    for (int tries = 0; again && tries < TAKE_TRIES; tries++) {
+        if (!lock_file(&request, folder_fd, ret_fd, &again, err))
+            return false;
+    }
+    return !again || err_set(err, ERR_INTERNAL, "the lock file %s/%s keeps being replaced",
+                             request.folder, request.name);
+}
+
+bool device_lock_take_part(const char *device_name, const char *device_id, const char *parent_id,
+                           const char *study, struct device_lock **ret_lock, struct err *err)
+{
+    AUTO(fd) int fd = -1;
+    AUTO(fd) int parent_fd = -1;
+    if (parent_id && parent_id[0] && !lock_id(device_name, parent_id, LOCK_SH, &parent_fd, err))
+        return false;
+    /* Nobody holds the whole: a name that stands there is that of a holder who was killed. */
+    if (parent_fd >= 0 && ftruncate(parent_fd, 0) != 0)
+        errno = 0;
+    if (!lock_id(device_name, device_id, LOCK_EX, &fd, err))
+        return false;
+    struct device_lock *lock = calloc(1, sizeof *lock);
+    char *study_copy = strdup(study);
+    if (!lock || !study_copy)
+        abort();
+    *lock =
+        (struct device_lock){fd_take(&fd), fd_take(&parent_fd), study_copy, clock_now_wall_us()};
+    device_lock_describe(lock, NULL);
+    *ret_lock = lock;
     return true;
 }
 
 bool device_lock_take(const char *device_name, const char *device_id, const char *study,
                       struct device_lock **ret_lock, struct err *err)
 {
-    const char *folder = lock_folder();
-    char name[NAME_SIZE];
-    AUTO(fd) int folder_fd = -1;
-    AUTO(fd) int fd = -1;
-    bool again = true;
-    lock_name(device_id, name);
-    if (!make_folder(folder, &folder_fd, err))
-        return false;
-    for (int tries = 0; again && tries < TAKE_TRIES; tries++) {
-        if (!lock_file(device_name, folder, name, folder_fd, &fd, &again, err))
-            return false;
-    }
-    if (again)
-        return err_set(err, ERR_INTERNAL, "the lock file %s/%s keeps being replaced", folder, name);
-    struct device_lock *lock = calloc(1, sizeof *lock);
-    char *study_copy = strdup(study);
-    if (!lock || !study_copy)
-        abort();
-    *lock = (struct device_lock){fd_take(&fd), study_copy, clock_now_wall_us()};
-    device_lock_describe(lock, NULL);
-    *ret_lock = lock;
-    return true;
+    return device_lock_take_part(device_name, device_id, NULL, study, ret_lock, err);
 }
 
 bool device_lock_held(const char *device_id, struct device_lock_holder *ret_holder)
@@ -296,6 +360,8 @@ struct device_lock *device_lock_release(struct device_lock *lock)
         if (ftruncate(lock->fd, 0) != 0)
             errno = 0;
         close(lock->fd);
+        if (lock->parent_fd >= 0)
+            close(lock->parent_fd);
         free(lock->study);
         free(lock);
     }

@@ -58,20 +58,43 @@ size_t device_state(struct device *device, struct device_state_reading *ret_read
     return device->ops->state ? device->ops->state(device, ret_readings, max) : 0;
 }
 
+/* MiB whatever the size, as drivers and their tools count: two holders can be added up by eye. */
+static void add_mib(struct buf *buf, const struct reading *bytes)
+{
+    double value = reading_value(*bytes);
+    if (!isfinite(value)) {
+        buf_add(buf, "memory unknown");
+        return;
+    }
+    text_add_grouped(buf, llround(value / (1 << 20)));
+    buf_add(buf, " MiB");
+}
+
 void device_holder_add_text(struct buf *buf, const struct device_holder *holder)
 {
+    const struct {
+        const char *word, *text;
+        size_t max;
+    } who[] = {
+        {"", holder->owner.unit, sizeof holder->owner.unit},
+        {"container ", holder->owner.container, sizeof holder->owner.container},
+        {"user ", holder->owner.user, sizeof holder->owner.user},
+    };
     if (holder->pid == 0) {
-        buf_add(buf, "processes that can't be seen (");
-    } else {
-        size_t len = strlen(holder->comm);
-        text_add_escaped(buf, TEXT_TERMINAL, len ? holder->comm : "?", len ? len : 1, 32);
-        buf_addf(buf, " (pid %d, ", (int)holder->pid);
+        buf_add(buf, "processes that can't be seen from here (");
+        add_mib(buf, &holder->memory_bytes);
+        buf_addc(buf, ')');
+        return;
     }
-    const char *const who[] = {holder->owner.unit, holder->owner.container, holder->owner.user};
-    static const char *const words[] = {"", "container ", "user "};
+    size_t len = strnlen(holder->comm, sizeof holder->comm);
+    if (len)
+        text_add_escaped(buf, TEXT_TERMINAL, holder->comm, len, 32);
+    else
+        buf_add(buf, "a process that can't be seen from here");
+    buf_addf(buf, " (pid %d, ", (int)holder->pid);
     for (size_t i = 0; i < ARRAY_LEN(who); i++)
-        if (who[i][0])
-            buf_addf(buf, "%s%s, ", words[i], who[i]);
-    text_add_bytes(buf, reading_value(holder->memory_bytes));
+        if (who[i].text[0])
+            buf_addf(buf, "%s%.*s, ", who[i].word, (int)who[i].max, who[i].text);
+    add_mib(buf, &holder->memory_bytes);
     buf_addc(buf, ')');
 }

@@ -277,6 +277,131 @@ static void test_file_removed(void **state)
     device_lock_release(second);
 }
 
+/* Two instances side by side; the whole card beside neither, whoever comes first. */
+static void test_parts(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct device_lock *one = NULL, *two = NULL, *whole = NULL;
+    char expected[128];
+    fake_text(folder, "GPU-a.lock", "{\"pid\": 7, \"study\": \"killed\"}");
+    assert_true(device_lock_take_part("MIG-1", "MIG-1", "GPU-a", "first", &one, &err));
+    assert_true(device_lock_take_part("MIG-2", "MIG-2", "GPU-a", "second", &two, &err));
+    assert_false(device_lock_take_part("MIG-2", "MIG-2", "GPU-a", "third", &whole, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_non_null(strstr(err.text, "MIG-2 is busy: \"second\" holds it (pid "));
+    err = ERR_INIT;
+    assert_false(device_lock_take("gpu0", "GPU-a", "whole", &whole, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_string_equal(err.text, "gpu0 is busy: another copy of spica holds it. Wait, or: spica "
+                                  "run --wait");
+    one = device_lock_release(one);
+    err = ERR_INIT;
+    assert_false(device_lock_take("gpu0", "GPU-a", "whole", &whole, &err));
+    two = device_lock_release(two);
+    err = ERR_INIT;
+    assert_true(device_lock_take("gpu0", "GPU-a", "whole", &whole, &err));
+    assert_false(device_lock_take_part("MIG-1", "MIG-1", "GPU-a", "first", &one, &err));
+    snprintf(expected, sizeof expected, "MIG-1 is busy: \"whole\" holds it (pid %d, since ",
+             (int)getpid());
+    assert_int_equal(strncmp(err.text, expected, strlen(expected)), 0);
+    device_lock_release(whole);
+    err = ERR_INIT;
+    assert_true(device_lock_take_part("MIG-1", "MIG-1", "", "no parent", &one, &err));
+    device_lock_release(one);
+}
+
+/* Of another user, and another container: told; nothing is decided by it. */
+static void test_whose(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *message;
+    } rows[] = {
+        {"\"user\": \"www\"", "\"s\" holds it (pid 7, user www). Wait"},
+        {"\"namespace\": \"pid:[1]\"", "\"s\" holds it (pid 7 of another container). Wait"},
+        {"\"namespace\": \"pid:[1]\", \"user\": \"a\\nb\"",
+         "\"s\" holds it (pid 7 of another container, user a b). Wait"},
+        {"\"namespace\": 3, \"user\": 4", "\"s\" holds it (pid 7). Wait"},
+    };
+    struct err err = ERR_INIT;
+    struct device_lock *lock = NULL, *second = NULL;
+    assert_true(device_lock_take("cpu", "cpu-1", "mine", &lock, &err));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err busy = ERR_INIT;
+        char text[256];
+        snprintf(text, sizeof text, "{\"pid\": 7, \"study\": \"s\", %s}", rows[i].words);
+        fake_text(folder, "cpu-1.lock", text);
+        CHECK_ROW(i, rows[i].words, !device_lock_take("cpu", "cpu-1", "x", &second, &busy));
+        CHECK_ROW(i, busy.text, strstr(busy.text, rows[i].message));
+    }
+    device_lock_release(lock);
+}
+
+/* Runs as a user without rights; its exit status: 0 taken, 1 busy, 2 neither. */
+static int take_as_nobody(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct err err = ERR_INIT;
+        struct device_lock *lock = NULL;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        umask(077);
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(3);
+        bool taken = device_lock_take("cpu", "cpu-1", "theirs", &lock, &err);
+        _exit(taken ? 0 : err.code == ERR_BUSY ? 1 : 2);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 4;
+}
+
+static void test_other_user(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct device_lock *lock = NULL;
+    char path[256];
+    if (geteuid() != 0) {
+        print_message("skipped: only root can become another user\n");
+        skip();
+    }
+    assert_int_equal(chmod(folder, 0755), 0);
+    snprintf(path, sizeof path, "%s/shared", folder);
+    setenv("SPICA_LOCK_DIR", path, 1);
+    assert_true(device_lock_take("cpu", "cpu-1", "mine", &lock, &err));
+    assert_int_equal(take_as_nobody(), 1);
+    device_lock_release(lock);
+    assert_int_equal(take_as_nobody(), 0); /* our file, their turn */
+    snprintf(path, sizeof path, "%s/shared/cpu-1.lock", folder);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(take_as_nobody(), 0); /* their file, made under a strict umask: ours too */
+    assert_true(device_lock_take("cpu", "cpu-1", "mine", &lock, &err));
+    assert_int_equal(take_as_nobody(), 1);
+    device_lock_release(lock);
+    /* A file that they can't write: said, never run without a lock. */
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(chown(path, 0, 0), 0);
+    assert_int_equal(take_as_nobody(), 2);
+}
+
+/* Everybody's folder without the sticky bit: whoever renames the file there gets a second lock. */
+static void test_folder_open(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct device_lock *lock = NULL;
+    assert_int_equal(chmod(folder, 0777), 0);
+    assert_false(device_lock_take("cpu", "cpu-1", "mine", &lock, &err));
+    assert_non_null(strstr(err.text, "anybody may replace what stands in it (chmod +t it"));
+    assert_int_equal(chmod(folder, 01777), 0);
+    err = ERR_INIT;
+    assert_true(device_lock_take("cpu", "cpu-1", "mine", &lock, &err));
+    device_lock_release(lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +413,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_folder_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file_removed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_whose, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_user, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_folder_open, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
