@@ -357,7 +357,24 @@ EXPORT int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pendi
 EXPORT int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count);
 EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **instance);
 EXPORT int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *device, void **parent);
-EXPORT int nvmlDeviceGetAddressingMode(void *device, unsigned *addressing);
+EXPORT int nvmlDeviceGetGpuInstanceId(void *device, unsigned *id);
+EXPORT int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id);
+EXPORT /* Instances of a card are numbered from 1 as they stand; each has one compute instance, 0.
+        */
+    int
+    nvmlDeviceGetGpuInstanceId(void *device, unsigned *id)
+{
+    CARD("nvmlDeviceGetGpuInstanceId");
+    *id = card->parent >= 0 ? (unsigned)(card - w->cards) - (unsigned)card->parent : 0;
+    return card->parent >= 0 ? 0 : INVALID;
+}
+int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id)
+{
+    CARD("nvmlDeviceGetComputeInstanceId");
+    *id = 0;
+    return card->parent >= 0 ? 0 : INVALID;
+}
+int nvmlDeviceGetAddressingMode(void *device, unsigned *addressing);
 int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending)
 {
     CARD("nvmlDeviceGetMigMode");
@@ -386,6 +403,19 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *device, void **parent)
 {
     CARD("nvmlDeviceGetDeviceHandleFromMigDeviceHandle");
     *parent = handle_of(card->parent);
+    return card->parent >= 0 ? 0 : INVALID;
+}
+/* Instances of a card are numbered from 1 as they stand; each has one compute instance, 0. */
+int nvmlDeviceGetGpuInstanceId(void *device, unsigned *id)
+{
+    CARD("nvmlDeviceGetGpuInstanceId");
+    *id = card->parent >= 0 ? (unsigned)(card - w->cards) - (unsigned)card->parent : 0;
+    return card->parent >= 0 ? 0 : INVALID;
+}
+int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id)
+{
+    CARD("nvmlDeviceGetComputeInstanceId");
+    *id = 0;
     return card->parent >= 0 ? 0 : INVALID;
 }
 int nvmlDeviceGetAddressingMode(void *device, unsigned *addressing)
