@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "device/device.h"
 #include "service/launch.h"
 #include "spec/space.h"
 #include "study/study.h"
@@ -90,27 +91,118 @@ static void print_safe(const char *indent, const char *text)
     }
 }
 
+/* ---- devices ---- */
+
+/* The study's devices as this machine knows them; one that can't be opened keeps the number or UUID
+ * that the study gives it, so that a file for another machine can be checked on a laptop. */
+struct devices {
+    struct device *open[SPEC_DEVICES_MAX];
+    struct launch_device launch[SPEC_DEVICES_MAX]; /* borrowed from `open` and the study */
+};
+
+static bool is_gpu(const char *name)
+{
+    return strcmp(name, "cpu") != 0;
+}
+
+static bool has_gpu(const struct spec_study *study)
+{
+    bool found = false;
+    for (size_t i = 0; i < study->device_count; i++)
+        found = found || is_gpu(study->devices[i]);
+    return found;
+}
+
+static void open_devices(const struct spec_study *study, struct devices *ret_devices)
+{
+    char told[sizeof((struct err *)NULL)->text] = "";
+    for (size_t i = 0; i < study->device_count; i++) {
+        const char *name = study->devices[i];
+        struct launch_device *launch = &ret_devices->launch[i];
+        struct err err = ERR_INIT;
+        if (!is_gpu(name))
+            continue;
+        if (text_starts_with(name, "gpu")) /* a number is right in PCI order */
+            *launch = (struct launch_device){name + 3, name + 3};
+        else
+            *launch = (struct launch_device){name, ""};
+        if (device_open(name, "/proc", &ret_devices->open[i], &err)) {
+            const struct device_facts *facts = device_facts(ret_devices->open[i]);
+            *launch = (struct launch_device){facts->id, facts->number};
+            continue;
+        }
+        /* "device gpu0: no NVIDIA driver ...", which holds for the others as well: said once. */
+        const char *colon = strstr(err.text, ": "), *why = colon ? colon + 2 : err.text;
+        if (strcmp(told, why) != 0)
+            printf("  %s can't be opened here: %s\n", name, why);
+        snprintf(told, sizeof told, "%s", why);
+    }
+}
+
+static void print_devices(const struct spec_study *study, const struct devices *devices)
+{
+    for (size_t i = 0; i < study->device_count; i++) {
+        AUTO(buf_done) struct buf line = BUF_INIT(2048);
+        if (!devices->open[i])
+            continue;
+        const struct device_facts *facts = device_facts(devices->open[i]);
+        buf_addf(&line, "  %-5s %s, %s, ", study->devices[i], facts->name, facts->id);
+        text_add_bytes(&line, facts->memory_bytes);
+        buf_addf(&line, ", %s%s%s", facts->versions, facts->notes[0] ? "; " : "", facts->notes);
+        print_safe("", buf_text(&line));
+    }
+}
+
+static void close_devices_auto_(struct devices *devices)
+{
+    for (size_t i = 0; i < SPEC_DEVICES_MAX; i++)
+        devices->open[i] = device_close(devices->open[i]);
+}
+
+/* "gpu0", "gpu0 or gpu1 (2 lanes)", "gpu0, cpu". */
+static void print_header(const struct spec_study *study)
+{
+    AUTO(buf_done) struct buf names = BUF_INIT(2048);
+    for (size_t i = 0; i < study->device_count; i++)
+        buf_addf(&names, "%s%s",
+                 !i                      ? ""
+                 : study->lane_count > 1 ? " or "
+                                         : ", ",
+                 study->devices[i]);
+    printf("%s: %zu services on %s", study->name, study->service_count, buf_text(&names));
+    if (study->lane_count > 1)
+        printf(" (%zu lanes)", study->lane_count);
+    printf(", %zu knobs\n", study->knob_count);
+}
+
 static bool print_commands(const struct spec_study *study, const struct spec_candidate *candidate,
-                           struct err *err)
+                           const struct devices *devices, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(free) char *folder = study_folder(study, NULL);
     int taken[SPEC_SERVICES_MAX];
     for (size_t i = 0; i < study->service_count; i++) {
         const char *name = study->services[i].name;
+        const size_t device = spec_candidate_device(study, candidate, i);
         struct service_launch launch;
         int port = 0;
         if (!service_port_allot(taken, i, &port, err))
             return err_wrap(err, "%s", study->path);
         taken[i] = port;
-        if (!service_launch_build(arena, study, candidate, i, port, NULL,
+        if (!service_launch_build(arena, study, candidate, i, port, &devices->launch[device],
                                   arena_printf(arena, "%s/scratch/%s", folder, name),
                                   arena_printf(arena, "%s/logs/%s.log", folder, name), &launch,
                                   err))
             return err_wrap(err, "%s", study->path);
         AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
         service_launch_add_text(&line, &launch);
-        printf("\n%s, in\n", name);
+        if (has_gpu(study))
+            printf("\n%s on %s%s, in\n", name, study->devices[device],
+                   is_gpu(study->devices[device]) && launch.spec->on == ON_CPU
+                       ? " (computes on the CPU)"
+                       : "");
+        else
+            printf("\n%s, in\n", name);
         print_safe("  ", launch.folder);
         print_safe("  ", buf_text(&line));
         if (launch.config_text) {
@@ -149,6 +241,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     (void)ret_status;
     AUTO(spec_study_free) struct spec_study *study = NULL;
+    AUTO(close_devices) struct devices devices = {0};
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
         return false;
     if (cli_flag(&cli_check, args, "list")) {
@@ -156,8 +249,9 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return true;
     }
     uint64_t count = spec_space_count(study);
-    printf("%s: %zu services on %s, %zu knobs\n", study->name, study->service_count, study->device,
-           study->knob_count);
+    print_header(study);
+    open_devices(study, &devices);
+    print_devices(study, &devices);
     print_knobs(study);
     for (size_t i = 0; i < study->constraint_count; i++)
         printf("  constraint: %s\n", expr_text(study->constraints[i].expr));
@@ -170,7 +264,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!choose(args, study, &candidate, &title, err))
         return false;
     printf("\nCommands of %s (ports are allotted anew for every trial):\n", title);
-    return print_commands(study, &candidate, err);
+    return print_commands(study, &candidate, &devices, err);
 }
 
 const struct cli_command cli_check = {
@@ -179,9 +273,11 @@ const struct cli_command cli_check = {
     .arguments_min = 1,
     .arguments_max = 1,
     .help = "validate; print space, trials, commands; starts nothing",
-    .text = "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
-            "and the\n"
-            "exact command and environment of every service with the baseline's settings.",
+    .text =
+        "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
+        "and the\n"
+        "exact command and environment of every service with the baseline's settings. A GPU is\n"
+        "named by its UUID there when its driver can be asked, else by its number in PCI order.",
     .options = options,
     .run = run,
 };
