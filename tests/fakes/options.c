@@ -26,8 +26,13 @@
 static const struct {
     const char *theirs, *ours;
 } aliases[] = {
-    {"-m", "--model"},         {"--alias", "--model"}, {"-np", "--slots"},
-    {"--parallel", "--slots"}, {"-s", "--seed"},       {"--max-num-seqs", "--slots"},
+    {"-m", "--model"},
+    {"--alias", "--model"},
+    {"-np", "--slots"},
+    {"--parallel", "--slots"},
+    {"-s", "--seed"},
+    {"--max-num-seqs", "--slots"},
+    {"--served-model-name", "--model"},
 };
 
 static const struct options_row *find_row(const char *name, size_t len, bool disguised)

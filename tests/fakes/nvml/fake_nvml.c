@@ -359,22 +359,7 @@ EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, voi
 EXPORT int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *device, void **parent);
 EXPORT int nvmlDeviceGetGpuInstanceId(void *device, unsigned *id);
 EXPORT int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id);
-EXPORT /* Instances of a card are numbered from 1 as they stand; each has one compute instance, 0.
-        */
-    int
-    nvmlDeviceGetGpuInstanceId(void *device, unsigned *id)
-{
-    CARD("nvmlDeviceGetGpuInstanceId");
-    *id = card->parent >= 0 ? (unsigned)(card - w->cards) - (unsigned)card->parent : 0;
-    return card->parent >= 0 ? 0 : INVALID;
-}
-int nvmlDeviceGetComputeInstanceId(void *device, unsigned *id)
-{
-    CARD("nvmlDeviceGetComputeInstanceId");
-    *id = 0;
-    return card->parent >= 0 ? 0 : INVALID;
-}
-int nvmlDeviceGetAddressingMode(void *device, unsigned *addressing);
+EXPORT int nvmlDeviceGetAddressingMode(void *device, unsigned *addressing);
 int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending)
 {
     CARD("nvmlDeviceGetMigMode");
