@@ -204,6 +204,7 @@ bool signature_scan(const struct service_signature *own, const char *log, size_t
     copy_number(found.after, found.line.end, match.number, sizeof match.number);
     if (match.signature->cause == CAUSE_REFUSED)
         copy_flag(found.after, found.line.end, match.flag, sizeof match.flag);
+    signature_explain(log, len, (size_t)(found.after - log), &match);
     *ret_match = match;
     return true;
 }

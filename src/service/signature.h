@@ -23,6 +23,13 @@ enum signature_cause {
     CAUSE_COUNT_
 };
 
+/* What such a failure says about other settings (study/bounds.h). */
+enum signature_bound {
+    BOUND_NONE = 0,
+    BOUND_ABOVE, /* asked for more than is free: whoever asks for more fails too */
+    BOUND_BELOW, /* its own share was too small: a smaller one fails too */
+};
+
 struct service_signature {
     const char *text; /* substring, case-insensitive, within one line */
     const char *also; /* second substring in the same line, or NULL */
@@ -31,6 +38,11 @@ struct service_signature {
     const char *versions; /* engine versions it was seen in, for the reader */
     /* Optional: does this line, which holds the texts, really say so? `after` follows `text`. */
     bool (*holds)(const char *after, size_t len);
+    /* Optional: texts for people, the first one whose numbers are all there. "{WORDS}" stands for
+     * the first number after WORDS in the line or the one after it, "{WORDS|2}" for the second,
+     * "{<WORDS}" for the one after their last place before the line. */
+    const char *hints[2];
+    enum signature_bound bound;
 };
 
 struct signature_match {
@@ -39,6 +51,14 @@ struct signature_match {
     char number[32];             /* first number in the line after the substring, "" if none */
     char
         flag[64]; /* CAUSE_REFUSED: first option ("--flash-attn") after the substring, "" if none */
+    /* The numbers after the substring, or of the next line when there are none, as they stand there
+     * and with their unit if they have one ("28.69 GiB"). Names ("cuda:0", "x86") are none. */
+    char numbers[4][32];
+    int number_count;
+    char hint[160]; /* "asked 47.51 GiB, 28.69 GiB free", "" if there is none */
+    /* CAUSE_OOM: what it was doing ("capturing CUDA graphs"), as far as the lines around tell; NULL
+     * unknown. Static text. */
+    const char *stage;
 };
 
 const char *signature_cause_name(enum signature_cause cause);
