@@ -34,10 +34,11 @@ static void print_knobs(const struct spec_study *study)
     for (size_t k = 0; k < study->knob_count; k++) {
         const struct spec_knob *knob = &study->knobs[k];
         AUTO(buf_done) struct buf line = BUF_INIT(4096);
-        for (size_t v = 0; v < knob->value_count && line.len < 44; v++)
-            buf_addf(&line, "%s%s", v ? ", " : "", knob->values[v].label);
+        size_t shown = 0;
+        for (; shown < knob->value_count && line.len < 44; shown++)
+            buf_addf(&line, "%s%s", shown ? ", " : "", knob->values[shown].label);
         printf("  %-22s %3zu  %s%s", knob->full_name, knob->value_count, buf_text(&line),
-               line.len >= 44 ? ", ..." : "");
+               shown < knob->value_count ? ", ..." : "");
         if (knob->when)
             printf("  (when %s)", expr_text(knob->when));
         putchar('\n');

@@ -14,15 +14,23 @@ static const struct cli_option options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+const struct cli_template *cli_template_find(const char *name)
+{
+    for (size_t i = 0; i < cli_templates_count; i++)
+        if (strcmp(cli_templates[i].name, name) == 0)
+            return &cli_templates[i];
+    return NULL;
+}
+
 static const struct cli_template *find(const char *name, struct err *err)
 {
     const char *names[16];
     size_t count = cli_templates_count < ARRAY_LEN(names) ? cli_templates_count : ARRAY_LEN(names);
-    for (size_t i = 0; i < count; i++) {
+    const struct cli_template *found = cli_template_find(name);
+    if (found)
+        return found;
+    for (size_t i = 0; i < count; i++)
         names[i] = cli_templates[i].name;
-        if (strcmp(names[i], name) == 0)
-            return &cli_templates[i];
-    }
     const char *nearest = text_nearest(names, count, name);
     err_set(err, ERR_INPUT, "init: no kind \"%s\"%s%s%s; see: spica init --list", name,
             nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");

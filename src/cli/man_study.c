@@ -32,7 +32,12 @@ static const char description[] =
 static const struct {
     const char *title, *shown, *text;
 } prose[] = {
-    {"", "The file", "The top level. Each section below is the mapping (or list) of that key."},
+    {"", "The file",
+     "The top level. Each section below is the mapping (or list) of that key.\n\n"
+     "Devices are named `cpu`, `gpu0`, `gpu1`, ... in the order of PCI addresses, or by a GPU's "
+     "UUID; at most 8 in a study. A list under `device` names equals: each trial runs on one of "
+     "them. Services spread over several instead, by a `device` of their own or a knob of that "
+     "name, need all of them in each trial; the two exclude each other."},
     {"neighbours[]", NULL,
      "Programs that run beside the services and stay: their work is no contention, and they are "
      "never "
@@ -103,17 +108,24 @@ static void print_knobs(void)
                                 "                                             32, 64, ... 512\n"
                                 "wait_policy: {values: {default: null, passive: PASSIVE}}\n"
                                 "                                   labels with their texts\n"
-                                "compute_type: {values: [int8, float32], when: server == fast}\n";
+                                "compute_type: {values: [int8, float32], when: server == fast}\n"
+                                "cache: {values: [1, 2, 4], memory: more}\n"
+                                "                                   more of it takes more memory\n"
+                                "device: [gpu0, gpu1]               where the service runs\n";
     man_section("KNOBS");
     man_text("A knob is a setting with the values to try, in one of these forms:");
     man_example(forms);
     man_text(
         "A knob with the name of one of its engine's options sets that option. Any other must be "
         "named by a placeholder of its service, else it would change nothing, which is an error. "
+        "One called `device` says where the service runs: its values are devices. "
         "A value of `null` leaves out what it is put into: the option, the argument, the "
         "variable.\n\n"
         "With `when` a knob exists only where the condition is true; a condition names knobs that "
-        "stand above. Candidates that differ in a missing knob alone are one candidate.");
+        "stand above. Candidates that differ in a missing knob alone are one candidate.\n\n"
+        "`memory` says what a larger number does to the memory that the service takes on its "
+        "device, which tells from one value that does not fit that others can't either. Options "
+        "of engines know it by themselves.");
     man_section("PLACEHOLDERS");
     man_item("{KNOB}", NULL);
     man_text("the value's text of a knob of the same service");
@@ -204,8 +216,16 @@ static void add_option_facts(struct buf *text, const struct spec_option *option)
         buf_add(text, types[option->type]);
     if (option->min != 0 || option->max != 0)
         buf_addf(text, "; %.10g to %.10g", option->min, option->max);
-    if (option->value)
-        buf_addf(text, "; default %s", option->value);
+    const char *cpu = option->cpu_value ? option->cpu_value : option->value;
+    const char *gpu = option->gpu_value ? option->gpu_value : option->value;
+    if (cpu && gpu && strcmp(cpu, gpu) == 0)
+        buf_addf(text, "; default %s", cpu);
+    else if (cpu || gpu)
+        buf_addf(text, "; default%s%s%s%s%s", cpu ? " on the CPU " : "", cpu ? cpu : "",
+                 cpu && gpu ? "," : "", gpu ? " on a GPU " : "", gpu ? gpu : "");
+    if (option->memory != MEMORY_NONE)
+        buf_addf(text, "; a larger one takes %s memory on the device",
+                 option->memory == MEMORY_MORE ? "more" : "less");
     if (option->required)
         buf_add(text, "; required");
 }
@@ -279,14 +299,6 @@ static void print_search(void)
         "if it had not stopped.");
 }
 
-static const struct cli_template *example(void)
-{
-    for (size_t i = 0; i < cli_templates_count; i++)
-        if (strcmp(cli_templates[i].name, "voice-cpu") == 0)
-            return &cli_templates[i];
-    return &cli_templates[0];
-}
-
 void cli_print_man_study(void)
 {
     man_title("spica-study", 5, "File Formats", "the study file of spica");
@@ -294,7 +306,8 @@ void cli_print_man_study(void)
     man_text(description);
     man_section("EXAMPLE");
     man_text("What `spica init` prints:");
-    man_example(example()->text);
+    const struct cli_template *example = cli_template_find("voice-cpu");
+    man_example(example ? example->text : cli_templates[0].text);
     man_section("KEYS");
     for (const struct spec_section *s = spec_sections(); s->title; s++)
         print_section(s);

@@ -8,3 +8,6 @@ struct cli_template {
 };
 extern const struct cli_template cli_templates[];
 extern const size_t cli_templates_count;
+
+/* By name ("voice-gpu"), or NULL. */
+const struct cli_template *cli_template_find(const char *name);

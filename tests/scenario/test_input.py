@@ -544,7 +544,7 @@ def templates_pass_check(box):
     check({"voice-cpu", "voice-gpu", "llm"} <= set(kinds), kinds)
     box.corpus()
     box.prompts()
-    for name in ("llama-server", "whisper-server", "vllm"):
+    for name in ("llama-server", "whisper-server", "faster-whisper-server", "vllm"):
         os.symlink(FAKE, box.path("bin", name))
     for kind in kinds:
         path = box.path(f"{kind}.yaml")
