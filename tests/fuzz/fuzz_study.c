@@ -35,6 +35,7 @@ static void check_settings(const struct spec_study *study, const struct spec_can
             (void)spec_setting_expand(study, candidate, s, use->settings[i].text, 1, "d", &text);
         spec_candidate_add_service_text(&text, study, candidate, s);
         (void)spec_candidate_protocol(study, candidate, s);
+        check(spec_candidate_device(study, candidate, s) < study->device_count);
     }
 }
 
