@@ -6,7 +6,10 @@
  * harm nobody, "cudaMalloc failed: out of memory" is not. Order matters only within one line. */
 #include "service/signature_common.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
+#include <string.h>
 
 /* "offloaded N/M layers to GPU": partly when 0 < N < M. */
 static bool read_count(const char **at, const char *end, long *ret_count)
@@ -72,6 +75,24 @@ static bool layers_are_none(const char *after, size_t len)
     return layers_read(after, len, &on, &of) && on == 0 && of > 0;
 }
 
+/* "NVRM: Xid (PCI:0000:44:00): 79, ...": numbers that mean a broken card, link or driver, by
+ * NVIDIA's catalog. 13, 31, 43, 45 and the like are a program's own faults. */
+static bool xid_is_fatal(const char *after, size_t len)
+{
+    static const int fatal[] = {48, 62, 64, 74, 79, 95, 119, 120, 140, 143, 154};
+    const char *end = after + len, *close = memchr(after, ')', len);
+    long number = 0;
+    if (!close || end - close < 4 || close[1] != ':' || close[2] != ' ')
+        return false;
+    close += 3;
+    if (!read_count(&close, end, &number))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
+        if (fatal[i] == number)
+            return true;
+    return false;
+}
+
 /* A flag was named at all: "error: argument" is also plain English. */
 static bool flag_follows(const char *after, size_t len)
 {
@@ -95,37 +116,67 @@ const struct service_signature signature_common[] = {
 
     /* vLLM. */
     {"Error in memory profiling. Initial free memory", NULL, CAUSE_START_RACE,
-     "a neighbour gave memory back while it sized itself", "vLLM"},
+     "a neighbour gave memory back while it sized itself", "vLLM 0.6 to 0.28",
+     .hints = {"free memory went from {Initial free memory} to {current free memory} meanwhile"}},
     {"Free memory on device", "less than desired GPU memory utilization", CAUSE_OOM,
-     "less memory is free than its share of the device", "vLLM 0.9 and later"},
+     "less memory is free than its share of the device", "vLLM 0.9 to 0.28; 0.24.0 recorded",
+     .hints = {"asked {utilization (|2}, {device} free"}, .bound = BOUND_ABOVE},
     {"No available memory for the cache blocks", NULL, CAUSE_OOM,
-     "its share holds the weights but no cache", "vLLM"},
+     "its share holds the weights but no cache", "vLLM 0.2 to 0.28; 0.24.0 recorded",
+     .hints = {"its weights take {<Model loading took}, {<Available KV cache memory:} were left "
+               "for its cache",
+               "{<Available KV cache memory:} were left for its cache"},
+     .bound = BOUND_BELOW},
     {"larger than the available KV cache memory", NULL, CAUSE_OOM,
-     "the context does not fit into the cache", "vLLM 0.15"},
+     "the context does not fit into the cache", "vLLM 0.8 to 0.28",
+     .hints = {"one request needs {max seq len (|2} of cache, {KV cache memory (} are there; the "
+               "longest context that fits is {maximum model length is} tokens",
+               "one request needs {max seq len (|2} of cache, {KV cache memory (} are there"},
+     .bound = BOUND_BELOW},
     {"larger than the maximum number of tokens that can be stored in KV cache", NULL, CAUSE_OOM,
-     "the context does not fit into the cache", "vLLM 2024"},
+     "the context does not fit into the cache", "vLLM 0.2 to 0.7",
+     .hints = {"needs {max seq len (} tokens of cache, has {KV cache (}"}, .bound = BOUND_BELOW},
     {"occurred when warming up sampler", NULL, CAUSE_OOM, "memory ran out while warming up",
-     "vLLM 0.8 and later"},
+     "vLLM 0.8 to 0.28", .bound = BOUND_ABOVE},
     {"is greater than the derived max_model_len", NULL, CAUSE_REFUSED,
-     "the context is longer than the model's", "vLLM 0.24"},
+     "the context is longer than the model's", "vLLM 0.4 to 0.28; 0.24.0 recorded",
+     .hints = {"asked {max_model_len (} tokens, the model has {max_position_embeddings=}"}},
 
     /* Device memory. */
-    {"OutOfMemoryError", NULL, CAUSE_OOM, "device memory ran out", "PyTorch"},
-    {"CUDA out of memory", NULL, CAUSE_OOM, "device memory ran out", "PyTorch"},
-    {"CUDA error: out of memory", NULL, CAUSE_OOM, "device memory ran out", "PyTorch, ggml"},
-    {"cudaMalloc failed: out of memory", NULL, CAUSE_OOM, "device memory ran out", "ggml"},
-    {"failed to allocate CUDA", NULL, CAUSE_OOM, "device memory ran out", "ggml"},
+    {"OutOfMemoryError", NULL, CAUSE_OOM, "device memory ran out", "PyTorch 2.0 and later",
+     .hints = {"asked {Tried to allocate} more, {of which} free", "asked {Tried to allocate} more"},
+     .bound = BOUND_ABOVE},
+    {"CUDA out of memory", NULL, CAUSE_OOM, "device memory ran out", "PyTorch",
+     .hints = {"asked {Tried to allocate} more, {of which} free", "asked {Tried to allocate} more"},
+     .bound = BOUND_ABOVE},
+    {"CUDA error: out of memory", NULL, CAUSE_OOM, "device memory ran out",
+     "PyTorch; ggml, b11434 recorded", .bound = BOUND_ABOVE},
+    {"cudaMalloc failed: out of memory", NULL, CAUSE_OOM, "device memory ran out",
+     "ggml; b11434 recorded", .hints = {"asked {allocating} more"}, .bound = BOUND_ABOVE},
+    {"failed to allocate CUDA", NULL, CAUSE_OOM, "device memory ran out", "ggml; b11434 recorded",
+     .hints = {"asked {of size} bytes more"}, .bound = BOUND_ABOVE},
+    {"unable to allocate CUDA", NULL, CAUSE_OOM, "device memory ran out", "ggml; b11434 recorded",
+     .bound = BOUND_ABOVE},
+    {"failed to allocate compute", "buffers", CAUSE_OOM, "no memory for the computation",
+     "llama.cpp", .bound = BOUND_ABOVE},
     {"CUDA failed with error out of memory", NULL, CAUSE_OOM, "device memory ran out",
-     "CTranslate2"},
-    {"CUBLAS_STATUS_ALLOC_FAILED", NULL, CAUSE_OOM, "device memory ran out", "cuBLAS"},
-    {"CUDA_ERROR_OUT_OF_MEMORY", NULL, CAUSE_OOM, "device memory ran out", "CUDA"},
+     "CTranslate2 3 and 4", .bound = BOUND_ABOVE},
+    {"CUBLAS_STATUS_ALLOC_FAILED", NULL, CAUSE_OOM, "device memory ran out", "cuBLAS 11 to 13",
+     .bound = BOUND_ABOVE},
+    {"CUDNN_STATUS_ALLOC_FAILED", NULL, CAUSE_OOM, "device memory ran out", "cuDNN 8 and 9",
+     .bound = BOUND_ABOVE},
+    {"CUDA_ERROR_OUT_OF_MEMORY", NULL, CAUSE_OOM, "device memory ran out", "CUDA driver",
+     .bound = BOUND_ABOVE},
     {"reported out-of-memory during startup", NULL, CAUSE_OOM, "its model runner ran out of memory",
-     "Ollama"},
-    {"runtime OOM detected", NULL, CAUSE_OOM, "its model runner ran out of memory", "Ollama"},
+     "Ollama 2026", .bound = BOUND_ABOVE},
+    {"runtime OOM detected", NULL, CAUSE_OOM, "its model runner ran out of memory", "Ollama 2026",
+     .bound = BOUND_ABOVE},
 
     /* Our memory. */
+    {"model requires more system memory", NULL, CAUSE_OOM, "its model needs more RAM than is free",
+     "Ollama 0.3 and later", .hints = {"needs {system memory}, {available} free"}},
     {"failed to allocate buffer for kv cache", NULL, CAUSE_OOM, "no memory for the context",
-     "llama.cpp b11434"},
+     "llama.cpp; b11434 recorded", .bound = BOUND_ABOVE},
     {"ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate", NULL, CAUSE_OOM,
      "memory ran out", "ggml"},
     {"failed to allocate CPU buffer", NULL, CAUSE_OOM, "memory ran out", "ggml"},
@@ -142,7 +193,7 @@ const struct service_signature signature_common[] = {
     {"error while attempting to bind on address", NULL, CAUSE_PORT_BUSY,
      "it could not bind its port", "Python asyncio"},
     {"couldn't bind HTTP server socket", NULL, CAUSE_PORT_BUSY, "it could not bind its port",
-     "llama.cpp"},
+     "llama.cpp; b11434 recorded"},
     {"couldn't bind to server socket", NULL, CAUSE_PORT_BUSY, "it could not bind its port",
      "whisper.cpp"},
     {"EADDRINUSE", NULL, CAUSE_PORT_BUSY, "another program holds its port", "Node"},
@@ -152,9 +203,10 @@ const struct service_signature signature_common[] = {
     {"Disk quota exceeded", NULL, CAUSE_DISK_FULL, "the disk quota is used up", "errno EDQUOT"},
 
     /* Refused arguments; the flag follows the text. */
-    {"error while handling argument", NULL, CAUSE_REFUSED, "it refused a value", "llama.cpp"},
-    {"error: invalid argument:", NULL, CAUSE_REFUSED, "it does not know a flag", "llama.cpp",
-     flag_follows},
+    {"error while handling argument", NULL, CAUSE_REFUSED, "it refused a value",
+     "llama.cpp; b11434 recorded"},
+    {"error: invalid argument:", NULL, CAUSE_REFUSED, "it does not know a flag",
+     "llama.cpp; b11434 recorded", flag_follows},
     {"error: unknown argument:", NULL, CAUSE_REFUSED, "it does not know a flag", "whisper.cpp",
      flag_follows},
     {"unrecognized arguments:", NULL, CAUSE_REFUSED, "it does not know a flag", "Python argparse"},
@@ -184,25 +236,46 @@ const struct service_signature signature_common[] = {
     {"is not found or cannot be loaded", "library lib", CAUSE_MISSING_LIBRARY,
      "a library is missing", "CTranslate2"},
     {"CUDA driver version is insufficient", NULL, CAUSE_MISSING_LIBRARY,
-     "no CUDA driver that it can use", "CUDA"},
+     "no CUDA driver that it can use", "CUDA; CTranslate2 4 recorded"},
+    {"Found no NVIDIA driver on your system", NULL, CAUSE_MISSING_LIBRARY,
+     "no CUDA driver that it can use", "PyTorch"},
+    {"forward compatibility was attempted on non supported HW", NULL, CAUSE_MISSING_LIBRARY,
+     "its CUDA library is newer than the driver", "CUDA error 804"},
+    {"no kernel image is available for execution on the device", NULL, CAUSE_MISSING_LIBRARY,
+     "its build holds no code for this GPU", "CUDA"},
+    {"undefined symbol: cu", NULL, CAUSE_MISSING_LIBRARY, "CUDA libraries that do not fit together",
+     "ld.so"},
+    {"' not found (required by", NULL, CAUSE_MISSING_LIBRARY, "a library is too old", "ld.so"},
     {"ModuleNotFoundError: No module named", NULL, CAUSE_MISSING_LIBRARY,
      "a Python module is missing", "Python"},
 
     /* The device itself. */
     {"GPU has fallen off the bus", NULL, CAUSE_DEVICE_LOST, "the GPU is lost", "NVRM Xid 79"},
+    {"NVRM: Xid", NULL, CAUSE_DEVICE_LOST, "the driver reports a broken GPU", "NVRM", xid_is_fatal},
     {"GPU is lost", NULL, CAUSE_DEVICE_LOST, "the GPU is lost", "NVML"},
+    {"Unable to determine the device handle for GPU", NULL, CAUSE_DEVICE_LOST, "the GPU is lost",
+     "nvidia-smi"},
+    {"Failed to initialize NVML: Unknown Error", NULL, CAUSE_DEVICE_LOST,
+     "the container has lost its GPU", "NVML"},
     {"uncorrectable ECC error", NULL, CAUSE_DEVICE_LOST, "the GPU's memory is broken", "CUDA"},
+    {"uncorrectable NVLink error", NULL, CAUSE_DEVICE_LOST, "the GPU's NVLink is broken", "CUDA"},
+    {"CUDA error: system not yet initialized", NULL, CAUSE_DEVICE_LOST,
+     "the GPU's fabric manager does not run", "CUDA error 802"},
     {"CUDA-capable device(s) is/are busy or unavailable", NULL, CAUSE_DEVICE_LOST,
      "the device refuses", "CUDA, under MPS"},
     {"Driver/library version mismatch", NULL, CAUSE_DEVICE_LOST, "the driver was replaced under it",
      "NVML"},
+    {"LIB_RM_VERSION_MISMATCH", NULL, CAUSE_DEVICE_LOST, "the driver was replaced under it",
+     "NVML"},
+    {"NVMLError_LibRmVersionMismatch", NULL, CAUSE_DEVICE_LOST, "the driver was replaced under it",
+     "pynvml"},
     {"failed to get device context 800", NULL, CAUSE_DEVICE_LOST, "the device refuses", "Ollama"},
 
     /* Weights. */
     {"failed to open GGUF file", "No such file", CAUSE_MISSING_WEIGHTS,
-     "the model file is not there", "llama.cpp"},
+     "the model file is not there", "llama.cpp; b11434 recorded"},
     {"failed to open GGUF file", NULL, CAUSE_BAD_WEIGHTS, "the model file can't be opened",
-     "llama.cpp"},
+     "llama.cpp; b11434 recorded"},
     {"Unable to open file 'model.bin'", NULL, CAUSE_MISSING_WEIGHTS,
      "the model folder holds no model.bin", "CTranslate2"},
     {"LocalEntryNotFoundError", NULL, CAUSE_MISSING_WEIGHTS, "the model is not on this machine",
@@ -211,12 +284,14 @@ const struct service_signature signature_common[] = {
      "the model is not on this machine", "huggingface_hub"},
     {"Repo id must be in the form", NULL, CAUSE_MISSING_WEIGHTS, "the model folder is not there",
      "huggingface_hub"},
+    {"not found, try pulling it first", NULL, CAUSE_MISSING_WEIGHTS,
+     "the model is not on this machine", "Ollama"},
     {"is not a valid model identifier", NULL, CAUSE_MISSING_WEIGHTS, "the model is not there",
      "transformers"},
     {"invalid magic characters", NULL, CAUSE_BAD_WEIGHTS, "the model file is of another kind",
-     "ggml"},
+     "ggml; b11434 recorded"},
     {"model is corrupted or incomplete", NULL, CAUSE_BAD_WEIGHTS,
-     "the model file is cut off or broken", "llama.cpp"},
+     "the model file is cut off or broken", "llama.cpp; b11434 recorded"},
     {"invalid model data (bad magic)", NULL, CAUSE_BAD_WEIGHTS, "the model file is of another kind",
      "whisper.cpp"},
     {"not all tensors loaded from model file", NULL, CAUSE_BAD_WEIGHTS, "the model file is cut off",
@@ -228,8 +303,9 @@ const struct service_signature signature_common[] = {
 
     /* Where it runs. */
     {"ggml_cuda_init: failed to initialize CUDA", NULL, CAUSE_CPU_FALLBACK, "it found no GPU",
-     "ggml"},
-    {"no usable GPU found", NULL, CAUSE_CPU_FALLBACK, "it found no GPU", "llama.cpp"},
+     "ggml; b11434 recorded"},
+    {"no usable GPU found", NULL, CAUSE_CPU_FALLBACK, "it found no GPU",
+     "llama.cpp; b11434 recorded"},
     {"whisper_backend_init_gpu: no GPU found", NULL, CAUSE_CPU_FALLBACK, "it found no GPU",
      "whisper.cpp"},
     {"inference compute", "library=cpu", CAUSE_CPU_FALLBACK, "it computes on the CPU", "Ollama"},
@@ -240,20 +316,34 @@ const struct service_signature signature_common[] = {
     {"offloaded ", "layers to GPU", CAUSE_CPU_FALLBACK, "no layer is on the GPU", "llama.cpp",
      offload_is_none},
     {"offloaded ", "layers to GPU", CAUSE_PARTIAL_OFFLOAD, "some layers are on the CPU",
-     "llama.cpp", offload_is_partial},
+     "llama.cpp; b11434 recorded", offload_is_partial},
     {"layers.model=", "layers.offload=", CAUSE_CPU_FALLBACK, "no layer is on the GPU", "Ollama",
      layers_are_none},
     {"layers.model=", "layers.offload=", CAUSE_PARTIAL_OFFLOAD, "some layers are on the CPU",
      "Ollama", layers_are_partial},
 
     /* That it failed, not why. */
-    {"Engine core initialization failed", NULL, CAUSE_GENERIC, "its engine did not start", "vLLM"},
-    {"EngineCore failed to start", NULL, CAUSE_GENERIC, "its engine did not start", "vLLM"},
-    {"failed to load model", NULL, CAUSE_GENERIC, "it could not load the model", "ggml"},
+    {"Engine core initialization failed", NULL, CAUSE_GENERIC, "its engine did not start",
+     "vLLM 0.8 to 0.28; 0.24.0 recorded"},
+    {"EngineCore failed to start", NULL, CAUSE_GENERIC, "its engine did not start",
+     "vLLM 0.8 to 0.28; 0.24.0 recorded"},
+    {"failed to load model", NULL, CAUSE_GENERIC, "it could not load the model",
+     "ggml; b11434 recorded"},
     {"failed to initialize whisper context", NULL, CAUSE_GENERIC, "it could not load the model",
      "whisper.cpp"},
     {"exiting due to model loading error", NULL, CAUSE_GENERIC, "it could not load the model",
-     "llama.cpp"},
+     "llama.cpp; b11434 recorded"},
+    {"No CUDA GPUs are available", NULL, CAUSE_GENERIC, "it found no GPU", "PyTorch"},
+    {"Failed to infer device type", NULL, CAUSE_GENERIC, "it found no GPU", "vLLM 0.6 to 0.28"},
+    {"CUDA error: an illegal memory access", NULL, CAUSE_GENERIC, "its code failed on the GPU",
+     "CUDA"},
+    {"CUDA error: unspecified launch failure", NULL, CAUSE_GENERIC, "its code failed on the GPU",
+     "CUDA"},
+    {"CUDA error: device-side assert triggered", NULL, CAUSE_GENERIC, "its code failed on the GPU",
+     "CUDA"},
+    {"timed out waiting for llama runner to start", NULL, CAUSE_GENERIC,
+     "its model runner did not start in time", "Ollama"},
+    {"runner process has terminated", NULL, CAUSE_GENERIC, "its model runner ended", "Ollama"},
     {"Application startup failed", NULL, CAUSE_GENERIC, "it did not start", "uvicorn"},
     {"model runner has unexpectedly stopped", NULL, CAUSE_GENERIC, "its model runner ended",
      "Ollama"},

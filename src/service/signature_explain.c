@@ -93,9 +93,8 @@ static bool next_number(const char **at, const struct range *range, char *ret_te
     return false;
 }
 
-static void fill_numbers(const struct range *range, struct signature_match *match)
+static void fill_numbers(const char *at, const struct range *range, struct signature_match *match)
 {
-    const char *at = range->at;
     while (match->number_count < (int)ARRAY_LEN(match->numbers) &&
            next_number(&at, range, match->numbers[match->number_count], sizeof match->numbers[0]))
         match->number_count++;
@@ -144,7 +143,7 @@ static bool add_found(struct buf *hint, const char *text, size_t len, const stru
     if (!at)
         return false;
     at += strlen(words);
-    const struct range rest = {at, back ? line_end(at, range->end) : range->end};
+    const struct range rest = {range->at, back ? line_end(at, range->end) : range->end};
     for (int i = 0; i < count; i++)
         if (!next_number(&at, &rest, number, sizeof number))
             return false;
@@ -219,13 +218,13 @@ void signature_explain(const char *log, size_t len, size_t after, struct signatu
     const char *stop = line + match->line_len;
     const struct range next = {stop < end ? stop + 1 : end,
                                stop < end ? line_end(stop + 1, end) : end};
-    const struct range rest = {log + after, stop}, here = {line, next.end};
+    const struct range rest = {line, stop}, here = {line, next.end};
     size_t back = match->line_start < BEFORE_MAX ? match->line_start : BEFORE_MAX;
     size_t ahead = (size_t)(end - line) < AFTER_MAX ? (size_t)(end - line) : AFTER_MAX;
     const struct range before = {line - back, line}, around = {line, line + ahead};
-    fill_numbers(&rest, match);
+    fill_numbers(log + after, &rest, match);
     if (match->number_count == 0)
-        fill_numbers(&next, match);
+        fill_numbers(next.at, &next, match);
     for (size_t i = 0; i < ARRAY_LEN(match->signature->hints); i++)
         if (!match->hint[0] && match->signature->hints[i])
             (void)!fill_hint(match->signature->hints[i], &before, &here, match->hint,

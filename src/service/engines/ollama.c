@@ -76,6 +76,8 @@ static const struct spec_option options[] = {
      .help = "how long a load may stand still (10m)"},
 };
 
+/* Its runner's words, which are llama.cpp's, and its own stand in signature_common.c: they reach
+ * its clients too. */
 static const struct service_signature signatures[] = {
     {NULL},
 };

@@ -56,18 +56,21 @@ static const struct spec_option options[] = {
      .min = 1,
      .max = 16777216,
      .flag = "--max-model-len",
+     .memory = MEMORY_MORE, /* of its share */
      .help = "tokens of context of one request; left out: the model's own"},
     {.name = "max_num_seqs",
      .type = OPTION_INT,
      .min = 1,
      .max = 65536,
      .flag = "--max-num-seqs",
+     .memory = MEMORY_MORE,
      .help = "requests worked on at the same time"},
     {.name = "max_num_batched_tokens",
      .type = OPTION_INT,
      .min = 1,
      .max = 16777216,
      .flag = "--max-num-batched-tokens",
+     .memory = MEMORY_MORE,
      .help = "tokens of one step"},
     {.name = "block_size",
      .type = OPTION_INT,
@@ -136,7 +139,20 @@ static const struct spec_option options[] = {
      .help = "run code that comes with the model"},
 };
 
+/* What vLLM shares with programs built on it stands in signature_common.c. */
 static const struct service_signature signatures[] = {
+    {"is larger than the number of available GPUs", NULL, CAUSE_REFUSED,
+     "tensor_parallel_size: more GPUs than it sees", "0.9 to 0.28"},
+    {"must be greater than or equal to max_num_seqs", NULL, CAUSE_REFUSED,
+     "max_num_batched_tokens: less than max_num_seqs", "0.9 to 0.28"},
+    {"is smaller than max_model_len", NULL, CAUSE_REFUSED,
+     "max_num_batched_tokens: less than max_model_len", "0.9 to 0.28"},
+    {"is only supported on GPUs with compute capability", NULL, CAUSE_REFUSED,
+     "dtype: this GPU can't do it", "0.9 to 0.28"},
+    {"is not supported for the current GPU", NULL, CAUSE_REFUSED,
+     "quantization: this GPU can't do it", "0.9 to 0.28"},
+    {"invalid literal for int() with base 10: '", "IG-", CAUSE_REFUSED,
+     "it can't be given a part of a card (MIG)", "0.9 to 0.28"},
     {NULL},
 };
 

@@ -9,8 +9,9 @@
 struct recording {
     const char *file, *engine;
     enum signature_cause cause;
-    const char *line; /* part of the line that must be given as evidence */
-    const char *flag;
+    const char *line;                /* part of the line that must be given as evidence */
+    const char *flag, *hint, *stage; /* NULL: none */
+    enum signature_bound bound;
 };
 
 static const struct recording recordings[] = {
@@ -28,9 +29,11 @@ static const struct recording recordings[] = {
     {"llama-server/no-memory", "llama-server", CAUSE_OOM, "failed to allocate", ""},
     {"llama-server/gpu-bad-flag", "llama-server", CAUSE_REFUSED, "invalid argument",
      "--gpu-memory-utilization"},
-    {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", ""},
+    {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", "",
+     .stage = "fitting its settings to the memory", .bound = BOUND_ABOVE},
     {"llama-server/gpu-none", "llama-server", CAUSE_CPU_FALLBACK, "failed to initialize CUDA", ""},
-    {"llama-server/gpu-no-memory", "llama-server", CAUSE_OOM, "cudaMalloc failed", ""},
+    {"llama-server/gpu-no-memory", "llama-server", CAUSE_OOM, "cudaMalloc failed", "",
+     .hint = "asked 92.17 MiB more", .bound = BOUND_ABOVE},
     {"llama-server/gpu-healthy", "llama-server", CAUSE_NONE, NULL, ""},
     {"llama-server/gpu-whole", "llama-server", CAUSE_NONE, NULL, ""},
     {"llama-server/gpu-partial", "llama-server", CAUSE_PARTIAL_OFFLOAD, "offloaded 10/31", ""},
@@ -53,11 +56,32 @@ static const struct recording recordings[] = {
     {"faster-whisper-server/refused-value", "faster-whisper-server", CAUSE_REFUSED, "invalid int",
      "--workers"},
     {"faster-whisper-server/no-memory", "faster-whisper-server", CAUSE_OOM, "mkl_malloc", ""},
-    {"vllm/busy-card", NULL, CAUSE_OOM, "(28.69/79.18 GiB)", ""},
-    {"vllm/no-cache", NULL, CAUSE_OOM, "No available memory for the cache blocks", ""},
-    {"vllm/refused-context", NULL, CAUSE_REFUSED, "max_model_len (400000)", ""},
+    {"vllm/busy-card", "vllm", CAUSE_OOM, "(28.69/79.18 GiB)", "",
+     .hint = "asked 47.51 GiB, 28.69 GiB free", .bound = BOUND_ABOVE},
+    {"vllm/busy-card", NULL, CAUSE_OOM, "(28.69/79.18 GiB)", "",
+     .hint = "asked 47.51 GiB, 28.69 GiB free", .bound = BOUND_ABOVE},
+    {"vllm/no-cache", "vllm", CAUSE_OOM, "No available memory for the cache blocks", "",
+     .hint = "its weights take 11.36 GiB, -2.8 GiB were left for its cache", .bound = BOUND_BELOW},
+    {"vllm/refused-context", "vllm", CAUSE_REFUSED, "max_model_len (400000)", "",
+     .hint = "asked 400,000 tokens, the model has 8192.0"},
+    {"vllm/healthy", "vllm", CAUSE_NONE, NULL, ""},
     {"vllm/healthy", NULL, CAUSE_NONE, NULL, ""},
+    {"vllm/kv-tight", "vllm", CAUSE_NONE, NULL, ""},
+    {"vllm/orphan", "vllm", CAUSE_NONE, NULL, ""},
+    {"vllm/race-first", "vllm", CAUSE_NONE, NULL, ""},
+    {"vllm/race-second", "vllm", CAUSE_NONE, NULL, ""},
+    {"llama-server/gpu-quantised-cache", "llama-server", CAUSE_NONE, NULL, ""},
+    {"openai-whisper/gpu", NULL, CAUSE_NONE, NULL, ""},
+    {"openai-whisper/cpu", NULL, CAUSE_NONE, NULL, ""},
 };
+
+static void check_explained(size_t row, const char *name, const struct signature_match *match,
+                            const char *hint, const char *stage, enum signature_bound bound)
+{
+    CHECK_ROW_TEXT(row, name, match->hint, hint ? hint : "");
+    CHECK_ROW_TEXT(row, name, match->stage ? match->stage : "", stage ? stage : "");
+    CHECK_ROW(row, name, match->signature->bound == bound);
+}
 
 static const struct service_signature *own_table(const char *engine)
 {
@@ -95,6 +119,8 @@ static void test_recordings(void **state)
         struct signature_match match;
         bool found = signature_scan(own_table(row->engine), buf_text(&log), log.len, &match);
         check_match(i, row->file, buf_text(&log), found, &match, row->cause, row->line, row->flag);
+        if (found)
+            check_explained(i, row->file, &match, row->hint, row->stage, row->bound);
         buf_done(&log);
     }
 }
@@ -155,6 +181,33 @@ static const struct {
      "", ""},
     {"NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.\n", CAUSE_DEVICE_LOST, "79", "",
      ""},
+    {"NVRM: Xid (PCI:0000:44:00): 48, pid=7, Double Bit ECC Error\n", CAUSE_DEVICE_LOST, "48", "",
+     "0000"},
+    {"NVRM: Xid (PCI:0000:44:00): 31, pid=7, name=python3, Ch 00000008, MMU Fault\n", CAUSE_NONE,
+     NULL, "", ""},
+    {"NVRM: Xid\nNVRM: Xid (\nNVRM: Xid (PCI:0000:44:00)\nNVRM: Xid ): x\n", CAUSE_NONE, NULL, "",
+     ""},
+    {"Unable to determine the device handle for GPU0000:01:00.0: Unknown Error\n",
+     CAUSE_DEVICE_LOST, "0000:01", "", "0000"},
+    {"pynvml.NVMLError_LibRmVersionMismatch: RM has detected an NVML/RM version mismatch.\n",
+     CAUSE_DEVICE_LOST, "LibRm", "", ""},
+    {"RuntimeError: CUDA error: unspecified launch failure\n", CAUSE_GENERIC, "launch", "", ""},
+    {"RuntimeError: No CUDA GPUs are available\nEngine core initialization failed\n", CAUSE_GENERIC,
+     "No CUDA", "", ""},
+    {"RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility "
+     "was attempted on non supported HW\n",
+     CAUSE_MISSING_LIBRARY, "804", "", ""},
+    {"RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
+     CAUSE_MISSING_LIBRARY, "kernel image", "", ""},
+    {"ImportError: libc10_cuda.so: undefined symbol: cublasLtGetStatusString, version "
+     "libcublasLt.so.12\n",
+     CAUSE_MISSING_LIBRARY, "cublasLt", "", "12"},
+    {"Error: model \"qwen2.5:7b\" not found, try pulling it first\n", CAUSE_MISSING_WEIGHTS,
+     "qwen2.5", "", ""},
+    {"Error: llama runner process has terminated: cudaMalloc failed: out of memory\n", CAUSE_OOM,
+     "runner", "", ""},
+    {"Error: llama runner process has terminated: exit status 2\n", CAUSE_GENERIC, "runner", "",
+     "2"},
     {"time=x msg=offload layers.requested=-1 layers.model=63 layers.offload=49 layers.split=\n",
      CAUSE_PARTIAL_OFFLOAD, "layers.offload=49", "", "63"},
     {"msg=offload layers.model=63 layers.offload=63\n", CAUSE_NONE, NULL, "", ""},
@@ -191,6 +244,93 @@ static void test_reports(void **state)
     }
 }
 
+/* What is read around the line: hint, stage, numbers, bound. Texts as in public reports. */
+static const struct {
+    const char *log, *hint, *stage;
+    enum signature_bound bound;
+    const char *numbers; /* joined by "; " */
+} explained[] = {
+    {"ValueError: Free memory on device (31.44/47.38 GiB) on startup is less than desired GPU "
+     "memory utilization (0.9, 42.64 GiB). Decrease GPU memory utilization\nEngineCore failed "
+     "to start.\n",
+     "asked 42.64 GiB, 31.44 GiB free", NULL, BOUND_ABOVE, "31.44 GiB; 47.38 GiB; 0.9; 42.64 GiB"},
+    {"Free memory on device (31.44/47.38 GiB) on startup is less than desired GPU memory "
+     "utilization\n",
+     NULL, NULL, BOUND_ABOVE, "31.44 GiB; 47.38 GiB"},
+    {"(EngineCore pid=110) ERROR 08-28 07:39:28 [core.py:1346] ValueError: To serve at least "
+     "one request with the model's max seq len (40960), (4.38 GiB KV cache is needed, which is "
+     "larger than the available KV cache memory (1.0 GiB). Based on the available memory, the "
+     "estimated maximum model length is 34736. Try increasing `gpu_memory_utilization`\n",
+     "one request needs 4.38 GiB of cache, 1.0 GiB are there; the longest context that fits is "
+     "34,736 tokens",
+     NULL, BOUND_BELOW, "1.0 GiB; 34736"},
+    {"max seq len (12288), 1.69 GiB KV cache is needed, which is larger than the available KV "
+     "cache memory (0.87 GiB).\nBased on the available memory, the estimated maximum model "
+     "length is 6320.\n",
+     "one request needs 1.69 GiB of cache, 0.87 GiB are there; the longest context that fits "
+     "is 6320 tokens",
+     NULL, BOUND_BELOW, "0.87 GiB"},
+    {"max seq len (12288), 4.26 GiB KV cache is needed, which is larger than the available KV "
+     "cache memory (4.25 GiB)\n",
+     "one request needs 4.26 GiB of cache, 4.25 GiB are there", NULL, BOUND_BELOW, "4.25 GiB"},
+    {"ValueError: The model's max seq len (24576) is larger than the maximum number of tokens "
+     "that can be stored in KV cache (18304). Try\n",
+     "needs 24,576 tokens of cache, has 18,304", NULL, BOUND_BELOW, "18304"},
+    {"ValueError: No available memory for the cache blocks. Try increasing\n", NULL, NULL,
+     BOUND_BELOW, ""},
+    {"INFO Available KV cache memory: -0.25 GiB\nValueError: No available memory for the cache "
+     "blocks.\n",
+     "-0.25 GiB were left for its cache", NULL, BOUND_BELOW, ""},
+    {"  File \"gpu_model_runner.py\", line 3012, in capture_model\n  File \"torch/x.py\", line "
+     "9, "
+     "in __call__\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 136.00 MiB. "
+     "GPU 0 has a total capacity of 47.38 GiB of which 120.88 MiB is free. Including\n",
+     "asked 136.00 MiB more, 120.88 MiB free", "capturing CUDA graphs", BOUND_ABOVE,
+     "136.00 MiB; 0; 47.38 GiB; 120.88 MiB"},
+    {"RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB (GPU 0; 23.65 GiB total "
+     "capacity; 21.90 GiB already allocated; 1.20 GiB free; 22.00 GiB reserved)\n",
+     "asked 2.00 GiB more", NULL, BOUND_ABOVE, "2.00 GiB; 0; 23.65 GiB; 21.90 GiB"},
+    {"in load_model\nin profile_run\nRuntimeError: CUDA error: out of memory\n", NULL,
+     "measuring how much memory it needs", BOUND_ABOVE, ""},
+    {"in _dummy_run\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 136.00 MiB\n"
+     "RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy "
+     "requests. Please try\n",
+     "asked 136.00 MiB more", "warming up its sampler", BOUND_ABOVE, "136.00 MiB"},
+    {"0.1 I slot launch_slot_: id  3 | task 0 | processing task\nCUDA error: out of memory\n", NULL,
+     "working on a request", BOUND_ABOVE, ""},
+    {"ggml_gallocr_reserve_n_impl: failed to allocate CUDA0 buffer of size 96646400\n",
+     "asked 96,646,400 bytes more", NULL, BOUND_ABOVE, "96646400"},
+    {"AssertionError: Error in memory profiling. Initial free memory 20.1 GiB, current free "
+     "memory 22.5 GiB. This happens when\n",
+     "free memory went from 20.1 GiB to 22.5 GiB meanwhile", NULL, BOUND_NONE,
+     "20.1 GiB; 22.5 GiB"},
+    {"model requires more system memory (5.6 GiB) than is available (3.9 GiB)\n",
+     "needs 5.6 GiB, 3.9 GiB free", NULL, BOUND_NONE, "5.6 GiB; 3.9 GiB"},
+    /* Of N ranks one speaks, the first; a later "failed to start" says nothing more. */
+    {"(Worker_TP1 pid=2) ERROR torch.OutOfMemoryError: CUDA out of memory. Tried to allocate "
+     "1.00 GiB.\n(Worker_TP0 pid=1) ERROR torch.OutOfMemoryError: CUDA out of memory. Tried to "
+     "allocate 2.00 GiB.\nEngine core initialization failed\n",
+     "asked 1.00 GiB more", NULL, BOUND_ABOVE, "1.00 GiB"},
+    {"std::bad_alloc\n 7 things, x86 and v0.24, 0x1f, 12GiB, 1,024 tokens -3 a:1 5", NULL, NULL,
+     BOUND_NONE, "7; 12 GiB; 1,024; -3"},
+};
+
+static void test_explained(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(explained); i++) {
+        struct signature_match match;
+        const char *log = explained[i].log;
+        CHECK_ROW(i, log, signature_scan(NULL, log, strlen(log), &match));
+        check_explained(i, log, &match, explained[i].hint, explained[i].stage, explained[i].bound);
+        struct buf joined = BUF_INIT(512);
+        for (int n = 0; n < match.number_count; n++)
+            buf_addf(&joined, "%s%s", n ? "; " : "", match.numbers[n]);
+        CHECK_ROW_TEXT(i, log, buf_text(&joined), explained[i].numbers);
+        buf_done(&joined);
+    }
+}
+
 static void test_any_bytes(void **state)
 {
     (void)state;
@@ -212,9 +352,8 @@ static void test_causes_have_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recordings),
-        cmocka_unit_test(test_reports),
-        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_recordings),        cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_explained),         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_causes_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
