@@ -2,14 +2,21 @@
  * measurements, and compared with what the fake library pretends.
  *
  *     nvml-probe [SECONDS [PID]]
+ *     nvml-probe cost [SECONDS [PID...]]
  *
  * With SECONDS it samples for so long at 5 Hz (a line each, in the form of the recordings), and
  * asks for samples of processes in three ways: since ever, since the call before, and since one
  * second ago. With PID as well it takes the tree below that process before and after these seconds
- * and proves where it computed. */
+ * and proves where it computed.
+ *
+ * `cost` tells what each function of the driver costs (CPU and wall time a call, here and now), and
+ * then samples gpu0 at 10 Hz for so long (30) as a trial does, with the trees below the PIDs as its
+ * services: the share of a core that this took, and how many readings were fresh. */
 #include "base/clock.h"
 #include "device/device.h"
 #include "device/nvml.h"
+#include "device/nvml_abi.h"
+#include "device/sample.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -178,6 +185,181 @@ static void watch(struct nvml_card *card, double seconds, pid_t pid)
     device_close(device);
 }
 
+/* One call of each function that samples, states and proofs are made of. */
+enum function {
+    CALL_MEMORY_V2,
+    CALL_COMPUTE,
+    CALL_GRAPHICS,
+    CALL_MPS,
+    CALL_PROCESS_USE,
+    CALL_USE,
+    CALL_CLOCK,
+    CALL_THROTTLE,
+    CALL_TEMPERATURE,
+    CALL_POWER,
+    CALL_POWER_LIMIT,
+    CALL_ECC,
+    CALL_COMPUTE_MODE,
+    CALL_STATE,
+    CALL_COUNT_
+};
+static const char *const function_names[CALL_COUNT_] = {
+    [CALL_MEMORY_V2] = "MemoryInfo_v2",
+    [CALL_COMPUTE] = "ComputeRunningProcesses",
+    [CALL_GRAPHICS] = "GraphicsRunningProcesses",
+    [CALL_MPS] = "MPSComputeRunningProcesses",
+    [CALL_PROCESS_USE] = "ProcessUtilization (1 s)",
+    [CALL_USE] = "UtilizationRates",
+    [CALL_CLOCK] = "ClockInfo",
+    [CALL_THROTTLE] = "ClocksThrottleReasons",
+    [CALL_TEMPERATURE] = "Temperature",
+    [CALL_POWER] = "PowerUsage",
+    [CALL_POWER_LIMIT] = "EnforcedPowerLimit",
+    [CALL_ECC] = "TotalEccErrors",
+    [CALL_COMPUTE_MODE] = "ComputeMode",
+    [CALL_STATE] = "(all of the state)",
+};
+
+static void call(struct nvml_card *card, enum function function)
+{
+    AUTO(free) struct nvml_process *list = NULL;
+    AUTO(free) struct nvml_activity *samples = NULL;
+    const struct nvml_api *api = &card->nvml->api;
+    struct nvml_memory memory;
+    struct nvml_state state;
+    unsigned number = 0;
+    unsigned long long bits = 0;
+    size_t count = 0;
+    switch (function) {
+    case CALL_MEMORY_V2:
+        nvml_read_memory(card, "/proc", &memory);
+        break;
+    case CALL_COMPUTE:
+    case CALL_GRAPHICS:
+    case CALL_MPS:
+        nvml_read_lists(card, 1U << (function - CALL_COMPUTE), &list, &count);
+        break;
+    case CALL_PROCESS_USE:
+        nvml_read_activity(card, clock_now_wall_us() - 1000000, &samples, &count);
+        break;
+    case CALL_USE:
+        nvml_read_busy(card);
+        break;
+    case CALL_CLOCK:
+        (void)(api->clock && api->clock(card->handle, 1, &number));
+        break;
+    case CALL_THROTTLE:
+        (void)(api->throttle && api->throttle(card->handle, &bits));
+        break;
+    case CALL_TEMPERATURE:
+        (void)(api->temperature && api->temperature(card->handle, 0, &number));
+        break;
+    case CALL_POWER:
+        (void)(api->power && api->power(card->handle, &number));
+        break;
+    case CALL_POWER_LIMIT:
+        (void)(api->power_limit && api->power_limit(card->handle, &number));
+        break;
+    case CALL_ECC:
+        (void)(api->ecc && api->ecc(card->handle, 1, 0, &bits));
+        break;
+    case CALL_COMPUTE_MODE:
+        (void)(api->compute_mode && api->compute_mode(card->handle, &number));
+        break;
+    case CALL_STATE:
+    case CALL_COUNT_:
+        nvml_read_state(card, &state);
+        break;
+    }
+}
+
+static void print_costs(struct nvml_card *card)
+{
+    enum { CALLS = 40 };
+    printf("%-28s %10s %10s\n", "function, a call", "CPU us", "wall us");
+    for (int f = 0; f < CALL_COUNT_; f++) {
+        int64_t cpu_ns = 0, wall_ns = 0;
+        for (int i = 0; i <= CALLS; i++) {
+            int64_t begin_cpu_ns = clock_cpu_ns(), begin_ns = clock_now_ns();
+            call(card, (enum function)f);
+            if (i == 0)
+                continue; /* the first one may set something up */
+            cpu_ns += clock_cpu_ns() - begin_cpu_ns;
+            wall_ns += clock_now_ns() - begin_ns;
+            const struct timespec pause = {.tv_nsec = 10000000};
+            nanosleep(&pause, NULL); /* as far apart as real ones: caches are cold */
+        }
+        printf("%-28s %10.1f %10.1f\n", function_names[f], (double)cpu_ns / CALLS / 1e3,
+               (double)wall_ns / CALLS / 1e3);
+    }
+}
+
+struct tally {
+    int samples, memory, strangers, shares;
+    double cost_s, dearest_s;
+};
+
+static void sample_once(struct device *device, const struct device_ours *ours, struct tally *tally)
+{
+    struct device_sample sample;
+    device_sample(device, ours, &sample);
+    tally->samples++;
+    tally->memory += sample.free_bytes.state == READING_KNOWN;
+    tally->strangers += sample.stranger_bytes.state == READING_KNOWN;
+    tally->shares += sample.stranger_sm_ratio >= 0;
+    tally->cost_s += sample.cost_cpu_s;
+    if (sample.cost_cpu_s > tally->dearest_s)
+        tally->dearest_s = sample.cost_cpu_s;
+    if (tally->samples == 1)
+        printf("ours %.0f MiB, strangers %.0f MiB, used %.0f MiB\n",
+               reading_value(sample.tree_bytes[0]) / 1048576,
+               reading_value(sample.stranger_bytes) / 1048576,
+               reading_value(sample.used_bytes) / 1048576);
+}
+
+static void cost(struct nvml_card *card, double seconds, const pid_t *roots, size_t root_count)
+{
+    const struct timespec tenth = {.tv_nsec = 100000000};
+    const struct device_ours ours = {.roots = roots, .root_count = root_count};
+    struct tally tally = {0};
+    struct err err = ERR_INIT;
+    AUTO(device_close) struct device *device = NULL;
+    print_costs(card);
+    if (!device_open("gpu0", "/proc", &device, &err)) {
+        printf("device: %s\n", err.text);
+        return;
+    }
+    int64_t started_ns = clock_now_ns(), cpu_ns = clock_cpu_ns();
+    while ((double)(clock_now_ns() - started_ns) < seconds * 1e9) {
+        sample_once(device, &ours, &tally);
+        nanosleep(&tenth, NULL);
+    }
+    double span_s = (double)(clock_now_ns() - started_ns) / 1e9;
+    printf("%d samples in %.1f s: %.3f %% of a core in samples, %.3f %% of the whole process; a "
+           "sample %.0f us, the dearest %.0f us\n"
+           "fresh: memory %d, strangers %d, SM use %d\n",
+           tally.samples, span_s, 100 * tally.cost_s / span_s,
+           100 * (double)(clock_cpu_ns() - cpu_ns) / 1e9 / span_s,
+           1e6 * tally.cost_s / tally.samples, 1e6 * tally.dearest_s, tally.memory, tally.strangers,
+           tally.shares);
+}
+
+static int run_cost(struct nvml *nvml, int argc, char **argv)
+{
+    struct nvml_card card;
+    struct err err = ERR_INIT;
+    pid_t roots[SPEC_SERVICES_MAX];
+    size_t count = 0;
+    for (int i = 3; i < argc && count < SPEC_SERVICES_MAX; i++)
+        roots[count++] = (pid_t)strtol(argv[i], NULL, 10);
+    if (!nvml_find(nvml, "gpu0", &card, &err)) {
+        printf("nvml: %s\n", err.text);
+        return 1;
+    }
+    cost(&card, argc > 2 ? strtod(argv[2], NULL) : 30, roots, count);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
@@ -192,6 +374,8 @@ int main(int argc, char **argv)
     }
     nvml_versions(nvml, text, sizeof text);
     printf("%s\ncount %d\n", text, nvml_count(nvml));
+    if (argc > 1 && strcmp(argv[1], "cost") == 0)
+        return run_cost(nvml, argc, argv);
     size_t count = nvml_cards(nvml, cards, NVML_CARDS_MAX);
     for (size_t i = 0; i < count; i++)
         print_card(&cards[i]);
