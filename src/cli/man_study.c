@@ -124,8 +124,9 @@ static void print_knobs(void)
         "With `when` a knob exists only where the condition is true; a condition names knobs that "
         "stand above. Candidates that differ in a missing knob alone are one candidate.\n\n"
         "`memory` says what a larger number does to the memory that the service takes on its "
-        "device, which tells from one value that does not fit that others can't either. Options "
-        "of engines know it by themselves.");
+        "device, which tells from one value that does not fit that others can't either: `more`, "
+        "`less`, or `share`, a larger part of the device with more room inside. Options of "
+        "engines know it by themselves.");
     man_section("PLACEHOLDERS");
     man_item("{KNOB}", NULL);
     man_text("the value's text of a knob of the same service");
@@ -224,8 +225,7 @@ static void add_option_facts(struct buf *text, const struct spec_option *option)
         buf_addf(text, "; default%s%s%s%s%s", cpu ? " on the CPU " : "", cpu ? cpu : "",
                  cpu && gpu ? "," : "", gpu ? " on a GPU " : "", gpu ? gpu : "");
     if (option->memory != MEMORY_NONE)
-        buf_addf(text, "; a larger one takes %s memory on the device",
-                 option->memory == MEMORY_MORE ? "more" : "less");
+        buf_addf(text, "; memory: %s", spec_memory_names[option->memory]);
     if (option->required)
         buf_add(text, "; required");
 }

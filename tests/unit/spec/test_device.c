@@ -7,6 +7,8 @@
 #include "check.h"
 #include "fixture.h"
 
+#include <math.h>
+
 /* `device:` of the study (NULL: no such key), further keys of two services, and of the study.
  * `baseline: none` and a goal are always there. */
 struct row {
@@ -146,7 +148,7 @@ static const struct row refused[] = {
      NULL},
     /* memory */
     {"gpu0", ", knobs: {threads: {values: [1, 2], memory: much}}", "", "",
-     "f:5:85: stt.knobs.threads.memory: \"much\": must be one of more, less"},
+     "f:5:85: stt.knobs.threads.memory: \"much\": must be one of more, less, share"},
     {"gpu0", ", knobs: {language: {values: [en, de], memory: more}}", "", "",
      "f:5:88: stt.knobs.language.memory: only where all values are numbers: of words none is "
      "larger"},
@@ -268,12 +270,30 @@ static void test_candidates(void **state)
     }
 }
 
+/* A file that says all of it at once; the fuzzer starts from it. */
+static void test_whole(void **state)
+{
+    (void)state;
+    AUTO(spec_study_free) struct spec_study *s = NULL;
+    struct err err = ERR_INIT;
+    if (!spec_study_load(CORPUS "/devices.yaml", &fixture_catalog, &s, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(s->neighbour_count, 2);
+    assert_int_equal(s->neighbours[0].unseen_bytes, INT64_C(2) << 30);
+    assert_int_equal(s->neighbours[1].unseen_bytes, 0);
+    assert_true(s->services[0].answers_unchecked && !s->services[1].answers_unchecked);
+    assert_int_equal(s->knobs[1].memory, MEMORY_LESS);
+    assert_int_equal(s->device_count, 5); /* gpu0 gpu1 cpu gpu2 GPU-... */
+    assert_int_equal(s->requirement_count, 2);
+    assert_true(fabs(s->objectives[1].bad - 12 * 1048576.0 / 60) < 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_answers),    cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_candidates), cmocka_unit_test(test_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
