@@ -410,25 +410,31 @@ struct load_http_headers *load_http_headers_free(struct load_http_headers *heade
 
 /* --- one GET, blocking --- */
 
-static size_t drop_body(char *bytes, size_t size, size_t count, void *ctx)
+struct got {
+    size_t bytes;
+    struct buf *body; /* NULL: dropped */
+};
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
 {
-    (void)bytes;
-    size_t *got = ctx;
-    *got += size * count;
-    return *got > (size_t)LOAD_ANSWER_MAX ? CURL_WRITEFUNC_ERROR : size * count;
+    struct got *got = ctx;
+    got->bytes += size * count;
+    if (got->body)
+        (void)!buf_append(got->body, bytes, size * count); /* a full buffer says "over" */
+    return got->bytes > (size_t)LOAD_ANSWER_MAX ? CURL_WRITEFUNC_ERROR : size * count;
 }
 
-static CURLcode get(CURL *easy, int port, const char *path, int64_t timeout_ns)
+static CURLcode get(CURL *easy, int port, const char *path, int64_t timeout_ns, struct buf *body)
 {
     struct buf url = BUF_INIT(LOAD_URL_MAX);
-    size_t got = 0;
+    struct got got = {.body = body};
     long timeout_ms = (long)(timeout_ns / NS_PER_MS);
     buf_addf(&url, "http://127.0.0.1:%d%s", port, path ? path : "");
     curl_easy_setopt(easy, CURLOPT_URL, buf_text(&url));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? timeout_ms : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, path ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, (void *)&got);
     CURLcode code = url.over ? CURLE_URL_MALFORMAT : curl_easy_perform(easy);
     buf_done(&url);
@@ -437,6 +443,12 @@ static CURLcode get(CURL *easy, int port, const char *path, int64_t timeout_ns)
 
 void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_status, char *ret_why,
                    size_t size)
+{
+    load_http_fetch(port, path, timeout_ns, NULL, ret_status, ret_why, size);
+}
+
+void load_http_fetch(int port, const char *path, int64_t timeout_ns, struct buf *ret_body,
+                     int *ret_status, char *ret_why, size_t size)
 {
     char why[CURL_ERROR_SIZE] = "";
     struct err err = ERR_INIT;
@@ -447,7 +459,7 @@ void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_stat
         return;
     }
     set_common(easy, why);
-    CURLcode code = get(easy, port, path, timeout_ns);
+    CURLcode code = get(easy, port, path, timeout_ns, ret_body);
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK && !path)

@@ -50,3 +50,6 @@ AUTO_FN(struct load_worker, load_worker_free)
  * is returned for success. Blocks at most timeout_ns. */
 void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_status, char *ret_why,
                    size_t size);
+/* The same with the answer's body added to `ret_body`, as far as it has room; NULL: dropped. */
+void load_http_fetch(int port, const char *path, int64_t timeout_ns, struct buf *ret_body,
+                     int *ret_status, char *ret_why, size_t size);

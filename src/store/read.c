@@ -161,7 +161,8 @@ static const struct detail details[] = {
 static const char select_trials[] =
     "SELECT number, candidate, purpose, round, repeat, retry_of, verdict, service, summary,"
     " ruled_out, fitness, started_wall_us, duration_s, window_s, contention_ratio, lateness_p99_s,"
-    " worker_cpu_s, own_cpu_s, cold FROM trial WHERE number BETWEEN ?1 AND ?2 ORDER BY number";
+    " worker_cpu_s, own_cpu_s, cold, bound FROM trial WHERE number BETWEEN ?1 AND ?2 ORDER BY "
+    "number";
 
 static const char select_events[] = "SELECT wall_us, kind, detail FROM event ORDER BY id";
 static const char select_log[] =
@@ -196,7 +197,7 @@ static bool read_trial(struct reader *r, sqlite3_stmt *s, struct store_trial *re
     };
     return text_of(r, s, 1, &ret->candidate, err) && text_of(r, s, 2, &ret->purpose, err) &&
            text_of(r, s, 6, &ret->verdict, err) && text_of(r, s, 7, &ret->service, err) &&
-           text_of(r, s, 9, &ret->ruled_out, err);
+           text_of(r, s, 9, &ret->ruled_out, err) && text_of(r, s, 19, &ret->bound, err);
 }
 
 static bool read_trial_rows(struct reader *r, struct err *err)

@@ -80,7 +80,10 @@ struct store_trial {
     const char *summary;   /* one line for people: the evidence in short */
     const char *ruled_out; /* env_fault of one service: the part of a candidate's text that is at
                             * fault ("stt.server=x"); NULL none */
-    double fitness;        /* NaN when the verdict has none */
+    const char *bound; /* what its failure says of others, to be read with `service`: "above": who
+                        * asks for more device memory fails too; "below": who leaves that
+                        * service less of it; NULL: nothing */
+    double fitness;    /* NaN when the verdict has none */
     int64_t started_wall_us;
     double duration_s, window_s;
     double contention_ratio, lateness_p99_s; /* NaN unknown */

@@ -46,7 +46,7 @@ NODISCARD bool store_trial_add(struct store *store, const struct store_trial *tr
  * borrowed until the next store_history call or close. */
 struct store_history_row {
     int64_t number;
-    const char *candidate, *purpose, *verdict, *summary, *ruled_out;
+    const char *candidate, *purpose, *verdict, *summary, *ruled_out, *service, *bound;
     int round, repeat;
     int64_t retry_of;
     double fitness, duration_s, window_s;

@@ -14,7 +14,7 @@ static const char select_study[] =
     " created_wall_us, cores, memory_bytes FROM study";
 static const char select_history[] =
     "SELECT number, candidate, purpose, verdict, summary, ruled_out, round, repeat, retry_of,"
-    " fitness, duration_s, window_s, cold FROM trial ORDER BY number";
+    " fitness, duration_s, window_s, cold, service, bound FROM trial ORDER BY number";
 static const char insert_event[] = "INSERT INTO event (wall_us, kind, detail) VALUES (?, ?, ?)";
 static const char insert_decision[] = "INSERT INTO decision (body) VALUES (?)";
 static const char select_decision[] = "SELECT body FROM decision ORDER BY id DESC LIMIT 1";
@@ -92,7 +92,9 @@ static bool read_history_row(struct store_texts *texts, sqlite3_stmt *s,
     return store_texts_get(texts, s, 1, &ret->candidate, err) &&
            store_texts_get(texts, s, 2, &ret->purpose, err) &&
            store_texts_get(texts, s, 3, &ret->verdict, err) &&
-           store_texts_get(texts, s, 5, &ret->ruled_out, err);
+           store_texts_get(texts, s, 5, &ret->ruled_out, err) &&
+           store_texts_get(texts, s, 13, &ret->service, err) &&
+           store_texts_get(texts, s, 14, &ret->bound, err);
 }
 
 bool store_history(struct store *store, struct store_history_row **ret_rows, size_t *ret_count,

@@ -30,9 +30,10 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [FIND_TEXT] = "SELECT id FROM text WHERE body = ?",
     [ADD_TEXT] = "INSERT INTO text (body) VALUES (?)",
     [ADD_TRIAL] = "INSERT INTO trial (number, candidate, purpose, round, repeat, retry_of, verdict,"
-                  " service, summary, ruled_out, fitness, started_wall_us, duration_s, window_s,"
+                  " service, summary, ruled_out, bound, fitness, started_wall_us, duration_s,"
+                  " window_s,"
                   " contention_ratio, lateness_p99_s, worker_cpu_s, own_cpu_s, cold)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_PHASE] = "INSERT INTO phase (trial, position, name, start_s, duration_s, outcome)"
                   " VALUES (?, ?, ?, ?, ?, ?)",
     [ADD_EVIDENCE] = "INSERT INTO evidence (trial, position, service, kind, body)"
@@ -184,6 +185,7 @@ static void write_trial(struct writer *w, const struct store_trial *t)
     add_shared(w, t->service);
     add_text(w, t->summary);
     add_shared(w, t->ruled_out);
+    add_shared(w, t->bound);
     add_real(w, t->fitness);
     add_int(w, t->started_wall_us);
     add_real(w, t->duration_s);

@@ -29,7 +29,13 @@ static bool convert(const struct spec_study *study, const struct store_history_r
                        "trial %lld was of a candidate that the study does not have: "
                        "%s",
                        (long long)row->number, reason.text);
+    int service = row->service ? spec_study_service(study, row->service) : -1;
+    bool bound = row->bound && service >= 0;
     *ret = (struct history_trial){
+        .bound = !bound                             ? BOUND_NOTHING
+                 : strcmp(row->bound, "above") == 0 ? BOUND_ABOVE_FAILS
+                                                    : BOUND_BELOW_FAILS,
+        .bound_service = bound ? (size_t)service : 0,
         .number = row->number,
         .retry_of = row->retry_of,
         .purpose = purpose,
@@ -83,6 +89,8 @@ bool history_append(struct history *history, const struct spec_study *study,
         .candidate = trial->candidate,
         .purpose = trial->purpose,
         .verdict = trial->verdict,
+        .service = trial->service,
+        .bound = trial->bound,
         .round = trial->round,
         .repeat = trial->repeat,
         .retry_of = trial->retry_of,
@@ -116,7 +124,8 @@ bool history_settled(const struct history *history, size_t index)
     const struct history_trial *trial = &history->trials[index];
     if (!verdict_facts(trial->verdict)->retried)
         return true;
-    if (trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out)
+    if ((trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out) ||
+        trial->verdict == VERDICT_DEVICE_DIRTY)
         return false;
     return history_tries(history, index) >= HISTORY_TRIES;
 }

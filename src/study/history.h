@@ -13,6 +13,8 @@ struct history_trial {
     double fitness, duration_s;
     const char
         *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
+    enum history_bound { BOUND_NOTHING, BOUND_ABOVE_FAILS, BOUND_BELOW_FAILS } bound;
+    size_t bound_service; /* whose failure it was */
 };
 
 struct history { /* in one arena */
@@ -32,7 +34,8 @@ enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
 
 /* Is the trial at `index` the last word on its request? Not if a retry of it follows, nor if it may
  * still be retried (a retried verdict with tries left). An env_fault that rules out no candidate
- * lies in the surroundings and never settles: after the repair its request is run again. */
+ * lies in the surroundings and never settles, nor does a dirty device: after the repair its request
+ * is run again. */
 bool history_settled(const struct history *history, size_t index);
 /* How many tries its request has had, this one included. */
 int history_tries(const struct history *history, size_t index);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "study/bounds.h"
 
 #include <assert.h>
 #include <math.h>
@@ -23,16 +24,23 @@ static const double START_GUESS_S = 8;
 struct rulings {
     const char **parts;
     size_t count;
+    const struct history_trial **bounds; /* settled failures that say something of others */
+    size_t bound_count;
 };
 
 static struct rulings collect_rulings(const struct history *history, struct arena *scratch)
 {
     struct rulings rulings = {0};
-    size_t most = 0;
-    for (size_t i = 0; i < history->count; i++)
-        most += history->trials[i].ruled_out != NULL;
-    rulings.parts = arena_array(scratch, most, sizeof *rulings.parts);
+    size_t most = 0, most_bounds = 0;
     for (size_t i = 0; i < history->count; i++) {
+        most += history->trials[i].ruled_out != NULL;
+        most_bounds += history->trials[i].bound != BOUND_NOTHING;
+    }
+    rulings.parts = arena_array(scratch, most, sizeof *rulings.parts);
+    rulings.bounds = arena_array(scratch, most_bounds, sizeof(struct history_trial *));
+    for (size_t i = 0; i < history->count; i++) {
+        if (history->trials[i].bound != BOUND_NOTHING && history_settled(history, i))
+            rulings.bounds[rulings.bound_count++] = &history->trials[i];
         const char *part = history->trials[i].ruled_out;
         if (!part || !*part || !history_settled(history, i))
             continue;
@@ -48,6 +56,9 @@ static struct rulings collect_rulings(const struct history *history, struct aren
 
 static bool ruled_out(const struct study_plan *plan, const struct rulings *rulings, spec_code code)
 {
+    for (size_t i = 0; i < rulings->bound_count; i++)
+        if (study_bound_covers(plan->study, rulings->bounds[i], code))
+            return true;
     if (rulings->count == 0)
         return false;
     struct spec_candidate candidate = spec_candidate_decode(plan->study, code);

@@ -267,6 +267,16 @@ static void on_progress(void *context, const struct trial_progress *progress)
         observer->progress(observer->context, &loop->view, loop->request, progress);
 }
 
+/* An env_fault of no service, with the device's own words: nothing can be measured on it. */
+static bool device_is_lost(const struct store_trial *trial)
+{
+    bool said = false;
+    for (size_t i = 0; i < trial->evidence_count; i++)
+        said = said || strcmp(trial->evidence[i].kind, "device") == 0;
+    return said && !trial->service &&
+           strcmp(trial->verdict, verdict_facts(VERDICT_ENV_FAULT)->name) == 0;
+}
+
 /* Surroundings that would spoil the next trial as well: stop, resumably. */
 static bool check_surroundings(const struct loop *loop, const struct store_trial *trial,
                                struct err *err)
@@ -277,6 +287,14 @@ static bool check_surroundings(const struct loop *loop, const struct store_trial
                        " started is still there: %s; stopped. End it, "
                        "then run again to resume",
                        trial->number, trial->summary);
+    if (strcmp(trial->verdict, verdict_facts(VERDICT_DEVICE_DIRTY)->name) == 0)
+        return err_set(err, ERR_BUSY,
+                       "%s; stopped before trial %" PRId64 " started anything. Free it, or declare "
+                       "who stays under neighbours:, then run again to resume",
+                       trial->summary, trial->number);
+    if (device_is_lost(trial))
+        return err_set(err, ERR_STOPPED, "%s; stopped. Repair, then run again to resume",
+                       trial->summary);
     int contended = history_contended_in_a_row(&loop->history);
     if (contended >= CONTENDED_MAX)
         return err_set(err, ERR_STOPPED,

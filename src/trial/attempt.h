@@ -1,32 +1,27 @@
-/* Inside trial/: the runner with what is up, and the trial under way. */
+/* Inside trial/: the trial under way. */
 #pragma once
 
-#include "load/plan.h"
 #include "load/worker.h"
-#include "service/process.h"
 #include "trial/judge.h"
 #include "trial/metrics.h"
-#include "trial/trial.h"
+#include "trial/runner.h"
 
-/* One service that is up (process != NULL), with what stays true of it from trial to trial. */
-struct running {
-    struct arena *arena; /* owned: launch and settings live here */
-    struct service_launch launch;
-    struct service_process *process; /* owned; NULL: not up */
-    const char *settings;            /* its part of the candidate's text */
-    int64_t started_in_trial;
-    double ready_s, first_request_s; /* NaN until known */
-    double idle_memory_bytes;        /* before the first request; NaN unknown */
+/* Sums of a straight line through one service's memory over the window. */
+struct memory_trend {
+    uint64_t count;
+    double t, y, tt, ty;
 };
 
-struct program_version { /* heap texts; version NULL: unknown */
-    char *program, *version;
-};
-
-struct trial_runner {
-    struct trial_options options;
-    struct running services[SPEC_SERVICES_MAX];
-    struct program_version versions[SPEC_SERVICES_MAX * 2]; /* filled from the front */
+/* One device of study->devices during one trial: see watch.c. */
+struct watch {
+    bool used; /* some service of the candidate is on it */
+    int64_t began_wall_us;
+    double least_free_bytes, strangers_before_bytes; /* NaN unknown */
+    /* Over the window. */
+    bool window_seen;
+    double strangers_least_bytes, strangers_most_bytes;
+    double stranger_sm_sum, busy_sum;
+    uint64_t stranger_sm_count, busy_count;
 };
 
 struct attempt {
@@ -37,7 +32,11 @@ struct attempt {
     int64_t started_ns;
     struct judge_facts facts;
     struct trial_progress progress;
-    int64_t progress_due_ns, sample_due_ns;
+    int64_t progress_due_ns, sample_due_ns, host_due_ns;
+    bool in_window, in_shared_window; /* one whose readings count */
+    int64_t window_started_ns;
+    struct watch watches[SPEC_DEVICES_MAX];
+    struct memory_trend trends[SPEC_SERVICES_MAX];
 
     struct neighbour_seen {
         bool seen;
@@ -48,13 +47,14 @@ struct attempt {
     struct answer_list *answers;             /* per stream of that load; NULL: drop them */
     size_t stream_service[LOAD_STREAMS_MAX]; /* stream -> service */
 
-    double peak_memory_bytes[SPEC_SERVICES_MAX]; /* NaN until sampled */
     double window_cpu_s[SPEC_SERVICES_MAX];
     double own_cpu_s, worker_cpu_s;
     double lateness_p99_s; /* worst of the measured windows */
 
     struct store_phase *phases;
     size_t phase_count, phase_capacity;
+    struct store_reading *readings;
+    size_t reading_count, reading_capacity;
     struct store_metric *metrics;
     size_t metric_count, metric_capacity;
     struct store_request *requests;
@@ -92,7 +92,7 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
 /* Reads its log for the judge although it is alive. */
 void attempt_note_log(struct attempt *attempt, size_t i);
 
-/* --- load_run.c --- */
+/* --- probe.c, load_run.c --- */
 struct load_window {
     int64_t warmup_ns, window_ns;
     const char *mode;
@@ -102,6 +102,8 @@ enum load_end { LOAD_RAN, LOAD_SERVICE_ENDED };
 /* One probe request to service `i`, with proof of placement. */
 NODISCARD bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered,
                              struct err *err);
+/* Metrics of mode "fallback" of a service that computed in the wrong place: evidence only. */
+NODISCARD bool attempt_measure_fallback(struct attempt *attempt, size_t i, struct err *err);
 /* One mixed (or alone) load; fills metrics and requests, and facts when mode is "shared". */
 NODISCARD bool attempt_load(struct attempt *attempt, const struct load_window *window,
                             enum load_end *ret_end, struct err *err);

@@ -135,6 +135,9 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
                                              s->last_line ? s->last_line : "");
     struct judgement j = verdict_of(verdict, index, summary);
     j.rules_out = verdict == VERDICT_ENV_FAULT && rule->rules_out;
+    if (verdict == VERDICT_OOM_START && s->has_match)
+        j.bound = s->match.signature->bound;
+    add_evidence(&j, s->name, "hint", s->has_match && s->match.hint[0] ? s->match.hint : NULL);
     add_evidence(&j, s->name, "exit", ended);
     add_evidence(&j, s->name, "log", s->has_match ? s->match_line : s->last_line);
     add_memory_evidence(&j, s, arena);
@@ -229,6 +232,7 @@ static bool judge_placement(const struct judge_facts *f, const struct judge_serv
                                    s->probed ? s->proof.evidence[0] : "it was never probed"));
     add_evidence(ret, s->name, "placement", s->proof.evidence[0]);
     add_evidence(ret, s->name, "placement", s->proof.evidence[1]);
+    add_evidence(ret, s->name, "environment", s->overridden);
     return true;
 }
 
@@ -242,6 +246,11 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
     }
     if (f->readings_failure) { /* contention is not known then */
         *ret = verdict_of(VERDICT_INSTRUMENT, -1, f->readings_failure);
+        return true;
+    }
+    if (f->device_contention) {
+        *ret = verdict_of(VERDICT_CONTENDED, -1, f->device_contention);
+        add_evidence(ret, NULL, "device", f->device_contention);
         return true;
     }
     if (f->contention_ratio > f->contention_bound) {
@@ -346,13 +355,45 @@ static bool judge_errors(const struct judge_facts *f, const struct judge_service
     return true;
 }
 
+/* The device itself: lost, or held by strangers before anything was started. */
+static bool judge_device(const struct judge_facts *f, struct judgement *ret)
+{
+    if (f->device_fault) {
+        *ret = verdict_of(VERDICT_ENV_FAULT, -1, f->device_fault);
+        add_evidence(ret, NULL, "device", f->device_fault);
+        return true;
+    }
+    if (f->dirty) {
+        *ret = verdict_of(VERDICT_DEVICE_DIRTY, -1, f->dirty);
+        add_evidence(ret, NULL, "device", f->dirty);
+        return true;
+    }
+    return false;
+}
+
+/* Out of memory at the start while strangers took some: theirs may be what was lacking. */
+static struct judgement judge_start(const struct judge_facts *f, int index, struct arena *arena)
+{
+    struct judgement j = judge_not_up(&f->services[index], index, arena);
+    if (j.verdict != VERDICT_OOM_START || !f->strangers_grew)
+        return j;
+    add_evidence(&j, NULL, "device", f->strangers_grew);
+    j.summary = arena_printf(arena, "%s; %s", f->strangers_grew, j.summary);
+    j.verdict = VERDICT_CONTENDED;
+    j.bound = BOUND_NONE;
+    j.service = -1;
+    return j;
+}
+
 static struct judgement judge_all(const struct judge_facts *f, struct arena *arena)
 {
     struct judgement j;
     int n = (int)f->service_count;
+    if (judge_device(f, &j))
+        return j;
     for (int i = 0; i < n; i++)
         if (f->services[i].end != SERVICE_UP)
-            return judge_not_up(&f->services[i], i, arena);
+            return judge_start(f, i, arena);
     for (int i = 0; i < n; i++)
         if (judge_placement(f, &f->services[i], i, arena, &j))
             return j;
@@ -398,6 +439,8 @@ struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
     /* A window that can't be shown to have been undisturbed does not pass in silence. */
     if (f->measured && isnan(f->contention_ratio))
         add_evidence(&j, NULL, "contention", "contention unknown: a reading was missing");
+    for (size_t i = 0; i < f->service_count; i++)
+        add_evidence(&j, f->services[i].name, "start race", f->services[i].start_race);
     if (f->measured && isnan(f->lateness_p99_s))
         add_evidence(&j, NULL, "lateness",
                      "our own lateness is unknown: no send was on our own time");

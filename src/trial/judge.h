@@ -35,7 +35,10 @@ struct judge_service {
     struct signature_match match;
     const char *match_line; /* that line, bounded */
     const char *last_line;  /* its log's last line, for evidence */
-    const char *detail;     /* for UNSTARTABLE, NOT_READY: what was seen last */
+    const char *start_race; /* its first start lost a race for memory; NULL */
+    const char
+        *overridden;    /* the process that computes has another environment than we set; NULL */
+    const char *detail; /* for UNSTARTABLE, NOT_READY: what was seen last */
     enum spec_on on;
     bool probed;
     struct device_proof proof;
@@ -59,9 +62,13 @@ struct judge_facts {
     bool measured; /* the window ran to its end */
     double window_s;
     double contention_ratio, contention_bound; /* NaN unknown */
-    const char *harmed;     /* declared neighbours that ended during the trial; NULL */
-    const char *contenders; /* who used the CPU, for evidence; NULL */
-    double steal_ratio;     /* of the contention, what the hypervisor took */
+    const char *dirty;                         /* who held a device before the start; NULL */
+    const char *device_fault;      /* a device is lost or its driver broken: its words; NULL */
+    const char *device_contention; /* what strangers did on a device during a window; NULL */
+    const char *strangers_grew;    /* strangers took memory while a service started; NULL */
+    const char *harmed;            /* declared neighbours that ended during the trial; NULL */
+    const char *contenders;        /* who used the CPU, for evidence; NULL */
+    double steal_ratio;            /* of the contention, what the hypervisor took */
     double lateness_p99_s, lateness_bound_s;
     const char *worker_failure;   /* the load worker did not complete: why; NULL */
     const char *readings_failure; /* our own readings are not of the window: why; NULL */
@@ -70,10 +77,11 @@ struct judge_facts {
 
 struct judgement {
     enum verdict verdict;
-    int service;         /* index, -1: the whole */
-    double fitness;      /* NaN when the verdict carries none */
-    const char *summary; /* one line, in the arena */
-    bool rules_out;      /* env_fault of the service's settings: others with them fail too */
+    int service;                /* index, -1: the whole */
+    double fitness;             /* NaN when the verdict carries none */
+    const char *summary;        /* one line, in the arena */
+    enum signature_bound bound; /* what its failure says of other candidates */
+    bool rules_out;             /* env_fault of the service's settings: others with them fail too */
     struct store_evidence evidence[16];
     size_t evidence_count;
 };

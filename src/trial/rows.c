@@ -175,7 +175,11 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         .ready_s = NAN,
         .first_request_s = NAN,
         .idle_memory_bytes = NAN,
-        .peak_memory_bytes = attempt->peak_memory_bytes[i],
+        .peak_memory_bytes = NAN,
+        .host_memory_bytes = NAN,
+        .device =
+            attempt->study
+                ->devices[spec_candidate_device(attempt->study, &attempt->request->candidate, i)],
         .cpu_s = attempt->window_cpu_s[i],
         .exit_code = facts->exit_code,
         .signal = facts->term_signal,
@@ -199,6 +203,8 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         row->environment = environment_json(arena, shown.env);
     }
     row->idle_memory_bytes = running->idle_memory_bytes;
+    row->peak_memory_bytes = running->peak_memory_bytes;
+    row->host_memory_bytes = running->peak_host_bytes;
     row->engine = running->launch.engine ? running->launch.engine->name : NULL;
     row->version = arena_strdup(arena, version_of(attempt->runner, &running->launch));
     row->settings = arena_strdup(arena, running->settings);
@@ -228,6 +234,8 @@ static const char *ruled_out_part(struct attempt *attempt, const struct judgemen
 void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
                          struct store_trial *ret_trial)
 {
+    static const char *const bounds[] = {
+        [BOUND_NONE] = NULL, [BOUND_ABOVE] = "above", [BOUND_BELOW] = "below"};
     struct arena *arena = attempt->arena;
     const struct trial_request *request = attempt->request;
     size_t n = attempt->study->service_count;
@@ -254,6 +262,7 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
             judgement->service >= 0 ? attempt->study->services[judgement->service].name : NULL,
         .summary = judgement->summary,
         .ruled_out = ruled_out_part(attempt, judgement),
+        .bound = bounds[judgement->bound],
         .fitness = judgement->fitness,
         .started_wall_us = clock_now_wall_us() - (clock_now_ns() - attempt->started_ns) / NS_PER_US,
         .duration_s = (double)(clock_now_ns() - attempt->started_ns) / NS_PER_S,
@@ -267,6 +276,8 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
         .phase_count = attempt->phase_count,
         .evidence = evidence,
         .evidence_count = judgement->evidence_count,
+        .readings = attempt->readings,
+        .reading_count = attempt->reading_count,
         .services = services,
         .service_count = n,
         .metrics = attempt->metrics,

@@ -54,7 +54,11 @@ static void running_forget(struct running *running)
     if (running->launch.scratch)
         remove_folder(running->launch.scratch);
     arena_free(running->arena);
-    *running = (struct running){.ready_s = NAN, .first_request_s = NAN, .idle_memory_bytes = NAN};
+    *running = (struct running){.ready_s = NAN,
+                                .first_request_s = NAN,
+                                .idle_memory_bytes = NAN,
+                                .peak_memory_bytes = NAN,
+                                .peak_host_bytes = NAN};
 }
 
 /* Waits for the end as long as the service's grace lasts, and no longer once we are asked to stop
@@ -164,6 +168,25 @@ static bool listener_is_ours(const struct running *running, pid_t *ret_other)
     return ours;
 }
 
+/* Some servers answer /health before they serve: the list of models has to name ours. */
+static bool serves_model(const struct running *running, char *why, size_t size)
+{
+    const struct engine_ops *ops =
+        running->launch.engine ? engine_find(running->launch.engine->name) : NULL;
+    AUTO(buf_done) struct buf body = BUF_INIT(1 << 20);
+    int status = 0;
+    char seen[128] = "";
+    if (!ops || !ops->ready_models || !running->launch.model)
+        return true;
+    load_http_fetch(running->launch.port, ops->ready_models, READY_CHECK_NS, &body, &status, seen,
+                    sizeof seen);
+    if (status == 200 && engine_models_list(buf_text(&body), body.len, running->launch.model))
+        return true;
+    snprintf(why, size, "%s does not list %s yet (%s)", ops->ready_models, running->launch.model,
+             seen);
+    return false;
+}
+
 enum ready_end { READY_YES, READY_ENDED, READY_LATE, READY_FOREIGN, READY_CANCEL };
 
 static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, size_t size)
@@ -188,7 +211,7 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
         int status = 0;
         char seen[128] = "";
         load_http_get(running->launch.port, path, READY_CHECK_NS, &status, seen, sizeof seen);
-        if (status == 200) {
+        if (status == 200 && serves_model(running, why, size)) {
             pid_t other = 0;
             if (listener_is_ours(running, &other)) {
                 running->ready_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
@@ -198,7 +221,7 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
                      running->launch.port, (int)other);
             return READY_FOREIGN;
         }
-        if (*seen)
+        if (*seen && status != 200)
             snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
         if (clock_now_ns() >= deadline_ns)
             return READY_LATE;
@@ -348,6 +371,19 @@ static bool start_once(struct attempt *attempt, size_t i, bool *ret_up, bool *re
     return true;
 }
 
+/* It sized itself while another's memory moved: once more, now that the other has settled. Named in
+ * the evidence, whatever comes of it. */
+static bool lost_race(struct attempt *attempt, size_t i)
+{
+    struct judge_service *facts = &attempt->facts.services[i];
+    if (facts->end != SERVICE_ENDED || !facts->has_match ||
+        facts->match.signature->cause != CAUSE_START_RACE)
+        return false;
+    facts->start_race = arena_printf(attempt->arena, "started twice: %s (%s)",
+                                     facts->match.signature->meaning, facts->match_line);
+    return true;
+}
+
 bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, struct err *err)
 {
     struct trial_runner *runner = attempt->runner;
@@ -365,6 +401,7 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
     for (size_t k = 0; k < attempt->study->service_count; k++)
         if (runner->services[k].process)
             taken[taken_count++] = runner->services[k].launch.port;
+    bool raced = false;
     for (int try = 0; try < PORT_TRIES; try++) {
         struct err launch_err = ERR_INIT;
         if (!launch(attempt, i, taken, taken_count, &launch_err))
@@ -373,6 +410,8 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
         attempt->facts.services[i].end = SERVICE_UP;
         if (!start_once(attempt, i, ret_up, &again, err))
             return false;
+        if (!again && !raced && lost_race(attempt, i))
+            raced = again = true;
         if (!again)
             return true;
         taken[taken_count++] = runner->services[i].launch.port;

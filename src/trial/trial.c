@@ -2,7 +2,7 @@
  *
  * A phase that finds a service down ends the trial there: what is in attempt->facts by then is what
  * the judge sees. Our own failures travel as err and store nothing. */
-#include "trial/attempt.h"
+#include "trial/watch.h"
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -70,7 +70,6 @@ static void attempt_init(struct attempt *attempt, struct trial_runner *runner,
             .wer = NAN,
             .max_wer = study->services[i].load.max_wer,
         };
-        attempt->peak_memory_bytes[i] = NAN;
         attempt->window_cpu_s[i] = NAN;
     }
 }
@@ -118,6 +117,10 @@ static bool start_all(struct attempt *attempt, bool *ret_up, struct err *err)
             *ret_up = *ret_up && attempt->facts.services[k].end == SERVICE_UP;
     }
     attempt_phase(attempt, PHASE_START, started_ns, *ret_up ? NULL : "failed");
+    if (*ret_up)
+        watch_note_idle(attempt);
+    else
+        watch_note_failure(attempt);
     return true;
 }
 
@@ -131,8 +134,11 @@ static bool probe_all(struct attempt *attempt, bool *ret_answered, struct err *e
         if (!attempt_probe(attempt, i, ret_answered, err))
             return false;
         const struct judge_service *facts = &attempt->facts.services[i];
-        if (facts->on == ON_GPU && facts->proof.placement != PLACEMENT_GPU)
-            *ret_answered = false;
+        if (!*ret_answered || facts->on != ON_GPU || facts->proof.placement == PLACEMENT_GPU)
+            continue;
+        *ret_answered = false;
+        if (!attempt_measure_fallback(attempt, i, err))
+            return false;
     }
     attempt_phase(attempt, PHASE_PROBE, started_ns, *ret_answered ? NULL : "failed");
     return true;
@@ -190,7 +196,10 @@ static void add_service_metrics(struct attempt *attempt)
 {
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         const struct running *running = &attempt->runner->services[i];
-        add_value(attempt, i, METRIC_MEMORY, attempt->peak_memory_bytes[i]);
+        add_value(attempt, i, METRIC_MEMORY, running->peak_memory_bytes);
+        add_value(attempt, i, METRIC_MEMORY_IDLE, running->idle_memory_bytes);
+        add_value(attempt, i, METRIC_MEMORY_GROWTH, watch_growth(attempt, i));
+        add_value(attempt, i, METRIC_HOST_MEMORY, running->peak_host_bytes);
         add_value(attempt, i, METRIC_CPU, attempt->window_cpu_s[i] / attempt->facts.window_s);
         add_value(attempt, i, METRIC_READY, running->ready_s);
         add_value(attempt, i, METRIC_FIRST_REQUEST, running->first_request_s);
@@ -200,6 +209,9 @@ static void add_service_metrics(struct attempt *attempt)
 static bool measure(struct attempt *attempt, struct err *err)
 {
     bool up = false, answered = false;
+    watch_begin(attempt);
+    if (attempt->facts.dirty || attempt->facts.device_fault)
+        return true;
     if (!start_all(attempt, &up, err))
         return false;
     if (!up)
@@ -248,18 +260,41 @@ static bool keeps(const struct trial_runner *runner, const struct store_trial *t
            attempt_service_matches(runner, &next->candidate, i);
 }
 
+/* What was stopped must give its memory back before the next start: a server sizes itself by what
+ * is free. Returns what is missing, or `survived`. */
+static const char *await_memory(struct trial_runner *runner, struct arena *arena,
+                                struct store_trial *trial, const char *survived)
+{
+    struct store_reading after[SPEC_DEVICES_MAX];
+    size_t count = 0;
+    const char *missing = watch_await_memory(runner, arena, after, &count);
+    struct store_reading *readings =
+        arena_array(arena, trial->reading_count + count, sizeof *readings);
+    if (trial->reading_count)
+        memcpy(readings, trial->readings, trial->reading_count * sizeof *readings);
+    if (count)
+        memcpy(readings + trial->reading_count, after, count * sizeof *after);
+    trial->readings = readings;
+    trial->reading_count += count;
+    return survived ? survived : missing;
+}
+
 void trial_finish(struct trial_runner *runner, const struct trial_request *next,
                   struct arena *arena, struct store_trial *trial)
 {
     int64_t started_ns = clock_now_ns();
     const char *survived = NULL;
+    bool stopped = false;
     for (size_t i = runner->options.study->service_count; i-- > 0;) {
         if (keeps(runner, trial, next, i))
             continue;
         const char *left = NULL;
+        stopped = stopped || runner->services[i].process;
         attempt_stop_service(runner, i, arena, &left);
         survived = left ? left : survived;
     }
+    if (stopped)
+        survived = await_memory(runner, arena, trial, survived);
     if (survived) {
         struct store_evidence *evidence =
             arena_array(arena, trial->evidence_count + 1, sizeof *evidence);

@@ -2,7 +2,7 @@
  * poll(2); readings and progress have due times. A trial's phases are straight-line code that calls
  * this, which reads better than a state machine spread over callbacks, and nothing here has to be
  * fast: sends are timed in the worker's own process. */
-#include "trial/attempt.h"
+#include "trial/watch.h"
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -11,10 +11,6 @@
 #include <poll.h>
 #include <string.h>
 
-/* Reading the PSS of a large tree makes the kernel walk its page tables (about 14 ms of CPU per
- * GiB): the pause grows with the cost, so that readings stay under half a percent of a core. */
-static const int64_t SAMPLE_EVERY_NS = NS_PER_S;
-static const int64_t SAMPLE_PAUSE_PER_COST = 200;
 static const int64_t PROGRESS_EVERY_NS = NS_PER_S / 5;
 
 void attempt_progress(struct attempt *attempt, enum trial_phase phase, const char *service,
@@ -25,25 +21,6 @@ void attempt_progress(struct attempt *attempt, enum trial_phase phase, const cha
     attempt->progress.elapsed_s = 0;
     attempt->progress.expected_s = expected_s;
     attempt->progress_due_ns = 0;
-}
-
-static void sample_memory(struct attempt *attempt)
-{
-    struct trial_runner *runner = attempt->runner;
-    int64_t begin_ns = clock_now_ns(), begin_cpu_ns = clock_cpu_ns();
-    for (size_t i = 0; i < attempt->study->service_count; i++) {
-        if (!runner->services[i].process)
-            continue;
-        struct device_usage usage;
-        device_usage(attempt_device(attempt, i),
-                     service_process_status(runner->services[i].process)->keeper, &usage);
-        double bytes = reading_value(usage.memory_bytes);
-        double *peak = &attempt->peak_memory_bytes[i];
-        if (!isnan(bytes) && !(*peak >= bytes))
-            *peak = bytes;
-    }
-    int64_t pause_ns = SAMPLE_PAUSE_PER_COST * (clock_cpu_ns() - begin_cpu_ns);
-    attempt->sample_due_ns = begin_ns + (pause_ns > SAMPLE_EVERY_NS ? pause_ns : SAMPLE_EVERY_NS);
 }
 
 static void keep_answer(struct attempt *attempt, const struct load_result *result)
@@ -136,7 +113,7 @@ enum wait_end attempt_wait(struct attempt *attempt, int64_t until_ns, size_t *re
         if (now_ns >= until_ns)
             return WAIT_TIME;
         if (now_ns >= attempt->sample_due_ns)
-            sample_memory(attempt);
+            watch_sample(attempt);
         if (now_ns >= attempt->progress_due_ns)
             report_progress(attempt, since_ns, now_ns);
 

@@ -23,11 +23,13 @@ static inline struct spec_study *space_study(struct arena *arena, size_t service
     study->name = "space";
     study->path = "space.yaml";
     study->seed = 1;
+    study->device = study->devices[0] = "cpu";
+    study->device_count = study->lane_count = 1;
     study->services = arena_array(arena, service_count, sizeof *study->services);
     study->service_count = service_count;
     for (size_t i = 0; i < service_count; i++) {
         study->services[i].name = arena_printf(arena, "s%zu", i);
-        study->services[i].engine_knob = -1;
+        study->services[i].engine_knob = study->services[i].device_knob = -1;
         study->services[i].load.given = true;
     }
     study->knobs = arena_array(arena, knob_count, sizeof *study->knobs);

@@ -35,9 +35,9 @@ static void test_verdicts(void **state)
         assert_int_equal(verdict_from_name(verdict_facts(i)->name), i);
         assert_non_null(verdict_facts(i)->meaning);
         assert_true(verdict_facts(i)->has_fitness == (i == VERDICT_OK || i == VERDICT_SLOW));
-        assert_true(verdict_facts(i)->retried == (i == VERDICT_CONTENDED ||
-                                                  i == VERDICT_INSTRUMENT ||
-                                                  i == VERDICT_ENV_FAULT));
+        assert_true(verdict_facts(i)->retried ==
+                    (i == VERDICT_CONTENDED || i == VERDICT_DEVICE_DIRTY ||
+                     i == VERDICT_INSTRUMENT || i == VERDICT_ENV_FAULT));
     }
     assert_int_equal(verdict_from_name("fine"), -1);
     assert_int_equal(verdict_from_name(NULL), -1);
@@ -52,18 +52,36 @@ static void test_quantities(void **state)
         const char *text;
         double value; /* NaN: refused */
     } rows[] = {
-        {UNIT_SECONDS, "500ms", 0.5},  {UNIT_SECONDS, "1.5m", 90},    {UNIT_SECONDS, "2s", 2},
-        {UNIT_SECONDS, "500", NAN},    {UNIT_SECONDS, "0", 0},        {UNIT_SECONDS, "5%", NAN},
-        {UNIT_SECONDS, "", NAN},       {UNIT_SECONDS, "inf", NAN},    {UNIT_RATIO, "5%", 0.05},
-        {UNIT_RATIO, "7.5 %", 0.075},  {UNIT_RATIO, "0.2", 0.2},      {UNIT_RATIO, "%", NAN},
-        {UNIT_RATIO, "nan", NAN},      {UNIT_BYTES, "512MiB", 536870912.0},
-        {UNIT_BYTES, "1GiB", 1073741824.0}, {UNIT_BYTES, "64k", NAN}, {UNIT_COUNT, "3", 3},
-        {UNIT_COUNT, "3s", NAN},       {UNIT_PER_SECOND, "3/s", 3},   {UNIT_PER_SECOND, "3", 3},
-        {UNIT_PER_SECOND, "90/min", 1.5}, {UNIT_PER_SECOND, "3/h", NAN},
-        {UNIT_BYTES_PER_SECOND, "60KiB/min", 1024}, {UNIT_BYTES_PER_SECOND, "1.5 MiB/s", 1572864},
-        {UNIT_BYTES_PER_SECOND, "3600B/h", 1}, {UNIT_BYTES_PER_SECOND, "0", 0},
-        {UNIT_BYTES_PER_SECOND, "12MiB", NAN}, {UNIT_BYTES_PER_SECOND, "12/min", NAN},
-        {UNIT_BYTES_PER_SECOND, "/min", NAN}, {UNIT_BYTES_PER_SECOND, "3", NAN},
+        {UNIT_SECONDS, "500ms", 0.5},
+        {UNIT_SECONDS, "1.5m", 90},
+        {UNIT_SECONDS, "2s", 2},
+        {UNIT_SECONDS, "500", NAN},
+        {UNIT_SECONDS, "0", 0},
+        {UNIT_SECONDS, "5%", NAN},
+        {UNIT_SECONDS, "", NAN},
+        {UNIT_SECONDS, "inf", NAN},
+        {UNIT_RATIO, "5%", 0.05},
+        {UNIT_RATIO, "7.5 %", 0.075},
+        {UNIT_RATIO, "0.2", 0.2},
+        {UNIT_RATIO, "%", NAN},
+        {UNIT_RATIO, "nan", NAN},
+        {UNIT_BYTES, "512MiB", 536870912.0},
+        {UNIT_BYTES, "1GiB", 1073741824.0},
+        {UNIT_BYTES, "64k", NAN},
+        {UNIT_COUNT, "3", 3},
+        {UNIT_COUNT, "3s", NAN},
+        {UNIT_PER_SECOND, "3/s", 3},
+        {UNIT_PER_SECOND, "3", 3},
+        {UNIT_PER_SECOND, "90/min", 1.5},
+        {UNIT_PER_SECOND, "3/h", NAN},
+        {UNIT_BYTES_PER_SECOND, "60KiB/min", 1024},
+        {UNIT_BYTES_PER_SECOND, "1.5 MiB/s", 1572864},
+        {UNIT_BYTES_PER_SECOND, "3600B/h", 1},
+        {UNIT_BYTES_PER_SECOND, "0", 0},
+        {UNIT_BYTES_PER_SECOND, "12MiB", NAN},
+        {UNIT_BYTES_PER_SECOND, "12/min", NAN},
+        {UNIT_BYTES_PER_SECOND, "/min", NAN},
+        {UNIT_BYTES_PER_SECOND, "3", NAN},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err err = ERR_INIT;
@@ -87,15 +105,24 @@ static void test_values(void **state)
         double value;
         const char *text;
     } rows[] = {
-        {UNIT_SECONDS, 0.118, "118 ms"},  {UNIT_SECONDS, NAN, "unknown"},
-        {UNIT_RATIO, 0.074, "7.4 %"},     {UNIT_RATIO, 1, "100 %"},
-        {UNIT_RATIO, 0, "0.0 %"},         {UNIT_BYTES, 34.8 * 1073741824.0, "34.8 GiB"},
-        {UNIT_PER_SECOND, 81.2, "81.2 /s"}, {UNIT_PER_SECOND, 0, "0 /s"},
-        {UNIT_PER_SECOND, 1234.5, "1,235 /s"}, {UNIT_COUNT, 3, "3"}, {UNIT_COUNT, 0, "0"},
-        {UNIT_COUNT, 1.2345, "1.23"},     {UNIT_COUNT, 12345, "12,345"},
-        {UNIT_BYTES, NAN, "unknown"}, {UNIT_BYTES_PER_SECOND, NAN, "unknown"},
+        {UNIT_SECONDS, 0.118, "118 ms"},
+        {UNIT_SECONDS, NAN, "unknown"},
+        {UNIT_RATIO, 0.074, "7.4 %"},
+        {UNIT_RATIO, 1, "100 %"},
+        {UNIT_RATIO, 0, "0.0 %"},
+        {UNIT_BYTES, 34.8 * 1073741824.0, "34.8 GiB"},
+        {UNIT_PER_SECOND, 81.2, "81.2 /s"},
+        {UNIT_PER_SECOND, 0, "0 /s"},
+        {UNIT_PER_SECOND, 1234.5, "1,235 /s"},
+        {UNIT_COUNT, 3, "3"},
+        {UNIT_COUNT, 0, "0"},
+        {UNIT_COUNT, 1.2345, "1.23"},
+        {UNIT_COUNT, 12345, "12,345"},
+        {UNIT_BYTES, NAN, "unknown"},
+        {UNIT_BYTES_PER_SECOND, NAN, "unknown"},
         {UNIT_BYTES_PER_SECOND, 12 * 1048576.0 / 60, "12.0 MiB/min"},
-        {UNIT_BYTES_PER_SECOND, -1048576.0, "-60.0 MiB/min"}, {UNIT_BYTES_PER_SECOND, 0, "0 B/min"},
+        {UNIT_BYTES_PER_SECOND, -1048576.0, "-60.0 MiB/min"},
+        {UNIT_BYTES_PER_SECOND, 0, "0 B/min"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf_done) struct buf buf = BUF_INIT(100);

@@ -1,5 +1,5 @@
 /* Facts to verdicts: one row per way in which a trial ends. What a row does not say is healthy: two
- * services, 100 requests each answered, a quiet machine, a goal that is met. */
+ * services, 100 requests answered, a quiet machine, a goal that is met. */
 #pragma once
 
 #include "check.h"
@@ -11,14 +11,15 @@
 #define SIGNATURE(name, c, words)                                                                  \
     static const struct service_signature name = {.text = "x", .cause = (c), .meaning = (words)}
 #define MATCH(name) .has_match = true, .match = {.signature = &(name)}, .match_line = "the line"
-
 enum { UNKNOWN = -1 }; /* in rows: NaN */
+#define VALUE_OR(v, other) ((v) == UNKNOWN ? NAN : (v) == 0 ? (other) : (v))
 
 struct facts {
     bool not_measured;
     struct judge_service a, b;
     double contention, lateness_s; /* 0: a quiet 2 %, 0.2 ms */
     const char *contenders, *worker_failure, *readings_failure, *harmed;
+    const char *dirty, *device_fault, *device_contention, *strangers_grew;
     const char *failed; /* requirement, by service failed_service - 1 */
     bool failed_on_errors;
     int failed_service;
@@ -55,11 +56,6 @@ static inline void fill_service(struct judge_service *s, const char *name)
         s->max_wer = NAN;
 }
 
-static inline double value_or(double value, double otherwise)
-{
-    return value == UNKNOWN ? NAN : value == 0 ? otherwise : value;
-}
-
 static inline struct judge_facts facts_of(const struct facts *row)
 {
     struct judge_facts f = {
@@ -67,12 +63,16 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .service_count = 2,
         .measured = !row->not_measured && row->a.end == SERVICE_UP && row->b.end == SERVICE_UP,
         .window_s = 30,
-        .contention_ratio = value_or(row->contention, 0.02),
+        .contention_ratio = VALUE_OR(row->contention, 0.02),
         .contention_bound = 0.10,
         .contenders = row->contenders,
         .harmed = row->harmed,
+        .dirty = row->dirty,
+        .device_fault = row->device_fault,
+        .device_contention = row->device_contention,
+        .strangers_grew = row->strangers_grew,
         .steal_ratio = 0.01,
-        .lateness_p99_s = value_or(row->lateness_s, 0.0002),
+        .lateness_p99_s = VALUE_OR(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
         .worker_failure = row->worker_failure,
         .readings_failure = row->readings_failure,

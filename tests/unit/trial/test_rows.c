@@ -40,7 +40,6 @@ static void init(struct fixture *f)
         .facts = {.service_count = 2, .measured = true, .window_s = 30, .contention_ratio = 0.04},
     };
     for (size_t i = 0; i < 2; i++) {
-        f->attempt.peak_memory_bytes[i] = NAN;
         f->attempt.window_cpu_s[i] = NAN;
         f->attempt.facts.services[i].exit_code = -1;
     }
@@ -63,6 +62,8 @@ static void launched(struct fixture *f, size_t i, int64_t in_trial, const char *
         .ready_s = 1.5,
         .first_request_s = 0.25,
         .idle_memory_bytes = 1e8,
+        .peak_memory_bytes = 2e8,
+        .peak_host_bytes = 3e8,
     };
 }
 
@@ -107,6 +108,9 @@ static void test_trial(void **state)
     assert_int_equal(t.services[1].started_in_trial, 4);
     assert_string_equal(t.services[0].settings, "s0.k0=v1 s0.k1=v2");
     assert_null(t.services[0].placement); /* not probed */
+    assert_true(t.services[0].peak_memory_bytes == 2e8 && t.services[0].host_memory_bytes == 3e8);
+    assert_string_equal(t.services[0].device, "cpu");
+    assert_null(t.bound);
     done(&f);
 }
 

@@ -1,0 +1,94 @@
+/* A load plan from a candidate, and the worker that sends it: what a probe and a window share. */
+#include "trial/run.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "service/stray.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const int64_t DEATH_NOTICE_NS = NS_PER_S / 2;
+
+/* Protocol settings with their placeholders filled in. */
+static const struct spec_setting *expand_settings(struct attempt *attempt, size_t i,
+                                                  size_t *ret_count)
+{
+    const struct spec_load *load = &attempt->study->services[i].load;
+    struct spec_setting *out = arena_array(attempt->arena, load->setting_count, sizeof *out);
+    size_t count = 0;
+    for (size_t k = 0; k < load->setting_count; k++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(65536);
+        if (!spec_setting_expand(attempt->study, &attempt->request->candidate, i,
+                                 load->settings[k].text, attempt->runner->services[i].launch.port,
+                                 attempt->runner->services[i].launch.scratch, &text))
+            continue;
+        out[count] = load->settings[k];
+        out[count++].text = arena_strdup(attempt->arena, buf_text(&text));
+    }
+    *ret_count = count;
+    return out;
+}
+
+void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stream)
+{
+    const struct spec_service *spec = &attempt->study->services[i];
+    const struct spec_protocol *protocol =
+        spec_candidate_protocol(attempt->study, &attempt->request->candidate, i);
+    const char *path = spec->protocol_path ? spec->protocol_path : protocol->path;
+    size_t setting_count = 0;
+    const struct spec_setting *settings = expand_settings(attempt, i, &setting_count);
+    *stream = (struct load_stream){
+        .name = spec->name,
+        .protocol = load_protocol_find(protocol->name),
+        .url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
+                            attempt->runner->services[i].launch.port, path),
+        .settings = settings,
+        .setting_count = setting_count,
+        .corpus = &attempt->runner->options.corpora[i],
+        .arrivals = spec->load.arrivals,
+        .rate_rps = spec->load.rate_rps,
+        .concurrency = spec->load.concurrency,
+        .max_tokens = spec->load.max_tokens,
+        .timeout_ns = spec->load.timeout_ns,
+        .reuse_connection = spec->load.reuse_connection,
+    };
+}
+
+bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,
+                struct err *err)
+{
+    if (end == WAIT_CANCEL)
+        return err_set(err, ERR_STOPPED, "stopped during trial %" PRId64, attempt->request->number);
+    run->service_ended = end == WAIT_SERVICE;
+    run->ended = ended;
+    run->report = *load_worker_report(attempt->worker);
+    if (end == WAIT_TIME && !run->report.complete && !run->report.failure[0])
+        snprintf(run->report.failure, sizeof run->report.failure, "it did not end in time");
+    return true;
+}
+
+void run_begin(struct attempt *attempt, struct run *run, struct load_worker *worker)
+{
+    run->pid = load_worker_pid(worker);
+    service_child_add(run->pid);
+    attempt->worker = worker;
+    attempt->answers = run->answers;
+}
+
+void run_end(struct attempt *attempt, const struct run *run)
+{
+    service_child_remove(run->pid); /* the worker has forgotten it once it is reaped */
+    attempt->worker = NULL;
+    attempt->answers = NULL;
+}
+
+bool run_died_with_service(struct attempt *attempt, const struct answer_list *answers,
+                           size_t *ret_ended)
+{
+    if (answers->count == 0)
+        return false;
+    enum load_error error = answers->items[answers->count - 1].record.error;
+    return (error == LOAD_CLOSED || error == LOAD_CONNECT || error == LOAD_TRUNCATED) &&
+           attempt_wait(attempt, clock_now_ns() + DEATH_NOTICE_NS, ret_ended) == WAIT_SERVICE;
+}

@@ -1,0 +1,29 @@
+/* Inside trial/: one load worker's run, from plan to report. */
+#pragma once
+
+#include "base/clock.h"
+#include "trial/attempt.h"
+
+#define RUN_SLACK_NS (10 * NS_PER_S) /* for a worker's start and end */
+
+/* Runs a plan to its end while waiting; the worker is freed on every path. */
+struct run {
+    struct load_plan plan;
+    struct answer_list answers[LOAD_STREAMS_MAX];
+    struct load_report report;
+    pid_t pid; /* of its worker */
+    bool service_ended;
+    size_t ended;
+};
+
+/* What the candidate asks of service `i`, on the port where it is. */
+void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stream);
+void run_begin(struct attempt *attempt, struct run *run, struct load_worker *worker);
+/* Takes the worker's report; false (ERR_STOPPED) when we were asked to stop. */
+NODISCARD bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,
+                          struct err *err);
+void run_end(struct attempt *attempt, const struct run *run);
+/* A dying server's connections end before its death is seen here: a connection that ended is looked
+ * at again after a moment, or a crash would be called a failed request. */
+bool run_died_with_service(struct attempt *attempt, const struct answer_list *answers,
+                           size_t *ret_ended);

@@ -1,0 +1,31 @@
+/* Inside trial/: the runner, with what is up and stays true from trial to trial. */
+#pragma once
+
+#include "service/process.h"
+#include "trial/trial.h"
+
+/* One service that is up (process != NULL), with what stays true of it from trial to trial. */
+struct running {
+    struct arena *arena; /* owned: launch and settings live here */
+    struct service_launch launch;
+    struct service_process *process; /* owned; NULL: not up */
+    const char *settings;            /* its part of the candidate's text */
+    int64_t started_in_trial;
+    double ready_s, first_request_s; /* NaN until known */
+    double idle_memory_bytes;        /* before the first request; NaN unknown */
+    double peak_memory_bytes;        /* over its life, on its device; NaN until read */
+    double peak_host_bytes;          /* the same of the machine's memory (PSS) */
+};
+
+struct program_version { /* heap texts; version NULL: unknown */
+    char *program, *version;
+};
+
+struct trial_runner {
+    struct trial_options options;
+    struct running services[SPEC_SERVICES_MAX];
+    struct program_version versions[SPEC_SERVICES_MAX * 2]; /* filled from the front */
+    /* In use with nobody's name on it before the first start, per device: what has to come back. */
+    bool clean_known[SPEC_DEVICES_MAX];
+    double clean_bytes[SPEC_DEVICES_MAX];
+};
