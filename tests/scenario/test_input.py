@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import gpu
 from harness import FAKE, SPICA, check, environment_of, main, processes, scenario, skip_unless
 
 
@@ -583,6 +584,24 @@ def check_prints_the_space_and_the_commands(box):
             "stt.threads=3 stt.policy=default llm.threads=3", box.file)
     check(not os.path.exists(box.results), "check writes nothing")
     check(not box.leftovers(), "and starts nothing")
+
+
+@scenario(quick=True)
+def check_shows_the_cards_or_why_not(box):
+    first, second = gpu.Card(0), gpu.Card(1)
+    gpu.cards(box, first, second)
+    services = {"stt": dict(box.fake("stt"), device="gpu1"), "llm": box.fake("llm")}
+    box.study(device="gpu0", **services)
+    known = box.run("check", box.file, code=0).out
+    for card in (first, second):
+        check(f"{card.uuid}, 79.6 GiB" in known, known)
+    visible = re.compile(r"CUDA_VISIBLE_DEVICES=(\S*)")
+    check(visible.findall(known) == [second.uuid, first.uuid], known)
+    check(known.count("CUDA_DEVICE_ORDER=PCI_BUS_ID") == 2, known)
+    # A laptop without a driver: said once, exit status 0, numbers in PCI order.
+    bare = box.run("check", box.file, code=0, env={"SPICA_NVML_LIBRARY": box.path("none.so")}).out
+    check(bare.count("can't be opened here") == 1, bare)
+    check(visible.findall(bare) == ["1", "0"], bare)
 
 
 @scenario(quick=True)
