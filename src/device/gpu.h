@@ -30,8 +30,8 @@ struct gpu_sampler {
     struct gpu_listing compute, others;
     struct nvml_memory memory;
     struct reading busy_ratio;
-    double unlisted_bytes;  /* NaN or 0 at first: one reading of it proves nothing */
-    int64_t unlisted_at_ns; /* 0: none yet */
+    double unlisted_bytes; /* the last one's: one reading of it proves nothing */
+    bool has_unlisted;
     int64_t shares_wall_us; /* up to when SM use was told; 0: never asked */
 };
 

@@ -146,15 +146,15 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
 
 /* What is unlisted now and was so before. */
 static struct reading strangers_of(struct gpu_sampler *sampler, const struct gpu_split *split,
-                                   bool fresh, int64_t now_ns)
+                                   bool fresh)
 {
     double unlisted = reading_value(split->unlisted_bytes);
     double steady = unlisted;
-    if (sampler->unlisted_at_ns && !(steady < sampler->unlisted_bytes))
+    if (sampler->has_unlisted && !(steady < sampler->unlisted_bytes))
         steady = sampler->unlisted_bytes;
     if (fresh) {
-        sampler->unlisted_bytes = isnan(unlisted) ? 0 : unlisted;
-        sampler->unlisted_at_ns = now_ns;
+        sampler->unlisted_bytes = unlisted;
+        sampler->has_unlisted = !isnan(unlisted); /* unknown before is no evidence against */
     }
     double bytes = reading_value(split->stranger_bytes);
     if (!isnan(steady))
@@ -186,7 +186,7 @@ void gpu_sample(struct device *device, const struct device_ours *ours,
     sample.free_bytes = aged(sampler->memory.free_bytes, measured);
     sample.neighbour_bytes = aged(split.neighbour_bytes, listed && measured);
     sample.stranger_bytes =
-        aged(strangers_of(sampler, &split, listed && measured, now_ns), listed && measured);
+        aged(strangers_of(sampler, &split, listed && measured), listed && measured);
     sample.busy_ratio = read_busy(gpu, now_ns);
     sample.stranger_sm_ratio = read_shares(gpu, split.blind, now_ns);
     snprintf(sample.fault, sizeof sample.fault, "%s", gpu_fault(gpu));

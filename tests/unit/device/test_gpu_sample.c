@@ -258,19 +258,23 @@ static void test_state(void **state)
 static void test_instance(void **state)
 {
     (void)state;
-    static const char *const lists[] = {
-        "process c 9 700 2 0\nprocess c 40 90 1 0\nprocess c 41 80 2 1\n",
-        "used 700\nfail nvmlDeviceGetMigMode 3\nprocess c 9 700\n",
+    static const struct {
+        const char *card, *instance;
+    } rows[] = {
+        {"", "process c 9 700 2 0\nprocess c 40 90 1 0\nprocess c 41 80 2 1\n"},
+        {"", "process c 9 700\n"},
+        {"process c 9 700 2 0\nprocess c 40 90 1 0\n", "no-list 1\n"},
     };
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char *root = check_make_folder(), script[1024];
         struct device_sample sample;
+        struct device_usage usage;
         const pid_t roots[] = {7};
         const struct device_ours ours = {.roots = roots, .root_count = 1};
         snprintf(script, sizeof script,
-                 H100 "mig 1\ninstance MIG-aa 0:0:0.0 9984 10 MIG 1g.10gb\n"
+                 H100 "mig 1\n%sinstance MIG-aa 0:0:0.0 9984 10 MIG 1g.10gb\n"
                       "instance MIG-bb 0:0:0.0 19968 20 MIG 2g.20gb\nused 700\n%s",
-                 lists[i]);
+                 rows[i].card, rows[i].instance);
         fake_script(root, script);
         fake_server(root, 0);
         fake_namespace(root, "pid:[4026531836]");
@@ -279,11 +283,60 @@ static void test_instance(void **state)
         assert_string_equal(device_facts(device)->parent_id, "GPU-11111111-2222");
         assert_true(device_facts(device)->memory_bytes == 19968 * MIB);
         device_sample(device, &ours, &sample);
-        CHECK_ROW(i, lists[i], in_mib(sample.tree_bytes[0]) == 700);
-        CHECK_ROW(i, lists[i], in_mib(sample.stranger_bytes) == 0);
-        CHECK_ROW(i, lists[i], in_mib(sample.free_bytes) == 19968 - 20 - 700);
+        CHECK_ROW(i, "tree", in_mib(sample.tree_bytes[0]) == 700);
+        CHECK_ROW(i, "strangers", in_mib(sample.stranger_bytes) == 0);
+        CHECK_ROW(i, "free", in_mib(sample.free_bytes) == 19968 - 20 - 700);
+        device_usage(device, 7, &usage);
+        CHECK_ROW(i, "usage",
+                  usage.listed == DEVICE_LISTED_YES && in_mib(usage.memory_bytes) == 700);
+        device_close(device);
+        /* A whole card is no part of anything. */
+        snprintf(script, sizeof script, H100);
+        fake_script(root, script);
+        device = fake_open("gpu0", root, 4);
+        assert_string_equal(device_facts(device)->parent_id, "");
         device_close(device);
         check_remove_folder(root);
+    }
+}
+
+/* 26: in a container whose numbers are not the driver's, what is hidden is a stranger's only while
+ * nothing of ours lives unlisted. */
+static void test_26_container(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *lines;
+        int opens;              /* which process is known to use the driver */
+        double tree, strangers; /* MiB; -1 unknown */
+        double alone;           /* strangers, when nothing is ours */
+    } rows[] = {
+        {"host's numbers, all hidden", "process c 41009 1310\nprocess c 41010 500\n", 0, -1, -1,
+         1810},
+        {"ours is seen", "process c 9 1310\nprocess c 41010 500\n", 9, 1310, 500, 1810},
+        {"a stranger that we see", "process c 9 1310\nprocess c 40 500\n", 9, 1310, 500, 1810},
+        {"empty list of a full card", "used 9000\n", 0, -1, -1, 9000},
+        {"empty list of an idle card", "used 8\n", 0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench bench;
+        struct device_sample sample;
+        bench_open(&bench, rows[i].lines, 4);
+        device_close(bench.device);
+        fake_namespace(bench.root, "pid:[4026532201]");
+        if (rows[i].opens)
+            fake_descriptor(bench.root, rows[i].opens, "/dev/nvidiactl");
+        if (strstr(rows[i].lines, "process c 40 "))
+            fake_descriptor(bench.root, 40, "/dev/nvidia0");
+        bench.device = fake_open("gpu0", bench.root, 4);
+        device_sample(bench.device, &bench.ours, &sample);
+        double tree = in_mib(sample.tree_bytes[0]), strangers = in_mib(sample.stranger_bytes);
+        CHECK_ROW(i, rows[i].name, rows[i].tree < 0 ? isnan(tree) : tree == rows[i].tree);
+        CHECK_ROW(i, rows[i].name,
+                  rows[i].strangers < 0 ? isnan(strangers) : strangers == rows[i].strangers);
+        device_sample(bench.device, &(struct device_ours){0}, &sample);
+        CHECK_ROW(i, rows[i].name, in_mib(sample.stranger_bytes) == rows[i].alone);
+        bench_close(&bench);
     }
 }
 
@@ -310,11 +363,11 @@ static void test_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),    cmocka_unit_test(test_unlisted),
-        cmocka_unit_test(test_shares),    cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_strangers), cmocka_unit_test(test_words),
-        cmocka_unit_test(test_state),     cmocka_unit_test(test_instance),
-        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_sample),       cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_shares),       cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_strangers),    cmocka_unit_test(test_words),
+        cmocka_unit_test(test_state),        cmocka_unit_test(test_instance),
+        cmocka_unit_test(test_26_container), cmocka_unit_test(test_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
