@@ -196,6 +196,8 @@ static int list_of(const struct card *card, unsigned kind, unsigned *count,
                    struct process *processes)
 {
     const unsigned room = *count;
+    if (card->no_list)
+        return NOT_SUPPORTED;
     *count = 0;
     for (unsigned i = 0; i < card->entry_count; i++)
         *count += (card->entries[i].kinds & kind) != 0;
