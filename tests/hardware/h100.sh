@@ -1,0 +1,309 @@
+#!/bin/bash
+# Runs the studies of examples/h100 on a GPU machine that is reached only now and then, for some minutes:
+# what takes longer than that goes on by itself, and is asked for later.
+#
+# usage: tests/hardware/h100.sh COMMAND...
+#
+#   pack FOLDER          where spica is built: bundle, studies and scripts into FOLDER, to be carried
+#   take FOLDER...       collect the pieces of tools/gpu-lab/prepare that lie in these folders
+#   setup [llama]        unpack pieces and bundle, install, lay out the studies (llama: and compile it)
+#   warm                 start vLLM twice: the first start compiles kernels; prints how long each took
+#   hold MIB | release   start a neighbour that leaves so much of the card; end it
+#   start STUDY [OPTION] spica run in the background, or resume; OPTIONs go to it. STUDY=NAME gives the
+#                        results another name
+#   wait STUDY SECONDS   until it ends, at most so long; shows where it is; status as spica's, or 75
+#   stop STUDY           stop it cleanly; start resumes
+#   state                what runs, who holds the card
+#   collect FOLDER [STUDY...]   small results of these studies (default: all) as FOLDER/h100.tar.xz
+#
+# Everything lies in $H100_ROOT (/tmp/h100): parts/, lab/, spica/, studies/. Only processes whose ids were
+# written down here are ended.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+base=${H100_ROOT:-/tmp/h100}
+parts=$base/parts lab=$base/lab studies=$base/studies/h100
+spica=$base/spica/bin/spica
+
+say() { printf 'h100: %s\n' "$*"; }
+die() {
+    printf 'h100: %s\n' "$@" >&2
+    exit 1
+}
+
+# alive FILE: the process whose id it holds still runs, and is the one that was started
+alive() {
+    local pid started
+    [[ -f $1 ]] || return 1
+    read -r pid started <"$1" || return 1
+    [[ -n $started && $(start_time "$pid") == "$started" ]]
+}
+
+# A number is given to another process sooner or later; with the time of its start it is not.
+start_time() { sed -n 's/^.*) //p' "/proc/$1/stat" 2>/dev/null | awk '$1 !~ /[ZX]/ { print $20 }'; }
+note_process() { printf '%s %s\n' "$1" "$(start_time "$1")" >"$2"; }
+
+# ---- where spica is built ------------------------------------------------------------------------
+
+do_pack() {
+    local target=${1:?FOLDER} bundle
+    mkdir -p "$target"
+    bundle=$("$repository/tools/bundle" --output "$repository/build" | tail -n 1)
+    rm -rf "$target/kit"
+    mkdir -p "$target/kit/examples"
+    cp "$bundle" "$target/kit/"
+    cp -r "$repository/examples/h100" "$target/kit/examples/"
+    rm -rf "$target/kit/examples/h100/lab" "$target"/kit/examples/h100/*.spica
+    cp "$repository"/examples/*.py "$target/kit/examples/" 2>/dev/null || say "no examples/*.py yet"
+    cp "$here"/{h100.sh,export_study.py} "$repository/tools/gpu-lab/setup" "$target/kit/"
+    say "$target/kit: $(du -sk "$target/kit" | cut -f1) KiB"
+}
+
+# ---- on the GPU machine --------------------------------------------------------------------------
+
+do_take() {
+    local folder
+    mkdir -p "$parts"
+    for folder in "$@"; do
+        compgen -G "$folder/part.*" >/dev/null || die "no piece in $folder"
+        cp "$folder"/part.* "$parts/"
+    done
+    say "$(compgen -G "$parts/part.*" | wc -l) pieces, $(du -sm "$parts" | cut -f1) MiB"
+}
+
+find_kit() {
+    local folder
+    for folder in "$here" "${KIT:-}" "$repository/.gpu/kit" "$repository/build"; do
+        [[ -z $folder ]] || ! compgen -G "$folder/spica-*-linux-x86_64.tar.xz" >/dev/null ||
+            { printf '%s\n' "$folder"; return; }
+    done
+    die "no spica-*-linux-x86_64.tar.xz beside this script, in \$KIT, .gpu/kit or build"
+}
+
+# The newest bundle, each time: a mended spica is carried alone.
+install_spica() {
+    local kit archive
+    kit=$(find_kit)
+    archive=$(find "$kit" -maxdepth 1 -name 'spica-*-linux-x86_64.tar.xz' | sort -V | tail -n 1)
+    rm -rf "$base/spica.new"
+    mkdir -p "$base/spica.new"
+    tar -xJf "$archive" -C "$base/spica.new" --strip-components=1
+    rm -rf "$base/spica"
+    mv "$base/spica.new" "$base/spica"
+    sha256sum "$archive" >"$base/spica/bundle.sha256"
+    lay_out_studies "$kit"
+    say "$("$spica" --version | head -n 1)"
+}
+
+# The kit's files first, since they are of the bundle's age; the tree's where no kit has them.
+lay_out_studies() {
+    local from=$1/examples
+    [[ -d $from/h100 ]] || from=$repository/examples
+    mkdir -p "$studies"
+    cp "$from"/h100/*.yaml "$from"/h100/*.py "$studies/"
+    cp "$from"/*.py "$base/studies/"
+    ln -sfn "$lab" "$studies/lab"
+    [[ ! -f $base/spawn ]] ||
+        sed -i 's/VLLM_WORKER_MULTIPROC_METHOD: fork/VLLM_WORKER_MULTIPROC_METHOD: spawn/' \
+            "$studies"/*.yaml
+}
+
+do_setup() {
+    local setup=$repository/tools/gpu-lab/setup options=()
+    [[ ! -f $here/setup ]] || setup=$here/setup
+    [[ ${1:-} != llama ]] || options=(--llama)
+    mkdir -p "$base"
+    "$setup" "$parts" "$lab" "${options[@]}" || die "setting the lab up failed"
+    install_spica
+}
+
+# vllm_once METHOD: seconds from start to /health, then the end of it
+vllm_once() {
+    local port=18999 start=$SECONDS pid limit=${WARM_LIMIT_S:-300}
+    (cd "$lab" && VLLM_WORKER_MULTIPROC_METHOD=$1 PYTHONPATH=$lab/site HF_HUB_OFFLINE=1 \
+        TRANSFORMERS_OFFLINE=1 VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 exec setsid python3 \
+        -m vllm.entrypoints.openai.api_server --model llm-7b --served-model-name llm \
+        --load-format dummy --gpu-memory-utilization 0.40 --max-model-len 4096 --enforce-eager \
+        --host 127.0.0.1 --port $port) >"$base/warm-$1.log" 2>&1 </dev/null &
+    pid=$!
+    until answers $port; do
+        if ! kill -0 $pid 2>/dev/null || ((SECONDS - start > limit)); then
+            kill -KILL -- -$pid 2>/dev/null || :
+            wait $pid 2>/dev/null || :
+            say "vLLM ($1) did not start: $(tail -n 1 "$base/warm-$1.log")"
+            return 1
+        fi
+        sleep 0.5
+    done
+    say "vLLM ($1) ready after $((SECONDS - start)) s; $(card_used)"
+    kill -TERM -- -$pid 2>/dev/null || :
+    wait $pid 2>/dev/null || :
+    kill -KILL -- -$pid 2>/dev/null || : # an engine that outlived its front
+}
+
+answers() {
+    python3 -c 'import sys, urllib.request as u; u.urlopen("http://127.0.0.1:%s/health" % sys.argv[1], timeout=2)' \
+        "$1" 2>/dev/null
+}
+
+card_used() {
+    nvidia-smi --query-gpu=memory.used,memory.free --format=csv,noheader 2>/dev/null || echo "no nvidia-smi"
+}
+
+# Where fork does not work for its engine, the studies are told so: a start then takes 19 s more.
+do_warm() {
+    rm -f "$base/spawn"
+    vllm_once fork || { touch "$base/spawn"; vllm_once spawn; }
+    if [[ -f $base/spawn ]]; then vllm_once spawn; else vllm_once fork; fi
+    lay_out_studies "$(find_kit)"
+}
+
+do_hold() {
+    local mib=${1:?MIB} file=$base/hold.pid
+    ! alive "$file" || do_release
+    rm -f "$base/hold.ready"
+    setsid python3 "$studies/hold.py" --leave "$mib" --ready "$base/hold.ready" \
+        >"$base/hold.log" 2>&1 </dev/null &
+    note_process $! "$file"
+    for _ in $(seq 300); do
+        [[ ! -f $base/hold.ready ]] || break
+        alive "$file" || die "the neighbour did not start: $(tail -n 1 "$base/hold.log")"
+        sleep 0.1
+    done
+    alive "$file" || die "the neighbour ended: $(tail -n 1 "$base/hold.log")"
+    say "$(tail -n 1 "$base/hold.log")"
+}
+
+do_release() {
+    local file=$base/hold.pid
+    end_process "$file" TERM 50
+    say "no neighbour; $(card_used)"
+}
+
+# end_process FILE SIGNAL TENTHS: asks, and waits for it
+end_process() {
+    local pid _
+    alive "$1" || return 0
+    read -r pid _ <"$1"
+    kill -"$2" "$pid" 2>/dev/null || :
+    for _ in $(seq "$3"); do
+        alive "$1" || return 0
+        sleep 0.1
+    done
+    die "process $pid does not end"
+}
+
+do_start() {
+    local study=${1:?STUDY} name run
+    name=${study#*=} study=${study%%=*} run=$base/run-$name
+    shift
+    [[ -f $studies/$study.yaml ]] || die "no study $study: $(cd "$studies" && echo *.yaml)"
+    if alive "$run.pid"; then
+        say "$name runs already"
+        return
+    fi
+    rm -f "$run.status"
+    date +"== %FT%TZ $name $*" -u >>"$run.log"
+    # shellcheck disable=SC2016 # expanded by the inner shell, which leaves spica's status behind
+    setsid bash -c '
+        run=$1 folder=$2; shift 2
+        cd "$folder" || exit
+        "$@" >>"$run.log" 2>&1 </dev/null &
+        pid=$!
+        printf "%s %s\n" $pid "$(sed "s/^.*) //" /proc/$pid/stat | cut -d" " -f20)" >"$run.pid"
+        status=0
+        wait $pid || status=$?
+        printf "%s\n" $status >"$run.status"' \
+        bash "$run" "$studies" "$spica" run "$study.yaml" --out "$studies/$name.spica" "$@" \
+        >/dev/null 2>&1 </dev/null &
+    say "$name is started"
+}
+
+do_wait() {
+    local name=${1:?STUDY} limit=${2:?SECONDS} start=$SECONDS run
+    name=${name#*=} run=$base/run-$name
+    [[ -f $run.log ]] || die "$name was never started"
+    while [[ ! -f $run.status ]] && ((SECONDS - start < limit)); do sleep 1; done
+    tail -n "${H100_LINES:-25}" "$run.log"
+    if [[ ! -f $run.status ]]; then
+        say "$name goes on"
+        return 75
+    fi
+    say "$name ended with status $(<"$run.status")"
+    return "$(<"$run.status")"
+}
+
+do_stop() {
+    local name=${1:?STUDY}
+    end_process "$base/run-${name#*=}.pid" TERM 600 # not INT, which a shell ignores for its jobs
+    do_wait "$name" 10 || :
+}
+
+do_state() {
+    local file
+    for file in "$base"/run-*.log; do
+        [[ -f $file ]] || continue
+        file=${file%.log}
+        if alive "$file.pid"; then say "${file##*/run-}: runs"; else
+            say "${file##*/run-}: ended with $(cat "$file.status" 2>/dev/null || echo nothing said)"
+        fi
+    done
+    ! alive "$base/hold.pid" || say "neighbour: $(tail -n 1 "$base/hold.log")"
+    say "card: $(card_used)"
+    nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv,noheader 2>/dev/null || :
+    [[ ! -f $lab/llama/build.log ]] || say "llama-server: $(tail -n 1 "$lab/llama/build.log")"
+}
+
+do_collect() {
+    local target=${1:?FOLDER} stage name names=()
+    shift
+    mkdir -p "$target"
+    stage=$(mktemp -d "$base/.collect.XXXXXX")
+    mkdir "$stage/h100"
+    if (($#)); then names=("$@"); else
+        for name in "$studies"/*.spica; do
+            [[ ! -d $name ]] || names+=("$(basename "$name" .spica)")
+        done
+    fi
+    for name in "${names[@]}"; do
+        name=${name#*=}
+        [[ -f $studies/$name.spica/study.db ]] || { say "$name has no results"; continue; }
+        # Of a study that was stopped there is no report yet, or an old one.
+        "$spica" report "$studies/$name.spica" >/dev/null 2>&1 || say "$name: no report"
+        python3 "$here/export_study.py" "$studies/$name.spica" "$stage/h100/$name" ||
+            say "$name: export failed"
+        cp "$base/run-$name.log" "$stage/h100/$name/run.txt" 2>/dev/null || :
+    done
+    describe >"$stage/h100/machine.txt" 2>&1 || :
+    cp "$base"/warm-*.log "$stage/h100/" 2>/dev/null || :
+    cp "$studies"/*.yaml "$stage/h100/"
+    tar -C "$stage" --sort=name -cJf "$target/h100.tar.xz" h100
+    rm -rf "$stage"
+    say "$target/h100.tar.xz: $(du -k "$target/h100.tar.xz" | cut -f1) KiB, ${#names[@]} studies"
+}
+
+describe() {
+    date -u +%FT%TZ
+    cat "$base/spica/bundle.sha256"
+    "$spica" --version
+    nvidia-smi
+    uname -sr
+    lscpu | sed -n '/^Model name/p;/^CPU(s)/p'
+    free -g | sed -n 2p
+    python3 --version
+    PYTHONPATH=$lab/site python3 -m pip list 2>/dev/null | grep -iE '^(torch|vllm|openai-whisper|numpy) '
+    return 0
+}
+
+usage() { sed -n '5,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+
+command=${1:-help}
+(($# == 0)) || shift
+case $command in
+    pack | take | setup | warm | hold | release | start | wait | stop | state | collect) "do_$command" "$@" ;;
+    help | -h | --help) usage ;;
+    *) usage >&2; exit 2 ;;
+esac
