@@ -180,10 +180,33 @@ static bool open_immutable(struct store *store, struct err *err)
     return open_handle(store, true, err);
 }
 
+/* A writer that was killed before the file was in WAL mode leaves a rollback journal, which no
+ * reader may roll back. Whoever may write does it first: what was half written is then gone, as it
+ * would be after the next run. */
+static void roll_back(const struct store *store)
+{
+    sqlite3 *db = NULL;
+    AUTO(buf_done) struct buf uri = BUF_INIT(3 * STORE_PATH_MAX + 32);
+    add_uri(&uri, store->path);
+    if (sqlite3_open_v2(buf_text(&uri), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL) ==
+        SQLITE_OK) {
+        sqlite3_busy_timeout(db, BUSY_MS);
+        sqlite3_exec(db, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
+    }
+    sqlite3_close(db);
+}
+
 static bool open_reader(struct store *store, struct err *err)
 {
     struct err first = ERR_INIT;
-    if (open_handle(store, false, &first))
+    bool opened = open_handle(store, false, &first);
+    if (!opened && sqlite3_extended_errcode(store->db) == SQLITE_READONLY_ROLLBACK) {
+        roll_back(store);
+        sqlite3_close(TAKE(store->db));
+        first = ERR_INIT;
+        opened = open_handle(store, false, &first);
+    }
+    if (opened)
         return true;
     int code = sqlite3_errcode(store->db) & 0xff;
     bool no_side_files = code == SQLITE_CANTOPEN || code == SQLITE_READONLY;

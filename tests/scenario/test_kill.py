@@ -42,11 +42,31 @@ def database(box):
     return os.path.join(box.results, "study.db")
 
 
+def connect(box):
+    """A reader. A kill in the first instants leaves a journal that only a writer may roll back: then
+    a copy is read, so that what spica itself finds stays as it is."""
+    connection = sqlite3.connect(f"file:{database(box)}?mode=ro", uri=True, timeout=20)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        return connection
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if "readonly" not in str(error):
+            raise
+    copy = os.path.join(box.folder, "tmp", "copy.db")
+    for end in ("", "-journal", "-wal"):
+        if os.path.exists(database(box) + end):
+            shutil.copyfile(database(box) + end, copy + end)
+        elif os.path.exists(copy + end):
+            os.unlink(copy + end)
+    return sqlite3.connect(copy, timeout=20)
+
+
 def snapshot(box):
     """Every row of every table, and a sound file. Nothing stored yet: {}."""
     if not os.path.exists(database(box)):
         return {}
-    connection = sqlite3.connect(f"file:{database(box)}?mode=ro", uri=True, timeout=20)
+    connection = connect(box)
     try:
         sound = connection.execute("PRAGMA integrity_check").fetchall()
         check(sound == [("ok",)], f"integrity_check: {sound}\n{box.story()}")
@@ -72,7 +92,7 @@ def expect_kept(box, before):
 
 
 def query(box, sql):
-    connection = sqlite3.connect(f"file:{database(box)}?mode=ro", uri=True, timeout=20)
+    connection = connect(box)
     try:
         return connection.execute(sql).fetchall()
     finally:

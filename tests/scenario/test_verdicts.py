@@ -7,6 +7,7 @@ must come out; the second variation of the same case is there so that not only o
 import glob
 import json
 import os
+import re
 import signal
 import stat
 import time
@@ -118,7 +119,8 @@ def oom_host_by_a_limit(box):
     check(result.code == 3, str(result))
     for number in (1, 2):
         box.expect(number, "oom_host", service="llm", evidence="oom_kill")
-    left = [p for p in glob.glob("/sys/fs/cgroup/**/spica*", recursive=True) if str(os.getpid()) in p]
+    left = [p for p in glob.glob("/sys/fs/cgroup/**/spica-*-llm", recursive=True)
+            if re.fullmatch(r"spica-[0-9]+-llm", os.path.basename(p))]
     check(not left, left)
 
 

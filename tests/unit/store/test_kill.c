@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -99,10 +100,51 @@ static void killed_writers_leave_whole_trials(void **state)
     check_remove_folder(folder);
 }
 
+/* A transaction of the old kind, cut after its pages have reached the file. */
+static void die_in_a_rollback_journal(const char *path)
+{
+    sqlite3 *db = NULL;
+    sqlite3_open(path, &db);
+    sqlite3_exec(db,
+                 "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; PRAGMA cache_spill = 1;"
+                 "BEGIN IMMEDIATE;"
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)"
+                 " INSERT INTO event (wall_us, kind, detail) SELECT i, 'half', hex(zeroblob(200))"
+                 " FROM n",
+                 NULL, NULL, NULL);
+    raise(SIGKILL);
+    _exit(1);
+}
+
+/* Killed before the file was in WAL mode: a reader that may write finds what was there before. */
+static void a_reader_finds_a_rollback_journal(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    AUTO(free) char *path = made_path(folder);
+    store_close(made_store(folder));
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        die_in_a_rollback_journal(path);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    AUTO(free) char *journal = NULL;
+    assert_true(asprintf(&journal, "%s-journal", path) > 0);
+    struct stat st;
+    assert_int_equal(stat(journal, &st), 0);
+    check_whole(path);
+    assert_int_equal(stat(journal, &st), -1); /* rolled back, not passed over */
+    check_sound(path);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_writers_leave_whole_trials),
+        cmocka_unit_test(a_reader_finds_a_rollback_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
