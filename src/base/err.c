@@ -63,6 +63,7 @@ int err_exit_status(enum err_code code)
         [ERR_NONE] = 0,       [ERR_INTERNAL] = 1, [ERR_INPUT] = 2,
         [ERR_INFEASIBLE] = 3, [ERR_BUSY] = 4,     [ERR_STOPPED] = 5,
         [ERR_PROBLEM] = 6,    [ERR_LIMIT] = 1,    [ERR_MISSING] = 2,
+        [ERR_DECLINED] = 9,
     };
     return code >= 0 && code < ERR_CODE_COUNT_ ? statuses[code] : 1;
 }

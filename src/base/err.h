@@ -19,6 +19,7 @@ enum err_code {
     ERR_PROBLEM,    /* a check found a problem                                            exit 6 */
     ERR_LIMIT,      /* outside data exceeded a stated maximum                             exit 1 */
     ERR_MISSING,    /* a file, program or table row that should exist does not            exit 2 */
+    ERR_DECLINED,   /* a plan was declined, or is outdated: nothing was changed            exit 9 */
     ERR_CODE_COUNT_
 };
 
