@@ -13,6 +13,7 @@ struct cli_option {
     char letter;          /* 'j' for -j, 0: none */
     const char *argument; /* name of its argument, NULL: takes none */
     const char *help;
+    bool list; /* may be given again: the arguments are joined by commas */
 };
 
 struct cli_args {
@@ -20,6 +21,7 @@ struct cli_args {
         *values[CLI_OPTIONS_MAX]; /* per option: its argument, "" for a flag; NULL: not given */
     const char *arguments[CLI_ARGUMENTS_MAX];
     int argument_count;
+    char *joined[CLI_OPTIONS_MAX]; /* owned: of lists given more than once */
 };
 
 struct cli_command {
@@ -33,8 +35,8 @@ struct cli_command {
     bool (*run)(const struct cli_args *args, int *ret_status, struct err *err);
 };
 
-extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_show, cli_report,
-    cli_help;
+extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_restore, cli_show,
+    cli_report, cli_help;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 

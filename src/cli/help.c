@@ -36,6 +36,7 @@ const struct cli_exit_status cli_exit_statuses[] = {
     {4, "device busy or not clean"},
     {5, "stopped, resumable: by you, by surroundings, by contention"},
     {6, "a check found a problem"},
+    {9, "a plan was declined, or is outdated; nothing was changed"},
 };
 const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);
 

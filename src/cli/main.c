@@ -14,7 +14,7 @@
 
 /* In the order in which a new user meets them. */
 const struct cli_command *const cli_commands[] = {
-    &cli_init, &cli_check, &cli_prepare, &cli_run, &cli_show, &cli_report, &cli_help,
+    &cli_init, &cli_check, &cli_prepare, &cli_run, &cli_restore, &cli_show, &cli_report, &cli_help,
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);
 
@@ -83,6 +83,27 @@ static bool unknown_option(const struct cli_command *command, const char *given,
                    nearest ? "?" : "", command->name);
 }
 
+/* The last one counts, but of a list all do. */
+static void take_value(const struct cli_command *command, int index, const char *value,
+                       struct cli_args *args)
+{
+    if (command->options[index].list && args->values[index]) {
+        char *joined = NULL;
+        if (asprintf(&joined, "%s,%s", args->values[index], value) < 0)
+            abort();
+        free(args->joined[index]);
+        args->joined[index] = joined;
+        value = joined;
+    }
+    args->values[index] = value;
+}
+
+static void args_done(struct cli_args *args)
+{
+    for (size_t i = 0; i < ARRAY_LEN(args->joined); i++)
+        free(args->joined[i]);
+}
+
 static bool parse(const struct cli_command *command, int argc, char **argv,
                   struct cli_args *ret_args, bool *ret_help, struct err *err)
 {
@@ -106,7 +127,7 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
         int index = key >= OPTION_KEY ? key - OPTION_KEY : index_of_letter(command, key);
         if (key == '?' || index < 0)
             return unknown_option(command, argv[at < argc ? at : argc - 1], err);
-        ret_args->values[index] = optarg ? optarg : "";
+        take_value(command, index, optarg ? optarg : "", ret_args);
     }
     for (; optind < argc; optind++) {
         if (ret_args->argument_count == CLI_ARGUMENTS_MAX)
@@ -184,12 +205,11 @@ int main(int argc, char **argv)
     struct cli_args args = {0};
     bool help = false;
     int status = 0;
-    if (!command || !parse(command, argc - 1, argv + 1, &args, &help, &err))
-        return finish(false, 0, &err);
-    if (help) {
+    bool ok = command && parse(command, argc - 1, argv + 1, &args, &help, &err);
+    if (ok && help)
         cli_print_help(command);
-        return finish(true, 0, &err);
-    }
-    bool ok = command->run(&args, &status, &err);
+    else if (ok)
+        ok = command->run(&args, &status, &err);
+    args_done(&args);
     return finish(ok, status, &err);
 }

@@ -32,8 +32,8 @@ static bool only_folder_here(struct arena *arena, const char **ret_folder, struc
     return ok;
 }
 
-static bool find_folder(const char *name, const char *out, struct arena *arena,
-                        const char **ret_folder, struct err *err)
+bool cli_find_folder(const char *name, const char *out, struct arena *arena,
+                     const char **ret_folder, struct err *err)
 {
     if (!name && !out)
         return only_folder_here(arena, ret_folder, err);
@@ -72,7 +72,7 @@ bool cli_open_results(const char *name, const char *out, struct cli_results *ret
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     const char *folder = NULL;
-    if (!find_folder(name, out, arena, &folder, err))
+    if (!cli_find_folder(name, out, arena, &folder, err))
         return false;
     AUTO(free) char *path = study_store_path(folder);
     struct store *store = NULL;

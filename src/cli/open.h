@@ -10,6 +10,10 @@ struct cli_results {
     const char *folder; /* in the arena */
 };
 
+/* The results' folder of that name, which need not exist. */
+NODISCARD bool cli_find_folder(const char *name, const char *out, struct arena *arena,
+                               const char **ret_folder, struct err *err);
+
 /* `name`: a study file, a NAME.spica folder, a study.db, or NULL: the only *.spica folder here.
  * `out` overrides where a study file's results are. */
 NODISCARD bool cli_open_results(const char *name, const char *out, struct cli_results *ret_results,

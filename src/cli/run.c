@@ -1,6 +1,7 @@
 /* run: the experiment, resumed where it stopped, and its report at the end. */
 #include "cli/command.h"
 #include "cli/display.h"
+#include "cli/pause.h"
 
 #include "base/cancel.h"
 #include "base/log.h"
@@ -18,6 +19,10 @@ static const struct cli_option options[] = {
     {"fresh", 0, NULL, "start anew; earlier results move to NAME.spica.1, .2, ..."},
     {"trials", 'n', "N", "explore with at most N trials, whatever the file says"},
     {"time", 't', "TIME", "take at most that long (45m, 2h), whatever the file says"},
+    {"pause", 0, "UNIT", "stop these systemd units meanwhile (a,b or again); shows a plan, asks",
+     .list = true},
+    {"user", 0, NULL, "they are the user's own units (default unless root)"},
+    {"approve", 'y', NULL, "the plan of --pause is approved: ask nothing"},
     {"verbose", 'v', NULL, "name every phase of every trial on stderr"},
     {"quiet", 'q', NULL, "no progress, only the end"},
     {NULL, 0, NULL, NULL},
@@ -52,8 +57,26 @@ static bool write_report(const char *folder, struct err *err)
     return true;
 }
 
+static bool read_pause(const struct cli_args *args, const struct study_options *study_options,
+                       struct cli_pause *pause, struct err *err)
+{
+    pause->study = study_options->study;
+    pause->folder = study_options->folder;
+    pause->names = cli_value(&cli_run, args, "pause");
+    bool user = cli_flag(&cli_run, args, "user");
+    pause->scope = user || geteuid() != 0 ? HOST_USER : HOST_SYSTEM;
+    pause->approved = cli_flag(&cli_run, args, "approve");
+    pause->wait = study_options->wait;
+    pause->time_ns = study_options->time_ns;
+    if (!pause->names && (user || pause->approved))
+        return err_set(err, ERR_INPUT, "--%s goes with --pause", user ? "user" : "approve");
+    return cli_pause_recover(pause, err) && cli_pause_ask(pause, err);
+}
+
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
+    struct cli_pause pause_state = {0};
+    AUTO(cli_pause_done) struct cli_pause *pause = &pause_state;
     AUTO(spec_study_free) struct spec_study *study = NULL;
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
         return false;
@@ -70,21 +93,26 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     };
     if (!cli_flag(&cli_run, args, "quiet"))
         study_options.observer = display_observer(&display);
-    if (!read_limits(args, &study_options, err))
+    if (!read_limits(args, &study_options, err) || !read_pause(args, &study_options, pause, err))
         return false;
     cancel_install();
-    if (!service_init(err))
+    if (!service_init(err) || !cli_pause_begin(pause, err))
         return false;
     enum study_outcome outcome;
     bool ok = study_run(&study_options, &outcome, err);
     display_clear(&display);
+    /* Before the report: production waits. */
+    struct err restore_err = ERR_INIT;
+    bool restored = cli_pause_end(pause, ok, ok ? &restore_err : err);
     if (!ok)
         return false;
     if (!write_report(folder, err))
         return false;
     if (outcome == OUTCOME_INFEASIBLE)
         *ret_status = err_exit_status(ERR_INFEASIBLE);
-    return true;
+    if (!restored)
+        *err = restore_err;
+    return restored;
 }
 
 const struct cli_command cli_run = {
@@ -97,7 +125,11 @@ const struct cli_command cli_run = {
             "at its\n"
             "end. ^C stops cleanly (the trial under way is redone later), twice stops now. Run the "
             "same\n"
-            "command again to resume.",
+            "command again to resume. Units stopped by --pause are started again at the end, by a "
+            "unit\n"
+            "that systemd runs when spica is killed, and after a reboot by systemd if they are "
+            "enabled,\n"
+            "else by spica restore.",
     .options = options,
     .run = run,
 };
