@@ -147,8 +147,11 @@ void doctor_cards_read(const char *root, const char *library, struct doctor_repo
         for (size_t c = 0; c < DOCTOR_CARDS_MAX; c++)
             report->services[i].card_bytes[c] = NAN;
     if (!nvml_open(library, &nvml, &err)) {
+        /* What a machine without a card needs to hear is short; a broken driver's words are not. */
+        bool none = text_starts_with(err.text, "no NVIDIA driver");
         snprintf(report->driver_fault, sizeof report->driver_fault, "%.*s",
-                 (int)sizeof report->driver_fault - 1, err.text);
+                 none ? (int)strcspn(err.text, "(") - 1 : (int)sizeof report->driver_fault - 1,
+                 err.text);
         report->driver_broken = err.code != ERR_MISSING;
         return;
     }

@@ -41,8 +41,9 @@ struct doctor_service {
     char *argv_text; /* owned: its arguments, each followed by a NUL */
     char **argv;     /* owned array into it, ends with NULL */
     size_t argc;
-    char model[256]; /* "" unknown */
-    char detail[64]; /* "share 0.50", or "" */
+    char folder[256]; /* where it runs; "" unknown */
+    char model[256];  /* "" unknown */
+    char detail[64];  /* "share 0.50", or "" */
     enum doctor_asks asks;
     char asks_by[96]; /* what says so: "-ngl 0" */
 

@@ -185,20 +185,28 @@ static void look_beside(const char *root, struct doctor_service *service)
     }
 }
 
-/* Containers without the GPU, and units with PrivateDevices=, have no such file. */
-static enum doctor_seen see_nodes(const char *root, pid_t pid)
+static bool has_node(const char *root, const char *process)
 {
     static const char *const nodes[] = {"nvidiactl", "dxg"};
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/%d/root/dev", root, (int)pid);
-    if (access(path, X_OK) != 0)
-        return SEEN_NOT;
+    bool found = false;
     for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
-        snprintf(path, sizeof path, "%s/%d/root/dev/%s", root, (int)pid, nodes[i]);
-        if (access(path, F_OK) == 0)
-            return SEEN_YES;
+        snprintf(path, sizeof path, "%s/%s/root/dev/%s", root, process, nodes[i]);
+        found |= access(path, F_OK) == 0;
     }
-    return SEEN_NO;
+    return found;
+}
+
+/* Containers without the GPU, and units with PrivateDevices=, lack the driver's device files. That
+ * says something only where we have them. */
+static enum doctor_seen see_nodes(const char *root, pid_t pid)
+{
+    char path[PATH_SIZE], process[16];
+    snprintf(path, sizeof path, "%s/%d/root/dev", root, (int)pid);
+    if (access(path, X_OK) != 0 || !has_node(root, "self"))
+        return SEEN_NOT;
+    snprintf(process, sizeof process, "%d", (int)pid);
+    return has_node(root, process) ? SEEN_YES : SEEN_NO;
 }
 
 void doctor_process_read(const char *root, struct doctor_service *service, size_t card_count)
@@ -207,4 +215,5 @@ void doctor_process_read(const char *root, struct doctor_service *service, size_
     read_maps(root, service);
     look_beside(root, service);
     service->nodes = see_nodes(root, service->pid);
+    doctor_process_link(root, service->pid, "cwd", service->folder, sizeof service->folder);
 }

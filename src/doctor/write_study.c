@@ -14,6 +14,7 @@
 #include "doctor/facts.h"
 #include "doctor/process.h"
 
+#include "base/file.h"
 #include "base/text.h"
 #include "spec/study.h"
 
@@ -115,15 +116,35 @@ static size_t skip_program(const struct doctor_service *service)
     return at < service->argc ? at : service->argc;
 }
 
+/* A path as anybody can use it: a relative one means nothing outside the service's own folder. */
+static void add_path(struct buf *buf, const struct doctor_service *service, const char *path)
+{
+    bool relative = path[0] != '/' && service->folder[0];
+    AUTO(free) char *whole = file_join(relative ? service->folder : "", path);
+    add_quoted(buf, relative ? whole : path, true);
+}
+
 /* The program as a study names it: the script itself where that can be started. */
-static const char *program_of(const struct doctor_service *service)
+static void add_program(struct buf *buf, const struct doctor_service *service)
 {
     size_t at = skip_program(service);
     const char *script = at > 1 && strcmp(service->argv[at - 2], "-m") != 0 ? service->argv[at - 1]
                                                                             : service->argv[0];
-    const char *slash = strrchr(script, '/');
-    /* A relative path means nothing to whoever starts it from another folder. */
-    return script[0] == '/' || !slash ? script : slash + 1;
+    if (strchr(script, '/'))
+        add_path(buf, service, script);
+    else
+        add_quoted(buf, script, true);
+}
+
+/* A hub's name stays a name: only what is there is a path. */
+static void add_value(struct buf *buf, const struct doctor_service *service,
+                      const struct spec_option *option, const char *text)
+{
+    AUTO(free) char *there = file_join(service->folder[0] ? service->folder : ".", text);
+    if ((option->type == OPTION_PATH || option->weights) && text[0] != '/' && file_exists(there))
+        add_path(buf, service, text);
+    else
+        add_quoted(buf, text, true);
 }
 
 static bool knows_spread(const struct studied *studied, size_t spread)
@@ -239,7 +260,7 @@ static void add_settings(struct buf *buf, struct buf *rest, const struct studied
             model = model || strcmp(option->name, "model") == 0;
             if (!is_knob(studied, option->name)) {
                 buf_addf(buf, "    %s: ", option->name);
-                add_quoted(buf, text, true);
+                add_value(buf, service, option, text);
                 buf_addc(buf, '\n');
             }
             i += value;
@@ -263,7 +284,7 @@ static void add_engine(struct buf *buf, struct studied *studied)
 {
     AUTO(buf_done) struct buf rest = BUF_INIT(TEXT_MAX);
     buf_addf(buf, "    engine: %s\n    program: ", studied->engine->name);
-    add_quoted(buf, program_of(studied->service), true);
+    add_program(buf, studied->service);
     buf_addc(buf, '\n');
     add_settings(buf, &rest, studied);
     if (rest.len)
@@ -295,6 +316,11 @@ static bool add_argument(struct buf *buf, const struct doctor_service *service, 
 static bool add_command(struct buf *buf, const struct doctor_service *service)
 {
     bool port = false;
+    if (service->folder[0]) {
+        buf_add(buf, "    folder: ");
+        add_quoted(buf, service->folder, false);
+        buf_addc(buf, '\n');
+    }
     buf_add(buf, "    command: [");
     for (size_t i = 0; i < service->argc; i++) {
         buf_add(buf, i ? ", " : "");
