@@ -76,14 +76,17 @@ static enum gpu_owner owner_beside(const struct gpu_join *join, const struct dev
                : GPU_OWNER_STRANGER;
 }
 
-/* What was known of it before, when that is still the same process (or its last trace). */
-static bool is_kept(const struct gpu_claim *old, const struct gpu_claim *now,
-                    const struct device_ours *ours)
+/* What was known of it before, when that is still the same process. One of ours that died is listed
+ * until its memory is given back, even after its service was let go: that makes it no stranger. */
+static bool is_kept(const struct gpu_join *join, const struct gpu_claim *old,
+                    const struct gpu_claim *now, const struct device_ours *ours)
 {
-    bool same = old && (now->start_ticks < 0 || now->start_ticks == old->start_ticks);
-    if (!same || old->owner == GPU_OWNER_STRANGER || old->owner == GPU_OWNER_HIDDEN)
+    const bool gone = now->start_ticks < 0;
+    if (!old || (!gone && now->start_ticks != old->start_ticks))
         return false;
-    bool ours_still = old->owner != GPU_OWNER_TREE;
+    if (old->owner != GPU_OWNER_TREE)
+        return old->owner == GPU_OWNER_NEIGHBOUR || old->owner == GPU_OWNER_NOBODY;
+    bool ours_still = gone && !join->inner;
     for (size_t r = 0; r < root_total(ours); r++)
         ours_still |= ours->roots[r] == old->root;
     return ours_still;
@@ -123,14 +126,15 @@ static void resolve(struct gpu_owners *owners, struct gpu_join *join,
     const bool same_neighbours = owners->neighbours == ours->neighbours;
     for (size_t i = 0; i < count; i++) {
         struct proc_stat stat;
-        bool seen = gpu_tree_find(join, list[i].pid, &stat);
+        const bool seen = gpu_tree_find(join, list[i].pid, &stat);
+        const bool lives = seen && stat.state != 'Z' && stat.state != 'X';
         const struct gpu_claim *old = gpu_owners_find(owners, list[i].pid);
         claims[i] =
-            (struct gpu_claim){list[i].pid, seen ? stat.start_ticks : -1, GPU_OWNER_STRANGER, 0};
+            (struct gpu_claim){list[i].pid, lives ? stat.start_ticks : -1, GPU_OWNER_STRANGER, 0};
         if (place[i]) {
             claims[i].owner = GPU_OWNER_TREE;
             claims[i].root = ours->roots[place[i] - 1];
-        } else if (is_kept(old, &claims[i], ours) &&
+        } else if (is_kept(join, old, &claims[i], ours) &&
                    (old->owner != GPU_OWNER_NEIGHBOUR || same_neighbours)) {
             claims[i] = *old;
         } else {

@@ -16,7 +16,7 @@ enum gpu_owner {
 
 struct gpu_claim {
     pid_t pid;           /* as the driver counts */
-    int64_t start_ticks; /* -1: it can't be seen in /proc */
+    int64_t start_ticks; /* -1: it is dead, or can't be seen in /proc */
     enum gpu_owner owner;
     pid_t root; /* GPU_OWNER_TREE: whose */
 };

@@ -18,8 +18,8 @@
 /* Together 0.95 % of a core. What is given again after `most_ns` at the latest is cheap anywhere.
  */
 static const struct gpu_pace_rule rules[GPU_CALL_COUNT_] = {
-    [GPU_CALL_MEMORY] = {.share = 0.0020},
-    [GPU_CALL_COMPUTE] = {.share = 0.0030},
+    [GPU_CALL_MEMORY] = {.share = 0.0020, .most_ns = NS_PER_S},
+    [GPU_CALL_COMPUTE] = {.share = 0.0030, .most_ns = NS_PER_S},
     [GPU_CALL_OTHERS] = {.share = 0.0010, .most_ns = 2 * NS_PER_S},
     [GPU_CALL_BUSY] = {.share = 0.0010},
     [GPU_CALL_SHARES] = {.share = 0.0015, .least_ns = NS_PER_S},

@@ -447,6 +447,11 @@ static void test_remembered(void **state)
     assert_true(owners.at_ns > at_ns);
     assert_int_equal(owner_of(&owners, 9), GPU_OWNER_TREE);
     assert_int_equal(owner_of(&owners, 30), GPU_OWNER_STRANGER);
+    /* Its service is let go meanwhile. */
+    ours.root_count = 0;
+    gpu_owners_update(&owners, &join, &ours, list, 2, false);
+    assert_int_equal(owner_of(&owners, 9), GPU_OWNER_TREE);
+    ours.root_count = 1;
     /* Left the list: forgotten. The number is another process now. */
     gpu_owners_update(&owners, &join, &ours, &list[1], 1, false);
     assert_null(gpu_owners_find(&owners, 9));
@@ -461,6 +466,17 @@ static void test_remembered(void **state)
     fake_stat(root, &(struct fake_process){.pid = 9, .ppid = 1, .start = 950});
     gpu_owners_update(&owners, &join, &ours, list, 2, true);
     assert_int_equal(owner_of(&owners, 9), GPU_OWNER_STRANGER);
+    /* A zombie is dead, one that lives on after its service was let go is a stranger. */
+    fake_children(root, 8, 8, "9 ");
+    gpu_owners_update(&owners, &join, &ours, list, 2, true);
+    ours.root_count = 0;
+    fake_stat(root, &(struct fake_process){.pid = 9, .ppid = 1, .start = 950, .state = 'Z'});
+    gpu_owners_update(&owners, &join, &ours, list, 2, false);
+    assert_int_equal(owner_of(&owners, 9), GPU_OWNER_TREE);
+    fake_stat(root, &(struct fake_process){.pid = 9, .ppid = 1, .start = 950});
+    gpu_owners_update(&owners, &join, &ours, list, 2, true);
+    assert_int_equal(owner_of(&owners, 9), GPU_OWNER_STRANGER);
+    ours.root_count = 1;
     /* Another trial's keepers. */
     fake_children(root, 8, 8, "9 ");
     ours.roots = others;
