@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "doctor/doctor.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 static const struct cli_option options[] = {
     {"out", 'o', "FILE", "write it there; an existing file is never replaced"},
     {"list", 'l', NULL, "name the kinds"},
+    {"found", 'f', NULL, "for the services that run here, with their present settings"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -37,6 +39,20 @@ static const struct cli_template *find(const char *name, struct err *err)
     return NULL;
 }
 
+/* For what runs here. Without --found, a machine on which nothing does gets a template instead. */
+static bool write_found(bool asked, struct buf *text, bool *ret_found, struct err *err)
+{
+    static const struct doctor_options everything = {.proc_root = "/proc"};
+    AUTO(doctor_report_free) struct doctor_report *report = NULL;
+    struct err refused = ERR_INIT;
+    if (doctor_look(&everything, &report, &refused) &&
+        doctor_write_study(report, cli_catalog(), text, &refused)) {
+        *ret_found = true;
+        return true;
+    }
+    return !asked || err_set(err, refused.code, "init: %s", refused.text);
+}
+
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     (void)ret_status;
@@ -47,16 +63,23 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         }
         return true;
     }
-    const char *name = args->argument_count ? args->arguments[0] : "voice-cpu";
-    const struct cli_template *chosen = find(name, err);
-    if (!chosen)
+    bool asked = cli_flag(&cli_init, args, "found"), found = false;
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 20);
+    if (asked && args->argument_count)
+        return err_set(err, ERR_INPUT, "init: a KIND and --found exclude each other");
+    if (args->argument_count == 0 && !write_found(asked, &text, &found, err))
         return false;
+    const char *name = args->argument_count ? args->arguments[0] : "voice-cpu";
+    const struct cli_template *chosen = found ? NULL : find(name, err);
+    if (!chosen && !found)
+        return false;
+    const char *content = found ? buf_text(&text) : chosen->text;
     const char *out = cli_value(&cli_init, args, "out");
     if (!out)
-        return fputs(chosen->text, stdout) >= 0;
+        return fputs(content, stdout) >= 0;
     if (file_exists(out))
         return err_set(err, ERR_INPUT, "%s: exists already; nothing was written", out);
-    if (!file_write_atomic(out, chosen->text, strlen(chosen->text), err))
+    if (!file_write_atomic(out, content, strlen(content), err))
         return false;
     printf("%s: edit it, then: spica check %s\n", out, out);
     return true;
@@ -68,7 +91,9 @@ const struct cli_command cli_init = {
     .arguments_min = 0,
     .arguments_max = 1,
     .help = "a commented study file to start from",
-    .text = "KIND is voice-cpu (the default), voice-gpu or llm. Prints the file on stdout.",
+    .text = "Without a KIND: for the servers that run here (see spica doctor), with today's "
+            "settings as the baseline; where none does, voice-cpu. KIND is voice-cpu, voice-gpu or "
+            "llm. Prints the file on stdout.",
     .options = options,
     .run = run,
 };
