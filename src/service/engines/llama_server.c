@@ -9,7 +9,9 @@
  * On a GPU all layers are asked for, as a number that every version takes. That also stops fitting,
  * which changes settings silently: it touches neither layers nor context once they are given, so
  * what does not fit fails and says so. And it is made to print where it put layers and buffers,
- * which it does not by default: about 150 lines at the start, 25 (2.5 KB) a request. */
+ * which it does not by default: in b11434 about 150 lines at the start, 25 (2.5 KB) a request.
+ * Older versions print that by themselves, and at this level their every step: there it is to be
+ * null. */
 #include "service/engines/engines.h"
 
 static const char *const on_off_auto[] = {"on", "off", "auto", NULL};
@@ -85,7 +87,7 @@ static const struct spec_option options[] = {
      .flag = "--gpu-layers",
      .gpu_value = "999",
      .memory = MEMORY_MORE,
-     .help = "layers on the GPU: a number, auto, all; on a GPU 999 by default, which is all"},
+     .help = "layers on the GPU: a number, auto, all; more than it has is all"},
     {.name = "main_gpu",
      .type = OPTION_INT,
      .min = 0,
@@ -168,7 +170,7 @@ static const struct spec_option options[] = {
      .max = 9,
      .flag = "--log-verbosity",
      .gpu_value = "4",
-     .help = "4 prints devices, layers and memory; the default on a GPU"},
+     .help = "4 prints devices, layers and memory; null before 2026, where it prints every step"},
 };
 
 static const struct service_signature signatures[] = {
