@@ -36,7 +36,7 @@ const struct cli_command cli_doctor = {
     .name = "doctor",
     .arguments = "",
     .arguments_max = 0,
-    .help = "this machine: GPUs, who holds them, what runs on the CPU and why",
+    .help = "this machine: who holds the GPU, what fell to the CPU",
     .text =
         "Shows the GPUs, who holds their memory, the AI servers that run here (vLLM, llama.cpp, "
         "Whisper servers, Ollama, Triton), where they compute, what is wrong and how to put it "

@@ -97,7 +97,7 @@ static void say_room(const struct doctor_report *report, const struct doctor_ser
     } else {
         buf_add(&text, "about ");
         text_add_grouped(&text, (int64_t)(left / MIB));
-        buf_add(&text, " would be left.");
+        buf_add(&text, " MiB would be left.");
     }
     snprintf(problem->after, sizeof problem->after, "%s", buf_text(&text));
 }
