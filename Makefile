@@ -4,6 +4,7 @@
 #   make demo       sets everything up and runs the demonstration study
 #   make test       sets everything up and runs every test
 #   make bench      measures this project's own numbers (make bench-NAME for one)
+#   make bench-faults   every kind of failure on a fake GPU, 20 times each
 #   make bundle     build/spica-VERSION-linux-x86_64.tar.xz, which needs nothing installed
 #   make install    PREFIX=/usr/local DESTDIR=; make uninstall
 
@@ -11,7 +12,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 NINJA  ?= ninja
 
-.PHONY: all setup-apt setup demo test test-quick bench bundle bundle-test install uninstall clean help
+.PHONY: all setup-apt setup demo test test-quick bench bench-faults bundle bundle-test install uninstall clean help
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -42,6 +43,10 @@ test-quick: all
 bench: setup
 	$(MAKE) all
 	tools/bench
+
+# Needs no services and no GPU.
+bench-faults: all
+	tools/bench faults
 
 bench-%: setup
 	$(MAKE) all

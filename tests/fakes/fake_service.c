@@ -152,6 +152,7 @@ static void on_end(void *ctx, int64_t now_ns)
 {
     struct life *life = ctx;
     (void)now_ns;
+    service_touch(life->options.end_file);
     finish(life, (int)life->options.term_exit);
 }
 
@@ -235,6 +236,7 @@ int main(int argc, char **argv)
         process_end(&life.process);
         return code;
     }
+    service_touch(life.options.start_file);
     if (!loop_open(&life.loop) || !take_signals(&life, &signals) ||
         !service_open(&life.service, &life.loop, &life.process, &life.gpu, &life.options))
         return 1;

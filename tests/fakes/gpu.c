@@ -407,10 +407,10 @@ static void set_changes(struct gpu *gpu, int64_t now_ns)
 static void look(void *ctx, int64_t now_ns)
 {
     struct gpu *gpu = ctx;
-    if (access(gpu->options->gpu_when, F_OK) == 0)
+    /* Removed, so that the next one counts anew. */
+    if (unlink(gpu->options->gpu_when) == 0)
         set_changes(gpu, now_ns);
-    else
-        loop_timer_set(gpu->loop, &gpu->when, now_ns + 10 * NS_PER_MS);
+    loop_timer_set(gpu->loop, &gpu->when, now_ns + 10 * NS_PER_MS);
 }
 
 void gpu_start_timers(struct gpu *gpu)

@@ -76,6 +76,7 @@ struct options {
     int64_t ramp_ns, term_delay_ns, child_life_ns, life_ns;
     bool fork_child, fork_setsid, double_fork, ignore_term, orphan_lives;
     long term_exit, spin_threads;
+    const char *start_file, *end_file;
     /* the card */
     const char *gpu_dir, *gpu_layers, *gpu_when;
     uint64_t gpu_bytes, gpu_first_bytes, gpu_grow_bytes, gpu_leak_bytes;

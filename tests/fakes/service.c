@@ -156,6 +156,13 @@ static void job_queue(struct job *job)
     start_waiting(service);
 }
 
+void service_touch(const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "ae") : NULL;
+    if (file != NULL)
+        fclose(file);
+}
+
 static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char *text)
 {
     struct service *service = ctx;
@@ -166,12 +173,9 @@ static void do_deed(void *ctx, enum script_deed deed, int64_t number, const char
     case DEED_GROW:
         process_hold((uint64_t)number);
         return;
-    case DEED_TOUCH: {
-        FILE *file = fopen(text, "ae");
-        if (file != NULL)
-            fclose(file);
+    case DEED_TOUCH:
+        service_touch(text);
         return;
-    }
     case DEED_KILL_CHILD:
         process_signal_children(service->process, (int)number);
         return;

@@ -46,6 +46,8 @@ bool control_answer(struct service *service, struct http_conn *conn);
 /* Counts as work because --health-blocks makes it wait for a slot. */
 bool control_is_health(const struct http_conn *conn);
 
+/* Makes an empty file for others to see; NULL: none. */
+void service_touch(const char *path);
 /* An error in OpenAI's form. */
 void service_refuse(struct http_conn *conn, int status, const char *message);
 

@@ -70,10 +70,10 @@ def gpu_disguised(box, engine, *more, memory="2G", **keys):
                          "--latency 15ms", *more, **keys)
 
 
-def stranger(box, *args, env=None):
+def stranger(box, *args):
     """A program on the card that spica did not start. It is there when this returns."""
     before = set(files(box))
-    popen = box.helper(FAKE, "--gpu", world(box), "--life", "300s", *args, env=env)
+    popen = box.helper(FAKE, "--gpu", world(box), "--life", "300s", *args)
     end = time.monotonic() + 20
     while f"{popen.pid}.gpu" not in set(files(box)) - before:
         check(popen.poll() is None and time.monotonic() < end, f"the stranger did not start: {args}")

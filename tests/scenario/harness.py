@@ -570,7 +570,21 @@ def scenario(quick=False, alone=False):
     return register
 
 
-def _isolate():
+def become_subreaper():
+    """Whatever escapes from a process of ours becomes our child."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_tree(root):
+    """Kills a process and all below it."""
+    for pid in descendants(root, processes()) | {root}:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def isolate():
     """Into a process-id and mount namespace of its own, where that is allowed: scenarios (and whatever
     else runs on the machine) do not see each other's processes, as spica looks at all that it sees.
     The caller goes on as the namespace's first process; its parent hands on how it ended."""
@@ -590,7 +604,7 @@ def _isolate():
 
 def _child(function, keep):
     """In the scenario's own process: 0 passed, 1 failed, 77 skipped."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     box = Box(function.__name__)
     code = 0
     try:
@@ -624,7 +638,7 @@ class _Job:
             os.dup2(self.log.fileno(), 2)
             code = 1
             try:
-                _isolate()
+                isolate()
                 code = _child(function, keep)
                 sys.stdout.flush()
             finally:
@@ -632,11 +646,7 @@ class _Job:
 
     def poll(self):
         if time.monotonic() > self.end:
-            for pid in descendants(self.pid, processes()) | {self.pid}:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            end_tree(self.pid)
             os.waitpid(self.pid, 0)
             return -1
         pid, status = os.waitpid(self.pid, os.WNOHANG)

@@ -1,0 +1,544 @@
+"""Every verdict and pitfall of a GPU, on fake cards (gpu.py): no GPU is needed.
+
+The fake services take memory on the card and work there as real processes; the fake driver's library
+shows that to spica. What a scenario provokes at a moment is tied to a request ("--at 20:touch:FILE"),
+never to a time.
+"""
+
+import os
+import sqlite3
+import sys
+import time
+
+from gpu import (GIB, LIBRARY, Card, expect_returned, gpu_disguised, gpu_fake, remove, stranger, study,
+                 touch, used_mib)
+from harness import FAKE, ROOT, check, main, scenario, skip_unless
+
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+import fault_matrix  # noqa: E402
+
+SMALL = "64M"  # below what counts as somebody's memory
+
+
+def cases(box, kind, table, code=3, **parts):
+    """As test_verdicts.cases, on the card: label -> (options of the fake, verdict, what expect() shall
+    look for). None of them may leave anything on the card."""
+    box.card()
+    for label, (options, _, _) in table.items():
+        box.write(f"case-{label}", "\n".join(options) + "\n")
+    keys = parts.pop("keys", {})
+    service = gpu_fake(box, kind, "--script", box.path("case-{case}"), knobs={"case": list(table)},
+                       **keys)
+    study(box, **{kind: service}, **parts)
+    box.run("run", box.file, code=code)
+    for label, (_, verdict, more) in table.items():
+        mine = [t for t in box.trials() if f"{kind}.case={label}" in t["candidate"].split()]
+        check(len(mine) == 1, f"{label}: {len(mine)} trials\n{box.story()}")
+        box.expect(mine[0]["number"], verdict, service=kind, **more)
+    expect_returned(box)
+
+
+def stored(box, text):
+    """Is that text somewhere in the study's database?"""
+    return any(text in line for line in box.db().iterdump())
+
+
+def trial_count(box):
+    """While the study runs."""
+    path = os.path.join(box.results, "study.db")
+    if not os.path.exists(path):
+        return 0
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        count = db.execute("SELECT count(*) FROM trial").fetchone()[0]
+        db.close()
+        return count
+    except sqlite3.Error:  # it is just being made
+        return 0
+
+
+def wait_for(condition, what, within=60):
+    end = time.monotonic() + within
+    while not condition():
+        check(time.monotonic() < end, f"no {what} within {within} s")
+        time.sleep(0.02)
+
+
+def running_to(box, flag, *args):
+    """Starts the study; returns it once a service has made the file `flag`."""
+    running = box.start("run", box.file, *args)
+    wait_for(lambda: os.path.exists(flag) or running.poll() is not None, flag)
+    return running
+
+
+# ---- where it ran ----
+
+@scenario(quick=True)
+def ok_on_the_card(box):
+    card = box.card()
+    study(box, stt=gpu_fake(box, "stt", memory="800M"), llm=gpu_fake(box, "llm", memory="20G"))
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+    services = box.services(1)
+    for name, mib in (("stt", 800), ("llm", 20 * 1024)):
+        service = services[name]
+        check(service["placement"] == "gpu", service)
+        check(service["peak_memory_bytes"] == mib << 20, service["peak_memory_bytes"])
+        check(card.uuid in service["environment"] and "PCI_BUS_ID" in service["environment"], service)
+    check(stored(box, "listed on gpu0") and stored(box, "of the SMs"), "both pieces of evidence")
+    expect_returned(box)
+
+
+@scenario(quick=True)
+def cpu_fallback(box):
+    cases(box, "llm", {
+        "cpu_build": (["--gpu-cpu-build"], "cpu_fallback", {"says": "not listed on gpu0"}),
+        # It holds memory on the card, and computes elsewhere: CPU time is the counter-evidence.
+        # On a machine that is too busy to give it half a core, that is no proof.
+        "holds_only": (["--gpu-sm 0", "--spin-per-request 700ms"],
+                       ("cpu_fallback", "placement_unproven"), {"evidence": "no SM use"}),
+    })
+
+
+@scenario(quick=True)
+def cpu_fallback_by_the_services_own_environment(box):
+    # CUDA_VISIBLE_DEVICES emptied in the study file, and by a wrapper behind our back: /health is fine.
+    box.card()
+    box.write("bin/wrapper", f'#!/bin/sh\nCUDA_VISIBLE_DEVICES= exec {FAKE} "$@"\n')
+    os.chmod(box.path("bin/wrapper"), 0o755)
+    wrapped = gpu_fake(box, "llm")
+    wrapped["command"][0] = box.path("bin/wrapper")
+    emptied = gpu_fake(box, "llm", environment={"CUDA_VISIBLE_DEVICES": ""})
+    for name, service in (("wrapped", wrapped), ("emptied", emptied)):
+        study(box, study=name, llm=service)
+        box.run("run", box.file, code=3)
+        box.expect(1, "cpu_fallback", service="llm", says="not listed on gpu0")
+        check("Device=cpu" in box.services(1)["llm"]["log"], box.services(1))
+        check(box.services(1)["llm"]["placement"] == "cpu", box.services(1))
+        box.close_db()
+
+
+@scenario()
+def llama_server_without_a_card(box):
+    # odysseus-dev/odysseus#831: healthy, and on the CPU.
+    box.card()
+    study(box, llm=gpu_disguised(box, "llama-server", environment={"CUDA_VISIBLE_DEVICES": ""}))
+    box.run("run", box.file, code=3)
+    box.expect(1, "cpu_fallback", service="llm")
+    check("no usable GPU found" in box.services(1)["llm"]["log"], box.services(1)["llm"])
+
+
+@scenario(quick=True)
+def partial_offload(box):
+    box.card()
+    study(box, llm=gpu_disguised(box, "llama-server", "--gpu-layers 10/31", memory="300M"))
+    box.run("run", box.file, code=3)
+    box.expect(1, "partial_offload", service="llm", evidence="10.*31")
+    check(box.services(1)["llm"]["placement"] == "partial", box.services(1)["llm"])
+
+
+@scenario(quick=True)
+def placement_unproven(box):
+    # It holds memory, and nobody saw it compute: neither the card nor the CPU.
+    cases(box, "llm", {"idle": (["--gpu-sm 0"], "placement_unproven", {"evidence": "no SM use"})})
+
+
+@scenario()
+def on_another_card(box):
+    # It overrides CUDA_VISIBLE_DEVICES by an index that means another card.
+    box.card(Card(0), Card(1))
+    study(box, llm=gpu_fake(box, "llm", environment={"CUDA_VISIBLE_DEVICES": "1"}))
+    box.run("run", box.file, code=3)
+    box.expect(1, "placement_unproven", service="llm", evidence="gpu1")
+    expect_returned(box, 1)
+
+
+# ---- memory ----
+
+@scenario(quick=True)
+def oom_at_the_start(box):
+    # The second of our own services does not fit beside the first.
+    box.card()
+    study(box, stt=gpu_fake(box, "stt", memory="20G"),
+          llm=gpu_fake(box, "llm", memory="{memory}", knobs={"memory": ["70G", "40G"]}))
+    box.run("run", box.file, code=0)
+    for trial in box.trials():
+        fits = "40G" in trial["candidate"]
+        box.expect(trial["number"], "ok" if fits else "oom_start", service=None if fits else "llm",
+                   evidence=None if fits else "CUDA out of memory")
+    check("40G" in box.decision()["winner"], box.decision())
+    expect_returned(box)
+
+
+@scenario()
+def vllm_beside_a_declared_neighbour(box):
+    # What the neighbour holds makes it oom_start, with the numbers that the engine printed.
+    box.card()
+    neighbour = stranger(box, "--gpu-hold", "40G")
+    study(box, neighbours=[{"pid": neighbour.pid}],
+          llm=gpu_disguised(box, "vllm", knobs={"gpu_memory_utilization": [0.3, 0.7]}))
+    box.run("run", box.file, code=0)
+    for trial in box.trials():
+        if "0.7" in trial["candidate"]:
+            box.expect(trial["number"], "oom_start", service="llm",
+                       evidence=r"Free memory on device cuda:0 \(3\d\.\d+/79\.\d+ GiB\).*\(0\.7, ")
+        else:
+            box.expect(trial["number"], "ok")
+    check(neighbour.poll() is None, "the neighbour is left alone")
+    check(40 << 10 <= used_mib(box) <= 41 << 10, used_mib(box))
+
+
+@scenario(quick=True)
+def oom_under_load(box):
+    cases(box, "stt", {
+        "dies": (["--gpu-grow 3G"], "oom_load", {"evidence": "CUDA out of memory"}),
+        "first": (["--gpu-first 90G"], "oom_load", {"says": "first request"}),
+        "lives": (["--gpu-grow 3G", "--gpu-oom-lives"], "oom_load", {"says": "stays alive"}),
+    })
+
+
+@scenario()
+def oom_under_load_of_llama_server(box):
+    # llama.cpp#13085 and the like: it aborts.
+    box.card()
+    study(box, llm=gpu_disguised(box, "llama-server", "--gpu-grow 3G"))
+    box.run("run", box.file, code=3)
+    box.expect(1, "oom_load", service="llm", evidence="cudaMalloc failed: out of memory")
+    check(box.services(1)["llm"]["signal"] == 6, box.services(1)["llm"])
+
+
+@scenario(quick=True)
+def oom_of_the_host(box):
+    # The kernel killed it while it was on the card: not the card's memory.
+    cases(box, "llm", {
+        "systemd": (["--at 5:print:llm.service: A process of this unit has been killed by the OOM "
+                     "killer.", "--at 5:signal:KILL"], "oom_host", {}),
+    })
+
+
+@scenario()
+def memory_that_comes_back_late_is_no_leak(box):
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--gpu-linger", "1s"))
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+    expect_returned(box)
+
+
+@scenario()
+def leak_of_the_card(box):
+    # It is all gone, and the memory is not: nothing more can be measured here.
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--gpu-leak", "2G", "--latency-jitter", "{jitter}",
+                            knobs={"jitter": ["0", "0.1"]}))
+    result = box.run("run", box.file)
+    check(result.code in (4, 5), str(result))
+    check(box.verdicts() == ["leak"], box.verdicts())
+    box.expect(1, "leak", says="gpu0: 2(,048 MiB|.0 GiB) did not come back|did not come back")
+    check("resume" in result.err, result.err)
+
+
+@scenario()
+def an_orphan_that_holds_the_card_is_ended(box):
+    # vllm#55510: the front is killed under load, its engine lives on with the memory.
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--fork-setsid", "--gpu-child", "--at", "9:signal:KILL"))
+    box.run("run", box.file, code=3)
+    box.expect(1, "crashed_load", service="llm")
+    expect_returned(box)
+
+
+@scenario()
+def an_engine_process_holds_the_card(box):
+    # The front holds nothing: the tree is what counts.
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--fork-child", "--gpu-child", memory="9G"))
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+    check(box.services(1)["llm"]["peak_memory_bytes"] == 9 * GIB, box.services(1))
+
+
+# ---- others on the card ----
+
+@scenario(quick=True)
+def device_dirty(box):
+    box.card()
+    other = stranger(box, "--gpu-hold", "5G")
+    study(box, llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file, code=4)
+    check(f"pid {other.pid}" in result.err and "fake-service" in result.err, result.err)
+    check("5,120 MiB" in result.err or "5 GiB" in result.err, result.err)
+    check("neighbours" in result.err, "says what to do: " + result.err)
+    check(other.poll() is None, "the stranger is left alone")
+    check(not any(t["verdict"] == "ok" for t in box.trials()), box.trials())
+    other.terminate()
+    other.wait()
+    box.close_db()
+    box.run("run", box.file, "--trials", "2", lines=-1)
+    check("ok" in box.verdicts(), box.verdicts())
+
+
+@scenario()
+def a_small_stranger_is_no_dirt(box):
+    box.card()
+    stranger(box, "--gpu-hold", SMALL)
+    study(box, llm=gpu_fake(box, "llm"))
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+
+
+@scenario()
+def contended_by_a_stranger_that_grows(box):
+    # It takes 3 GiB in the window and gives them back: tried again, then right.
+    box.card()
+    flag = box.path("flag")
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-when", flag, "--gpu-grow-at", "0:3G",
+                     "--gpu-grow-at", "600ms:64M")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"))
+    running = box.start("run", box.file)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    other.terminate()
+    running.wait()
+    trials = box.trials()
+    box.expect(1, "contended", says="memory", evidence=f"pid {other.pid}")
+    check([t["retry_of"] for t in trials][:2] == [None, 1], trials)
+    box.expect(2, "ok")
+
+
+@scenario()
+def contended_by_a_stranger_that_works(box):
+    box.card()
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-sm", "60", "--gpu-work-at", "0")
+    # Its share is asked for once a second, and one answer proves nothing.
+    study(box, llm=gpu_fake(box, "llm"), measure={"contention": "45%", "window": "6s"})
+    box.run("run", box.file, code=5)
+    check(box.verdicts() == ["contended"] * 3, box.verdicts())
+    box.expect(1, "contended", says="busy, 45 % allowed", evidence=f"pid {other.pid}")
+    check(other.poll() is None, "the stranger is left alone")
+
+
+@scenario()
+def a_neighbour_that_works_is_no_contention(box):
+    box.card()
+    neighbour = stranger(box, "--gpu-hold", "5G", "--gpu-sm", "60", "--gpu-work-at", "0")
+    study(box, llm=gpu_fake(box, "llm"), neighbours=[{"pid": neighbour.pid}],
+          measure={"contention": "45%"})
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, ("ok", "contended"), never=f"pid {neighbour.pid}")
+
+
+@scenario()
+def contended_and_not_out_of_memory(box):
+    # A stranger takes the card while ours starts: what was lacking is theirs.
+    box.card()
+    flag = box.path("flag")
+    box.write("bin/late", f'#!/bin/sh\n: > {flag}\nexec {FAKE} "$@"\n')
+    os.chmod(box.path("bin/late"), 0o755)
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-when", flag, "--gpu-grow-at", "0:70G")
+    service = gpu_fake(box, "llm", "--start-delay", "700ms", memory="20G")
+    service["command"][0] = box.path("bin/late")
+    study(box, llm=service)
+    box.run("run", box.file, lines=-1)
+    box.expect(1, "contended", says="took", evidence=f"pid {other.pid}")
+
+
+@scenario()
+def neighbour_harmed(box):
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "5G")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"),
+          neighbours=[{"pid": neighbour.pid}])
+    running = running_to(box, flag)
+    neighbour.kill()
+    neighbour.wait()
+    running.wait()
+    box.expect(1, "neighbour_harmed", says=str(neighbour.pid))
+
+
+@scenario()
+def a_start_race_is_run_again_once_and_named(box):
+    # A neighbour gives memory back while vLLM sizes itself: its first start fails, the second does not.
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "9G", "--gpu-when", flag, "--gpu-grow-at", "0:1G")
+    service = gpu_disguised(box, "vllm", "--gpu-profiles", f"--touch-at-start {flag}",
+                            "--start-delay 900ms", gpu_memory_utilization=0.3)
+    study(box, llm=service, neighbours=[{"pid": neighbour.pid}])
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok", evidence="memory profiling|start race|gave memory back")
+
+
+# ---- the service ----
+
+@scenario(quick=True)
+def hung_and_crashed_on_the_card(box):
+    cases(box, "llm", {
+        "hangs": (["--from 8:hang"], "hung", {}),
+        "probe": (["--from 1:hang"], "hung", {"says": "never answered"}),
+        "crashes": (["--at 8:die:3"], "crashed_load", {"says": "exit status 3 under load"}),
+        "deaf": (["--from 8:hang", "--ignore-term"], "hung", {}),
+    }, load={"llm": {"timeout": "1500ms"}}, measure={"drain": "2s", "probe_within": "1s"},
+          keys={"stop_grace": "500ms"})
+
+
+@scenario()
+def recorded_ends_of_vllm(box):
+    # A context over the model's; weights that leave no cache; a card that somebody holds.
+    box.card()
+    recorded = os.path.join(ROOT, "tests/recordings/vllm/")
+    for name, verdict, evidence in (("refused-context", "refused", "max_model_len"),
+                                    ("no-cache", "oom_start", "cache blocks"),
+                                    ("busy-card", "oom_start", r"28\.69/79\.18")):
+        study(box, study=name, llm=gpu_fake(box, "llm", "--print-file", f"{recorded}{name}.log",
+                                            "--exit-at-start", "1"))
+        box.run("run", box.file, code=3)
+        box.expect(1, verdict, service="llm", evidence=evidence)
+        box.close_db()
+
+
+@scenario(quick=True)
+def a_hint_is_kept(box):
+    cases(box, "llm", {"kv": ([
+        "--print ValueError: larger than the available KV cache memory (3.18 GiB). Based on the "
+        "available memory, the estimated maximum model length is 34736.", "--exit-at-start 1"],
+        "oom_start", {"evidence": "34736"})})
+
+
+# ---- the driver ----
+
+@scenario()
+def driver_lost_and_back(box):
+    # In the middle of a window; the study goes on where it was once the card is there again.
+    box.card()
+    flag = box.path("flag")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}", "--latency-jitter", "{jitter}",
+                            knobs={"jitter": ["0", "0.1"]}))
+    running = running_to(box, flag)
+    touch(box, "lost")
+    result = running.wait()
+    check(result.code == 5, str(result))
+    check("resume" in result.err and "lost" in result.err, result.err)
+    check(not any(v in ("ok", "slow", "crashed_load", "errors") for v in box.verdicts()),
+          box.trials())
+    remove(box, "lost")
+    box.close_db()
+    box.run("run", box.file, code=0)
+    check(box.decision()["winner"] is not None, box.decision())
+    expect_returned(box)
+
+
+@scenario(quick=True)
+def no_driver(box):
+    box.card()
+    study(box, llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file, env={"SPICA_NVML_LIBRARY": box.path("nowhere.so")})
+    check(result.code not in (0, 3) and len(result.err.splitlines()) == 1, str(result))
+    check("gpu0" in result.err and "driver" in result.err, result.err)
+    box.study(llm=box.fake("llm", "--latency", "15ms"))
+    box.run("run", box.file, "--trials", "1", lines=-1,
+            env={"SPICA_NVML_LIBRARY": box.path("nowhere.so")})
+    box.expect(1, "ok")
+
+
+@scenario(quick=True)
+def a_driver_that_refuses(box):
+    # 18: the library does not fit the loaded driver, as after an update without a restart.
+    box.card(script="fail nvmlInit 18\n")
+    study(box, llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file)
+    check(result.code not in (0, 3) and len(result.err.splitlines()) == 1, str(result))
+    check("mismatch" in result.err, result.err)
+
+
+@scenario()
+def older_drivers(box):
+    # Their lists and samples have other layouts; where they tell no process's share, the card's is used.
+    built = os.path.join(os.path.dirname(LIBRARY), "../unit/device")
+    for generation in (3, 2):
+        library = os.path.join(built, f"libfake-nvml-{generation}.so")
+        skip_unless(os.path.exists(library), f"{library} is not built")
+        box.card()
+        study(box, study=f"g{generation}", llm=gpu_fake(box, "llm", memory="9G"))
+        box.run("run", box.file, "--trials", "1", lines=-1, env={"SPICA_NVML_LIBRARY": library})
+        box.expect(1, "ok")
+        check(box.services(1)["llm"]["peak_memory_bytes"] == 9 * GIB, box.services(1))
+        box.close_db()
+
+
+# ---- cards ----
+
+@scenario()
+def a_card_per_candidate(box):
+    cards = Card(0), Card(1, total_mib=24576, name="NVIDIA A10")
+    box.card(*cards)
+    study(box, llm=gpu_fake(box, "llm", memory="9G", knobs={"device": ["gpu0", "gpu1"]}))
+    box.run("run", box.file, code=0)
+    seen = set()
+    for trial in box.trials():
+        box.expect(trial["number"], "ok")
+        number = 0 if "gpu0" in trial["candidate"] else 1
+        service = box.services(trial["number"])["llm"]
+        check(cards[number].uuid in service["environment"], service)
+        check(service["placement"] == "gpu", service)
+        seen.add(number)
+    check(seen == {0, 1}, seen)
+    expect_returned(box, 0)
+    expect_returned(box, 1)
+
+
+@scenario()
+def a_mig_instance(box):
+    card = Card(0, lines=["mig 1"], instances=[10240, 10240])
+    box.card(card)
+    study(box, llm=gpu_fake(box, "llm", memory="4G"), device=card.instances[1])
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+    check(card.instances[1] in box.services(1)["llm"]["environment"], box.services(1))
+    study(box, study="whole", llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file)
+    check(result.code not in (0, 3) and card.instances[0] in result.err, str(result))
+
+
+@scenario()
+def mps_and_modes_are_noticed(box):
+    box.card(Card(0, lines=["mode 2"]))
+    study(box, llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file, code=4)
+    check("Prohibited" in result.err, result.err)
+    server = box.helper("/bin/sleep", "300")
+    box.card(Card(0, lines=["mode 3", f"process m {server.pid} 10"]))
+    result = box.run("check", box.file, code=0)
+    check("MPS is on" in result.text and "Exclusive" in result.text, str(result))
+
+
+@scenario()
+def a_recorded_card(box):
+    # The trace of a real machine: somebody holds the card, whoever looks at whatever time.
+    trace = os.path.join(ROOT, "tests/recordings/nvml/whisper-cpu.txt")
+    box.card()
+    holder = stranger(box, "--gpu-hold", "0")
+    box.card(Card(0, lines=[f"trace {trace}", f"map 8256 {holder.pid}"]))
+    study(box, llm=gpu_fake(box, "llm"))
+    result = box.run("run", box.file, code=4)
+    check("25,742 MiB" in result.err or "25.1 GiB" in result.err, result.err)
+
+
+# ---- the matrix of faults, one seed of each (bench/faults.py runs twenty) ----
+
+def one_fault(name):
+    def fault(box):
+        outcome = fault_matrix.run_one(box, name, 1 + len(name))
+        check(not outcome["problems"], "\n".join(outcome["problems"]))
+        check(not outcome["false_winner"], "the faulty candidate won")
+        check(outcome["left"] == 0 and outcome["back"], outcome)
+    fault.__name__ = "fault_" + name
+    return scenario()(fault)
+
+
+for each in fault_matrix.FAULTS:
+    one_fault(each)
+
+
+if __name__ == "__main__":
+    main(__name__)
