@@ -15,6 +15,7 @@ struct load_stream {
     const struct load_protocol *protocol;
     const char *url;   /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
     const char *model; /* model name to put into requests, or NULL */
+    bool unchecked;    /* texts mean nothing: tokens without any text are an answer too */
     const struct spec_setting *settings; /* protocol options (already without placeholders) */
     size_t setting_count;
     const struct corpus *corpus;

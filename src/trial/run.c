@@ -43,6 +43,8 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
         .protocol = load_protocol_find(protocol->name),
         .url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
                             attempt->runner->services[i].launch.port, path),
+        .model = attempt->runner->services[i].launch.model,
+        .unchecked = spec->answers_unchecked,
         .settings = settings,
         .setting_count = setting_count,
         .corpus = &attempt->runner->options.corpora[i],

@@ -72,7 +72,8 @@ static void take(const struct load_stream *stream, struct load_record *record, c
 {
     trim(&text, &len);
     load_text_add(ret_text, text, len);
-    record->error = len > 0 || is_silence(stream, record->item) ? LOAD_OK : LOAD_EMPTY;
+    record->error =
+        len > 0 || stream->unchecked || is_silence(stream, record->item) ? LOAD_OK : LOAD_EMPTY;
 }
 
 void load_form_read(const struct load_stream *stream, const struct load_answer *answer,

@@ -353,6 +353,9 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
         read_stream(&r);
     if (streamed && is_no_stream(&r))
         record->error = LOAD_MALFORMED;
+    if (record->error == LOAD_EMPTY && stream->unchecked && record->tokens_exact &&
+        record->tokens > 0)
+        record->error = LOAD_OK; /* all of them were marks that show as nothing */
     if (ret_text->len == 0)
         load_text_add(ret_text, buf_text(&r.reasoning), r.reasoning.len);
     if (record->error == LOAD_MALFORMED && ret_text->len == 0)

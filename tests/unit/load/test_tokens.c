@@ -194,6 +194,38 @@ static void test_others(void **state)
         check_row(&plan.streams[0], i, &whole[i]);
 }
 
+#define COUNTED(n) "data: {\"choices\":[],\"usage\":{\"completion_tokens\":" #n "}}\n\n"
+static const struct {
+    const char *body;
+    bool unchecked;
+    enum load_error error;
+} textless[] = {
+    {STOP COUNTED(8) DONE, false, LOAD_EMPTY},
+    {STOP COUNTED(8) DONE, true, LOAD_OK},
+    {STOP COUNTED(0) DONE, true, LOAD_EMPTY},
+    {STOP DONE, true, LOAD_EMPTY}, /* nothing says that there were any */
+    {COUNTED(8), true, LOAD_TRUNCATED},
+};
+
+/* Of random weights: tokens that show as nothing are an answer, an end that is missing is none. */
+static void test_textless(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    for (size_t i = 0; i < ARRAY_LEN(textless); i++) {
+        char body[4096];
+        struct load_chunk chunks[64];
+        struct load_answer answer = answer_of(textless[i].body, body, chunks);
+        struct load_record record = {.http_status = 200};
+        struct buf text = BUF_INIT(1024), gaps = BUF_INIT(1024);
+        plan.streams[0].unchecked = textless[i].unchecked;
+        plan.streams[0].protocol->read(&plan.streams[0], &answer, &record, &text, &gaps);
+        CHECK_ROW(i, textless[i].body, record.error == textless[i].error);
+        buf_done(&text);
+        buf_done(&gaps);
+    }
+}
+
 static const struct {
     const char *body;
     bool complete;
@@ -235,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chat),
         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_textless),
         cmocka_unit_test(test_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
