@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum spec_role { ROLE_OTHER, ROLE_STT, ROLE_LLM, ROLE_COUNT_ };
 extern const char *const spec_role_names[ROLE_COUNT_];
@@ -49,6 +50,8 @@ struct spec_engine {
     const char *protocol;   /* default protocol */
     const char *program;    /* default program, found on PATH when `program:` is not given */
     const char *ready_path; /* default HTTP path of the ready check */
+    int64_t
+        ready_within_ns; /* default deadline of it where the usual one is too short; 0: it is not */
     const struct spec_option *options;
     size_t option_count;
 };

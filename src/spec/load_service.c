@@ -61,7 +61,7 @@ static const struct spec_field ready_fields[] = {
     {"http", FIELD_TEXT, offsetof(struct ready_draft, http),
      .help = "path that answers 200 when ready (default: the engine's, else the open port)"},
     {"within", FIELD_DURATION, offsetof(struct ready_draft, within_ns), .min = 0.1, .max = 7200,
-     .fallback = "60s", .help = "deadline"},
+     .fallback = "60s", .help = "deadline (default: the engine's, where it has one)"},
 };
 const struct spec_section spec_ready_section = {"services.NAME.ready", ready_fields,
                                                 ARRAY_LEN(ready_fields)};
@@ -162,6 +162,16 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
            load_ready(l, draft) && load_protocol(l, draft);
 }
 
+/* Where the file sets no deadline, the slowest of the service's engines does. */
+static void wait_for_engines(struct spec_service *s, const struct spec_service_draft *draft)
+{
+    if (draft->ready && spec_yaml_get(draft->ready, "within"))
+        return;
+    for (size_t i = 0; i < s->engine_use_count; i++)
+        if (s->engine_uses[i].engine->ready_within_ns > s->ready_within_ns)
+            s->ready_within_ns = s->engine_uses[i].engine->ready_within_ns;
+}
+
 static bool load_parts(struct spec_loader *l, const struct spec_service_draft *drafts)
 {
     struct spec_study *study = l->study;
@@ -171,6 +181,7 @@ static bool load_parts(struct spec_loader *l, const struct spec_service_draft *d
         struct spec_service *s = &study->services[i];
         if (!spec_load_engines(l, &drafts[i], i) || !spec_load_commands(l, &drafts[i], i))
             return false;
+        wait_for_engines(s, &drafts[i]);
         s->role = drafts[i].role >= 0       ? (enum spec_role)drafts[i].role
                   : s->engine_use_count > 0 ? s->engine_uses[0].engine->role
                                             : ROLE_OTHER;

@@ -13,6 +13,7 @@
  * Only a request that is answered counts, and that is the trial's probe. */
 #include "service/engines/engines.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <string.h>
@@ -173,6 +174,7 @@ static const struct spec_engine spec = {
     .protocol = "openai-chat",
     .program = "vllm",
     .ready_path = "/health",
+    .ready_within_ns = 600 * NS_PER_S, /* a minute at best; the first start compiles for minutes */
     .options = options,
     .option_count = ARRAY_LEN(options),
 };

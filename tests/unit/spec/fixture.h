@@ -44,7 +44,8 @@ static const struct spec_engine fixture_engines[] = {
      .protocol = "openai-transcriptions", .program = "faster-whisper-server",
      .ready_path = "/health", FIXTURE_OPTIONS(fixture_faster_options)},
     {.name = "vllm", .help = "vLLM", .role = ROLE_LLM, .protocol = "openai-chat",
-     .program = "vllm", .ready_path = "/health", FIXTURE_OPTIONS(fixture_vllm_options)},
+     .program = "vllm", .ready_path = "/health", .ready_within_ns = 600000000000,
+     FIXTURE_OPTIONS(fixture_vllm_options)},
 };
 static const struct spec_engine *const fixture_engine_list[] = {
     &fixture_engines[0], &fixture_engines[1], &fixture_engines[2], &fixture_engines[3]};

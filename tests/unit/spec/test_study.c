@@ -182,13 +182,36 @@ static void test_load_and_goal(void **state)
     assert_int_equal(s->baseline[2], -1); /* compute_type is not there with whisper-server */
 }
 
+/* The file's word, else the slowest engine's, else a minute. */
+static void test_ready_deadlines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *service;
+        int64_t within_s;
+    } rows[] = {
+        {"{engine: vllm, model: a}", 600},
+        {"{engine: vllm, model: a, ready: {http: /x}}", 600},
+        {"{engine: vllm, model: a, ready: {within: 20s}}", 20},
+        {"{engine: llama-server, model: a.gguf}", 60},
+        {"{command: [x], role: llm, protocol: openai-chat}", 60},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        buf_addf(&text, "study: one\ndevice: gpu0\nservices:\n  llm: %s\n", rows[i].service);
+        AUTO(spec_study_free) struct spec_study *s = parse(buf_text(&text));
+        CHECK_ROW(i, rows[i].service,
+                  s->services[0].ready_within_ns == rows[i].within_s * NS_PER_S);
+    }
+}
+
 static void test_defaults(void **state)
 {
     (void)state;
     AUTO(spec_study_free) struct spec_study *s =
         parse("study: one\ndevice: gpu0\nservices:\n  llm: {engine: vllm, model: llm-7b}\n");
     assert_int_equal(s->services[0].on, ON_GPU);
-    assert_int_equal(s->services[0].ready_within_ns, 60 * NS_PER_S);
+    assert_int_equal(s->services[0].ready_within_ns, 600 * NS_PER_S); /* the engine's own */
     assert_int_equal(s->measure.alone_ns, s->measure.window_ns);
     assert_int_equal(s->search.trials, 0);
     assert_int_equal(s->search.time_ns, 0);
@@ -214,8 +237,9 @@ static void test_ranges(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf_done) struct buf text = BUF_INIT(1000);
         AUTO(buf_done) struct buf labels = BUF_INIT(1000);
-        buf_addf(&text, "study: r\nservices:\n  a:\n    command: [x, \"{k}\"]\n    knobs: {k: %s}\n"
-                        "goal: {optimise: {a.memory: {good: 1MiB, bad: 1GiB}}}\nbaseline: none\n",
+        buf_addf(&text,
+                 "study: r\nservices:\n  a:\n    command: [x, \"{k}\"]\n    knobs: {k: %s}\n"
+                 "goal: {optimise: {a.memory: {good: 1MiB, bad: 1GiB}}}\nbaseline: none\n",
                  rows[i].range);
         AUTO(spec_study_free) struct spec_study *s = parse(buf_text(&text));
         for (size_t v = 0; v < s->knobs[0].value_count; v++)
@@ -239,9 +263,13 @@ static void test_sections(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_top),      cmocka_unit_test(test_services),
-        cmocka_unit_test(test_knobs),    cmocka_unit_test(test_load_and_goal),
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_top),
+        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_knobs),
+        cmocka_unit_test(test_load_and_goal),
+        cmocka_unit_test(test_ready_deadlines),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_sections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
