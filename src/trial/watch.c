@@ -153,7 +153,7 @@ void watch_begin(struct attempt *attempt)
         watch->began_wall_us = sample.at_wall_us;
         if (!runner->clean_known[d]) {
             runner->clean_bytes[d] = unexplained(runner->options.devices[d], &ours.ours, &sample);
-            runner->clean_known[d] = true;
+            runner->clean_known[d] = !isnan(runner->clean_bytes[d]);
         }
         if (watch->strangers_before_bytes > NOTICED_BYTES && !attempt->facts.dirty) {
             const char *who = name_strangers(runner, attempt->arena, d, &ours.ours, 0);
@@ -405,7 +405,7 @@ static bool is_back(const struct trial_runner *runner, size_t d, const struct de
 {
     device_sample(runner->options.devices[d], ours, ret_sample);
     *ret_over = unexplained(runner->options.devices[d], ours, ret_sample) - runner->clean_bytes[d];
-    return !(*ret_over > NOTICED_BYTES); /* unknown: nothing can be said */
+    return *ret_over <= NOTICED_BYTES; /* not yet known is not yet back */
 }
 
 const char *watch_await_memory(struct trial_runner *runner, struct arena *arena,
