@@ -97,25 +97,28 @@ bool history_append(struct history *history, const struct spec_study *study,
         .fitness = trial->fitness,
         .duration_s = trial->duration_s,
     };
-    struct history_trial *at = grow(history, arena);
-    if (!convert(study, &row, at, err))
+    struct history_trial *at = grow(history, arena), one;
+    if (!convert(study, &row, &one, err))
         return false;
-    at->ruled_out = arena_strdup(arena, trial->ruled_out);
+    one.ruled_out = arena_strdup(arena, trial->ruled_out);
+    for (; at > history->trials && at[-1].number > one.number; at--)
+        at[0] = at[-1];
+    *at = one;
     history->count++;
     return true;
 }
 
-static int64_t chain_of(const struct history_trial *trial)
+int64_t history_chain(const struct history_trial *trial)
 {
     return trial->retry_of ? trial->retry_of : trial->number;
 }
 
 int history_tries(const struct history *history, size_t index)
 {
-    int64_t chain = chain_of(&history->trials[index]);
+    int64_t chain = history_chain(&history->trials[index]);
     int tries = 0;
     for (size_t i = 0; i <= index; i++)
-        tries += chain_of(&history->trials[i]) == chain;
+        tries += history_chain(&history->trials[i]) == chain;
     return tries;
 }
 
@@ -130,14 +133,16 @@ bool history_settled(const struct history *history, size_t index)
     return history_tries(history, index) >= HISTORY_TRIES;
 }
 
+bool history_broken_at(const struct history *history, size_t index)
+{
+    const struct history_trial *trial = &history->trials[index];
+    return trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out &&
+           history_tries(history, index) % HISTORY_TRIES == 0;
+}
+
 bool history_broken(const struct history *history)
 {
-    if (history->count == 0)
-        return false;
-    size_t last = history->count - 1;
-    const struct history_trial *trial = &history->trials[last];
-    return trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out &&
-           history_tries(history, last) % HISTORY_TRIES == 0;
+    return history->count > 0 && history_broken_at(history, history->count - 1);
 }
 
 int history_contended_in_a_row(const struct history *history)

@@ -17,7 +17,7 @@ struct history_trial {
     size_t bound_service; /* whose failure it was */
 };
 
-struct history { /* in one arena */
+struct history { /* in one arena, in order of number */
     struct history_trial *trials;
     size_t count, capacity;
 };
@@ -26,6 +26,7 @@ struct history { /* in one arena */
  * caught that. */
 NODISCARD bool history_load(struct store *store, const struct spec_study *study,
                             struct arena *arena, struct history *ret_history, struct err *err);
+/* Goes to its place by number: lanes end their trials in any order. */
 NODISCARD bool history_append(struct history *history, const struct spec_study *study,
                               const struct store_trial *trial, struct arena *arena,
                               struct err *err);
@@ -39,7 +40,12 @@ enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
 bool history_settled(const struct history *history, size_t index);
 /* How many tries its request has had, this one included. */
 int history_tries(const struct history *history, size_t index);
-/* The last request has been tried to the end (again) in broken surroundings: stop, resumably. */
+/* The number of the first try of its request. */
+int64_t history_chain(const struct history_trial *trial);
+/* The request at `index` has been tried to the end (again) in broken surroundings: stop, resumably.
+ */
+bool history_broken_at(const struct history *history, size_t index);
+/* The same of the last one. */
 bool history_broken(const struct history *history);
 /* Contended trials at the end of the history, in a row. */
 int history_contended_in_a_row(const struct history *history);

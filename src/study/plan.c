@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "study/bounds.h"
+#include "study/choose.h"
 
 #include <assert.h>
 #include <math.h>
@@ -87,12 +88,52 @@ static size_t explore_results(const struct history *history, struct search_resul
     return count;
 }
 
-static const struct history_trial *awaits_retry(const struct history *history)
+static bool is_retried_by(const struct study_beside *beside, int64_t chain)
 {
-    if (history->count == 0)
-        return NULL;
-    size_t last = history->count - 1;
-    return history_settled(history, last) ? NULL : &history->trials[last];
+    for (size_t i = 0; i < beside->count; i++)
+        if (beside->pending[i].retry_of == chain)
+            return true;
+    return false;
+}
+
+/* The first request whose last try does not settle it, unless it is being tried again. */
+static const struct history_trial *awaits_retry(const struct history *history,
+                                                const struct study_beside *beside)
+{
+    for (size_t i = 0; i < history->count; i++) {
+        if (history_settled(history, i))
+            continue;
+        int64_t chain = history_chain(&history->trials[i]);
+        bool again = is_retried_by(beside, chain);
+        for (size_t k = i + 1; k < history->count && !again; k++)
+            again = history_chain(&history->trials[k]) == chain;
+        if (!again)
+            return &history->trials[i];
+    }
+    return NULL;
+}
+
+static bool is_pending(const struct study_plan *plan, const struct study_beside *beside,
+                       const char *purpose, spec_code code, int turn)
+{
+    for (size_t i = 0; i < beside->count; i++) {
+        const struct trial_request *r = &beside->pending[i];
+        if (strcmp(r->purpose, purpose) == 0 && r->round + r->repeat == turn &&
+            spec_candidate_code(plan->study, &r->candidate) == code)
+            return true;
+    }
+    return false;
+}
+
+static double lanes(const struct study_plan *plan)
+{
+    return plan->lanes > 1 ? (double)plan->lanes : 1;
+}
+
+/* Lanes share the time: two that work for a minute each have taken one. */
+static double elapsed_s(const struct study_plan *plan, const struct history *history)
+{
+    return history_elapsed_s(history) / lanes(plan);
 }
 
 static double mean_duration_s(const struct history *history, int purpose, double otherwise)
@@ -134,8 +175,8 @@ static bool time_is_up(const struct study_plan *plan, const struct history *hist
     if (plan->time_s <= 0 || history->count == 0)
         return false; /* nothing at all measured is no answer, however short the time */
     double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
-    double reserve_s = final_s * (double)racers(plan) * plan->study->measure.repeats;
-    return history_elapsed_s(history) + reserve_s >= plan->time_s;
+    double reserve_s = final_s * (double)racers(plan) * plan->study->measure.repeats / lanes(plan);
+    return elapsed_s(plan, history) + reserve_s >= plan->time_s;
 }
 
 /* The final, once begun, is not interrupted: what more time would have explored is not explored. */
@@ -167,37 +208,112 @@ static const struct history_trial *baseline_trial(const struct history *history)
     return NULL;
 }
 
+/* Stored results, each taken once. Nearly always they come in the order in which they are asked
+ * for: the first that is free is looked at first. */
+struct results {
+    struct search_result *list;
+    bool *taken;
+    size_t count, first;
+};
+
+static struct results collect_results(const struct history *history, struct arena *scratch)
+{
+    struct results results = {
+        .list = arena_array(scratch, history->count, sizeof(struct search_result))};
+    results.count = explore_results(history, results.list);
+    results.taken = arena_array(scratch, results.count, sizeof *results.taken);
+    return results;
+}
+
+static const struct search_result *take_result(struct results *results,
+                                               const struct search_request *request)
+{
+    while (results->first < results->count && results->taken[results->first])
+        results->first++;
+    for (size_t i = results->first; i < results->count; i++) {
+        const struct search_result *r = &results->list[i];
+        if (results->taken[i] || r->code != request->code || r->round != request->round)
+            continue;
+        results->taken[i] = true;
+        return r;
+    }
+    return NULL;
+}
+
+/* What is known of a request without running it: stored, the baseline's own trial, under way (then
+ * without a result, and *ret_open is set), or ruled out. */
+struct replay {
+    const struct study_plan *plan;
+    const struct study_beside *beside;
+    struct results results;
+    struct rulings rulings;
+    const struct history_trial *baseline;
+};
+
+static bool is_known(struct replay *replay, const struct search_request *request,
+                     struct search_result *ret, bool *ret_open)
+{
+    const struct study_plan *plan = replay->plan;
+    const struct search_result *stored = take_result(&replay->results, request);
+    bool is_baseline = plan->has_baseline && request->code == plan->baseline;
+    *ret = (struct search_result){request->code, request->round, VERDICT_ENV_FAULT, NAN};
+    if (stored) {
+        *ret = *stored;
+    } else if (is_baseline && replay->baseline) {
+        ret->verdict = replay->baseline->verdict;
+        ret->fitness = replay->baseline->fitness;
+    } else if ((is_baseline &&
+                is_pending(plan, replay->beside, "baseline", request->code, 0)) ||
+               is_pending(plan, replay->beside, "explore", request->code, request->round)) {
+        *ret_open = true;
+    } else {
+        return ruled_out(plan, &replay->rulings, request->code);
+    }
+    return true;
+}
+
+enum explored { EXPLORE_RUN, EXPLORE_WAIT, EXPLORE_OVER };
+
 /* Replays the strategy from the start: what it asks for next is either the next stored result, or
- * known without a run (ruled out, or the baseline), or to be run. */
-static bool next_explore(const struct study_plan *plan, const struct history *history,
-                         struct arena *scratch, struct search_request *ret)
+ * known without a run, or to be run. From the first request of which nothing is known on, the
+ * strategy is told nothing true, so that only what it asks for in the same round counts. `seek`: the
+ * request of a trial that is to be tried again, else NULL. */
+static enum explored next_explore(const struct study_plan *plan, const struct history *history,
+                                  const struct study_beside *beside,
+                                  const struct history_trial *seek, struct arena *scratch,
+                                  struct search_request *ret)
 {
     const struct search_strategy *strategy = search_strategy_find(plan->study->search.strategy);
     const struct search_input input = input_of(plan);
-    const struct rulings rulings = collect_rulings(history, scratch);
-    struct search_result *run = arena_array(scratch, history->count, sizeof *run);
-    size_t run_count = explore_results(history, run), taken = 0;
-    const struct history_trial *baseline = baseline_trial(history);
+    struct replay replay = {.plan = plan,
+                            .beside = beside,
+                            .results = collect_results(history, scratch),
+                            .rulings = collect_rulings(history, scratch),
+                            .baseline = baseline_trial(history)};
     void *session = strategy->begin(&input, scratch);
-    struct search_request request;
-    while (strategy->ask(session, &request)) {
-        if (taken < run_count && run[taken].code == request.code &&
-            run[taken].round == request.round) {
-            strategy->tell(session, &run[taken++]);
-        } else if (plan->has_baseline && request.code == plan->baseline && baseline) {
-            const struct search_result known = {request.code, request.round, baseline->verdict,
-                                                baseline->fitness};
-            strategy->tell(session, &known);
-        } else if (ruled_out(plan, &rulings, request.code)) {
-            const struct search_result missing = {request.code, request.round, VERDICT_ENV_FAULT,
-                                                  NAN};
-            strategy->tell(session, &missing);
-        } else {
+    struct search_request request, options[STUDY_CHOICE_MAX];
+    size_t option_count = 0, option_max = lanes(plan) > 1 && !seek ? ARRAY_LEN(options) : 1;
+    int open_round = 0; /* of the requests without a result */
+    while (option_count < option_max && strategy->ask(session, &request)) {
+        struct search_result result;
+        bool open = false;
+        if (open_round && request.round != open_round)
+            break;
+        if (seek && request.code == seek->code && request.round == seek->round) {
             *ret = request;
-            return true;
+            return EXPLORE_RUN;
         }
+        if (!is_known(&replay, &request, &result, &open)) {
+            options[option_count++] = request;
+            open = true;
+        }
+        open_round = open ? request.round : open_round;
+        strategy->tell(session, &result);
     }
-    return false;
+    if (option_count == 0)
+        return open_round ? EXPLORE_WAIT : EXPLORE_OVER;
+    *ret = options[study_choose(plan->study, options, option_count, beside)];
+    return EXPLORE_RUN;
 }
 
 bool study_failed_final(const struct history *history, spec_code code)
@@ -256,7 +372,8 @@ static bool final_done(const struct history *history, spec_code code, int repeat
 /* The baseline is measured to the end even when it fails: it is what the winner is compared with,
  * and its failures are news too. */
 static bool next_final(const struct study_plan *plan, const struct history *history,
-                       struct arena *scratch, spec_code *ret_code, int *ret_repeat)
+                       const struct study_beside *beside, struct arena *scratch,
+                       spec_code *ret_code, int *ret_repeat)
 {
     spec_code codes[STUDY_FINALISTS_MAX + 1];
     size_t count = study_finalists(plan, history, scratch, codes);
@@ -277,6 +394,7 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
             spec_code code = codes[order[i]];
             bool is_baseline = plan->has_baseline && code == plan->baseline;
             if (final_done(history, code, repeat) ||
+                is_pending(plan, beside, "final", code, repeat) ||
                 (!is_baseline && study_failed_final(history, code)) ||
                 ruled_out(plan, &rulings, code))
                 continue;
@@ -288,19 +406,22 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
     return false;
 }
 
-static int64_t next_number(const struct history *history)
+static int64_t next_number(const struct history *history, const struct study_beside *beside)
 {
-    return history->count ? history->trials[history->count - 1].number + 1 : 1;
+    int64_t last = history->count ? history->trials[history->count - 1].number : 0;
+    for (size_t i = 0; i < beside->count; i++)
+        last = beside->pending[i].number > last ? beside->pending[i].number : last;
+    return last + 1;
 }
 
-static struct study_step retry(const struct study_plan *plan, const struct history *history,
-                               const struct history_trial *last)
+static struct study_step retry(const struct study_plan *plan, const struct history_trial *last,
+                               int64_t number)
 {
     static const char *const purposes[] = {"baseline", "explore", "final"};
     static const enum study_stage stages[] = {STAGE_BASELINE, STAGE_EXPLORE, STAGE_FINAL};
     return (struct study_step){
         .stage = stages[last->purpose],
-        .request = {.number = next_number(history),
+        .request = {.number = number,
                     .candidate = spec_candidate_decode(plan->study, last->code),
                     .purpose = purposes[last->purpose],
                     .round = last->round,
@@ -319,31 +440,51 @@ static int64_t window_ns(const struct study_plan *plan, double ratio)
     return ns < NS_PER_S ? (full_ns < NS_PER_S ? full_ns : NS_PER_S) : ns;
 }
 
-struct study_step study_next(const struct study_plan *plan, const struct history *history,
-                             struct arena *scratch)
+static bool is_exploring(const struct study_beside *beside)
+{
+    for (size_t i = 0; i < beside->count; i++)
+        if (strcmp(beside->pending[i].purpose, "final") != 0)
+            return true;
+    return false;
+}
+
+static bool wants_baseline(const struct study_plan *plan, const struct history *history,
+                           const struct study_beside *beside)
+{
+    bool done = !plan->has_baseline || is_pending(plan, beside, "baseline", plan->baseline, 0);
+    for (size_t i = 0; i < history->count && !done; i++)
+        done = history->trials[i].purpose == HISTORY_BASELINE;
+    return !done;
+}
+
+struct study_step study_next_beside(const struct study_plan *plan, const struct history *history,
+                                    const struct study_beside *beside, struct arena *scratch)
 {
     struct search_request explore = {0};
-    const struct history_trial *last = awaits_retry(history);
+    assert(history->trials || history->count == 0);
+    const int64_t number = next_number(history, beside);
+    const struct history_trial *last = awaits_retry(history, beside);
     if (last) {
-        struct study_step step = retry(plan, history, last);
+        struct study_step step = retry(plan, last, number);
         /* The strategy still asks for the same round: it says how long the window is. */
-        if (last->purpose == HISTORY_EXPLORE && next_explore(plan, history, scratch, &explore))
+        if (last->purpose == HISTORY_EXPLORE &&
+            next_explore(plan, history, beside, last, scratch, &explore) == EXPLORE_RUN)
             step.request.window_ns = window_ns(plan, explore.window_ratio);
         return step;
     }
-    assert(history->trials || history->count == 0);
-    bool baseline_done = false;
-    for (size_t i = 0; i < history->count; i++)
-        baseline_done = baseline_done || history->trials[i].purpose == HISTORY_BASELINE;
     struct study_step step = {
-        .request = {.number = next_number(history), .window_ns = plan->study->measure.window_ns}};
-    if (plan->has_baseline && !baseline_done) {
+        .request = {.number = number, .window_ns = plan->study->measure.window_ns}};
+    if (wants_baseline(plan, history, beside)) {
         step.stage = STAGE_BASELINE;
         step.request.purpose = "baseline";
         step.request.candidate = spec_candidate_decode(plan->study, plan->baseline);
         return step;
     }
-    if (!explore_is_over(plan, history) && next_explore(plan, history, scratch, &explore)) {
+    enum explored explored =
+        explore_is_over(plan, history)
+            ? EXPLORE_OVER
+            : next_explore(plan, history, beside, NULL, scratch, &explore);
+    if (explored == EXPLORE_RUN) {
         step.stage = STAGE_EXPLORE;
         step.request.purpose = "explore";
         step.request.round = explore.round;
@@ -353,16 +494,25 @@ struct study_step study_next(const struct study_plan *plan, const struct history
     }
     spec_code code;
     int repeat;
-    if (next_final(plan, history, scratch, &code, &repeat)) {
+    if (explored == EXPLORE_WAIT || is_exploring(beside)) {
+        step.stage = STAGE_WAIT; /* finalists are chosen from all results */
+    } else if (next_final(plan, history, beside, scratch, &code, &repeat)) {
         step.stage = STAGE_FINAL;
         step.request.purpose = "final";
         step.request.repeat = repeat;
         step.request.candidate = spec_candidate_decode(plan->study, code);
         step.request.cold = step.request.alone = true;
-        return step;
+    } else {
+        step.stage = beside->count ? STAGE_WAIT : STAGE_DONE;
     }
-    step.stage = STAGE_DONE;
     return step;
+}
+
+struct study_step study_next(const struct study_plan *plan, const struct history *history,
+                             struct arena *scratch)
+{
+    const struct study_beside nothing = {0};
+    return study_next_beside(plan, history, &nothing, scratch);
 }
 
 struct study_progress_counts study_count(const struct study_plan *plan,
@@ -388,9 +538,10 @@ struct study_progress_counts study_count(const struct study_plan *plan,
                               : counts.explore_planned - counts.explored;
     size_t finals_left =
         counts.finals_planned > counts.finals_done ? counts.finals_planned - counts.finals_done : 0;
-    counts.left_s = explore_s * (double)explore_left + final_s * (double)finals_left;
-    double budget_left = plan->time_s > 0 ? plan->time_s - history_elapsed_s(history) : INFINITY;
+    double finals_left_s = final_s * (double)finals_left / lanes(plan);
+    counts.left_s = explore_s * (double)explore_left / lanes(plan) + finals_left_s;
+    double budget_left = plan->time_s > 0 ? plan->time_s - elapsed_s(plan, history) : INFINITY;
     if (counts.left_s > budget_left && !final_begun)
-        counts.left_s = budget_left > 0 ? budget_left : final_s * (double)finals_left;
+        counts.left_s = budget_left > 0 ? budget_left : finals_left_s;
     return counts;
 }

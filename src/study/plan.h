@@ -14,16 +14,29 @@ struct study_plan {
     spec_code baseline;
     int trials;    /* exploring trials allowed, 0: no limit */
     double time_s; /* 0: no limit */
+    size_t lanes;  /* trials at once; 0: one */
 };
 
 struct study_step {
-    enum study_stage stage;       /* STAGE_DONE: nothing left but to decide */
+    enum study_stage stage;       /* STAGE_DONE: nothing left but to decide; STAGE_WAIT only
+                                   * beside trials under way */
     struct trial_request request; /* candidate, purpose, round, repeat, window, cold, alone; number
                                    * and retry_of are set too */
 };
 
 struct study_step study_next(const struct study_plan *plan, const struct history *history,
                              struct arena *scratch);
+
+/* What is under way while a lane asks. */
+struct study_beside {
+    const struct trial_request *pending; /* begun or promised, not stored */
+    size_t count;
+    const struct spec_candidate *up; /* whose services are up in the lane that asks; NULL: nothing */
+};
+/* The same for one of several lanes: never what is pending, and in the exploration what this lane
+ * can run with the fewest restarts. */
+struct study_step study_next_beside(const struct study_plan *plan, const struct history *history,
+                                    const struct study_beside *beside, struct arena *scratch);
 
 /* Finalists as of now, best of the exploration first, those that failed in the final replaced by
  * the next in rank; at most search.finalists of them are in the race at once. */

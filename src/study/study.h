@@ -9,7 +9,13 @@
 #include "store/store.h"
 #include "trial/trial.h"
 
-enum study_stage { STAGE_BASELINE, STAGE_EXPLORE, STAGE_FINAL, STAGE_DONE };
+enum study_stage {
+    STAGE_BASELINE,
+    STAGE_EXPLORE,
+    STAGE_FINAL,
+    STAGE_WAIT, /* nothing to run before a trial under way has ended */
+    STAGE_DONE,
+};
 
 /* Where a study stands, for people. */
 struct study_view {
@@ -24,6 +30,7 @@ struct study_view {
     const char *best;    /* its candidate's text; NULL */
     double elapsed_s;    /* of this study so far, resumed parts included */
     double left_s;       /* estimate; NaN unknown */
+    size_t lane, lanes;  /* the lane that this is about, and how many work at once */
 };
 
 /* Told what happens; every member may be NULL. Texts are valid during the call. */
@@ -46,6 +53,7 @@ struct study_options {
     bool fresh;         /* earlier results move to FOLDER.1, .2, ... */
     int trials;         /* overrides search.trials when > 0 */
     int64_t time_ns;    /* overrides search.time when > 0 */
+    size_t max_parallel; /* trials at once, each on a device of its own; 0: one */
     struct study_observer observer;
 };
 
