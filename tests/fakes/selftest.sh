@@ -187,7 +187,7 @@ start --drop-reused
 is "drop-reused" "$(ask /health "http://127.0.0.1:$PORT/health" -o /dev/null -o /dev/null -w '%{num_connects} ')" '1 1 '
 start --at 1:freeze:200ms
 at_least "freeze" "$(timed chat)" 0.2
-start --freeze-at 0:300ms
+start --freeze-at 0:1500ms
 at_least "frozen" "$(timed chat)" 0.1
 start --interfere "$DIR/neighbour" --latency 100ms
 at_least "no neighbour" "$(timed chat)" 0.1
@@ -334,7 +334,19 @@ has() { holds | grep -q -- "$1"; }
 is "a stranger" "$(until_true has ' 1024 ' && holds)" '*1024 '
 touch "$DIR/now"
 is "grows and works" "$(until_true has 'sm ' && holds)" "*3072 sm $PID 30 "
+is "the sign is taken" "$(ls "$DIR/now" 2>/dev/null)" ''
 stop
+start --gpu "$W" --gpu-memory 1G --touch-at-start "$DIR/began" --touch-at-end "$DIR/ended"
+is "signs of start and end" "$(ls "$DIR" | grep -E 'began|ended' | tr '\n' ' ')" 'began '
+stop
+is "of its end" "$(ls "$DIR" | grep -cE 'began|ended')" 2
+"$FAKE" --life 30s --gpu "$W" --gpu-hold 9G --gpu-when "$DIR/now" --gpu-grow-at 0:1G & HOLDER=$!
+until_true grep -q 9216 "$W/$HOLDER.gpu" 2>/dev/null
+start --gpu "$W" --gpu-memory 1G --gpu-profiles --start-delay 500ms --touch-at-start "$DIR/now"
+wait "$PID"
+is "memory given back while it starts" "$? $(cat "$DIR/err")" '1 *Error in memory profiling. Initial free memory 10.53 GiB, current free memory 18.53 GiB*'
+PID=
+kill "$HOLDER"; wait "$HOLDER"
 touch "$W/lost"
 start --gpu "$W" --gpu-memory 1G
 is "lost before" "$(holds)$(cat "$DIR/err")" 'Device=cpu*'
