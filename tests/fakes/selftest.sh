@@ -271,16 +271,18 @@ W=$DIR/world
 mkdir "$W"
 printf 'card GPU-aaaa 0000:01:00.0 10240 240 Small\ncard GPU-bbbb 0000:02:00.0 20480 480 Large\n' >"$W/world"
 holds() { cat "$W/$PID.gpu" 2>/dev/null | tr '\n' ' '; } # what its file says
+has() { holds | grep -q -- "$1"; }
+rested() { until_true has worked; holds; } # the same, once its work is over
 start --gpu "$W" --gpu-memory 2G
 is "fastest first" "$(holds)" "owner $PID * on GPU-bbbb process c $PID 2048 "
-is "worked" "$(code chat) $(holds)" "200 *worked $PID 30 [1-9]*"
+is "worked" "$(code chat) $(rested)" "200 *worked $PID 30 [1-9]*"
 stop
 is "given back" "$(ls "$W")" $'libcuda.so.1\nlock\nworld'
 CUDA_DEVICE_ORDER=PCI_BUS_ID start --gpu "$W" --gpu-memory 2G
 is "order of PCI" "$(holds)" '*on GPU-aaaa *'
 CUDA_VISIBLE_DEVICES=GPU-aa start --gpu "$W" --gpu-memory 2G --gpu-first 1G --gpu-grow 1M --gpu-sm 12
 is "by UUID" "$(holds)" '*on GPU-aaaa *'
-is "grows" "$(code chat) $(code chat) $(holds)" '200 200 *3074 worked * 12 *'
+is "grows" "$(code chat) $(code chat) $(rested)" '200 200 *3074 worked * 12 *'
 CUDA_VISIBLE_DEVICES=1,GPU-aaaa start --gpu "$W" --gpu-memory 1G --gpu-device 1
 is "the second that it sees" "$(holds)" '*on GPU-aaaa *'
 for V in '' -1 7 GPU-cccc none,0; do
@@ -330,7 +332,6 @@ is "leaks" "$(cat "$DIR/err")" '*out of memory*'
 PID=
 rm -f "$W"/*.gpu
 "$FAKE" --life 30s --gpu "$W" --gpu-hold 1G --gpu-when "$DIR/now" --gpu-grow-at 0:3G --gpu-work-at 0 2>"$DIR/err" & PID=$!
-has() { holds | grep -q -- "$1"; }
 is "a stranger" "$(until_true has ' 1024 ' && holds)" '*1024 '
 touch "$DIR/now"
 is "grows and works" "$(until_true has 'sm ' && holds)" "*3072 sm $PID 30 "
