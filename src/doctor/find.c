@@ -88,7 +88,8 @@ const struct doctor_kind *doctor_find_kind(char *const *argv, const char *exe)
     static const char *const application_servers[] = {"uvicorn", "gunicorn", "hypercorn", "granian",
                                                       NULL};
     char word[256] = "";
-    if (!argv || !argv[0])
+    /* Somebody asks a server's program about itself: it serves nothing. */
+    if (!argv || !argv[0] || doctor_argv_has(argv, "--version --help -h"))
         return NULL;
     snprintf(word, sizeof word, "%s", base_of(argv[0]));
     size_t next = 1;

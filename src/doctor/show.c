@@ -134,7 +134,9 @@ static void add_card_head(struct buf *buf, const struct doctor_report *report,
     buf_add(&line, ", ");
     add_mib(&line, reading_value(card->memory.total_bytes));
     buf_addf(&line, "%s, ", card->memory.unified ? " unified" : "");
-    text_add_escaped(&line, TEXT_TERMINAL, report->driver, strlen(report->driver), 200);
+    const char *library = strstr(report->driver, ", NVML"); /* for --json, and for nobody's eyes */
+    text_add_escaped(&line, TEXT_TERMINAL, report->driver, strlen(report->driver),
+                     library ? (size_t)(library - report->driver) : 200);
     buf_addf(buf, "%-*s", LEFT, card->name);
     add_words(buf, buf_text(&line), LEFT, LEFT, width);
     buf_clear(&line);

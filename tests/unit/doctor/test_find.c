@@ -39,6 +39,7 @@ static void test_kinds(void **state)
         {"python's text", "", NULL, {"python3", "-c", "import vllm"}},
         {"a helper of python", "", NULL, {"python3"}},
         {"whisper, the program", "", NULL, {"whisper", "a.wav"}},
+        {"asked for its version", "", NULL, {"llama-server", "--version"}},
         {"nothing", "", NULL, {NULL}},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -67,8 +67,7 @@ static void test_on_the_card(void **state)
     assert_non_null(strstr(buf_text(&text), "vllm.service"));
     assert_non_null(strstr(buf_text(&text), "33,398 MiB"));
     for (const char *line = buf_text(&text); *line; line += strcspn(line, "\n") + 1) {
-        char copy[512];
-        snprintf(copy, sizeof copy, "%.*s", (int)strcspn(line, "\n"), line);
+        AUTO(free) char *copy = strndup(line, strcspn(line, "\n"));
         if (text_columns(copy) > 80)
             fail_msg("too wide: %s", copy);
     }
