@@ -137,6 +137,15 @@ def expect_returned(box, index=0, within_mib=64, within=5):
         time.sleep(0.05)
 
 
+def readings(box, trial):
+    """What was read of the devices: rows with phase, service, device, name, value, words."""
+    texts = {row["id"]: row["body"] for row in box.rows("SELECT id, body FROM text")}
+    rows = box.rows("SELECT * FROM reading WHERE trial = ? ORDER BY position", trial)
+    ids = ("phase", "service", "device", "name", "source")
+    return [{k: texts.get(v, v) if k in ids else v for k, v in row.items()}
+            for row in rows]
+
+
 def study(box, **parts):
     """As box.study(), on gpu0."""
     parts.setdefault("device", "gpu0")

@@ -10,8 +10,8 @@ import sqlite3
 import sys
 import time
 
-from gpu import (GIB, LIBRARY, Card, expect_returned, gpu_disguised, gpu_fake, remove, stranger, study,
-                 touch, used_mib)
+from gpu import (GIB, LIBRARY, Card, expect_returned, gpu_disguised, gpu_fake, readings, remove,
+                 stranger, study, touch, used_mib)
 from harness import FAKE, ROOT, check, main, scenario, skip_unless
 
 sys.path.insert(0, os.path.join(ROOT, "bench"))
@@ -85,6 +85,13 @@ def ok_on_the_card(box):
         check(service["placement"] == "gpu", service)
         check(service["peak_memory_bytes"] == mib << 20, service["peak_memory_bytes"])
         check(card.uuid in service["environment"] and "PCI_BUS_ID" in service["environment"], service)
+    seen = readings(box, 1)
+    for name in services:  # not what was asked for: what its process has
+        words = {r["name"]: r["words"] for r in seen if r["service"] == name}
+        check(words["CUDA_VISIBLE_DEVICES"] == card.uuid, words)
+        check(words["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", words)
+    free = {r["phase"]: r["value"] for r in seen if r["name"] == "free"}
+    check(free["before"] == free["after"] == free["start"] + (20 * GIB) + (800 << 20), free)
     check(stored(box, "listed on gpu0") and stored(box, "of the SMs"), "both pieces of evidence")
     expect_returned(box)
 
@@ -112,7 +119,8 @@ def cpu_fallback_by_the_services_own_environment(box):
     for name, service in (("wrapped", wrapped), ("emptied", emptied)):
         study(box, study=name, llm=service)
         box.run("run", box.file, code=3)
-        box.expect(1, "cpu_fallback", service="llm", says="not listed on gpu0")
+        box.expect(1, "cpu_fallback", service="llm", says="not listed on gpu0",
+                   evidence="CUDA_VISIBLE_DEVICES" if name == "wrapped" else None)
         check("Device=cpu" in box.services(1)["llm"]["log"], box.services(1))
         check(box.services(1)["llm"]["placement"] == "cpu", box.services(1))
         box.close_db()
@@ -426,6 +434,19 @@ def driver_lost_and_back(box):
     box.run("run", box.file, code=0)
     check(box.decision()["winner"] is not None, box.decision())
     expect_returned(box)
+
+
+@scenario()
+def driver_unloaded_under_load(box):
+    # 9: no driver is loaded any more; every call says so.
+    box.card()
+    flag = box.path("flag")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"))
+    running = running_to(box, flag)
+    touch(box, "lost", "fail * 9\n")
+    result = running.wait()
+    check(result.code == 5 and "resume" in result.err, str(result))
+    check("ok" not in box.verdicts(), box.trials())
 
 
 @scenario(quick=True)
