@@ -281,8 +281,10 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     running->arena = arena_new();
     /* The service works in another folder than we do. */
     AUTO(free) char *folder = file_absolute(runner->options.folder);
+    AUTO(free) char *own = runner->options.scratch ? file_absolute(runner->options.scratch) : NULL;
     char *logs = arena_printf(running->arena, "%s/logs", folder);
-    char *scratch = arena_printf(running->arena, "%s/scratch/%s", folder, name);
+    char *scratch = own ? arena_printf(running->arena, "%s/%s", own, name)
+                        : arena_printf(running->arena, "%s/scratch/%s", folder, name);
     char *log = arena_printf(running->arena, "%s/trial-%06" PRId64 "-%s.log", logs,
                              attempt->request->number, name);
     remove_folder(scratch); /* of a run that was killed: a start finds nothing of it */

@@ -38,11 +38,15 @@ typedef void (*trial_progress_fn)(void *context, const struct trial_progress *pr
 
 struct trial_options { /* all borrowed, for as long as the runner lives */
     const struct spec_study *study;
-    const char *folder; /* of the study's files: logs/ and scratch/ are made in it */
+    const char *folder;  /* of the study's files: logs/ and scratch/ are made in it */
+    const char *scratch; /* NULL: folder/scratch. Runners at work at once need one each. */
     /* In the order of study->devices. With several lanes, [0] is this lane's own. */
     struct device *const *devices;
     const struct corpus *corpora; /* per service */
-    trial_progress_fn progress;   /* may be NULL; called about five times a second */
+    /* Everything below this process is ours and no stranger: the parent of several lanes. 0: what
+     * this process itself has started. */
+    pid_t root;
+    trial_progress_fn progress; /* may be NULL; called about five times a second */
     void *context;
 };
 
