@@ -15,13 +15,14 @@ static const struct proc_stat *find(const struct proc_stat *list, size_t count, 
     return NULL;
 }
 
-/* A keeper minds what it has started; so does spica itself what it asks for its version, which may
- * be one that runs a study on another device. */
+/* A keeper minds what it has started; so does spica itself, or a lane of it, what it asks for its
+ * version, which may be one that runs a study on another device. */
 static bool has_keeper(const struct proc_stat *list, size_t count, const struct proc_stat *process)
 {
     /* A parent chain is short; the bound is against a list read while links changed. */
     for (int depth = 0; process && depth < 64; depth++) {
-        if (strcmp(process->comm, "spica-keeper") == 0 || strcmp(process->comm, "spica") == 0)
+        if (strcmp(process->comm, "spica-keeper") == 0 || strcmp(process->comm, "spica") == 0 ||
+            strcmp(process->comm, "spica-lane") == 0)
             return true;
         process = find(list, count, process->ppid);
     }

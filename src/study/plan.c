@@ -262,8 +262,7 @@ static bool is_known(struct replay *replay, const struct search_request *request
     } else if (is_baseline && replay->baseline) {
         ret->verdict = replay->baseline->verdict;
         ret->fitness = replay->baseline->fitness;
-    } else if ((is_baseline &&
-                is_pending(plan, replay->beside, "baseline", request->code, 0)) ||
+    } else if ((is_baseline && is_pending(plan, replay->beside, "baseline", request->code, 0)) ||
                is_pending(plan, replay->beside, "explore", request->code, request->round)) {
         *ret_open = true;
     } else {
@@ -276,8 +275,8 @@ enum explored { EXPLORE_RUN, EXPLORE_WAIT, EXPLORE_OVER };
 
 /* Replays the strategy from the start: what it asks for next is either the next stored result, or
  * known without a run, or to be run. From the first request of which nothing is known on, the
- * strategy is told nothing true, so that only what it asks for in the same round counts. `seek`: the
- * request of a trial that is to be tried again, else NULL. */
+ * strategy is told nothing true, so that only what it asks for in the same round counts. `seek`:
+ * the request of a trial that is to be tried again, else NULL. */
 static enum explored next_explore(const struct study_plan *plan, const struct history *history,
                                   const struct study_beside *beside,
                                   const struct history_trial *seek, struct arena *scratch,
@@ -480,10 +479,9 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
         step.request.candidate = spec_candidate_decode(plan->study, plan->baseline);
         return step;
     }
-    enum explored explored =
-        explore_is_over(plan, history)
-            ? EXPLORE_OVER
-            : next_explore(plan, history, beside, NULL, scratch, &explore);
+    enum explored explored = explore_is_over(plan, history)
+                                 ? EXPLORE_OVER
+                                 : next_explore(plan, history, beside, NULL, scratch, &explore);
     if (explored == EXPLORE_RUN) {
         step.stage = STAGE_EXPLORE;
         step.request.purpose = "explore";

@@ -31,7 +31,8 @@ struct study_step study_next(const struct study_plan *plan, const struct history
 struct study_beside {
     const struct trial_request *pending; /* begun or promised, not stored */
     size_t count;
-    const struct spec_candidate *up; /* whose services are up in the lane that asks; NULL: nothing */
+    const struct spec_candidate
+        *up; /* whose services are up in the lane that asks; NULL: nothing */
 };
 /* The same for one of several lanes: never what is pending, and in the exploration what this lane
  * can run with the fewest restarts. */

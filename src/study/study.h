@@ -48,11 +48,11 @@ struct study_observer {
 
 struct study_options {
     const struct spec_study *study;
-    const char *folder; /* NAME.spica: holds study.db, logs/, scratch/, reports */
-    bool wait;          /* for a device that another holds */
-    bool fresh;         /* earlier results move to FOLDER.1, .2, ... */
-    int trials;         /* overrides search.trials when > 0 */
-    int64_t time_ns;    /* overrides search.time when > 0 */
+    const char *folder;  /* NAME.spica: holds study.db, logs/, scratch/, reports */
+    bool wait;           /* for a device that another holds */
+    bool fresh;          /* earlier results move to FOLDER.1, .2, ... */
+    int trials;          /* overrides search.trials when > 0 */
+    int64_t time_ns;     /* overrides search.time when > 0 */
     size_t max_parallel; /* trials at once, each on a device of its own; 0: one */
     struct study_observer observer;
 };
