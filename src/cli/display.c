@@ -85,6 +85,12 @@ void display_clear(struct display *display)
     fflush(display->out);
 }
 
+void display_done(struct display *display)
+{
+    for (size_t i = 0; i < ARRAY_LEN(display->lanes); i++)
+        free(display->lanes[i].row);
+}
+
 static void add_metric_title(struct buf *buf, const struct display *display, size_t objective)
 {
     const char *name = display->study->objectives[objective].name;
@@ -137,6 +143,23 @@ static void print_wrapped(const struct display *display, const char *text)
     }
 }
 
+/* Which of the devices that could share the work do. */
+static void print_lanes(const struct display *display, const struct study_view *view)
+{
+    const struct spec_study *study = view->study;
+    if (study->lane_count < 2)
+        return;
+    if (view->lanes < 2) {
+        fprintf(display->out, "only %s is used; all %zu at once: --max-parallel %zu\n",
+                study->devices[0], study->lane_count, study->lane_count);
+        return;
+    }
+    fprintf(display->out, "%zu trials at once, one each on", view->lanes);
+    for (size_t i = 0; i < view->lanes; i++)
+        fprintf(display->out, "%s %s", i ? "," : "", study->devices[i]);
+    fputc('\n', display->out);
+}
+
 static void on_begin(void *context, const struct study_view *view, bool resumed)
 {
     struct display *display = context;
@@ -148,6 +171,7 @@ static void on_begin(void *context, const struct study_view *view, bool resumed)
              view->explore_planned, view->finals_planned);
     text_add_duration(&line, view->left_s);
     fprintf(display->out, "%s\n", buf_text(&line));
+    print_lanes(display, view);
     for (size_t i = 0; i < study->neighbour_count; i++)
         fprintf(display->out, "neighbour: %s (stays)\n",
                 study->neighbours[i].unit      ? study->neighbours[i].unit
@@ -195,6 +219,8 @@ static void on_trial_end(void *context, const struct study_view *view,
 {
     struct display *display = context;
     display_clear(display);
+    free(display->lanes[view->lane].row);
+    display->lanes[view->lane].row = NULL;
     struct spec_candidate candidate;
     AUTO(buf_done) struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536);
     add_purpose(&settings, trial);
@@ -269,19 +295,47 @@ static void add_phase(struct buf *line, const struct spec_study *study,
 }
 
 /* A line per phase, for logs of runs that nobody watches. */
-static void name_phase(struct display *display, const struct trial_request *request,
+static void name_phase(struct display *display, size_t lane, const struct trial_request *request,
                        const struct trial_progress *progress)
 {
-    if (display->phase_trial == request->number && display->phase == progress->phase &&
-        display->phase_service == progress->service)
+    if (display->lanes[lane].trial == request->number &&
+        display->lanes[lane].phase == progress->phase &&
+        display->lanes[lane].service == progress->service)
         return;
-    display->phase_trial = request->number;
-    display->phase = progress->phase;
-    display->phase_service = progress->service;
+    display->lanes[lane].trial = request->number;
+    display->lanes[lane].phase = progress->phase;
+    display->lanes[lane].service = progress->service;
     char who[48];
     snprintf(who, sizeof who, "trial %" PRId64, request->number);
     log_write(LOG_INFO, who, "%s%s%s", phase_words(progress->phase), progress->service ? " " : "",
               progress->service ? progress->service : "");
+}
+
+/* Rows of all lanes, of which this one has changed; then how long it still takes. */
+static void show_lanes(struct display *display, const struct study_view *view,
+                       const struct trial_request *request, const struct trial_progress *progress)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(65536), cut = BUF_INIT(65536);
+    buf_addf(&line, "%3" PRId64 "  %s ", request->number, view->study->devices[view->lane]);
+    add_phase(&line, view->study, progress);
+    buf_add(&line, " · ");
+    display_add_settings(&line, view->study, &request->candidate);
+    add_cell(&cut, buf_text(&line), display->width - 1, false);
+    free(display->lanes[view->lane].row);
+    display->lanes[view->lane].row = buf_take(&cut);
+    display_clear(display);
+    for (size_t i = 0; i < view->lanes; i++) {
+        if (!display->lanes[i].row)
+            continue;
+        fprintf(display->out, "%s\n", display->lanes[i].row);
+        display->live_lines++;
+    }
+    buf_clear(&line);
+    buf_add(&line, "     about ");
+    text_add_duration(&line, fmax(view->left_s, 0));
+    fprintf(display->out, "%s left\n", buf_text(&line));
+    display->live_lines++;
+    fflush(display->out);
 }
 
 static void on_progress(void *context, const struct study_view *view,
@@ -289,9 +343,13 @@ static void on_progress(void *context, const struct study_view *view,
 {
     struct display *display = context;
     if (display->verbose)
-        name_phase(display, request, progress);
+        name_phase(display, view->lane, request, progress);
     if (!display->live)
         return;
+    if (view->lanes > 1) {
+        show_lanes(display, view, request, progress);
+        return;
+    }
     display_clear(display);
     AUTO(buf_done)
     struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536), cut = BUF_INIT(65536);

@@ -1,6 +1,6 @@
 /* What `spica run` shows while it works: one line per finished trial, and on a terminal two live
- * lines below them. Everything goes to stdout; when that is no terminal, only the finished lines
- * do. */
+ * lines below them (with several lanes, one line each). Everything goes to stdout; when that is no
+ * terminal, only the finished lines do. */
 #pragma once
 
 #include "study/study.h"
@@ -11,10 +11,13 @@ struct display {
     FILE *out;
     bool live, color;
     int width;
-    bool verbose;           /* name every phase, on stderr */
-    enum trial_phase phase; /* last named: of this trial, about this service */
-    int64_t phase_trial;
-    const char *phase_service;
+    bool verbose; /* name every phase, on stderr */
+    struct {
+        enum trial_phase phase; /* last named: of this trial, about this service */
+        int64_t trial;
+        const char *service;
+        char *row; /* heap; with several lanes: what it does now; NULL: nothing */
+    } lanes[SPEC_DEVICES_MAX];
     int live_lines;      /* on the screen now, below the finished lines */
     double best_fitness; /* shown so far as "best so far" */
     const struct spec_study *study;
@@ -24,6 +27,8 @@ struct display display_init(const struct spec_study *study, FILE *out);
 /* The observer of a study that draws on this display; borrowed by the study's run. */
 struct study_observer display_observer(struct display *display);
 void display_clear(struct display *display); /* removes the live lines */
+void display_done(struct display *display);
+AUTO_FN(struct display, display_done)
 
 /* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when
  * there is no baseline; "baseline" when nothing differs. */

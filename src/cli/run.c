@@ -19,6 +19,10 @@ static const struct cli_option options[] = {
     {"fresh", 0, NULL, "start anew; earlier results move to NAME.spica.1, .2, ..."},
     {"trials", 'n', "N", "explore with at most N trials, whatever the file says"},
     {"time", 't', "TIME", "take at most that long (45m, 2h), whatever the file says"},
+    {"max-parallel", 'p', "N",
+     "N trials at once, each on its own of the devices under device: (1)"},
+    {"show-contention", 0, NULL, "measure why not more: the candidate alone, and beside copies"},
+    {"copies", 0, "K", "how many copies of each service --show-contention starts (10)"},
     {"pause", 0, "UNIT", "stop these systemd units meanwhile (a,b or again); shows a plan, asks",
      .list = true},
     {"user", 0, NULL, "they are the user's own units (default unless root)"},
@@ -40,6 +44,11 @@ static bool read_limits(const struct cli_args *args, struct study_options *optio
     if (time && (!text_to_duration_ns(time, &options_out->time_ns) || options_out->time_ns <= 0))
         return err_set(err, ERR_INPUT, "--time %s: a time such as 45m or 2h is needed", time);
     options_out->trials = (int)count;
+    const char *parallel = cli_value(&cli_run, args, "max-parallel");
+    int64_t lanes = 1;
+    if (parallel && (!text_to_i64(parallel, &lanes) || lanes < 1 || lanes > 1000))
+        return err_set(err, ERR_INPUT, "--max-parallel %s: a number of trials is needed", parallel);
+    options_out->max_parallel = (size_t)lanes;
     return true;
 }
 
@@ -81,9 +90,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
         return false;
     AUTO(free) char *folder = study_folder(study, cli_value(&cli_run, args, "out"));
-    struct display display = display_init(study, stdout);
-    display.verbose = cli_flag(&cli_run, args, "verbose");
-    if (display.verbose)
+    struct display display_state = display_init(study, stdout);
+    AUTO(display_done) struct display *display = &display_state;
+    display->verbose = cli_flag(&cli_run, args, "verbose");
+    if (display->verbose)
         log_set_level(LOG_DEBUG);
     struct study_options study_options = {
         .study = study,
@@ -92,7 +102,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         .fresh = cli_flag(&cli_run, args, "fresh"),
     };
     if (!cli_flag(&cli_run, args, "quiet"))
-        study_options.observer = display_observer(&display);
+        study_options.observer = display_observer(display);
     if (!read_limits(args, &study_options, err) || !read_pause(args, &study_options, pause, err))
         return false;
     cancel_install();
@@ -100,7 +110,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return false;
     enum study_outcome outcome;
     bool ok = study_run(&study_options, &outcome, err);
-    display_clear(&display);
+    display_clear(display);
     /* Before the report: production waits. */
     struct err restore_err = ERR_INIT;
     bool restored = cli_pause_end(pause, ok, ok ? &restore_err : err);
