@@ -28,6 +28,11 @@ bool proc_parse_stat(const char *text, struct proc_stat *ret_stat);
  * Caller frees *ret_list. An absent pid gives an empty list. */
 NODISCARD bool proc_tree(const char *root, pid_t pid, struct proc_stat **ret_list,
                          size_t *ret_count, struct err *err);
+/* From now on `child` and what descends from it belong to the tree of `parent` in everything that
+ * this program asks about trees, whatever its real parent is: a container that a daemon started for
+ * us. One child a parent; false when there is no room. A pid given to another later is nobody's. */
+bool proc_adopt(pid_t parent, const struct proc_stat *child);
+void proc_disown(pid_t parent);
 /* All processes. */
 NODISCARD bool proc_all(const char *root, struct proc_stat **ret_list, size_t *ret_count,
                         struct err *err);

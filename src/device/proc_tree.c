@@ -6,7 +6,8 @@
  *
  * Process groups, sessions and cgroups were rejected as the tree's definition: setsid leaves the
  * first two, and the third may not be made everywhere. Parent links are changed by nobody but the
- * kernel: who loses its parent gets the nearest subreaper above, our keeper.
+ * kernel: who loses its parent gets the nearest subreaper above, our keeper. A container that a
+ * daemon started has no such link; it is given one by agreement (proc_adopt).
  *
  * That move is the one race. A member that dies while we walk hands its children to an ancestor
  * whose children were read already, and they would be missed. So a walk that met a dead or vanished
@@ -18,7 +19,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { WALKS = 4, CHILDREN_CHUNK = 4096 };
+enum { WALKS = 4, CHILDREN_CHUNK = 4096, ADOPTED_MAX = 64 };
 
 struct walk {
     int root_fd;
@@ -92,6 +93,56 @@ static bool is_dead(char state)
     return state == 'Z' || state == 'X' || state == 'x';
 }
 
+/* Children by agreement: what a container daemon started for a process of ours. Process-wide, like
+ * the processes that it describes; passing them along with every root was rejected, since each of
+ * a dozen callers would have to know which services are containers. */
+static struct {
+    pid_t parent, child; /* 0: free */
+    int64_t start_ticks; /* of the child */
+} adopted[ADOPTED_MAX];
+
+bool proc_adopt(pid_t parent, const struct proc_stat *child)
+{
+    proc_disown(parent);
+    for (size_t i = 0; i < ADOPTED_MAX; i++) {
+        if (adopted[i].parent == 0) {
+            adopted[i].parent = parent;
+            adopted[i].child = child->pid;
+            adopted[i].start_ticks = child->start_ticks;
+            return true;
+        }
+    }
+    return false;
+}
+
+void proc_disown(pid_t parent)
+{
+    for (size_t i = 0; i < ADOPTED_MAX; i++) {
+        if (adopted[i].parent == parent)
+            adopted[i].parent = adopted[i].child = 0;
+    }
+}
+
+static pid_t parent_of(const struct proc_stat *process)
+{
+    for (size_t i = 0; i < ADOPTED_MAX; i++) {
+        if (adopted[i].child == process->pid && adopted[i].parent > 0 &&
+            adopted[i].start_ticks == process->start_ticks)
+            return adopted[i].parent;
+    }
+    return process->ppid;
+}
+
+static void walk_add_adopted(struct walk *walk, pid_t pid)
+{
+    struct proc_stat child;
+    for (size_t i = 0; i < ADOPTED_MAX; i++) {
+        if (adopted[i].parent == pid && proc_file_stat(walk->root_fd, adopted[i].child, &child) &&
+            child.start_ticks == adopted[i].start_ticks)
+            walk_add(walk, child.pid);
+    }
+}
+
 /* Children first, the stat after: a stat that says "alive" proves that the children had not moved
  * away before they were read. */
 static void walk_run(struct walk *walk, pid_t pid)
@@ -102,6 +153,7 @@ static void walk_run(struct walk *walk, pid_t pid)
     for (size_t i = 0; i < walk->count && !walk->no_children;) {
         pid_t member = walk->list[i].pid;
         walk_add_children(walk, member);
+        walk_add_adopted(walk, member);
         struct proc_stat stat;
         if (proc_file_stat(walk->root_fd, member, &stat)) {
             walk->list[i++] = stat;
@@ -133,9 +185,10 @@ static bool is_below(const struct proc_stat *list, size_t count, size_t index, c
             if (at->pid == roots[r])
                 return true;
         }
-        if (at->ppid == 0)
+        pid_t parent = parent_of(at);
+        if (parent == 0)
             return false;
-        at = proc_find(list, count, at->ppid);
+        at = proc_find(list, count, parent);
         if (!at) {
             *ret_whole = false;
             return false;

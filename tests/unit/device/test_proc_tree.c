@@ -63,6 +63,24 @@ static void check_trees(const char *root)
     }
 }
 
+/* A daemon's child that is 20's by agreement, with what is below it; a later owner of its number is
+ * nobody's. */
+static void check_adopted(const char *root)
+{
+    struct proc_stat child = {.pid = 8};
+    assert_true(proc_adopt(20, &child));
+    AUTO(free) char *with = tree_text(root, 20);
+    assert_string_equal(with, "5 8 9 11 20 21 ");
+    child.start_ticks = 1;
+    assert_true(proc_adopt(20, &child)); /* in place of the other */
+    AUTO(free) char *later = tree_text(root, 20);
+    assert_string_equal(later, "20 21 ");
+    child.start_ticks = 0;
+    assert_true(proc_adopt(20, &child));
+    proc_disown(20);
+    check_trees(root);
+}
+
 static void test_by_scan(void **state)
 {
     (void)state;
@@ -74,6 +92,7 @@ static void test_by_scan(void **state)
         fake_text(root, task, "no children file here\n");
     }
     check_trees(root);
+    check_adopted(root);
     check_remove_folder(root);
 }
 
@@ -93,6 +112,7 @@ static void test_by_children(void **state)
     fake_children(root, 20, 20, "21 404 "); /* 404 vanished meanwhile */
     fake_children(root, 21, 21, "");
     check_trees(root);
+    check_adopted(root);
     check_remove_folder(root);
 }
 
