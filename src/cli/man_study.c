@@ -44,7 +44,8 @@ static const struct {
      "touched. Each has exactly one of these keys."},
     {"services.NAME", NULL,
      "A program under test, which spica starts. It has either an `engine`, whose options may stand "
-     "directly beside these keys (see ENGINES), or a `command`. Texts of command, args, "
+     "directly beside these keys (see ENGINES), a `command`, or a `container` "
+     "(see CONTAINERS). Texts of command, container, args, "
      "environment, "
      "program and options may hold placeholders (see PLACEHOLDERS)."},
     {"services.NAME.ready", NULL, NULL},
@@ -136,6 +137,24 @@ static void print_knobs(void)
     man_text("a private folder of the service");
     man_item("{study}", NULL);
     man_text("the folder of the study file");
+}
+
+static void print_containers(void)
+{
+    man_section("CONTAINERS");
+    man_text("A `container` is podman's or docker's own command line; it stays attached, so that "
+             "output and exit status are the server's:");
+    man_example("container: [podman, run, --device, nvidia.com/gpu=all,\n"
+                "            IMAGE, --port, \"{port}\"]\n");
+    man_text(
+        "Right after the word `run` come `--rm` and `--cidfile`, `--name spica-STUDY-SERVICE-PORT` "
+        "unless one is given, `--network=host` unless a network is given or a port published, "
+        "`--pull=never` unless `allow_download`, `--memory` for a `memory_limit`, labels, and `-e` "
+        "for each variable that spica or `environment` sets. A variable of `null` is not given; "
+        "what the image sets stays.\n\n"
+        "`-d`, `-t`, `-P`, `--cidfile`, `--replace` and `--restart` are refused, and so is a port "
+        "published beyond loopback: write `-p 127.0.0.1:{port}:8000`. A `{dir}` is a path of the "
+        "host: mount it to use it.");
 }
 
 static void print_expressions(void)
@@ -312,6 +331,7 @@ void cli_print_man_study(void)
     for (const struct spec_section *s = spec_sections(); s->title; s++)
         print_section(s);
     print_knobs();
+    print_containers();
     print_expressions();
     print_metrics();
     print_engines(cli_catalog());

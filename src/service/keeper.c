@@ -10,10 +10,11 @@
  * helper program (one more file to find and to match by version).
  *
  * Law: after fork without exec nothing here may use the heap, stdio or a lock.
- * Invariant: it ends only when it has no child left. */
+ * Invariant: it ends only when it has no child left, and its container, if it is one's, is gone. */
 #include "service/keeper.h"
 
 #include "base/clock.h"
+#include "service/container.h"
 #include "service/limit.h"
 #include "service/tree.h"
 
@@ -21,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -33,6 +35,9 @@
 enum { DRAIN_READS = 32, EXEC_WAIT_MS = 10000 };
 #define PASS_FIRST_NS (2 * NS_PER_MS)
 #define PASS_LAST_NS (100 * NS_PER_MS)
+#define CONTAINER_KILL_NS (3 * NS_PER_S)    /* for the runtime's own kill */
+#define CONTAINER_AFTER_NS (2 * NS_PER_S)   /* for its tidying up after that */
+#define CONTAINER_REMOVE_NS (30 * NS_PER_S) /* one round of removing */
 
 struct keeper {
     const struct keeper_plan *plan;
@@ -41,7 +46,7 @@ struct keeper {
     struct service_tree tree;
     pid_t server;   /* 0 once reaped: its number may be given to a stranger then */
     bool signalled; /* we sent TERM or KILL while the server lived */
-    bool parent_gone;
+    bool parent_gone, container_killed;
     int64_t kill_at_ns; /* next killing pass; CLOCK_NEVER: none wanted */
     int64_t pass_ns;    /* time to the pass after that */
 };
@@ -86,12 +91,41 @@ static void keeper_drain_rest(struct keeper *keeper)
     }
 }
 
+/* The runtime's own stop sends what the image asks for, and tidies up. False: there is nothing to
+ * stop by id yet. */
+static bool keeper_stop_container(struct keeper *keeper, int64_t grace_ns)
+{
+    char id[CONTAINER_ID_SIZE], seconds[16];
+    if (!keeper->plan->container || grace_ns < NS_PER_S || keeper->server == 0 ||
+        !service_container_id(keeper->plan->container, id))
+        return false;
+    snprintf(seconds, sizeof seconds, "%d", (int)(grace_ns / NS_PER_S));
+    const char *const words[] = {"stop", "-t", seconds, id, NULL};
+    keeper->signalled = service_container_begin(keeper->plan->container, words) > 0;
+    return keeper->signalled;
+}
+
+/* Before anything of the tree is killed: podman can't remove a container quickly whose monitor was
+ * killed first, and docker's is not in our tree. True when it was asked, once. */
+static bool keeper_kill_container(struct keeper *keeper)
+{
+    char id[CONTAINER_ID_SIZE], text[256];
+    if (!keeper->plan->container || keeper->container_killed ||
+        !service_container_id(keeper->plan->container, id))
+        return false;
+    const char *const words[] = {"kill", id, NULL};
+    keeper->container_killed = true;
+    keeper->signalled = keeper->signalled || keeper->server > 0;
+    return service_container_call(keeper->plan->container, words, CONTAINER_KILL_NS, text,
+                                  sizeof text) == 0;
+}
+
 static void keeper_begin_stop(struct keeper *keeper, int64_t grace_ns)
 {
     int64_t at = clock_now_ns() + (grace_ns > 0 ? grace_ns : 0);
     if (at < keeper->kill_at_ns)
         keeper->kill_at_ns = at;
-    if (grace_ns <= 0)
+    if (grace_ns <= 0 || keeper_stop_container(keeper, grace_ns))
         return;
     if (keeper->server > 0) { /* not reaped yet: the group's number is still the server's */
         keeper->signalled = true;
@@ -103,6 +137,10 @@ static void keeper_begin_stop(struct keeper *keeper, int64_t grace_ns)
 
 static void keeper_kill_pass(struct keeper *keeper)
 {
+    if (keeper_kill_container(keeper)) {
+        keeper->kill_at_ns = clock_now_ns() + CONTAINER_AFTER_NS;
+        return;
+    }
     if (keeper->server > 0) { /* a whole group at once: no fork escapes this */
         keeper->signalled = true;
         kill(-keeper->server, SIGKILL);
@@ -195,6 +233,9 @@ static _Noreturn void keeper_end(struct keeper *keeper)
 {
     keeper_drain_rest(keeper);
     service_keeper_log_flush(&keeper->log);
+    while (keeper->plan->container &&
+           !service_container_remove(keeper->plan->container, &keeper->tree, CONTAINER_REMOVE_NS)) {
+    } /* processes are left: as with a child that does not die, we stay */
     keeper_report(keeper, (struct keeper_report){.kind = REPORT_EMPTY});
     if (keeper->plan->limit_folder)
         service_limit_remove_folder(keeper->plan->limit_folder);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct service_container;
+
 enum { KEEPER_HEAD_BYTES = 256 * 1024, KEEPER_TAIL_BYTES = 256 * 1024 };
 
 enum keeper_order_kind { ORDER_STOP, ORDER_FLUSH };
@@ -54,12 +56,14 @@ struct keeper_plan {
     char *const *argv;
     char *const *env;
     struct keeper_shared *shared;
+    const struct service_container *container; /* also to be removed at the end, or NULL */
 };
 
 /* What we fork: the keeper's parent, which outlives it only to kill what was left to it. */
 _Noreturn void service_guard_run(const struct keeper_plan *plan);
 _Noreturn void service_keeper_run(const struct keeper_plan *plan);
 void service_keeper_close_from(unsigned first);
+void service_keeper_reset_signals(void); /* to their defaults, none held back */
 
 /* The server's side of the second fork: session, limits, descriptors, environment, exec. A failure
  * is written to `status_fd` as {step, errno}. */

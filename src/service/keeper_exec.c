@@ -39,7 +39,7 @@ static void exec_raise_oom_score(void)
     close(fd);
 }
 
-static void exec_reset_signals(void)
+void service_keeper_reset_signals(void)
 {
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL); /* KILL, STOP and libc's own refuse: fine */
@@ -84,7 +84,7 @@ _Noreturn void service_keeper_exec(const struct keeper_plan *plan, pid_t keeper,
     if (chdir(plan->folder) != 0)
         exec_fail(status_fd, STEP_FOLDER);
     exec_forbid_core();
-    exec_reset_signals();
+    service_keeper_reset_signals();
     if (dup2(plan->null_fd, 0) < 0 || dup2(plan->output_write_fd, 1) < 0 ||
         dup2(plan->output_write_fd, 2) < 0)
         exec_fail(status_fd, STEP_SETUP);

@@ -13,6 +13,7 @@
 #include "service/keeper.h"
 
 #include "base/clock.h"
+#include "service/container.h"
 #include "service/tree.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 enum { GUARD_PASS_FIRST_MS = 2, GUARD_PASS_LAST_MS = 100 };
+#define REMOVE_NS (60 * NS_PER_S)
 
 static void guard_set_up(const struct keeper_plan *plan)
 {
@@ -62,7 +64,13 @@ _Noreturn void service_guard_run(const struct keeper_plan *plan)
     service_keeper_close_from(3);
     bool ended = false;
     int pass_ms = GUARD_PASS_FIRST_MS;
-    for (bool any = guard_reap(keeper, 0, &ended); any; any = guard_reap(keeper, WNOHANG, &ended)) {
+    bool any = guard_reap(keeper, 0, &ended);
+    /* While podman's monitor lives the removal is quick, so it comes before the killing; and a
+     * container without one, docker's, has nobody else. A keeper that ended by itself has done it:
+     * this is one question then. */
+    if (plan->container)
+        (void)!service_container_remove(plan->container, &tree, REMOVE_NS);
+    for (; any; any = guard_reap(keeper, WNOHANG, &ended)) {
         service_tree_kill_below(&tree, getpid());
         const struct timespec pause = {.tv_nsec = pass_ms * NS_PER_MS};
         nanosleep(&pause, NULL);

@@ -8,6 +8,7 @@
  * `args:`. Order of the environment: what we set, what the engine sets, its options, the device,
  * what the study says; a later one wins. */
 #include "base/file.h"
+#include "service/container.h"
 #include "service/engines/engines.h"
 #include "service/setting.h"
 
@@ -261,6 +262,8 @@ bool service_launch_build(struct arena *arena, const struct spec_study *study,
     launch.argv = builder.argv;
     launch.env = builder.env;
     launch.env_unset = builder.unset;
+    if (builder.spec->container && !service_container_build(arena, study, &launch, err))
+        return false;
     *ret_launch = launch;
     return true;
 }

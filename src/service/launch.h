@@ -23,7 +23,9 @@ struct service_launch {
     const char *scratch;    /* private folder of this service in this trial; made by the start */
     const char *log_path;
     int port;
-    const char *model; /* the name that requests give the engine's model; NULL: they give none */
+    const char *model;    /* the name that requests give the engine's model; NULL: they give none */
+    size_t container_run; /* a container's: index of "run" in argv; else 0 */
+    const char *container_name; /* a container's, else NULL */
     /* A configuration file that the engine wants, or NULLs: written into scratch before the start.
      */
     const char *config_name, *config_text;

@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "device/proc.h"
+#include "service/container.h"
 #include "service/environment.h"
 #include "service/keeper.h"
 #include "service/limit.h"
@@ -34,6 +36,11 @@
 #define FLUSH_WITHIN_NS (2 * NS_PER_S)
 #define KILL_WITHIN_NS (5 * NS_PER_S)
 #define LOST_PASS_NS (50 * NS_PER_MS)
+#define REMOVE_WITHIN_NS (60 * NS_PER_S) /* of a container, by its runtime */
+#define LOOK_DENSE_NS (5 * NS_PER_S)     /* after its id is known, look for its processes often: */
+#define LOOK_FIRST_NS (5 * NS_PER_MS)
+#define LOOK_LAST_NS (5 * NS_PER_S)
+enum { SHELL_SIGNALLED = 128 }; /* a runtime's client ends with this and the number, as a shell */
 
 struct service_process {
     char *name, *log_path;
@@ -41,7 +48,10 @@ struct service_process {
         watch_fd; /* watch_fd: epoll over control_fd, empty when there is no more news */
     struct keeper_shared *shared; /* mapped */
     struct service_limit limit;
-    pid_t guard; /* what we forked; 0: nothing yet */
+    struct service_container *container; /* owned; NULL: it is none */
+    int64_t look_at_ns, id_since_ns;     /* for its processes; CLOCK_NEVER: found */
+    int64_t extra_ticks;                 /* start of status.extra_root */
+    pid_t guard;                         /* what we forked; 0: nothing yet */
     struct process_status status;
     bool started, empty_reported, closed, flushed;
     struct keeper_report failure; /* REPORT_FAILED, when that came instead of REPORT_STARTED */
@@ -131,6 +141,7 @@ static bool process_fork_keeper(struct service_process *process,
         .argv = (char *const *)(const void *)launch->argv,
         .env = env,
         .shared = process->shared,
+        .container = process->container,
     };
     sigset_t all, before; /* no handler of ours may run in the keeper */
     sigfillset(&all);
@@ -146,6 +157,62 @@ static bool process_fork_keeper(struct service_process *process,
     process->guard = pid;
     service_child_add(pid);
     return true;
+}
+
+/* The client's exit status is the container's, and says by 128 + n that signal n ended it there. */
+static void process_translate_status(struct service_process *process)
+{
+    struct process_status *status = &process->status;
+    if (!process->container || status->exit_code <= SHELL_SIGNALLED ||
+        status->exit_code >= SHELL_SIGNALLED + NSIG)
+        return;
+    status->signal = status->exit_code - SHELL_SIGNALLED;
+    status->exit_code = -1;
+}
+
+/* When to look next. A scan of all processes each time is dear, but a server that answers before
+ * its processes were found would be taken for a stranger: so at every poll in the first seconds of
+ * the id, then ever more rarely. */
+static int64_t process_next_look_ns(struct service_process *process, int64_t now_ns)
+{
+    int64_t since_ns = now_ns - process->id_since_ns;
+    int64_t pause_ns = since_ns / 4 < LOOK_LAST_NS ? since_ns / 4 : LOOK_LAST_NS;
+    return now_ns + (since_ns < LOOK_DENSE_NS ? LOOK_FIRST_NS : pause_ns);
+}
+
+/* Who computes? podman's container is an orphan that came to our keeper; docker's is a daemon's,
+ * and counts as our keeper's from now on; there the first process seen may be a step of the
+ * runtime's own that ends, so it is looked for anew when it has. */
+static void process_find_container(struct service_process *process)
+{
+    struct process_status *status = &process->status;
+    int64_t now_ns = clock_now_ns();
+    if (!process->container || !process->started || now_ns < process->look_at_ns ||
+        !service_container_id(process->container, status->container_id))
+        return;
+    if (process->id_since_ns == 0)
+        process->id_since_ns = now_ns;
+    process->look_at_ns = process_next_look_ns(process, now_ns);
+    struct proc_stat stat;
+    if (status->extra_root > 0 && proc_read_stat("/proc", status->extra_root, &stat) &&
+        stat.start_ticks == process->extra_ticks && stat.state != 'Z')
+        return;
+    struct service_tree tree;
+    pid_t first = 0;
+    if (!service_tree_init(&tree))
+        return;
+    if (service_container_processes(&tree, status->container_id, &first) > 0 &&
+        service_tree_scan(&tree, status->keeper)) {
+        const struct service_tree_entry *entry = service_tree_find(&tree, first);
+        if (entry && entry->member)
+            process->look_at_ns = CLOCK_NEVER;
+        if (entry && !entry->member && proc_read_stat("/proc", first, &stat) &&
+            stat.start_ticks == entry->start_ticks && proc_adopt(status->keeper, &stat)) {
+            status->extra_root = first;
+            process->extra_ticks = stat.start_ticks;
+        }
+    }
+    service_tree_done(&tree);
 }
 
 static void process_take_report(struct service_process *process, const struct keeper_report *report)
@@ -171,6 +238,7 @@ static void process_take_report(struct service_process *process, const struct ke
         status->exit_code = WIFEXITED(report->status) ? WEXITSTATUS(report->status) : -1;
         status->signal = WIFSIGNALED(report->status) ? WTERMSIG(report->status) : 0;
         status->signal_was_ours = report->was_ours;
+        process_translate_status(process);
         break;
     case REPORT_FLUSHED:
         process->flushed = true;
@@ -213,6 +281,8 @@ static void process_reap_keeper(struct service_process *process)
 static void process_end_news(struct service_process *process, enum process_state state)
 {
     process->status.state = state;
+    if (state == PROCESS_EMPTY && process->status.extra_root > 0)
+        proc_disown(process->status.keeper);
     if (state == PROCESS_EMPTY)
         epoll_ctl(process->watch_fd, EPOLL_CTL_DEL, process->control_fd, NULL);
 }
@@ -228,11 +298,15 @@ static void process_sweep_lost(struct service_process *process)
         status->exit_code = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
         status->signal_was_ours = true;
     }
-    service_reap_strays(LOST_PASS_NS);
     struct service_tree tree;
     if (!service_tree_init(&tree))
         return;
     size_t left = 0;
+    /* Ahead of the strays: podman's monitor, one of them, is needed for a quick removal. */
+    if (process->container &&
+        !service_container_remove(process->container, &tree, REMOVE_WITHIN_NS))
+        left++;
+    service_reap_strays(LOST_PASS_NS);
     bool scanned = service_tree_scan(&tree, getpid());
     for (size_t i = 0; i < tree.count; i++) {
         const struct service_tree_entry *entry = &tree.entries[i];
@@ -269,6 +343,7 @@ void service_process_poll(struct service_process *process)
         else if (!(got < 0 && (errno == EINTR || errno == ECONNRESET)))
             process->closed = true;
     }
+    process_find_container(process);
     process->status.log_bytes = atomic_load(&process->shared->log_bytes);
     process->status.log_dropped_bytes = atomic_load(&process->shared->log_dropped_bytes);
     if (!process->closed)
@@ -330,8 +405,11 @@ static bool process_start(struct service_process *process, const struct service_
                           const char *study, struct err *err)
 {
     struct process_pipes pipes = PROCESS_PIPES_NONE;
-    int64_t limit_bytes = launch->spec ? launch->spec->memory_limit_bytes : 0;
+    process->container = service_container_new(launch, study);
+    int64_t limit_bytes =
+        launch->spec && !process->container ? launch->spec->memory_limit_bytes : 0;
     bool ready =
+        (!process->container || service_container_clear(process->container, err)) &&
         process_make_folder(launch, err) && process_make_pipes(process, launch, &pipes, err) &&
         (limit_bytes == 0 || service_limit_make(launch->name, limit_bytes, &process->limit, err));
     if (ready) {
@@ -404,14 +482,22 @@ static void process_name_survivors(const struct service_process *process, struct
     service_tree_done(&tree);
 }
 
+/* From the last kill to the keeper's end. */
+static int64_t process_kill_within_ns(const struct service_process *process)
+{
+    return KILL_WITHIN_NS + (process->container ? REMOVE_WITHIN_NS : 0);
+}
+
 bool service_process_stop_wait(struct service_process *process, int64_t grace_ns, struct err *err)
 {
     service_process_stop(process, grace_ns);
-    process_wait(process, NULL, clock_now_ns() + grace_ns + KILL_WITHIN_NS);
+    process_wait(process, NULL, clock_now_ns() + grace_ns + process_kill_within_ns(process));
     if (process->status.state == PROCESS_EMPTY)
         return true;
     struct buf left = BUF_INIT(400);
     process_name_survivors(process, &left);
+    if (process->status.container_id[0])
+        buf_addf(&left, "%scontainer %.12s", left.len ? ", " : "", process->status.container_id);
     err_set(err, ERR_INTERNAL, "service %s does not end, even killed: %s", process->name,
             left.len ? buf_text(&left) : "its keeper does not answer");
     buf_done(&left);
@@ -436,8 +522,10 @@ struct service_process *service_process_free(struct service_process *process)
         return NULL;
     if (process->guard > 0 && process->status.state != PROCESS_EMPTY) {
         service_process_stop(process, 0);
-        process_wait(process, NULL, clock_now_ns() + KILL_WITHIN_NS);
+        process_wait(process, NULL, clock_now_ns() + process_kill_within_ns(process));
     }
+    if (process->status.extra_root > 0)
+        proc_disown(process->status.keeper);
     service_limit_done(&process->limit);
     if (process->control_fd >= 0)
         close(process->control_fd); /* a keeper that is still killing goes on alone */
@@ -445,6 +533,7 @@ struct service_process *service_process_free(struct service_process *process)
         close(process->watch_fd);
     if (process->shared)
         munmap(process->shared, sizeof *process->shared);
+    service_container_free(process->container);
     free(process->name);
     free(process->log_path);
     free(process);

@@ -34,6 +34,11 @@ struct process_status {
     int64_t started_ns, exited_ns; /* monotonic; exited_ns 0 while running */
     int64_t log_bytes;             /* written by the server so far */
     int64_t log_dropped_bytes;     /* of those, not kept */
+    /* A container's: its id, "" until known; and the root of what of it is not below the keeper (a
+     * daemon started it), 0 none. That one counts as the keeper's child in proc_tree() and all that
+     * stands on it, so that nobody else has to look at it. */
+    char container_id[65];
+    pid_t extra_root;
 };
 
 /* Makes the scratch folder and config file, sets the environment before exec, PR_SET_PDEATHSIG on

@@ -22,6 +22,8 @@ static const struct spec_field service_fields[] = {
      .help = "path of the engine's program (default: found on PATH)"},
     {"command", FIELD_NODE, FIELD(command),
      .help = "any other program: a list, the program first; never run by a shell"},
+    {"container", FIELD_NODE, FIELD(container),
+     .help = "a container: its podman or docker command line as a list, [podman, run, ...]"},
     {"args", FIELD_NODE, FIELD(arguments), .help = "further arguments for the engine: a list"},
     {"environment", FIELD_NODE, FIELD(environment),
      .help = "names to text, or null to leave a variable out"},
@@ -145,12 +147,15 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
     if (!engine_keys(l, entry->value, name, &keys) ||
         !spec_bind(l, entry->value, name, &spec_service_section, keys, draft))
         return false;
-    if (!draft->engine && !draft->command)
+    if (!draft->engine && !draft->command && !draft->container)
         return spec_fail(l, s->place, name,
                          "needs \"engine\" (a known server) or \"command\" "
                          "(any other program, as a list)");
     if (draft->engine && draft->command)
         return spec_fail(l, s->place, name, "has both \"engine\" and \"command\": one of them");
+    if (draft->container && (draft->engine || draft->command))
+        return spec_fail(l, s->place, name, "has both \"container\" and \"%s\": one of them",
+                         draft->engine ? "engine" : "command");
     if (s->folder != l->study->folder) {
         char *joined = file_join(l->study->folder, s->folder);
         s->folder = arena_strdup(l->arena, joined);
@@ -212,8 +217,8 @@ bool spec_load_services(struct spec_loader *l, const struct yaml_node *services)
 
 /* ---- command, args, environment ---- */
 
-static bool load_list(struct spec_loader *l, const struct yaml_node *node, const char *where,
-                      struct spec_setting **ret_items, size_t *ret_count)
+bool spec_load_list(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                    struct spec_setting **ret_items, size_t *ret_count)
 {
     if (node->kind == YAML_SCALAR && !spec_yaml_is_null(node))
         return spec_fail(l, spec_place_of(node), where,
@@ -282,9 +287,11 @@ bool spec_load_commands(struct spec_loader *l, const struct spec_service_draft *
     if (draft->environment && !load_environment(l, draft->environment, s))
         return false;
     if (draft->arguments &&
-        !load_list(l, draft->arguments, arena_printf(l->arena, "%s.args", s->name), &s->arguments,
-                   &s->argument_count))
+        !spec_load_list(l, draft->arguments, arena_printf(l->arena, "%s.args", s->name),
+                        &s->arguments, &s->argument_count))
         return false;
+    if (draft->container)
+        return spec_load_container(l, draft, s);
     if (!draft->command)
         return true;
     static const char *const engine_only[] = {"args", "program", "engines"};
@@ -296,7 +303,7 @@ bool spec_load_commands(struct spec_loader *l, const struct spec_service_draft *
                              engine_only[i]);
     }
     const char *where = arena_printf(l->arena, "%s.command", s->name);
-    if (!load_list(l, draft->command, where, &s->command, &s->command_count))
+    if (!spec_load_list(l, draft->command, where, &s->command, &s->command_count))
         return false;
     if (s->command_count == 0 || s->command[0].text[0] == '\0')
         return spec_fail(l, spec_place_of(draft->command), where, "needs a program");

@@ -261,7 +261,7 @@ static bool check_service(struct uses *u)
         u->used |= UINT64_C(1) << s->engine_knob;
     if (s->device_knob >= 0)
         u->used |= UINT64_C(1) << s->device_knob;
-    if (!check_texts(u, s->command, s->command_count, "command") ||
+    if (!check_texts(u, s->command, s->command_count, s->container ? "container" : "command") ||
         !check_texts(u, s->arguments, s->argument_count, "args") ||
         !check_texts(u, s->environment, s->environment_count, "environment") || !check_load(u))
         return false;

@@ -29,6 +29,7 @@ struct spec_service_draft {
     int answers;
     const char *engine, *program, *protocol, *path, *device;
     const struct yaml_node *node, *engines, *command, *arguments, *environment, *ready, *knobs;
+    const struct yaml_node *container;
 };
 
 /* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "". */
@@ -62,6 +63,13 @@ const struct spec_engine *spec_find_engine(struct spec_loader *l, struct spec_pl
                                            const char *where, const char *name);
 NODISCARD bool spec_load_commands(struct spec_loader *l, const struct spec_service_draft *draft,
                                   size_t service);
+/* A list of texts with placeholders: `command:`, `args:`. */
+NODISCARD bool spec_load_list(struct spec_loader *l, const struct yaml_node *node,
+                              const char *where, struct spec_setting **ret_items,
+                              size_t *ret_count);
+/* `container:`, into the service's command. */
+NODISCARD bool spec_load_container(struct spec_loader *l, const struct spec_service_draft *draft,
+                                   struct spec_service *s);
 NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);
 NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
 NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);

@@ -81,6 +81,7 @@ struct spec_service {
     int engine_knob;              /* index of the knob whose value names the engine, or -1 */
     struct spec_setting *command; /* argv templates */
     size_t command_count;
+    bool container; /* the command is podman's or docker's, as the file's `container:` */
     struct spec_setting *arguments; /* `args:`, appended to an engine's own command line */
     size_t argument_count;
     struct spec_setting *environment;

@@ -117,8 +117,8 @@ static const struct {
      "f:14:30: cmd.fresh: \"maybe\": must be one of false, true"},
     {14, "  cmd: {command: [x], threads: 3}",
      "f:14:23: cmd: there is no key \"threads\"; allowed: role, engine, engines, program, command, "
-     "args, environment, folder, protocol, path, on, device, answers, ready, knobs, memory_limit, "
-     "stop_grace, allow_download, fresh"},
+     "container, args, environment, folder, protocol, path, on, device, answers, ready, knobs, "
+     "memory_limit, stop_grace, allow_download, fresh"},
     /* engines */
     {13, "  llm: {engine: vllmm, model: m}",
      "f:13:17: llm.engine: there is no engine \"vllmm\"; did you mean vllm? (there are "
