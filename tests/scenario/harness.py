@@ -298,7 +298,7 @@ class Box:
         short defaults below: one-second windows, no warm-up, no bound on contention or lateness; no
         baseline. JSON is YAML, so the file is JSON."""
         sections = {k: v for k, v in parts.items()
-                    if not (isinstance(v, dict) and ("command" in v or "engine" in v))}
+                    if not (isinstance(v, dict) and {"command", "engine", "container"} & set(v))}
         services = {k: v for k, v in parts.items() if k not in sections}
         study = {"study": self.name, "device": "cpu", "services": services}
         study["load"] = {}
