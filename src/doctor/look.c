@@ -108,13 +108,13 @@ void doctor_look_argv(struct doctor_service *service)
     wishes_by_argv(service);
 }
 
-void doctor_look_environ(struct doctor_service *service, const struct buf *environ)
+void doctor_look_environ(struct doctor_service *service, const struct buf *variables)
 {
     const struct doctor_kind *kind = service->kind;
     const char *port =
-        kind->port_variable ? doctor_environ_find(environ, kind->port_variable) : NULL;
+        kind->port_variable ? doctor_environ_find(variables, kind->port_variable) : NULL;
     const char *model =
-        kind->model_variable ? doctor_environ_find(environ, kind->model_variable) : NULL;
+        kind->model_variable ? doctor_environ_find(variables, kind->model_variable) : NULL;
     if (service->port == 0 && port)
         service->port = port_of(port);
     if (!service->model[0] && model)
@@ -122,7 +122,7 @@ void doctor_look_environ(struct doctor_service *service, const struct buf *envir
     for (size_t i = 0; service->asks_by[0] == '\0' && i < kind->wish_count; i++) {
         const struct doctor_wish *row = &kind->wishes[i];
         const char *value =
-            row->environment ? doctor_environ_find(environ, row->environment) : NULL;
+            row->environment ? doctor_environ_find(variables, row->environment) : NULL;
         if (value && (!row->value || fnmatch(row->value, value, FNM_CASEFOLD) == 0))
             wish(service, row, row->environment, value);
     }
@@ -280,13 +280,13 @@ static void look_at(const struct doctor_options *options, struct doctor_report *
                     struct doctor_service *service, size_t whole_cards)
 {
     const char *root = options->proc_root;
-    AUTO(buf_done) struct buf environ = BUF_INIT(ENVIRON_MAX);
+    AUTO(buf_done) struct buf variables = BUF_INIT(ENVIRON_MAX);
     service->loaded = -1;
     service->health = -1;
     service->size_bytes = service->vram_bytes = NAN;
     doctor_look_argv(service);
-    if (doctor_process_file(root, service->pid, "environ", &environ) == SEEN_YES)
-        doctor_look_environ(service, &environ);
+    if (doctor_process_file(root, service->pid, "environ", &variables) == SEEN_YES)
+        doctor_look_environ(service, &variables);
     look_config(root, service);
     default_wish(service);
     doctor_process_read(root, service, whole_cards);

@@ -62,11 +62,11 @@ enum doctor_seen doctor_process_file(const char *root, pid_t pid, const char *na
     return ret->len ? SEEN_YES : SEEN_NO;
 }
 
-const char *doctor_environ_find(const struct buf *environ, const char *name)
+const char *doctor_environ_find(const struct buf *variables, const char *name)
 {
-    const char *text = buf_text(environ);
+    const char *text = buf_text(variables);
     size_t name_len = strlen(name);
-    for (size_t at = 0; at < environ->len; at += strlen(text + at) + 1)
+    for (size_t at = 0; at < variables->len; at += strlen(text + at) + 1)
         if (strncmp(text + at, name, name_len) == 0 && text[at + name_len] == '=')
             return text + at + name_len + 1;
     return NULL;
@@ -130,12 +130,12 @@ static bool names_a_card(const char *visible, size_t card_count)
     return true; /* a UUID: compared by cause.c, which knows them */
 }
 
-static void note_environ(struct doctor_service *service, const struct buf *environ, size_t i,
+static void note_environ(struct doctor_service *service, const struct buf *variables, size_t i,
                          size_t card_count)
 {
-    const char *visible = doctor_environ_find(environ, "CUDA_VISIBLE_DEVICES");
-    const char *container = doctor_environ_find(environ, "NVIDIA_VISIBLE_DEVICES");
-    const char *invocation = doctor_environ_find(environ, "INVOCATION_ID");
+    const char *visible = doctor_environ_find(variables, "CUDA_VISIBLE_DEVICES");
+    const char *container = doctor_environ_find(variables, "NVIDIA_VISIBLE_DEVICES");
+    const char *invocation = doctor_environ_find(variables, "INVOCATION_ID");
     /* Whoever hides the cards does so in the worker that computes, maybe only there. */
     if (visible && (!service->visible_set || !names_a_card(visible, card_count))) {
         snprintf(service->visible, sizeof service->visible, "%s", visible);
@@ -149,13 +149,14 @@ static void note_environ(struct doctor_service *service, const struct buf *envir
 
 static void read_environ(const char *root, struct doctor_service *service, size_t card_count)
 {
-    AUTO(buf_done) struct buf environ = BUF_INIT(FILE_MAX);
+    AUTO(buf_done) struct buf variables = BUF_INIT(FILE_MAX);
     for (size_t i = 0; i < service->member_count; i++) {
-        enum doctor_seen seen = doctor_process_file(root, service->members[i], "environ", &environ);
+        enum doctor_seen seen =
+            doctor_process_file(root, service->members[i], "environ", &variables);
         if (i == 0)
             service->environ = seen;
         if (seen == SEEN_YES)
-            note_environ(service, &environ, i, card_count);
+            note_environ(service, &variables, i, card_count);
     }
 }
 

@@ -23,7 +23,7 @@ bool doctor_process_link(const char *root, pid_t pid, const char *name, char *re
 enum doctor_seen doctor_process_file(const char *root, pid_t pid, const char *name,
                                      struct buf *ret);
 /* Value of a variable in the text of an environ file; NULL. Borrowed. */
-const char *doctor_environ_find(const struct buf *environ, const char *name);
+const char *doctor_environ_find(const struct buf *variables, const char *name);
 
 /* Value of the first of the flags (aliases, separated by blanks) as "--flag value" or
  * "--flag=value"; "" for one that ends the line; NULL when none is there. Borrowed from argv. */

@@ -89,7 +89,7 @@ static void test_on_the_cpu(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *environ, *maps, *log;
+        const char *name, *variables, *maps, *log;
         const char *cause;
     } rows[] = {
         {"empty", "A=1\0CUDA_VISIBLE_DEVICES=\0", "7f r-xp 0 0 1 /usr/lib/libcuda.so.1\n", "",
@@ -106,8 +106,8 @@ static void test_on_the_cpu(void **state)
         fake_namespace(root, "pid:[4026531836]");
         fake_script(root, H100);
         fake_service(root, 50, "llama-server", LINE("llama-server\0-m\0x.gguf\0"));
-        if (rows[i].environ)
-            fake_file(root, "50/environ", rows[i].environ, 27);
+        if (rows[i].variables)
+            fake_file(root, "50/environ", rows[i].variables, 27);
         if (rows[i].maps)
             fake_text(root, "50/maps", rows[i].maps);
         if (rows[i].log) {
@@ -139,7 +139,7 @@ static void test_wishes(void **state)
         const char *name;
         size_t kind;
         const char *argv[6];
-        const char *environ;
+        const char *variables;
         enum doctor_asks asks;
         int port;
     } rows[] = {
@@ -161,12 +161,12 @@ static void test_wishes(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct doctor_service service = {.kind = &doctor_kinds[rows[i].kind],
                                          .argv = (char **)rows[i].argv};
-        AUTO(buf_done) struct buf environ = BUF_INIT(4096);
+        AUTO(buf_done) struct buf variables = BUF_INIT(4096);
         while (service.argv[service.argc])
             service.argc++;
-        assert_true(buf_append(&environ, rows[i].environ, strlen(rows[i].environ) + 1));
+        assert_true(buf_append(&variables, rows[i].variables, strlen(rows[i].variables) + 1));
         doctor_look_argv(&service);
-        doctor_look_environ(&service, &environ);
+        doctor_look_environ(&service, &variables);
         CHECK_ROW(i, rows[i].name, service.asks == rows[i].asks);
         CHECK_ROW(i, rows[i].name, service.port == rows[i].port);
     }
