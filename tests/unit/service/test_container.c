@@ -211,8 +211,21 @@ static void ship_init(struct ship *ship, const char *kind, const char *mode)
         fixture_sleep_ms(20);
 }
 
+static void ship_deafen(const struct ship *ship, bool deaf)
+{
+    AUTO(free) char *path = printed("%s/deaf", ship->runtime_folder);
+    struct err err = ERR_INIT;
+    if (deaf)
+        assert_true(file_write_atomic(path, "", 0, &err));
+    else
+        unlink(path);
+}
+
 static void ship_done(struct ship *ship)
 {
+    ship_deafen(ship, false);
+    AUTO(free) char *rest = printed("%s rm -f %s", FAKE_PODMAN, ship->fix.study);
+    pclose(popen(rest, "r")); /* of a deaf one: its control group */
     if (ship->daemon > 0) {
         service_child_remove(ship->daemon);
         kill(ship->daemon, SIGKILL);
@@ -224,16 +237,6 @@ static void ship_done(struct ship *ship)
     free(ship->id_file);
     free(ship->mark);
     fixture_done(&ship->fix);
-}
-
-static void ship_deafen(const struct ship *ship, bool deaf)
-{
-    AUTO(free) char *path = printed("%s/deaf", ship->runtime_folder);
-    struct err err = ERR_INIT;
-    if (deaf)
-        assert_true(file_write_atomic(path, "", 0, &err));
-    else
-        unlink(path);
 }
 
 /* Containers that the runtime still knows. */
