@@ -4,25 +4,8 @@
 #include "load/worker.h"
 #include "trial/judge.h"
 #include "trial/metrics.h"
+#include "trial/readings.h"
 #include "trial/runner.h"
-
-/* Sums of a straight line through one service's memory over the window. */
-struct memory_trend {
-    uint64_t count;
-    double t, y, tt, ty;
-};
-
-/* One device of study->devices during one trial: see watch.c. */
-struct watch {
-    bool used; /* some service of the candidate is on it */
-    int64_t began_wall_us;
-    double least_free_bytes, strangers_before_bytes; /* NaN unknown */
-    /* Over the window. */
-    bool window_seen;
-    double strangers_least_bytes, strangers_most_bytes;
-    double stranger_sm_sum, busy_sum;
-    uint64_t stranger_sm_count, busy_count;
-};
 
 struct attempt {
     struct trial_runner *runner;
@@ -48,6 +31,7 @@ struct attempt {
     size_t stream_service[LOAD_STREAMS_MAX]; /* stream -> service */
 
     double window_cpu_s[SPEC_SERVICES_MAX];
+    struct scrape scrapes[SPEC_SERVICES_MAX];
     double own_cpu_s, worker_cpu_s;
     double lateness_p99_s; /* worst of the measured windows */
 

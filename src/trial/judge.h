@@ -49,7 +49,7 @@ struct judge_service {
     const char *first_error; /* text of the first failed answer, bounded; NULL */
     int first_http_status;
     double silent_s; /* from its last good answer to the end of the run; NaN: none at all */
-    bool unchecked; /* its texts mean nothing */
+    bool unchecked;  /* its texts mean nothing */
     uint64_t degenerate, repeating; /* answers of the shape of no answer */
     const char *bad_example;        /* one of them */
     double wer;                     /* pooled over the window; NaN unknown */

@@ -5,6 +5,7 @@
  * contention. They are taken here, in the process that does not send. */
 #include "device/machine.h"
 #include "trial/run.h"
+#include "trial/scrape.h"
 #include "trial/watch.h"
 
 #include "base/clock.h"
@@ -56,7 +57,7 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
 {
     pid_t roots[SPEC_SERVICES_MAX + 1];
     size_t root_count = 0;
-    roots[root_count++] = getpid();
+    roots[root_count++] = attempt->runner->options.root ? attempt->runner->options.root : getpid();
     struct device_holder top[3];
     const struct spec_study *study = attempt->study;
     size_t count =
@@ -67,6 +68,22 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
         buf_addf(&text, "%s%s (pid %d, %.2f cores)", text.len ? ", " : "", top[k].comm,
                  (int)top[k].pid, top[k].cpu_ratio);
     return text.len ? arena_strdup(attempt->arena, buf_text(&text)) : NULL;
+}
+
+/* CPU time of the declared neighbours, and with several lanes of all that is below their parent,
+ * this lane's own included: the sum is over processes, none of which counts twice. */
+static int64_t others_ns(const struct attempt *attempt, const struct window_readings *before,
+                         const struct window_readings *after)
+{
+    const struct spec_study *study = attempt->study;
+    pid_t root = attempt->runner->options.root;
+    size_t count = study->neighbour_count;
+    struct spec_neighbour *list = arena_array(attempt->arena, count + 1, sizeof *list);
+    if (count)
+        memcpy(list, study->neighbours, count * sizeof *list);
+    if (root)
+        list[count++] = (struct spec_neighbour){.pid = root};
+    return device_activity_neighbours_ns(before->activity, after->activity, list, count);
 }
 
 /* Differences of the two readings into facts: contention is the worst of the trial's windows. */
@@ -82,8 +99,8 @@ static void note_window(struct attempt *attempt, const struct window_readings *b
         if (shared)
             attempt->window_cpu_s[i] = (double)tree_ns / NS_PER_S;
     }
-    own_ns += device_activity_neighbours_ns(before->activity, after->activity, study->neighbours,
-                                            study->neighbour_count);
+    int64_t others = others_ns(attempt, before, after);
+    own_ns = attempt->runner->options.root ? others : own_ns + others;
     int cores = device_machine_cores();
     double ratio = device_contention_ratio(&before->machine, &after->machine, own_ns, cores);
     if (shared) {
@@ -238,11 +255,15 @@ static enum wait_end run_window(struct attempt *attempt, const struct run *run,
     if (end != WAIT_TIME)
         return end;
     take_readings(attempt, before);
+    if (shared)
+        scrape_window_begin(attempt);
     watch_window_begin(attempt, shared);
     attempt_progress(attempt, measure, who, (double)window->window_ns / NS_PER_S);
     end = attempt_wait(attempt, window_at_ns + window->window_ns, ret_ended);
     take_readings(attempt, after);
     watch_window_end(attempt);
+    if (shared)
+        scrape_window_end(attempt);
     attempt_phase(attempt, measure, window_at_ns, who);
     if (end != WAIT_TIME)
         return end;

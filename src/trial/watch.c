@@ -343,6 +343,14 @@ void watch_note_words(struct attempt *attempt, const char *phase, size_t service
                 READING_NONE, arena_strdup(attempt->arena, words));
 }
 
+void watch_note_value(struct attempt *attempt, const char *phase, size_t service, const char *name,
+                      struct reading reading)
+{
+    add_reading(attempt, phase, (int)service,
+                spec_candidate_device(attempt->study, &attempt->request->candidate, service), name,
+                reading, NULL);
+}
+
 void watch_note_idle(struct attempt *attempt)
 {
     struct ours ours;

@@ -21,6 +21,8 @@ void watch_note_state(struct attempt *attempt);
 /* A reading that is words, of one service. */
 void watch_note_words(struct attempt *attempt, const char *phase, size_t service, const char *name,
                       const char *words);
+void watch_note_value(struct attempt *attempt, const char *phase, size_t service, const char *name,
+                      struct reading reading);
 /* Growth of a service's memory over the window, bytes per second; NaN: fewer than three readings.
  */
 double watch_growth(const struct attempt *attempt, size_t service);
