@@ -168,6 +168,11 @@ static const struct {
     {"NO_COLOR", "no colours on a terminal, whatever its value"},
     {"SPICA_LOCK_DIR",
      "where the device's lock is kept (default: the system's, shared by all users)"},
+    {"SPICA_NVML_LIBRARY",
+     "path of the driver's library libnvidia-ml.so.1 (default: as the system finds it)"},
+    {"SPICA_HOST_PROC",
+     "in a container: where the host's /proc is mounted, to know the processes that the driver "
+     "names by the host's numbers"},
 };
 
 static void print_option(const struct cli_option *option)

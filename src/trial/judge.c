@@ -107,10 +107,15 @@ static void add_memory_evidence(struct judgement *j, const struct judge_service 
         add_evidence(j, s->name, "kernel", "the kernel log names a process of its tree");
 }
 
-/* The signature's meaning; a refused flag is named. */
+/* The log's own numbers if it has any ("asked 55.43 GiB, 44.36 GiB free"), else the signature's
+ * meaning; a refused flag is named, and the stage in which memory ran out. */
 static const char *meaning_of(const struct judge_service *s, struct arena *arena)
 {
     const struct signature_match *match = &s->match;
+    if (match->hint[0])
+        return match->hint;
+    if (match->stage)
+        return arena_printf(arena, "%s while %s", match->signature->meaning, match->stage);
     return match->flag[0] ? arena_printf(arena, "%s: %s", match->signature->meaning, match->flag)
                           : match->signature->meaning;
 }

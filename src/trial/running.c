@@ -154,7 +154,8 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
 static bool listener_is_ours(const struct running *running, pid_t *ret_other)
 {
     pid_t listener = proc_listener("/proc", running->launch.port);
-    if (listener <= 0)
+    /* A published port of a container is listened to by a proxy of its runtime. */
+    if (listener <= 0 || running->launch.container_run > 0)
         return true;
     struct proc_stat *tree = NULL;
     size_t count = 0;
