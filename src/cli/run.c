@@ -1,5 +1,6 @@
 /* run: the experiment, resumed where it stopped, and its report at the end. */
 #include "cli/command.h"
+#include "cli/contention.h"
 #include "cli/display.h"
 #include "cli/pause.h"
 
@@ -49,6 +50,22 @@ static bool read_limits(const struct cli_args *args, struct study_options *optio
     if (parallel && (!text_to_i64(parallel, &lanes) || lanes < 1 || lanes > 1000))
         return err_set(err, ERR_INPUT, "--max-parallel %s: a number of trials is needed", parallel);
     options_out->max_parallel = (size_t)lanes;
+    return true;
+}
+
+/* What says how a study goes on says nothing about four windows. */
+static bool check_contention(const struct cli_args *args, struct err *err)
+{
+    static const char *const others[] = {"fresh", "trials", "time", "max-parallel"};
+    bool show = cli_flag(&cli_run, args, "show-contention");
+    if (!show && cli_flag(&cli_run, args, "copies"))
+        return err_set(err, ERR_INPUT, "--copies goes with --show-contention");
+    for (size_t i = 0; show && i < ARRAY_LEN(others); i++)
+        if (cli_flag(&cli_run, args, others[i]))
+            return err_set(err, ERR_INPUT,
+                           "--%s has no meaning with --show-contention, which runs four windows of "
+                           "one candidate",
+                           others[i]);
     return true;
 }
 
@@ -103,20 +120,24 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     };
     if (!cli_flag(&cli_run, args, "quiet"))
         study_options.observer = display_observer(display);
-    if (!read_limits(args, &study_options, err) || !read_pause(args, &study_options, pause, err))
+    if (!check_contention(args, err) || !read_limits(args, &study_options, err) ||
+        !read_pause(args, &study_options, pause, err))
         return false;
     cancel_install();
     if (!service_init(err) || !cli_pause_begin(pause, err))
         return false;
-    enum study_outcome outcome;
-    bool ok = study_run(&study_options, &outcome, err);
+    enum study_outcome outcome = OUTCOME_COUNT_;
+    bool contention = cli_flag(&cli_run, args, "show-contention");
+    bool ok = contention ? cli_show_contention(&study_options, cli_value(&cli_run, args, "copies"),
+                                               display, err)
+                         : study_run(&study_options, &outcome, err);
     display_clear(display);
     /* Before the report: production waits. */
     struct err restore_err = ERR_INIT;
     bool restored = cli_pause_end(pause, ok, ok ? &restore_err : err);
     if (!ok)
         return false;
-    if (!write_report(folder, err))
+    if (!contention && !write_report(folder, err))
         return false;
     if (outcome == OUTCOME_INFEASIBLE)
         *ret_status = err_exit_status(ERR_INFEASIBLE);
