@@ -13,7 +13,10 @@
 #                        results another name
 #   wait STUDY SECONDS   until it ends, at most so long; shows where it is; status as spica's, or 75
 #   stop STUDY           stop it cleanly; start resumes
+#   doctor               a healthy Whisper, then three servers with a fault each: what spica doctor says
 #   state                what runs, who holds the card
+#   save FOLDER          compiled kernels and the CUDA llama-server, in parts of 15 MiB for the next time
+#   load FOLDER          those of another time, before setup
 #   collect FOLDER [STUDY...]   small results of these studies (default: all) as FOLDER/h100.tar.xz
 #
 # Everything lies in $H100_ROOT (/tmp/h100): parts/, lab/, spica/, studies/. Only processes whose ids were
@@ -58,7 +61,7 @@ do_pack() {
     cp -r "$repository/examples/h100" "$target/kit/examples/"
     rm -rf "$target/kit/examples/h100/lab" "$target"/kit/examples/h100/*.spica
     cp "$repository"/examples/*.py "$target/kit/examples/" 2>/dev/null || say "no examples/*.py yet"
-    cp "$here"/{h100.sh,export_study.py} "$repository/tools/gpu-lab/setup" "$target/kit/"
+    cp "$here"/{h100.sh,export_study.py,faster_whisper_server.py} "$repository/tools/gpu-lab/setup" "$target/kit/"
     say "$target/kit: $(du -sk "$target/kit" | cut -f1) KiB"
 }
 
@@ -68,6 +71,10 @@ do_take() {
     local folder
     mkdir -p "$parts"
     for folder in "$@"; do
+        if [[ -d $folder/extra ]]; then # for doctor: CTranslate2, a llama-server without CUDA
+            cp -r "$folder/extra" "$base/"
+            continue
+        fi
         compgen -G "$folder/part.*" >/dev/null || die "no piece in $folder"
         cp "$folder"/part.* "$parts/"
     done
@@ -242,6 +249,58 @@ do_stop() {
     do_wait "$name" 10 || :
 }
 
+# serve NAME PORT COMMAND...: in the background, its output in a file as a unit's would be in the journal
+serve() {
+    local name=$1 port=$2 pid
+    shift 2
+    setsid env PYTHONUNBUFFERED=1 "$@" >"$base/serve-$name.log" 2>&1 </dev/null &
+    pid=$!
+    note_process $pid "$base/serve-$name.pid"
+    for _ in $(seq 600); do
+        ! answers "$port" || return 0
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.1
+    done
+    say "$name did not come up: $(tail -n 2 "$base/serve-$name.log")"
+}
+
+# What doctor says, with its exit status; also as JSON.
+ask_doctor() {
+    local status=0
+    "$spica" doctor >"$base/doctor-$1.txt" 2>&1 || status=$?
+    printf 'exit status %s\n' $status >>"$base/doctor-$1.txt"
+    "$spica" doctor --json >"$base/doctor-$1.json" 2>/dev/null || :
+    say "doctor, $1:"
+    cat "$base/doctor-$1.txt"
+}
+
+speak() { # speak PORT: one request, so that what is loaded with the first audio is loaded
+    local clip
+    clip=$(find "$lab/speech" -name '*.wav' | sort | head -n 1)
+    curl -s -m 60 -F "file=@$clip" -F model=whisper-1 "http://127.0.0.1:$1/v1/audio/transcriptions" |
+        cut -c 1-200 || :
+    echo
+}
+
+do_doctor() {
+    local name whisper=$base/studies/openai_whisper_server.py extra=$base/extra
+    local python=(PYTHONPATH="$lab/site:$extra/site" python3)
+    serve healthy 18101 "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18101
+    speak 18101
+    ask_doctor healthy
+    serve empty 18102 CUDA_VISIBLE_DEVICES= "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18102
+    [[ -d $extra/site ]] || python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
+        --target "$extra/site" "$extra"/ctranslate2-*.whl
+    [[ -f $extra/model/model.bin ]] || cp "$lab/whisper-tiny.en.ct2" "$extra/model/model.bin"
+    serve library 18103 "${python[@]}" "$here/faster_whisper_server.py" --model "$extra/model" --port 18103
+    serve build 18104 "$extra/llama/llama-server" -m "$(find "$lab" -name 'SmolLM2*.gguf' | head -n 1)" \
+        -ngl 99 -c 2048 --host 127.0.0.1 --port 18104
+    speak 18102
+    speak 18103
+    ask_doctor faults
+    for name in healthy empty library build; do end_process "$base/serve-$name.pid" TERM 50; done
+}
+
 do_state() {
     local file
     for file in "$base"/run-*.log; do
@@ -255,6 +314,35 @@ do_state() {
     say "card: $(card_used)"
     nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv,noheader 2>/dev/null || :
     [[ ! -f $lab/llama/build.log ]] || say "llama-server: $(tail -n 1 "$lab/llama/build.log")"
+}
+
+# What a first start compiles for minutes, and what setup does.
+do_save() {
+    local target=${1:?FOLDER} stage folder
+    mkdir -p "$target"
+    stage=$(mktemp -d "$base/.save.XXXXXX")
+    mkdir -p "$stage/home" "$stage/bin"
+    for folder in .cache/vllm .cache/flashinfer .triton .cache/torch_extensions .nv/ComputeCache; do
+        [[ ! -d $HOME/$folder ]] || (cd "$HOME" && cp -r --parents "$folder" "$stage/home/")
+    done
+    folder=$lab/llama/llama.cpp/build/bin
+    if [[ -x $folder/llama-server ]]; then
+        cp -P "$folder/llama-server" "$folder"/*.so* "$stage/bin/" 2>/dev/null || :
+        strip --strip-unneeded "$stage"/bin/* 2>/dev/null || :
+    fi
+    tar -C "$stage" -cf - . | xz -T0 -3 | split -b 15M -d - "$target/saved."
+    rm -rf "$stage"
+    say "saved: $(du -skc "$target"/saved.* | tail -n 1 | cut -f1) KiB"
+}
+
+do_load() {
+    local stage
+    stage=$(mktemp -d)
+    cat "${1:?FOLDER}"/saved.* | tar -xJf - -C "$stage"
+    cp -r "$stage/home/." "$HOME/"
+    mkdir -p "$lab/llama/llama.cpp/build"
+    [[ ! -d $stage/bin ]] || cp -rP "$stage/bin" "$lab/llama/llama.cpp/build/"
+    rm -rf "$stage"
 }
 
 do_collect() {
@@ -278,7 +366,7 @@ do_collect() {
         cp "$base/run-$name.log" "$stage/h100/$name/run.txt" 2>/dev/null || :
     done
     describe >"$stage/h100/machine.txt" 2>&1 || :
-    cp "$base"/warm-*.log "$stage/h100/" 2>/dev/null || :
+    cp "$base"/warm-*.log "$base"/doctor-* "$base"/serve-*.log "$stage/h100/" 2>/dev/null || :
     cp "$studies"/*.yaml "$stage/h100/"
     tar -C "$stage" --sort=name -cJf "$target/h100.tar.xz" h100
     rm -rf "$stage"
@@ -298,12 +386,12 @@ describe() {
     return 0
 }
 
-usage() { sed -n '5,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 command=${1:-help}
 (($# == 0)) || shift
 case $command in
-    pack | take | setup | warm | hold | release | start | wait | stop | state | collect) "do_$command" "$@" ;;
+    pack | take | setup | warm | hold | release | start | wait | stop | doctor | state | save | load | collect) "do_$command" "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac
