@@ -5,13 +5,16 @@
  * A finalist that fails a trial of the final is out, and the next in the exploration's rank takes
  * its place: a setting which fails one start in four is no winner. A trial that was disturbed even
  * after its retries says nothing and only lacks. The number of replacements is bounded by the
- * number of finalists. */
+ * number of finalists.
+ *
+ * With several lanes trials are under way while the next one is asked for. What does not depend on
+ * them is run meanwhile (see explore.c; in the final, any repeat of any finalist); what does waits.
+ * A block of the final may then begin before the one before it has ended. */
 #include "study/plan.h"
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "study/bounds.h"
-#include "study/choose.h"
+#include "study/explore.h"
 
 #include <assert.h>
 #include <math.h>
@@ -20,73 +23,6 @@
 
 /* A start of all services, a probe each and the stop, when nothing has been measured yet. */
 static const double START_GUESS_S = 8;
-
-/* Parts of candidates that trials have ruled out, each followed by a blank. */
-struct rulings {
-    const char **parts;
-    size_t count;
-    const struct history_trial **bounds; /* settled failures that say something of others */
-    size_t bound_count;
-};
-
-static struct rulings collect_rulings(const struct history *history, struct arena *scratch)
-{
-    struct rulings rulings = {0};
-    size_t most = 0, most_bounds = 0;
-    for (size_t i = 0; i < history->count; i++) {
-        most += history->trials[i].ruled_out != NULL;
-        most_bounds += history->trials[i].bound != BOUND_NOTHING;
-    }
-    rulings.parts = arena_array(scratch, most, sizeof *rulings.parts);
-    rulings.bounds = arena_array(scratch, most_bounds, sizeof(struct history_trial *));
-    for (size_t i = 0; i < history->count; i++) {
-        if (history->trials[i].bound != BOUND_NOTHING && history_settled(history, i))
-            rulings.bounds[rulings.bound_count++] = &history->trials[i];
-        const char *part = history->trials[i].ruled_out;
-        if (!part || !*part || !history_settled(history, i))
-            continue;
-        const char *spaced = arena_printf(scratch, "%s ", part);
-        bool known = false;
-        for (size_t k = 0; k < rulings.count && !known; k++)
-            known = strcmp(rulings.parts[k], spaced) == 0;
-        if (!known)
-            rulings.parts[rulings.count++] = spaced;
-    }
-    return rulings;
-}
-
-static bool ruled_out(const struct study_plan *plan, const struct rulings *rulings, spec_code code)
-{
-    for (size_t i = 0; i < rulings->bound_count; i++)
-        if (study_bound_covers(plan->study, rulings->bounds[i], code))
-            return true;
-    if (rulings->count == 0)
-        return false;
-    struct spec_candidate candidate = spec_candidate_decode(plan->study, code);
-    AUTO(buf_done) struct buf text = BUF_INIT(65536);
-    spec_candidate_add_text(&text, plan->study, &candidate);
-    buf_addc(&text, ' ');
-    for (size_t i = 0; i < rulings->count; i++) {
-        const char *at = strstr(buf_text(&text), rulings->parts[i]);
-        while (at && at != buf_text(&text) && at[-1] != ' ')
-            at = strstr(at + 1, rulings->parts[i]);
-        if (at)
-            return true;
-    }
-    return false;
-}
-
-/* Exploring results in order, retries folded. */
-static size_t explore_results(const struct history *history, struct search_result *ret)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < history->count; i++) {
-        const struct history_trial *t = &history->trials[i];
-        if (t->purpose == HISTORY_EXPLORE && history_settled(history, i))
-            ret[count++] = (struct search_result){t->code, t->round, t->verdict, t->fitness};
-    }
-    return count;
-}
 
 static bool is_retried_by(const struct study_beside *beside, int64_t chain)
 {
@@ -111,18 +47,6 @@ static const struct history_trial *awaits_retry(const struct history *history,
             return &history->trials[i];
     }
     return NULL;
-}
-
-static bool is_pending(const struct study_plan *plan, const struct study_beside *beside,
-                       const char *purpose, spec_code code, int turn)
-{
-    for (size_t i = 0; i < beside->count; i++) {
-        const struct trial_request *r = &beside->pending[i];
-        if (strcmp(r->purpose, purpose) == 0 && r->round + r->repeat == turn &&
-            spec_candidate_code(plan->study, &r->candidate) == code)
-            return true;
-    }
-    return false;
 }
 
 static double lanes(const struct study_plan *plan)
@@ -188,133 +112,6 @@ static bool explore_is_over(const struct study_plan *plan, const struct history 
     return time_is_up(plan, history);
 }
 
-static struct search_input input_of(const struct study_plan *plan)
-{
-    return (struct search_input){
-        .study = plan->study,
-        .codes = plan->codes,
-        .code_count = plan->code_count,
-        .trials = plan->trials > 0 ? (size_t)plan->trials : 0,
-    };
-}
-
-/* The baseline's own first trial: whatever round asks for it, it has been measured at full length.
- */
-static const struct history_trial *baseline_trial(const struct history *history)
-{
-    for (size_t i = 0; i < history->count; i++)
-        if (history->trials[i].purpose == HISTORY_BASELINE && history_settled(history, i))
-            return &history->trials[i];
-    return NULL;
-}
-
-/* Stored results, each taken once. Nearly always they come in the order in which they are asked
- * for: the first that is free is looked at first. */
-struct results {
-    struct search_result *list;
-    bool *taken;
-    size_t count, first;
-};
-
-static struct results collect_results(const struct history *history, struct arena *scratch)
-{
-    struct results results = {
-        .list = arena_array(scratch, history->count, sizeof(struct search_result))};
-    results.count = explore_results(history, results.list);
-    results.taken = arena_array(scratch, results.count, sizeof *results.taken);
-    return results;
-}
-
-static const struct search_result *take_result(struct results *results,
-                                               const struct search_request *request)
-{
-    while (results->first < results->count && results->taken[results->first])
-        results->first++;
-    for (size_t i = results->first; i < results->count; i++) {
-        const struct search_result *r = &results->list[i];
-        if (results->taken[i] || r->code != request->code || r->round != request->round)
-            continue;
-        results->taken[i] = true;
-        return r;
-    }
-    return NULL;
-}
-
-/* What is known of a request without running it: stored, the baseline's own trial, under way (then
- * without a result, and *ret_open is set), or ruled out. */
-struct replay {
-    const struct study_plan *plan;
-    const struct study_beside *beside;
-    struct results results;
-    struct rulings rulings;
-    const struct history_trial *baseline;
-};
-
-static bool is_known(struct replay *replay, const struct search_request *request,
-                     struct search_result *ret, bool *ret_open)
-{
-    const struct study_plan *plan = replay->plan;
-    const struct search_result *stored = take_result(&replay->results, request);
-    bool is_baseline = plan->has_baseline && request->code == plan->baseline;
-    *ret = (struct search_result){request->code, request->round, VERDICT_ENV_FAULT, NAN};
-    if (stored) {
-        *ret = *stored;
-    } else if (is_baseline && replay->baseline) {
-        ret->verdict = replay->baseline->verdict;
-        ret->fitness = replay->baseline->fitness;
-    } else if ((is_baseline && is_pending(plan, replay->beside, "baseline", request->code, 0)) ||
-               is_pending(plan, replay->beside, "explore", request->code, request->round)) {
-        *ret_open = true;
-    } else {
-        return ruled_out(plan, &replay->rulings, request->code);
-    }
-    return true;
-}
-
-enum explored { EXPLORE_RUN, EXPLORE_WAIT, EXPLORE_OVER };
-
-/* Replays the strategy from the start: what it asks for next is either the next stored result, or
- * known without a run, or to be run. From the first request of which nothing is known on, the
- * strategy is told nothing true, so that only what it asks for in the same round counts. `seek`:
- * the request of a trial that is to be tried again, else NULL. */
-static enum explored next_explore(const struct study_plan *plan, const struct history *history,
-                                  const struct study_beside *beside,
-                                  const struct history_trial *seek, struct arena *scratch,
-                                  struct search_request *ret)
-{
-    const struct search_strategy *strategy = search_strategy_find(plan->study->search.strategy);
-    const struct search_input input = input_of(plan);
-    struct replay replay = {.plan = plan,
-                            .beside = beside,
-                            .results = collect_results(history, scratch),
-                            .rulings = collect_rulings(history, scratch),
-                            .baseline = baseline_trial(history)};
-    void *session = strategy->begin(&input, scratch);
-    struct search_request request, options[STUDY_CHOICE_MAX];
-    size_t option_count = 0, option_max = lanes(plan) > 1 && !seek ? ARRAY_LEN(options) : 1;
-    int open_round = 0; /* of the requests without a result */
-    while (option_count < option_max && strategy->ask(session, &request)) {
-        struct search_result result;
-        bool open = false;
-        if (open_round && request.round != open_round)
-            break;
-        if (seek && request.code == seek->code && request.round == seek->round) {
-            *ret = request;
-            return EXPLORE_RUN;
-        }
-        if (!is_known(&replay, &request, &result, &open)) {
-            options[option_count++] = request;
-            open = true;
-        }
-        open_round = open ? request.round : open_round;
-        strategy->tell(session, &result);
-    }
-    if (option_count == 0)
-        return open_round ? EXPLORE_WAIT : EXPLORE_OVER;
-    *ret = options[study_choose(plan->study, options, option_count, beside)];
-    return EXPLORE_RUN;
-}
-
 bool study_failed_final(const struct history *history, spec_code code)
 {
     for (size_t i = 0; i < history->count; i++) {
@@ -341,14 +138,14 @@ size_t study_finalists(const struct study_plan *plan, const struct history *hist
     if (wanted > STUDY_FINALISTS_MAX / 2)
         wanted = STUDY_FINALISTS_MAX / 2;
     struct search_result *results = arena_array(scratch, history->count, sizeof *results);
-    size_t result_count = explore_results(history, results);
+    size_t result_count = study_explore_results(history, results);
     spec_code *ranked = arena_array(scratch, result_count, sizeof *ranked);
     size_t count = search_finalists(results, result_count, plan->baseline, plan->has_baseline,
                                     ranked, result_count, scratch);
-    const struct rulings rulings = collect_rulings(history, scratch);
+    const struct study_rulings rulings = study_collect_rulings(history, scratch);
     size_t alive = 0, total = 0;
     for (size_t i = 0; i < count && alive < wanted && total < 2 * wanted; i++) {
-        bool out = ruled_out(plan, &rulings, ranked[i]);
+        bool out = study_ruled_out(plan, &rulings, ranked[i]);
         if (out && !in_final(history, ranked[i]))
             continue;
         ret_codes[total++] = ranked[i];
@@ -380,7 +177,7 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
         return false; /* nothing to compare the baseline with */
     if (plan->has_baseline)
         codes[count++] = plan->baseline;
-    const struct rulings rulings = collect_rulings(history, scratch);
+    const struct study_rulings rulings = study_collect_rulings(history, scratch);
     for (int repeat = 1; repeat <= plan->study->measure.repeats; repeat++) {
         size_t order[STUDY_FINALISTS_MAX + 1];
         for (size_t i = 0; i < count; i++)
@@ -393,9 +190,9 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
             spec_code code = codes[order[i]];
             bool is_baseline = plan->has_baseline && code == plan->baseline;
             if (final_done(history, code, repeat) ||
-                is_pending(plan, beside, "final", code, repeat) ||
+                study_is_pending(plan, beside, "final", code, repeat) ||
                 (!is_baseline && study_failed_final(history, code)) ||
-                ruled_out(plan, &rulings, code))
+                study_ruled_out(plan, &rulings, code))
                 continue;
             *ret_code = code;
             *ret_repeat = repeat;
@@ -450,7 +247,8 @@ static bool is_exploring(const struct study_beside *beside)
 static bool wants_baseline(const struct study_plan *plan, const struct history *history,
                            const struct study_beside *beside)
 {
-    bool done = !plan->has_baseline || is_pending(plan, beside, "baseline", plan->baseline, 0);
+    bool done =
+        !plan->has_baseline || study_is_pending(plan, beside, "baseline", plan->baseline, 0);
     for (size_t i = 0; i < history->count && !done; i++)
         done = history->trials[i].purpose == HISTORY_BASELINE;
     return !done;
@@ -467,7 +265,7 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
         struct study_step step = retry(plan, last, number);
         /* The strategy still asks for the same round: it says how long the window is. */
         if (last->purpose == HISTORY_EXPLORE &&
-            next_explore(plan, history, beside, last, scratch, &explore) == EXPLORE_RUN)
+            study_explore_next(plan, history, beside, last, scratch, &explore) == EXPLORE_RUN)
             step.request.window_ns = window_ns(plan, explore.window_ratio);
         return step;
     }
@@ -479,9 +277,10 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
         step.request.candidate = spec_candidate_decode(plan->study, plan->baseline);
         return step;
     }
-    enum explored explored = explore_is_over(plan, history)
-                                 ? EXPLORE_OVER
-                                 : next_explore(plan, history, beside, NULL, scratch, &explore);
+    enum study_explored explored =
+        explore_is_over(plan, history)
+            ? EXPLORE_OVER
+            : study_explore_next(plan, history, beside, NULL, scratch, &explore);
     if (explored == EXPLORE_RUN) {
         step.stage = STAGE_EXPLORE;
         step.request.purpose = "explore";
@@ -517,8 +316,8 @@ struct study_progress_counts study_count(const struct study_plan *plan,
                                          const struct history *history, struct arena *scratch)
 {
     struct study_progress_counts counts = {0};
-    const struct search_input input = input_of(plan);
-    counts.explored = explore_results(
+    const struct search_input input = study_search_input(plan);
+    counts.explored = study_explore_results(
         history, arena_array(scratch, history->count, sizeof(struct search_result)));
     counts.explore_planned = search_strategy_find(plan->study->search.strategy)->planned(&input);
     counts.finals_planned = racers(plan) * (size_t)plan->study->measure.repeats;
