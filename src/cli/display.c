@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "report/report.h"
 #include "trial/goal.h"
 
 #include <inttypes.h>
@@ -17,6 +18,8 @@ enum {
     METRICS_SHOWN = 3,
     METRIC_WIDTH = 12,
     VERDICT_WIDTH = 20,
+    GPU_VERDICT_WIDTH = 12,
+    GPU_METRIC_WIDTH = 11, /* memory is one more */
     FITNESS_WIDTH = 9,
     BAR_CELLS = 16
 };
@@ -31,7 +34,18 @@ struct display display_init(const struct spec_study *study, FILE *out)
         .width = cli_width(fd),
         .best_fitness = NAN,
         .study = study,
+        .gpu = display_on_gpu(study),
     };
+}
+
+static int metric_width(const struct display *display)
+{
+    return display->gpu ? GPU_METRIC_WIDTH : METRIC_WIDTH;
+}
+
+static int verdict_width(const struct display *display)
+{
+    return display->gpu ? GPU_VERDICT_WIDTH : VERDICT_WIDTH;
 }
 
 static size_t metrics_shown(const struct display *display)
@@ -108,26 +122,30 @@ static void add_metric_title(struct buf *buf, const struct display *display, siz
         buf_clear(&title);
         buf_add(&title, "tokens/s");
     }
-    add_cell(buf, buf_text(&title), METRIC_WIDTH, true);
+    add_cell(buf, buf_text(&title), metric_width(display), true);
 }
 
 static void print_titles(const struct display *display)
 {
     AUTO(buf_done) struct buf line = BUF_INIT(4096);
     buf_add(&line, "  #  ");
-    add_cell(&line, "verdict", VERDICT_WIDTH, false);
+    add_cell(&line, "verdict", verdict_width(display), false);
     for (size_t k = 0; k < metrics_shown(display); k++)
         add_metric_title(&line, display, k);
+    if (display->gpu)
+        add_cell(&line, "memory", metric_width(display), true);
     add_cell(&line, "fitness", FITNESS_WIDTH, true);
     fprintf(display->out, "%s\n", buf_text(&line));
 }
 
-/* Text over as many lines as it needs, broken at blanks, each with the table's indent. */
-static void print_wrapped(const struct display *display, const char *text)
+/* Text over as many lines as it needs, broken at blanks. `used`: columns of the first line that are
+ * taken already; the others begin at the table's indent or below it. */
+static void print_wrapped(const struct display *display, const char *text, int used)
 {
     enum { INDENT = 5 };
-    int room = (display->live ? display->width : 100) - INDENT;
-    while (*text) {
+    int width = display->live ? display->width : 100, begin = used ? used : INDENT;
+    for (bool first = true; *text; first = false) {
+        int room = width - begin;
         size_t bytes = 0, last_blank = 0;
         for (int column = 0; text[bytes] && column < room; column++) {
             if (text[bytes] == ' ')
@@ -137,46 +155,17 @@ static void print_wrapped(const struct display *display, const char *text)
             while (((unsigned char)text[bytes] & 0xc0) == 0x80);
         }
         size_t take = !text[bytes] ? bytes : last_blank ? last_blank : bytes;
-        fprintf(display->out, "%*s%.*s\n", INDENT, "", (int)take, text);
+        fprintf(display->out, "%*s%.*s\n", first && used ? 0 : begin, "", (int)take, text);
         text += take;
         text += strspn(text, " ");
     }
-}
-
-/* Which of the devices that could share the work do. */
-static void print_lanes(const struct display *display, const struct study_view *view)
-{
-    const struct spec_study *study = view->study;
-    if (study->lane_count < 2)
-        return;
-    if (view->lanes < 2) {
-        fprintf(display->out, "only %s is used; all %zu at once: --max-parallel %zu\n",
-                study->devices[0], study->lane_count, study->lane_count);
-        return;
-    }
-    fprintf(display->out, "%zu trials at once, one each on", view->lanes);
-    for (size_t i = 0; i < view->lanes; i++)
-        fprintf(display->out, "%s %s", i ? "," : "", study->devices[i]);
-    fputc('\n', display->out);
 }
 
 static void on_begin(void *context, const struct study_view *view, bool resumed)
 {
     struct display *display = context;
     const struct spec_study *study = view->study;
-    AUTO(buf_done) struct buf line = BUF_INIT(4096);
-    buf_addf(&line, "%s · %s %s · ", study->name, study->device, view->device->name);
-    text_add_grouped(&line, (int64_t)view->candidates);
-    buf_addf(&line, " candidates\nat most %zu exploring trials and %zu of the final, about ",
-             view->explore_planned, view->finals_planned);
-    text_add_duration(&line, view->left_s);
-    fprintf(display->out, "%s\n", buf_text(&line));
-    print_lanes(display, view);
-    for (size_t i = 0; i < study->neighbour_count; i++)
-        fprintf(display->out, "neighbour: %s (stays)\n",
-                study->neighbours[i].unit      ? study->neighbours[i].unit
-                : study->neighbours[i].command ? study->neighbours[i].command
-                                               : "a process by pid");
+    display_print_head(display, view);
     if (resumed)
         fprintf(display->out, "resumed: %" PRId64 " trials are done\n", view->trials_done);
     if (study->baseline)
@@ -201,6 +190,15 @@ static const char *verdict_color(const char *verdict)
                                                                                     : "\033[31m";
 }
 
+/* The sum of the services' peaks on their devices. */
+static double memory_of(const struct store_trial *trial)
+{
+    double sum = 0;
+    for (size_t i = 0; i < trial->service_count; i++)
+        sum += trial->services[i].peak_memory_bytes;
+    return trial->service_count ? sum : NAN;
+}
+
 static void add_metrics(struct buf *line, const struct display *display,
                         const struct store_trial *trial)
 {
@@ -210,8 +208,37 @@ static void add_metrics(struct buf *line, const struct display *display,
         AUTO(buf_done) struct buf value = BUF_INIT(64);
         metric_add_value(&value, metric_facts(ref->metric)->unit,
                          goal_metric(study, trial->metrics, trial->metric_count, *ref));
-        add_cell(line, buf_text(&value), METRIC_WIDTH, true);
+        add_cell(line, buf_text(&value), metric_width(display), true);
     }
+    if (display->gpu) {
+        AUTO(buf_done) struct buf value = BUF_INIT(64);
+        text_add_bytes(&value, memory_of(trial));
+        add_cell(line, buf_text(&value), metric_width(display), true);
+    }
+}
+
+/* The reason, wrapped; on a GPU beside the verdict, which took `used` columns of the line. */
+static void print_reason(const struct display *display, const struct store_trial *trial, int used)
+{
+    AUTO(buf_done) struct buf reason = BUF_INIT(8192);
+    if (!trial->summary || !*trial->summary)
+        return;
+    report_add_reason(&reason, display->study, trial);
+    print_wrapped(display, buf_text(&reason), used);
+}
+
+static void print_settings(const struct display *display, const struct study_view *view,
+                           const struct store_trial *trial)
+{
+    struct spec_candidate candidate;
+    AUTO(buf_done) struct buf settings = BUF_INIT(65536), kept = BUF_INIT(4096);
+    add_purpose(&settings, trial);
+    if (spec_candidate_parse(view->study, trial->candidate, &candidate, NULL))
+        display_add_settings(&settings, view->study, &candidate);
+    display_kept_add_finished(&kept, &display->kept, trial);
+    if (kept.len)
+        buf_addf(&settings, " · %s", buf_text(&kept));
+    print_wrapped(display, buf_text(&settings), 0);
 }
 
 static void on_trial_end(void *context, const struct study_view *view,
@@ -221,18 +248,16 @@ static void on_trial_end(void *context, const struct study_view *view,
     display_clear(display);
     free(display->lanes[view->lane].row);
     display->lanes[view->lane].row = NULL;
-    struct spec_candidate candidate;
-    AUTO(buf_done) struct buf settings = BUF_INIT(65536), line = BUF_INIT(65536);
-    add_purpose(&settings, trial);
-    if (spec_candidate_parse(view->study, trial->candidate, &candidate, NULL))
-        display_add_settings(&settings, view->study, &candidate);
+    display_kept_note_trial(&display->kept, view->study, trial);
+    AUTO(buf_done) struct buf line = BUF_INIT(65536);
+    bool measured = !isnan(trial->fitness), beside = display->gpu && !measured;
+    int width = verdict_width(display), len = (int)strlen(trial->verdict);
     buf_addf(&line, "%3" PRId64 "  ", trial->number);
     if (display->color)
         buf_add(&line, verdict_color(trial->verdict));
-    add_cell(&line, trial->verdict, VERDICT_WIDTH, false);
+    add_cell(&line, trial->verdict, len > width ? len : width, false);
     if (display->color)
         buf_add(&line, "\033[0m");
-    bool measured = !isnan(trial->fitness);
     if (measured) {
         add_metrics(&line, display, trial);
         buf_addf(&line, " %7.3f", trial->fitness);
@@ -243,13 +268,13 @@ static void on_trial_end(void *context, const struct study_view *view,
         if (trial->number > 1)
             buf_add(&line, display->width >= 88 ? "  best so far" : "  best");
     }
-    fprintf(display->out, "%s\n", buf_text(&line));
-    print_wrapped(display, buf_text(&settings));
-    if (trial->summary && *trial->summary) {
-        AUTO(buf_done) struct buf safe = BUF_INIT(8192);
-        text_add_escaped(&safe, TEXT_TERMINAL, trial->summary, strlen(trial->summary), 2000);
-        print_wrapped(display, buf_text(&safe));
-    }
+    bool reason = beside && trial->summary && *trial->summary;
+    fprintf(display->out, "%s%s", buf_text(&line), reason ? "  " : "\n");
+    if (reason)
+        print_reason(display, trial, 5 + (len > width ? len : width) + 2);
+    print_settings(display, view, trial);
+    if (!beside)
+        print_reason(display, trial, 0);
     fflush(display->out);
 }
 
@@ -338,10 +363,24 @@ static void show_lanes(struct display *display, const struct study_view *view,
     fflush(display->out);
 }
 
+/* A third live line, when there is something to say. */
+static void print_kept(struct display *display, const struct trial_request *request,
+                       const struct trial_progress *progress)
+{
+    AUTO(buf_done) struct buf kept = BUF_INIT(4096), cut = BUF_INIT(8192);
+    display_kept_add_live(&kept, &display->kept, display->study, request, progress);
+    if (kept.len == 0)
+        return;
+    add_cell(&cut, buf_text(&kept), display->width - 6, false);
+    fprintf(display->out, "     %s\n", buf_text(&cut));
+    display->live_lines++;
+}
+
 static void on_progress(void *context, const struct study_view *view,
                         const struct trial_request *request, const struct trial_progress *progress)
 {
     struct display *display = context;
+    display_kept_note_progress(&display->kept, view->study, progress);
     if (display->verbose)
         name_phase(display, view->lane, request, progress);
     if (!display->live)
@@ -370,6 +409,7 @@ static void on_progress(void *context, const struct study_view *view,
     add_cell(&cut, buf_text(&line), display->width - 1, false);
     fprintf(display->out, "%s\n", buf_text(&cut));
     display->live_lines = 2;
+    print_kept(display, request, progress);
     fflush(display->out);
 }
 

@@ -3,6 +3,7 @@
  * terminal, only the finished lines do. */
 #pragma once
 
+#include "cli/display_kept.h"
 #include "study/study.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@ struct display {
     int live_lines;      /* on the screen now, below the finished lines */
     double best_fitness; /* shown so far as "best so far" */
     const struct spec_study *study;
+    bool gpu; /* a device of the study is one: memory has a column, reasons stand beside verdicts */
+    struct display_kept kept;
 };
 
 struct display display_init(const struct spec_study *study, FILE *out);
@@ -29,6 +32,10 @@ struct study_observer display_observer(struct display *display);
 void display_clear(struct display *display); /* removes the live lines */
 void display_done(struct display *display);
 AUTO_FN(struct display, display_done)
+
+/* display_head.c: the lines above the table. */
+void display_print_head(const struct display *display, const struct study_view *view);
+bool display_on_gpu(const struct spec_study *study);
 
 /* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when
  * there is no baseline; "baseline" when nothing differs. */

@@ -39,4 +39,12 @@ NODISCARD bool report_read_clips(struct report_builder *b, const struct report_s
 /* view_changes.c: against the baseline, and shared against alone. */
 NODISCARD bool report_build_changes(struct report_builder *b, struct err *err);
 
+/* view_cards.c, view_coverage.c, view_fallback.c */
+void report_build_cards(struct report_builder *b, struct report_side *side);
+void report_build_kept(struct report_builder *b);
+void report_build_bounds(struct report_builder *b);
+void report_build_fallbacks(struct report_builder *b);
+/* view_contention.c */
+void report_build_crowd(struct report_builder *b, const struct store_event *events, size_t count);
+
 void report_build_unknowns(struct report_builder *b);

@@ -106,6 +106,35 @@ static void print_verdicts(const struct report_view *view, FILE *out,
     print_entry(out, terminal, "Trials", buf_text(&text));
 }
 
+/* "gpu0 15.2 GiB free at its least; stt, llm proven there": of the card in the final's runs. */
+static void print_device(const struct report_view *view, FILE *out, struct report_terminal terminal)
+{
+    const struct report_side *side = view->winner ? view->winner : view->baseline;
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    if (!side || side->run_count == 0 || !report_on_gpu(view))
+        return;
+    for (size_t i = 0; i < side->runs[0]->service_count; i++) {
+        const struct store_service *s = &side->runs[0]->services[i];
+        buf_add(&text, text.len ? ", " : "");
+        report_add_text(&text, TEXT_TERMINAL, s->name);
+        buf_addf(&text, " %s on ",
+                 s->placement && strcmp(s->placement, "gpu") == 0 ? "proven" : "put");
+        report_add_text(&text, TEXT_TERMINAL, s->device ? s->device : "unknown");
+    }
+    for (size_t i = 0; i < side->card_count; i++) {
+        const struct report_card *card = &side->cards[i];
+        buf_addf(&text, "; %s: at least ", card->device);
+        report_add_gauge(&text, GAUGE_FREE_LEAST, card->gauges[GAUGE_FREE_LEAST].low);
+        buf_add(&text, " stayed free");
+        if (card->throttled) {
+            buf_add(&text, ", slowed down by ");
+            report_add_text(&text, TEXT_TERMINAL, card->throttle);
+            buf_addf(&text, " in %zu of %zu runs", card->throttled, card->throttle_known);
+        }
+    }
+    print_entry(out, terminal, "GPU", buf_text(&text));
+}
+
 void report_print_end(const struct report_view *view, FILE *out, struct report_terminal terminal)
 {
     if (view->outcome == REPORT_WINNER) {
@@ -117,6 +146,7 @@ void report_print_end(const struct report_view *view, FILE *out, struct report_t
         else if (view->trial_count)
             print_verdicts(view, out, terminal);
     }
+    print_device(view, out, terminal);
     if (view->statement && view->outcome != REPORT_INFEASIBLE) {
         AUTO(buf_done) struct buf text = BUF_INIT(8192);
         report_add_text(&text, TEXT_TERMINAL, view->statement);

@@ -27,8 +27,7 @@ static const char *const kind_names[] = {
 };
 static const char *const unit_names[] = {
     [UNIT_SECONDS] = "s",   [UNIT_BYTES] = "bytes",    [UNIT_RATIO] = "ratio",
-    [UNIT_COUNT] = "count", [UNIT_PER_SECOND] = "1/s",
-    [UNIT_BYTES_PER_SECOND] = "bytes/s",
+    [UNIT_COUNT] = "count", [UNIT_PER_SECOND] = "1/s", [UNIT_BYTES_PER_SECOND] = "bytes/s",
 };
 
 static void set_text(json_t *object, const char *key, const char *value)
@@ -109,6 +108,8 @@ static json_t *side_json(const struct report_view *view, const struct report_sid
     set_real(object, "fitness_min", side->fitness_low);
     set_real(object, "fitness_max", side->fitness_high);
     set_text(object, "eliminated", side->eliminated);
+    json_object_set_new(object, "placement", report_placement_json(side));
+    json_object_set_new(object, "cards", report_cards_json(side));
     json_object_set_new(object, "shared", numbers_json(view, side->shared, false));
     json_object_set_new(object, "alone", numbers_json(view, side->alone, true));
     json_object_set_new(object, "against_baseline", changes_json(view, side->against));
@@ -149,6 +150,24 @@ static json_t *evidence_json(const struct store_trial *trial)
     return list;
 }
 
+static json_t *readings_json(const struct store_trial *trial)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < trial->reading_count; i++) {
+        const struct store_reading *r = &trial->readings[i];
+        json_t *object = json_object();
+        set_text(object, "phase", r->phase);
+        set_text(object, "service", r->service);
+        set_text(object, "device", r->device);
+        set_text(object, "name", r->name);
+        set_real(object, "value", r->value);
+        set_text(object, "words", r->words);
+        set_text(object, "source", r->source);
+        json_array_append_new(list, object);
+    }
+    return list;
+}
+
 static json_t *trial_json(const struct report_view *view, const struct report_trial *t)
 {
     const struct store_trial *trial = t->trial;
@@ -166,6 +185,7 @@ static json_t *trial_json(const struct report_view *view, const struct report_tr
     set_text(object, "verdict", trial->verdict);
     set_text(object, "service", trial->service);
     set_text(object, "summary", trial->summary);
+    set_text(object, "bound", trial->bound);
     json_object_set_new(object, "evidence", evidence_json(trial));
     set_real(object, "fitness", trial->fitness);
     set_real(object, "duration_s", trial->duration_s);
@@ -174,6 +194,8 @@ static json_t *trial_json(const struct report_view *view, const struct report_tr
     set_real(object, "lateness_p99_s", trial->lateness_p99_s);
     json_object_set_new(object, "cold", json_boolean(trial->cold));
     json_object_set_new(object, "values", values);
+    if (trial->reading_count)
+        json_object_set_new(object, "readings", readings_json(trial));
     return object;
 }
 
@@ -256,5 +278,6 @@ json_t *report_json(const struct report_view *view)
     set_real(root, "worst_lateness_p99_s", view->worst_lateness_s);
     set_int(root, "requests", view->requests);
     set_lists(root, view);
+    report_set_device_json(root, view);
     return root;
 }

@@ -9,13 +9,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { TAG_WIDTH = 13, VALUES_MAX = 5 };
+enum { TAG_WIDTH = 13, GPU_TAG_WIDTH = 10, VALUES_MAX = 5 };
 
 struct board {
     const struct report_view *view;
     struct report_grid grid;
     size_t values[VALUES_MAX], value_count;
-    bool wide; /* settings beside the numbers */
+    bool wide;   /* settings beside the numbers */
+    bool narrow; /* short titles */
 };
 
 static const char *keep(struct arena *arena, struct buf *buf)
@@ -41,26 +42,69 @@ static size_t longest_settings(const struct report_view *view)
     return longest;
 }
 
-static void choose_columns(struct board *board, struct report_terminal terminal)
+/* A service's latency and first token by short names where the long ones do not fit. */
+static void add_title(struct buf *buf, const struct board *board, size_t measure)
 {
-    const struct report_view *view = board->view;
+    const struct report_measure *m = &board->view->measures[measure];
+    if (board->narrow && m->metric == METRIC_LATENCY && m->service != REPORT_ALL_SERVICES) {
+        report_add_text(buf, TEXT_TERMINAL, board->view->study->services[m->service].name);
+        buf_addf(buf, " %s", metric_stat_name(m->stat));
+    } else if (board->narrow && m->metric == METRIC_TTFT) {
+        buf_addf(buf, "ttft %s", metric_stat_name(m->stat));
+    } else {
+        report_add_measure_short(buf, m);
+    }
+}
+
+/* Memory of the whole has a column where the services share a card: it is what they share. */
+static bool is_wanted(const struct report_view *view, const struct report_measure *m)
+{
+    if (m->service == REPORT_ALL_SERVICES ||
+        (view->study->service_count == 1 && m->metric == METRIC_MEMORY))
+        return report_on_gpu(view);
+    return m->headline;
+}
+
+/* Columns left and right of the values. */
+static size_t fixed_width(const struct report_view *view)
+{
     size_t verdict = 7;
     for (int v = 0; v < VERDICT_COUNT_; v++)
         if (view->verdict_counts[v] && strlen(verdict_facts((enum verdict)v)->name) > verdict)
             verdict = strlen(verdict_facts((enum verdict)v)->name);
-    size_t used = 5 + verdict + 2 + 9 + TAG_WIDTH, room = report_terminal_width(terminal);
+    return 5 + verdict + 2 + 9 + (report_on_gpu(view) ? GPU_TAG_WIDTH : TAG_WIDTH);
+}
+
+/* False: something that is wanted did not fit. */
+static bool choose_values(struct board *board, struct report_terminal terminal)
+{
+    const struct report_view *view = board->view;
+    size_t used = fixed_width(view), room = report_terminal_width(terminal);
+    bool all = true;
+    board->value_count = 0;
     for (size_t i = 0; i < view->measure_count && board->value_count < VALUES_MAX; i++) {
         AUTO(buf_done) struct buf name = BUF_INIT(1024);
-        report_add_measure_short(&name, &view->measures[i]);
+        add_title(&name, board, i);
         size_t width = 2 + (name.len > 8 ? text_columns(buf_text(&name)) : 8);
-        bool wanted =
-            view->measures[i].headline && view->measures[i].service != REPORT_ALL_SERVICES;
-        if (!wanted || used + width > room)
+        if (!is_wanted(view, &view->measures[i]))
             continue;
+        if (used + width > room) {
+            all = false;
+            continue;
+        }
         used += width;
         board->values[board->value_count++] = i;
     }
     board->wide = used + longest_settings(view) <= room;
+    return all;
+}
+
+static void choose_columns(struct board *board, struct report_terminal terminal)
+{
+    if (choose_values(board, terminal) || !report_on_gpu(board->view))
+        return;
+    board->narrow = true;
+    choose_values(board, terminal);
 }
 
 static const struct report_side *side_of(const struct report_view *view,
@@ -117,7 +161,12 @@ static void add_candidate(struct board *board, const struct report_candidate *c)
     row->paint = c->fate == FATE_WINNER ? PAINT_GOOD : measured ? PAINT_NONE : PAINT_BAD;
     if (c->verdict == VERDICT_OK || !c->trial->summary || !*c->trial->summary)
         return;
-    report_add_text(&text, TEXT_TERMINAL, c->trial->summary);
+    report_add_reason(&text, view->study, c->trial);
+    const struct report_fallback *fallback = report_find_fallback(view, c->trial);
+    if (fallback) {
+        buf_add(&text, "; ");
+        report_add_fallback(&text, fallback);
+    }
     row->below[1] = keep(arena, &text);
 }
 
@@ -135,7 +184,7 @@ static void add_head(struct board *board)
     row->cells[at++] = "fitness";
     for (size_t i = 0; i < board->value_count; i++) {
         grid->right[at] = true;
-        report_add_measure_short(&text, &board->view->measures[board->values[i]]);
+        add_title(&text, board, board->values[i]);
         row->cells[at++] = keep(grid->arena, &text);
     }
     row->cells[at++] = "";
@@ -163,10 +212,46 @@ static void print_title(const struct report_view *view, FILE *out, struct report
     report_print_wrapped(out, terminal, buf_text(&text), 0, 0);
 }
 
+/* The card and who else is on it, as before the first trial. */
+static void print_device(const struct report_view *view, FILE *out, struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    const struct store_study *s = &view->stored;
+    if (!report_on_gpu(view))
+        return;
+    report_add_text(&text, TEXT_TERMINAL, view->study->device);
+    buf_add(&text, ": ");
+    text_add_bytes(&text, s->memory_bytes);
+    if (s->device_versions && *s->device_versions) {
+        buf_add(&text, ", ");
+        report_add_text(&text, TEXT_TERMINAL, s->device_versions);
+    }
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+    if (view->study->neighbour_count == 0)
+        return;
+    buf_clear(&text);
+    buf_add(&text, "neighbours: ");
+    report_add_neighbours(&text, view->study,
+                          view->trial_count ? report_neighbour_bytes(view->trials[0].trial) : NAN);
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+}
+
+static void print_bounds(const struct report_view *view, FILE *out, struct report_terminal terminal)
+{
+    for (size_t i = 0; i < view->bound_count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        report_add_bound(&text, view, i);
+        if (i == 0)
+            fputc('\n', out);
+        report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+    }
+}
+
 void report_print_leaderboard(const struct report_view *view, FILE *out,
                               struct report_terminal terminal)
 {
     print_title(view, out, terminal);
+    print_device(view, out, terminal);
     AUTO(buf_done) struct buf headline = BUF_INIT(65536);
     report_add_headline(&headline, TEXT_TERMINAL, view);
     report_print_wrapped(out, terminal, buf_text(&headline), 0, 0);
@@ -180,6 +265,7 @@ void report_print_leaderboard(const struct report_view *view, FILE *out,
     for (size_t i = 0; i < view->candidate_count; i++)
         add_candidate(&board, view->ranked[i]);
     report_grid_print(&board.grid, out, terminal, 0);
+    print_bounds(view, out, terminal);
     if (view->side_count)
         report_print_painted(
             out, terminal, PAINT_DIM,

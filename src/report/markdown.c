@@ -35,7 +35,7 @@ static void add_top(struct buf *buf, const struct report_view *view)
     buf_add(buf, "\n\n");
 }
 
-static const char *side_title(const struct report_view *view, size_t i, struct buf *scratch)
+const char *report_side_title(const struct report_view *view, size_t i, struct buf *scratch)
 {
     const struct report_side *side = &view->sides[i];
     if (side->is_winner)
@@ -55,7 +55,7 @@ static void add_side_list(struct buf *buf, const struct report_view *view)
     AUTO(buf_done) struct buf scratch = BUF_INIT(64);
     for (size_t i = 0; i < view->side_count; i++) {
         const struct report_side *side = &view->sides[i];
-        buf_addf(buf, "- %s: ", side_title(view, i, &scratch));
+        buf_addf(buf, "- %s: ", report_side_title(view, i, &scratch));
         report_add_code(buf, MD, side->candidate->text);
         if (!isnan(side->fitness))
             buf_addf(buf, ", fitness %.3f (%.3f to %.3f over %zu runs)", side->fitness,
@@ -78,13 +78,20 @@ static bool is_measured(const struct report_view *view, size_t measure)
     return false;
 }
 
+/* Has a section of its own. */
+static bool is_told_elsewhere(const struct report_measure *m)
+{
+    return !m->key && (m->metric == METRIC_MEMORY_IDLE || m->metric == METRIC_MEMORY_GROWTH ||
+                       m->metric == METRIC_HOST_MEMORY);
+}
+
 /* With `all` false only the key measures, and with changes. */
 static void add_side_table(struct buf *buf, const struct report_view *view, bool all)
 {
     AUTO(buf_done) struct buf scratch = BUF_INIT(64);
     buf_add(buf, "| |");
     for (size_t i = 0; i < view->side_count; i++) {
-        buf_addf(buf, " %s |", side_title(view, i, &scratch));
+        buf_addf(buf, " %s |", report_side_title(view, i, &scratch));
         if (!all && view->sides[i].is_winner && view->baseline)
             buf_add(buf, " against the baseline |");
     }
@@ -94,7 +101,7 @@ static void add_side_table(struct buf *buf, const struct report_view *view, bool
     buf_addc(buf, '\n');
     for (size_t k = 0; k < view->measure_count; k++) {
         const struct report_measure *m = &view->measures[k];
-        if (m->key == all || (all && !is_measured(view, k)))
+        if (m->key == all || is_told_elsewhere(m) || (all && !is_measured(view, k)))
             continue;
         buf_add(buf, "| ");
         report_add_measure_name(buf, MD, view, m);
@@ -178,6 +185,8 @@ static void add_proof(struct buf *buf, const struct report_view *view)
     const struct report_side *side = view->winner ? view->winner : view->baseline;
     if (!side || side->run_count == 0)
         return;
+    if (report_on_gpu(view))
+        return; /* has a section of its own */
     for (size_t i = 0; i < side->runs[0]->service_count; i++) {
         const struct store_service *s = &side->runs[0]->services[i];
         buf_add(buf, "- Where ");
@@ -205,6 +214,45 @@ static void add_verdicts(struct buf *buf, const struct report_view *view)
     buf_add(buf, ".\n");
 }
 
+/* What was not checked, and what was not started anew. */
+static void add_method(struct buf *buf, const struct report_view *view)
+{
+    AUTO(buf_done) struct buf kept = BUF_INIT(4096);
+    report_add_kept(&kept, view);
+    if (kept.len) {
+        buf_add(buf, "- Restarts: the runs of the final were cold starts, every service new. While "
+                     "exploring, services whose settings did not change stayed up: ");
+        report_add_text(buf, MD, buf_text(&kept));
+        buf_add(buf, ".\n");
+    }
+    for (size_t s = 0; s < view->study->service_count; s++) {
+        if (!view->study->services[s].answers_unchecked)
+            continue;
+        buf_add(buf, "- **Answers of ");
+        report_add_text(buf, MD, view->study->services[s].name);
+        buf_add(buf, " were not checked** (`answers: unchecked`): its texts may be nonsense. That "
+                     "requests succeeded, tokens were counted and answers ended as they should was "
+                     "checked.\n");
+    }
+}
+
+/* Of a CPU box: a GPU's report has a table of its own. */
+static void add_growth(struct buf *buf, const struct report_view *view)
+{
+    const struct report_side *side = view->winner ? view->winner : view->baseline;
+    for (size_t k = 0; side && !report_on_gpu(view) && k < view->measure_count; k++) {
+        const struct report_measure *m = &view->measures[k];
+        if (m->metric != METRIC_MEMORY_GROWTH ||
+            !(side->shared[k].value > REPORT_GROWTH_BYTES_PER_S))
+            continue;
+        buf_add(buf, "- Memory of ");
+        report_add_text(buf, MD, view->study->services[m->service].name);
+        buf_add(buf, " grew under load by ");
+        metric_add_value(buf, m->unit, side->shared[k].value);
+        buf_add(buf, ": a leak, or a cache that fills?\n");
+    }
+}
+
 static void add_trust(struct buf *buf, const struct report_view *view)
 {
     buf_add(buf, "## Can I trust it?\n\n");
@@ -225,14 +273,16 @@ static void add_trust(struct buf *buf, const struct report_view *view)
         buf_add(buf, "- Cold starts in the final, measured of tried:");
         AUTO(buf_done) struct buf scratch = BUF_INIT(64);
         for (size_t i = 0; i < view->side_count; i++)
-            buf_addf(buf, "%s %s %zu of %zu", i ? "," : "", side_title(view, i, &scratch),
+            buf_addf(buf, "%s %s %zu of %zu", i ? "," : "", report_side_title(view, i, &scratch),
                      view->sides[i].run_count, view->sides[i].final_count);
         buf_add(buf, ".\n");
     }
     add_verdicts(buf, view);
+    add_method(buf, view);
     if (view->side_count)
         add_quality(buf, view);
     add_proof(buf, view);
+    add_growth(buf, view);
     add_machine(buf, view);
     buf_addf(buf, "- Study file: sha256 %.16s..., seed %" PRIu64 ".\n\n",
              view->stored.digest ? view->stored.digest : "unknown", view->stored.seed);
@@ -337,7 +387,12 @@ void report_add_markdown(struct buf *buf, const struct report_view *view)
     add_top(buf, view);
     add_comparison(buf, view);
     add_trust(buf, view);
+    if (report_on_gpu(view)) {
+        report_add_places(buf, view);
+        report_add_memory(buf, view);
+    }
     add_sharing(buf, view);
+    report_add_crowd(buf, view);
     report_add_progression(buf, view);
     report_add_losers(buf, view);
     report_add_front(buf, view);

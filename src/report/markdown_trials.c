@@ -16,8 +16,8 @@ enum { KNOB_COLUMNS_MAX = 6, VALUE_COLUMNS_MAX = 4, GROUP_MAX = 20, LAST_ROWS = 
 static const enum text_target MD = TEXT_MARKDOWN;
 
 struct columns {
-    size_t knobs[KNOB_COLUMNS_MAX], knob_count; /* 0: the candidate in one column */
-    size_t values[VALUE_COLUMNS_MAX], value_count;
+    size_t knobs[KNOB_COLUMNS_MAX], knob_count;        /* 0: the candidate in one column */
+    size_t values[VALUE_COLUMNS_MAX + 1], value_count; /* on a GPU memory is one more */
 };
 
 static bool varies(const struct report_view *view, size_t knob)
@@ -47,6 +47,9 @@ static struct columns choose_columns(const struct report_view *view)
         if (view->measures[i].objective ||
             (view->study->objective_count == 0 && view->measures[i].key))
             columns.values[columns.value_count++] = i;
+    size_t memory = report_on_gpu(view) ? report_memory_measure(view) : view->measure_count;
+    if (memory < view->measure_count)
+        columns.values[columns.value_count++] = memory;
     return columns;
 }
 
@@ -114,7 +117,7 @@ static void add_trial_value(struct buf *buf, const struct report_view *view,
     report_add_plain(buf, m->unit, t->values[measure]);
 }
 
-static void add_note(struct buf *buf, const struct report_trial *t)
+static void add_note(struct buf *buf, const struct report_view *view, const struct report_trial *t)
 {
     const struct store_trial *trial = t->trial;
     if (strcmp(trial->purpose, "baseline") == 0)
@@ -127,8 +130,12 @@ static void add_note(struct buf *buf, const struct report_trial *t)
     if (trial->retry_of)
         buf_addf(buf, "%sagain after %" PRId64, buf->len ? ", " : "", trial->retry_of);
     if (t->verdict != VERDICT_OK && trial->summary && *trial->summary) {
+        AUTO(buf_done) struct buf reason = BUF_INIT(4096);
+        report_add_reason(&reason, view->study, trial);
         buf_add(buf, buf->len ? ": " : "");
-        report_add_text(buf, MD, trial->summary);
+        /* Without a hint it is the summary, which is escaped for one target only. */
+        const char *service = NULL;
+        report_add_text(buf, MD, report_hint(trial, &service) ? buf_text(&reason) : trial->summary);
     }
 }
 
@@ -148,7 +155,7 @@ static void add_row(struct buf *buf, const struct report_view *view, const struc
     else
         buf_addf(buf, " %.3f |", t->trial->fitness);
     AUTO(buf_done) struct buf note = BUF_INIT(4096);
-    add_note(&note, t);
+    add_note(&note, view, t);
     buf_addf(buf, " %s |\n", buf_text(&note));
 }
 
@@ -186,18 +193,39 @@ void report_add_progression(struct buf *buf, const struct report_view *view)
         buf_addf(buf, "%zu more trials are in report.json.\n\n", left_out);
 }
 
-static void add_loser(struct buf *buf, const struct report_candidate *c)
+/* The first that the summary has not said already. */
+static const struct store_evidence *telling_evidence(const struct store_trial *trial)
+{
+    for (size_t i = 0; i < trial->evidence_count; i++) {
+        const struct store_evidence *e = &trial->evidence[i];
+        if (e->kind && e->text && !(trial->summary && strstr(trial->summary, e->text)))
+            return e;
+    }
+    return NULL;
+}
+
+static void add_loser(struct buf *buf, const struct report_view *view,
+                      const struct report_candidate *c)
 {
     buf_add(buf, "- ");
     report_add_code(buf, MD, c->changes);
     buf_addf(buf, " (trial %" PRId64 "): ", c->trial->number);
     report_add_text(buf, MD, c->why);
-    if (c->fate == FATE_FAILED && c->trial->evidence_count) {
-        const struct store_evidence *e = &c->trial->evidence[0];
+    const struct store_evidence *e = c->fate == FATE_FAILED ? telling_evidence(c->trial) : NULL;
+    if (e) {
         buf_add(buf, " · ");
-        report_add_text(buf, MD, e->kind);
-        buf_add(buf, ": ");
+        if (strcmp(e->kind, "hint") != 0) {
+            report_add_text(buf, MD, e->kind);
+            buf_add(buf, ": ");
+        }
         report_add_text(buf, MD, e->text);
+    }
+    const struct report_fallback *fallback = report_find_fallback(view, c->trial);
+    if (fallback) {
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        report_add_fallback(&text, fallback);
+        buf_add(buf, " · ");
+        report_add_text(buf, MD, buf_text(&text));
     }
     buf_addc(buf, '\n');
 }
@@ -219,7 +247,7 @@ static void add_group(struct buf *buf, const struct report_view *view, enum repo
         const struct report_candidate *c = view->ranked[i];
         if (c->fate != fate || (verdict >= 0 && (int)c->verdict != verdict))
             continue;
-        add_loser(buf, c);
+        add_loser(buf, view, c);
         told++;
     }
     if (count > told)

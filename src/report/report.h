@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "spec/catalog.h"
+#include "spec/study.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -28,6 +28,14 @@ NODISCARD bool report_view_build(struct store *store, const struct spec_catalog 
                                  struct arena *arena, struct report_view **ret_view,
                                  struct err *err);
 enum report_outcome report_view_outcome(const struct report_view *view);
+
+/* Why a trial failed, as short as it can be said: "llm: asked 55.4 GiB, 44.4 free beside
+ * ollama.service" where the service said numbers, else the trial's summary. Escaped. */
+void report_add_reason(struct buf *buf, const struct spec_study *study,
+                       const struct store_trial *trial);
+/* "ollama.service 2,260 MiB (stays)"; several: "a.service, b.service 3.1 GiB together (stay)".
+ * Nothing when the study declares none; NaN: not read. Escaped. */
+void report_add_neighbours(struct buf *buf, const struct spec_study *study, double bytes);
 
 /* report.md, report.html, report.json and winner.json in `folder`, each written whole or not at
  * all. Without a winner winner.json says so: it is never left over from another run. */

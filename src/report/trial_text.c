@@ -1,8 +1,7 @@
 /* One trial in full, for a person who wants to know what really happened: when each phase ran, what
  * was started with which command and environment, where it ran and how that was proven, every
  * number shared beside alone, every error by kind. */
-#include "report/grid.h"
-#include "report/report.h"
+#include "report/trial_sheet.h"
 #include "report/words.h"
 
 #include "base/clock.h"
@@ -15,13 +14,6 @@
 
 enum { LABEL = 14, LONG_TEXT_MAX = 4000 };
 
-struct sheet {
-    const struct store_trial *trial;
-    FILE *out;
-    struct report_terminal terminal;
-    struct arena *arena;
-};
-
 static const char *keep(struct arena *arena, struct buf *buf)
 {
     const char *text = arena_strdup(arena, buf_text(buf));
@@ -29,7 +21,7 @@ static const char *keep(struct arena *arena, struct buf *buf)
     return text;
 }
 
-static void print_field(const struct sheet *sheet, const char *label, const char *text)
+void report_print_field(const struct trial_sheet *sheet, const char *label, const char *text)
 {
     if (!text || !*text)
         return;
@@ -39,7 +31,7 @@ static void print_field(const struct sheet *sheet, const char *label, const char
     report_print_wrapped(sheet->out, sheet->terminal, buf_text(&shown), LABEL + 2, LABEL + 2);
 }
 
-static void print_head(const struct sheet *sheet)
+static void print_head(const struct trial_sheet *sheet)
 {
     const struct store_trial *t = sheet->trial;
     char when[32];
@@ -48,7 +40,7 @@ static void print_head(const struct sheet *sheet)
     report_print_painted(sheet->out, sheet->terminal, isnan(t->fitness) ? PAINT_BAD : PAINT_BOLD,
                          buf_text(&text));
     fputc('\n', sheet->out);
-    print_field(sheet, "settings", t->candidate);
+    report_print_field(sheet, "settings", t->candidate);
     buf_clear(&text);
     buf_addf(&text, "%s", t->purpose);
     if (t->round)
@@ -58,50 +50,51 @@ static void print_head(const struct sheet *sheet)
     if (t->retry_of)
         buf_addf(&text, ", again after trial %" PRId64, t->retry_of);
     buf_add(&text, t->cold ? ", every service started for it" : ", unchanged services stayed up");
-    print_field(sheet, "purpose", buf_text(&text));
-    print_field(sheet, "started", clock_format_wall(t->started_wall_us, when, sizeof when));
+    report_print_field(sheet, "purpose", buf_text(&text));
+    report_print_field(sheet, "started", clock_format_wall(t->started_wall_us, when, sizeof when));
     buf_clear(&text);
     text_add_duration(&text, t->duration_s);
     buf_add(&text, ", of it measured ");
     text_add_duration(&text, t->window_s);
-    print_field(sheet, "took", buf_text(&text));
+    report_print_field(sheet, "took", buf_text(&text));
     buf_clear(&text);
     if (isnan(t->fitness))
         buf_add(&text, "none: this verdict carries none");
     else
         buf_addf(&text, "%.3f", t->fitness);
-    print_field(sheet, "fitness", buf_text(&text));
-    print_field(sheet, "in short", t->summary);
+    report_print_field(sheet, "fitness", buf_text(&text));
+    report_print_field(sheet, "in short", t->summary);
     for (size_t i = 0; i < t->evidence_count; i++) {
         buf_clear(&text);
         buf_addf(&text, "%s%s%s: %s", t->evidence[i].service ? t->evidence[i].service : "",
                  t->evidence[i].service ? " " : "", t->evidence[i].kind ? t->evidence[i].kind : "",
                  t->evidence[i].text ? t->evidence[i].text : "");
-        print_field(sheet, "evidence", buf_text(&text));
+        report_print_field(sheet, "evidence", buf_text(&text));
     }
-    print_field(sheet, "rules out", t->ruled_out);
+    report_print_field(sheet, "rules out", t->ruled_out);
 }
 
-static void print_surroundings(const struct sheet *sheet)
+static void print_surroundings(const struct trial_sheet *sheet)
 {
     const struct store_trial *t = sheet->trial;
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
     if (t->window_s <= 0)
         return;
     metric_add_value(&text, UNIT_RATIO, t->contention_ratio);
-    print_field(sheet, "other load", buf_text(&text));
+    report_print_field(sheet, "other load", buf_text(&text));
     buf_clear(&text);
     text_add_duration(&text, t->lateness_p99_s);
-    print_field(sheet, "our lateness", arena_printf(sheet->arena, "p99 %s", buf_text(&text)));
+    report_print_field(sheet, "our lateness",
+                       arena_printf(sheet->arena, "p99 %s", buf_text(&text)));
     buf_clear(&text);
     buf_add(&text, "load worker ");
     text_add_duration(&text, t->worker_cpu_s);
     buf_add(&text, ", spica ");
     text_add_duration(&text, t->own_cpu_s);
-    print_field(sheet, "our CPU time", buf_text(&text));
+    report_print_field(sheet, "our CPU time", buf_text(&text));
 }
 
-static void print_phases(const struct sheet *sheet)
+static void print_phases(const struct trial_sheet *sheet)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
     struct report_grid grid = {
@@ -133,7 +126,7 @@ static void add_environment(struct buf *text, const char *json)
                  json_is_string(value) ? json_string_value(value) : "?");
 }
 
-static void print_memory(const struct sheet *sheet, const struct store_service *s)
+static void print_memory(const struct trial_sheet *sheet, const struct store_service *s)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(256);
     if (isnan(s->peak_memory_bytes) && isnan(s->idle_memory_bytes))
@@ -141,10 +134,26 @@ static void print_memory(const struct sheet *sheet, const struct store_service *
     text_add_bytes(&text, s->idle_memory_bytes);
     buf_add(&text, " idle, at most ");
     text_add_bytes(&text, s->peak_memory_bytes);
-    print_field(sheet, "memory", buf_text(&text));
+    const struct store_metric *growth = NULL;
+    for (size_t i = 0; i < sheet->trial->metric_count; i++) {
+        const struct store_metric *m = &sheet->trial->metrics[i];
+        if (strcmp(m->service, s->name) == 0 && strcmp(m->mode, "shared") == 0 &&
+            strcmp(m->metric, metric_facts(METRIC_MEMORY_GROWTH)->name) == 0)
+            growth = m;
+    }
+    if (growth && growth->value > REPORT_GROWTH_BYTES_PER_S) {
+        buf_add(&text, ", grew by ");
+        metric_add_value(&text, UNIT_BYTES_PER_SECOND, growth->value);
+        buf_add(&text, ": leak or cache?");
+    }
+    if (report_is_gpu(s->device) && !isnan(s->host_memory_bytes)) {
+        buf_add(&text, "; of the host at most ");
+        text_add_bytes(&text, s->host_memory_bytes);
+    }
+    report_print_field(sheet, "memory", buf_text(&text));
 }
 
-static void print_start(const struct sheet *sheet, const struct store_service *s)
+static void print_start(const struct trial_sheet *sheet, const struct store_service *s)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     if (s->started_in_trial && s->started_in_trial != sheet->trial->number)
@@ -155,16 +164,16 @@ static void print_start(const struct sheet *sheet, const struct store_service *s
         buf_add(&text, ", very first request ");
         text_add_duration(&text, s->first_request_s);
     }
-    print_field(sheet, "start", buf_text(&text));
+    report_print_field(sheet, "start", buf_text(&text));
     buf_clear(&text);
     if (s->signal)
         buf_addf(&text, "by signal %d", s->signal);
     else if (s->exit_code >= 0)
         buf_addf(&text, "exit status %d", s->exit_code);
-    print_field(sheet, "ended itself", buf_text(&text));
+    report_print_field(sheet, "ended itself", buf_text(&text));
 }
 
-static void print_services(const struct sheet *sheet)
+static void print_services(const struct trial_sheet *sheet)
 {
     for (size_t i = 0; i < sheet->trial->service_count; i++) {
         const struct store_service *s = &sheet->trial->services[i];
@@ -176,20 +185,20 @@ static void print_services(const struct sheet *sheet)
         buf_clear(&text);
         buf_addf(&text, "%s%s%s", s->engine ? s->engine : "", s->engine && s->version ? " " : "",
                  s->version ? s->version : "");
-        print_field(sheet, "engine", buf_text(&text));
-        print_field(sheet, "command", s->command);
+        report_print_field(sheet, "engine", buf_text(&text));
+        report_print_field(sheet, "command", s->command);
         buf_clear(&text);
         add_environment(&text, s->environment);
-        print_field(sheet, "environment", buf_text(&text));
+        report_print_field(sheet, "environment", buf_text(&text));
         print_start(sheet, s);
-        print_field(sheet, "ran on", s->placement);
-        print_field(sheet, "proof", s->placement_evidence);
+        report_print_field(sheet, "ran on", s->placement);
+        report_print_proof(sheet, s);
+        report_print_read_back(sheet, s);
         print_memory(sheet, s);
     }
 }
 
-/* A metric row as "118 ms [112, 127] n=340"; percentiles only where the sample carries them. */
-static const char *metric_text(const struct sheet *sheet, const struct store_metric *m)
+const char *report_metric_text(const struct trial_sheet *sheet, const struct store_metric *m)
 {
     if (!m)
         return "";
@@ -225,7 +234,7 @@ static const struct store_metric *find_metric(const struct store_trial *t,
     return NULL;
 }
 
-static void add_metric_row(const struct sheet *sheet, struct report_grid *grid,
+static void add_metric_row(const struct trial_sheet *sheet, struct report_grid *grid,
                            const struct store_metric *m, bool shared)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
@@ -234,16 +243,19 @@ static void add_metric_row(const struct sheet *sheet, struct report_grid *grid,
     AUTO(buf_done) struct buf shown = BUF_INIT(4096);
     report_add_text(&shown, TEXT_TERMINAL, buf_text(&text));
     row->cells[0] = keep(sheet->arena, &shown);
-    row->cells[1] = shared ? metric_text(sheet, m) : "";
+    row->cells[1] = shared ? report_metric_text(sheet, m) : "";
     row->cells[2] = arena_printf(sheet->arena, "%" PRId64, m->count);
-    row->cells[3] = metric_text(sheet, shared ? find_metric(sheet->trial, m, "alone") : m);
+    row->cells[3] = report_metric_text(sheet, shared ? find_metric(sheet->trial, m, "alone") : m);
 }
 
-static void print_metrics(const struct sheet *sheet)
+static void print_metrics(const struct trial_sheet *sheet)
 {
     const struct store_trial *t = sheet->trial;
     struct report_grid grid = {.arena = sheet->arena, .column_count = 4, .right = {[2] = true}};
-    if (t->metric_count == 0)
+    bool any = false;
+    for (size_t i = 0; i < t->metric_count; i++)
+        any = any || strcmp(t->metrics[i].mode, "fallback") != 0;
+    if (!any)
         return;
     struct grid_row *head = report_grid_add(&grid);
     head->cells[0] = "metric";
@@ -253,6 +265,8 @@ static void print_metrics(const struct sheet *sheet)
     head->paint = PAINT_BOLD;
     for (size_t i = 0; i < t->metric_count; i++) {
         bool shared = strcmp(t->metrics[i].mode, "shared") == 0;
+        if (strcmp(t->metrics[i].mode, "fallback") == 0)
+            continue; /* has a table of its own */
         if (shared || !find_metric(t, &t->metrics[i], "shared"))
             add_metric_row(sheet, &grid, &t->metrics[i], shared);
     }
@@ -260,7 +274,7 @@ static void print_metrics(const struct sheet *sheet)
     report_grid_print(&grid, sheet->out, sheet->terminal, 2);
 }
 
-static bool print_errors(struct store *store, const struct sheet *sheet, struct err *err)
+static bool print_errors(struct store *store, const struct trial_sheet *sheet, struct err *err)
 {
     struct store_error_count *counts = NULL;
     size_t count = 0;
@@ -276,9 +290,25 @@ static bool print_errors(struct store *store, const struct sheet *sheet, struct 
         buf_addf(&text, ", %s", counts[i].mode);
         AUTO(buf_done) struct buf name = BUF_INIT(1024);
         report_add_text(&name, TEXT_TERMINAL, counts[i].service);
-        print_field(sheet, buf_text(&name), buf_text(&text));
+        report_print_field(sheet, buf_text(&name), buf_text(&text));
     }
     return true;
+}
+
+/* The same service in its right place is in another trial: the whole view is needed. */
+static void print_wrong_place(struct store *store, const struct spec_catalog *catalog,
+                              const struct trial_sheet *sheet)
+{
+    struct report_view *view = NULL;
+    struct err err = ERR_INIT; /* without a view there is nothing to set beside them */
+    if (!report_has_fallback(sheet->trial))
+        return;
+    const struct report_fallback *fallback = NULL;
+    if (report_view_build(store, catalog, sheet->arena, &view, &err))
+        for (size_t i = 0; i < view->fallback_count; i++)
+            if (view->fallbacks[i].trial->number == sheet->trial->number)
+                fallback = &view->fallbacks[i];
+    report_print_fallback(sheet, fallback);
 }
 
 static bool find_trial(struct store *store, struct arena *arena, int64_t number,
@@ -293,18 +323,19 @@ static bool find_trial(struct store *store, struct arena *arena, int64_t number,
 bool report_print_trial(struct store *store, const struct spec_catalog *catalog, int64_t number,
                         FILE *out, struct report_terminal terminal, struct err *err)
 {
-    (void)catalog; /* rows say everything; a later goal's terms may need it */
     AUTO(arena_free) struct arena *arena = arena_new();
     struct store_trial *trial = NULL;
     if (!find_trial(store, arena, number, &trial, err))
         return false;
     assert(trial);
-    struct sheet sheet = {.trial = trial, .out = out, .terminal = terminal, .arena = arena};
+    struct trial_sheet sheet = {.trial = trial, .out = out, .terminal = terminal, .arena = arena};
     print_head(&sheet);
     print_surroundings(&sheet);
     print_phases(&sheet);
+    report_print_cards(&sheet);
     print_services(&sheet);
     print_metrics(&sheet);
+    print_wrong_place(store, catalog, &sheet);
     return print_errors(store, &sheet, err);
 }
 

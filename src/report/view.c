@@ -88,6 +88,7 @@ static bool read_last_event(struct report_builder *b, struct err *err)
     size_t count = 0;
     if (!store_read_events(b->store, b->arena, &events, &count, err))
         return false;
+    report_build_crowd(b, events, count);
     b->view->last_event = count ? events[count - 1].kind : NULL;
     return true;
 }
@@ -174,6 +175,7 @@ static bool build_sides(struct report_builder *b, struct err *err)
         struct report_side *side = &view->sides[i];
         if (!report_build_numbers(b, side, err))
             return false;
+        report_build_cards(b, side);
         view->winner = side->is_winner ? side : view->winner;
         view->baseline = side->is_baseline ? side : view->baseline;
     }
@@ -216,6 +218,9 @@ static bool build(struct report_builder *b, const struct spec_catalog *catalog, 
         return false;
     report_build_fates(b);
     find_worst(b);
+    report_build_kept(b);
+    report_build_bounds(b);
+    report_build_fallbacks(b);
     report_build_unknowns(b);
     return true;
 }

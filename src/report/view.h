@@ -3,6 +3,8 @@
  * number that is unknown says why. */
 #pragma once
 
+#include "report/crowd.h"
+#include "report/device.h"
 #include "report/number.h"
 #include "report/report.h"
 
@@ -22,6 +24,8 @@ struct report_side {
     struct report_change *against, *sharing;   /* the baseline; alone at the same settings */
     double fitness, fitness_low, fitness_high; /* mean, least and largest of its measured runs */
     const char *eliminated;                    /* why it left the final; NULL: it did not */
+    struct report_card *cards;                 /* GPUs that its runs used */
+    size_t card_count;
 };
 
 enum report_fate {
@@ -88,5 +92,20 @@ struct report_view {
     int64_t requests;                            /* rows in the file */
     struct report_unknown *unknowns;
     size_t unknown_count;
-    const char *last_event; /* kind; NULL */
+    const char *last_event;   /* kind; NULL */
+    struct report_kept *kept; /* per service of the study */
+    struct report_bound *bounds;
+    size_t bound_count;
+    bool bounds_at_least; /* too many candidates to count them all */
+    struct report_fallback *fallbacks;
+    size_t fallback_count;
+    struct report_crowd *crowd; /* NULL: not measured */
 };
+
+/* The measure of all services' memory (the only one's); measure_count: it is an objective already,
+ * or there is none. */
+size_t report_memory_measure(const struct report_view *view);
+/* Some candidate puts that service on a GPU. */
+bool report_is_on_gpu(const struct spec_study *study, size_t service);
+bool report_is_gpu(const char *device);
+bool report_on_gpu(const struct report_view *view); /* any device of the study is one */

@@ -9,32 +9,48 @@ struct standard {
     enum metric metric;
     enum metric_stat stat;
     bool key;
+    bool gpu; /* only of a service that may be on a GPU: elsewhere it says nothing new */
 };
 
 static const struct standard standards[] = {
-    {METRIC_LATENCY, STAT_P50, false},
-    {METRIC_LATENCY, STAT_P95, true},
-    {METRIC_LATENCY, STAT_P99, false},
-    {METRIC_TTFT, STAT_P50, false},
-    {METRIC_TTFT, STAT_P95, true},
-    {METRIC_ITL, STAT_P50, false},
-    {METRIC_ITL, STAT_P95, false},
-    {METRIC_RTF, STAT_P50, false},
-    {METRIC_TOKENS_PER_S, STAT_VALUE, true},
-    {METRIC_REQUESTS_PER_S, STAT_VALUE, false},
-    {METRIC_WER, STAT_VALUE, true},
-    {METRIC_ERRORS, STAT_VALUE, true},
-    {METRIC_ERROR_RATIO, STAT_VALUE, false},
-    {METRIC_MEMORY, STAT_VALUE, true},
-    {METRIC_CPU, STAT_VALUE, false},
-    {METRIC_READY, STAT_VALUE, false},
-    {METRIC_FIRST_REQUEST, STAT_VALUE, false},
+    {METRIC_LATENCY, STAT_P50, false, false},
+    {METRIC_LATENCY, STAT_P95, true, false},
+    {METRIC_LATENCY, STAT_P99, false, false},
+    {METRIC_TTFT, STAT_P50, false, false},
+    {METRIC_TTFT, STAT_P95, true, false},
+    {METRIC_ITL, STAT_P50, false, false},
+    {METRIC_ITL, STAT_P95, false, false},
+    {METRIC_RTF, STAT_P50, false, false},
+    {METRIC_TOKENS_PER_S, STAT_VALUE, true, false},
+    {METRIC_REQUESTS_PER_S, STAT_VALUE, false, false},
+    {METRIC_WER, STAT_VALUE, true, false},
+    {METRIC_ERRORS, STAT_VALUE, true, false},
+    {METRIC_ERROR_RATIO, STAT_VALUE, false, false},
+    {METRIC_MEMORY, STAT_VALUE, true, false},
+    {METRIC_CPU, STAT_VALUE, false, false},
+    {METRIC_READY, STAT_VALUE, false, false},
+    {METRIC_FIRST_REQUEST, STAT_VALUE, false, false},
+    {METRIC_MEMORY_IDLE, STAT_VALUE, false, true},
+    {METRIC_MEMORY_GROWTH, STAT_VALUE, false, false},
+    {METRIC_HOST_MEMORY, STAT_VALUE, false, true},
 };
 
 static bool is_about_requests(enum metric metric)
 {
     return metric != METRIC_MEMORY && metric != METRIC_CPU && metric != METRIC_READY &&
            metric != METRIC_MEMORY_IDLE && metric != METRIC_HOST_MEMORY;
+}
+
+bool report_is_on_gpu(const struct spec_study *study, size_t service)
+{
+    const struct spec_service *s = &study->services[service];
+    if (s->device_knob < 0)
+        return report_is_gpu(study->devices[s->device]);
+    const struct spec_knob *knob = &study->knobs[s->device_knob];
+    for (size_t i = 0; i < knob->value_count; i++)
+        if (report_is_gpu(knob->values[i].label))
+            return true;
+    return false;
 }
 
 /* What the protocols of a service offer; an engine may be a knob, so that there can be several. */
@@ -96,6 +112,9 @@ void report_build_measures(struct report_builder *b)
         for (size_t i = 0; i < ARRAY_LEN(standards); i++) {
             const struct standard *standard = &standards[i];
             bool asked = study->services[s].load.given || !is_about_requests(standard->metric);
+            if ((standard->gpu && !report_is_on_gpu(study, s)) ||
+                (standard->metric == METRIC_WER && study->services[s].answers_unchecked))
+                continue;
             if (asked && (metric_facts(standard->metric)->source & sources))
                 add(b, (struct metric_ref){s, standard->metric, standard->stat}, standard->key,
                     NULL);
@@ -105,4 +124,13 @@ void report_build_measures(struct report_builder *b)
         add(b, study->metric_refs[i], true, NULL);
     if (study->service_count > 1)
         add(b, (struct metric_ref){REPORT_ALL_SERVICES, METRIC_MEMORY, STAT_VALUE}, true, NULL);
+}
+
+size_t report_memory_measure(const struct report_view *view)
+{
+    size_t service = view->study->service_count > 1 ? REPORT_ALL_SERVICES : 0;
+    for (size_t i = 0; i < view->measure_count; i++)
+        if (view->measures[i].metric == METRIC_MEMORY && view->measures[i].service == service)
+            return view->measures[i].objective ? view->measure_count : i;
+    return view->measure_count;
 }

@@ -1,6 +1,7 @@
 /* What the report does not know, said by name with the reason: a reader must be able to tell "fine"
  * from "not looked at". */
 #include "report/build.h"
+#include "report/words.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,6 +85,26 @@ static void add_machine(struct report_builder *b)
         add(b, "what else used the machine", "not read in every run of the final");
 }
 
+static void add_bounds(struct report_builder *b)
+{
+    const struct report_view *view = b->view;
+    for (size_t i = 0; i < view->bound_count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        report_add_bound(&text, view, i);
+        add(b, "left out for memory", arena_strdup(b->arena, buf_text(&text)));
+    }
+}
+
+static void add_unchecked(struct report_builder *b)
+{
+    const struct spec_study *study = b->view->study;
+    for (size_t s = 0; s < study->service_count; s++)
+        if (study->services[s].answers_unchecked)
+            add(b,
+                arena_printf(b->arena, "whether answers of %s are right", study->services[s].name),
+                "not checked, as the study file asks (answers: unchecked)");
+}
+
 void report_build_unknowns(struct report_builder *b)
 {
     struct report_view *view = b->view;
@@ -94,7 +115,11 @@ void report_build_unknowns(struct report_builder *b)
         add_alone(b, shown);
     add_ruled_out(b);
     add_machine(b);
+    add_bounds(b);
+    add_unchecked(b);
     int64_t untried = view->feasible - (int64_t)view->candidate_count;
+    for (size_t i = 0; i < view->bound_count; i++)
+        untried -= view->bounds[i].count;
     if (view->feasible >= 0 && untried > 0)
         add(b,
             arena_printf(b->arena, "%lld of %lld candidates", (long long)untried,

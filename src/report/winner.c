@@ -59,33 +59,48 @@ static void set_latency(json_t *object, json_t *reasons, const char *key,
                               : "no loaded service has the role llm");
 }
 
-/* Deaths by memory among the winner's runs of the final. */
-static int64_t count_oom(const struct report_view *view, const struct report_side *side)
+static bool is_oom(enum verdict verdict)
+{
+    return verdict == VERDICT_OOM_START || verdict == VERDICT_OOM_LOAD ||
+           verdict == VERDICT_OOM_HOST;
+}
+
+/* Deaths by memory: of one candidate, or of the whole study (NULL). */
+static int64_t count_oom(const struct report_view *view, const struct report_candidate *candidate)
 {
     int64_t count = 0;
-    for (size_t i = 0; i < view->trial_count; i++) {
-        const struct report_trial *t = &view->trials[i];
-        bool oom = t->verdict == VERDICT_OOM_START || t->verdict == VERDICT_OOM_LOAD ||
-                   t->verdict == VERDICT_OOM_HOST;
-        count += t->candidate == side->candidate && oom;
-    }
+    for (size_t i = 0; i < view->trial_count; i++)
+        count += is_oom(view->trials[i].verdict) &&
+                 (!candidate || view->trials[i].candidate == candidate);
     return count;
 }
 
-static json_t *placement_json(const struct report_side *side)
+/* What the old scripts called so is the LLM server's share of the card. Without such a knob it is
+ * the share of the windows in which the card was busy. `meaning` says which of the two it is. */
+static void set_utilization(json_t *root, json_t *reasons, const struct report_view *view,
+                            const struct report_side *side)
 {
-    json_t *list = json_array();
-    const struct store_trial *run = side->run_count ? side->runs[0] : NULL;
-    for (size_t i = 0; run && i < run->service_count; i++) {
-        const struct store_service *s = &run->services[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "service",
-                                              json_text_or_null(s->name), "placement",
-                                              json_text_or_null(s->placement), "evidence",
-                                              json_text_or_null(s->placement_evidence), "engine",
-                                              json_text_or_null(s->engine), "version",
-                                              json_text_or_null(s->version)));
+    const struct spec_study *study = view->study;
+    const struct report_candidate *c = side ? side->candidate : NULL;
+    for (size_t i = 0; c && c->parsed && i < study->knob_count; i++) {
+        const struct spec_value *value = spec_candidate_value(study, &c->values, i);
+        if (strcmp(study->knobs[i].name, "gpu_memory_utilization") != 0 || !value)
+            continue;
+        AUTO(buf_done) struct buf meaning = BUF_INIT(1024);
+        buf_addf(&meaning, "%s: the share of the card's memory", study->knobs[i].full_name);
+        json_object_set_new(root, "gpu_utilization", value_json(value->label));
+        json_object_set_new(root, "gpu_utilization_is", json_text_or_null(buf_text(&meaning)));
+        return;
     }
-    return list;
+    if (side && side->card_count > 0 && !isnan(side->cards[0].gauges[GAUGE_BUSY].mean)) {
+        json_object_set_new(root, "gpu_utilization",
+                            json_real(side->cards[0].gauges[GAUGE_BUSY].mean));
+        json_object_set_new(root, "gpu_utilization_is",
+                            json_string("the share of the windows in which the card was busy"));
+        return;
+    }
+    set_null(root, reasons, "gpu_utilization",
+             report_on_gpu(view) ? "not measured" : "the study ran on the CPU");
 }
 
 static json_t *metrics_json(const struct report_view *view, const struct report_side *side)
@@ -114,10 +129,15 @@ static json_t *baseline_json(const struct report_view *view)
     const struct report_side *side = view->baseline;
     if (!side)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:I, s:o}", "params", settings_json(view, side->candidate),
-                     "fitness", json_real_or_null(side->fitness), "metrics",
-                     metrics_json(view, side), "repeats", (json_int_t)side->run_count, "eliminated",
-                     json_text_or_null(side->eliminated));
+    json_t *object = json_pack(
+        "{s:o, s:o, s:o, s:I, s:o}", "params", settings_json(view, side->candidate), "fitness",
+        json_real_or_null(side->fitness), "metrics", metrics_json(view, side), "repeats",
+        (json_int_t)side->run_count, "eliminated", json_text_or_null(side->eliminated));
+    if (report_on_gpu(view)) {
+        json_object_set_new(object, "placement", report_placement_json(side));
+        json_object_set_new(object, "cards", report_cards_json(side));
+    }
+    return object;
 }
 
 static void set_winner(json_t *root, json_t *reasons, const struct report_view *view,
@@ -129,13 +149,17 @@ static void set_winner(json_t *root, json_t *reasons, const struct report_view *
     json_object_set_new(root, "best_params", settings_json(view, side->candidate));
     json_object_set_new(root, "best_metrics", best);
     json_object_set_new(root, "fitness", json_real_or_null(side->fitness));
-    json_object_set_new(root, "oom_events", json_integer(count_oom(view, side)));
+    json_object_set_new(root, "oom_events", json_integer(count_oom(view, side->candidate)));
     json_object_set_new(root, "metrics", metrics_json(view, side));
     for (size_t i = 0; i < side->run_count; i++)
         json_array_append_new(runs, json_integer(side->runs[i]->number));
     json_object_set_new(evidence, "verdict",
                         json_text_or_null(verdict_facts(side->candidate->verdict)->name));
-    json_object_set_new(evidence, "placement", placement_json(side));
+    json_object_set_new(evidence, "placement", report_placement_json(side));
+    if (report_on_gpu(view)) {
+        json_object_set_new(evidence, "cards", report_cards_json(side));
+        json_object_set_new(evidence, "oom_events_of_study", json_integer(count_oom(view, NULL)));
+    }
     json_object_set_new(evidence, "repeats", json_integer((json_int_t)side->run_count));
     json_object_set_new(evidence, "trials", runs);
     json_object_set_new(evidence, "fitness_min", json_real_or_null(side->fitness_low));
@@ -166,8 +190,7 @@ json_t *report_winner_json(const struct report_view *view)
         json_object_set_new(root, "evidence", study_evidence(view));
     }
     json_object_set_new(root, "baseline", baseline_json(view));
-    set_null(root, reasons, "gpu_utilization",
-             strcmp(view->study->device, "cpu") == 0 ? "the study ran on the CPU" : "not measured");
+    set_utilization(root, reasons, view, side);
     set_null(root, reasons, "concurrent_capacity", "capacity was not part of this study");
     json_object_set_new(root, "reasons", reasons);
     return root;

@@ -4,6 +4,12 @@
 #include "base/text.h"
 #include "report/view.h"
 
+/* Growth of a service's memory that is worth a word: 64 MiB a minute. */
+#define REPORT_GROWTH_BYTES_PER_S ((double)(64 << 20) / 60)
+
+/* "61 °C", "310 W", "16.2 GiB", "unknown". */
+void report_add_gauge(struct buf *buf, enum report_gauge gauge, double value);
+
 enum { REPORT_TEXT_MAX = 400 }; /* bytes of one outside text in a line or cell */
 
 /* Outside text, bounded and escaped. */
@@ -45,5 +51,16 @@ bool report_add_next_step(struct buf *buf, enum text_target target, const struct
                           size_t index);
 /* How many trials each verdict had: "17 ok, 3 slow, 2 crashed_start". */
 void report_add_verdict_counts(struct buf *buf, const struct report_view *view);
+/* reason.c; all escaped for a terminal: for Markdown they pass report_add_text() again. */
+/* What a service's log said in numbers, NULL: nothing. */
+const char *report_hint(const struct store_trial *trial, const char **ret_service);
+double report_neighbour_bytes(const struct store_trial *trial);
+/* "7 candidates that ask for no less memory were not run: #4 failed so (...)". */
+void report_add_bound(struct buf *buf, const struct report_view *view, size_t index);
+/* "stt on the CPU: latency p50 1.01 s (n=9), 22 times the GPU's 46.0 ms (#3, alone)". */
+void report_add_fallback(struct buf *buf, const struct report_fallback *fallback);
+/* "llm in 5 trials (340 s), stt ...: 345 s of starts saved"; nothing when no service stayed up. */
+void report_add_kept(struct buf *buf, const struct report_view *view);
+
 /* "STUDY" as the commands want it: the study file's path, or NAME.spica. */
 const char *report_study_argument(const struct report_view *view);

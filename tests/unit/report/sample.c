@@ -268,6 +268,8 @@ static void fill_service(struct filler *f, size_t i, const struct wish *w, bool 
     if (!measured)
         return;
     add_metric(f, f->services[i].name, "shared", METRIC_MEMORY, STAT_VALUE, memory, none, 1);
+    add_metric(f, f->services[i].name, "shared", METRIC_MEMORY_GROWTH, STAT_VALUE,
+               f->options->story == SAMPLE_SMALL && i ? 3e6 : 2e4, none, 30);
     add_metric(f, f->services[i].name, "shared", METRIC_CPU, STAT_VALUE, 0.7, none, 1);
     add_metric(f, f->services[i].name, "shared", METRIC_READY, STAT_VALUE, f->services[i].ready_s,
                none, 1);
