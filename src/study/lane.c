@@ -134,6 +134,16 @@ static void become_lane(pid_t parent)
     cancel_reset();
 }
 
+/* Does the study ask how fast something is on the CPU, which lanes share? Then the others' work is
+ * contention as anybody's is. */
+static bool loads_cpu(const struct spec_study *study)
+{
+    for (size_t i = 0; i < study->service_count; i++)
+        if (study->services[i].on == ON_CPU && study->services[i].load.given)
+            return true;
+    return false;
+}
+
 static bool open_worker(struct worker *worker, size_t index, struct err *err)
 {
     const struct study_loop *loop = worker->loop;
@@ -149,7 +159,7 @@ static bool open_worker(struct worker *worker, size_t index, struct err *err)
         .scratch = arena_strdup(loop->arena, buf_text(&scratch)),
         .devices = &worker->device,
         .corpora = loop->corpora,
-        .root = getppid(),
+        .root = loads_cpu(worker->study) ? 0 : getppid(),
         .progress = on_progress,
         .context = worker,
     };

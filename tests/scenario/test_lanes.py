@@ -267,14 +267,31 @@ def the_driver_loses_the_cards(box):
     box.expect_clean()
 
 
-@scenario()
+@scenario(alone=True)
 def lanes_are_no_strangers_to_each_other(box):
-    # Services that burn CPU in both lanes: neither calls the other's work contention.
+    # Services that burn all cores in both lanes. The machine's other users may disturb them, but
+    # neither lane calls the other's work contention.
     pair(box)
-    study(box, device=PAIR, measure={"contention": "60%"},
-          llm=gpu_fake(box, "llm", "--spin", "1", "--seed", "{n}", memory="1G", knobs=KNOBS))
-    box.run("run", box.file, "--max-parallel", "2", code=0)
-    check("contended" not in box.verdicts(), f"{box.verdicts()}\n{box.story()}")
+    study(box, device=PAIR, measure={"contention": "20%"},
+          llm=gpu_fake(box, "llm", "--spin", os.cpu_count(), "--seed", "{n}", memory="1G", knobs=KNOBS))
+    box.run("run", box.file, "--max-parallel", "2")
+    check(box.trials(), box.story())
+    for trial in box.trials():
+        texts = [trial["summary"] or ""] + [e["body"] or "" for e in box.evidence(trial["number"])]
+        check(not any(re.search(r"(fake-service|spica[^ ]*) \(pid", text) for text in texts), texts)
+
+
+@scenario(alone=True)
+def lanes_that_measure_the_cpu_contend(box):
+    # The CPU is one device for both lanes: what is measured there is disturbed by the other one.
+    pair(box)
+    study(box, device=PAIR, measure={"contention": "25%", "window": "2s"},
+          llm=gpu_fake(box, "llm", memory="1G"),
+          stt=box.fake("stt", "--latency", "{n}ms", "--spin", os.cpu_count(), on="cpu",
+                       knobs={"n": list(range(10, 20))}))
+    box.run("run", box.file, "--max-parallel", "2", code=5)
+    said = [t["summary"] for t in box.trials() if t["verdict"] == "contended"]
+    check(any("fake-service (pid" in text for text in said), box.story())
 
 
 @scenario()
