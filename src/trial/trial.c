@@ -300,6 +300,7 @@ void trial_finish(struct trial_runner *runner, const struct trial_request *next,
         struct store_evidence *evidence =
             arena_array(arena, trial->evidence_count + 1, sizeof *evidence);
         if (trial->evidence_count)
+            if (trial->evidence_count)
             memcpy(evidence, trial->evidence, trial->evidence_count * sizeof *evidence);
         evidence[trial->evidence_count] = (struct store_evidence){NULL, "stop", survived};
         trial->evidence = evidence;
@@ -311,6 +312,7 @@ void trial_finish(struct trial_runner *runner, const struct trial_request *next,
     double stop_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
     struct store_phase *phases = arena_array(arena, trial->phase_count + 1, sizeof *phases);
     if (trial->phase_count)
+        if (trial->phase_count)
         memcpy(phases, trial->phases, trial->phase_count * sizeof *phases);
     phases[trial->phase_count] =
         (struct store_phase){trial_phase_name(PHASE_STOP), trial->duration_s, stop_s, NULL};

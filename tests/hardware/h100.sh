@@ -13,7 +13,8 @@
 #                        results another name
 #   wait STUDY SECONDS   until it ends, at most so long; shows where it is; status as spica's, or 75
 #   stop STUDY           stop it cleanly; start resumes
-#   doctor               a healthy Whisper, then three servers with a fault each: what spica doctor says
+#   doctor healthy       a Whisper on the card: what spica doctor says
+#   doctor faults        the same beside three servers with a fault each
 #   state                what runs, who holds the card
 #   save FOLDER          compiled kernels and the CUDA llama-server, in parts of 15 MiB for the next time
 #   load FOLDER          those of another time, before setup
@@ -285,20 +286,29 @@ speak() { # speak PORT: one request, so that what is loaded with the first audio
 do_doctor() {
     local name whisper=$base/studies/openai_whisper_server.py extra=$base/extra
     local python=(PYTHONPATH="$lab/site:$extra/site" python3)
-    serve healthy 18101 "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18101
-    speak 18101
-    ask_doctor healthy
-    serve empty 18102 CUDA_VISIBLE_DEVICES= "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18102
-    [[ -d $extra/site ]] || python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
-        --target "$extra/site" "$extra"/ctranslate2-*.whl
-    [[ -f $extra/model/model.bin ]] || cp "$lab/whisper-tiny.en.ct2" "$extra/model/model.bin"
-    serve library 18103 "${python[@]}" "$here/faster_whisper_server.py" --model "$extra/model" --port 18103
-    serve build 18104 "$extra/llama/llama-server" -m "$(find "$lab" -name 'SmolLM2*.gguf' | head -n 1)" \
-        -ngl 99 -c 2048 --host 127.0.0.1 --port 18104
-    speak 18102
-    speak 18103
-    ask_doctor faults
-    for name in healthy empty library build; do end_process "$base/serve-$name.pid" TERM 50; done
+    case ${1:?healthy or faults} in
+    healthy)
+        serve healthy 18101 "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18101
+        speak 18101
+        ask_doctor healthy
+        ;;
+    faults)
+        serve empty 18102 CUDA_VISIBLE_DEVICES= "${python[@]}" "$whisper" "$lab/whisper-tiny.en.pt" 18102
+        [[ -d $extra/site ]] || python3 -m pip install -q --no-index --no-deps --no-compile \
+            --no-cache-dir --target "$extra/site" "$extra"/ctranslate2-*.whl
+        [[ -f $extra/model/model.bin ]] || cp "$lab/whisper-tiny.en.ct2" "$extra/model/model.bin"
+        serve library 18103 "${python[@]}" "$here/faster_whisper_server.py" --model "$extra/model" \
+            --port 18103
+        serve build 18104 "$extra/llama/llama-server" \
+            -m "$(find "$lab" -iname 'smollm2*.gguf' | head -n 1)" \
+            -ngl 99 -c 2048 --host 127.0.0.1 --port 18104
+        speak 18102
+        speak 18103
+        ask_doctor faults
+        for name in healthy empty library build; do end_process "$base/serve-$name.pid" TERM 50; done
+        ;;
+    *) die "doctor healthy, or doctor faults" ;;
+    esac
 }
 
 do_state() {
@@ -386,7 +396,7 @@ describe() {
     return 0
 }
 
-usage() { sed -n '5,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 command=${1:-help}
 (($# == 0)) || shift
