@@ -235,7 +235,7 @@ static void print_settings(const struct display *display, const struct study_vie
     add_purpose(&settings, trial);
     if (spec_candidate_parse(view->study, trial->candidate, &candidate, NULL))
         display_add_settings(&settings, view->study, &candidate);
-    display_kept_add_finished(&kept, &display->kept, trial);
+    display_kept_add_finished(&kept, &display->lanes[view->lane].kept, trial);
     if (kept.len)
         buf_addf(&settings, " · %s", buf_text(&kept));
     print_wrapped(display, buf_text(&settings), 0);
@@ -248,7 +248,7 @@ static void on_trial_end(void *context, const struct study_view *view,
     display_clear(display);
     free(display->lanes[view->lane].row);
     display->lanes[view->lane].row = NULL;
-    display_kept_note_trial(&display->kept, view->study, trial);
+    display_kept_note_trial(&display->lanes[view->lane].kept, view->study, trial);
     AUTO(buf_done) struct buf line = BUF_INIT(65536);
     bool measured = !isnan(trial->fitness), beside = display->gpu && !measured;
     int width = verdict_width(display), len = (int)strlen(trial->verdict);
@@ -368,7 +368,7 @@ static void print_kept(struct display *display, const struct trial_request *requ
                        const struct trial_progress *progress)
 {
     AUTO(buf_done) struct buf kept = BUF_INIT(4096), cut = BUF_INIT(8192);
-    display_kept_add_live(&kept, &display->kept, display->study, request, progress);
+    display_kept_add_live(&kept, &display->lanes[0].kept, display->study, request, progress);
     if (kept.len == 0)
         return;
     add_cell(&cut, buf_text(&kept), display->width - 6, false);
@@ -380,7 +380,7 @@ static void on_progress(void *context, const struct study_view *view,
                         const struct trial_request *request, const struct trial_progress *progress)
 {
     struct display *display = context;
-    display_kept_note_progress(&display->kept, view->study, progress);
+    display_kept_note_progress(&display->lanes[view->lane].kept, view->study, progress);
     if (display->verbose)
         name_phase(display, view->lane, request, progress);
     if (!display->live)

@@ -18,12 +18,12 @@ struct display {
         int64_t trial;
         const char *service;
         char *row; /* heap; with several lanes: what it does now; NULL: nothing */
+        struct display_kept kept;
     } lanes[SPEC_DEVICES_MAX];
     int live_lines;      /* on the screen now, below the finished lines */
     double best_fitness; /* shown so far as "best so far" */
     const struct spec_study *study;
     bool gpu; /* a device of the study is one: memory has a column, reasons stand beside verdicts */
-    struct display_kept kept;
 };
 
 struct display display_init(const struct spec_study *study, FILE *out);

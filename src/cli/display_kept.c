@@ -2,8 +2,8 @@
  * and it is inferred: the settings are those of the trial before, in which the service did not end
  * or fail, no restart was asked for, and it was not seen starting.
  *
- * Lanes run several trials at once, each with services of its own: the trial before says nothing
- * there, so the display asks for no live words then, and a start of another lane is unknown. */
+ * Lanes run several trials at once, each with services of its own: "before" is within a lane, so
+ * there is one of these for each. */
 #include "cli/display_kept.h"
 
 #include "base/text.h"
