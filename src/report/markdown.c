@@ -236,6 +236,18 @@ static void add_method(struct buf *buf, const struct report_view *view)
     }
 }
 
+static void add_neighbours(struct buf *buf, const struct report_view *view)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    if (view->study->neighbour_count == 0)
+        return;
+    report_add_neighbours(&text, view->study,
+                          view->trial_count ? report_neighbour_bytes(view->trials[0].trial) : NAN);
+    buf_add(buf, "- Neighbours: ");
+    report_add_text(buf, MD, buf_text(&text));
+    buf_add(buf, ".\n");
+}
+
 /* Of a CPU box: a GPU's report has a table of its own. */
 static void add_growth(struct buf *buf, const struct report_view *view)
 {
@@ -284,6 +296,7 @@ static void add_trust(struct buf *buf, const struct report_view *view)
     add_proof(buf, view);
     add_growth(buf, view);
     add_machine(buf, view);
+    add_neighbours(buf, view);
     buf_addf(buf, "- Study file: sha256 %.16s..., seed %" PRIu64 ".\n\n",
              view->stored.digest ? view->stored.digest : "unknown", view->stored.seed);
 }

@@ -16,11 +16,16 @@ import sys
 import tempfile
 import xml.dom.minidom
 
-WINNER, BASELINE_BEST, INFEASIBLE, UNFINISHED, WEIRD, SMALL = range(6)
+WINNER, BASELINE_BEST, INFEASIBLE, UNFINISHED, WEIRD, SMALL, GPU = range(7)
 QUANTILES = {'p50': 0.50, 'p90': 0.90, 'p95': 0.95, 'p99': 0.99}
 VALUE = {'latency': '(done_ns - intended_ns) / 1e9',
          'ttft': '(first_token_ns - intended_ns) / 1e9',
          'rtf': '(done_ns - intended_ns) / 1e9 / audio_s'}
+
+GAUGES = {'free_before_bytes': ('before', 'free'), 'free_idle_bytes': ('start', 'free'),
+          'free_least_bytes': ('measure', 'free, least'), 'free_after_bytes': ('after', 'free'),
+          'neighbours_bytes': ('before', 'neighbours'), 'busy_ratio': ('measure', 'busy mean'),
+          'temperature_celsius': ('measure', 'temperature'), 'power_watt': ('measure', 'power')}
 
 
 def close(a, b):
@@ -165,8 +170,36 @@ class Check:
             self.same(key, self.winner['best_metrics'][key], 1000 * side['shared'][name]['value'])
         for name, number in self.winner['metrics'].items():
             self.same('winner.json ' + name, number['value'], side['shared'][name]['value'])
-        for key in ('gpu_utilization', 'concurrent_capacity'):
-            assert self.winner[key] is None and self.winner['reasons'][key]
+        assert self.winner['concurrent_capacity'] is None
+        if self.story == GPU:
+            share = self.winner['best_params']['llm.gpu_memory_utilization']
+            self.same('gpu_utilization', self.winner['gpu_utilization'], share)
+        else:
+            assert self.winner['gpu_utilization'] is None
+            assert self.winner['reasons']['gpu_utilization']
+
+    def check_cards(self, side):
+        """Means of the runs' readings, least and largest."""
+        for card in side['cards']:
+            for key, (phase, name) in GAUGES.items():
+                values = self.column(
+                    'SELECT value FROM reading JOIN text p ON p.id = phase JOIN text n ON n.id = '
+                    'reading.name JOIN text d ON d.id = device WHERE service IS NULL AND value IS '
+                    'NOT NULL AND d.body = ? AND p.body = ? AND n.body = ? AND trial IN (%s)' %
+                    ','.join(map(str, side['measured_trials'])), card['device'], phase, name)
+                self.same(key, card[key]['value'], sum(values) / len(values) if values else None)
+                self.same(key + ' low', card[key]['low'], min(values) if values else None)
+                self.same(key + ' high', card[key]['high'], max(values) if values else None)
+
+    def check_kept(self):
+        """A start is saved by each trial in which the service is older than the trial."""
+        for kept in self.report['services_kept_up']:
+            saved = self.column(
+                'SELECT s.ready_s FROM service k JOIN text t ON t.id = k.name JOIN service s ON '
+                's.name = k.name AND s.trial = k.started_in_trial WHERE t.body = ? AND '
+                'k.started_in_trial < k.trial', kept['service'])
+            self.same('kept', kept['trials'], len(saved))
+            self.same('saved', kept['saved_s'], sum(saved))
 
     def check_totals(self):
         counts = dict(self.rows('SELECT verdict, count(*) FROM trials GROUP BY verdict'))
@@ -175,7 +208,7 @@ class Check:
                   self.column('SELECT count(*) FROM request')[0])
         self.same('trials', len(self.report['trials']),
                   self.column('SELECT count(*) FROM trial')[0])
-        outcome = {WINNER: 'winner', WEIRD: 'winner', SMALL: 'winner',
+        outcome = {WINNER: 'winner', WEIRD: 'winner', SMALL: 'winner', GPU: 'winner',
                    BASELINE_BEST: 'baseline_best', INFEASIBLE: 'infeasible',
                    UNFINISHED: 'unfinished'}[self.story]
         self.same('outcome', self.report['outcome'], outcome)
@@ -185,10 +218,12 @@ class Check:
         base = next((s for s in sides if s['baseline']), None)
         for side in sides:
             self.check_side(side)
+            self.check_cards(side)
             if not side['baseline']:
                 self.check_changes(side, base)
         self.check_winner(sides)
         self.check_totals()
+        self.check_kept()
         check_page(self.folder)
         return self.count
 
@@ -231,7 +266,7 @@ def check_page(folder):
 
 def main():
     total = 0
-    for story in range(6):
+    for story in range(7):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([sys.argv[1], str(story), folder], check=True)
             total += Check(story, pathlib.Path(folder)).run()

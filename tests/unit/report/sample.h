@@ -12,6 +12,7 @@ enum sample_story {
     SAMPLE_UNFINISHED,    /* stopped while exploring */
     SAMPLE_WEIRD,         /* as WINNER, with hostile texts wherever texts come from outside */
     SAMPLE_SMALL,         /* as WINNER, with windows too short for percentiles */
+    SAMPLE_GPU,           /* as WINNER, on a card with a neighbour (sample_gpu.h) */
 };
 
 struct sample_options {

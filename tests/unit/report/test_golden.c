@@ -13,9 +13,13 @@ static const struct {
     const char *name;
     enum sample_story story;
 } stories[] = {
-    {"winner", SAMPLE_WINNER},         {"baseline-best", SAMPLE_BASELINE_BEST},
-    {"infeasible", SAMPLE_INFEASIBLE}, {"unfinished", SAMPLE_UNFINISHED},
-    {"weird", SAMPLE_WEIRD},           {"small", SAMPLE_SMALL},
+    {"winner", SAMPLE_WINNER},
+    {"baseline-best", SAMPLE_BASELINE_BEST},
+    {"infeasible", SAMPLE_INFEASIBLE},
+    {"unfinished", SAMPLE_UNFINISHED},
+    {"weird", SAMPLE_WEIRD},
+    {"small", SAMPLE_SMALL},
+    {"gpu", SAMPLE_GPU},
 };
 
 static void read_file(const char *path, struct buf *buf)
