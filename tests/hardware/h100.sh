@@ -7,7 +7,7 @@
 #   pack FOLDER          where spica is built: bundle, studies and scripts into FOLDER, to be carried
 #   take FOLDER...       collect the pieces of tools/gpu-lab/prepare that lie in these folders
 #   setup [llama]        unpack pieces and bundle, install, lay out the studies (llama: and compile it)
-#   warm                 start vLLM twice: the first start compiles kernels; prints how long each took
+#   warm [once]          start vLLM twice: the first start compiles kernels; prints how long each took
 #   hold MIB | release   start a neighbour that leaves so much of the card; end it
 #   start STUDY [OPTION] spica run in the background, or resume; OPTIONs go to it. STUDY=NAME gives the
 #                        results another name
@@ -165,7 +165,7 @@ card_used() {
 do_warm() {
     rm -f "$base/spawn"
     vllm_once fork || { touch "$base/spawn"; vllm_once spawn; }
-    if [[ -f $base/spawn ]]; then vllm_once spawn; else vllm_once fork; fi
+    if [[ ${1:-} == once ]]; then :; elif [[ -f $base/spawn ]]; then vllm_once spawn; else vllm_once fork; fi
     lay_out_studies "$(find_kit)"
 }
 
