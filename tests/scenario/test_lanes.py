@@ -3,6 +3,7 @@ left whoever is killed; and what two trials on one card would do to each other."
 
 import json
 import os
+import random
 import re
 import signal
 import sqlite3
@@ -200,6 +201,31 @@ def lane_killed(box):
     check(result.code == 1, result)
     check(re.search(r"the lane on gpu[01] ended \(signal 9\)( during trial \d+, which is lost)?; run "
                     r"again to resume", result.err), result)
+    expect_resumes(box)
+
+
+@scenario()
+def killed_again_and_again(box):
+    # Whoever is killed, and whenever: nothing is left, and the study comes to its end.
+    pair(box)
+    two_services(box)
+    chance = random.Random(4)
+    for i in range(8):
+        running = box.start("run", box.file, "--max-parallel", "2")
+        end = time.monotonic() + chance.uniform(0.2, 4)
+        while time.monotonic() < end and running.poll() is None:
+            time.sleep(0.02)
+        lanes = lanes_of(running.pid)
+        victims = [[running.pid], lanes[:1], lanes[1:], [running.pid] + lanes][i % 4]
+        for pid in victims:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        running.wait()
+        box.expect_clean()
+        for index in (0, 1):
+            expect_returned(box, index)
     expect_resumes(box)
 
 
