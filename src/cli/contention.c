@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NAME_COLUMNS = 26, VALUE_COLUMNS = 27 };
+enum { NAME_COLUMNS = 24, VALUE_COLUMNS = 31 };
 
 static void add_range(struct buf *buf, enum metric_unit unit, const struct contention_value *v)
 {
