@@ -219,9 +219,14 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
     const struct store_study *s = &view->stored;
     if (!report_on_gpu(view))
         return;
-    report_add_text(&text, TEXT_TERMINAL, view->study->device);
+    size_t lanes = view->study->lane_count; /* cards that are equal */
+    for (size_t i = 0; i < (lanes ? lanes : 1); i++) {
+        buf_add(&text, i ? ", " : "");
+        report_add_text(&text, TEXT_TERMINAL, view->study->devices[i]);
+    }
     buf_add(&text, ": ");
     text_add_bytes(&text, s->memory_bytes);
+    buf_add(&text, lanes > 1 ? " each" : "");
     if (s->device_versions && *s->device_versions) {
         buf_add(&text, ", ");
         report_add_text(&text, TEXT_TERMINAL, s->device_versions);
