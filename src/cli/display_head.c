@@ -59,11 +59,11 @@ static void print_device(const struct display *display, const struct device_fact
     if (!display->gpu)
         return;
     text_add_bytes(&line, device->memory_bytes);
-    if (device->versions[0])
-        buf_addf(&line, ", %s", device->versions);
-    if (device->notes[0])
-        buf_addf(&line, "; note: %s", device->notes);
+    buf_add(&line, device->versions[0] ? ", " : "");
+    text_add_escaped(&line, TEXT_TERMINAL, device->versions, strlen(device->versions), 256);
     fprintf(display->out, "%s: %s\n", display->study->device, buf_text(&line));
+    if (device->notes[0])
+        fprintf(display->out, "note: %s\n", device->notes);
 }
 
 static void print_lanes(const struct display *display, const struct study_view *view)

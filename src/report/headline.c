@@ -70,9 +70,9 @@ static void add_winner(struct buf *buf, enum text_target target, const struct re
     report_add_code(buf, target, view->winner->candidate->changes);
     if (!view->baseline) {
         buf_addf(buf,
-                 " is the best of the %zu finalists: fitness %.3f (there is no baseline to "
+                 " is the best of %zu finalist%s: fitness %.3f (there is no baseline to "
                  "compare it with).",
-                 view->side_count, view->winner->fitness);
+                 view->side_count, view->side_count == 1 ? "" : "s", view->winner->fitness);
         return;
     }
     if (view->baseline->eliminated) {
@@ -223,7 +223,7 @@ static const struct spec_knob *edge_knob(const struct report_view *view)
 static bool lacks_samples(const struct report_view *view)
 {
     const struct report_side *side = view->winner ? view->winner : view->baseline;
-    for (size_t i = 0; side && i < view->measure_count; i++)
+    for (size_t i = 0; side && side->run_count > 0 && i < view->measure_count; i++)
         if (view->measures[i].key && side->shared[i].kind == NUMBER_QUANTILE &&
             isnan(side->shared[i].low + side->shared[i].high))
             return true;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TAG_WIDTH = 13, GPU_TAG_WIDTH = 10, VALUES_MAX = 5 };
+enum { TAG_WIDTH = 13, GPU_TAG_WIDTH = 10, VALUES_MAX = 5, BOUNDS_MAX = 6 };
 
 struct board {
     const struct report_view *view;
@@ -243,13 +243,17 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
 
 static void print_bounds(const struct report_view *view, FILE *out, struct report_terminal terminal)
 {
-    for (size_t i = 0; i < view->bound_count; i++) {
+    size_t shown = view->bound_count < BOUNDS_MAX ? view->bound_count : BOUNDS_MAX;
+    for (size_t i = 0; i < shown; i++) {
         AUTO(buf_done) struct buf text = BUF_INIT(8192);
         report_add_bound(&text, view, i);
         if (i == 0)
             fputc('\n', out);
         report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
     }
+    if (shown < view->bound_count)
+        fprintf(out, "and %zu more failures that spoke for others: spica report\n",
+                view->bound_count - shown);
 }
 
 void report_print_leaderboard(const struct report_view *view, FILE *out,

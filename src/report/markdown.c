@@ -56,7 +56,7 @@ static void add_side_list(struct buf *buf, const struct report_view *view)
     for (size_t i = 0; i < view->side_count; i++) {
         const struct report_side *side = &view->sides[i];
         buf_addf(buf, "- %s: ", report_side_title(view, i, &scratch));
-        report_add_code(buf, MD, side->candidate->text);
+        report_add_code(buf, MD, *side->candidate->text ? side->candidate->text : "(no knobs)");
         if (!isnan(side->fitness))
             buf_addf(buf, ", fitness %.3f (%.3f to %.3f over %zu runs)", side->fitness,
                      side->fitness_low, side->fitness_high, side->run_count);
@@ -121,12 +121,22 @@ static void add_side_table(struct buf *buf, const struct report_view *view, bool
     buf_addc(buf, '\n');
 }
 
+static bool any_run(const struct report_view *view)
+{
+    for (size_t i = 0; i < view->side_count; i++)
+        if (view->sides[i].run_count > 0)
+            return true;
+    return false;
+}
+
 static void add_comparison(struct buf *buf, const struct report_view *view)
 {
     if (view->side_count == 0)
         return;
     buf_add(buf, "## What won, in numbers\n\n");
     add_side_list(buf, view);
+    if (!any_run(view))
+        return;
     add_side_table(buf, view, false);
     buf_addf(
         buf,
@@ -409,7 +419,7 @@ void report_add_markdown(struct buf *buf, const struct report_view *view)
     report_add_progression(buf, view);
     report_add_losers(buf, view);
     report_add_front(buf, view);
-    if (view->side_count) {
+    if (any_run(view)) {
         buf_add(buf, "## Everything else that was measured\n\n");
         add_side_table(buf, view, true);
     }

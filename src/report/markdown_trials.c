@@ -210,8 +210,11 @@ static void add_loser(struct buf *buf, const struct report_view *view,
     buf_add(buf, "- ");
     report_add_code(buf, MD, c->changes);
     buf_addf(buf, " (trial %" PRId64 "): ", c->trial->number);
-    report_add_text(buf, MD, c->why);
-    const struct store_evidence *e = c->fate == FATE_FAILED ? telling_evidence(c->trial) : NULL;
+    /* A baseline has not lost to anybody, but may have failed. */
+    report_add_text(buf, MD, c->fate == FATE_BASELINE ? c->trial->summary : c->why);
+    bool failed = c->fate == FATE_FAILED ||
+                  (c->fate == FATE_BASELINE && !verdict_facts(c->verdict)->has_fitness);
+    const struct store_evidence *e = failed ? telling_evidence(c->trial) : NULL;
     if (e) {
         buf_add(buf, " · ");
         if (strcmp(e->kind, "hint") != 0) {
@@ -255,22 +258,35 @@ static void add_group(struct buf *buf, const struct report_view *view, enum repo
     buf_addc(buf, '\n');
 }
 
+/* Without emphasis in the middle of a bold title. */
+static void add_plain_name(struct buf *title, enum verdict verdict)
+{
+    const struct verdict_facts *facts = verdict_facts(verdict);
+    for (const char *at = facts->name; *at; at++)
+        buf_addc(title, *at == '_' ? ' ' : *at);
+    buf_addf(title, ": %s", facts->meaning);
+}
+
 void report_add_losers(struct buf *buf, const struct report_view *view)
 {
     bool finished = view->outcome != REPORT_UNFINISHED;
     buf_add(buf, finished ? "## Why the others lost\n\n" : "## What became of each so far\n\n");
     if (view->study->baseline)
         buf_add(buf, "Settings are named by what differs from the baseline.\n\n");
+    for (int v = 0; v < VERDICT_COUNT_; v++) {
+        AUTO(buf_done) struct buf title = BUF_INIT(256);
+        buf_add(&title, "What runs today ended as ");
+        add_plain_name(&title, (enum verdict)v);
+        if (v != VERDICT_OK)
+            add_group(buf, view, FATE_BASELINE, v, buf_text(&title));
+    }
     add_group(buf, view, FATE_FINALIST, -1, "Lost in the final");
     add_group(buf, view, FATE_OUTRUN, -1,
               finished ? "Met the requirements, but others were better" : "Met the requirements");
     add_group(buf, view, FATE_SLOW, -1, "A requirement failed");
     for (int v = 0; v < VERDICT_COUNT_; v++) {
         AUTO(buf_done) struct buf title = BUF_INIT(256);
-        const struct verdict_facts *facts = verdict_facts((enum verdict)v);
-        buf_addf(&title, "%s: %s", facts->name, facts->meaning);
-        for (char *at = title.data; at && *at; at++)
-            *at = *at == '_' ? ' ' : *at; /* no emphasis in the middle of a bold title */
+        add_plain_name(&title, (enum verdict)v);
         add_group(buf, view, FATE_FAILED, v, buf_text(&title));
     }
     add_group(buf, view, FATE_UNJUDGED, -1, "Not judged: disturbed each time it was tried");

@@ -33,10 +33,14 @@ static void add_numbers(struct report_builder *b)
 {
     const struct report_side *sides[] = {b->view->winner, b->view->baseline};
     static const char *const names[] = {"the winner", "the baseline"};
+    for (size_t k = 0; k < ARRAY_LEN(sides); k++)
+        if (sides[k] && sides[k]->run_count == 0)
+            add(b, arena_printf(b->arena, "every number of %s", names[k]),
+                "no run of the final was measured");
     for (size_t i = 0; i < b->view->measure_count; i++) {
         const char *what[2] = {NULL, NULL}, *why[2] = {NULL, NULL};
         for (size_t k = 0; k < ARRAY_LEN(sides); k++)
-            if (sides[k])
+            if (sides[k] && sides[k]->run_count > 0)
                 why[k] = missing_in(b, &b->view->measures[i], &sides[k]->shared[i], &what[k]);
         if (why[0] && why[1] && strcmp(why[0], why[1]) == 0 && strcmp(what[0], what[1]) == 0) {
             add(b, arena_printf(b->arena, "%s of both", what[0]), why[0]);
