@@ -313,6 +313,55 @@ static void test_time(void **state)
     assert_true(explored[1] > 0);
 }
 
+/* A study as those on a GPU are: 2 small models by 7 shares of a large one, which starts in 3 s and
+ * 68 s, windows of 25 s. Two lanes come to the end in at most 0.6 of the time of one. */
+static double virtual_time(size_t lanes, const char *strategy)
+{
+    static const struct space_knob few[] = {{0, 2}, {1, 7}};
+    static const double start_s[] = {3, 68};
+    struct crew crew = {.lanes = lanes, .rng = rng_init(1, "lanes")};
+    double end_s[LANES_MAX] = {0}, now_s = 0;
+    sim_init(&crew.sim, 2, few, ARRAY_LEN(few), steady, NULL);
+    crew.sim.study->search.strategy = strategy;
+    crew.sim.plan.lanes = lanes;
+    sim_baseline(&crew.sim, 9);
+    for (;;) {
+        size_t first = lanes;
+        for (size_t i = 0; i < lanes; i++) {
+            const struct study_step step =
+                crew.busy[i] ? (struct study_step){.stage = STAGE_WAIT} : crew_ask(&crew, i);
+            if (step.stage < STAGE_WAIT) {
+                end_s[i] = now_s + 5 + (double)step.request.window_ns / 1e9 * 25 / 30;
+                for (size_t s = 0; s < 2; s++)
+                    if (step.request.cold || !crew.has_up[i] ||
+                        crew.up[i].index[s] != step.request.candidate.index[s])
+                        end_s[i] += start_s[s];
+                crew.request[i] = step.request;
+                crew.busy[i] = true;
+                crew.has_up[i] = !step.request.cold;
+                crew.up[i] = step.request.candidate;
+            }
+            if (crew.busy[i] && (first == lanes || end_s[i] < end_s[first]))
+                first = i;
+        }
+        if (first == lanes)
+            break;
+        now_s = end_s[first];
+        crew_end(&crew, first);
+    }
+    sim_done(&crew.sim);
+    return now_s;
+}
+
+static void test_two_lanes_take_half(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < ARRAY_LEN(strategies); s++) {
+        double one = virtual_time(1, strategies[s]), two = virtual_time(2, strategies[s]);
+        CHECK_ROW(s, strategies[s], two <= 0.6 * one);
+    }
+}
+
 /* Copies: values in place of knobs, names, the order, who is whose copy. */
 static void test_crowd(void **state)
 {
@@ -357,9 +406,13 @@ static void test_crowd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_order), cmocka_unit_test(test_killed_anywhere),
-        cmocka_unit_test(test_uneven),    cmocka_unit_test(test_lanes_change),
-        cmocka_unit_test(test_restarts),  cmocka_unit_test(test_time),
+        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_killed_anywhere),
+        cmocka_unit_test(test_uneven),
+        cmocka_unit_test(test_lanes_change),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_two_lanes_take_half),
         cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
