@@ -15,6 +15,9 @@ void report_add_markdown(struct buf *buf, const struct report_view *view);
 /* "winner", "baseline", "finalist A" of sides[i]; in scratch or constant. */
 const char *report_side_title(const struct report_view *view, size_t i, struct buf *scratch);
 
+/* markdown_trust.c */
+void report_add_trust(struct buf *buf, const struct report_view *view);
+
 /* markdown_device.c: of studies on GPUs. */
 void report_add_places(struct buf *buf, const struct report_view *view);
 void report_add_memory(struct buf *buf, const struct report_view *view);

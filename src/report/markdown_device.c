@@ -7,7 +7,6 @@
 #include "report/markdown.h"
 #include "report/words.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
