@@ -117,9 +117,9 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
         const struct store_service *s = &side->runs[0]->services[i];
         buf_add(&text, text.len ? ", " : "");
         report_add_text(&text, TEXT_TERMINAL, s->name);
-        buf_addf(&text, " %s on ",
-                 s->placement && strcmp(s->placement, "gpu") == 0 ? "proven" : "put");
-        report_add_text(&text, TEXT_TERMINAL, s->device ? s->device : "unknown");
+        AUTO(buf_done) struct buf devices = BUF_INIT(1024);
+        bool proven = report_add_devices(&devices, side, s->name);
+        buf_addf(&text, " %s on %s", proven ? "proven" : "put", buf_text(&devices));
     }
     for (size_t i = 0; i < side->card_count; i++) {
         const struct report_card *card = &side->cards[i];

@@ -49,7 +49,9 @@ static void add_place(struct buf *buf, const struct report_side *side, const cha
     buf_addf(buf, "| %s | ", title);
     report_add_text(buf, MD, s->name);
     buf_add(buf, " | ");
-    report_add_text(buf, MD, s->device ? s->device : "unknown");
+    AUTO(buf_done) struct buf devices = BUF_INIT(1024);
+    report_add_devices(&devices, side, s->name);
+    report_add_text(buf, MD, buf_text(&devices));
     buf_addf(buf, " | **%s** in %zu of %zu runs |", s->placement ? s->placement : "not probed",
              placed_on_gpu(side, s->name, s->placement), side->run_count);
     add_evidence(buf, s);

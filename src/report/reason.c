@@ -96,6 +96,42 @@ void report_add_reason(struct buf *buf, const struct spec_study *study,
     }
 }
 
+static const struct store_service *service_of(const struct store_trial *trial, const char *name)
+{
+    for (size_t i = 0; i < trial->service_count; i++)
+        if (strcmp(trial->services[i].name, name) == 0)
+            return &trial->services[i];
+    return NULL;
+}
+
+static bool was_on(const struct report_side *side, size_t runs, const char *service,
+                   const char *device)
+{
+    for (size_t i = 0; i < runs; i++) {
+        const struct store_service *s = service_of(side->runs[i], service);
+        if (s && s->device && strcmp(s->device, device) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool report_add_devices(struct buf *buf, const struct report_side *side, const char *service)
+{
+    bool proven = side->run_count > 0, any = false;
+    for (size_t i = 0; i < side->run_count; i++) {
+        const struct store_service *s = service_of(side->runs[i], service);
+        proven = proven && s && s->placement && strcmp(s->placement, "gpu") == 0;
+        if (!s || !s->device || was_on(side, i, service, s->device))
+            continue;
+        buf_add(buf, any ? ", " : "");
+        report_add_text(buf, TEXT_TERMINAL, s->device);
+        any = true;
+    }
+    if (!any)
+        buf_add(buf, "unknown");
+    return proven;
+}
+
 void report_add_bound(struct buf *buf, const struct report_view *view, size_t index)
 {
     const struct report_bound *bound = &view->bounds[index];
@@ -118,15 +154,12 @@ void report_add_bound(struct buf *buf, const struct report_view *view, size_t in
 
 static const char *place_of(const struct store_trial *trial, const char *service)
 {
-    for (size_t i = 0; i < trial->service_count; i++) {
-        const struct store_service *s = &trial->services[i];
-        if (strcmp(s->name, service) != 0 || !s->placement)
-            continue;
-        return strcmp(s->placement, "cpu") == 0       ? "on the CPU"
-               : strcmp(s->placement, "partial") == 0 ? "partly on the CPU"
-                                                      : "where it ran";
-    }
-    return "where it ran";
+    const struct store_service *s = service_of(trial, service);
+    if (!s || !s->placement)
+        return "where it ran";
+    return strcmp(s->placement, "cpu") == 0       ? "on the CPU"
+           : strcmp(s->placement, "partial") == 0 ? "partly on the CPU"
+                                                  : "where it ran";
 }
 
 void report_add_fallback(struct buf *buf, const struct report_fallback *f)

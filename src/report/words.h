@@ -55,6 +55,9 @@ void report_add_verdict_counts(struct buf *buf, const struct report_view *view);
 /* What a service's log said in numbers, NULL: nothing. */
 const char *report_hint(const struct store_trial *trial, const char **ret_service);
 double report_neighbour_bytes(const struct store_trial *trial);
+/* "gpu0", "gpu0, gpu1": where the measured runs put a service. True: every one of them proved that
+ * it computed on a GPU there. */
+bool report_add_devices(struct buf *buf, const struct report_side *side, const char *service);
 /* "7 candidates that ask for no less memory were not run: #4 failed so (...)". */
 void report_add_bound(struct buf *buf, const struct report_view *view, size_t index);
 /* "stt on the CPU: latency p50 1.01 s (n=9), 22 times the GPU's 46.0 ms (#3, alone)". */
