@@ -19,6 +19,7 @@ Without --device it does as openai-whisper does: the GPU if PyTorch sees one, el
 """
 
 import argparse
+import concurrent.futures
 import email
 import email.message
 import http.server
@@ -26,7 +27,6 @@ import io
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 import wave
@@ -108,7 +108,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     model = None
     language = None
-    one_at_a_time = threading.Lock()
+    worker = concurrent.futures.ThreadPoolExecutor(max_workers=1)
 
     def answer(self, status, value):
         body = json.dumps(value).encode()
@@ -147,10 +147,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.refuse(500, f"{type(error).__name__}: {error}")
 
     def transcribe(self, audio):
-        with self.one_at_a_time:
-            result = self.model.transcribe(audio, language=self.language, temperature=0.0,
-                                           fp16=self.model.device.type == "cuda")
-        return result["text"]
+        """Always in the same thread: CUDA's libraries keep a handle for each thread, and one that is
+        made anew for every connection costs ten times what the transcription does (1.2 s against
+        0.12 s for seven seconds of speech on an H100)."""
+        return self.worker.submit(
+            self.model.transcribe, audio, language=self.language, temperature=0.0,
+            fp16=self.model.device.type == "cuda").result()["text"]
 
     def log_message(self, format, *args):
         pass  # a line per request says nothing that the client does not know

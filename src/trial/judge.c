@@ -3,7 +3,8 @@
  * 1. A service that ended, never came up or was never heard: the earliest in start order speaks,
  * for what follows it is often its consequence. Log signature and exit status together name the
  * cause; a signature alone names nothing while the service lives.
- * 2. Where it computed: latency of a model in the wrong place is worth nothing.
+ * 2. A failed first request, then where it computed: latency of a model in the wrong place is worth
+ * nothing.
  *    (A declared neighbour that ended during the trial stands here too: it may be our doing, and a
  *    setting that may kill what has to stay is no setting.)
  * 3. Our own instrument and the surroundings: a disturbed window says nothing about the candidate.
@@ -399,14 +400,15 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
     for (int i = 0; i < n; i++)
         if (f->services[i].end != SERVICE_UP)
             return judge_start(f, i, arena);
-    for (int i = 0; i < n; i++)
-        if (judge_placement(f, &f->services[i], i, arena, &j))
-            return j;
-    /* A probe that got a wrong answer ends a trial before any window. */
+    /* A probe that got a wrong answer ends a trial before any window. It proves no placement: who
+     * found no memory for the first request computed nowhere. */
     for (int i = 0; i < n && !f->measured; i++)
         if (judge_silence(f, &f->services[i], i, arena, &j) ||
             judge_answers(&f->services[i], i, arena, &j) ||
             judge_errors(f, &f->services[i], i, arena, &j))
+            return j;
+    for (int i = 0; i < n; i++)
+        if (judge_placement(f, &f->services[i], i, arena, &j))
             return j;
     if (f->harmed) {
         j = verdict_of(VERDICT_NEIGHBOUR_HARMED, -1,
