@@ -122,9 +122,22 @@ static void judge_fallback(struct doctor_report *report, int index)
     add(report, &found);
 }
 
+/* On the card, and every request fails all the same: CTranslate2 looks for cuBLAS with the first
+ * audio. */
+static void judge_library(struct doctor_report *report, int index)
+{
+    struct doctor_problem found = {.service = index, .card = -1};
+    if (!doctor_cause_library(&report->services[index], &found))
+        return;
+    snprintf(found.what, sizeof found.what, "holds memory on the GPU and can't compute there");
+    add(report, &found);
+}
+
 static void judge_service(struct doctor_report *report, int index)
 {
     const struct doctor_service *service = &report->services[index];
+    if (service->place == PLACE_GPU)
+        judge_library(report, index);
     if (service->asks == ASKS_CPU || service->place == PLACE_GPU || report->driver_broken)
         return;
     if (report->card_count == 0) {

@@ -99,10 +99,8 @@ static const struct {
     {"cudnn", "install cuDNN 9 (pip install nvidia-cudnn-cu12) or set LD_LIBRARY_PATH"},
 };
 
-static bool missing_library(const struct doctor_report *report,
-                            const struct doctor_service *service, struct doctor_problem *problem)
+bool doctor_cause_library(const struct doctor_service *service, struct doctor_problem *problem)
 {
-    (void)report;
     if (service->log_cause != CAUSE_MISSING_LIBRARY || strstr(service->log_line, "driver version"))
         return false;
     const char *fix = "install the library that it names or set LD_LIBRARY_PATH to where it is";
@@ -115,6 +113,13 @@ static bool missing_library(const struct doctor_report *report,
              service->log_line);
     snprintf(problem->fix, sizeof problem->fix, "%s; then restart", fix);
     return true;
+}
+
+static bool missing_library(const struct doctor_report *report,
+                            const struct doctor_service *service, struct doctor_problem *problem)
+{
+    (void)report;
+    return doctor_cause_library(service, problem);
 }
 
 static bool driver_too_old(const struct doctor_report *report, const struct doctor_service *service,

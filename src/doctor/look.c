@@ -276,6 +276,30 @@ static double weigh(const char *root, const struct doctor_service *service)
     return NAN;
 }
 
+/* A log may hold earlier runs: a library that it calls missing and that is loaded now was missing
+ * then. */
+static void forget_old_words(const char *root, struct doctor_service *service)
+{
+    const char *name = strstr(service->log_line, "lib");
+    size_t len = name ? strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789_.-+")
+                      : 0;
+    while (len > 0 && name[len - 1] == '.')
+        len--;
+    if (service->log_cause != CAUSE_MISSING_LIBRARY || len < strlen("libx.so"))
+        return;
+    for (size_t m = 0; m < service->member_count; m++) {
+        AUTO(buf_done) struct buf maps = BUF_INIT(16 << 20);
+        if (doctor_process_file(root, service->members[m], "maps", &maps) != SEEN_YES)
+            continue;
+        if (memmem(buf_text(&maps), maps.len, name, len)) {
+            service->log_cause = CAUSE_NONE;
+            service->log_line[0] = '\0';
+            return;
+        }
+    }
+}
+
 static void look_at(const struct doctor_options *options, struct doctor_report *report,
                     struct doctor_service *service, size_t whole_cards)
 {
@@ -295,8 +319,8 @@ static void look_at(const struct doctor_options *options, struct doctor_report *
     if (!options->silent)
         ask(service);
     service->place = doctor_cause_place(report, service);
-    if (service->place != PLACE_GPU)
-        doctor_log_read(root, service, !options->silent);
+    doctor_log_read(root, service, !options->silent);
+    forget_old_words(root, service);
 }
 
 /* A script with "whisper" in its name that listens nowhere is somebody's batch job. */

@@ -132,6 +132,12 @@ CHANGE(listed)
     s->listed[0] = SEEN_YES;
     s->visible_set = true;
 }
+CHANGE(listed_library)
+{
+    listed(r, s);
+    s->visible_set = false;
+    library(r, s);
+}
 CHANGE(unlistable)
 {
     UNUSED;
@@ -241,6 +247,7 @@ static const struct row rows[] = {
     {"exclusive", exclusive, PLACE_CPU, "pid 99 has it", "-c DEFAULT"},
     {"unreadable", unread, PLACE_CPU, "could not be read", "as root"},
     {"on the card", listed, PLACE_GPU, NULL, NULL},
+    {"on the card without its library", listed_library, PLACE_GPU, "libcublas.so.12", "cuBLAS"},
     {"the list can't be told", unlistable, PLACE_UNKNOWN, NULL, NULL},
     {"as told", told, PLACE_CPU, NULL, NULL},
     {"starting", starting, PLACE_STARTING, NULL, NULL},
