@@ -225,37 +225,6 @@ bool cli_pause_ask(struct cli_pause *pause, struct err *err)
     return pause->approved || ask(err);
 }
 
-/* Free now is all that can be told: the study takes the lock itself. */
-static bool lock_is_free(const struct cli_pause *pause, const char *name, const char *id,
-                         struct err *err)
-{
-    for (;;) {
-        AUTO(device_lock_release) struct device_lock *lock = NULL;
-        struct err busy = ERR_INIT;
-        if (device_lock_take(name, id, pause->study->name, &lock, &busy))
-            return true;
-        if (busy.code != ERR_BUSY || !pause->wait) {
-            *err = busy;
-            return false;
-        }
-        if (cancel_level() != CANCEL_NONE)
-            return err_set(err, ERR_STOPPED, "stopped while waiting for %s", name);
-        nanosleep(&(struct timespec){.tv_nsec = NS_PER_S / 2}, NULL);
-    }
-}
-
-static bool devices_are_free(const struct cli_pause *pause, struct err *err)
-{
-    for (size_t i = 0; i < pause->study->device_count; i++) {
-        AUTO(device_close) struct device *device = NULL;
-        const char *name = pause->study->devices[i];
-        if (!device_open(name, "/proc", &device, err) ||
-            !lock_is_free(pause, name, device_facts(device)->id, err))
-            return false;
-    }
-    return true;
-}
-
 /* What was approved, or nothing: it may have changed while somebody read it. */
 static bool check_plan(struct cli_pause *pause, struct host_manager *manager, struct err *err)
 {
@@ -297,7 +266,7 @@ bool cli_pause_begin(struct cli_pause *pause, struct err *err)
         return true;
     AUTO(host_manager_close) struct host_manager *manager = NULL;
     AUTO(free) char *parent = file_folder(pause->journal);
-    if (!devices_are_free(pause, err) || !host_manager_open(pause->scope, &manager, err) ||
+    if (!host_manager_open(pause->scope, &manager, err) ||
         !host_restorer_wait(manager, pause->study->name, pause->journal, RESTORER_WITHIN_NS, err) ||
         !check_plan(pause, manager, err) || !fill_journal(pause, &journal, err) ||
         !file_make_folders(parent, err) || !host_journal_write(pause->journal, &journal, err))

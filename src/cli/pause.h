@@ -10,7 +10,6 @@ struct cli_pause {
     const char *names;              /* of --pause; NULL: nothing is paused */
     enum host_scope scope;
     bool approved;   /* on the command line */
-    bool wait;       /* for a device that another study holds */
     int64_t time_ns; /* of --time, 0: not given */
     char *journal;   /* path; owned */
     struct host_plan plan;

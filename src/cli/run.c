@@ -92,11 +92,15 @@ static bool read_pause(const struct cli_args *args, const struct study_options *
     bool user = cli_flag(&cli_run, args, "user");
     pause->scope = user || geteuid() != 0 ? HOST_USER : HOST_SYSTEM;
     pause->approved = cli_flag(&cli_run, args, "approve");
-    pause->wait = study_options->wait;
     pause->time_ns = study_options->time_ns;
     if (!pause->names && (user || pause->approved))
         return err_set(err, ERR_INPUT, "--%s goes with --pause", user ? "user" : "approve");
     return cli_pause_recover(pause, err) && cli_pause_ask(pause, err);
+}
+
+static bool make_room(void *context, struct err *err)
+{
+    return cli_pause_begin(context, err);
 }
 
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
@@ -124,8 +128,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         !read_pause(args, &study_options, pause, err))
         return false;
     cancel_install();
-    if (!service_init(err) || !cli_pause_begin(pause, err))
+    if (!service_init(err))
         return false;
+    study_options.make_room = make_room;
+    study_options.room_context = pause;
     enum study_outcome outcome = OUTCOME_COUNT_;
     bool contention = cli_flag(&cli_run, args, "show-contention");
     bool ok = contention ? cli_show_contention(&study_options, cli_value(&cli_run, args, "copies"),

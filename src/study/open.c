@@ -313,5 +313,5 @@ bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err
         !history_load(loop->store, study, loop->arena, &loop->history, err))
         return false;
     fill_plan(loop, code_count);
-    return true;
+    return !loop->options->make_room || loop->options->make_room(loop->options->room_context, err);
 }

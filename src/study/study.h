@@ -54,6 +54,10 @@ struct study_options {
     int trials;          /* overrides search.trials when > 0 */
     int64_t time_ns;     /* overrides search.time when > 0 */
     size_t max_parallel; /* trials at once, each on a device of its own; 0: one */
+    /* Called once everything is ready and the devices are locked, before the first trial: the last
+     * moment to make room on them. NULL: nothing is to be done. */
+    bool (*make_room)(void *context, struct err *err);
+    void *room_context;
     struct study_observer observer;
 };
 

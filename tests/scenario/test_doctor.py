@@ -122,6 +122,23 @@ def missing_library_of_a_lazy_server(box):
 
 
 @scenario(quick=True)
+def missing_library_on_the_card(box):
+    """Memory on the card is not work on it: CTranslate2 holds some, and each request fails."""
+    box.card()
+    popen = serve(box, "faster-whisper-server", 18121, "--kind stt", *on_card(box))
+    check(look(box, 0)["services"][0]["placement"] == "gpu", "on the card")
+    with open(box.path("log-18121"), "a", encoding="utf-8") as log:
+        log.write("RuntimeError: Library libcublas.so.12 is not found or cannot be loaded\n")
+    problem = only_problem(look(box, 6))
+    check("can't compute there" in problem["what"] and "libcublas.so.12" in problem["cause"], problem)
+    # A library that is loaded now was missing in an earlier run.
+    with open(box.path("log-18121"), "w", encoding="utf-8") as log:
+        log.write("RuntimeError: Library libcuda.so.1 is not found or cannot be loaded\n")
+    check(look(box, 0)["problems"] == [], "libcuda.so.1 is mapped")
+    stop(popen)
+
+
+@scenario(quick=True)
 def no_gpu(box):
     """A machine without a driver: one line, and no problem unless somebody asks for the GPU."""
     box.env["SPICA_NVML_LIBRARY"] = box.path("no-such-library.so")
