@@ -7,12 +7,10 @@
 #include "cli/pause.h"
 #include "cli/command.h"
 
-#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "device/device.h"
-#include "device/lock.h"
 #include "host/restorer.h"
 #include "spec/space.h"
 #include "study/study.h"
@@ -20,7 +18,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HOLDERS_MAX = 256 };
