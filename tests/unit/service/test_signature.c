@@ -12,6 +12,7 @@ struct recording {
     const char *line;                /* part of the line that must be given as evidence */
     const char *flag, *hint, *stage; /* NULL: none */
     enum signature_bound bound;
+    const char *meaning; /* NULL: not asked */
 };
 
 static const struct recording recordings[] = {
@@ -32,6 +33,8 @@ static const struct recording recordings[] = {
     {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", "",
      .stage = "fitting its settings to the memory", .bound = BOUND_ABOVE},
     {"llama-server/gpu-none", "llama-server", CAUSE_CPU_FALLBACK, "failed to initialize CUDA", ""},
+    {"llama-server/cpu-build", "llama-server", CAUSE_CPU_FALLBACK, "no usable GPU found", "",
+     .meaning = "it found no GPU"},
     {"llama-server/gpu-no-memory", "llama-server", CAUSE_OOM, "cudaMalloc failed", "",
      .hint = "asked 92.17 MiB more", .bound = BOUND_ABOVE},
     {"llama-server/gpu-healthy", "llama-server", CAUSE_NONE, NULL, ""},
@@ -73,6 +76,15 @@ static const struct recording recordings[] = {
     {"llama-server/gpu-quantised-cache", "llama-server", CAUSE_NONE, NULL, ""},
     {"openai-whisper/gpu", NULL, CAUSE_NONE, NULL, ""},
     {"openai-whisper/cpu", NULL, CAUSE_NONE, NULL, ""},
+    {"openai-whisper/no-memory", NULL, CAUSE_OOM, "Tried to allocate 2.00 MiB", "",
+     .hint = "asked 2.00 MiB more, 2.62 MiB free", .stage = "loading its weights",
+     .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
+    {"openai-whisper/no-memory-request", NULL, CAUSE_OOM, "cublasCreate(handle)", "",
+     .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
+    {"ctranslate2/missing-cublas", NULL, CAUSE_MISSING_LIBRARY, "Library libcublas.so.12", "",
+     .meaning = "a library is missing"},
+    {"ctranslate2/missing-cublas", "faster-whisper-server", CAUSE_MISSING_LIBRARY,
+     "Library libcublas.so.12", "", .meaning = "a library is missing"},
 };
 
 static void check_explained(size_t row, const char *name, const struct signature_match *match,
@@ -121,6 +133,8 @@ static void test_recordings(void **state)
         check_match(i, row->file, buf_text(&log), found, &match, row->cause, row->line, row->flag);
         if (found)
             check_explained(i, row->file, &match, row->hint, row->stage, row->bound);
+        if (found && row->meaning)
+            CHECK_ROW_TEXT(i, row->file, match.signature->meaning, row->meaning);
         buf_done(&log);
     }
 }
