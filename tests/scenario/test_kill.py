@@ -224,8 +224,9 @@ def short_study(box):
 
 
 class Terminal:
-    """`spica run` on a terminal; `act(pid)` is called once when the trial's phase is `phase` and at
-    least `after` trials are stored."""
+    """`spica run` on a terminal; `act(pid)` is called when the trial's phase is `phase` and at least
+    `after` trials are stored, until it returns something else than False: what the terminal shows may
+    be over when it is read, and another trial comes."""
 
     def __init__(self, box, phase, act, after=0, told=None):
         self.box, self.phase, self.act, self.after, self.told = box, phase, act, after, told
@@ -238,8 +239,7 @@ class Terminal:
         found = PHASE_WORDS.findall(text)
         here = found and PHASES[found[-1]] == self.phase
         if here and (self.after == 0 or stored(self.box) >= self.after):
-            self.done = True
-            self.act(pid)
+            self.done = self.act(pid) is not False
 
     def run(self, *args):
         self.code, self.text = self.box.terminal("run", *(args or (self.box.file,)), on_output=self)
@@ -261,11 +261,16 @@ def run_to_stop(box, told, act):
 def kill_in(box, phase, whom, told, after=0):
     """One run that is killed in the phase, and what must hold after it."""
     before = snapshot(box)
+    known = []
 
     def act(pid):
         found = victims(pid, whom)
-        check(len(found) > whom.count("+"), f"{phase}: {whom} not found, only {found}")
+        if len(found) <= whom.count("+"):
+            check(phase != "stop", f"{phase}: {whom} not found, only {found}")
+            return False
+        known.append(stored(box))
         slay(found)
+        return True
 
     if phase == "stop":
         code = run_to_stop(box, told, act)
@@ -273,7 +278,10 @@ def kill_in(box, phase, whom, told, after=0):
         code = Terminal(box, phase, act, after).run()
     check(code == -signal.SIGKILL, f"{phase}: exit status {code}")
     box.expect_clean()
-    return expect_kept(box, before)
+    after = expect_kept(box, before)
+    check(len(after.get("trial", ())) == known[0] or phase == "stop",
+          "a trial that was killed has been stored")
+    return after
 
 
 def resume_to_the_end(box, reference):
@@ -291,9 +299,7 @@ def every_phase(box, whom, phases):
     reference = reference_of(box)
     for phase in phases:
         # Only trials of the final, which come after two others, look at each service alone.
-        after = kill_in(box, phase, whom, told, 2 if phase == "alone" else 0)
-        if phase == phases[0]:
-            check(not after.get("trial"), "a trial that was killed has been stored")
+        kill_in(box, phase, whom, told, 2 if phase == "alone" else 0)
     resume_to_the_end(box, reference)
 
 
