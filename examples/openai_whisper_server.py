@@ -147,9 +147,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.refuse(500, f"{type(error).__name__}: {error}")
 
     def transcribe(self, audio):
-        """Always in the same thread: CUDA's libraries keep a handle for each thread, and one that is
-        made anew for every connection costs ten times what the transcription does (1.2 s against
-        0.12 s for seven seconds of speech on an H100)."""
+        """Always in the same thread, and one request at a time: PyTorch and CUDA's libraries keep
+        state for each thread, and a thread per connection was slow on a GPU."""
         return self.worker.submit(
             self.model.transcribe, audio, language=self.language, temperature=0.0,
             fp16=self.model.device.type == "cuda").result()["text"]

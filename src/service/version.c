@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/file.h"
 #include "service/engines/engines.h"
 #include "service/environment.h"
 
@@ -61,6 +62,30 @@ static void read_all(int fd, struct buf *output)
     }
 }
 
+/* Of "python3 -u server.py" the script is what a result depends on, not the interpreter. */
+const char *service_version_subject(struct arena *arena, const struct service_launch *launch)
+{
+    static const char *const interpreters[] = {"python", "pypy", "node", "ruby",
+                                               "perl",   "sh",   "bash"};
+    const char *base = strrchr(launch->program, '/');
+    bool interpreter = false;
+    base = base ? base + 1 : launch->program;
+    for (size_t i = 0; i < ARRAY_LEN(interpreters) && !launch->engine; i++) {
+        size_t len = strlen(interpreters[i]);
+        interpreter |= strncmp(base, interpreters[i], len) == 0 &&
+                       base[len + strspn(base + len, "0123456789.")] == '\0';
+    }
+    for (size_t i = 1; interpreter && launch->argv && launch->argv[i]; i++) {
+        const char *word = launch->argv[i];
+        if (word[0] == '-')
+            continue;
+        const char *path =
+            word[0] == '/' ? word : arena_printf(arena, "%s/%s", launch->folder, word);
+        return file_exists(path) ? path : launch->program;
+    }
+    return launch->program;
+}
+
 static char *program_digest(const char *program)
 {
     char hex[DIGEST_HEX_SIZE], text[32];
@@ -105,7 +130,7 @@ char *service_version_read(const struct service_launch *launch)
     AUTO(arena_free) struct arena *arena = arena_new();
     struct question question;
     if (!question_make(launch, arena, &question))
-        return program_digest(launch->program);
+        return program_digest(service_version_subject(arena, launch));
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
         return NULL;
@@ -120,6 +145,6 @@ char *service_version_read(const struct service_launch *launch)
     waitpid(pid, NULL, 0);
     char version[64];
     if (!question.read(buf_text(&output), version, sizeof version))
-        return program_digest(launch->program);
+        return program_digest(service_version_subject(arena, launch));
     return strdup(version);
 }

@@ -152,15 +152,19 @@ void attempt_forget_versions(struct trial_runner *runner)
 /* Read once per program, after the measurement, where it disturbs nothing. */
 static const char *version_of(struct trial_runner *runner, const struct service_launch *launch)
 {
+    AUTO(arena_free) struct arena *arena = arena_new();
     struct program_version *at = runner->versions;
     if (!launch->program)
         return NULL;
+    /* One interpreter runs many servers. */
+    const char *key = arena_printf(arena, "%s\n%s", service_version_subject(arena, launch),
+                                   launch->engine ? launch->engine->name : "");
     for (; at < runner->versions + ARRAY_LEN(runner->versions) && at->program; at++)
-        if (strcmp(at->program, launch->program) == 0)
+        if (strcmp(at->program, key) == 0)
             return at->version;
     if (at == runner->versions + ARRAY_LEN(runner->versions))
         return NULL;
-    at->program = strdup(launch->program);
+    at->program = strdup(key);
     at->version = service_version_read(launch);
     return at->version;
 }

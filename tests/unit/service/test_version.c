@@ -120,9 +120,37 @@ static void test_nothing_is_left(void **state)
     unlink(pid_path);
 }
 
+/* What an interpreter runs is the program; without a script it is the interpreter. */
+static void test_subject(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(free) char *script = file_join(folder, "serve.py");
+    struct err err = ERR_INIT;
+    assert_true(file_write_atomic(script, "1", 1, &err));
+    const struct {
+        const char *program, *argv[4], *subject;
+    } rows[] = {
+        {"/usr/bin/python3", {"python3", "-u", "serve.py"}, script},
+        {"/usr/bin/python3.12", {"python3.12", script}, script},
+        {"/usr/bin/python3", {"python3", "-m", "vllm"}, "/usr/bin/python3"},
+        {"/usr/bin/python3", {"python3"}, "/usr/bin/python3"},
+        {"/opt/pythonic-server", {"pythonic-server", "serve.py"}, "/opt/pythonic-server"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *argv[5] = {rows[i].argv[0], rows[i].argv[1], rows[i].argv[2], rows[i].argv[3]};
+        const struct service_launch launch = {
+            .program = rows[i].program, .argv = argv, .folder = folder};
+        CHECK_ROW_TEXT(i, rows[i].argv[0], service_version_subject(arena, &launch),
+                       rows[i].subject);
+    }
+    unlink(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_subject),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_packages),
         cmocka_unit_test(test_nothing_is_left),
