@@ -311,5 +311,6 @@ const struct device_ops device_gpu_ops = {
     .holders = gpu_holders,
     .sample = gpu_sample,
     .strangers = gpu_strangers,
+    .stranger_work = gpu_stranger_work,
     .state = gpu_state,
 };

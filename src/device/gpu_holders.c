@@ -121,3 +121,72 @@ size_t gpu_strangers(struct device *device, const struct device_ours *ours, int6
             .memory_bytes = split.unlisted_bytes, .cpu_ratio = NAN, .sm_ratio = NAN};
     return named;
 }
+
+/* Of the process that a sample names, when it was listed just now or at the reading before: who
+ * ended since has left the list, and its samples outlive it. */
+struct sighting {
+    enum gpu_owner owner;
+    bool known;
+};
+
+static void recall(const struct gpu_owners *owners, const struct nvml_activity *samples,
+                   size_t count, struct sighting *sightings)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct gpu_claim *claim = gpu_owners_find(owners, samples[i].pid);
+        if (claim)
+            sightings[i] = (struct sighting){claim->owner, true};
+    }
+}
+
+static double mean_of(const struct nvml_activity *samples, size_t count, pid_t pid)
+{
+    double sum = 0;
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += samples[i].pid == pid ? samples[i].sm_ratio : 0;
+        found += samples[i].pid == pid;
+    }
+    return found ? sum / (double)found : 0;
+}
+
+/* False when some of it may be our own work, which this container can't tell from others'. */
+static bool largest_mean(const struct nvml_activity *samples, size_t count,
+                         const struct sighting *sightings, bool blind, double *ret_ratio)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const bool hidden = sightings[i].known && sightings[i].owner == GPU_OWNER_HIDDEN;
+        const bool foreign = sightings[i].known && sightings[i].owner == GPU_OWNER_STRANGER;
+        if (hidden && blind && samples[i].sm_ratio > 0)
+            return false;
+        if (hidden || foreign)
+            largest = fmax(largest, mean_of(samples, count, samples[i].pid));
+    }
+    *ret_ratio = largest;
+    return true;
+}
+
+bool gpu_stranger_work(struct device *device, const struct device_ours *ours, int64_t since_wall_us,
+                       double *ret_sm_ratio)
+{
+    struct gpu *gpu = gpu_of(device);
+    AUTO(free) struct nvml_process *list = NULL;
+    AUTO(free) struct nvml_activity *samples = NULL;
+    struct nvml_memory memory;
+    struct gpu_split split;
+    size_t count = 0, sample_count = 0;
+    if (nvml_read_activity(&gpu->card, since_wall_us, &samples, &sample_count) ==
+            NVML_SAMPLES_REFUSED ||
+        !nvml_read_processes(&gpu->card, &list, &count))
+        return false;
+    AUTO(free) struct sighting *sightings = calloc(sample_count + 1, sizeof *sightings);
+    if (!sightings)
+        abort();
+    recall(&gpu->owners, samples, sample_count, sightings);
+    nvml_read_memory(&gpu->card, gpu->root, &memory);
+    gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, true);
+    gpu_owners_split(&gpu->owners, ours, list, count, &memory, &split);
+    recall(&gpu->owners, samples, sample_count, sightings);
+    return largest_mean(samples, sample_count, sightings, split.blind, ret_sm_ratio);
+}

@@ -53,6 +53,13 @@ size_t device_strangers(struct device *device, const struct device_ours *ours,
                : 0;
 }
 
+bool device_stranger_work(struct device *device, const struct device_ours *ours,
+                          int64_t since_wall_us, double *ret_sm_ratio)
+{
+    return device->ops->stranger_work &&
+           device->ops->stranger_work(device, ours, since_wall_us, ret_sm_ratio);
+}
+
 size_t device_state(struct device *device, struct device_state_reading *ret_readings, size_t max)
 {
     return device->ops->state ? device->ops->state(device, ret_readings, max) : 0;

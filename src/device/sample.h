@@ -39,6 +39,13 @@ void device_sample(struct device *device, const struct device_ours *ours,
  * last entry may be of pid 0: memory in use that is listed to nobody. */
 size_t device_strangers(struct device *device, const struct device_ours *ours,
                         int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
+/* What the strangers did since a moment, for windows too short for device_sample()'s second: one
+ * reading of the driver's samples (some ms of CPU time; it keeps several a second), without any
+ * pacing. The largest mean over one stranger's samples since then; idle spans leave no sample, so
+ * this is its share while it worked. 0: no stranger worked. False when that can't be told: a CPU
+ * box, a driver that tells no shares, or work of processes that may be ours. */
+bool device_stranger_work(struct device *device, const struct device_ours *ours,
+                          int64_t since_wall_us, double *ret_sm_ratio);
 /* "python3 (pid 4711, vllm.service, user www, 25,694 MiB)": one for people, appended. */
 void device_holder_add_text(struct buf *buf, const struct device_holder *holder);
 

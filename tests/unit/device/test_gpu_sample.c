@@ -138,6 +138,64 @@ static void test_shares(void **state)
     }
 }
 
+/* Strangers' work in a window too short for a sample: the mean of one's own samples, asked for
+ * whatever the pace says, of who is gone as well. */
+static void test_stranger_work(void **state)
+{
+    (void)state;
+    static const char refused[] = "process c 40 5\nsm 40 30\n";
+    static const struct {
+        const char *name, *before, *lines;
+        int generation;
+        int64_t since_s;
+        double expected; /* NAN: can't be told */
+    } rows[] = {
+        {"its mean", "",
+         "process c 9 1\nprocess c 40 5\nprocess c 41 5\nsm 9 90\nsm 40 30\nsm 40 10\nsm 41 80\n",
+         4, 60, 0.20},
+        {"only since then", "", "process c 40 5\nany-age 1\nsm 40 90 50\nsm 40 10 2\n", 4, 10,
+         0.10},
+        {"ours alone", "", "process c 9 1\nsm 9 90\n", 4, 60, 0},
+        {"no sample", "", "process c 40 5\n", 4, 60, 0},
+        {"gone since", "process c 40 5\n", "sm 40 30\n", 4, 60, 0.30},
+        {"one of ours, gone since", "process c 9 5\n", "sm 9 30\n", 4, 60, 0},
+        {"never listed", "", "sm 40 30\n", 4, 60, 0},
+        {"refused", refused, "process c 40 5\nfail nvmlDeviceGetProcessUtilization 3\n", 4, 60,
+         NAN},
+        {"no list", refused, "sm 40 30\nfail nvmlDeviceGetComputeRunningProcesses 3\n", 4, 60, NAN},
+        {"no shares in this driver", refused, refused, 1, 60, NAN},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench bench;
+        struct device_sample sample;
+        double ratio = NAN;
+        bench_open(&bench, rows[i].before, rows[i].generation);
+        device_sample(bench.device, &bench.ours, &sample);
+        say(&bench, rows[i].lines);
+        bool told = device_stranger_work(bench.device, &bench.ours,
+                                         sample.at_wall_us - rows[i].since_s * 1000000, &ratio);
+        CHECK_ROW(i, rows[i].name, told == !isnan(rows[i].expected));
+        CHECK_ROW(i, rows[i].name, !told || fabs(ratio - rows[i].expected) < 1e-9);
+        bench_close(&bench);
+    }
+}
+
+/* In a container: hidden work may be our own while something of ours lives unlisted. */
+static void test_stranger_work_26(void **state)
+{
+    (void)state;
+    struct bench bench;
+    double ratio = NAN;
+    bench_open(&bench, "process c 41010 500\nsm 41010 30\n", 4);
+    device_close(bench.device);
+    fake_namespace(bench.root, "pid:[4026532201]");
+    bench.device = fake_open("gpu0", bench.root, 4);
+    assert_false(device_stranger_work(bench.device, &bench.ours, 0, &ratio));
+    assert_true(device_stranger_work(bench.device, &(struct device_ours){0}, 0, &ratio));
+    assert_true(ratio == 0.30);
+    bench_close(&bench);
+}
+
 /* 28, and a driver that tells no list. */
 static void test_faults(void **state)
 {
@@ -356,6 +414,7 @@ static void test_cpu(void **state)
     assert_true(sample.cost_cpu_s > 0 && sample.free_bytes.state == READING_KNOWN);
     assert_true(isnan(reading_value(sample.stranger_bytes)) && isnan(sample.stranger_sm_ratio));
     assert_int_equal(device_strangers(device, &ours, 0, &holder, 1), 0);
+    assert_false(device_stranger_work(device, &ours, 0, &sample.stranger_sm_ratio));
     assert_int_equal(device_state(device, &reading, 1), 0);
     device_close(device);
 }
@@ -363,11 +422,12 @@ static void test_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),       cmocka_unit_test(test_unlisted),
-        cmocka_unit_test(test_shares),       cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_strangers),    cmocka_unit_test(test_words),
-        cmocka_unit_test(test_state),        cmocka_unit_test(test_instance),
-        cmocka_unit_test(test_26_container), cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_sample),        cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_shares),        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_strangers),     cmocka_unit_test(test_words),
+        cmocka_unit_test(test_state),         cmocka_unit_test(test_instance),
+        cmocka_unit_test(test_26_container),  cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_stranger_work), cmocka_unit_test(test_stranger_work_26),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
