@@ -14,9 +14,17 @@
  *     no       (any)           none               unproven
  *     unknown, or on another card, or nobody left unproven
  *
- * A driver that tells no process's share leaves the whole card: a rise over what it was before the
- * probe stands for SM use. One reading of an idle card may show 90 % when it is first asked, so the
- * device was asked before, and a rise needs a low start.
+ * A driver that tells no process's share leaves the whole card, whose figure is everybody's:
+ *
+ *     before   after    who else is listed   CPU time   SM use
+ *     idle     rose     nobody               little     seen
+ *     idle     rose     nobody               much       unknown: a runtime may do both
+ *     idle     rose     somebody             any        unknown: it may be theirs
+ *     busy     busy     any                  any        unknown
+ *     any      idle     any                  any        none
+ *
+ * The difference alone was rejected: a neighbour's next request rises like ours. One reading of an
+ * idle card may show 90 % when it is first asked, so the device was asked before.
  *
  * Latency decides nothing here: a fast CPU and a slow card look alike. */
 #include "device/gpu_placement.h"
@@ -28,6 +36,7 @@
 #include <string.h>
 
 static const double sm_seen = 0.01;   /* the driver's smallest figure */
+static const double idle_most = 0.05; /* of the card: below, nobody works on it */
 static const double rise_seen = 0.05; /* of the card, over before */
 static const double cpu_much = 0.5;   /* cores, over the probe */
 static const int64_t cpu_much_ns = 500 * NS_PER_MS;
@@ -35,20 +44,29 @@ static const int64_t cpu_much_ns = 500 * NS_PER_MS;
 /* What the card's own numbers say about work during the probe. */
 enum work { WORK_UNKNOWN, WORK_NONE, WORK_SEEN };
 
-static enum work work_of(const struct gpu_sight *sight)
-{
-    if (sight->sampled)
-        return sight->sm_ratio >= sm_seen ? WORK_SEEN : WORK_NONE;
-    double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
-    if (isnan(before) || isnan(after))
-        return WORK_UNKNOWN;
-    return after - before >= rise_seen ? WORK_SEEN : WORK_NONE;
-}
-
 static bool much_cpu(const struct gpu_sight *sight)
 {
     return sight->cpu_ns >= cpu_much_ns &&
            (double)sight->cpu_ns >= cpu_much * (double)sight->span_ns;
+}
+
+/* From the whole card's figures, of which ours is a part. */
+static enum work work_of_card(const struct gpu_sight *sight)
+{
+    double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
+    if (isnan(before) || isnan(after))
+        return WORK_UNKNOWN;
+    if (after < idle_most)
+        return WORK_NONE;
+    bool rose = before < idle_most && after - before >= rise_seen;
+    return rose && sight->others == 0 && !much_cpu(sight) ? WORK_SEEN : WORK_UNKNOWN;
+}
+
+static enum work work_of(const struct gpu_sight *sight)
+{
+    if (sight->sampled)
+        return sight->sm_ratio >= sm_seen ? WORK_SEEN : WORK_NONE;
+    return work_of_card(sight);
 }
 
 static enum placement place(const struct gpu_sight *sight)
@@ -123,8 +141,8 @@ static void say_work(const struct gpu_sight *sight, struct buf *text)
     else
         buf_addf(text,
                  "the card went from %.0f to %.0f %% busy in the probe request (no figure per "
-                 "process)",
-                 100 * before, 100 * after);
+                 "process%s)",
+                 100 * before, 100 * after, sight->others ? "; others are listed" : "");
     if (sight->cpu_ns >= 0)
         buf_addf(text, "; CPU time %lld of %lld ms", (long long)(sight->cpu_ns / NS_PER_MS),
                  (long long)(sight->span_ns / NS_PER_MS));
