@@ -200,16 +200,19 @@ static void mark_neighbours(const struct device_activity *before,
 
 int64_t device_activity_neighbours_ns(const struct device_activity *before,
                                       const struct device_activity *after,
-                                      const struct spec_neighbour *neighbours, size_t count)
+                                      const struct spec_neighbour *neighbours, size_t count,
+                                      const pid_t *own_roots, size_t own_count)
 {
     if (count == 0)
         return 0;
     AUTO(free) int64_t *used = used_ns(before, after);
     AUTO(free) bool *mark = zeroed(after->count, sizeof *mark);
+    AUTO(free) bool *own = zeroed(after->count, sizeof *own);
     mark_neighbours(before, after, used, neighbours, count, mark);
+    mark_trees(before, after, own_roots, own_count, own);
     int64_t sum = 0;
     for (size_t i = 0; i < after->count; i++)
-        sum = proc_add_ns(sum, mark[i] ? used[i] : 0);
+        sum = proc_add_ns(sum, mark[i] && !own[i] ? used[i] : 0);
     return sum;
 }
 

@@ -31,7 +31,8 @@ size_t device_activity_strangers(const struct device_activity *before,
                                  size_t neighbour_count, struct device_holder *ret_holders,
                                  size_t max);
 /* CPU time between two listings of the declared neighbours' trees (by pid, program name or systemd
- * unit's cgroup). */
+ * unit's cgroup). What is in a tree of `own_roots` is no neighbour's, whatever its name. */
 int64_t device_activity_neighbours_ns(const struct device_activity *before,
                                       const struct device_activity *after,
-                                      const struct spec_neighbour *neighbours, size_t count);
+                                      const struct spec_neighbour *neighbours, size_t count,
+                                      const pid_t *own_roots, size_t own_count);

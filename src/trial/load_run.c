@@ -70,8 +70,24 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
     return text.len ? arena_strdup(attempt->arena, buf_text(&text)) : NULL;
 }
 
-/* CPU time of the declared neighbours, and with several lanes of all that is below their parent,
- * this lane's own included: the sum is over processes, none of which counts twice. */
+/* Everything of ours that note_window() counts by itself. A keeper may have left our tree. */
+static size_t own_roots(const struct attempt *attempt, pid_t *ret_roots)
+{
+    const struct trial_runner *runner = attempt->runner;
+    const pid_t worker = load_worker_pid(attempt->worker);
+    size_t count = 0;
+    ret_roots[count++] = getpid();
+    if (worker > 0)
+        ret_roots[count++] = worker;
+    for (size_t i = 0; i < attempt->study->service_count; i++)
+        if (runner->services[i].process)
+            ret_roots[count++] = service_process_status(runner->services[i].process)->keeper;
+    return count;
+}
+
+/* CPU time of the declared neighbours without what is ours by the same name (both may be
+ * "python3"). With several lanes: of all that is below their parent as well, this lane's own
+ * included; the sum is over processes, none of which counts twice. */
 static int64_t others_ns(const struct attempt *attempt, const struct window_readings *before,
                          const struct window_readings *after)
 {
@@ -83,7 +99,10 @@ static int64_t others_ns(const struct attempt *attempt, const struct window_read
         memcpy(list, study->neighbours, count * sizeof *list);
     if (root)
         list[count++] = (struct spec_neighbour){.pid = root};
-    return device_activity_neighbours_ns(before->activity, after->activity, list, count);
+    pid_t own[SPEC_SERVICES_MAX + 2];
+    size_t own_count = root ? 0 : own_roots(attempt, own);
+    return device_activity_neighbours_ns(before->activity, after->activity, list, count, own,
+                                         own_count);
 }
 
 /* Differences of the two readings into facts: contention is the worst of the trial's windows. */

@@ -109,6 +109,7 @@ static void test_neighbours(void **state)
         struct spec_neighbour neighbours[2];
         size_t count;
         int64_t ticks;
+        pid_t own[2]; /* roots of ours; 0: none */
     } rows[] = {
         {"none", {{0}}, 0, 0},
         {"empty", {{0}}, 1, 0},
@@ -125,7 +126,16 @@ static void test_neighbours(void **state)
         {"end of a unit's name", {{.unit = "lama.service"}}, 1, 0},
         {"start of a unit's name", {{.unit = "ollama.servic"}}, 1, 0},
         {"unit and pid of it", {{.unit = "ollama.service"}, {.pid = 31}}, 2, 35},
-        {"unit and another", {{.unit = "ollama.service"}, {.command = "make"}}, 2, 58},
+        {"unit and another", {{.unit = "ollama.service"}, {.command = "make"}}, 2, 58, {0}},
+        {"ours by the same name", {{.command = "ollama"}}, 1, 0, {30}},
+        {"ours below it", {{.command = "ollama"}}, 1, 15, {31}},
+        {"ours, one left the tree",
+         {{.command = "llama-server"}, {.command = "worker"}},
+         2,
+         0,
+         {10}},
+        {"ours in the unit", {{.unit = "ollama.service"}}, 1, 0, {30}},
+        {"ours beside it", {{.command = "ollama"}, {.command = "make"}}, 2, 35, {404, 20}},
     };
     struct pair pair = pair_take(before, after);
     fake_text(pair.root, "30/cgroup", "1:name=systemd:/system.slice/ollama.service\n0::/\n");
@@ -133,7 +143,7 @@ static void test_neighbours(void **state)
     fake_text(pair.root, "20/cgroup", "0::/user.slice/xollama.service\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int64_t ns = device_activity_neighbours_ns(pair.before, pair.after, rows[i].neighbours,
-                                                   rows[i].count);
+                                                   rows[i].count, rows[i].own, 2);
         CHECK_ROW(i, rows[i].name, ns == rows[i].ticks * TICK);
     }
     pair_end(&pair);
@@ -151,7 +161,7 @@ static void test_long_command(void **state)
     };
     const struct spec_neighbour neighbour = {.command = "faster-whisper-server"};
     struct pair pair = pair_take(none, some);
-    assert_int_equal(device_activity_neighbours_ns(pair.before, pair.after, &neighbour, 1),
+    assert_int_equal(device_activity_neighbours_ns(pair.before, pair.after, &neighbour, 1, NULL, 0),
                      6 * TICK);
     pair_end(&pair);
 }
@@ -178,12 +188,12 @@ static void test_absurd(void **state)
     assert_int_equal(device_activity_top(pair.before, pair.after, NULL, 0, holders, 4), 1);
     assert_int_equal(holders[0].pid, 6);
     const struct spec_neighbour neighbour = {.pid = 1};
-    assert_true(device_activity_neighbours_ns(pair.before, pair.after, &neighbour, 1) > 0);
+    assert_true(device_activity_neighbours_ns(pair.before, pair.after, &neighbour, 1, NULL, 0) > 0);
     pair_end(&pair);
     device_activity_free(NULL);
     AUTO(device_activity_free) struct device_activity *empty = device_activity_take("/nonexistent");
     assert_int_equal(device_activity_top(empty, empty, NULL, 0, holders, 4), 0);
-    assert_int_equal(device_activity_neighbours_ns(empty, empty, &neighbour, 1), 0);
+    assert_int_equal(device_activity_neighbours_ns(empty, empty, &neighbour, 1, NULL, 0), 0);
 }
 
 /* A real child that works until it has used some CPU time is found, and is not when it is ours. */
@@ -207,7 +217,7 @@ static void test_real(void **state)
     assert_int_equal(read(fds[0], &done, 1), 1);
     AUTO(device_activity_free) struct device_activity *second = device_activity_take("/proc");
     const struct spec_neighbour neighbour = {.pid = child};
-    int64_t ns = device_activity_neighbours_ns(first, second, &neighbour, 1);
+    int64_t ns = device_activity_neighbours_ns(first, second, &neighbour, 1, NULL, 0);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_true(ns >= 7 * TICK); /* of 10, ticks being what they are */
