@@ -38,6 +38,10 @@ AUTO_FN(struct service_container, service_container_free)
  * the runtime does not work. */
 NODISCARD bool service_container_clear(const struct service_container *container, struct err *err);
 
+/* What a log is ended with when a runtime failed before there was a container: words of ours, which
+ * signature_common.c knows. */
+#define SERVICE_NO_CONTAINER "spica: the runtime ended before there was a container"
+
 /* ---- no heap, no stdio, no lock: the keeper uses these after a fork without exec ---- */
 
 /* False until the runtime has written it. */

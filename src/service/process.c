@@ -40,7 +40,9 @@
 #define LOOK_DENSE_NS (5 * NS_PER_S)     /* after its id is known, look for its processes often: */
 #define LOOK_FIRST_NS (5 * NS_PER_MS)
 #define LOOK_LAST_NS (5 * NS_PER_S)
-enum { SHELL_SIGNALLED = 128 }; /* a runtime's client ends with this and the number, as a shell */
+/* A runtime's client ends with 125 to 127 for failures of its own (or as the server did), with 128
+ * and the number for a signal, as a shell. */
+enum { RUNTIME_FAILED = 125, SHELL_SIGNALLED = 128, LAST_WORDS_BYTES = 300 };
 
 struct service_process {
     char *name, *log_path;
@@ -168,6 +170,28 @@ static void process_translate_status(struct service_process *process)
         return;
     status->signal = status->exit_code - SHELL_SIGNALLED;
     status->exit_code = -1;
+}
+
+/* The client's own failure (125 to 127) and a container's look alike by their status; without an id
+ * it was the client. Its words are many, so the log gets a line which says so, behind what is
+ * surer; with its last words, since that line is what people are shown. */
+static void process_note_failure(const struct service_process *process, struct buf *log)
+{
+    char id[CONTAINER_ID_SIZE];
+    int code = process->status.exit_code;
+    if (!process->container || code < RUNTIME_FAILED || code >= SHELL_SIGNALLED ||
+        service_container_id(process->container, id))
+        return;
+    const char *text = buf_text(log);
+    size_t end = log->len;
+    while (end > 0 && (unsigned char)text[end - 1] <= ' ')
+        end--;
+    size_t start = end;
+    while (start > 0 && text[start - 1] != '\n' && end - start < LAST_WORDS_BYTES)
+        start--;
+    AUTO(free) char *words = strndup(text + start, end - start);
+    buf_addf(log, "\n%s (exit status %d): %s\n", SERVICE_NO_CONTAINER, code,
+             words && words[0] ? words : "it said nothing");
 }
 
 /* When to look next. A scan of all processes each time is dear, but a server that answers before
@@ -512,6 +536,7 @@ char *service_process_log(struct service_process *process, size_t *ret_len)
     struct err ignored = ERR_INIT; /* no log left to read is an empty log */
     struct buf text = BUF_INIT(KEEPER_HEAD_BYTES + KEEPER_TAIL_BYTES + 4096);
     (void)!buf_read_file(&text, process->log_path, &ignored);
+    process_note_failure(process, &text);
     *ret_len = text.len;
     return buf_take(&text);
 }

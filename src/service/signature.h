@@ -17,7 +17,7 @@ enum signature_cause {
     CAUSE_CPU_FALLBACK,
     CAUSE_PARTIAL_OFFLOAD,
     CAUSE_START_RACE, /* a neighbour changed memory during sizing */
-    CAUSE_DEVICE_LOST,
+    CAUSE_DEVICE_LOST, /* or what should give it to a service fails: driver, container runtime */
     CAUSE_DISK_FULL,
     CAUSE_GENERIC, /* "failed to start": says that, not why */
     CAUSE_COUNT_

@@ -7,6 +7,7 @@
 #include "service/signature_common.h"
 
 #include "base/text.h"
+#include "service/container.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -221,6 +222,46 @@ const struct service_signature signature_common[] = {
      flag_follows},
     {"error: unexpected argument", NULL, CAUSE_REFUSED, "it does not know a flag", "clap",
      flag_follows},
+
+    /* A container's runtime, where there is no container yet. What its settings name (an image, a
+     * program in it, a flag) is theirs: whoever has them meets it again. All else is the host's,
+     * and stands last. "Unable to find image" is none: docker says so and downloads it. */
+    {"port is already allocated", NULL, CAUSE_PORT_BUSY, "another program holds its port",
+     "docker"},
+    {"No such image", NULL, CAUSE_MISSING_WEIGHTS, "its image is not on this machine", "docker"},
+    {"image not known", NULL, CAUSE_MISSING_WEIGHTS, "its image is not on this machine",
+     "podman 3 to 5"},
+    {"short-name", "did not resolve to an alias", CAUSE_MISSING_WEIGHTS,
+     "its image is not on this machine", "podman 3 to 5"},
+    {"pull access denied", NULL, CAUSE_MISSING_WEIGHTS, "its image can't be downloaded", "docker"},
+    {"manifest unknown", NULL, CAUSE_MISSING_WEIGHTS, "there is no such image", "docker, podman"},
+    {"invalid reference format", NULL, CAUSE_REFUSED, "it refused the name of its image",
+     "docker, podman"},
+    {"unknown flag:", NULL, CAUSE_REFUSED, "it does not know a flag", "docker, podman",
+     flag_follows},
+    {"unknown shorthand flag:", NULL, CAUSE_REFUSED, "it does not know a flag", "docker, podman"},
+    {"OCI runtime attempted to invoke a command that was not found", NULL, CAUSE_MISSING_LIBRARY,
+     "its image has no such program", "podman 3 to 5"},
+    {"executable file not found in $PATH", "OCI runtime", CAUSE_MISSING_LIBRARY,
+     "its image has no such program", "docker, podman"},
+    {"could not select device driver", NULL, CAUSE_DEVICE_LOST,
+     "docker can't give it the GPU (is the NVIDIA container toolkit installed?)", "docker 19.03"},
+    {"failed to discover GPU vendor from CDI", NULL, CAUSE_DEVICE_LOST,
+     "docker can't give it the GPU (is the NVIDIA container toolkit installed?)", "docker 28"},
+    {"unresolvable CDI devices", NULL, CAUSE_DEVICE_LOST,
+     "no CDI device of that name (nvidia-ctk cdi generate writes them)", "podman 4 and 5, docker"},
+    {"nvidia-container-cli:", NULL, CAUSE_DEVICE_LOST,
+     "the NVIDIA container toolkit can't give it the GPU", "NVIDIA container toolkit"},
+    {"Cannot connect to the Docker daemon", NULL, CAUSE_DEVICE_LOST, "docker's daemon is down",
+     "docker"},
+    {"Error response from daemon", NULL, CAUSE_DEVICE_LOST, "docker could not start its container",
+     "docker"},
+    {"OCI runtime", NULL, CAUSE_DEVICE_LOST, "its container could not be started",
+     "docker, podman"},
+    {"OCI permission denied", NULL, CAUSE_DEVICE_LOST, "its container could not be started",
+     "podman"},
+    {SERVICE_NO_CONTAINER, NULL, CAUSE_DEVICE_LOST, "its container could not be started",
+     "our own words, see service/process.c"},
 
     /* Libraries and drivers. */
     {"error while loading shared libraries", NULL, CAUSE_MISSING_LIBRARY, "a library is missing",

@@ -6,6 +6,7 @@
 #include "device/proc.h"
 #include "service/container.h"
 #include "service/engine.h"
+#include "service/signature.h"
 #include "spec/space.h"
 
 #include <sys/stat.h>
@@ -331,6 +332,43 @@ static void test_exit_status(void **state)
     ship_done(&ship);
 }
 
+/* A runtime that fails before there is a container: its own words are not known, so ours are; a
+ * server that ends with the same status in its container is itself to blame. Before: 125 was a
+ * crash of each candidate. */
+static void test_no_container(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *image, *code;
+        enum signature_cause cause;
+        const char *line;
+    } rows[] = {
+        {"broken", "7", CAUSE_DEVICE_LOST,
+         SERVICE_NO_CONTAINER " (exit status 125): Error: creating a thing: no such luck"},
+        {"missing", "7", CAUSE_MISSING_WEIGHTS, "Error: missing: image not known"},
+        {"image", "125", CAUSE_NONE, ""},
+        {"image", "127", CAUSE_NONE, ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ship ship;
+        struct signature_match match;
+        ship_init(&ship, "podman", "exit");
+        ship.argv[13] = rows[i].image;
+        ship.argv[16] = rows[i].code;
+        AUTO(service_process_free) struct service_process *process = fixture_start(&ship.fix);
+        assert_true(fixture_reach(process, PROCESS_EMPTY));
+        size_t len = 0;
+        AUTO(free) char *log = service_process_log(process, &len);
+        bool found = signature_scan(NULL, log, len, &match);
+        CHECK_ROW(i, rows[i].image, (found ? match.signature->cause : CAUSE_NONE) == rows[i].cause);
+        AUTO(free)
+        char *line = found ? strndup(log + match.line_start, match.line_len) : strdup("");
+        CHECK_ROW_TEXT(i, rows[i].image, line, rows[i].line);
+        process = service_process_free(process);
+        ship_done(&ship);
+    }
+}
+
 /* What a daemon started is counted as the keeper's. */
 static void test_counted(void **state)
 {
@@ -459,7 +497,7 @@ int main(void)
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_deaf_child),
         cmocka_unit_test(test_exit_status),  cmocka_unit_test(test_counted),
         cmocka_unit_test(test_deaf_runtime), cmocka_unit_test(test_clear),
-        cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_deaths),       cmocka_unit_test(test_no_container),
     };
     struct err err = ERR_INIT;
     if (!service_init(&err))

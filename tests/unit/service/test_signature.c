@@ -172,6 +172,35 @@ static const struct {
     {"error while handling argument \"--flash-attn\": error: unkown value for --flash-attn: "
      "'--ctx-size'\n",
      CAUSE_REFUSED, "unkown", "--flash-attn", ""},
+    /* runtimes, before there is a container */
+    {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
+     "[[gpu]].\n\nRun 'docker run --help' for more information\n",
+     CAUSE_DEVICE_LOST, "[[gpu]]", "", ""},
+    {"docker: Error response from daemon: No such image: vllm/none:latest.\n",
+     CAUSE_MISSING_WEIGHTS, "No such image", "", ""},
+    {"Unable to find image 'x:1' locally\n1: Pulling from library/x\nTraceback\n", CAUSE_NONE, "",
+     "", ""},
+    {"Error: short-name \"none\" did not resolve to an alias and no unqualified-search registries "
+     "are defined in \"/etc/containers/registries.conf\"\n",
+     CAUSE_MISSING_WEIGHTS, "short-name", "", ""},
+    {"Error: localhost/none:latest: image not known\n", CAUSE_MISSING_WEIGHTS, "not known", "", ""},
+    {"docker: Error response from daemon: failed to create task for container: OCI runtime create "
+     "failed: runc create failed: unable to start container process: exec: \"vlm\": executable "
+     "file not found in $PATH: unknown.\n",
+     CAUSE_MISSING_LIBRARY, "vlm", "", ""},
+    {"docker: Error response from daemon: failed to create shim task: OCI runtime create failed: "
+     "runc create failed: nvidia-container-cli: initialization error: load library failed: "
+     "libnvidia-ml.so.1: cannot open shared object file: no such file or directory: unknown.\n",
+     CAUSE_DEVICE_LOST, "nvidia-container-cli", "", "1"},
+    {"docker: Error response from daemon: driver failed programming external connectivity on "
+     "endpoint x: Bind for 127.0.0.1:8000 failed: port is already allocated.\n",
+     CAUSE_PORT_BUSY, "8000", "", ""},
+    {"Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all\n",
+     CAUSE_DEVICE_LOST, "nvidia.com", "", ""},
+    {"Error: OCI runtime error: crun: cannot stat\n", CAUSE_DEVICE_LOST, "crun", "", ""},
+    {"docker: Error response from daemon: Conflict.\n", CAUSE_DEVICE_LOST, "Conflict", "", ""},
+    {"Error: unknown flag: --devise\nSee 'podman run --help'\n", CAUSE_REFUSED, "devise",
+     "--devise", ""},
     {"error: invalid argument: -dio\n", CAUSE_REFUSED, "-dio", "-dio", ""},
     {"usage: x [-h]\nx: error: unrecognized arguments: --enable-metrics --other\n", CAUSE_REFUSED,
      "unrecognized", "--enable-metrics", ""},
