@@ -43,6 +43,7 @@ static bool convert(const struct spec_study *study, const struct store_history_r
         .round = row->round,
         .repeat = row->repeat,
         .verdict = (enum verdict)verdict,
+        .cold = row->cold,
         .fitness = row->fitness,
         .duration_s = row->duration_s,
     };
@@ -91,6 +92,7 @@ bool history_append(struct history *history, const struct spec_study *study,
         .verdict = trial->verdict,
         .service = trial->service,
         .bound = trial->bound,
+        .cold = trial->cold,
         .round = trial->round,
         .repeat = trial->repeat,
         .retry_of = trial->retry_of,
@@ -125,6 +127,9 @@ int history_tries(const struct history *history, size_t index)
 bool history_settled(const struct history *history, size_t index)
 {
     const struct history_trial *trial = &history->trials[index];
+    /* Out of memory beside a service that stayed up, and may have grown: once more, all anew. */
+    if (trial->verdict == VERDICT_OOM_START && !trial->cold)
+        return history_tries(history, index) > 1;
     if (!verdict_facts(trial->verdict)->retried)
         return true;
     if ((trial->verdict == VERDICT_ENV_FAULT && !trial->ruled_out) ||

@@ -10,6 +10,7 @@ struct history_trial {
     spec_code code;
     int round, repeat;
     enum verdict verdict;
+    bool cold; /* every service was started for it */
     double fitness, duration_s;
     const char
         *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */

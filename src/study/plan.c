@@ -224,7 +224,7 @@ static struct study_step retry(const struct study_plan *plan, const struct histo
                     .repeat = last->repeat,
                     .retry_of = last->retry_of ? last->retry_of : last->number,
                     .window_ns = plan->study->measure.window_ns,
-                    .cold = last->purpose == HISTORY_FINAL,
+                    .cold = last->purpose == HISTORY_FINAL || last->verdict == VERDICT_OOM_START,
                     .alone = last->purpose == HISTORY_FINAL},
     };
 }

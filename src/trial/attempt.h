@@ -17,7 +17,7 @@ struct attempt {
     struct trial_progress progress;
     int64_t progress_due_ns, sample_due_ns, host_due_ns;
     bool in_window, in_shared_window; /* one whose readings count */
-    int64_t window_started_ns;
+    int64_t window_started_ns, window_started_wall_us;
     struct watch watches[SPEC_DEVICES_MAX];
     struct memory_trend trends[SPEC_SERVICES_MAX];
 

@@ -377,11 +377,11 @@ static bool judge_device(const struct judge_facts *f, struct judgement *ret)
     return false;
 }
 
-/* Out of memory at the start while strangers took some: theirs may be what was lacking. */
-static struct judgement judge_start(const struct judge_facts *f, int index, struct arena *arena)
+/* Out of memory while strangers took some: theirs may be what was lacking. */
+static struct judgement blame_strangers(const struct judge_facts *f, struct judgement j,
+                                        struct arena *arena)
 {
-    struct judgement j = judge_not_up(&f->services[index], index, arena);
-    if (j.verdict != VERDICT_OOM_START || !f->strangers_grew)
+    if ((j.verdict != VERDICT_OOM_START && j.verdict != VERDICT_OOM_LOAD) || !f->strangers_grew)
         return j;
     add_evidence(&j, NULL, "device", f->strangers_grew);
     j.summary = arena_printf(arena, "%s; %s", f->strangers_grew, j.summary);
@@ -399,14 +399,16 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
         return j;
     for (int i = 0; i < n; i++)
         if (f->services[i].end != SERVICE_UP)
-            return judge_start(f, i, arena);
+            return blame_strangers(f, judge_not_up(&f->services[i], i, arena), arena);
+    if (!f->measured && f->worker_failure && judge_surroundings(f, arena, &j))
+        return j; /* nobody was asked, so nothing is known of an answer or a place */
     /* A probe that got a wrong answer ends a trial before any window. It proves no placement: who
      * found no memory for the first request computed nowhere. */
     for (int i = 0; i < n && !f->measured; i++)
         if (judge_silence(f, &f->services[i], i, arena, &j) ||
             judge_answers(&f->services[i], i, arena, &j) ||
             judge_errors(f, &f->services[i], i, arena, &j))
-            return j;
+            return blame_strangers(f, j, arena);
     for (int i = 0; i < n; i++)
         if (judge_placement(f, &f->services[i], i, arena, &j))
             return j;
@@ -446,6 +448,8 @@ struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
     /* A window that can't be shown to have been undisturbed does not pass in silence. */
     if (f->measured && isnan(f->contention_ratio))
         add_evidence(&j, NULL, "contention", "contention unknown: a reading was missing");
+    if (f->measured)
+        add_evidence(&j, NULL, "device", f->others_unknown);
     for (size_t i = 0; i < f->service_count; i++)
         add_evidence(&j, f->services[i].name, "start race", f->services[i].start_race);
     if (f->measured && isnan(f->lateness_p99_s))

@@ -66,6 +66,7 @@ struct judge_facts {
     const char *dirty;                         /* who held a device before the start; NULL */
     const char *device_fault;      /* a device is lost or its driver broken: its words; NULL */
     const char *device_contention; /* what strangers did on a device during a window; NULL */
+    const char *others_unknown;    /* what can't be told of strangers; NULL */
     const char *strangers_grew;    /* strangers took memory while a service started; NULL */
     const char *harmed;            /* declared neighbours that ended during the trial; NULL */
     const char *contenders;        /* who used the CPU, for evidence; NULL */

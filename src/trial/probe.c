@@ -199,7 +199,7 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
         facts->probed = true;
         if (!note_answer(attempt, i, run))
             return true;
-        if (needs_another(facts, &after, began_ns))
+        if (probe + 1 < PROBES_MAX && needs_another(facts, &after, began_ns))
             continue;
         read_back(attempt, i, &after);
         break;

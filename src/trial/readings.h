@@ -20,8 +20,8 @@ struct watch {
     /* Over the window. */
     bool window_seen;
     double strangers_least_bytes, strangers_most_bytes;
-    double stranger_sm_sum, busy_sum;
-    uint64_t stranger_sm_count, busy_count;
+    double busy_sum;
+    uint64_t busy_count;
 };
 
 /* A service's own metrics at the window's start. */

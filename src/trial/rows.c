@@ -247,7 +247,9 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
     bool cold = true;
     for (size_t i = 0; i < n; i++) {
         fill_service(attempt, i, &services[i]);
-        cold = cold && services[i].started_in_trial == request->number;
+        /* One that was never launched was not kept either. */
+        cold = cold && (services[i].started_in_trial == request->number ||
+                        services[i].started_in_trial == 0);
     }
     struct store_evidence *evidence =
         arena_array(arena, judgement->evidence_count + 4, sizeof *evidence);
@@ -266,7 +268,8 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
             judgement->service >= 0 ? attempt->study->services[judgement->service].name : NULL,
         .summary = judgement->summary,
         .ruled_out = ruled_out_part(attempt, judgement),
-        .bound = bounds[judgement->bound],
+        /* Beside services that stayed up and may have grown, less was free than from the start. */
+        .bound = cold ? bounds[judgement->bound] : NULL,
         .fitness = judgement->fitness,
         .started_wall_us = clock_now_wall_us() - (clock_now_ns() - attempt->started_ns) / NS_PER_US,
         .duration_s = (double)(clock_now_ns() - attempt->started_ns) / NS_PER_S,

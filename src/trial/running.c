@@ -3,7 +3,7 @@
  * Ready means three things: the service's own check says so, the port belongs to this service's
  * tree (else an old server would be measured), and its memory has stopped growing, since two
  * servers that size themselves while the other still loads corrupt each other's sizing. */
-#include "trial/attempt.h"
+#include "trial/watch.h"
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -374,6 +374,20 @@ static bool start_once(struct attempt *attempt, size_t i, bool *ret_up, bool *re
     return true;
 }
 
+/* The next start sizes itself by what is free: what this one held has to be back first. */
+static void stop_and_await(struct attempt *attempt, size_t i)
+{
+    const char *left = NULL;
+    struct store_reading readings[2 * SPEC_DEVICES_MAX];
+    size_t count = 0;
+    bool ran = attempt->runner->services[i].process != NULL;
+    attempt_stop_service(attempt->runner, i, attempt->arena, &left);
+    const char *missing =
+        ran ? watch_await_memory(attempt->runner, attempt->arena, readings, &count) : NULL;
+    if (left || missing)
+        watch_note_words(attempt, "start", i, "left behind", left ? left : missing);
+}
+
 /* It sized itself while another's memory moved: once more, now that the other has settled. Named in
  * the evidence, whatever comes of it. */
 static bool lost_race(struct attempt *attempt, size_t i)
@@ -396,8 +410,7 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
         *ret_up = true;
         return true;
     }
-    const char *left = NULL;
-    attempt_stop_service(runner, i, attempt->arena, &left);
+    stop_and_await(attempt, i);
     attempt_progress(attempt, PHASE_START, attempt->study->services[i].name, NAN);
     int taken[SPEC_SERVICES_MAX + PORT_TRIES];
     size_t taken_count = 0;
@@ -419,7 +432,7 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
             return true;
         taken[taken_count++] = runner->services[i].launch.port;
         if (try + 1 < PORT_TRIES)
-            attempt_stop_service(runner, i, attempt->arena, &left);
+            stop_and_await(attempt, i);
     }
     return true;
 }

@@ -91,6 +91,28 @@ static void note_neighbours(struct attempt *attempt)
             device_neighbour_main("/proc", &study->neighbours[i], &attempt->neighbours[i].main);
 }
 
+/* Measured without the program that stays beside them, a setting wins that does not fit. Memory
+ * held unseen has no process to look for. */
+static void note_missing_neighbours(struct attempt *attempt)
+{
+    const struct spec_study *study = attempt->study;
+    for (size_t i = 0; i < study->neighbour_count; i++) {
+        const struct spec_neighbour *neighbour = &study->neighbours[i];
+        if (attempt->neighbours[i].seen || neighbour->unseen_bytes > 0 ||
+            attempt->facts.device_fault)
+            continue;
+        const char *name = neighbour->unit ? neighbour->unit
+                           : neighbour->command
+                               ? neighbour->command
+                               : arena_printf(attempt->arena, "pid %" PRId64, neighbour->pid);
+        attempt->facts.device_fault =
+            arena_printf(attempt->arena,
+                         "declared neighbour %s is not running: start it again, or take it out of "
+                         "neighbours:",
+                         name);
+    }
+}
+
 static void note_harm(struct attempt *attempt)
 {
     const struct spec_study *study = attempt->study;
@@ -120,8 +142,6 @@ static bool start_all(struct attempt *attempt, bool *ret_up, struct err *err)
     attempt_phase(attempt, PHASE_START, started_ns, *ret_up ? NULL : "failed");
     if (*ret_up)
         watch_note_idle(attempt);
-    else
-        watch_note_failure(attempt);
     return true;
 }
 
@@ -138,8 +158,11 @@ static bool probe_all(struct attempt *attempt, bool *ret_answered, struct err *e
         if (!*ret_answered || facts->on != ON_GPU || facts->proof.placement == PLACEMENT_GPU)
             continue;
         *ret_answered = false;
+        /* What becomes of it under that load is evidence as well, and no other verdict. */
+        struct judge_facts before = attempt->facts;
         if (!attempt_measure_fallback(attempt, i, err))
             return false;
+        attempt->facts = before;
     }
     attempt_phase(attempt, PHASE_PROBE, started_ns, *ret_answered ? NULL : "failed");
     return true;
@@ -244,8 +267,11 @@ bool trial_run(struct trial_runner *runner, const struct trial_request *request,
     struct attempt *attempt = arena_alloc(arena, sizeof *attempt);
     attempt_init(attempt, runner, request, arena);
     note_neighbours(attempt);
+    note_missing_neighbours(attempt);
     if (!measure(attempt, err))
         return false;
+    if (!attempt->facts.measured)
+        watch_note_failure(attempt);
     note_harm(attempt);
     struct judgement judgement = judge_trial(&attempt->facts, arena);
     attempt_finish_rows(attempt, &judgement, ret_trial);
@@ -266,7 +292,7 @@ static bool keeps(const struct trial_runner *runner, const struct store_trial *t
 static const char *await_memory(struct trial_runner *runner, struct arena *arena,
                                 struct store_trial *trial, const char *survived)
 {
-    struct store_reading after[SPEC_DEVICES_MAX];
+    struct store_reading after[2 * SPEC_DEVICES_MAX];
     size_t count = 0;
     const char *missing = watch_await_memory(runner, arena, after, &count);
     struct store_reading *readings =
@@ -301,7 +327,7 @@ void trial_finish(struct trial_runner *runner, const struct trial_request *next,
             arena_array(arena, trial->evidence_count + 1, sizeof *evidence);
         if (trial->evidence_count)
             if (trial->evidence_count)
-            memcpy(evidence, trial->evidence, trial->evidence_count * sizeof *evidence);
+                memcpy(evidence, trial->evidence, trial->evidence_count * sizeof *evidence);
         evidence[trial->evidence_count] = (struct store_evidence){NULL, "stop", survived};
         trial->evidence = evidence;
         trial->evidence_count++;
@@ -313,7 +339,7 @@ void trial_finish(struct trial_runner *runner, const struct trial_request *next,
     struct store_phase *phases = arena_array(arena, trial->phase_count + 1, sizeof *phases);
     if (trial->phase_count)
         if (trial->phase_count)
-        memcpy(phases, trial->phases, trial->phase_count * sizeof *phases);
+            memcpy(phases, trial->phases, trial->phase_count * sizeof *phases);
     phases[trial->phase_count] =
         (struct store_phase){trial_phase_name(PHASE_STOP), trial->duration_s, stop_s, NULL};
     trial->phases = phases;

@@ -7,7 +7,9 @@
  * a reading costs, so that readings never take more than a hundredth of a core.
  *
  * Strangers are judged over a window and never by one reading: the first figure of an idle card may
- * say 87 %, and samples of a process outlive its work by seconds. Memory is judged by what is in
+ * say 87 %, and samples of a process outlive its work by seconds. What they hold is compared with
+ * what they held before the start as well: one that came while services started has changed what
+ * these found. Memory is judged by what is in
  * use and is explained by nobody: then a stranger that comes while we stop is not called our leak.
  *
  * Invariant: nothing here decides a verdict. It fills struct judge_facts. */
@@ -26,7 +28,6 @@ static const int64_t GPU_EVERY_NS = NS_PER_S / 10, CPU_EVERY_NS = NS_PER_S;
 static const int64_t HOST_MEMORY_EVERY_NS = NS_PER_S;
 static const int64_t PAUSE_PER_COST = 100, HOST_PAUSE_PER_COST = 200;
 static const double NOTICED_BYTES = 64 << 20;
-enum { STRANGER_SAMPLES_MIN = 3 };
 static const int64_t BACK_WITHIN_NS = 5 * NS_PER_S, BACK_STEP_NS = NS_PER_S / 5;
 
 static bool is_gpu(const struct device *device)
@@ -196,10 +197,6 @@ static void note_strangers(struct attempt *attempt, size_t d, const struct devic
         watch->strangers_least_bytes = bytes;
     if (bytes > watch->strangers_most_bytes)
         watch->strangers_most_bytes = bytes;
-    if (!isnan(sample->stranger_sm_ratio)) {
-        watch->stranger_sm_sum += sample->stranger_sm_ratio;
-        watch->stranger_sm_count++;
-    }
     double busy = reading_value(sample->busy_ratio);
     if (!isnan(busy)) {
         watch->busy_sum += busy;
@@ -267,18 +264,36 @@ void watch_window_begin(struct attempt *attempt, bool shared)
     attempt->in_window = true;
     attempt->in_shared_window = shared;
     attempt->window_started_ns = clock_now_ns();
+    attempt->window_started_wall_us = clock_now_wall_us();
     attempt->sample_due_ns = 0;
+    for (size_t d = 0; d < attempt->study->device_count; d++) {
+        struct watch *watch = &attempt->watches[d];
+        watch->window_seen = false;
+        watch->strangers_least_bytes = watch->strangers_most_bytes = NAN;
+        if (shared) {
+            watch->busy_sum = 0;
+            watch->busy_count = 0;
+        }
+    }
 }
 
 /* Words when strangers disturbed the window just over, on any device. */
 static void note_contention(struct attempt *attempt, size_t d, const struct ours *ours)
 {
     const struct watch *watch = &attempt->watches[d];
-    double changed = watch->strangers_most_bytes - watch->strangers_least_bytes;
-    double work = watch->stranger_sm_sum / watch->stranger_sm_count;
-    bool worked = watch->stranger_sm_count >= STRANGER_SAMPLES_MIN &&
-                  work > attempt->study->measure.contention_ratio;
+    struct device *device = attempt->runner->options.devices[d];
+    double changed = watch->strangers_most_bytes -
+                     fmin(watch->strangers_least_bytes, watch->strangers_before_bytes);
+    double work = NAN;
+    bool told = device_stranger_work(device, &ours->ours, attempt->window_started_wall_us, &work);
+    bool worked = told && work > attempt->study->measure.contention_ratio;
     bool moved = watch->window_seen && changed > NOTICED_BYTES;
+    if (is_gpu(device) && (!told || !watch->window_seen) && !attempt->facts.others_unknown)
+        attempt->facts.others_unknown = arena_printf(
+            attempt->arena, "%s: its driver does not tell %s of others", attempt->study->devices[d],
+            told                 ? "the memory"
+            : watch->window_seen ? "the work"
+                                 : "memory and work");
     if (attempt->facts.device_contention || (!worked && !moved))
         return;
     const char *who =
@@ -427,13 +442,23 @@ const char *watch_await_memory(struct trial_runner *runner, struct arena *arena,
     for (size_t d = 0; d < runner->options.study->device_count; d++) {
         struct device_sample sample;
         double over = NAN;
-        if (!runner->clean_known[d] || !is_gpu(runner->options.devices[d]))
+        if (!is_gpu(runner->options.devices[d]))
             continue;
-        while (!is_back(runner, d, &ours.ours, &sample, &over) && clock_now_ns() < deadline_ns &&
-               cancel_level() != CANCEL_NOW)
+        if (!runner->clean_known[d])
+            device_sample(runner->options.devices[d], &ours.ours, &sample);
+        while (runner->clean_known[d] && !is_back(runner, d, &ours.ours, &sample, &over) &&
+               clock_now_ns() < deadline_ns && cancel_level() != CANCEL_NOW)
             nanosleep(&(struct timespec){.tv_nsec = BACK_STEP_NS}, NULL);
         if (over > NOTICED_BYTES && !leaked)
             leaked = leaked_words(runner, arena, d, over);
+        if (isnan(over))
+            ret_readings[count++] = (struct store_reading){
+                .phase = "after",
+                .device = runner->options.study->devices[d],
+                .name = "memory back",
+                .value = NAN,
+                .words = "unknown: the driver does not tell what is in use, or whose it is",
+            };
         ret_readings[count++] = (struct store_reading){
             .phase = "after",
             .device = runner->options.study->devices[d],

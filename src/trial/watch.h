@@ -27,6 +27,7 @@ void watch_note_value(struct attempt *attempt, const char *phase, size_t service
  */
 double watch_growth(const struct attempt *attempt, size_t service);
 /* After stops: waits until the devices' memory is back (within 64 MiB, at most 5 s). NULL, or who
- * knows what of it is missing, in `arena`. `ret_readings` has room for SPEC_DEVICES_MAX. */
+ * knows what of it is missing, in `arena`. `ret_readings` has room for
+ * twice SPEC_DEVICES_MAX. */
 const char *watch_await_memory(struct trial_runner *runner, struct arena *arena,
                                struct store_reading *ret_readings, size_t *ret_count);

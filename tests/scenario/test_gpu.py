@@ -365,6 +365,60 @@ def neighbour_harmed(box):
 
 
 @scenario()
+def no_winner_without_the_neighbour(box):
+    # It stays beside them, says the study: once it is gone, nothing measured is an answer.
+    box.card()
+    neighbour = stranger(box, "--gpu-hold", "40G")
+    flag = box.path("flag")
+    service = gpu_fake(box, "llm", "--at", f"10:touch:{flag}", memory="{share}")
+    service["knobs"] = {"share": ["2G", "60G"]}
+    study(box, llm=service, neighbours=[{"pid": neighbour.pid}])
+    running = running_to(box, flag)
+    neighbour.kill()
+    neighbour.wait()
+    result = running.wait()
+    check(result.code == 5 and f"pid {neighbour.pid} is not running" in result.err, str(result))
+    check("Winner" not in result.out, str(result))
+    check(box.verdicts()[-1] == "env_fault", box.verdicts())
+
+
+@scenario()
+def out_of_memory_under_load_beside_a_stranger_that_grows(box):
+    box.card()
+    flag = box.path("flag")
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-when", flag, "--gpu-grow-at", "0:70G")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"5:touch:{flag}", "--gpu-grow", "500M",
+                            memory="6G"), measure={"window": "4s"})
+    running = box.start("run", box.file)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    other.terminate()
+    running.wait()
+    box.expect(1, "contended", evidence=f"pid {other.pid}")
+
+
+@scenario()
+def a_stranger_that_comes_while_services_start(box):
+    box.card()
+    flag = box.path("flag")
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-when", flag, "--gpu-grow-at", "0:30G")
+    study(box, llm=gpu_fake(box, "llm", f"--at", f"1:touch:{flag}"))
+    running = box.start("run", box.file)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    other.terminate()
+    running.wait()
+    box.expect(1, "contended", says="memory", evidence=f"pid {other.pid}")
+
+
+@scenario()
+def a_stranger_that_works_in_a_short_window(box):
+    box.card()
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-sm", "90", "--gpu-work-at", "0")
+    study(box, llm=gpu_fake(box, "llm"), measure={"window": "2s", "contention": "50%"})
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "contended", says="busy", evidence=f"pid {other.pid}")
+
+
+@scenario()
 def a_start_race_is_run_again_once_and_named(box):
     # A neighbour gives memory back while vLLM sizes itself: its first start fails, the second does not.
     box.card()

@@ -68,6 +68,7 @@ static inline void sim_append(struct sim *sim, const struct trial_request *reque
         .repeat = request->repeat,
         .retry_of = request->retry_of,
         .verdict = verdict_facts(answer->verdict)->name,
+        .cold = true,
         .fitness = answer->fitness,
         .ruled_out = answer->ruled_out,
         .duration_s = sim->trial_s,

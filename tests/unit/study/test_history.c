@@ -183,9 +183,27 @@ static void test_load(void **state)
     check_remove_folder(folder);
 }
 
+/* Beside a service that stayed up and has grown, memory may lack that a cold start has. */
+static void test_out_of_memory_beside_kept_services(void **state)
+{
+    (void)state;
+    struct history_trial trials[] = {
+        {.number = 1, .verdict = VERDICT_OOM_START, .cold = true},
+        {.number = 2, .verdict = VERDICT_OOM_START, .cold = false},
+        {.number = 3, .retry_of = 2, .verdict = VERDICT_OOM_START, .cold = true},
+    };
+    const struct history history = {.trials = trials, .count = ARRAY_LEN(trials)};
+    assert_true(history_settled(&history, 0));
+    assert_false(history_settled(&history, 1));
+    assert_true(history_settled(&history, 2));
+    trials[2].cold = false; /* a retry that could not be cold ends it all the same */
+    assert_true(history_settled(&history, 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_out_of_memory_beside_kept_services),
         cmocka_unit_test(test_settled),
         cmocka_unit_test(test_env_fault),
         cmocka_unit_test(test_contended_in_a_row),
