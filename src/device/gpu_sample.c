@@ -57,28 +57,6 @@ static bool read_listing(struct gpu *gpu, enum gpu_call call, unsigned kinds, in
     return true;
 }
 
-/* Both listings as one, for the caller to free; a process in both counts as the newer one says. */
-static struct nvml_process *join_listings(const struct gpu_sampler *sampler, size_t *ret_count)
-{
-    const struct gpu_listing *first = &sampler->compute, *second = &sampler->others;
-    size_t count = 0;
-    struct nvml_process *list = calloc(first->count + second->count + 1, sizeof *list);
-    if (!list)
-        abort();
-    for (size_t i = 0; i < first->count; i++)
-        list[count++] = first->items[i];
-    for (size_t i = 0; i < second->count; i++) {
-        bool twice = false;
-        for (size_t f = 0; f < first->count && !twice; f++)
-            twice = first->items[f].pid == second->items[i].pid &&
-                    first->items[f].gpu_instance == second->items[i].gpu_instance;
-        if (!twice)
-            list[count++] = second->items[i];
-    }
-    *ret_count = count;
-    return list;
-}
-
 static bool read_memory(struct gpu *gpu, int64_t now_ns)
 {
     struct gpu_sampler *sampler = &gpu->sampler;
@@ -174,7 +152,10 @@ void gpu_sample(struct device *device, const struct device_ours *ours,
     bool listed = read_listing(gpu, GPU_CALL_COMPUTE, NVML_COMPUTE, now_ns, &sampler->compute);
     bool measured = read_memory(gpu, now_ns);
     read_listing(gpu, GPU_CALL_OTHERS, NVML_GRAPHICS | NVML_MPS, now_ns, &sampler->others);
-    AUTO(free) struct nvml_process *list = join_listings(sampler, &count);
+    AUTO(free)
+    struct nvml_process *list =
+        nvml_join_lists(sampler->compute.items, sampler->compute.count, sampler->others.items,
+                        sampler->others.count, &count);
     gpu_owners_split_nothing(&split);
     if (sampler->compute.told) {
         find_owners(gpu, ours, list, count, now_ns);

@@ -80,6 +80,12 @@ bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list,
 bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
                      size_t *ret_count);
 
+/* Two lists, read apart, as one: a process in both is one, with the larger figure. The caller frees
+ * it; NULL when both are empty. */
+struct nvml_process *nvml_join_lists(const struct nvml_process *first, size_t first_count,
+                                     const struct nvml_process *second, size_t second_count,
+                                     size_t *ret_count);
+
 enum nvml_samples { NVML_SAMPLES_REFUSED = 0, NVML_SAMPLES_NONE, NVML_SAMPLES_SOME };
 struct nvml_activity {
     pid_t pid;

@@ -176,6 +176,19 @@ bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list,
     return nvml_read_lists(card, NVML_COMPUTE | NVML_GRAPHICS | NVML_MPS, ret_list, ret_count);
 }
 
+struct nvml_process *nvml_join_lists(const struct nvml_process *first, size_t first_count,
+                                     const struct nvml_process *second, size_t second_count,
+                                     size_t *ret_count)
+{
+    struct list list = {0};
+    for (size_t i = 0; i < first_count; i++)
+        merge(&list, &first[i]);
+    for (size_t i = 0; i < second_count; i++)
+        merge(&list, &second[i]);
+    *ret_count = list.count;
+    return list.items;
+}
+
 static int ask_samples(struct nvml_card *card, unsigned long long since_us,
                        struct nvml_abi_sample **ret_samples, unsigned *ret_count)
 {

@@ -80,6 +80,30 @@ static void test_sample(void **state)
     bench_close(&bench);
 }
 
+/* A process in several lists is one, with the larger figure, whichever list told it; a compute
+ * instance of its own is another entry. */
+static void test_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        double mib;
+    } rows[] = {
+        {"process c 40 500\nprocess g 40 900\nused 900\n", 900},
+        {"process c 40 900\nprocess g 40 500\nprocess m 40 600\nused 900\n", 900},
+        {"process c 40 none\nprocess g 40 500\nused 500\n", 500},
+        {"process c 40 500 1 0\nprocess g 40 900 1 1\nused 1400\n", 1400},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench bench;
+        struct device_sample sample;
+        bench_open(&bench, rows[i].lines, 4);
+        device_sample(bench.device, &bench.ours, &sample);
+        CHECK_ROW(i, rows[i].lines, in_mib(sample.stranger_bytes) == rows[i].mib);
+        bench_close(&bench);
+    }
+}
+
 /* Memory of nobody: once may be a process that just ended, twice is there. */
 static void test_unlisted(void **state)
 {
@@ -422,12 +446,19 @@ static void test_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),        cmocka_unit_test(test_unlisted),
-        cmocka_unit_test(test_shares),        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_strangers),     cmocka_unit_test(test_words),
-        cmocka_unit_test(test_state),         cmocka_unit_test(test_instance),
-        cmocka_unit_test(test_26_container),  cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_stranger_work), cmocka_unit_test(test_stranger_work_26),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_instance),
+        cmocka_unit_test(test_26_container),
+        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_stranger_work),
+        cmocka_unit_test(test_stranger_work_26),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
