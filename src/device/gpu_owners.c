@@ -273,7 +273,10 @@ void gpu_owners_split(const struct gpu_owners *owners, const struct device_ours 
         double more = over - unseen;
         /* Unlisted memory can't be told where a listed amount is withheld: it may be that one's. */
         split.stranger_bytes = told(withheld ? rest_of(memory, &sums, unseen) : strangers);
-        split.unlisted_bytes = told(more >= (v2 ? noise_bytes : noise_v1_bytes) ? more : 0);
+        bool asked = !memory->unified && !isnan(sums.all);
+        split.unlisted_bytes = told(!asked                                       ? 0
+                                    : more < (v2 ? noise_bytes : noise_v1_bytes) ? 0
+                                                                                 : more);
     }
     *ret_split = split;
 }

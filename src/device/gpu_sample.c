@@ -134,9 +134,7 @@ static struct reading strangers_of(struct gpu_sampler *sampler, const struct gpu
         sampler->unlisted_bytes = unlisted;
         sampler->has_unlisted = !isnan(unlisted); /* unknown before is no evidence against */
     }
-    double bytes = reading_value(split->stranger_bytes);
-    if (!isnan(steady))
-        bytes += steady;
+    double bytes = reading_value(split->stranger_bytes) + (isnan(unlisted) ? NAN : steady);
     return isnan(bytes) ? READING_NONE : reading_known(READING_FROM_NVML, bytes);
 }
 

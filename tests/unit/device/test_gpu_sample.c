@@ -122,6 +122,11 @@ static void test_unlisted(void **state)
     say(&bench, "process c 9 1310\nused 1400\n");
     device_sample(bench.device, &bench.ours, &sample);
     assert_true(in_mib(sample.stranger_bytes) == 0);
+    /* What is in use can't be told: nor can strangers. */
+    say(&bench,
+        "process c 9 1310\nfail nvmlDeviceGetMemoryInfo_v2 3\nfail nvmlDeviceGetMemoryInfo 3\n");
+    device_sample(bench.device, &bench.ours, &sample);
+    assert_true(isnan(in_mib(sample.stranger_bytes)));
     bench_close(&bench);
     /* There from the beginning: told at once. */
     bench_open(&bench, "used 4400\n", 4);
