@@ -47,7 +47,7 @@ enum doctor_place doctor_cause_place(const struct doctor_report *report,
         return PLACE_CPU;
     if (!told)
         return PLACE_UNKNOWN;
-    if (service->kind->lazy)
+    if (service->kind->lazy && service->loaded <= 0) /* one that is loaded computes somewhere */
         return PLACE_IDLE;
     if (service->health == 0 || service->health == 503 || service->listens == SEEN_NO)
         return PLACE_STARTING;

@@ -18,8 +18,9 @@
 #include <string.h>
 
 struct rule {
-    /* Holds also where the service may only be idle or can't be told from here. */
-    bool sure;
+    /* Where the service may only be idle, or can't be told from here: a log of earlier runs says
+     * nothing about this one, and nothing beside it does. */
+    enum { ON_CPU_ONLY, BY_WORDS_OF_THIS_RUN, ALWAYS } where;
     /* Writes cause and fix; false: not this one. */
     bool (*holds)(const struct doctor_report *report, const struct doctor_service *service,
                   struct doctor_problem *problem);
@@ -229,23 +230,28 @@ static bool not_found_out(const struct doctor_report *report, const struct docto
 }
 
 static const struct rule rules[] = {
-    {true, hidden_by_environment}, /* certain: CUDA reads the same text */
-    {true, hidden_by_container},   /* as certain */
-    {true, missing_library},       /* its own words */
-    {true, driver_too_old},
-    {false, cpu_build}, /* guesses by absence */
-    {false, part_not_loaded},
-    {false, taken_exclusively},
-    {true, said_so}, /* words that say that, not why */
-    {false, not_found_out},
+    {ALWAYS, hidden_by_environment},         /* certain: CUDA reads the same text */
+    {ALWAYS, hidden_by_container},           /* as certain */
+    {BY_WORDS_OF_THIS_RUN, missing_library}, /* its own words */
+    {BY_WORDS_OF_THIS_RUN, driver_too_old},
+    {ON_CPU_ONLY, cpu_build}, /* guesses by absence */
+    {ON_CPU_ONLY, part_not_loaded},
+    {ON_CPU_ONLY, taken_exclusively},
+    {ON_CPU_ONLY, said_so}, /* words that say that, not why; memory that ran out once may be free */
+    {ON_CPU_ONLY, not_found_out},
 };
+
+static bool may_hold(const struct rule *rule, const struct doctor_service *service)
+{
+    return service->place == PLACE_CPU || rule->where == ALWAYS ||
+           (rule->where == BY_WORDS_OF_THIS_RUN && service->log_of_run);
+}
 
 bool doctor_cause_find(const struct doctor_report *report, const struct doctor_service *service,
                        struct doctor_problem *problem)
 {
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-        if ((service->place == PLACE_CPU || rules[i].sure) &&
-            rules[i].holds(report, service, problem))
+        if (may_hold(&rules[i], service) && rules[i].holds(report, service, problem))
             return true;
     return false;
 }

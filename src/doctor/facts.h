@@ -64,6 +64,7 @@ struct doctor_service {
     char beside[160];       /* a CUDA part that lies beside its program, or "" */
     enum doctor_seen nodes; /* are the driver's device files there for it? */
     enum doctor_seen log;   /* could anything it printed be read? */
+    bool log_of_run;        /* it is known to hold nothing of an earlier run */
     char log_from[192];     /* "/var/log/whisper.log", "journal of whisper.service" */
     enum signature_cause log_cause;
     char log_line[256]; /* the line that says why, or "" */

@@ -4,12 +4,14 @@
  * A pipe or a terminal can't be read without taking the words away from somebody, so they are left
  * alone. Of a long file the first and the last part are read: where a program computes is said
  * when it starts, a missing library at the first request. A file may hold earlier runs; what it
- * says is used only beside what the driver says now, never alone. systemd numbers each run
- * (INVOCATION_ID), so the journal gives this one only.
+ * says is used only beside what the driver says now, never alone, unless the file was begun after
+ * the process (as a shell and systemd do it, which open it in the child). systemd numbers each run
+ * (INVOCATION_ID), so the journal gives this one only; without the number it may give others too.
  *
  * Invariant: at most 1 MiB of words is held, and nothing is opened for writing. */
 #include "doctor/log.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "doctor/process.h"
 #include "service/engine.h"
@@ -18,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <systemd/sd-journal.h>
+#include <time.h>
 
 enum { PART_SIZE = 512 << 10, JOURNAL_ENTRIES = 4000, RESCANS = 16 };
 
@@ -63,6 +66,25 @@ static bool read_part(int fd, off_t from, struct buf *text)
     return n >= 0;
 }
 
+/* Was the file begun when the process was there already? Both in wall-clock time; a file system
+ * that notes no birth, or a clock that was set since, says no. */
+static bool is_of_run(const char *root, pid_t pid, int fd)
+{
+    static const double SLACK_S = 1; /* ticks are coarse */
+    struct statx birth;
+    struct proc_stat stat;
+    struct timespec boot, wall;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &birth) != 0 || !(birth.stx_mask & STATX_BTIME) ||
+        !proc_read_stat(root, pid, &stat) || clock_gettime(CLOCK_BOOTTIME, &boot) != 0 ||
+        clock_gettime(CLOCK_REALTIME, &wall) != 0)
+        return false;
+    double started_s = (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK);
+    double age_s = (double)boot.tv_sec + (double)boot.tv_nsec / NS_PER_S - started_s;
+    double begun_ago_s = (double)(wall.tv_sec - birth.stx_btime.tv_sec) +
+                         ((double)wall.tv_nsec - birth.stx_btime.tv_nsec) / NS_PER_S;
+    return begun_ago_s <= age_s + SLACK_S;
+}
+
 static bool read_descriptor(const char *root, struct doctor_service *service, const char *name)
 {
     char path[4096], target[sizeof service->log_from];
@@ -82,6 +104,7 @@ static bool read_descriptor(const char *root, struct doctor_service *service, co
             return false;
     }
     service->log = text.len ? SEEN_YES : SEEN_NO;
+    service->log_of_run = is_of_run(root, service->pid, fd);
     memcpy(service->log_from, target, sizeof target);
     doctor_log_scan(service, buf_text(&text), text.len);
     return true;
@@ -121,6 +144,7 @@ static void read_journal(struct doctor_service *service)
     if (text.len == 0)
         return; /* another user's journal looks empty: then nothing is known */
     service->log = SEEN_YES;
+    service->log_of_run = service->invocation[0] != '\0';
     snprintf(service->log_from, sizeof service->log_from, "journal of %s", service->owner.unit);
     doctor_log_scan(service, buf_text(&text), text.len);
 }

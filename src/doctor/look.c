@@ -223,8 +223,12 @@ bool doctor_look_loaded(struct doctor_service *service, const char *text, size_t
         return false;
     json_array_foreach(models, i, model)
     {
-        size += json_get_real(model, "size"); /* unknown stays unknown */
-        vram += json_get_real(model, "size_vram");
+        /* Ollama leaves out what is 0, as in engine_placement.c; of one without a size nothing is
+         * known. */
+        double bytes = json_get_real(model, "size");
+        bool none = bytes > 0 && !json_object_get(model, "size_vram");
+        size += bytes;
+        vram += none ? 0 : json_get_real(model, "size_vram");
         if (i == 0 && json_get_text(model, "name"))
             set_model(service, json_get_text(model, "name"));
     }

@@ -174,6 +174,55 @@ CHANGE(ollama_idle)
     s->kind = &doctor_kinds[OLLAMA];
     s->loaded = 0;
 }
+/* A healthy one; its memory ran out once, long ago. Before: "can't use the GPU" for ever. */
+CHANGE(ollama_old_words)
+{
+    ollama_idle(r, s);
+    s->log_cause = CAUSE_OOM;
+    snprintf(s->log_line, sizeof s->log_line, "cudaMalloc failed: out of memory");
+}
+CHANGE(ollama_new_words)
+{
+    ollama_old_words(r, s);
+    s->log_of_run = true;
+}
+CHANGE(lazy_old_library)
+{
+    lazy(r, s);
+    library(r, s);
+}
+CHANGE(lazy_library)
+{
+    lazy_old_library(r, s);
+    s->log_of_run = true;
+}
+CHANGE(lazy_old_driver)
+{
+    lazy(r, s);
+    older(r, s);
+}
+CHANGE(unlistable_library)
+{
+    unlistable(r, s);
+    library(r, s);
+}
+CHANGE(starting_library)
+{
+    starting(r, s);
+    library(r, s);
+}
+CHANGE(starting_new_library)
+{
+    starting_library(r, s);
+    s->log_of_run = true;
+}
+/* It says that it has a model and not where; no card lists it. Before: idle. */
+CHANGE(ollama_unsaid)
+{
+    ollama_idle(r, s);
+    s->loaded = 1;
+    s->size_bytes = s->vram_bytes = NAN;
+}
 CHANGE(ollama_cpu)
 {
     UNUSED;
@@ -254,6 +303,16 @@ static const struct row rows[] = {
     {"loads when asked", lazy, PLACE_IDLE, NULL, NULL},
     {"loads when asked, and could not", lazy_empty, PLACE_IDLE, "set and empty", "unset"},
     {"nothing loaded", ollama_idle, PLACE_IDLE, NULL, NULL},
+    {"nothing loaded, old words", ollama_old_words, PLACE_IDLE, NULL, NULL},
+    {"nothing loaded, words that say that", ollama_new_words, PLACE_IDLE, NULL, NULL},
+    {"loads when asked, old words", lazy_old_library, PLACE_IDLE, NULL, NULL},
+    {"loads when asked, old words of the driver", lazy_old_driver, PLACE_IDLE, NULL, NULL},
+    {"loads when asked, words of this run", lazy_library, PLACE_IDLE, "libcublas.so.12", "cuBLAS"},
+    {"can't be told, old words", unlistable_library, PLACE_UNKNOWN, NULL, NULL},
+    {"starting, old words", starting_library, PLACE_STARTING, NULL, NULL},
+    {"starting, words of this run", starting_new_library, PLACE_STARTING, "libcublas.so.12",
+     "cuBLAS"},
+    {"loaded, and on no card", ollama_unsaid, PLACE_CPU, "not found out", "tell it"},
     {"loaded on the CPU", ollama_cpu, PLACE_CPU, "not found out", "tell it"},
     {"partly", ollama_part, PLACE_PARTIAL, "too little free memory", "smaller context"},
     {"no GPU here", no_card, PLACE_CPU, NULL, NULL},

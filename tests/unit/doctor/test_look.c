@@ -2,13 +2,16 @@
  * be read, and both ways of showing it. */
 #include "doctor/doctor.h"
 #include "doctor/facts.h"
+#include "doctor/log.h"
 #include "doctor/look.h"
 
 #include "base/text.h"
 
 #include "../device/fake_card.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <time.h>
 
 #define SOCKET SOCKET_AT("1F40")
 #define SOCKET_AT(port)                                                                            \
@@ -131,6 +134,36 @@ static void test_on_the_cpu(void **state)
     }
 }
 
+/* A file begun by the process is of its run, one that was there before it may hold earlier ones. */
+static void test_log_of_run(void **state)
+{
+    (void)state;
+    static const long long HOUR_TICKS = 360000;
+    for (int old = 0; old < 2; old++) {
+        struct timespec boot;
+        clock_gettime(CLOCK_BOOTTIME, &boot);
+        long long now = (boot.tv_sec + 1) * sysconf(_SC_CLK_TCK);
+        char *root = check_make_folder(), path[512], link[512];
+        fake_stat(root, &(struct fake_process){.pid = 50,
+                                               .ppid = 1,
+                                               .comm = "server",
+                                               .start = old ? now + HOUR_TICKS : now - HOUR_TICKS});
+        fake_text(root, "server.log", "Library libcublas.so.12 is not found or cannot be loaded\n");
+        fake_text(root, "50/fd/none", "");
+        snprintf(path, sizeof path, "%s/server.log", root);
+        snprintf(link, sizeof link, "%s/50/fd/2", root);
+        assert_int_equal(symlink(path, link), 0);
+        struct statx birth;
+        bool noted = statx(AT_FDCWD, path, 0, STATX_BTIME, &birth) == 0 &&
+                     (birth.stx_mask & STATX_BTIME) != 0;
+        struct doctor_service service = {.kind = &doctor_kinds[1], .pid = 50};
+        doctor_log_read(root, &service, false);
+        assert_int_equal(service.log_cause, CAUSE_MISSING_LIBRARY);
+        assert_int_equal(service.log_of_run, noted && !old);
+        check_remove_folder(root);
+    }
+}
+
 /* What a service was told, by flag, variable and default. */
 static void test_wishes(void **state)
 {
@@ -177,11 +210,15 @@ static void test_answers(void **state)
     (void)state;
     static const char half[] = "{\"models\":[{\"name\":\"qwen2.5:7b\",\"size\":100,"
                                "\"size_vram\":60}]}";
+    /* Entirely on the CPU; before: unknown, and so idle. */
+    static const char cpu[] = "{\"models\":[{\"name\":\"q\",\"size\":100}]}";
     static const char silent[] = "{\"models\":[{\"name\":\"q\"}]}";
     struct doctor_service service = {.kind = &doctor_kinds[5]};
     assert_true(doctor_look_loaded(&service, half, strlen(half)));
     assert_string_equal(service.model, "qwen2.5:7b");
     assert_true(service.size_bytes == 100 && service.vram_bytes == 60 && service.loaded == 1);
+    assert_true(doctor_look_loaded(&service, cpu, strlen(cpu)));
+    assert_true(service.vram_bytes == 0 && service.size_bytes == 100);
     assert_true(doctor_look_loaded(&service, silent, strlen(silent)));
     assert_true(isnan(service.vram_bytes)); /* not 0 */
     assert_true(doctor_look_loaded(&service, "{\"models\":[]}", 13) && service.loaded == 0);
@@ -192,10 +229,9 @@ static void test_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_on_the_card),
-        cmocka_unit_test(test_on_the_cpu),
-        cmocka_unit_test(test_wishes),
-        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_on_the_card), cmocka_unit_test(test_on_the_cpu),
+        cmocka_unit_test(test_wishes),      cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_log_of_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
