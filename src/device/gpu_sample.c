@@ -2,7 +2,7 @@
  *
  * A sample is some calls of the driver, and a look into /proc only when the driver's list has a new
  * process. What calls cost is not known before: on an H100 SM use takes 1.5 ms, the rest together
- * 0.2 ms, and another driver may differ. So each kind of call has an account of CPU time
+ * 0.2 ms, and another driver may differ. So each kind of call has an account of the time it took
  * (device/gpu_pace.h) whose shares add up to less than 1 % of a core; a call that can't be paid is
  * left out, and what it told last is given as stale. A thread that samples by itself was rejected:
  * it would cost the same, and a reading could not be put into its phase of the trial.
@@ -31,9 +31,21 @@ static bool is_due(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_
     return gpu_pace_due(&sampler->pace[call], &rules[call], now_ns);
 }
 
-static void pay(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns, int64_t begin_ns)
+struct moment {
+    int64_t cpu_ns, wall_ns;
+};
+
+static struct moment moment(void)
 {
-    gpu_pace_paid(&sampler->pace[call], now_ns, clock_cpu_ns() - begin_ns);
+    return (struct moment){clock_cpu_ns(), clock_now_ns()};
+}
+
+static void pay(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns,
+                const struct moment *begin)
+{
+    const struct moment end = moment();
+    gpu_pace_paid(&sampler->pace[call], &rules[call], now_ns, end.cpu_ns - begin->cpu_ns,
+                  end.wall_ns - begin->wall_ns);
 }
 
 void gpu_sampler_done(struct gpu_sampler *sampler)
@@ -49,11 +61,11 @@ static bool read_listing(struct gpu *gpu, enum gpu_call call, unsigned kinds, in
 {
     if (!is_due(&gpu->sampler, call, now_ns))
         return false;
-    int64_t begin_ns = clock_cpu_ns();
+    const struct moment begin = moment();
     free(listing->items);
     *listing = (struct gpu_listing){0};
     listing->told = nvml_read_lists(&gpu->card, kinds, &listing->items, &listing->count);
-    pay(&gpu->sampler, call, now_ns, begin_ns);
+    pay(&gpu->sampler, call, now_ns, &begin);
     return true;
 }
 
@@ -62,9 +74,9 @@ static bool read_memory(struct gpu *gpu, int64_t now_ns)
     struct gpu_sampler *sampler = &gpu->sampler;
     if (!is_due(sampler, GPU_CALL_MEMORY, now_ns))
         return false;
-    int64_t begin_ns = clock_cpu_ns();
+    const struct moment begin = moment();
     nvml_read_memory(&gpu->card, gpu->root, &sampler->memory);
-    pay(sampler, GPU_CALL_MEMORY, now_ns, begin_ns);
+    pay(sampler, GPU_CALL_MEMORY, now_ns, &begin);
     return true;
 }
 
@@ -80,9 +92,9 @@ static struct reading read_busy(struct gpu *gpu, int64_t now_ns)
     struct gpu_sampler *sampler = &gpu->sampler;
     if (!is_due(sampler, GPU_CALL_BUSY, now_ns))
         return aged(sampler->busy_ratio, false);
-    int64_t begin_ns = clock_cpu_ns();
+    const struct moment begin = moment();
     sampler->busy_ratio = nvml_read_busy(&gpu->card);
-    pay(sampler, GPU_CALL_BUSY, now_ns, begin_ns);
+    pay(sampler, GPU_CALL_BUSY, now_ns, &begin);
     return sampler->busy_ratio;
 }
 
@@ -90,10 +102,11 @@ static void find_owners(struct gpu *gpu, const struct device_ours *ours,
                         const struct nvml_process *list, size_t count, int64_t now_ns)
 {
     bool again = is_due(&gpu->sampler, GPU_CALL_OWNERS, now_ns);
-    int64_t begin_ns = clock_cpu_ns(), before_ns = gpu->owners.at_ns;
+    const struct moment begin = moment();
+    const int64_t before_ns = gpu->owners.at_ns;
     gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, again);
     if (gpu->owners.at_ns != before_ns)
-        pay(&gpu->sampler, GPU_CALL_OWNERS, now_ns, begin_ns);
+        pay(&gpu->sampler, GPU_CALL_OWNERS, now_ns, &begin);
 }
 
 /* A stranger's largest share since the last time; NaN when not asked, or the driver does not tell.
@@ -106,12 +119,13 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
     AUTO(free) struct nvml_activity *samples = NULL;
     size_t count = 0;
     double largest = 0;
-    int64_t begin_ns = clock_cpu_ns(), since_us = sampler->shares_wall_us;
+    const struct moment begin = moment();
+    const int64_t since_us = sampler->shares_wall_us;
     sampler->shares_wall_us = clock_now_wall_us();
     enum nvml_samples answer = NVML_SAMPLES_REFUSED;
     if (since_us > 0)
         answer = nvml_read_activity(&gpu->card, since_us, &samples, &count);
-    pay(sampler, GPU_CALL_SHARES, now_ns, begin_ns);
+    pay(sampler, GPU_CALL_SHARES, now_ns, &begin);
     for (size_t i = 0; i < count; i++) {
         const struct gpu_claim *claim = gpu_owners_find(&gpu->owners, samples[i].pid);
         bool foreign = claim && (claim->owner == GPU_OWNER_STRANGER ||
