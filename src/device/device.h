@@ -22,7 +22,7 @@ struct device_facts {
     int cores;           /* CPU box: online cores; 0 for a GPU */
     double memory_bytes; /* total; NaN if unknown */
     char number[12];     /* GPU: its number in PCI order, for engines that read no UUID; else "" */
-    char notes[160];     /* what a study had better know ("compute mode exclusive"), or "" */
+    char notes[256];     /* what a study had better know ("compute mode exclusive"), or "" */
 };
 
 struct device_snapshot {

@@ -64,6 +64,34 @@ static bool has_mps(struct nvml_card *card, struct gpu_join *join)
     return found;
 }
 
+static bool tells_no_use(struct nvml_card *card)
+{
+    AUTO(free) struct nvml_activity *samples = NULL;
+    size_t count = 0;
+    return nvml_read_activity(card, clock_now_wall_us(), &samples, &count) ==
+               NVML_SAMPLES_REFUSED &&
+           nvml_read_busy(card).state != READING_KNOWN;
+}
+
+static void fill_notes(struct gpu *gpu, bool exclusive, bool instance)
+{
+    const struct {
+        bool holds;
+        const char *words;
+    } notes[] = {
+        {exclusive, "compute mode Exclusive: only one process at a time can use it"},
+        {has_mps(&gpu->card, &gpu->join), "MPS is on: one client's fatal fault ends every client"},
+        {instance && tells_no_use(&gpu->card),
+         "this driver tells no SM use of a MIG instance: where a service computes may stay "
+         "unproven"},
+    };
+    AUTO(buf_done) struct buf text = BUF_INIT(sizeof gpu->device.facts.notes - 1);
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+        if (notes[i].holds)
+            buf_addf(&text, "%s%s", text.len ? "; " : "", notes[i].words);
+    memcpy(gpu->device.facts.notes, buf_text(&text), text.len + 1);
+}
+
 static bool fill_facts(struct gpu *gpu, struct err *err)
 {
     struct device_facts *facts = &gpu->device.facts;
@@ -94,12 +122,7 @@ static bool fill_facts(struct gpu *gpu, struct err *err)
     facts->memory_bytes = reading_value(memory.total_bytes);
     if (!identity.instance && identity.index >= 0)
         snprintf(facts->number, sizeof facts->number, "%d", identity.index);
-    bool exclusive = reading_value(state.compute_mode) == MODE_EXCLUSIVE;
-    bool mps = has_mps(&gpu->card, &gpu->join);
-    snprintf(facts->notes, sizeof facts->notes, "%s%s%s",
-             exclusive ? "compute mode Exclusive: only one process at a time can use it" : "",
-             exclusive && mps ? "; " : "",
-             mps ? "MPS is on: one client's fatal fault ends every client" : "");
+    fill_notes(gpu, reading_value(state.compute_mode) == MODE_EXCLUSIVE, identity.instance);
     return true;
 }
 
@@ -253,6 +276,9 @@ static void gpu_prove(struct device *device, const struct device_usage *before,
     gpu_tree_read(&gpu->join, &gpu->card, after->root, &tree);
     double growth =
         reading_value(after->device_used_bytes) - reading_value(before->device_used_bytes);
+    double grown = before->listed == DEVICE_LISTED_YES
+                       ? reading_value(after->memory_bytes) - reading_value(before->memory_bytes)
+                       : NAN;
     struct gpu_sight sight = {
         .card = gpu->name,
         .elsewhere = elsewhere,
@@ -263,6 +289,8 @@ static void gpu_prove(struct device *device, const struct device_usage *before,
         .others = tree.others,
         .hidden = tree.hidden,
         .hidden_growth = isnan(growth) ? READING_NONE : reading_known(READING_FROM_NVML, growth),
+        .instance = text_starts_with(gpu->device.facts.id, "MIG-"),
+        .growth_bytes = isnan(grown) ? READING_NONE : reading_known(READING_FROM_NVML, grown),
         .busy_before = before->busy_ratio,
         .busy_after = after->busy_ratio,
         .cpu_ns = after->cpu_ns - before->cpu_ns,

@@ -23,6 +23,12 @@
  *     busy     busy     any                  any        unknown
  *     any      idle     any                  any        none
  *
+ * Of a MIG instance most drivers tell neither. What is left there is the tree's own memory: when it
+ * was listed before the probe, grew during it, and hardly any CPU time went by, the request was
+ * served there, and that is seen as work. Growth beside more CPU time is unknown: a first request
+ * may set up what it then does not use. The whole card's figure is not told while MIG is on, and
+ * would be that of every instance.
+ *
  * The difference alone was rejected: a neighbour's next request rises like ours. One reading of an
  * idle card may show 90 % when it is first asked, so the device was asked before.
  *
@@ -40,6 +46,8 @@ static const double idle_most = 0.05; /* of the card: below, nobody works on it 
 static const double rise_seen = 0.05; /* of the card, over before */
 static const double cpu_much = 0.5;   /* cores, over the probe */
 static const int64_t cpu_much_ns = 500 * NS_PER_MS;
+static const double cpu_little = 0.25; /* cores, over the probe: the CPU did not serve it */
+static const double growth_seen = 1 << 20;
 
 /* What the card's own numbers say about work during the probe. */
 enum work { WORK_UNKNOWN, WORK_NONE, WORK_SEEN };
@@ -50,12 +58,21 @@ static bool much_cpu(const struct gpu_sight *sight)
            (double)sight->cpu_ns >= cpu_much * (double)sight->span_ns;
 }
 
+/* Nothing is told of an instance's SMs. */
+static enum work work_of_instance(const struct gpu_sight *sight)
+{
+    const bool little_cpu = sight->cpu_ns >= 0 && sight->span_ns > 0 &&
+                            (double)sight->cpu_ns <= cpu_little * (double)sight->span_ns;
+    const bool grew = reading_value(sight->growth_bytes) >= growth_seen;
+    return sight->instance && grew && little_cpu ? WORK_SEEN : WORK_UNKNOWN;
+}
+
 /* From the whole card's figures, of which ours is a part. */
 static enum work work_of_card(const struct gpu_sight *sight)
 {
     double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
     if (isnan(before) || isnan(after))
-        return WORK_UNKNOWN;
+        return work_of_instance(sight);
     if (after < idle_most)
         return WORK_NONE;
     bool rose = before < idle_most && after - before >= rise_seen;
@@ -128,6 +145,20 @@ static void say_listed(const struct gpu_sight *sight, struct buf *text)
     }
 }
 
+static void say_nothing_told(const struct gpu_sight *sight, struct buf *text)
+{
+    if (!sight->instance) {
+        buf_add(text, "the driver tells nothing about SM use");
+        return;
+    }
+    buf_add(text, "this driver tells no SM use of a MIG instance");
+    if (!(reading_value(sight->growth_bytes) >= growth_seen))
+        return;
+    buf_add(text, "; its memory there grew by ");
+    text_add_bytes(text, sight->growth_bytes.value);
+    buf_add(text, " in the probe request");
+}
+
 static void say_work(const struct gpu_sight *sight, struct buf *text)
 {
     double before = reading_value(sight->busy_before), after = reading_value(sight->busy_after);
@@ -137,7 +168,7 @@ static void say_work(const struct gpu_sight *sight, struct buf *text)
     else if (sight->sampled)
         buf_add(text, "the driver saw no SM use by it during the probe request");
     else if (isnan(before) || isnan(after))
-        buf_add(text, "the driver tells nothing about SM use");
+        say_nothing_told(sight, text);
     else
         buf_addf(text,
                  "the card went from %.0f to %.0f %% busy in the probe request (no figure per "

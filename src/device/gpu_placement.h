@@ -12,6 +12,8 @@ struct gpu_sight {
     struct reading memory_bytes;
     size_t others, hidden;        /* entries that are not the tree's; that can't be told */
     struct reading hidden_growth; /* bytes that the card's use grew by, whoever it was */
+    bool instance;                /* a MIG instance, of which drivers may tell no SM use at all */
+    struct reading growth_bytes;  /* of the tree's memory here; unknown unless listed before */
     bool sampled;                 /* the driver tells each process's share of the SMs */
     double sm_ratio;              /* the largest of the tree's samples; 0: none */
     struct reading busy_before, busy_after; /* of the whole card, for drivers that don't tell */

@@ -73,6 +73,18 @@ static void test_facts(void **state)
          "GPU-a", "A", "0", "", 2000},
         {"instance", H100 "mig 1\ninstance MIG-cccc 0:0:0.0 9984 10 MIG 1g.10gb\n", "MIG-cccc",
          "MIG-cccc", "MIG 1g.10gb", "", "", 9984},
+        {"instance without any figure",
+         H100 "mig 1\nmode 3\ninstance MIG-cccc 0:0:0.0 9984 10 MIG 1g.10gb\nmode 3\n"
+              "process m 50 27\nfail nvmlDeviceGetProcessUtilization 3\n"
+              "fail nvmlDeviceGetUtilizationRates 3\n",
+         "MIG-cccc", "MIG-cccc", "MIG 1g.10gb", "",
+         "compute mode Exclusive: only one process at a time can use it; MPS is on: one client's "
+         "fatal fault ends every client; this driver tells no SM use of a MIG instance: where a "
+         "service computes may stay unproven",
+         9984},
+        {"whole card without any figure",
+         H100 "fail nvmlDeviceGetProcessUtilization 3\nfail nvmlDeviceGetUtilizationRates 3\n",
+         "gpu0", "GPU-11111111-2222", "NVIDIA H100 80GB HBM3", "0", "", 81559},
         {"24: unified", "card GPU-g 0:01:00.0 0 0 NVIDIA GB10\n", "gpu0", "GPU-g",
          "NVIDIA GB10, unified memory", "0", "", 1000},
         {"modes", H100 "mode 3\nprocess m 50 27\n", "gpu0", "GPU-11111111-2222",
@@ -270,6 +282,50 @@ static void test_9_prove(void **state)
     }
 }
 
+/* An instance of which the driver tells no SM use: its own memory is the second witness. */
+static void test_prove_instance(void **state)
+{
+    (void)state;
+    static const char silent[] = "fail nvmlDeviceGetProcessUtilization 3\n"
+                                 "fail nvmlDeviceGetUtilizationRates 3\n";
+    static const struct {
+        const char *before, *after;
+        enum placement placement;
+        const char *evidence;
+    } rows[] = {
+        {"process c 9 500\n", "process c 9 620\n", PLACEMENT_GPU,
+         "this driver tells no SM use of a MIG instance; its memory there grew by 120 MiB in the "
+         "probe request; CPU time 0 of"},
+        {"process c 9 500\n", "process c 9 500\n", PLACEMENT_UNPROVEN,
+         "this driver tells no SM use of a MIG instance; CPU time 0 of"},
+        {"", "process c 9 500\n", PLACEMENT_UNPROVEN,
+         "this driver tells no SM use of a MIG instance; CPU time 0 of"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *root = check_make_folder(), script[512];
+        struct device_usage before, after;
+        struct device_proof proof;
+        static const char card[] = H100 "mig 1\ninstance MIG-cc 0:0:0.0 9984 10 MIG 1g.10gb\n";
+        snprintf(script, sizeof script, "%s%s%s", card, rows[i].before, silent);
+        fake_script(root, script);
+        fake_server(root, 0);
+        fake_namespace(root, INITIAL);
+        struct device *device = fake_open("MIG-cc", root, 4);
+        device_usage(device, 7, &before);
+        snprintf(script, sizeof script, "%s%s%s", card, rows[i].after, silent);
+        fake_script(root, script);
+        device_usage(device, 7, &after);
+        device_prove(device, &before, &after, ON_GPU, &proof);
+        CHECK_ROW_TEXT(i, rows[i].evidence, device_placement_names[proof.placement],
+                       device_placement_names[rows[i].placement]);
+        if (strncmp(proof.evidence[1], rows[i].evidence, strlen(rows[i].evidence)) != 0)
+            fail_msg("row %zu: \"%s\" does not begin \"%s\"", i, proof.evidence[1],
+                     rows[i].evidence);
+        device_close(device);
+        check_remove_folder(root);
+    }
+}
+
 /* 25: the service took the other card. */
 static void test_25_other_card(void **state)
 {
@@ -350,8 +406,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),           cmocka_unit_test(test_facts),
         cmocka_unit_test(test_snapshot_and_loss), cmocka_unit_test(test_3_whose_process),
-        cmocka_unit_test(test_9_prove),           cmocka_unit_test(test_25_other_card),
-        cmocka_unit_test(test_holders),           cmocka_unit_test(test_4_mps_server),
+        cmocka_unit_test(test_9_prove),           cmocka_unit_test(test_prove_instance),
+        cmocka_unit_test(test_25_other_card),     cmocka_unit_test(test_holders),
+        cmocka_unit_test(test_4_mps_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
