@@ -8,6 +8,7 @@
 #include "service/launch.h"
 #include "service/tree.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 enum { CONTAINER_ID_SIZE = 65, CONTAINER_TEXT_SIZE = 8192 };
@@ -26,6 +27,9 @@ struct service_container {
     char **prefix;                      /* of every command: the line's words before "run" */
     size_t prefix_count;
     char **env;
+    /* Were processes of it ever seen from here? Shared with the keeper, borrowed; NULL: not told.
+     */
+    const atomic_bool *seen;
 };
 /* NULL when the launch is no container's. */
 struct service_container *service_container_new(const struct service_launch *launch,
@@ -57,6 +61,6 @@ pid_t service_container_begin(const struct service_container *container, const c
  * them, 0 none. Scans `tree` anew. */
 size_t service_container_processes(struct service_tree *tree, const char *id, pid_t *ret_first);
 /* Until the runtime knows no such container and no process of it is left: true. False when
- * processes are left after `within_ns`. */
+ * processes are left after `within_ns`, or when the runtime does not answer and none was seen. */
 bool service_container_remove(const struct service_container *container, struct service_tree *tree,
                               int64_t within_ns);

@@ -3,7 +3,8 @@
  * A container is gone when the runtime knows no such id and no process has that id in its cgroup.
  * The id comes from the file that the runtime writes; where it was killed before it could, what
  * carries our labels is listed instead. A runtime that does not answer leaves the cgroups as the
- * only witness; the processes found there are then killed directly.
+ * only witness; the processes found there are then killed directly, and where none was ever found
+ * nothing is proven.
  *
  * Rejected: the runtime's library or socket (two protocols, versions, and a client in the keeper);
  * the pid that `inspect` prints (a virtual machine's, or stale, where the runtime itself died).
@@ -275,11 +276,21 @@ static int list_ours(const struct service_container *container, char *text, size
     return count;
 }
 
-static int ask_for(const struct service_container *container, const char *id)
+/* `inspect` fails alike for a container that is gone and for a daemon that is down; so who fails is
+ * asked for its list, which a daemon that is down can't give. */
+enum known { KNOWN_UNKNOWN, KNOWN_GONE, KNOWN_THERE };
+
+static enum known ask_for(const struct service_container *container, const char *id)
 {
-    char text[512];
+    char text[512], filter[CONTAINER_ID_SIZE + 3];
     const char *const words[] = {"inspect", "--format", "{{.Id}}", id, NULL};
-    return service_container_call(container, words, CALL_WITHIN_NS, text, sizeof text);
+    if (service_container_call(container, words, CALL_WITHIN_NS, text, sizeof text) == 0)
+        return KNOWN_THERE;
+    snprintf(filter, sizeof filter, "id=%s", id);
+    const char *const list[] = {"ps", "-aq", "--no-trunc", "--filter", filter, NULL};
+    if (service_container_call(container, list, CALL_WITHIN_NS, text, sizeof text) != 0)
+        return KNOWN_UNKNOWN;
+    return strstr(text, id) ? KNOWN_THERE : KNOWN_GONE;
 }
 
 static void remove_one(const struct service_container *container, const char *id)
@@ -289,15 +300,20 @@ static void remove_one(const struct service_container *container, const char *id
     (void)!service_container_call(container, words, CALL_WITHIN_NS, text, sizeof text);
 }
 
+/* Of a runtime that does not answer nothing is proven by processes that can't be seen: a daemon's
+ * may be in another namespace or machine. Those that were seen once are a witness. */
 static bool remove_known(const struct service_container *container, struct service_tree *tree,
                          const char *id, int64_t deadline_ns)
 {
+    bool seen = container->seen && atomic_load(container->seen);
     for (bool first = true;; first = false) {
         pid_t root = 0;
-        int known = ask_for(container, id);
+        enum known known = ask_for(container, id);
         size_t left = service_container_processes(tree, id, &root);
         bool late = clock_now_ns() >= deadline_ns;
-        if (left == 0 && (known > 0 || late))
+        seen = seen || left > 0;
+        if (left == 0 && (known == KNOWN_GONE || (known == KNOWN_UNKNOWN && seen) ||
+                          (known == KNOWN_THERE && late)))
             return true;
         if (late)
             return false;
@@ -335,6 +351,13 @@ static bool fail_runtime(const struct service_container *container, const char *
                    container->prefix[0], shown.len ? buf_text(&shown) : "it does not answer");
 }
 
+static bool is_taken(const struct service_container *container)
+{
+    char text[512];
+    const char *const words[] = {"inspect", "--format", "{{.Id}}", container->name, NULL};
+    return service_container_call(container, words, CALL_WITHIN_NS, text, sizeof text) == 0;
+}
+
 bool service_container_clear(const struct service_container *container, struct err *err)
 {
     char text[CONTAINER_TEXT_SIZE];
@@ -355,7 +378,7 @@ bool service_container_clear(const struct service_container *container, struct e
         return err_set(err, ERR_BUSY,
                        "service %s: the container of a killed run is still there, even killed",
                        container->service);
-    if (ask_for(container, container->name) == 0)
+    if (is_taken(container))
         return err_set(err, ERR_BUSY,
                        "service %s: there is a container named %s which is not this study's: "
                        "remove it, or give another --name",

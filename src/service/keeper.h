@@ -42,6 +42,7 @@ struct keeper_report {
 /* Shared memory, so that a look at the log's size costs no message. */
 struct keeper_shared {
     _Atomic int64_t log_bytes, log_dropped_bytes;
+    atomic_bool container_seen; /* a process of the container was seen from here */
 };
 
 /* Everything that the keeper needs, made before the fork: it allocates nothing. */

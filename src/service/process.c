@@ -120,6 +120,8 @@ static bool process_make_pipes(struct service_process *process, const struct ser
     if (shared == MAP_FAILED)
         return err_sys(err, "mapping shared memory");
     process->shared = shared;
+    if (process->container)
+        process->container->seen = &process->shared->container_seen;
     return true;
 }
 
@@ -225,8 +227,9 @@ static void process_find_container(struct service_process *process)
     pid_t first = 0;
     if (!service_tree_init(&tree))
         return;
-    if (service_container_processes(&tree, status->container_id, &first) > 0 &&
-        service_tree_scan(&tree, status->keeper)) {
+    if (service_container_processes(&tree, status->container_id, &first) > 0)
+        atomic_store(&process->shared->container_seen, true);
+    if (first > 0 && service_tree_scan(&tree, status->keeper)) {
         const struct service_tree_entry *entry = service_tree_find(&tree, first);
         if (entry && entry->member)
             process->look_at_ns = CLOCK_NEVER;
@@ -488,8 +491,13 @@ static bool process_order(struct service_process *process, enum keeper_order_kin
 
 void service_process_stop(struct service_process *process, int64_t grace_ns)
 {
-    if (process->status.state != PROCESS_EMPTY)
-        (void)!process_order(process, ORDER_STOP, grace_ns);
+    if (process->status.state == PROCESS_EMPTY)
+        return;
+    if (process->container && !atomic_load(&process->shared->container_seen)) {
+        process->look_at_ns = 0; /* a last look while they live: see container_end.c */
+        process_find_container(process);
+    }
+    (void)!process_order(process, ORDER_STOP, grace_ns);
 }
 
 /* "pid 12 (S), pid 13 (D)" of what lives below the keeper. */

@@ -430,6 +430,28 @@ static void test_deaf_runtime(void **state)
     ship_done(&ship);
 }
 
+/* A daemon that is down, and no process to be seen: that its container is gone is not proven.
+ * Before: "inspect" failed, so it was. */
+static void test_unproven(void **state)
+{
+    (void)state;
+    struct ship ship;
+    struct service_tree tree;
+    struct err err = ERR_INIT;
+    static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    ship_init(&ship, "podman", "sleep");
+    struct service_container *container = service_container_new(&ship.fix.launch, ship.fix.study);
+    assert_true(file_make_folders(ship.fix.scratch, &err));
+    assert_true(file_write_atomic(ship.id_file, id, strlen(id), &err));
+    assert_true(service_tree_init(&tree));
+    assert_true(service_container_remove(container, &tree, NS_PER_S / 10)); /* it knows of none */
+    ship_deafen(&ship, true);
+    assert_false(service_container_remove(container, &tree, NS_PER_S / 10));
+    service_tree_done(&tree);
+    service_container_free(container);
+    ship_done(&ship);
+}
+
 /* A name that is taken; what a killed run left; a runtime that does not work. */
 static void test_clear(void **state)
 {
@@ -498,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_exit_status),  cmocka_unit_test(test_counted),
         cmocka_unit_test(test_deaf_runtime), cmocka_unit_test(test_clear),
         cmocka_unit_test(test_deaths),       cmocka_unit_test(test_no_container),
+        cmocka_unit_test(test_unproven),
     };
     struct err err = ERR_INIT;
     if (!service_init(&err))
