@@ -37,6 +37,11 @@ struct study_loop {
 /* Everything that is needed before the first trial; errors as study_run(). */
 NODISCARD bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err);
 void study_loop_done(struct study_loop *loop);
+/* All that the study runs on, in its order: lanes, or what services have of their own. */
+void study_loop_join_devices(const struct study_loop *loop, struct buf *ids, struct buf *names);
+/* Of two lists of ids. How many lanes there are may change from run to run, so one may go on where
+ * the other ends; as far as both go they must be the same. */
+bool study_loop_same_devices(const char *stored, const char *now);
 AUTO_FN(struct study_loop, study_loop_done)
 
 /* --- run.c --- */

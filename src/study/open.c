@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#define DEVICE_SEPARATOR " + "
 enum { CODES_MAX = 5 * 1000 * 1000 };
 static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;
 
@@ -106,9 +107,30 @@ static bool check_clean(struct study_loop *loop, struct err *err)
                    loop->study->device, buf_text(&left));
 }
 
+void study_loop_join_devices(const struct study_loop *loop, struct buf *ids, struct buf *names)
+{
+    bool several = loop->lane_count > 1;
+    size_t count = several ? loop->lane_count : loop->lanes[0].study.device_count;
+    for (size_t i = 0; i < count; i++) {
+        const struct device_facts *facts =
+            several || i == 0 ? &loop->lanes[i].facts : device_facts(loop->devices[i]);
+        buf_addf(ids, "%s%s", i ? DEVICE_SEPARATOR : "", facts->id);
+        buf_addf(names, "%s%s", i ? DEVICE_SEPARATOR : "", facts->name);
+    }
+}
+
+bool study_loop_same_devices(const char *stored, const char *now)
+{
+    size_t a = strlen(stored), b = strlen(now), len = a < b ? a : b;
+    const char *longer = a < b ? now : stored;
+    return len > 0 && strncmp(stored, now, len) == 0 &&
+           (longer[len] == '\0' || text_starts_with(longer + len, DEVICE_SEPARATOR));
+}
+
 static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct device_facts *device = &loop->lanes[0].facts;
+    AUTO(buf_done) struct buf ids = BUF_INIT(8192), names = BUF_INIT(8192);
     struct store_study stored;
     bool found = false;
     if (!store_study_get(loop->store, &found, &stored, err))
@@ -119,12 +141,13 @@ static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *e
                        "%s: its results in %s were measured with another version of "
                        "this file; keep them and start anew with: spica run --fresh %s",
                        loop->study->path, loop->options->folder, loop->study->path);
-    if (found && strcmp(stored.device_id, device->id) != 0)
-        return err_set(err, ERR_INPUT,
-                       "%s: its results in %s were measured on another machine (%s); "
-                       "start anew with: spica run --fresh %s",
-                       loop->study->path, loop->options->folder, stored.device_name,
-                       loop->study->path);
+    study_loop_join_devices(loop, &ids, &names);
+    if (found && !study_loop_same_devices(stored.device_id, buf_text(&ids)))
+        return err_set(
+            err, ERR_INPUT,
+            "%s: its results in %s were measured on other devices (%s); start anew with: "
+            "spica run --fresh %s",
+            loop->study->path, loop->options->folder, stored.device_name, loop->study->path);
     if (found)
         return true;
     struct store_study row = {
@@ -132,8 +155,8 @@ static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *e
         .path = loop->study->path,
         .digest = loop->study->digest,
         .text = loop->study->text,
-        .device_id = device->id,
-        .device_name = device->name,
+        .device_id = buf_text(&ids),
+        .device_name = buf_text(&names),
         .device_versions = device->versions,
         .spica_version = SPICA_VERSION,
         .seed = loop->study->seed,

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "search/search.h"
-#include "study/study.h"
+#include "study/loop.h"
 
 #include <math.h>
 
@@ -130,12 +130,47 @@ static void test_folders(void **state)
     assert_string_equal(path, "/tmp/setup.spica/study.db");
 }
 
+/* A study on two cards is resumed on the same two. Before: the second might be any. */
+static void test_devices(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *stored, *now;
+        bool same;
+    } rows[] = {
+        {"GPU-1", "GPU-1", true},
+        {"GPU-1", "GPU-2", false},
+        {"GPU-1", "GPU-11", false},
+        {"GPU-1 + GPU-2", "GPU-1 + GPU-2", true},
+        {"GPU-1 + GPU-2", "GPU-1 + GPU-3", false},
+        {"GPU-1 + GPU-2", "GPU-1 + GPU-22", false},
+        {"GPU-1 + GPU-2", "GPU-2 + GPU-1", false},
+        {"GPU-1 + GPU-2", "GPU-1", true}, /* one lane goes on */
+        {"GPU-1", "GPU-1 + GPU-2", true}, /* two do */
+        {"", "GPU-1", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        CHECK_ROW(i, rows[i].now,
+                  study_loop_same_devices(rows[i].stored, rows[i].now) == rows[i].same);
+    static struct study_loop loop;
+    for (loop.lane_count = 1; loop.lane_count <= 2; loop.lane_count++) {
+        AUTO(buf_done) struct buf ids = BUF_INIT(1000), names = BUF_INIT(1000);
+        for (size_t i = 0; i < 2; i++) {
+            loop.lanes[i].study.device_count = 1;
+            snprintf(loop.lanes[i].facts.id, 16, "GPU-%zu", i);
+            snprintf(loop.lanes[i].facts.name, 16, "card %zu", i);
+        }
+        study_loop_join_devices(&loop, &ids, &names);
+        assert_string_equal(buf_text(&ids), loop.lane_count == 1 ? "GPU-0" : "GPU-0 + GPU-1");
+        assert_string_equal(buf_text(&names), loop.lane_count == 1 ? "card 0" : "card 0 + card 1");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_programs),
-        cmocka_unit_test(test_vast_space),
-        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_devices),    cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_vast_space), cmocka_unit_test(test_estimate),
         cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
