@@ -349,7 +349,10 @@ static bool hear(struct lanes *lanes, struct lane *lane)
         show_progress(lanes, lane, &news);
         return true;
     case LANE_MEASURED:
-        return promise(lanes, lane, &news);
+        if (promise(lanes, lane, &news))
+            return true;
+        send_order(lane, LANE_KEEP_NOTHING, NULL); /* it waits for an answer, whatever we lack */
+        return false;
     case LANE_STORED:
         return take_stored(lanes, lane);
     case LANE_FAILED:
