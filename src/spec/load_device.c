@@ -217,3 +217,21 @@ bool spec_place_services(struct spec_loader *l, const struct spec_service_draft 
             return false;
     return true;
 }
+
+/* A probe is a real request, and what that is `load` says: without one nothing can be proven. */
+bool spec_check_proofs(struct spec_loader *l, const struct yaml_node *services)
+{
+    const struct spec_study *study = l->study;
+    for (size_t i = 0; i < study->service_count; i++) {
+        const struct spec_service *s = &study->services[i];
+        const struct yaml_node *on = spec_yaml_get(spec_yaml_get(services, s->name), "on");
+        if (s->on != ON_GPU || s->load.given)
+            continue;
+        return spec_fail(l, on ? spec_place_of(on) : s->place,
+                         arena_printf(l->arena, "%s.on", s->name),
+                         "\"gpu\"%s needs a load for %s, without which nothing proves that it "
+                         "computes there: give it one under `load`, or say `on: cpu`",
+                         on ? "" : " (the default on a GPU)", s->name);
+    }
+    return true;
+}

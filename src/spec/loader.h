@@ -54,6 +54,8 @@ NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *nod
 NODISCARD bool spec_load_devices(struct spec_loader *l, const struct yaml_node *device);
 /* Every service's device and `on`, once all knobs are loaded. */
 NODISCARD bool spec_place_services(struct spec_loader *l, const struct spec_service_draft *drafts);
+/* Once all loads are: can what must compute on a GPU be proven to? */
+NODISCARD bool spec_check_proofs(struct spec_loader *l, const struct yaml_node *services);
 NODISCARD bool spec_load_services(struct spec_loader *l, const struct yaml_node *services);
 NODISCARD bool spec_load_knobs(struct spec_loader *l, const struct spec_service_draft *drafts);
 NODISCARD bool spec_load_engines(struct spec_loader *l, const struct spec_service_draft *draft,

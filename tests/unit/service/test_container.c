@@ -39,7 +39,7 @@ static bool build(struct arena *arena, const char *folder, const char *service,
     char *text = arena_printf(arena,
                               "study: a.b\ndevice: gpu0\nservices:\n  s: {protocol: openai-chat, "
                               "%s}\ngoal: {optimise: {s.memory: {good: 1MiB, bad: 1GiB}}}\n"
-                              "baseline: none\n",
+                              "baseline: none\nload: {s: {prompts: p}}\n",
                               service);
     struct spec_candidate candidate;
     const struct launch_device device = {"GPU-1", "0"};

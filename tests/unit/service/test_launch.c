@@ -62,8 +62,11 @@ static struct bench bench_open(const char *services)
     char *text = NULL;
     if (asprintf(&text,
                  "study: test\ndevice: gpu0\nservices:\n%s"
-                 "goal: {optimise: {s.memory: {good: 100MiB, bad: 1GiB}}}\nbaseline: none\n",
-                 services) < 0)
+                 "goal: {optimise: {s.memory: {good: 100MiB, bad: 1GiB}}}\nbaseline: none\n"
+                 "load: {s: {%s}}\n",
+                 services,
+                 strstr(services, "whisper") || strstr(services, "role: stt") ? "corpus: c"
+                                                                              : "prompts: p") < 0)
         abort();
     struct err err = ERR_INIT;
     if (!spec_study_parse(path, text, strlen(text), &catalog, &bench.study, &err))

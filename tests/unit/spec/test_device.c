@@ -29,6 +29,8 @@ static bool parse(const struct row *row, struct spec_study **ret_study, struct e
              "  llm: {command: [x, \"{port}\"], protocol: plain%s}\n",
              row->stt, row->llm);
     buf_addf(&text, "goal: {optimise: {stt.memory: {good: 1MiB, bad: 1GiB}}}\n%s", row->rest);
+    if (!strstr(row->rest, "load:")) /* what is on a GPU needs one */
+        buf_add(&text, "load: {stt: {corpus: c}, llm: {rate: 1/s}}\n");
     return spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, ret_study, err);
 }
 
@@ -144,8 +146,18 @@ static const struct row refused[] = {
     {"gpu0", ", answers: unchecked", "", "load: {stt: {corpus: c, max_wer: 5%}}\n",
      "f:8:34: load.stt.max_wer: the answers of stt are unchecked, so there is no word error "
      "rate"},
-    {"gpu0", ", answers: unchecked", "", "load: {stt: {corpus: c}}\nconstraints: []\nsearch: {}\n",
-     NULL},
+    {"gpu0", ", answers: unchecked", "",
+     "load: {stt: {corpus: c}, llm: {rate: 1/s}}\nconstraints: []\nsearch: {}\n", NULL},
+    /* what can't be proven */
+    {"gpu0", "", "", "load: {stt: {corpus: c}}\n",
+     "f:6:3: llm.on: \"gpu\" (the default on a GPU) needs a load for llm, without which nothing "
+     "proves that it computes there: give it one under `load`, or say `on: cpu`"},
+    {"gpu0", ", on: gpu", "", "load: {llm: {rate: 1/s}}\n",
+     "f:5:47: stt.on: \"gpu\" needs a load for stt, without which nothing proves that it computes "
+     "there: give it one under `load`, or say `on: cpu`"},
+    {"gpu0", ", on: cpu", "", "load: {llm: {rate: 1/s}}\n", NULL},
+    {"gpu0", ", device: cpu", "", "load: {llm: {rate: 1/s}}\n", NULL},
+    {"cpu", "", "", "load: {llm: {rate: 1/s}}\n", NULL},
     /* memory */
     {"gpu0", ", knobs: {threads: {values: [1, 2], memory: much}}", "", "",
      "f:5:85: stt.knobs.threads.memory: \"much\": must be one of more, less, share"},

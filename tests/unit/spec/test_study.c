@@ -198,7 +198,10 @@ static void test_ready_deadlines(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf_done) struct buf text = BUF_INIT(4096);
-        buf_addf(&text, "study: one\ndevice: gpu0\nservices:\n  llm: %s\n", rows[i].service);
+        buf_addf(&text,
+                 "study: one\ndevice: gpu0\nservices:\n  llm: %s\n"
+                 "load: {llm: {prompts: p}}\n",
+                 rows[i].service);
         AUTO(spec_study_free) struct spec_study *s = parse(buf_text(&text));
         CHECK_ROW(i, rows[i].service,
                   s->services[0].ready_within_ns == rows[i].within_s * NS_PER_S);
@@ -208,8 +211,10 @@ static void test_ready_deadlines(void **state)
 static void test_defaults(void **state)
 {
     (void)state;
-    AUTO(spec_study_free) struct spec_study *s =
-        parse("study: one\ndevice: gpu0\nservices:\n  llm: {engine: vllm, model: llm-7b}\n");
+    AUTO(spec_study_free)
+    struct spec_study *s =
+        parse("study: one\ndevice: gpu0\nservices:\n  llm: {engine: vllm, model: llm-7b}\n"
+              "load: {llm: {prompts: p}}\n");
     assert_int_equal(s->services[0].on, ON_GPU);
     assert_int_equal(s->services[0].ready_within_ns, 600 * NS_PER_S); /* the engine's own */
     assert_int_equal(s->measure.alone_ns, s->measure.window_ns);
