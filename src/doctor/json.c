@@ -39,8 +39,8 @@ static json_t *holder_json(const struct doctor_holder *holder)
 static json_t *mode_json(double mode)
 {
     static const char *const names[] = {"default", "exclusive thread", "prohibited", "exclusive"};
-    return mode >= 0 && mode < (double)ARRAY_LEN(names) ? json_string(names[(int)mode])
-                                                        : json_null();
+    const size_t count = ARRAY_LEN(names);
+    return mode >= 0 && mode < (double)count ? json_string(names[(int)mode]) : json_null();
 }
 
 static json_t *card_json(const struct doctor_card *card)

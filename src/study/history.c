@@ -99,13 +99,17 @@ bool history_append(struct history *history, const struct spec_study *study,
         .fitness = trial->fitness,
         .duration_s = trial->duration_s,
     };
-    struct history_trial *at = grow(history, arena), one;
+    struct history_trial one;
     if (!convert(study, &row, &one, err))
         return false;
     one.ruled_out = arena_strdup(arena, trial->ruled_out);
-    for (; at > history->trials && at[-1].number > one.number; at--)
-        at[0] = at[-1];
-    *at = one;
+    size_t at = history->count;
+    while (at > 0 && history->trials[at - 1].number > one.number)
+        at--;
+    grow(history, arena);
+    memmove(history->trials + at + 1, history->trials + at,
+            (history->count - at) * sizeof *history->trials);
+    history->trials[at] = one;
     history->count++;
     return true;
 }

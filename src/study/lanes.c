@@ -244,14 +244,14 @@ static bool promise(struct lanes *lanes, struct lane *lane, const struct lane_ne
     const struct study_loop *loop = lanes->loop;
     struct history guess = {.count = loop->history.count, .capacity = loop->history.count};
     guess.trials = arena_array(scratch, guess.count, sizeof *guess.trials);
-    if (guess.count)
+    if (guess.count && guess.trials)
         memcpy(guess.trials, loop->history.trials, guess.count * sizeof *guess.trials);
     struct store_trial row;
     fill_row(&lane->request, loop->study, news, scratch, &row);
     if (!history_append(&guess, loop->study, &row, scratch, lanes->err))
         return false;
     struct study_step next = ask(lanes, lane, &guess, scratch);
-    bool final = strcmp(lane->request.purpose, "final") == 0;
+    bool final = lane->request.purpose && strcmp(lane->request.purpose, "final") == 0;
     lane->promised = next.stage < STAGE_WAIT && !lanes->stopping;
     const struct trial_request *keep = lane->promised ? &next.request
                                        : next.stage == STAGE_WAIT && !final && !lanes->stopping
