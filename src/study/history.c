@@ -99,12 +99,12 @@ bool history_append(struct history *history, const struct spec_study *study,
         .fitness = trial->fitness,
         .duration_s = trial->duration_s,
     };
-    struct history_trial one;
+    struct history_trial one = {0};
     if (!convert(study, &row, &one, err))
         return false;
     one.ruled_out = arena_strdup(arena, trial->ruled_out);
     size_t at = history->count;
-    while (at > 0 && history->trials[at - 1].number > one.number)
+    while (at > 0 && history->trials[at - 1].number > trial->number)
         at--;
     grow(history, arena);
     memmove(history->trials + at + 1, history->trials + at,
