@@ -101,19 +101,6 @@ struct devices {
     struct launch_device launch[SPEC_DEVICES_MAX]; /* borrowed from `open` and the study */
 };
 
-static bool is_gpu(const char *name)
-{
-    return strcmp(name, "cpu") != 0;
-}
-
-static bool has_gpu(const struct spec_study *study)
-{
-    bool found = false;
-    for (size_t i = 0; i < study->device_count; i++)
-        found = found || is_gpu(study->devices[i]);
-    return found;
-}
-
 static void open_devices(const struct spec_study *study, struct devices *ret_devices)
 {
     char told[sizeof((struct err *)NULL)->text] = "";
@@ -121,7 +108,7 @@ static void open_devices(const struct spec_study *study, struct devices *ret_dev
         const char *name = study->devices[i];
         struct launch_device *launch = &ret_devices->launch[i];
         struct err err = ERR_INIT;
-        if (!is_gpu(name))
+        if (!spec_device_is_gpu(name))
             continue;
         if (text_starts_with(name, "gpu")) /* a number is right in PCI order */
             *launch = (struct launch_device){name + 3, name + 3};
@@ -197,9 +184,9 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
             return err_wrap(err, "%s", study->path);
         AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
         service_launch_add_text(&line, &launch);
-        if (has_gpu(study))
+        if (spec_study_on_gpu(study))
             printf("\n%s on %s%s, in\n", name, study->devices[device],
-                   is_gpu(study->devices[device]) && launch.spec->on == ON_CPU
+                   spec_device_is_gpu(study->devices[device]) && launch.spec->on == ON_CPU
                        ? " (computes on the CPU)"
                        : "");
         else

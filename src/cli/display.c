@@ -34,7 +34,7 @@ struct display display_init(const struct spec_study *study, FILE *out)
         .width = cli_width(fd),
         .best_fitness = NAN,
         .study = study,
-        .gpu = display_on_gpu(study),
+        .gpu = spec_study_on_gpu(study),
     };
 }
 

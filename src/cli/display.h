@@ -35,7 +35,6 @@ AUTO_FN(struct display, display_done)
 
 /* display_head.c: the lines above the table. */
 void display_print_head(const struct display *display, const struct study_view *view);
-bool display_on_gpu(const struct spec_study *study);
 
 /* A candidate as its differences from the baseline ("model=tiny.en threads=1"), or in full when
  * there is no baseline; "baseline" when nothing differs. */

@@ -11,19 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_gpu(const char *device)
-{
-    return strcmp(device, "cpu") != 0;
-}
-
-bool display_on_gpu(const struct spec_study *study)
-{
-    for (size_t i = 0; i < study->device_count; i++)
-        if (is_gpu(study->devices[i]))
-            return true;
-    return false;
-}
-
 /* Memory that declared neighbours hold on the study's GPUs now; NaN unknown. */
 static double neighbour_bytes(const struct spec_study *study)
 {
@@ -33,7 +20,8 @@ static double neighbour_bytes(const struct spec_study *study)
     for (size_t i = 0; i < study->device_count; i++) {
         AUTO(device_close) struct device *device = NULL;
         struct err err = ERR_INIT; /* the study itself says why a device can't be used */
-        if (!is_gpu(study->devices[i]) || !device_open(study->devices[i], "/proc", &device, &err))
+        if (!spec_device_is_gpu(study->devices[i]) ||
+            !device_open(study->devices[i], "/proc", &device, &err))
             continue;
         struct device_sample sample;
         device_sample(device, &ours, &sample);

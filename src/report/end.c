@@ -111,7 +111,7 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
 {
     const struct report_side *side = view->winner ? view->winner : view->baseline;
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
-    if (!side || side->run_count == 0 || !report_on_gpu(view))
+    if (!side || side->run_count == 0 || !spec_study_on_gpu(view->study))
         return;
     for (size_t i = 0; i < side->runs[0]->service_count; i++) {
         const struct store_service *s = &side->runs[0]->services[i];

@@ -60,7 +60,7 @@ json_t *report_placement_json(const struct report_side *side)
         json_object_set_new(object, "evidence", json_text_or_null(s->placement_evidence));
         json_object_set_new(object, "engine", json_text_or_null(s->engine));
         json_object_set_new(object, "version", json_text_or_null(s->version));
-        if (report_is_gpu(s->device)) {
+        if (spec_device_is_gpu(s->device)) {
             json_object_set_new(object, "device", json_text_or_null(s->device));
             json_object_set_new(object, "cuda_visible_devices",
                                 json_text_or_null(saw ? saw->words : NULL));

@@ -61,7 +61,7 @@ static bool is_wanted(const struct report_view *view, const struct report_measur
 {
     if (m->service == REPORT_ALL_SERVICES ||
         (view->study->service_count == 1 && m->metric == METRIC_MEMORY))
-        return report_on_gpu(view);
+        return spec_study_on_gpu(view->study);
     return m->headline;
 }
 
@@ -72,7 +72,7 @@ static size_t fixed_width(const struct report_view *view)
     for (int v = 0; v < VERDICT_COUNT_; v++)
         if (view->verdict_counts[v] && strlen(verdict_facts((enum verdict)v)->name) > verdict)
             verdict = strlen(verdict_facts((enum verdict)v)->name);
-    return 5 + verdict + 2 + 9 + (report_on_gpu(view) ? GPU_TAG_WIDTH : TAG_WIDTH);
+    return 5 + verdict + 2 + 9 + (spec_study_on_gpu(view->study) ? GPU_TAG_WIDTH : TAG_WIDTH);
 }
 
 /* False: something that is wanted did not fit. */
@@ -101,7 +101,7 @@ static bool choose_values(struct board *board, struct report_terminal terminal)
 
 static void choose_columns(struct board *board, struct report_terminal terminal)
 {
-    if (choose_values(board, terminal) || !report_on_gpu(board->view))
+    if (choose_values(board, terminal) || !spec_study_on_gpu(board->view->study))
         return;
     board->narrow = true;
     choose_values(board, terminal);
@@ -217,7 +217,7 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
 {
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
     const struct store_study *s = &view->stored;
-    if (!report_on_gpu(view))
+    if (!spec_study_on_gpu(view->study))
         return;
     size_t lanes = view->study->lane_count; /* cards that are equal */
     for (size_t i = 0; i < (lanes ? lanes : 1); i++) {

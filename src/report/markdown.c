@@ -246,7 +246,7 @@ void report_add_markdown(struct buf *buf, const struct report_view *view)
     add_top(buf, view);
     add_comparison(buf, view);
     report_add_trust(buf, view);
-    if (report_on_gpu(view)) {
+    if (spec_study_on_gpu(view->study)) {
         report_add_places(buf, view);
         report_add_memory(buf, view);
     }

@@ -281,7 +281,7 @@ void report_add_memory(struct buf *buf, const struct report_view *view)
     buf_add(buf, "## Memory\n\n");
     add_services(buf, view);
     for (size_t d = 0; d < view->study->device_count; d++)
-        if (report_is_gpu(view->study->devices[d]))
+        if (spec_device_is_gpu(view->study->devices[d]))
             add_card(buf, view, view->study->devices[d]);
     buf_add(buf, "Means over the runs of the final; the least free memory is that of the worst "
                  "run. Idle is after the start, before the first request.\n\n");

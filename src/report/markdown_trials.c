@@ -47,7 +47,8 @@ static struct columns choose_columns(const struct report_view *view)
         if (view->measures[i].objective ||
             (view->study->objective_count == 0 && view->measures[i].key))
             columns.values[columns.value_count++] = i;
-    size_t memory = report_on_gpu(view) ? report_memory_measure(view) : view->measure_count;
+    size_t memory =
+        spec_study_on_gpu(view->study) ? report_memory_measure(view) : view->measure_count;
     if (memory < view->measure_count)
         columns.values[columns.value_count++] = memory;
     return columns;

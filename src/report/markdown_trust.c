@@ -56,7 +56,7 @@ static void add_proof(struct buf *buf, const struct report_view *view)
     const struct report_side *side = view->winner ? view->winner : view->baseline;
     if (!side || side->run_count == 0)
         return;
-    if (report_on_gpu(view))
+    if (spec_study_on_gpu(view->study))
         return; /* has a section of its own */
     for (size_t i = 0; i < side->runs[0]->service_count; i++) {
         const struct store_service *s = &side->runs[0]->services[i];
@@ -123,7 +123,7 @@ static void add_neighbours(struct buf *buf, const struct report_view *view)
 static void add_growth(struct buf *buf, const struct report_view *view)
 {
     const struct report_side *side = view->winner ? view->winner : view->baseline;
-    for (size_t k = 0; side && !report_on_gpu(view) && k < view->measure_count; k++) {
+    for (size_t k = 0; side && !spec_study_on_gpu(view->study) && k < view->measure_count; k++) {
         const struct report_measure *m = &view->measures[k];
         if (m->metric != METRIC_MEMORY_GROWTH ||
             !(side->shared[k].value > REPORT_GROWTH_BYTES_PER_S))

@@ -97,7 +97,7 @@ void report_print_cards(const struct trial_sheet *sheet)
 {
     for (size_t i = 0; i < sheet->trial->reading_count; i++) {
         const char *device = sheet->trial->readings[i].device;
-        if (!report_is_gpu(device) || seen_before(sheet->trial, i))
+        if (!spec_device_is_gpu(device) || seen_before(sheet->trial, i))
             continue;
         AUTO(buf_done) struct buf name = BUF_INIT(1024);
         report_add_text(&name, TEXT_TERMINAL, device);
@@ -112,7 +112,7 @@ void report_print_cards(const struct trial_sheet *sheet)
 void report_print_proof(const struct trial_sheet *sheet, const struct store_service *service)
 {
     const char *at = service->placement_evidence, *label = "proof";
-    if (!report_is_gpu(service->device)) {
+    if (!spec_device_is_gpu(service->device)) {
         report_print_field(sheet, label, at);
         return;
     }

@@ -146,7 +146,7 @@ static void print_memory(const struct trial_sheet *sheet, const struct store_ser
         metric_add_value(&text, UNIT_BYTES_PER_SECOND, growth->value);
         buf_add(&text, ": leak or cache?");
     }
-    if (report_is_gpu(s->device) && !isnan(s->host_memory_bytes)) {
+    if (spec_device_is_gpu(s->device) && !isnan(s->host_memory_bytes)) {
         buf_add(&text, "; of the host at most ");
         text_add_bytes(&text, s->host_memory_bytes);
     }

@@ -107,5 +107,3 @@ struct report_view {
 size_t report_memory_measure(const struct report_view *view);
 /* Some candidate puts that service on a GPU. */
 bool report_is_on_gpu(const struct spec_study *study, size_t service);
-bool report_is_gpu(const char *device);
-bool report_on_gpu(const struct report_view *view); /* any device of the study is one */

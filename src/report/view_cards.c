@@ -78,19 +78,6 @@ static void fill_card(struct report_builder *b, const struct report_side *side,
     }
 }
 
-bool report_is_gpu(const char *device)
-{
-    return device && strcmp(device, "cpu") != 0;
-}
-
-bool report_on_gpu(const struct report_view *view)
-{
-    for (size_t i = 0; i < view->study->device_count; i++)
-        if (report_is_gpu(view->study->devices[i]))
-            return true;
-    return false;
-}
-
 void report_build_cards(struct report_builder *b, struct report_side *side)
 {
     const struct spec_study *study = b->view->study;
@@ -98,7 +85,7 @@ void report_build_cards(struct report_builder *b, struct report_side *side)
     for (size_t d = 0; d < study->device_count; d++) {
         struct report_card *card = &side->cards[side->card_count];
         *card = (struct report_card){.device = study->devices[d]};
-        if (!report_is_gpu(card->device))
+        if (!spec_device_is_gpu(card->device))
             continue;
         fill_card(b, side, card);
         bool read = false;

@@ -45,10 +45,10 @@ bool report_is_on_gpu(const struct spec_study *study, size_t service)
 {
     const struct spec_service *s = &study->services[service];
     if (s->device_knob < 0)
-        return report_is_gpu(study->devices[s->device]);
+        return spec_device_is_gpu(study->devices[s->device]);
     const struct spec_knob *knob = &study->knobs[s->device_knob];
     for (size_t i = 0; i < knob->value_count; i++)
-        if (report_is_gpu(knob->values[i].label))
+        if (spec_device_is_gpu(knob->values[i].label))
             return true;
     return false;
 }

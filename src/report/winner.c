@@ -100,7 +100,7 @@ static void set_utilization(json_t *root, json_t *reasons, const struct report_v
         return;
     }
     set_null(root, reasons, "gpu_utilization",
-             report_on_gpu(view) ? "not measured" : "the study ran on the CPU");
+             spec_study_on_gpu(view->study) ? "not measured" : "the study ran on the CPU");
 }
 
 static json_t *metrics_json(const struct report_view *view, const struct report_side *side)
@@ -133,7 +133,7 @@ static json_t *baseline_json(const struct report_view *view)
         "{s:o, s:o, s:o, s:I, s:o}", "params", settings_json(view, side->candidate), "fitness",
         json_real_or_null(side->fitness), "metrics", metrics_json(view, side), "repeats",
         (json_int_t)side->run_count, "eliminated", json_text_or_null(side->eliminated));
-    if (report_on_gpu(view)) {
+    if (spec_study_on_gpu(view->study)) {
         json_object_set_new(object, "placement", report_placement_json(side));
         json_object_set_new(object, "cards", report_cards_json(side));
     }
@@ -156,7 +156,7 @@ static void set_winner(json_t *root, json_t *reasons, const struct report_view *
     json_object_set_new(evidence, "verdict",
                         json_text_or_null(verdict_facts(side->candidate->verdict)->name));
     json_object_set_new(evidence, "placement", report_placement_json(side));
-    if (report_on_gpu(view)) {
+    if (spec_study_on_gpu(view->study)) {
         json_object_set_new(evidence, "cards", report_cards_json(side));
         json_object_set_new(evidence, "oom_events_of_study", json_integer(count_oom(view, NULL)));
     }

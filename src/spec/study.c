@@ -162,6 +162,19 @@ struct spec_study *spec_study_free(struct spec_study *study)
     return NULL;
 }
 
+bool spec_device_is_gpu(const char *name)
+{
+    return name && strcmp(name, "cpu") != 0;
+}
+
+bool spec_study_on_gpu(const struct spec_study *study)
+{
+    for (size_t i = 0; i < study->device_count; i++)
+        if (spec_device_is_gpu(study->devices[i]))
+            return true;
+    return false;
+}
+
 int spec_study_service(const struct spec_study *study, const char *name)
 {
     for (size_t i = 0; name && i < study->service_count; i++)

@@ -94,6 +94,10 @@ NODISCARD bool spec_study_parse(const char *path, const char *text, size_t len,
 struct spec_study *spec_study_free(struct spec_study *study);
 AUTO_FN(struct spec_study, spec_study_free)
 
+/* Does a device's name mean a GPU, rather than the CPU box? NULL is none. */
+bool spec_device_is_gpu(const char *name);
+/* Is one of the study's devices a GPU? */
+bool spec_study_on_gpu(const struct spec_study *study);
 /* Index of the service, or -1. */
 int spec_study_service(const struct spec_study *study, const char *name);
 /* Index of the knob by full name, or -1. */
