@@ -159,11 +159,6 @@ static void cpubox_snapshot(struct device *device, struct device_snapshot *ret_s
     device_machine_snapshot(cpubox_of(device)->root, ret_snapshot);
 }
 
-static bool is_dead(const struct proc_stat *stat)
-{
-    return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
-}
-
 /* Adds one living member's memory. A member that died since the walk has none; one that lives and
  * can't be read makes the sum unknown. */
 static void add_memory(const char *root, const struct proc_stat *member, struct reading *sum)
@@ -172,7 +167,7 @@ static void add_memory(const char *root, const struct proc_stat *member, struct 
     struct proc_stat now;
     if (pss.state == READING_KNOWN)
         sum->value += pss.value; /* NaN stays NaN */
-    else if (proc_read_stat(root, member->pid, &now) && !is_dead(&now) &&
+    else if (proc_read_stat(root, member->pid, &now) && !proc_is_dead(&now) &&
              now.start_ticks == member->start_ticks)
         *sum = READING_NONE;
 }
@@ -183,7 +178,7 @@ static struct reading tree_memory(const char *root, const struct proc_stat *list
     /* Without its keeper the tree can't be told from others: memory stays unknown. */
     struct reading sum = count > 0 ? reading_known(READING_FROM_PROC, 0) : READING_NONE;
     for (size_t i = 0; i < count; i++)
-        if (list[i].pid != keeper && !is_dead(&list[i]))
+        if (list[i].pid != keeper && !proc_is_dead(&list[i]))
             add_memory(root, &list[i], &sum);
     return sum;
 }
@@ -217,7 +212,7 @@ static void cpubox_usage(struct device *device, pid_t root, struct device_usage 
         if (list[i].pid == root)
             continue;
         usage.cpu_ns = proc_add_ns(usage.cpu_ns, list[i].cpu_ns);
-        usage.processes += !is_dead(&list[i]);
+        usage.processes += !proc_is_dead(&list[i]);
     }
     *ret_usage = usage;
 }

@@ -288,11 +288,6 @@ static void read_list(const struct reader *reader, struct nvml_card *card, struc
     }
 }
 
-static bool is_dead(const struct proc_stat *stat)
-{
-    return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
-}
-
 /* The tree's members, for the caller to free; false when there is no such root. */
 static bool open_reader(struct reader *reader, struct proc_stat **ret_members)
 {
@@ -320,7 +315,7 @@ void gpu_tree_read(struct gpu_join *join, struct nvml_card *card, pid_t root,
             if (members[i].pid == root)
                 continue;
             tree.cpu_ns = proc_add_ns(tree.cpu_ns, members[i].cpu_ns);
-            tree.processes += !is_dead(&members[i]);
+            tree.processes += !proc_is_dead(&members[i]);
         }
         read_list(&reader, card, &tree);
     }
@@ -338,7 +333,7 @@ int gpu_tree_claim(struct gpu_join *join, pid_t root, const struct nvml_process 
     if (!open_reader(&reader, &members))
         return -1;
     for (size_t i = 0; i < reader.count; i++)
-        living += members[i].pid != root && !is_dead(&members[i]);
+        living += members[i].pid != root && !proc_is_dead(&members[i]);
     for (size_t i = 0; i < count; i++) {
         pid_t pid = 0;
         ret_members[i] |= owner_of(&reader, list[i].pid, &pid) == OWNER_TREE;

@@ -19,6 +19,12 @@ struct proc_stat {
     int64_t reaped_cpu_ns; /* of children it has waited for */
 };
 
+/* Ended, though its parent has not asked yet. */
+static inline bool proc_is_dead(const struct proc_stat *stat)
+{
+    return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
+}
+
 /* false when the process is gone (or the text is not what the kernel writes). */
 bool proc_read_stat(const char *root, pid_t pid, struct proc_stat *ret_stat);
 /* The same from text; for tests and fuzzing. comm may hold blanks and parentheses. */

@@ -88,11 +88,6 @@ static void walk_add_children(struct walk *walk, pid_t pid)
     }
 }
 
-static bool is_dead(char state)
-{
-    return state == 'Z' || state == 'X' || state == 'x';
-}
-
 /* Children by agreement: what a container daemon started for a process of ours. Process-wide, like
  * the processes that it describes; passing them along with every root was rejected, since each of
  * a dozen callers would have to know which services are containers. */
@@ -157,7 +152,7 @@ static void walk_run(struct walk *walk, pid_t pid)
         struct proc_stat stat;
         if (proc_file_stat(walk->root_fd, member, &stat)) {
             walk->list[i++] = stat;
-            walk->unsettled = walk->unsettled || is_dead(stat.state);
+            walk->unsettled = walk->unsettled || proc_is_dead(&stat);
             continue;
         }
         walk->unsettled = true;

@@ -131,7 +131,7 @@ static bool recognise(const char *root, const struct proc_stat *stat,
 {
     AUTO(buf_done) struct buf cmdline = BUF_INIT(CMDLINE_MAX);
     char exe[512] = "";
-    if (stat->state == 'Z' || stat->state == 'X' || stat->pid == getpid() ||
+    if (proc_is_dead(stat) || stat->pid == getpid() ||
         doctor_process_file(root, stat->pid, "cmdline", &cmdline) != SEEN_YES)
         return false;
     split_argv(service, &cmdline);
