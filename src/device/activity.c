@@ -156,14 +156,6 @@ static size_t pick_top(const struct device_activity *before, const struct device
     return found;
 }
 
-size_t device_activity_top(const struct device_activity *before,
-                           const struct device_activity *after, const pid_t *own_roots,
-                           size_t own_count, struct device_holder *ret_holders, size_t max)
-{
-    return device_activity_strangers(before, after, own_roots, own_count, NULL, 0, ret_holders,
-                                     max);
-}
-
 /* The roots that neighbours name by pid or by program, in either listing. */
 static size_t find_roots(const struct device_activity *activity,
                          const struct spec_neighbour *neighbours, size_t count, pid_t *ret_roots)

@@ -15,16 +15,12 @@ struct reading device_host_memory(const char *proc_root, pid_t root);
 double device_contention_ratio(const struct device_snapshot *before,
                                const struct device_snapshot *after, int64_t own_ns, int cores);
 
-/* The processes outside our trees which used the most CPU between two listings, most first; at most
- * `max`. For evidence: a contended verdict names them. */
-struct device_activity; /* opaque: one listing */
+struct device_activity; /* opaque: one listing of all processes */
 struct device_activity *device_activity_take(const char *proc_root);
 struct device_activity *device_activity_free(struct device_activity *activity);
 AUTO_FN(struct device_activity, device_activity_free)
-size_t device_activity_top(const struct device_activity *before,
-                           const struct device_activity *after, const pid_t *own_roots,
-                           size_t own_count, struct device_holder *ret_holders, size_t max);
-/* The same without the declared neighbours: they are no strangers. */
+/* The processes outside our trees and the declared neighbours' which used the most CPU between two
+ * listings, most first; at most `max`. For evidence: a contended verdict names them. */
 size_t device_activity_strangers(const struct device_activity *before,
                                  const struct device_activity *after, const pid_t *own_roots,
                                  size_t own_count, const struct spec_neighbour *neighbours,

@@ -83,7 +83,8 @@ static void test_top(void **state)
     struct pair pair = pair_take(before, after);
     const pid_t own[] = {10};
     struct device_holder holders[8];
-    assert_int_equal(device_activity_top(pair.before, pair.after, own, 1, holders, 8), 4);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, own, 1, NULL, 0, holders, 8), 4);
     double unit = holders[0].cpu_ratio / 42;
     assert_true(unit > 0);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -93,11 +94,15 @@ static void test_top(void **state)
         CHECK_ROW(i, rows[i].comm, fabs(off) < 1e-6);
         CHECK_ROW(i, rows[i].comm, holders[i].memory_bytes.state == READING_UNKNOWN);
     }
-    assert_int_equal(device_activity_top(pair.before, pair.after, own, 1, holders, 2), 2);
-    assert_int_equal(device_activity_top(pair.before, pair.after, own, 1, holders, 0), 0);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, own, 1, NULL, 0, holders, 2), 2);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, own, 1, NULL, 0, holders, 0), 0);
     const pid_t all[] = {10, 1};
-    assert_int_equal(device_activity_top(pair.before, pair.after, all, 2, holders, 8), 0);
-    assert_int_equal(device_activity_top(pair.before, pair.after, NULL, 0, holders, 8), 7);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, all, 2, NULL, 0, holders, 8), 0);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, NULL, 0, NULL, 0, holders, 8), 7);
     pair_end(&pair);
 }
 
@@ -185,14 +190,15 @@ static void test_absurd(void **state)
     };
     struct pair pair = pair_take(first, second);
     struct device_holder holders[4];
-    assert_int_equal(device_activity_top(pair.before, pair.after, NULL, 0, holders, 4), 1);
+    assert_int_equal(
+        device_activity_strangers(pair.before, pair.after, NULL, 0, NULL, 0, holders, 4), 1);
     assert_int_equal(holders[0].pid, 6);
     const struct spec_neighbour neighbour = {.pid = 1};
     assert_true(device_activity_neighbours_ns(pair.before, pair.after, &neighbour, 1, NULL, 0) > 0);
     pair_end(&pair);
     device_activity_free(NULL);
     AUTO(device_activity_free) struct device_activity *empty = device_activity_take("/nonexistent");
-    assert_int_equal(device_activity_top(empty, empty, NULL, 0, holders, 4), 0);
+    assert_int_equal(device_activity_strangers(empty, empty, NULL, 0, NULL, 0, holders, 4), 0);
     assert_int_equal(device_activity_neighbours_ns(empty, empty, &neighbour, 1, NULL, 0), 0);
 }
 
@@ -223,12 +229,14 @@ static void test_real(void **state)
     assert_true(ns >= 7 * TICK); /* of 10, ticks being what they are */
     static struct device_holder holders[4096];
     const pid_t own = child;
-    size_t all = device_activity_top(first, second, NULL, 0, holders, ARRAY_LEN(holders));
+    size_t all =
+        device_activity_strangers(first, second, NULL, 0, NULL, 0, holders, ARRAY_LEN(holders));
     bool found = false;
     for (size_t i = 0; i < all; i++)
         found = found || holders[i].pid == child;
     assert_true(found);
-    size_t others = device_activity_top(first, second, &own, 1, holders, ARRAY_LEN(holders));
+    size_t others =
+        device_activity_strangers(first, second, &own, 1, NULL, 0, holders, ARRAY_LEN(holders));
     assert_int_equal(others, all - 1);
 }
 
