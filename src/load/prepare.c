@@ -56,7 +56,8 @@ const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, 
     struct load_prepared *prepared = &run->prepared[item];
     if (prepared->headers)
         return prepared;
-    if (!run->stream->protocol->build(run->stream, item, &prepared->request, err))
+    struct load_input input = load_input_of(run->stream, item);
+    if (!run->stream->protocol->build(run->stream, &input, &prepared->request, err))
         return NULL;
     prepared->headers = load_http_headers_new(buf_text(&prepared->request.content_type));
     return prepared;

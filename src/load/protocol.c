@@ -50,6 +50,16 @@ const char *load_stream_setting(const struct load_stream *stream, const char *na
     return NULL;
 }
 
+struct load_input load_input_of(const struct load_stream *stream, size_t item)
+{
+    bool audio = stream->protocol->sends_audio;
+    return (struct load_input){
+        .item = item,
+        .clip = audio ? &stream->corpus->clips[item] : NULL,
+        .prompt = audio ? NULL : &stream->corpus->prompts[item],
+    };
+}
+
 /* First chunk that ends at or after the offset: chunks lie in order, so halve. */
 int64_t load_answer_at_ns(const struct load_answer *answer, size_t offset)
 {

@@ -12,6 +12,15 @@ struct load_stream;
 
 enum { LOAD_GRACE_NS = 500000000, LOAD_ANSWER_MAX = 8 << 20 };
 
+/* What one request carries: an item of the stream's corpus, or something made up for this request
+ * alone (a prompt of a drawn length, the next turn of a conversation, a transcript that has just
+ * come). All borrowed. */
+struct load_input {
+    size_t item;                        /* of the corpus, for messages */
+    const struct corpus_clip *clip;     /* protocols that send audio */
+    const struct corpus_prompt *prompt; /* all others */
+};
+
 /* A request ready to be sent. Built before its intended time; owned by the worker's slot. */
 struct load_request {
     struct buf body;
@@ -34,9 +43,8 @@ struct load_answer {
 struct load_protocol {
     const struct spec_protocol *spec;
     bool sends_audio; /* items are the corpus's clips; else its prompts */
-    /* Item `item` of the stream's corpus as a request. */
-    bool (*build)(const struct load_stream *stream, size_t item, struct load_request *ret_request,
-                  struct err *err);
+    bool (*build)(const struct load_stream *stream, const struct load_input *input,
+                  struct load_request *ret_request, struct err *err);
     /* Optional: is this (partial) body already complete although the socket is open? Called with
      * every chunk, so it looks at the newest one only (and a little before it). Once true the
      * transfer may go on for LOAD_GRACE_NS, which the latency does not count. NULL: complete when
@@ -54,5 +62,7 @@ extern const struct load_protocol *const load_protocol_table[];
 extern const size_t load_protocol_count;
 const struct load_protocol *load_protocol_find(const char *name);
 const struct spec_protocol *const *load_protocol_specs(size_t *ret_count);
+/* Item `item` of the stream's corpus. */
+struct load_input load_input_of(const struct load_stream *stream, size_t item);
 /* When byte `offset` - 1 of the answer had come. */
 int64_t load_answer_at_ns(const struct load_answer *answer, size_t offset);

@@ -12,10 +12,11 @@
 
 enum { PARTS_MAX = 16, FORM_SLACK = 65536 };
 
-bool load_form_build(const struct load_stream *stream, size_t item, const char *file_field,
-                     const char *model_field, struct load_request *ret_request, struct err *err)
+bool load_form_build(const struct load_stream *stream, const struct load_input *input,
+                     const char *file_field, const char *model_field,
+                     struct load_request *ret_request, struct err *err)
 {
-    const struct corpus_clip *clip = &stream->corpus->clips[item];
+    const struct corpus_clip *clip = input->clip;
     struct load_part_of_form parts[PARTS_MAX] = {
         {.name = file_field,
          .file_name = clip->name,

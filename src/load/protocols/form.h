@@ -5,8 +5,9 @@
 
 /* A form with the clip in field `file_field`, the stream's model in `model_field` (NULL: not sent),
  * and each option of the protocol that has a flag and a text, under the flag's name. */
-bool load_form_build(const struct load_stream *stream, size_t item, const char *file_field,
-                     const char *model_field, struct load_request *ret_request, struct err *err);
+bool load_form_build(const struct load_stream *stream, const struct load_input *input,
+                     const char *file_field, const char *model_field,
+                     struct load_request *ret_request, struct err *err);
 /* Reads {"text": ...}, or plain text when response_format is "text". */
 void load_form_read(const struct load_stream *stream, const struct load_answer *answer,
                     struct load_record *record, struct buf *ret_text, struct buf *ret_gaps);

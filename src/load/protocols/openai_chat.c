@@ -26,19 +26,19 @@ static json_t *message(const char *role, const char *content)
     return json_pack("{s:s, s:o}", "role", role, "content", json_text_or_null(content));
 }
 
-static bool build(const struct load_stream *stream, size_t item, struct load_request *ret_request,
-                  struct err *err)
+static bool build(const struct load_stream *stream, const struct load_input *input,
+                  struct load_request *ret_request, struct err *err)
 {
-    const struct corpus_prompt *prompt = &stream->corpus->prompts[item];
+    const struct corpus_prompt *prompt = input->prompt;
     json_t *messages = prompt->messages ? json_loads(prompt->messages, 0, NULL) : json_array();
     if (!messages)
-        return err_set(err, ERR_INPUT, "prompt %zu: its messages are not JSON", item + 1);
+        return err_set(err, ERR_INPUT, "prompt %zu: its messages are not JSON", input->item + 1);
     if (!prompt->messages)
         json_array_append_new(messages, message("user", prompt->prompt));
     const char *system = load_stream_setting(stream, "system");
     if (system)
         json_array_insert_new(messages, 0, message("system", system));
-    return load_tokens_build(stream, item, json_pack("{s:o}", "messages", messages), ret_request,
+    return load_tokens_build(stream, input, json_pack("{s:o}", "messages", messages), ret_request,
                              err);
 }
 

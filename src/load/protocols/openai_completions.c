@@ -17,17 +17,17 @@ static const struct spec_protocol spec = {
 
 static const struct load_token_shape shape = {.content = "text"};
 
-static bool build(const struct load_stream *stream, size_t item, struct load_request *ret_request,
-                  struct err *err)
+static bool build(const struct load_stream *stream, const struct load_input *input,
+                  struct load_request *ret_request, struct err *err)
 {
-    const struct corpus_prompt *prompt = &stream->corpus->prompts[item];
+    const struct corpus_prompt *prompt = input->prompt;
     if (!prompt->prompt)
         return err_set(err, ERR_INPUT,
                        "prompt %zu has messages only, which openai-completions cannot send; "
                        "use openai-chat",
-                       item + 1);
+                       input->item + 1);
     json_t *body = json_pack("{s:o}", "prompt", json_text_or_null(prompt->prompt));
-    return load_tokens_build(stream, item, body, ret_request, err);
+    return load_tokens_build(stream, input, body, ret_request, err);
 }
 
 static void read_answer(const struct load_stream *stream, const struct load_answer *answer,

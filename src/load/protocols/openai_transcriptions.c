@@ -43,11 +43,11 @@ static const struct spec_protocol spec = {
     .option_count = ARRAY_LEN(options),
 };
 
-static bool build(const struct load_stream *stream, size_t item, struct load_request *ret_request,
-                  struct err *err)
+static bool build(const struct load_stream *stream, const struct load_input *input,
+                  struct load_request *ret_request, struct err *err)
 {
     const char *file_field = load_stream_setting(stream, "file_field");
-    return load_form_build(stream, item, file_field ? file_field : "file",
+    return load_form_build(stream, input, file_field ? file_field : "file",
                            load_stream_setting(stream, "model_field"), ret_request, err);
 }
 

@@ -47,9 +47,10 @@ static void set_number(json_t *body, const struct load_stream *stream, const cha
         json_object_set_new(body, name, json_real(real));
 }
 
-static void set_common(const struct load_stream *stream, size_t item, json_t *body)
+static void set_common(const struct load_stream *stream, const struct load_input *input,
+                       json_t *body)
 {
-    const struct corpus_prompt *prompt = &stream->corpus->prompts[item];
+    const struct corpus_prompt *prompt = input->prompt;
     int max_tokens = stream->max_tokens > 0 ? stream->max_tokens : prompt->max_tokens;
     if (stream->model)
         json_object_set_new(body, "model", json_text_or_null(stream->model));
@@ -65,10 +66,10 @@ static void set_common(const struct load_stream *stream, size_t item, json_t *bo
         json_object_set_new(body, "stream_options", json_pack("{s:b}", "include_usage", 1));
 }
 
-bool load_tokens_build(const struct load_stream *stream, size_t item, json_t *body,
-                       struct load_request *ret_request, struct err *err)
+bool load_tokens_build(const struct load_stream *stream, const struct load_input *input,
+                       json_t *body, struct load_request *ret_request, struct err *err)
 {
-    set_common(stream, item, body);
+    set_common(stream, input, body);
     AUTO(free) char *text = json_dump_text(body);
     json_decref(body);
     size_t len = strlen(text);
@@ -78,7 +79,7 @@ bool load_tokens_build(const struct load_stream *stream, size_t item, json_t *bo
         .expects_stream = is_true(stream, "stream"),
     };
     if (!buf_append(&request.body, text, len))
-        return err_set(err, ERR_LIMIT, "prompt %zu is too long", item + 1);
+        return err_set(err, ERR_LIMIT, "prompt %zu is too long", input->item + 1);
     buf_add(&request.content_type, "application/json");
     *ret_request = request;
     return true;

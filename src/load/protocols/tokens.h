@@ -14,8 +14,8 @@ struct load_token_shape {
 
 /* The request's members that both protocols have: model, max_tokens, temperature, stream and the
  * like. `body` is taken over: it is dumped and dropped. */
-bool load_tokens_build(const struct load_stream *stream, size_t item, json_t *body,
-                       struct load_request *ret_request, struct err *err);
+bool load_tokens_build(const struct load_stream *stream, const struct load_input *input,
+                       json_t *body, struct load_request *ret_request, struct err *err);
 bool load_tokens_complete(const struct load_answer *answer);
 void load_tokens_read(const struct load_stream *stream, const struct load_answer *answer,
                       const struct load_token_shape *shape, struct load_record *record,

@@ -46,10 +46,10 @@ static const struct spec_protocol spec = {
     .option_count = ARRAY_LEN(options),
 };
 
-static bool build(const struct load_stream *stream, size_t item, struct load_request *ret_request,
-                  struct err *err)
+static bool build(const struct load_stream *stream, const struct load_input *input,
+                  struct load_request *ret_request, struct err *err)
 {
-    return load_form_build(stream, item, "file", NULL, ret_request, err);
+    return load_form_build(stream, input, "file", NULL, ret_request, err);
 }
 
 extern const struct load_protocol load_protocol_whisper_inference;

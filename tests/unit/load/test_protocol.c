@@ -41,7 +41,8 @@ static char *build(struct load_plan *plan, size_t item)
 {
     struct load_request request = {0};
     struct err err = ERR_INIT;
-    assert_true(plan->streams[0].protocol->build(&plan->streams[0], item, &request, &err));
+    struct load_input input = load_input_of(&plan->streams[0], item);
+    assert_true(plan->streams[0].protocol->build(&plan->streams[0], &input, &request, &err));
     buf_done(&request.content_type);
     return buf_take(&request.body);
 }
@@ -101,7 +102,8 @@ static void test_builds(void **state)
     struct load_plan plan = plan_of("openai-completions", &prompts, "http://127.0.0.1:1/");
     struct load_request request = {0};
     struct err err = ERR_INIT;
-    assert_false(plan.streams[0].protocol->build(&plan.streams[0], 1, &request, &err));
+    struct load_input input = load_input_of(&plan.streams[0], 1);
+    assert_false(plan.streams[0].protocol->build(&plan.streams[0], &input, &request, &err));
     assert_non_null(strstr(err.text, "use openai-chat"));
 }
 
