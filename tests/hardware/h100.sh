@@ -18,7 +18,12 @@
 #   state                what runs, who holds the card
 #   save FOLDER          compiled kernels and the CUDA llama-server, in parts of 15 MiB for the next time
 #   load FOLDER          those of another time, before setup
+#   record oom | race    logs of real failures: vLLM whose memory is taken away while it serves, and two
+#                        that start at the same time
 #   collect FOLDER [STUDY...]   small results of these studies (default: all) as FOLDER/h100.tar.xz
+#
+# With several cards H100_CARD=1 puts neighbour, study and recordings on the second; CONTENTION=50% lets
+# others use so much of the cores meanwhile (10 % is too little beside a second study).
 #
 # Everything lies in $H100_ROOT (/tmp/h100): parts/, lab/, spica/, studies/. Only processes whose ids were
 # written down here are ended.
@@ -28,7 +33,7 @@ export LC_ALL=C.UTF-8
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-base=${H100_ROOT:-/tmp/h100}
+base=${H100_ROOT:-/tmp/h100} card=${H100_CARD:-0}
 parts=$base/parts lab=$base/lab studies=$base/studies/h100
 spica=$base/spica/bin/spica
 
@@ -128,14 +133,20 @@ do_setup() {
     install_spica
 }
 
+# run_vllm METHOD SHARE PORT: becomes vLLM
+run_vllm() {
+    cd "$lab"
+    VLLM_WORKER_MULTIPROC_METHOD=$1 PYTHONPATH=$lab/site HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
+        VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 CUDA_DEVICE_ORDER=PCI_BUS_ID \
+        CUDA_VISIBLE_DEVICES=$card exec setsid python3 -m vllm.entrypoints.openai.api_server \
+        --model llm-7b --served-model-name llm --load-format dummy --gpu-memory-utilization "$2" \
+        --max-model-len 4096 --enforce-eager --host 127.0.0.1 --port "$3"
+}
+
 # vllm_once METHOD: seconds from start to /health, then the end of it
 vllm_once() {
     local port=18999 start=$SECONDS pid limit=${WARM_LIMIT_S:-300}
-    (cd "$lab" && VLLM_WORKER_MULTIPROC_METHOD=$1 PYTHONPATH=$lab/site HF_HUB_OFFLINE=1 \
-        TRANSFORMERS_OFFLINE=1 VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 exec setsid python3 \
-        -m vllm.entrypoints.openai.api_server --model llm-7b --served-model-name llm \
-        --load-format dummy --gpu-memory-utilization 0.40 --max-model-len 4096 --enforce-eager \
-        --host 127.0.0.1 --port $port) >"$base/warm-$1.log" 2>&1 </dev/null &
+    run_vllm "$1" 0.40 $port >"$base/warm-$1.log" 2>&1 </dev/null &
     pid=$!
     until answers $port; do
         if ! kill -0 $pid 2>/dev/null || ((SECONDS - start > limit)); then
@@ -170,23 +181,23 @@ do_warm() {
 }
 
 do_hold() {
-    local mib=${1:?MIB} file=$base/hold.pid
+    local mib=${1:?MIB} hold=$base/hold$card file=$base/hold$card.pid
     ! alive "$file" || do_release
-    rm -f "$base/hold.ready"
-    setsid python3 "$studies/hold.py" --leave "$mib" --ready "$base/hold.ready" \
-        >"$base/hold.log" 2>&1 </dev/null &
+    rm -f "$hold.ready"
+    setsid python3 "$studies/hold.py" --leave "$mib" --device "$card" --ready "$hold.ready" \
+        >"$hold.log" 2>&1 </dev/null &
     note_process $! "$file"
     for _ in $(seq 300); do
-        [[ ! -f $base/hold.ready ]] || break
-        alive "$file" || die "the neighbour did not start: $(tail -n 1 "$base/hold.log")"
+        [[ ! -f $hold.ready ]] || break
+        alive "$file" || die "the neighbour did not start: $(tail -n 1 "$hold.log")"
         sleep 0.1
     done
-    alive "$file" || die "the neighbour ended: $(tail -n 1 "$base/hold.log")"
-    say "$(tail -n 1 "$base/hold.log")"
+    alive "$file" || die "the neighbour ended: $(tail -n 1 "$hold.log")"
+    say "$(tail -n 1 "$hold.log")"
 }
 
 do_release() {
-    local file=$base/hold.pid
+    local file=$base/hold$card.pid
     end_process "$file" TERM 50
     say "no neighbour; $(card_used)"
 }
@@ -204,6 +215,18 @@ end_process() {
     die "process $pid does not end"
 }
 
+# The file of a study, changed for another card or for more company; prints its name.
+study_for_card() {
+    local study=$1 edits=()
+    [[ $card == 0 ]] || edits+=(-e "s/^device: gpu0/device: gpu$card/" -e "s/first: \"0\"/first: \"$card\"/")
+    [[ -z ${CONTENTION:-} ]] || edits+=(-e "s/^measure: {/measure: {contention: $CONTENTION, /")
+    if ((${#edits[@]})); then
+        sed "${edits[@]}" "$studies/$study.yaml" >"$studies/$study-card$card.yaml"
+        study=$study-card$card
+    fi
+    printf '%s\n' "$study"
+}
+
 do_start() {
     local study=${1:?STUDY} name run
     name=${study#*=} study=${study%%=*} run=$base/run-$name
@@ -214,6 +237,7 @@ do_start() {
         return
     fi
     rm -f "$run.status"
+    study=$(study_for_card "$study")
     date +"== %FT%TZ $name $*" -u >>"$run.log"
     # shellcheck disable=SC2016 # expanded by the inner shell, which leaves spica's status behind
     setsid bash -c '
@@ -320,10 +344,82 @@ do_state() {
             say "${file##*/run-}: ended with $(cat "$file.status" 2>/dev/null || echo nothing said)"
         fi
     done
-    ! alive "$base/hold.pid" || say "neighbour: $(tail -n 1 "$base/hold.log")"
+    for file in "$base"/hold*.pid; do
+        ! alive "$file" || say "neighbour: $(tail -n 1 "${file%.pid}.log")"
+    done
     say "card: $(card_used)"
     nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv,noheader 2>/dev/null || :
     [[ ! -f $lab/llama/build.log ]] || say "llama-server: $(tail -n 1 "$lab/llama/build.log")"
+}
+
+# ends_or_answers PID PORT SECONDS: which of both came first
+ends_or_answers() {
+    local start=$SECONDS
+    until answers "$2"; do
+        kill -0 "$1" 2>/dev/null || return 1
+        ((SECONDS - start < $3)) || return 1
+        sleep 0.5
+    done
+}
+
+end_group() {
+    kill -TERM -- -"$1" 2>/dev/null || :
+    for _ in $(seq 100); do
+        kill -0 -- -"$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL -- -"$1" 2>/dev/null || :
+    wait "$1" 2>/dev/null || :
+}
+
+# Long prompts at once: their activations need memory that nobody has reserved.
+ask_much() {
+    local n port=$1 asked=()
+    for n in 1 2 3 4 5 6 7 8; do
+        python3 - "$port" "$n" <<'PYTHON' &
+import json, sys, urllib.request
+body = json.dumps({"model": "llm", "prompt": "the quick brown fox " * 600 + sys.argv[2], "max_tokens": 32})
+request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/v1/completions", body.encode(),
+                                 {"Content-Type": "application/json"})
+try:
+    print("request:", urllib.request.urlopen(request, timeout=30).status)
+except Exception as error:
+    print("request:", error, getattr(error, "read", lambda: b"")()[:300])
+PYTHON
+        asked+=($!)
+    done
+    wait "${asked[@]}" || :
+}
+
+do_record() {
+    local log=$base/record-$1 pid other port=$((18990 + card * 4))
+    case $1 in
+    oom)
+        run_vllm fork 0.40 $port >"$log.log" 2>&1 </dev/null &
+        pid=$!
+        if ends_or_answers $pid $port 120; then
+            do_hold "${2:-16}"
+            ask_much $port >"$log-requests.txt" 2>&1
+            cat "$log-requests.txt"
+            sleep 2
+            answers $port && say "it still says it is healthy"
+            do_release
+        fi
+        end_group $pid
+        ;;
+    race)
+        run_vllm fork 0.55 $port >"$log-1.log" 2>&1 </dev/null &
+        pid=$!
+        run_vllm fork 0.55 $((port + 1)) >"$log-2.log" 2>&1 </dev/null &
+        other=$!
+        ends_or_answers $pid $port 90 && say "the first came up"
+        ends_or_answers $other $((port + 1)) 30 && say "the second came up"
+        end_group $pid
+        end_group $other
+        ;;
+    *) die "record oom, or record race" ;;
+    esac
+    tail -n 3 "$log"*.log | cut -c 1-300
 }
 
 # What a first start compiles for minutes, and what setup does.
@@ -376,7 +472,7 @@ do_collect() {
         cp "$base/run-$name.log" "$stage/h100/$name/run.txt" 2>/dev/null || :
     done
     describe >"$stage/h100/machine.txt" 2>&1 || :
-    cp "$base"/warm-*.log "$base"/doctor-* "$base"/serve-*.log "$stage/h100/" 2>/dev/null || :
+    cp "$base"/warm-*.log "$base"/record-* "$base"/doctor-* "$base"/serve-*.log "$stage/h100/" 2>/dev/null || :
     cp "$studies"/*.yaml "$stage/h100/"
     tar -C "$stage" --sort=name -cJf "$target/h100.tar.xz" h100
     rm -rf "$stage"
@@ -396,12 +492,12 @@ describe() {
     return 0
 }
 
-usage() { sed -n '5,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,30s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 command=${1:-help}
 (($# == 0)) || shift
 case $command in
-    pack | take | setup | warm | hold | release | start | wait | stop | doctor | state | save | load | collect) "do_$command" "$@" ;;
+    pack | take | setup | warm | hold | release | start | wait | stop | doctor | state | save | load | record | collect) "do_$command" "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac
