@@ -7,7 +7,7 @@
 #include "load/protocol.h"
 #include "spec/study.h"
 
-enum { LOAD_STREAMS_MAX = 32 };
+enum { LOAD_STREAMS_MAX = 32, LOAD_WORKERS_MAX = 16 };
 
 /* The load on one service. */
 struct load_stream {
@@ -30,6 +30,10 @@ struct load_stream {
     uint64_t request_limit; /* 0: none; 1 for a probe */
 };
 
+/* A stream as the study file's `load:` says it; url, model, corpus and the like are the caller's to
+ * add. Borrows from `load`. The settings are as in the file, with their placeholders. */
+struct load_stream load_stream_of(const char *name, const struct spec_load *load);
+
 struct load_plan {
     struct load_stream streams[LOAD_STREAMS_MAX];
     size_t stream_count;
@@ -39,7 +43,21 @@ struct load_plan {
     int64_t window_ns;
     int64_t drain_ns; /* after the window requests in flight may end; then LOAD_UNFINISHED */
     bool probe;       /* every record is LOAD_PROBE; ends when request_limits are reached */
+    /* Processes that share the sending: 0 is 1, at most LOAD_WORKERS_MAX. What leaves when is the
+     * same for any number; see load_share. */
+    int workers;
+    int worker; /* which of them this is; set by the worker itself */
 };
+
+/* This worker's part of one stream: requests number index, index + count, index + 2 count, ... An
+ * open loop's times are drawn by each and the others' passed over; clients of a closed loop and
+ * the in-flight limit are divided. A stream with fewer places than workers uses as many workers as
+ * it has places: the others have index >= count and send nothing. */
+struct load_share {
+    int count, index;
+    int limit; /* requests in flight at once; 0 for a worker without a part */
+};
+struct load_share load_share_of(const struct load_plan *plan, size_t stream);
 
 /* Intended sends of an open-loop stream, one after the other, ns after the stream's start. The same
  * (seed, salt, stream name) gives the same times; tests and the worker share this. */

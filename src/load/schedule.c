@@ -44,6 +44,26 @@ static bool is_closed(const struct load_schedule *s)
     return s->stream->arrivals == ARRIVALS_CLOSED;
 }
 
+struct load_share load_share_of(const struct load_plan *plan, size_t stream)
+{
+    const struct load_stream *s = &plan->streams[stream];
+    int limit = s->arrivals == ARRIVALS_CLOSED ? 1 : LOAD_IN_FLIGHT_MAX;
+    if (s->concurrency > 0)
+        limit = s->concurrency;
+    int workers = plan->workers > 0 ? plan->workers : 1;
+    struct load_share share = {.count = workers < limit ? workers : limit, .index = plan->worker};
+    if (share.index < share.count)
+        share.limit = limit / share.count + (share.index < limit % share.count);
+    return share;
+}
+
+/* Past the arrivals of the other workers, to our own next one. */
+static void pass_over(struct load_schedule *s, int requests)
+{
+    for (int i = 0; i < requests; i++)
+        s->next_ns = s->start_ns + load_arrivals_next(&s->arrivals);
+}
+
 struct load_schedule load_schedule_init(const struct load_plan *plan, size_t stream,
                                         int64_t start_ns, int64_t end_ns)
 {
@@ -53,18 +73,21 @@ struct load_schedule load_schedule_init(const struct load_plan *plan, size_t str
         .start_ns = start_ns,
         .end_ns = end_ns,
         .next_ns = CLOCK_NEVER,
-        .limit = s->concurrency > 0 ? s->concurrency : LOAD_IN_FLIGHT_MAX,
+        .share = load_share_of(plan, stream),
         .freed_ns = INT64_MIN,
     };
+    schedule.limit = schedule.share.limit;
+    schedule.sequence = (uint64_t)schedule.share.index;
+    if (schedule.limit == 0)
+        return schedule; /* nothing of this stream is ours */
     if (is_closed(&schedule)) {
-        schedule.limit = s->concurrency > 0 ? s->concurrency : 1;
         schedule.ready = make_times(schedule.limit);
         schedule.resting = make_times(schedule.limit);
         for (int i = 0; i < schedule.limit; i++)
             push(&schedule.ready, start_ns);
     } else {
         schedule.arrivals = load_arrivals_init(plan, stream);
-        schedule.next_ns = start_ns + load_arrivals_next(&schedule.arrivals);
+        pass_over(&schedule, schedule.share.index + 1);
     }
     return schedule;
 }
@@ -80,7 +103,8 @@ void load_schedule_done(struct load_schedule *schedule)
 
 static bool limit_reached(const struct load_schedule *s)
 {
-    return s->stream->request_limit > 0 && s->sequence >= s->stream->request_limit;
+    return s->limit == 0 ||
+           (s->stream->request_limit > 0 && s->sequence >= s->stream->request_limit);
 }
 
 int64_t load_schedule_next_ns(const struct load_schedule *s)
@@ -109,10 +133,10 @@ struct load_turn load_schedule_drop(struct load_schedule *s)
     if (is_closed(s))
         pop(first(&s->ready) <= first(&s->resting) ? &s->ready : &s->resting);
     else
-        s->next_ns = s->start_ns + load_arrivals_next(&s->arrivals);
+        pass_over(s, s->share.count);
     turn.held_back = s->freed_ns > turn.intended_ns;
     turn.due_ns = turn.held_back ? s->freed_ns : turn.intended_ns;
-    s->sequence++;
+    s->sequence += (uint64_t)s->share.count;
     return turn;
 }
 

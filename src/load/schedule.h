@@ -23,6 +23,7 @@ struct load_schedule {
     int64_t start_ns, end_ns; /* intended sends lie in [start, end) */
     int64_t next_ns;          /* open loop: the next intended send */
     uint64_t sequence;        /* of the next request */
+    struct load_share share;  /* which requests are this worker's */
     int limit, in_flight;
     int64_t freed_ns;                 /* open loop: when the limit last let one through */
     struct load_times ready, resting; /* closed loop: since when (or from when) clients are free */

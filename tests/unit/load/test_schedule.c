@@ -36,6 +36,73 @@ static void test_open_loop_never_waits_for_answers(void **state)
     load_schedule_done(&s);
 }
 
+/* Whatever the number of workers, the same requests leave at the same times, each once. */
+static void test_workers_share_a_plan(void **state)
+{
+    (void)state;
+    static const struct {
+        enum arrivals arrivals;
+        int workers, concurrency;
+        uint64_t limit;
+    } rows[] = {
+        {ARRIVALS_CONSTANT, 2, 0, 0}, {ARRIVALS_POISSON, 4, 0, 0}, {ARRIVALS_POISSON, 3, 2, 0},
+        {ARRIVALS_CONSTANT, 4, 0, 7}, {ARRIVALS_POISSON, 4, 0, 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_plan plan;
+        struct load_schedule whole = open_schedule(&plan, rows[i].concurrency, rows[i].limit);
+        plan.streams[0].arrivals = rows[i].arrivals;
+        load_schedule_done(&whole);
+        whole = load_schedule_init(&plan, 0, 0, NS_PER_S);
+        plan.workers = rows[i].workers;
+        struct load_schedule parts[LOAD_WORKERS_MAX];
+        int places = 0;
+        for (int w = 0; w < plan.workers; w++) {
+            plan.worker = w;
+            parts[w] = load_schedule_init(&plan, 0, 0, NS_PER_S);
+            places += parts[w].limit;
+        }
+        CHECK_ROW(i, "places", places == whole.limit);
+        int count = whole.limit < plan.workers ? whole.limit : plan.workers;
+        for (int n = 0; load_schedule_next_ns(&whole) != CLOCK_NEVER; n++) {
+            struct load_turn expected = load_schedule_drop(&whole);
+            struct load_turn got = load_schedule_drop(&parts[n % count]);
+            CHECK_ROW(i, "sequence", got.sequence == expected.sequence);
+            CHECK_ROW(i, "time", got.intended_ns == expected.intended_ns);
+        }
+        for (int w = 0; w < plan.workers; w++) {
+            CHECK_ROW(i, "nothing is left", load_schedule_next_ns(&parts[w]) == CLOCK_NEVER);
+            CHECK_ROW(i, "over", load_schedule_over(&parts[w], NS_PER_S));
+            load_schedule_done(&parts[w]);
+        }
+        load_schedule_done(&whole);
+    }
+}
+
+static void test_workers_share_clients(void **state)
+{
+    (void)state;
+    struct load_plan plan;
+    open_schedule(&plan, 5, 8);
+    plan.streams[0].arrivals = ARRIVALS_CLOSED;
+    plan.workers = 2;
+    int clients[2] = {0}, requests = 0;
+    uint64_t seen = 0;
+    for (plan.worker = 0; plan.worker < 2; plan.worker++) {
+        struct load_schedule s = load_schedule_init(&plan, 0, 0, NS_PER_S);
+        clients[plan.worker] = s.limit;
+        while (load_schedule_due_ns(&s) != CLOCK_NEVER) {
+            seen |= UINT64_C(1) << load_schedule_take(&s).sequence;
+            load_schedule_ended(&s, ++requests, false);
+        }
+        load_schedule_done(&s);
+    }
+    assert_int_equal(clients[0], 3);
+    assert_int_equal(clients[1], 2);
+    assert_int_equal(requests, 8);
+    assert_int_equal(seen, 0xff); /* each number once */
+}
+
 static void test_limit_holds_back(void **state)
 {
     (void)state;
@@ -104,6 +171,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_loop_never_waits_for_answers),
+        cmocka_unit_test(test_workers_share_a_plan),
+        cmocka_unit_test(test_workers_share_clients),
         cmocka_unit_test(test_limit_holds_back),
         cmocka_unit_test(test_request_limit),
         cmocka_unit_test(test_closed_loop),
