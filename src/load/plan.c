@@ -66,6 +66,21 @@ size_t load_item(const struct load_plan *plan, size_t stream, uint64_t sequence,
     return items[sequence % item_count];
 }
 
+struct load_stream load_stream_of(const char *name, const struct spec_load *load)
+{
+    return (struct load_stream){
+        .name = name,
+        .settings = load->settings,
+        .setting_count = load->setting_count,
+        .arrivals = load->arrivals,
+        .rate_rps = load->rate_rps,
+        .concurrency = load->concurrency,
+        .max_tokens = load->max_tokens,
+        .timeout_ns = load->timeout_ns,
+        .reuse_connection = load->reuse_connection,
+    };
+}
+
 size_t load_stream_items(const struct load_stream *stream)
 {
     if (!stream->corpus)

@@ -133,8 +133,7 @@ static bool load_options(struct spec_loader *l, const struct yaml_node *node, co
             continue;
         struct spec_setting *setting = &load->settings[load->setting_count++];
         *setting = (struct spec_setting){.name = e->key->text, .place = spec_place_of(e->value)};
-        if (!spec_load_text(l, e->value, arena_printf(l->arena, "%s.%s", where, e->key->text),
-                            &setting->text))
+        if (!spec_load_text(l, e->value, spec_join(l, where, e->key->text), &setting->text))
             return false;
     }
     return true;
@@ -182,34 +181,41 @@ static bool check_material(struct spec_loader *l, const struct spec_protocol *co
     return true;
 }
 
-static bool load_one(struct spec_loader *l, const struct yaml_entry *entry,
-                     struct spec_service *service)
+bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct spec_place place,
+                   const char *where, struct spec_service *service)
 {
     const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
     size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
-    const char *where = arena_printf(l->arena, "load.%s", service->name);
     struct load_draft draft = {.load = {.max_wer = NAN}, .arrivals = -1};
     if (count == 0)
-        return spec_fail(l, spec_place_of(entry->key), where,
-                         "%s has no protocol: give its service one", service->name);
-    if (!spec_bind(l, entry->value, where, &spec_load_section, protocol_keys(l, all, count),
-                   &draft))
+        return spec_fail(l, place, where, "%s has no protocol: give its service one",
+                         service->name);
+    if (!spec_bind(l, node, where, &spec_load_section, protocol_keys(l, all, count), &draft))
         return false;
     struct spec_load *load = &draft.load;
     load->given = true;
-    load->place = spec_place_of(entry->key);
+    load->place = place;
     if (!settle_arrivals(l, &draft, load->place, where, load) ||
-        !load_options(l, entry->value, where, all, count, load))
+        !load_options(l, node, where, all, count, load))
         return false;
     make_absolute(l, &load->corpus);
     make_absolute(l, &load->prompts);
     if (service->answers_unchecked && !isnan(load->max_wer))
-        return spec_fail(l, spec_place_of(spec_yaml_get(entry->value, "max_wer")),
-                         arena_printf(l->arena, "%s.max_wer", where),
-                         "the answers of %s are unchecked, so there is no word error rate",
-                         service->name);
+        return spec_fail(
+            l, spec_place_of(spec_yaml_get(node, "max_wer")), spec_join(l, where, "max_wer"),
+            "the answers of %s are unchecked, so there is no word error rate", service->name);
     service->load = *load;
-    return check_material(l, all, count, where, load);
+    return true;
+}
+
+static bool load_entry(struct spec_loader *l, const struct yaml_entry *entry,
+                       struct spec_service *service)
+{
+    const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
+    size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
+    const char *where = arena_printf(l->arena, "load.%s", service->name);
+    return spec_load_one(l, entry->value, spec_place_of(entry->key), where, service) &&
+           check_material(l, all, count, where, &service->load);
 }
 
 bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)
@@ -229,7 +235,7 @@ bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)
             return spec_fail(l, spec_place_of(e->key), "load", "there is no service \"%s\"%s",
                              spec_quote(l, e->key->text),
                              spec_did_you_mean(l, names, study->service_count, e->key->text));
-        if (!load_one(l, e, &study->services[index]))
+        if (!load_entry(l, e, &study->services[index]))
             return false;
     }
     return true;

@@ -14,7 +14,7 @@ enum {
 };
 
 struct spec_loader {
-    const char *path;
+    const char *path;    /* NULL: what is checked comes from no file */
     struct arena *arena; /* the study's */
     const struct spec_catalog *catalog;
     struct spec_study *study;
@@ -32,9 +32,12 @@ struct spec_service_draft {
     const struct yaml_node *container;
 };
 
-/* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "". */
+/* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "".
+ * Without a path (what is checked is no file) only "where: ...". */
 bool spec_fail(struct spec_loader *l, struct spec_place place, const char *where, const char *fmt,
                ...) PRINTF_LIKE(4, 5);
+/* "where.key"; `key` where nothing stands before it. In the arena. */
+const char *spec_join(struct spec_loader *l, const char *where, const char *key);
 struct spec_place spec_place_of(const struct yaml_node *node);
 /* Text of the file made safe and short for a message; spec_quote's is in the arena. */
 enum { SPEC_SHOWN_SIZE = 256 };
@@ -72,6 +75,10 @@ NODISCARD bool spec_load_list(struct spec_loader *l, const struct yaml_node *nod
 /* `container:`, into the service's command. */
 NODISCARD bool spec_load_container(struct spec_loader *l, const struct spec_service_draft *draft,
                                    struct spec_service *s);
+/* One service's load, into it; whether it names what to send is the caller's to check. */
+NODISCARD bool spec_load_one(struct spec_loader *l, const struct yaml_node *node,
+                             struct spec_place place, const char *where,
+                             struct spec_service *service);
 NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);
 NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
 NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);

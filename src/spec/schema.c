@@ -25,6 +25,8 @@ bool spec_fail(struct spec_loader *l, struct spec_place place, const char *where
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     const char *colon = where[0] ? ": " : "";
+    if (!l->path)
+        return err_set(l->err, ERR_INPUT, "%s%s%s", where, colon, text);
     return err_set(l->err, ERR_INPUT, "%s:%d:%d: %s%s%s", l->path, place.line, place.column, where,
                    colon, text);
 }
@@ -287,7 +289,7 @@ static bool fail_unknown(struct spec_loader *l, const struct yaml_node *key, con
                      spec_quote(l, key->text), spec_list(l, names, count));
 }
 
-static const char *join(struct spec_loader *l, const char *where, const char *key)
+const char *spec_join(struct spec_loader *l, const char *where, const char *key)
 {
     return where[0] ? arena_printf(l->arena, "%s.%s", where, key) : key;
 }
@@ -302,7 +304,7 @@ static bool bind_entries(struct spec_loader *l, const struct yaml_node *map, con
             continue;
         if (!field)
             return fail_unknown(l, e->key, where, section, extra);
-        if (!bind_node(l, field, e->value, join(l, where, key), record))
+        if (!bind_node(l, field, e->value, spec_join(l, where, key), record))
             return false;
     }
     return true;
@@ -318,7 +320,7 @@ bool spec_bind(struct spec_loader *l, const struct yaml_node *map, const char *w
     for (size_t i = 0; i < section->count; i++) {
         const struct spec_field *field = &section->fields[i];
         if (field->fallback &&
-            !bind_text(l, field, place, join(l, where, field->name), field->fallback, record))
+            !bind_text(l, field, place, spec_join(l, where, field->name), field->fallback, record))
             return false;
     }
     if (map && !bind_entries(l, map, where, section, extra, record))

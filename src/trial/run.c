@@ -38,23 +38,15 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     const char *path = spec->protocol_path ? spec->protocol_path : protocol->path;
     size_t setting_count = 0;
     const struct spec_setting *settings = expand_settings(attempt, i, &setting_count);
-    *stream = (struct load_stream){
-        .name = spec->name,
-        .protocol = load_protocol_find(protocol->name),
-        .url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
-                            attempt->runner->services[i].launch.port, path),
-        .model = attempt->runner->services[i].launch.model,
-        .unchecked = spec->answers_unchecked,
-        .settings = settings,
-        .setting_count = setting_count,
-        .corpus = &attempt->runner->options.corpora[i],
-        .arrivals = spec->load.arrivals,
-        .rate_rps = spec->load.rate_rps,
-        .concurrency = spec->load.concurrency,
-        .max_tokens = spec->load.max_tokens,
-        .timeout_ns = spec->load.timeout_ns,
-        .reuse_connection = spec->load.reuse_connection,
-    };
+    *stream = load_stream_of(spec->name, &spec->load);
+    stream->protocol = load_protocol_find(protocol->name);
+    stream->url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
+                               attempt->runner->services[i].launch.port, path);
+    stream->model = attempt->runner->services[i].launch.model;
+    stream->unchecked = spec->answers_unchecked;
+    stream->settings = settings;
+    stream->setting_count = setting_count;
+    stream->corpus = &attempt->runner->options.corpora[i];
 }
 
 bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,
