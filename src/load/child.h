@@ -3,26 +3,26 @@
 #pragma once
 
 #include "base/buf.h"
-#include "load/http.h"
 #include "load/plan.h"
 #include "load/schedule.h"
-#include "load/url.h"
+#include "load/transport.h"
 #include "load/worker.h"
 
 #include <sys/queue.h>
 
 /* A request ready to be sent, made once per item and shared by all who send it. */
 struct load_prepared {
-    struct load_request request;       /* owned */
-    struct load_http_headers *headers; /* owned; NULL: not made yet */
+    bool built;
+    struct load_request request; /* owned */
+    void *ready;                 /* owned: what the transport made of it */
 };
 
 struct load_run;
 
-/* One request. In exactly one list: its run's (in flight), `finished` (its answer is to be read) or
- * `unused`. */
+/* One request. In exactly one list: its run's flights, `finished` (its answer is to be read) or its
+ * run's `unused`. */
 struct load_flight {
-    struct load_http_call call; /* first: the call is the flight */
+    struct load_call *call; /* owned; its owner is the flight */
     struct load_run *run;
     struct load_record record;
     int64_t grace_end_ns; /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
@@ -37,8 +37,11 @@ struct load_run {
     size_t index;
     const struct load_stream *stream;
     struct load_schedule schedule;
+    const struct load_transport *transport;
+    void *client;                /* the transport's, shared by its streams */
     struct load_flights flights; /* in flight, by intended time */
-    char url[LOAD_URL_MAX];
+    struct load_flights unused;  /* with calls to be used again */
+    char target[LOAD_TARGET_MAX];
     struct load_prepared *prepared; /* owned, per item */
     size_t item_count;
     size_t *pass; /* owned: order of the items in pass number `pass_number` */
@@ -49,10 +52,9 @@ struct load_child {
     const struct load_plan *plan;
     struct load_run runs[LOAD_STREAMS_MAX];
     sd_event *event;
-    struct load_http *http;
     sd_event_source *send_timer, *keep_timer, *read_timer, *in, *out_ready;
     int64_t keep_at_ns; /* what keep_timer is set to */
-    struct load_flights finished, unused;
+    struct load_flights finished;
     size_t finished_count;
     struct buf out;        /* frames that wait for the parent */
     size_t out_at;         /* of it, sent already */
@@ -84,7 +86,7 @@ bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_
                           struct err *err);
 
 /* flight.c */
-extern const struct load_http_hooks load_flight_hooks; /* calls come back to the child in flights */
+extern const struct load_transport_hooks load_flight_hooks;
 void load_flight_launch(struct load_child *child, struct load_run *run);
 void load_flight_drop(struct load_child *child, struct load_run *run, enum load_error error);
 /* Ends a request in flight from our side: its time is over, or its grace. */

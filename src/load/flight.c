@@ -1,9 +1,9 @@
 /* One request from its send to its record.
  *
- * While it flies, only two things are looked at: the bytes' arrival (stamped in http.c) and whether
- * the newest ones hold the protocol's end mark, after which a server gets LOAD_GRACE_NS to end the
- * transfer as well. Everything else waits until the answer is finished and the loop has time, since
- * parsing a long answer takes longer than a send may be late.
+ * While it flies, only two things are looked at: the bytes' arrival (stamped by the transport) and
+ * whether the newest ones hold the protocol's end mark, after which a server gets LOAD_GRACE_NS to
+ * end the transfer as well. Everything else waits until the answer is finished and the loop has
+ * time, since parsing a long answer takes longer than a send may be late.
  *
  * Invariant: every request that was taken from a schedule gives exactly one record, whatever
  * happens to it. */
@@ -11,15 +11,11 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-static struct load_flight *flight_of(struct load_http_call *call)
-{
-    return (struct load_flight *)(void *)call;
-}
-
-/* The hooks carry a call only; its run knows which one it is in the child. */
+/* The hooks carry a call only, and it its flight; the run knows which one it is in the child. */
 static struct load_child *child_of(struct load_flight *flight)
 {
     struct load_run *runs = flight->run - flight->run->index;
@@ -62,16 +58,19 @@ static void note_lateness(struct load_child *child, int64_t late_ns)
     child->lateness_ns[child->lateness_count++] = late_ns;
 }
 
-static struct load_flight *get_flight(struct load_child *child)
+static struct load_flight *get_flight(struct load_run *run)
 {
-    struct load_flight *flight = TAILQ_FIRST(&child->unused);
+    struct load_flight *flight = TAILQ_FIRST(&run->unused);
     if (flight) {
-        TAILQ_REMOVE(&child->unused, flight, link);
+        TAILQ_REMOVE(&run->unused, flight, link);
         return flight;
     }
     flight = calloc(1, sizeof *flight);
     if (!flight)
         abort();
+    flight->run = run;
+    flight->call = run->transport->call_new(run->client);
+    flight->call->owner = flight;
     return flight;
 }
 
@@ -98,8 +97,7 @@ static void prepare_next(struct load_child *child, struct load_run *run)
 void load_flight_launch(struct load_child *child, struct load_run *run)
 {
     struct load_turn turn = load_schedule_take(&run->schedule);
-    struct load_flight *flight = get_flight(child);
-    flight->run = run;
+    struct load_flight *flight = get_flight(run);
     flight->record = new_record(child, run, &turn);
     flight->grace_end_ns = CLOCK_NEVER;
     flight->complete = false;
@@ -111,14 +109,13 @@ void load_flight_launch(struct load_child *child, struct load_run *run)
         load_child_fail(child, err.text);
         return;
     }
-    struct load_http_request request = {
-        .url = run->url,
-        .headers = prepared->headers,
-        .body = prepared->request.body.data,
-        .len = prepared->request.body.len,
-        .reuse = run->stream->reuse_connection,
+    const struct load_parcel parcel = {
+        .stream = run->stream,
+        .target = run->target,
+        .request = &prepared->request,
+        .ready = prepared->ready,
     };
-    load_http_send(child->http, &flight->call, &request);
+    run->transport->send(flight->call, &parcel);
     /* After the call, which has connected and perhaps written: our own work counts as lateness. */
     flight->record.sent_ns = clock_now_ns();
     note_lateness(child, flight->record.sent_ns - turn.due_ns);
@@ -154,9 +151,9 @@ static void move_to_finished(struct load_child *child, struct load_flight *fligh
 
 static void note_answer(struct load_flight *flight)
 {
-    const struct load_answer *answer = &flight->call.answer;
+    const struct load_answer *answer = flight->call->answer;
     flight->record.http_status = answer->http_status;
-    flight->record.bytes = (int64_t)answer->len + flight->call.dropped_bytes;
+    flight->record.bytes = (int64_t)answer->len + flight->call->dropped_bytes;
     if (answer->chunk_count > 0)
         flight->record.first_byte_ns = answer->chunks[0].at_ns;
 }
@@ -164,7 +161,7 @@ static void note_answer(struct load_flight *flight)
 void load_flight_end(struct load_child *child, struct load_flight *flight, enum load_error error)
 {
     int64_t now_ns = clock_now_ns();
-    load_http_cancel(&flight->call);
+    flight->run->transport->cancel(flight->call);
     note_answer(flight);
     /* An answer that is complete by its own mark is one, although the socket stayed open. */
     flight->record.error = flight->complete ? LOAD_OK : error;
@@ -172,15 +169,21 @@ void load_flight_end(struct load_child *child, struct load_flight *flight, enum 
     move_to_finished(child, flight, now_ns);
 }
 
-static void on_chunk(struct load_http_call *call)
+/* Is there an answer to be read, rather than a failure by its status? */
+static bool is_accepted(const struct load_flight *flight)
 {
-    struct load_flight *flight = flight_of(call);
+    return !flight->run->transport->has_status || flight->call->answer->http_status == 200;
+}
+
+static void on_chunk(struct load_call *call)
+{
+    struct load_flight *flight = call->owner;
     const struct load_protocol *protocol = flight->run->stream->protocol;
-    if (!protocol->complete || call->answer.http_status != 200)
+    if (!protocol->complete || !is_accepted(flight))
         return;
     /* Bytes after the mark renew the grace only while a line is under way: a slow server may take
      * its time over the last event, but pings do not keep a finished answer open. */
-    const struct load_answer *answer = &call->answer;
+    const struct load_answer *answer = call->answer;
     bool in_line = answer->len > 0 && !strchr("\r\n", answer->body[answer->len - 1]);
     if (flight->complete ? !in_line : !protocol->complete(answer))
         return;
@@ -189,42 +192,44 @@ static void on_chunk(struct load_http_call *call)
     load_child_keep_by(child_of(flight), flight->grace_end_ns);
 }
 
-static enum load_error error_of(enum load_http_end end)
+static enum load_error error_of(enum load_transport_end end)
 {
     static const enum load_error errors[] = {
-        [LOAD_HTTP_COMPLETE] = LOAD_OK,   [LOAD_HTTP_CONNECT] = LOAD_CONNECT,
-        [LOAD_HTTP_CLOSED] = LOAD_CLOSED, [LOAD_HTTP_NONSENSE] = LOAD_MALFORMED,
-        [LOAD_HTTP_LIMIT] = LOAD_LIMIT,   [LOAD_HTTP_INTERNAL] = LOAD_CONNECT,
+        [LOAD_END_COMPLETE] = LOAD_OK,         [LOAD_END_CONNECT] = LOAD_CONNECT,
+        [LOAD_END_CLOSED] = LOAD_CLOSED,       [LOAD_END_NONSENSE] = LOAD_MALFORMED,
+        [LOAD_END_LIMIT] = LOAD_LIMIT,         [LOAD_END_INTERNAL] = LOAD_CONNECT,
+        [LOAD_END_FAILED] = LOAD_SERVER_ERROR,
     };
+    static_assert(ARRAY_LEN(errors) == LOAD_END_COUNT_, "an error for each end");
     return errors[end];
 }
 
-static void on_done(struct load_http_call *call, enum load_http_end end)
+static void on_done(struct load_call *call, enum load_transport_end end)
 {
     int64_t now_ns = clock_now_ns();
-    struct load_flight *flight = flight_of(call);
+    struct load_flight *flight = call->owner;
     struct load_child *child = child_of(flight);
     struct load_record *record = &flight->record;
-    const struct load_answer *answer = &call->answer;
+    const struct load_answer *answer = call->answer;
     note_answer(flight);
-    if (end == LOAD_HTTP_INTERNAL) {
-        char why[sizeof call->why + 64];
+    if (end == LOAD_END_INTERNAL) {
+        char why[sizeof child->report.failure];
         snprintf(why, sizeof why, "no descriptor or local port left: %s", call->why);
         load_child_fail(child, why);
     }
     record->error = error_of(end);
-    if (end == LOAD_HTTP_CLOSED && flight->complete)
+    if (end == LOAD_END_CLOSED && flight->complete)
         record->error = LOAD_OK;
-    if (record->error == LOAD_OK && answer->http_status != 200)
+    if (record->error == LOAD_OK && !is_accepted(flight))
         record->error = LOAD_HTTP_STATUS;
-    /* The last byte's own stamp, not the moment at which curl had found out that it was the last.
-     */
-    bool stamped = record->error == LOAD_OK && answer->chunk_count > 0;
+    /* The last byte's own stamp, not the moment at which it was found out to be the last. */
+    bool stamped =
+        record->error == LOAD_OK && answer->chunk_count > 0 && !flight->run->transport->ends_apart;
     record->done_ns = stamped ? answer->chunks[answer->chunk_count - 1].at_ns : now_ns;
     move_to_finished(child, flight, now_ns);
 }
 
-const struct load_http_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
+const struct load_transport_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
 
 /* What is known of a failure about which nobody said a word. */
 static const char *guess(enum load_error error, const struct load_answer *answer)
@@ -244,8 +249,8 @@ static const char *guess(enum load_error error, const struct load_answer *answer
 static void explain(struct load_flight *flight, struct buf *text)
 {
     enum { SHOWN = 200 };
-    const struct load_answer *answer = &flight->call.answer;
-    const char *said = flight->call.why;
+    const struct load_answer *answer = flight->call->answer;
+    const char *said = flight->call->why;
     if (!said[0])
         said = guess(flight->record.error, answer);
     size_t len = strlen(said);
@@ -265,8 +270,8 @@ static void explain(struct load_flight *flight, struct buf *text)
 static void read_answer(struct load_child *child, struct load_flight *flight)
 {
     struct load_record *record = &flight->record;
-    const struct load_answer *answer = &flight->call.answer;
-    if (answer->http_status == 200 && (record->error == LOAD_OK || answer->len > 0)) {
+    const struct load_answer *answer = flight->call->answer;
+    if (is_accepted(flight) && (record->error == LOAD_OK || answer->len > 0)) {
         struct load_record read = *record;
         flight->run->stream->protocol->read(flight->run->stream, answer, &read, &child->text,
                                             &child->gaps);
@@ -292,7 +297,6 @@ void load_flight_read_one(struct load_child *child)
     read_answer(child, flight);
     load_child_emit(child, &flight->record, &child->text, &child->gaps);
     /* One huge answer must not hold its memory for the rest of the run. */
-    if (flight->call.body.cap > (1 << 20))
-        buf_done(&flight->call.body);
-    TAILQ_INSERT_HEAD(&child->unused, flight, link);
+    flight->run->transport->trim(flight->call);
+    TAILQ_INSERT_HEAD(&flight->run->unused, flight, link);
 }

@@ -190,7 +190,7 @@ static int64_t read_at_ns(const struct load_child *child)
     if (!flight)
         return CLOCK_NEVER;
     int64_t now_ns = clock_now_ns(), due_ns = load_child_due_ns(child);
-    int64_t cost_ns = 25 * (int64_t)flight->call.answer.len + 20 * NS_PER_US;
+    int64_t cost_ns = 25 * (int64_t)flight->call->answer->len + 20 * NS_PER_US;
     bool waited = now_ns - flight->finished_ns > NS_PER_S || child->finished_count > FINISHED_MAX;
     bool fits = due_ns == CLOCK_NEVER || due_ns - now_ns > cost_ns;
     return waited || fits ? now_ns : due_ns + 50 * NS_PER_US;
@@ -419,10 +419,8 @@ _Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t 
     child->text = BUF_INIT(LOAD_TEXT_MAX);
     child->gaps = BUF_INIT(LOAD_GAPS_MAX * sizeof(int64_t));
     TAILQ_INIT(&child->finished);
-    TAILQ_INIT(&child->unused);
     bool ready = add_sources(child) || err_set(&err, ERR_INTERNAL, "setting up the event loop");
-    if (ready && load_http_new(child->event, &load_flight_hooks, &child->http, &err) &&
-        prepare(child, &err)) {
+    if (ready && prepare(child, &err)) {
         start(child);
         if (sd_event_loop(child->event) < 0)
             load_child_fail(child, "the event loop failed");

@@ -10,6 +10,15 @@
 
 enum { BUDGET_BYTES = 256 << 20 };
 
+/* One client for all streams of a transport. */
+static bool open_client(struct load_child *child, struct load_run *run, struct err *err)
+{
+    for (size_t i = 0; i < run->index && !run->client; i++)
+        if (child->runs[i].transport == run->transport)
+            run->client = child->runs[i].client;
+    return run->client || run->transport->open(child->event, &load_flight_hooks, &run->client, err);
+}
+
 bool load_run_init(struct load_child *child, size_t index, struct err *err)
 {
     struct load_run *run = &child->runs[index];
@@ -17,21 +26,25 @@ bool load_run_init(struct load_child *child, size_t index, struct err *err)
     *run = (struct load_run){
         .index = index,
         .stream = stream,
+        .transport = load_stream_transport(stream),
         .item_count = load_stream_items(stream),
         .pass_number = UINT64_MAX,
     };
     TAILQ_INIT(&run->flights);
+    TAILQ_INIT(&run->unused);
     run->prepared = calloc(run->item_count, sizeof *run->prepared);
     run->pass = calloc(run->item_count, sizeof *run->pass);
     if (!run->prepared || !run->pass)
         abort();
-    return load_url_check(stream->url, run->url, sizeof run->url, err);
+    return run->transport->check(stream, run->target, sizeof run->target, err) &&
+           open_client(child, run, err);
 }
 
 void load_run_done(struct load_run *run)
 {
     for (size_t i = 0; run->prepared && i < run->item_count; i++) {
-        load_http_headers_free(run->prepared[i].headers);
+        if (run->transport->free_ready)
+            run->transport->free_ready(run->prepared[i].ready);
         buf_done(&run->prepared[i].request.body);
         buf_done(&run->prepared[i].request.content_type);
     }
@@ -54,12 +67,14 @@ size_t load_run_item(struct load_child *child, struct load_run *run, uint64_t se
 const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, struct err *err)
 {
     struct load_prepared *prepared = &run->prepared[item];
-    if (prepared->headers)
+    if (prepared->built)
         return prepared;
     struct load_input input = load_input_of(run->stream, item);
     if (!run->stream->protocol->build(run->stream, &input, &prepared->request, err))
         return NULL;
-    prepared->headers = load_http_headers_new(buf_text(&prepared->request.content_type));
+    if (run->transport->make_ready)
+        prepared->ready = run->transport->make_ready(run->stream, &prepared->request);
+    prepared->built = true;
     return prepared;
 }
 

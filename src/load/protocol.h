@@ -9,6 +9,7 @@
 #include "spec/catalog.h"
 
 struct load_stream;
+struct load_transport;
 
 enum { LOAD_GRACE_NS = 500000000, LOAD_ANSWER_MAX = 8 << 20 };
 
@@ -42,6 +43,7 @@ struct load_answer {
 
 struct load_protocol {
     const struct spec_protocol *spec;
+    const struct load_transport *transport; /* load/transport.h; NULL: HTTP */
     bool sends_audio; /* items are the corpus's clips; else its prompts */
     bool (*build)(const struct load_stream *stream, const struct load_input *input,
                   struct load_request *ret_request, struct err *err);

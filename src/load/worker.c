@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "load/child.h"
+#include "load/http.h"
 #include "load/wire.h"
 
 #include <errno.h>
@@ -37,8 +38,8 @@ struct load_worker {
 
 static bool check_stream(const struct load_stream *stream, bool probe, struct err *err)
 {
-    char url[LOAD_URL_MAX];
-    if (!load_url_check(stream->url, url, sizeof url, err))
+    char target[LOAD_TARGET_MAX];
+    if (!load_stream_transport(stream)->check(stream, target, sizeof target, err))
         return false;
     if (load_stream_items(stream) == 0)
         return err_set(err, ERR_INPUT, "there is nothing to send: %s wants %s",
