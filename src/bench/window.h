@@ -1,0 +1,62 @@
+/* One window of load on a running service, and what came of it. The search for a capacity and the
+ * command's own run are both made of it. */
+#pragma once
+
+#include "load/plan.h"
+#include "load/worker.h"
+#include "stats/wer.h"
+
+enum bench_end {
+    BENCH_WHOLE,   /* the plan ran to its end */
+    BENCH_STOPPED, /* the user's wish (base/cancel.h): what came until then is there */
+    BENCH_DECIDED, /* a hook had seen enough */
+    BENCH_BROKEN,  /* our worker failed; report.failure says how */
+};
+
+struct bench_series { /* owned; unknown values are not added */
+    double *values;
+    size_t count, capacity;
+    bool sorted;
+};
+
+/* Answers of the window; warm-up is only counted. Seconds, bytes. */
+struct bench_results {
+    enum bench_end end;
+    struct load_report report; /* of the worker; its lateness is not per window: see `lateness` */
+    double window_s;           /* over which rates are: until the last answer, or as planned */
+    uint64_t warmups;
+    uint64_t requests, ok; /* of the window; requests that we cut short are no requests */
+    uint64_t cut;          /* in flight when we stopped */
+    uint64_t held_back;    /* waited for the in-flight limit */
+    uint64_t completed;    /* answered within window_s */
+    uint64_t errors[LOAD_ERROR_COUNT_];
+    int http_status[LOAD_ERROR_COUNT_]; /* of the first of its kind */
+    char *examples[LOAD_ERROR_COUNT_];  /* owned, NULL: none had words; outside text */
+    uint64_t bytes;                     /* of answers within window_s */
+    double tokens, prompt_tokens;       /* NaN: some answer told none */
+    bool tokens_exact;
+    struct bench_series latency, service; /* from the intended send, from the real one */
+    struct bench_series ttft, itl, rtf, lateness;
+    struct stats_wer *wer; /* owned, per clip of the corpus; NULL: no transcripts */
+    size_t wer_count;
+};
+
+struct bench_hooks { /* members may be NULL */
+    void *context;
+    /* Each result, the warm-up's too, in the order of their ends. False: enough has been seen. */
+    bool (*result)(void *context, const struct load_result *result,
+                   const struct bench_results *so_far);
+    /* Every `tick_ns` while it runs. */
+    void (*tick)(void *context, const struct bench_results *so_far);
+    int64_t tick_ns;
+};
+
+/* Runs a plan of one stream to its end and waits for it. Nothing of it runs when this returns.
+ * False: the plan can't be run. The owner ends *ret_results. */
+NODISCARD bool bench_window(const struct load_plan *plan, const struct bench_hooks *hooks,
+                            struct bench_results **ret_results, struct err *err);
+struct bench_results *bench_results_free(struct bench_results *results);
+AUTO_FN(struct bench_results, bench_results_free)
+
+/* Sorts once; then for stats/quantile.h. */
+const double *bench_series_sorted(struct bench_series *series);
