@@ -59,7 +59,19 @@ static const struct {
      "text), or of audio files, each with its transcript in a .txt file of the same name. "
      "`prompts` is "
      "a file with one JSON object a line, {\"prompt\": \"...\"} or {\"messages\": [...]}, with an "
-     "optional max_tokens."},
+     "optional max_tokens.\n\n"
+     "A `trace` is JSON lines with `timestamp` (ms) and what is known of `input_length`, "
+     "`output_length` (tokens), `prompt`, or, for audio, `duration` (s) or `size` (bytes): the "
+     "clip nearest to it is sent. Or a CSV file with columns as in public traces: Timestamp (s), "
+     "Request tokens, Response tokens; or TIMESTAMP (date and time), ContextTokens, "
+     "GeneratedTokens. Times count from the first."},
+    {"load.SERVICE.rate", NULL, "The two ends of a ramp; a `rate` is otherwise one number."},
+    {"load.SERVICE.think", NULL,
+     "How long a client waits before it asks again; otherwise one number."},
+    {"load.SERVICE.prompt_tokens", NULL,
+     "Lengths that differ; the same keys under `output_tokens` and `turns`. Each of the three is "
+     "otherwise one number."},
+    {"load.SERVICE.prefixes", NULL, NULL},
     {"measure", NULL, NULL},
     {"goal", NULL,
      "`optimise` maps metrics (see METRICS) to what is good and what is bad. Each becomes a "

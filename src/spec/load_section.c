@@ -48,27 +48,47 @@ bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbo
 
 /* ---- load ---- */
 
-struct load_draft {
-    struct spec_load load;
-    int arrivals, concurrency; /* -1, 0: not given */
-};
-
 const char *const spec_arrivals_names[ARRIVALS_COUNT_] = {
-    [ARRIVALS_CLOSED] = "closed",
-    [ARRIVALS_CONSTANT] = "constant",
-    [ARRIVALS_POISSON] = "poisson",
+    [ARRIVALS_CLOSED] = "closed", [ARRIVALS_CONSTANT] = "constant", [ARRIVALS_POISSON] = "poisson",
+    [ARRIVALS_BURSTS] = "bursts", [ARRIVALS_RAMP] = "ramp",         [ARRIVALS_TRACE] = "trace",
 };
 
-#define FIELD(member) offsetof(struct load_draft, member)
+#define FIELD(member) offsetof(struct spec_load_draft, member)
 static const struct spec_field load_fields[] = {
     {"corpus", FIELD_TEXT, FIELD(load.corpus), .help = "folder of audio with transcripts"},
-    {"prompts", FIELD_TEXT, FIELD(load.prompts), .help = "JSONL file of prompts"},
-    {"rate", FIELD_RATE, FIELD(load.rate_rps), .min = 0.001, .max = 100000,
+    {"prompts", FIELD_TEXT, FIELD(load.prompts), .map_offset = FIELD(mix_map),
+     .help = "JSONL file of prompts; or a mix: files with their weights, as in {chat.jsonl: 3, "
+             "code.jsonl: 1}"},
+    {"prompt_tokens", FIELD_INT, FIELD(prompt_tokens), .map_offset = FIELD(prompt_map), .min = 1,
+     .max = SPEC_TOKENS_MAX, .help = "instead of prompts: made-up text of about so many tokens"},
+    {"output_tokens", FIELD_INT, FIELD(output_tokens), .map_offset = FIELD(output_map), .min = 1,
+     .max = SPEC_TOKENS_MAX, .help = "longest answer, for each request anew (max_tokens)"},
+    {"prefixes", FIELD_NODE, FIELD(prefixes),
+     .help = "made-up beginnings that prompts share: {count: 4, tokens: 512}"},
+    {"turns", FIELD_INT, FIELD(turns), .map_offset = FIELD(turns_map), .min = 1,
+     .max = SPEC_TURNS_MAX,
+     .help = "of a session: each sends the whole conversation so far, answers included; the rate "
+             "is of sessions"},
+    {"rate", FIELD_RATE, FIELD(load.rate_rps), .map_offset = FIELD(rate_map), .min = 0.001,
+     .max = 100000,
      .help = "requests per second, whatever the answers do; without it the clients wait for their "
-             "answers"},
+             "answers. A ramp has two ends: {from: 1/s, to: 20/s}"},
     {"arrivals", FIELD_CHOICE, FIELD(arrivals), .choices = spec_arrivals_names,
      .choice_count = ARRIVALS_COUNT_,
-     .help = "with a rate: poisson or constant; closed: each client waits for its answer"},
+     .help = "with a rate: poisson, constant, bursts (with on and off), ramp; trace; closed: each "
+             "client waits for its answer"},
+    {"on", FIELD_DURATION, FIELD(load.shape.on_ns), .min = 0.001, .max = 86400,
+     .help = "bursts: how long one lasts; one begins with the window"},
+    {"off", FIELD_DURATION, FIELD(load.shape.off_ns), .min = 0.001, .max = 86400,
+     .help = "bursts: the silence after one"},
+    {"trace", FIELD_TEXT, FIELD(load.shape.trace),
+     .help = "JSONL or CSV file of times and sizes to replay; from its start again where it ends"},
+    {"speed", FIELD_REAL, FIELD(load.shape.speed), .min = 0.001, .max = 100000,
+     .help = "of the trace: 2 is twice as fast (default: as recorded)"},
+    {"start", FIELD_DURATION, FIELD(load.shape.start_ns), .min = 0, .max = 86400,
+     .help = "begins so long after the other services' load"},
+    {"think", FIELD_DURATION, FIELD(think_ns), .map_offset = FIELD(think_map), .min = 0,
+     .max = 3600, .help = "from an answer to the same client's next request"},
     {"concurrency", FIELD_INT, FIELD(concurrency), .min = 1, .max = 10000,
      .help = "closed: clients (default 1); with a rate: most requests in flight (default 256)"},
     {"timeout", FIELD_DURATION, FIELD(load.timeout_ns), .min = 0.01, .max = 3600, .fallback = "60s",
@@ -139,32 +159,20 @@ static bool load_options(struct spec_loader *l, const struct yaml_node *node, co
     return true;
 }
 
-static bool settle_arrivals(struct spec_loader *l, const struct load_draft *draft,
-                            struct spec_place place, const char *where, struct spec_load *load)
-{
-    bool has_rate = load->rate_rps > 0;
-    if (draft->arrivals < 0)
-        load->arrivals = has_rate ? ARRIVALS_POISSON : ARRIVALS_CLOSED;
-    else
-        load->arrivals = (enum arrivals)draft->arrivals;
-    if (has_rate && load->arrivals == ARRIVALS_CLOSED)
-        return spec_fail(l, place, where,
-                         "closed arrivals have no rate: each client waits for its "
-                         "answer");
-    if (!has_rate && load->arrivals != ARRIVALS_CLOSED)
-        return spec_fail(l, place, where, "%s arrivals need a rate, as in rate: 2/s",
-                         spec_arrivals_names[load->arrivals]);
-    load->concurrency = draft->concurrency ? draft->concurrency : has_rate ? 256 : 1;
-    return true;
-}
-
-static void make_absolute(struct spec_loader *l, const char **path)
+void spec_make_absolute(struct spec_loader *l, const char **path)
 {
     if (!*path)
         return;
-    char *joined = file_join(l->study->folder, *path);
+    AUTO(free) char *joined = file_join(l->study->folder, *path);
     *path = arena_strdup(l->arena, joined);
-    free(joined);
+}
+
+/* What a protocol of text can send: a file's prompts, made-up ones, or what a trace says. */
+static bool has_text(const struct spec_load *load)
+{
+    const struct spec_shape *shape = &load->shape;
+    return load->prompts || shape->mix_count > 0 || shape->trace ||
+           shape->prompt_tokens.kind != SPREAD_NONE;
 }
 
 static bool check_material(struct spec_loader *l, const struct spec_protocol *const *all,
@@ -174,8 +182,10 @@ static bool check_material(struct spec_loader *l, const struct spec_protocol *co
         if ((all[i]->sources & SOURCE_AUDIO) && !load->corpus)
             return spec_fail(l, load->place, where, "%s needs \"corpus\", a folder of audio",
                              all[i]->name);
-        if ((all[i]->sources & SOURCE_TEXT) && !load->prompts)
-            return spec_fail(l, load->place, where, "%s needs \"prompts\", a JSONL file",
+        if ((all[i]->sources & SOURCE_TEXT) && !has_text(load))
+            return spec_fail(l, load->place, where,
+                             "%s needs \"prompts\", a JSONL file (or \"prompt_tokens\", how long "
+                             "made-up ones are)",
                              all[i]->name);
     }
     return true;
@@ -186,7 +196,7 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
 {
     const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
     size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
-    struct load_draft draft = {.load = {.max_wer = NAN}, .arrivals = -1};
+    struct spec_load_draft draft = {.load = {.max_wer = NAN}, .arrivals = -1, .think_ns = -1};
     if (count == 0)
         return spec_fail(l, place, where, "%s has no protocol: give its service one",
                          service->name);
@@ -195,11 +205,11 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
     struct spec_load *load = &draft.load;
     load->given = true;
     load->place = place;
-    if (!settle_arrivals(l, &draft, load->place, where, load) ||
+    if (!spec_load_shape(l, &draft, node, where, all, count) ||
         !load_options(l, node, where, all, count, load))
         return false;
-    make_absolute(l, &load->corpus);
-    make_absolute(l, &load->prompts);
+    spec_make_absolute(l, &load->corpus);
+    spec_make_absolute(l, &load->prompts);
     if (service->answers_unchecked && !isnan(load->max_wer))
         return spec_fail(
             l, spec_place_of(spec_yaml_get(node, "max_wer")), spec_join(l, where, "max_wer"),
@@ -266,6 +276,21 @@ static const struct spec_field measure_fields[] = {
 const struct spec_section spec_measure_section = {"measure", measure_fields,
                                                   ARRAY_LEN(measure_fields)};
 
+/* The shortest window of an exploration is a quarter of the full one: every load must have begun.
+ */
+static bool check_starts(struct spec_loader *l)
+{
+    const struct spec_measure *m = &l->study->measure;
+    for (size_t i = 0; i < l->study->service_count; i++) {
+        const struct spec_service *s = &l->study->services[i];
+        if (s->load.shape.start_ns >= m->warmup_ns + m->window_ns / 4)
+            return spec_fail(l, s->load.place, arena_printf(l->arena, "load.%s.start", s->name),
+                             "must be less than the warm-up and a quarter of the window: shorter "
+                             "windows explore");
+    }
+    return true;
+}
+
 bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure)
 {
     struct spec_measure *m = &l->study->measure;
@@ -277,7 +302,7 @@ bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure)
     if (m->alone_ns > 0 && m->alone_ns < 1000000000)
         return spec_fail(l, spec_place_of(spec_yaml_get(measure, "alone")), "measure.alone",
                          "must be 0s (not measured) or at least 1s");
-    return true;
+    return check_starts(l);
 }
 
 /* ---- search ---- */

@@ -212,8 +212,10 @@ static bool bind_text(struct spec_loader *l, const struct spec_field *field,
 static bool bind_node(struct spec_loader *l, const struct spec_field *field,
                       const struct yaml_node *node, const char *where, void *record)
 {
-    if (field->type == FIELD_NODE) {
-        *(const struct yaml_node **)(void *)((char *)record + field->offset) = node;
+    bool map = field->map_offset && node->kind == YAML_MAP;
+    if (field->type == FIELD_NODE || map) {
+        size_t offset = map ? field->map_offset : field->offset;
+        *(const struct yaml_node **)(void *)((char *)record + offset) = node;
         return true;
     }
     if (node->kind != YAML_SCALAR)
@@ -256,6 +258,8 @@ void spec_field_add_facts(struct buf *buf, const struct spec_field *field)
             add_range(buf, field);
         }
     }
+    if (field->map_offset)
+        buf_add(buf, "; or a mapping");
     if (field->fallback)
         buf_addf(buf, "%sdefault %s", buf->len ? "; " : "", field->fallback);
     if (field->required)

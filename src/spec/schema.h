@@ -25,6 +25,8 @@ struct spec_field {
     const char *name;
     enum spec_field_type type;
     size_t offset;        /* in the record */
+    size_t map_offset;    /* a mapping instead of the scalar is kept there, as a node; 0: none is
+                           * taken */
     double min, max;      /* inclusive; both 0: any */
     const char *fallback; /* default as it would be written; NULL: the record keeps what it holds */
     bool required;
@@ -57,5 +59,6 @@ NODISCARD bool spec_bind(struct spec_loader *l, const struct yaml_node *map, con
                          const struct spec_section *section, struct spec_extra extra, void *record);
 
 extern const struct spec_section spec_study_section, spec_service_section, spec_ready_section,
-    spec_knob_section, spec_load_section, spec_measure_section, spec_objective_section,
+    spec_knob_section, spec_load_section, spec_rate_section, spec_think_section,
+    spec_length_section, spec_prefix_section, spec_measure_section, spec_objective_section,
     spec_goal_section, spec_search_section, spec_neighbour_section;

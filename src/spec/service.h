@@ -5,6 +5,7 @@
 
 #include "spec/catalog.h"
 #include "spec/expr.h"
+#include "spec/shape.h"
 
 #include <stdint.h>
 
@@ -51,13 +52,23 @@ struct spec_engine_use {
     size_t setting_count;
 };
 
-enum arrivals { ARRIVALS_CLOSED, ARRIVALS_CONSTANT, ARRIVALS_POISSON, ARRIVALS_COUNT_ };
+enum arrivals {
+    ARRIVALS_CLOSED,
+    ARRIVALS_CONSTANT,
+    ARRIVALS_POISSON,
+    ARRIVALS_BURSTS, /* Poisson while on, nothing while off */
+    ARRIVALS_RAMP,   /* Poisson at a rate that goes from one end to the other */
+    ARRIVALS_TRACE,  /* at a file's times */
+    ARRIVALS_COUNT_
+};
 extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
 
 struct spec_load {
     bool given; /* false: the service is started, probed, but not loaded */
     enum arrivals arrivals;
-    double rate_rps;       /* open loop: requests per second */
+    double rate_rps; /* open loop: requests (or sessions) per second; bursts: while on; ramp:
+                      * its higher end; trace: 0 */
+    struct spec_shape shape;
     int concurrency;       /* closed loop: clients; open loop: most requests in flight */
     int64_t timeout_ns;    /* per request, from the intended send */
     bool reuse_connection; /* false: a new connection per request */

@@ -53,12 +53,13 @@ const struct spec_section spec_study_section = {"", study_fields, ARRAY_LEN(stud
 
 const struct spec_section *spec_sections(void)
 {
-    static struct spec_section sections[11];
+    static struct spec_section sections[15];
     const struct spec_section *const all[] = {
-        &spec_study_section,   &spec_neighbour_section, &spec_service_section,
-        &spec_ready_section,   &spec_knob_section,      &spec_load_section,
-        &spec_measure_section, &spec_goal_section,      &spec_objective_section,
-        &spec_search_section,
+        &spec_study_section,     &spec_neighbour_section, &spec_service_section,
+        &spec_ready_section,     &spec_knob_section,      &spec_load_section,
+        &spec_rate_section,      &spec_think_section,     &spec_length_section,
+        &spec_prefix_section,    &spec_measure_section,   &spec_goal_section,
+        &spec_objective_section, &spec_search_section,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         sections[i] = *all[i];

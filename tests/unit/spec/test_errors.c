@@ -223,7 +223,9 @@ static const struct {
     {16, "  sst: {corpus: c}", "f:16:3: load: there is no service \"sst\"; did you mean stt?"},
     {16, "  stt: {}",
      "f:16:3: load.stt: openai-transcriptions needs \"corpus\", a folder of audio"},
-    {17, "  llm: {rate: 1/s}", "f:17:3: load.llm: openai-chat needs \"prompts\", a JSONL file"},
+    {17, "  llm: {rate: 1/s}",
+     "f:17:3: load.llm: openai-chat needs \"prompts\", a JSONL file (or "
+     "\"prompt_tokens\", how long made-up ones are)"},
     {17, "  cmd: {rate: 1/s}", "f:17:3: load.cmd: cmd has no protocol: give its service one"},
     {17, "  llm: {prompts: p, rate: 0/s}",
      "f:17:27: load.llm.rate: 0/s is out of range: 0.001 /s to 100,000 /s"},
@@ -235,8 +237,8 @@ static const struct {
      "f:17:3: load.llm: closed arrivals have no rate: each client waits for its answer"},
     {17, "  llm: {prompts: p, beam_size: 2}",
      "f:17:21: load.llm: there is no key \"beam_size\"; "
-     "allowed: corpus, prompts, rate, arrivals, concurrency, timeout, reuse_connection, "
-     "max_tokens, "
+     "allowed: corpus, prompts, prompt_tokens, output_tokens, prefixes, turns, rate, arrivals, "
+     "on, off, trace, speed, start, think, concurrency, timeout, reuse_connection, max_tokens, "
      "max_wer"},
     {16, "  stt: {corpus: c, beam_size: 200}",
      "f:16:31: load.stt.beam_size: 200 is out of range: "
@@ -245,6 +247,65 @@ static const struct {
      "f:16:32: load.stt.model_name: {nodel}: stt has no knob of this name; did you mean model?"},
     {17, "  llm: {prompts: p, concurrency: 0}",
      "f:17:34: load.llm.concurrency: 0 is out of range: 1 to 10,000"},
+    /* the shape of a load */
+    {17, "  llm: {prompts: p, rate: {from: 1/s}}",
+     "f:17:27: load.llm.rate: \"to\" is missing: the rate at the window's end"},
+    {17, "  llm: {prompts: p, rate: {from: 0/s, to: 0/s}}",
+     "f:17:27: load.llm.rate: one of its ends must be at least 0.001/s"},
+    {17, "  llm: {prompts: p, arrivals: poisson, rate: {from: 1/s, to: 2/s}}",
+     "f:17:46: load.llm.rate: a rate with two ends is a ramp: arrivals: ramp"},
+    {17, "  llm: {prompts: p, arrivals: ramp, rate: 1/s}",
+     "f:17:43: load.llm.rate: a ramp needs both ends, as in rate: {from: 1/s, to: 20/s}"},
+    {17, "  llm: {prompts: p, arrivals: ramp}",
+     "f:17:3: load.llm: ramp arrivals need a rate, as in rate: {from: 1/s, to: 20/s}"},
+    {17, "  llm: {prompts: p, rate: 1/s, on: 2s}",
+     "f:17:3: load.llm: bursts need both times, as in on: 2s, off: 8s"},
+    {17, "  llm: {prompts: p, arrivals: poisson, rate: 1/s, on: 2s, off: 8s}",
+     "f:17:55: load.llm.on: goes with arrivals: bursts"},
+    {17, "  llm: {prompts: p, arrivals: trace}",
+     "f:17:3: load.llm: trace arrivals need \"trace\", a file of times and sizes"},
+    {17, "  llm: {trace: t, rate: 1/s}",
+     "f:17:25: load.llm.rate: a trace has its own times: leave the rate out (\"speed\" plays it "
+     "faster or slower)"},
+    {17, "  llm: {trace: t, arrivals: poisson, rate: 1/s}",
+     "f:17:16: load.llm.trace: goes with arrivals: trace"},
+    {17, "  llm: {trace: t, turns: 3}",
+     "f:17:26: load.llm.turns: a trace says itself when each request leaves: no sessions"},
+    {17, "  llm: {prompts: p, rate: 1/s, speed: 2}", "f:17:39: load.llm.speed: goes with a trace"},
+    {17, "  llm: {prompts: p, rate: 1/s, think: 2s}",
+     "f:17:39: load.llm.think: goes with closed arrivals (without a rate) or with turns"},
+    {17, "  llm: {prompts: p, think: {mean: 1s, from: 1s}}",
+     "f:17:28: load.llm.think: needs one of: from and to, mean, median and p95"},
+    {17, "  llm: {prompts: p, think: {median: 2s, p95: 1s}}",
+     "f:17:28: load.llm.think: median must be below p95"},
+    {17, "  llm: {prompt_tokens: {from: 2}}",
+     "f:17:24: load.llm.prompt_tokens: needs one of: from and to, mean, median and p95, file"},
+    {17, "  llm: {prompt_tokens: {from: 2, to: 2}}",
+     "f:17:24: load.llm.prompt_tokens: from must be below to"},
+    {17, "  llm: {prompt_tokens: 0}",
+     "f:17:24: load.llm.prompt_tokens: 0 is out of range: 1 to 1,000,000"},
+    {17, "  llm: {prompts: p, prompt_tokens: 100}",
+     "f:17:36: load.llm.prompt_tokens: stands beside \"prompts\": one of them"},
+    {17, "  llm: {prompts: p, output_tokens: 9, max_tokens: 9}",
+     "f:17:36: load.llm.output_tokens: stands beside \"max_tokens\": one of them"},
+    {17, "  llm: {prompts: p, prefixes: {count: 3}}",
+     "f:17:31: load.llm.prefixes: \"tokens\" is missing: about how long each is"},
+    {17, "  llm: {prompts: p, turns: {from: 2, to: 200}}",
+     "f:17:28: load.llm.turns: at most 100 turns"},
+    {17, "  llm: {prompts: {a.jsonl: 3, b.jsonl: 0}}",
+     "f:17:40: load.llm.prompts: the weight of a file is a number over 0, at most 1,000,000"},
+    {17, "  llm: {prompts: {a.jsonl: 300, b.jsonl: 1}}",
+     "f:17:18: load.llm.prompts: a share of less than 1 % of the mix"},
+    {16, "  stt: {corpus: c, turns: 2}",
+     "f:16:27: load.stt.turns: a session goes on from the answers' text, and the protocol has "
+     "none"},
+    {16, "  stt: {corpus: c, prompt_tokens: 2}",
+     "f:16:35: load.stt.prompt_tokens: the protocol sends audio"},
+    {16, "  stt: {corpus: c, output_tokens: 2}",
+     "f:16:35: load.stt.output_tokens: the protocol's answers have no tokens"},
+    {16, "  stt: {corpus: c, start: 8s}",
+     "f:16:3: load.stt.start: must be less than the warm-up and a quarter of the window: shorter "
+     "windows explore"},
     /* measure, search */
     {18, "measure: {window: 10}",
      "f:18:19: measure.window: \"10\" is not a time with its unit, as in "
@@ -432,9 +493,9 @@ static void test_many(void **state)
             for (int k = 0; k < cases[i].knobs; k++)
                 buf_addf(&text, "      k%d: {from: 0, to: %d, step: 1}\n", k, cases[i].values);
         }
-        CHECK_ROW(i, cases[i].message,
-                  !spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, &study,
-                                    &err));
+        CHECK_ROW(
+            i, cases[i].message,
+            !spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, &study, &err));
         CHECK_ROW(i, err.text, strstr(err.text, cases[i].message) != NULL);
     }
 }
