@@ -79,6 +79,12 @@ static const struct {
      "geometric mean is the fitness. `require` is a list of expressions over metrics (see "
      "EXPRESSIONS): a candidate that fails one is `slow`, its fitness 0, and it can't win."},
     {"goal.optimise.METRIC", NULL, NULL},
+    {"capacity.SERVICE", NULL,
+     "How much a service can take while what is required of it holds: the largest number of "
+     "clients, or the largest rate. It is searched by doubling and then halving the distance, "
+     "with a window for each level, at the first run of each finalist and of the baseline in the "
+     "final, after everything else was measured. Overload there changes no verdict; a service "
+     "that does not survive it does. A list asks for several of one service."},
     {"search", NULL, "The strategies are under STRATEGIES. Without limits everything is tried."},
 };
 

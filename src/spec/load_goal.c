@@ -148,9 +148,9 @@ static enum expr_unit metric_expr_unit(void *context, size_t id)
     }
 }
 
-static bool load_requirement(struct spec_loader *l, const struct yaml_node *node)
+bool spec_load_requirement(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                           struct spec_requirement *ret)
 {
-    struct spec_study *study = l->study;
     const struct expr_names names = {.context = l,
                                      .resolve = resolve_metric,
                                      .check_word = refuse_word,
@@ -158,15 +158,14 @@ static bool load_requirement(struct spec_loader *l, const struct yaml_node *node
     struct err err = ERR_INIT;
     struct expr *expr = NULL;
     if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
-        return spec_fail(l, spec_place_of(node), "goal.require", "must be text, this is %s",
+        return spec_fail(l, spec_place_of(node), where, "must be text, this is %s",
                          spec_yaml_kind_name(node));
     if (!expr_parse(l->arena, node->text, &names, &expr, &err))
-        return spec_fail(l, spec_place_of(node), "goal.require", "%s", err.text);
+        return spec_fail(l, spec_place_of(node), where, "%s", err.text);
     if (expr_needs(expr) == 0)
-        return spec_fail(l, spec_place_of(node), "goal.require", "\"%s\" names no metric",
+        return spec_fail(l, spec_place_of(node), where, "\"%s\" names no metric",
                          spec_quote(l, node->text));
-    study->requirements[study->requirement_count++] =
-        (struct spec_requirement){.expr = expr, .place = spec_place_of(node)};
+    *ret = (struct spec_requirement){.expr = expr, .place = spec_place_of(node)};
     return true;
 }
 
@@ -188,7 +187,8 @@ bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal)
                          "must be a list of at most 256, as in [\"stt.errors == 0\"]");
     study->requirements = arena_array(l->arena, draft.require->count, sizeof *study->requirements);
     for (const struct yaml_entry *e = draft.require->first; e; e = e->next)
-        if (!load_requirement(l, e->value))
+        if (!spec_load_requirement(l, e->value, "goal.require",
+                                   &study->requirements[study->requirement_count++]))
             return false;
     return true;
 }

@@ -100,6 +100,10 @@ void spec_make_absolute(struct spec_loader *l, const char **path);
 NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
 NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);
 NODISCARD bool spec_load_search(struct spec_loader *l, const struct yaml_node *search);
+/* One expression over metrics, which are added to the study's. */
+NODISCARD bool spec_load_requirement(struct spec_loader *l, const struct yaml_node *node,
+                                     const char *where, struct spec_requirement *ret);
+NODISCARD bool spec_load_capacity(struct spec_loader *l, const struct yaml_node *capacity);
 NODISCARD bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal);
 NODISCARD bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constraints);
 NODISCARD bool spec_load_baseline(struct spec_loader *l, const struct yaml_node *baseline);

@@ -22,7 +22,7 @@
 struct draft {
     const char *name;
     const struct yaml_node *device, *neighbours, *services, *constraints, *load, *measure, *goal,
-        *baseline, *search;
+        *capacity, *baseline, *search;
     int64_t seed;
 };
 
@@ -42,6 +42,8 @@ static const struct spec_field study_fields[] = {
     {"load", FIELD_NODE, FIELD(load), .help = "the requests sent to each service, by its name"},
     {"measure", FIELD_NODE, FIELD(measure), .help = "how long and how often is measured"},
     {"goal", FIELD_NODE, FIELD(goal), .help = "what to optimise and what to require"},
+    {"capacity", FIELD_NODE, FIELD(capacity),
+     .help = "of which services to find out how much they can take"},
     {"baseline", FIELD_NODE, FIELD(baseline),
      .help = "what runs today: a value for each knob, or none"},
     {"search", FIELD_NODE, FIELD(search), .help = "how candidates are chosen, and the budget"},
@@ -53,13 +55,13 @@ const struct spec_section spec_study_section = {"", study_fields, ARRAY_LEN(stud
 
 const struct spec_section *spec_sections(void)
 {
-    static struct spec_section sections[15];
+    static struct spec_section sections[16];
     const struct spec_section *const all[] = {
         &spec_study_section,     &spec_neighbour_section, &spec_service_section,
         &spec_ready_section,     &spec_knob_section,      &spec_load_section,
         &spec_rate_section,      &spec_think_section,     &spec_length_section,
         &spec_prefix_section,    &spec_measure_section,   &spec_goal_section,
-        &spec_objective_section, &spec_search_section,
+        &spec_objective_section, &spec_capacity_section,  &spec_search_section,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         sections[i] = *all[i];
@@ -95,8 +97,9 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
            spec_load_neighbours(l, draft.neighbours) && spec_load_services(l, draft.services) &&
            spec_load_loads(l, draft.load) && spec_check_proofs(l, draft.services) &&
            spec_check_uses(l) && spec_load_measure(l, draft.measure) &&
-           spec_load_goal(l, draft.goal) && spec_load_constraints(l, draft.constraints) &&
-           spec_load_baseline(l, draft.baseline) && spec_load_search(l, draft.search);
+           spec_load_goal(l, draft.goal) && spec_load_capacity(l, draft.capacity) &&
+           spec_load_constraints(l, draft.constraints) && spec_load_baseline(l, draft.baseline) &&
+           spec_load_search(l, draft.search);
 }
 
 /* Absolute folder of the file; without asking the disk where it can't be resolved (a test's

@@ -5,7 +5,12 @@
 #include "base/digest.h"
 #include "spec/service.h"
 
-enum { SPEC_SERVICES_MAX = 32, SPEC_OBJECTIVES_MAX = 64, SPEC_DEVICES_MAX = 8 };
+enum {
+    SPEC_SERVICES_MAX = 32,
+    SPEC_OBJECTIVES_MAX = 64,
+    SPEC_DEVICES_MAX = 8,
+    SPEC_CAPACITIES_MAX = 32
+};
 
 struct spec_neighbour {
     const char *unit;     /* systemd unit, or NULL */
@@ -43,6 +48,22 @@ struct spec_measure {
     int repeats;         /* default 4, at least 3: cold starts of each finalist and the baseline */
 };
 
+enum spec_capacity_of { CAPACITY_OF_CONCURRENCY, CAPACITY_OF_RATE, CAPACITY_OF_COUNT_ };
+const char *spec_capacity_of_name(enum spec_capacity_of of); /* "concurrency", "rate" */
+
+/* A search for how much one service can take: clients, or requests per second. */
+struct spec_capacity {
+    size_t service;
+    enum spec_capacity_of of;
+    double start, most;      /* the first level, the largest; 1 <= both for clients */
+    double resolution_ratio; /* 0: exact, for clients */
+    bool beside;             /* all other services keep their load */
+    int64_t warmup_ns, window_ns, within_ns;
+    struct spec_requirement *requirements; /* what must hold; at least one */
+    size_t requirement_count;
+    struct spec_place place;
+};
+
 struct spec_search {
     const char *strategy; /* "tournament" */
     int trials;           /* exploring trials at most; 0: no limit */
@@ -75,6 +96,8 @@ struct spec_study {
     size_t objective_count;
     struct spec_requirement *requirements;
     size_t requirement_count;
+    struct spec_capacity *capacities;
+    size_t capacity_count;
     struct metric_ref *metric_refs; /* every metric an objective or requirement names */
     size_t metric_ref_count;
     int *baseline; /* value index per knob (-1: inactive), or NULL when none given */

@@ -45,7 +45,7 @@ static const struct {
     {2, "colour: red",
      "f:2:1: there is no key \"colour\"; allowed: study, device, neighbours, services, "
      "constraints, "
-     "load, measure, goal, baseline, search, seed"},
+     "load, measure, goal, capacity, baseline, search, seed"},
     {1, "", "f:2:1: \"study\" is missing: the study's name: letters, digits, \".\", \"_\", \"-\""},
     {1, "study: [a]", "f:1:8: study: must be text, this is a list"},
     {1, "study:", "f:1:7: study: is empty: give a value or leave the key out"},
@@ -321,6 +321,47 @@ static const struct {
      "f:24:20: search.strategy: there is no strategy \"gird\"; did "
      "you mean grid? (there are grid, random, tournament)"},
     {24, "search: {finalists: 0}", "f:24:21: search.finalists: 0 is out of range: 1 to 100"},
+    /* capacity */
+    {24, "capacity: 3",
+     "f:24:11: capacity: must be a mapping of services, as in {llm: {up_to: 64}}"},
+    {24, "capacity: {llmm: {}}",
+     "f:24:12: capacity: there is no service \"llmm\"; did you mean llm?"},
+    {24, "capacity: {cmd: {}}",
+     "f:24:12: capacity.cmd: cmd has no load: say under \"load\" what it is asked"},
+    {24, "capacity: {llm: {}}",
+     "f:24:17: capacity.llm: needs \"require\": the goal requires nothing of llm that load could "
+     "break"},
+    {24, "capacity: {stt: {off: rate}}",
+     "f:24:18: capacity.stt: there is no key \"off\"; did you mean of?"},
+    {24, "capacity: {stt: {of: users}}",
+     "f:24:22: capacity.stt.of: \"users\": must be one of concurrency, rate"},
+    {24, "capacity: {stt: {up_to: 5/s}}",
+     "f:24:25: capacity.stt.up_to: \"5/s\" is not a whole number of clients"},
+    {24, "capacity: {stt: {up_to: 0}}",
+     "f:24:25: capacity.stt.up_to: 0 is out of range: 1 to 10000"},
+    {24, "capacity: {stt: {of: rate, up_to: many}}",
+     "f:24:35: capacity.stt.up_to: \"many\" is not a rate, as in 50/s"},
+    {24, "capacity: {stt: {of: rate, up_to: 1000000/s}}",
+     "f:24:35: capacity.stt.up_to: 1000000/s is out of range: 0.001 /s to 100,000 /s"},
+    {24, "capacity: {stt: {from: 65, up_to: 64}}",
+     "f:24:24: capacity.stt.from: is above what \"up_to\" allows"},
+    {24, "capacity: {stt: {window: 1h, within: 0s}}",
+     "f:24:38: capacity.stt.within: 0s is out of range: 1.00 s to 277 h 47 min"},
+    {24, "capacity: {stt: {require: []}}",
+     "f:24:27: capacity.stt.require: must be a list of 1 to 64, as in [\"stt.latency.p95 < "
+     "500ms\"]"},
+    {24, "capacity: {stt: {require: [stt.latency < 1s]}}",
+     "f:24:28: capacity.stt.require: \"stt.latency\": say which: "
+     "stt.latency.p50, p90, p95, p99, mean, min, max"},
+    {24, "capacity: {stt: {require: [stt.memory < 1GiB]}}",
+     "f:24:28: capacity.stt.require: stt.memory is not measured while the capacity is searched"},
+    {24, "capacity: {stt: {require: [stt.requests_per_s > 1/s]}}",
+     "f:24:28: capacity.stt.require: stt.requests_per_s grows with the load and limits nothing"},
+    {24, "capacity: {stt: {beside: false, require: [llm.ttft.p95 < 1s]}}",
+     "f:24:43: capacity.stt.require: llm.ttft.p95 is of a service that is not loaded then (beside: "
+     "false)"},
+    {24, "capacity: {stt: [{}, {from: 2}]}",
+     "f:24:22: capacity.stt: its concurrency is asked for twice"},
     /* goal */
     {21, "  require: [stt.p95 < 500ms]",
      "f:21:13: goal.require: \"stt.p95\": there is no metric \"p95\"; stt has latency, rtf, "

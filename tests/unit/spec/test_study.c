@@ -254,6 +254,34 @@ static void test_ranges(void **state)
     }
 }
 
+static void test_capacity(void **state)
+{
+    (void)state;
+    static const char head[] =
+        "study: c\nservices:\n  a: {command: [x], protocol: openai-chat}\n"
+        "  b: {command: [x], protocol: openai-chat}\n"
+        "load: {a: {prompts: p, concurrency: 3}, b: {prompts: p, rate: 2/s}}\n"
+        "goal: {require: [a.latency.p95 < 1s, b.errors == 0, a.memory < 1GiB, b.ttft.p95 < 1s, "
+        "b.requests_per_s > 1, a.ttft.p95 < b.ttft.p95]}\n";
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    buf_addf(&text,
+             "%scapacity:\n  a: {up_to: 64}\n  b: [{of: concurrency, from: 2}, "
+             "{up_to: 50/s, beside: false, window: 5s, require: [b.latency.p99 < 2s]}]\n",
+             head);
+    AUTO(spec_study_free) struct spec_study *s = parse(buf_text(&text));
+    assert_int_equal(s->capacity_count, 3);
+    const struct spec_capacity *c = s->capacities;
+    assert_int_equal(c[0].of, CAPACITY_OF_CONCURRENCY); /* as its load is */
+    assert_true(c[0].service == 0 && c[0].start == 3 && c[0].most == 64 && c[0].beside);
+    assert_true(c[0].resolution_ratio == 0 && c[0].window_ns == 10 * NS_PER_S);
+    assert_int_equal(c[0].requirement_count, 1); /* not the memory, not what is of two services */
+    assert_string_equal(expr_text(c[0].requirements[0].expr), "a.latency.p95 < 1s");
+    assert_true(c[1].service == 1 && c[1].of == CAPACITY_OF_CONCURRENCY && c[1].start == 2);
+    assert_true(c[1].most == 256 && c[1].requirement_count == 2);
+    assert_true(c[2].of == CAPACITY_OF_RATE && c[2].start == 2 && c[2].most == 50);
+    assert_true(c[2].resolution_ratio == 0.05 && !c[2].beside && c[2].requirement_count == 1);
+}
+
 /* The table that help and manual are made of says something about every key. */
 static void test_sections(void **state)
 {
@@ -262,7 +290,7 @@ static void test_sections(void **state)
     for (const struct spec_section *s = spec_sections(); s->title; s++, count++)
         for (size_t i = 0; i < s->count; i++)
             assert_true(s->fields[i].help && s->fields[i].help[0]);
-    assert_int_equal(count, 10);
+    assert_int_equal(count, 15);
 }
 
 int main(void)
@@ -275,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_ready_deadlines),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_sections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,94 +116,95 @@ static void test_resolution_of_whole_levels(void **state)
 }
 
 /* A script of outcomes, whatever is asked. */
+static const struct {
+    const char *name;
+    enum stats_level outcomes[16];
+    int count;
+    enum stats_capacity_end end;
+    double low, high;
+    bool unsure;
+} scripts[] = {
+    {"it dies at 8",
+     {LEVEL_MET, LEVEL_MET, LEVEL_MET, LEVEL_ENDED},
+     4,
+     CAPACITY_ENDED,
+     4,
+     8,
+     false},
+    {"it dies at once", {LEVEL_ENDED}, 1, CAPACITY_ENDED, NAN, 1, false},
+    {"it dies at the second look",
+     {LEVEL_MET, LEVEL_MISSED, LEVEL_ENDED},
+     3,
+     CAPACITY_ENDED,
+     NAN,
+     1,
+     false},
+    {"we can't follow", /* 1, 2, 4 4, 3 3, then 2 again */
+     {LEVEL_MET, LEVEL_MET, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT,
+      LEVEL_MET},
+     7,
+     CAPACITY_OWN_LIMIT,
+     2,
+     3,
+     false},
+    {"we can't follow once", /* 1, 2 2, 4, 3, then 3 and 4 again */
+     {LEVEL_MET, LEVEL_OWN_LIMIT, LEVEL_MET, LEVEL_MISSED, LEVEL_MET, LEVEL_MET, LEVEL_MISSED},
+     7,
+     CAPACITY_FOUND,
+     3,
+     4,
+     false},
+    {"disturbed once",
+     {LEVEL_DISTURBED, LEVEL_MISSED, LEVEL_MISSED},
+     3,
+     CAPACITY_LEAST,
+     NAN,
+     1,
+     false},
+    {"disturbed",
+     {LEVEL_MET, LEVEL_DISTURBED, LEVEL_DISTURBED, LEVEL_DISTURBED},
+     4,
+     CAPACITY_DISTURBED,
+     1,
+     NAN,
+     false},
+    {"too few requests to tell", /* 1, 2 at 1, 2 and 4 windows; then both again */
+     {LEVEL_MET, LEVEL_LEANS_MISSED, LEVEL_LEANS_MET, LEVEL_LEANS_MISSED, LEVEL_MET,
+      LEVEL_LEANS_MISSED, LEVEL_LEANS_MISSED, LEVEL_LEANS_MISSED},
+     8,
+     CAPACITY_FOUND,
+     1,
+     2,
+     true},
+    {"a longer window tells", /* 1, 1 twice as long; then again */
+     {LEVEL_LEANS_MISSED, LEVEL_MISSED, LEVEL_MISSED},
+     3,
+     CAPACITY_LEAST,
+     NAN,
+     1,
+     false},
+};
+
 static void test_other_ends(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name;
-        enum stats_level outcomes[16];
-        int count;
-        enum stats_capacity_end end;
-        double low, high;
-        bool unsure;
-    } cases[] = {
-        {"it dies at 8",
-         {LEVEL_MET, LEVEL_MET, LEVEL_MET, LEVEL_ENDED},
-         4,
-         CAPACITY_ENDED,
-         4,
-         8,
-         false},
-        {"it dies at once", {LEVEL_ENDED}, 1, CAPACITY_ENDED, NAN, 1, false},
-        {"it dies at the second look",
-         {LEVEL_MET, LEVEL_MISSED, LEVEL_ENDED},
-         3,
-         CAPACITY_ENDED,
-         NAN,
-         1,
-         false},
-        {"we can't follow", /* 1, 2, 4 4, 3 3, then 2 again */
-         {LEVEL_MET, LEVEL_MET, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT,
-          LEVEL_MET},
-         7,
-         CAPACITY_OWN_LIMIT,
-         2,
-         3,
-         false},
-        {"we can't follow once", /* 1, 2 2, 4, 3, then 3 and 4 again */
-         {LEVEL_MET, LEVEL_OWN_LIMIT, LEVEL_MET, LEVEL_MISSED, LEVEL_MET, LEVEL_MET, LEVEL_MISSED},
-         7,
-         CAPACITY_FOUND,
-         3,
-         4,
-         false},
-        {"disturbed once",
-         {LEVEL_DISTURBED, LEVEL_MISSED, LEVEL_MISSED},
-         3,
-         CAPACITY_LEAST,
-         NAN,
-         1,
-         false},
-        {"disturbed",
-         {LEVEL_MET, LEVEL_DISTURBED, LEVEL_DISTURBED, LEVEL_DISTURBED},
-         4,
-         CAPACITY_DISTURBED,
-         1,
-         NAN,
-         false},
-        {"too few requests to tell", /* 1, 2 at 1, 2 and 4 windows; then both again */
-         {LEVEL_MET, LEVEL_LEANS_MISSED, LEVEL_LEANS_MET, LEVEL_LEANS_MISSED, LEVEL_MET,
-          LEVEL_LEANS_MISSED, LEVEL_LEANS_MISSED, LEVEL_LEANS_MISSED},
-         8,
-         CAPACITY_FOUND,
-         1,
-         2,
-         true},
-        {"a longer window tells", /* 1, 1 twice as long; then again */
-         {LEVEL_LEANS_MISSED, LEVEL_MISSED, LEVEL_MISSED},
-         3,
-         CAPACITY_LEAST,
-         NAN,
-         1,
-         false},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
         const struct stats_capacity_limits limits = {
             .whole = true, .start = 1, .least = 1, .most = 64, .stretch = 4, .windows = 60};
         struct stats_capacity capacity = stats_capacity_init(&limits);
         struct stats_capacity_probe probe;
         int at = 0;
         while (stats_capacity_next(&capacity, &probe)) {
-            CHECK_ROW(i, cases[i].name, at < cases[i].count);
-            stats_capacity_tell(&capacity, cases[i].outcomes[at++]);
+            CHECK_ROW(i, scripts[i].name, at < scripts[i].count);
+            stats_capacity_tell(&capacity, scripts[i].outcomes[at++]);
         }
         struct stats_capacity_answer answer = stats_capacity_answer(&capacity);
-        CHECK_ROW(i, cases[i].name, at == cases[i].count);
-        CHECK_ROW_TEXT(i, cases[i].name, stats_capacity_end_name(answer.end),
-                       stats_capacity_end_name(cases[i].end));
-        CHECK_ROW(i, cases[i].name, is_same(answer.low, cases[i].low));
-        CHECK_ROW(i, cases[i].name, is_same(answer.high, cases[i].high));
-        CHECK_ROW(i, cases[i].name, answer.unsure == cases[i].unsure);
+        CHECK_ROW(i, scripts[i].name, at == scripts[i].count);
+        CHECK_ROW_TEXT(i, scripts[i].name, stats_capacity_end_name(answer.end),
+                       stats_capacity_end_name(scripts[i].end));
+        CHECK_ROW(i, scripts[i].name, is_same(answer.low, scripts[i].low));
+        CHECK_ROW(i, scripts[i].name, is_same(answer.high, scripts[i].high));
+        CHECK_ROW(i, scripts[i].name, answer.unsure == scripts[i].unsure);
     }
 }
 
