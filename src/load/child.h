@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "load/delays.h"
 #include "load/plan.h"
 #include "load/schedule.h"
 #include "load/transport.h"
@@ -49,18 +50,19 @@ struct load_run {
 };
 
 struct load_child {
-    const struct load_plan *plan;
+    const struct load_plan *plan; /* own: which of the plan's workers this is */
     struct load_run runs[LOAD_STREAMS_MAX];
     sd_event *event;
-    sd_event_source *send_timer, *keep_timer, *read_timer, *in, *out_ready;
+    sd_event_source *send_timer, *keep_timer, *read_timer, *tick_timer, *in, *out_ready;
     int64_t keep_at_ns; /* what keep_timer is set to */
     struct load_flights finished;
     size_t finished_count;
-    struct buf out;        /* frames that wait for the parent */
-    size_t out_at;         /* of it, sent already */
-    struct buf text, gaps; /* scratch of the reader */
-    int64_t *lateness_ns;  /* owned */
-    size_t lateness_count, lateness_cap;
+    struct buf out;              /* frames that wait for the parent */
+    size_t out_at;               /* of it, sent already */
+    struct buf text, gaps;       /* scratch of the reader */
+    struct load_delays lateness; /* of sends, owned */
+    struct load_delays stalls;   /* of the loop itself: how late each tick came, owned */
+    int64_t tick_ns;             /* the next tick's planned time */
     struct load_report report;
     int64_t last_ns; /* the drain's end */
     bool over;       /* no more sends */
@@ -68,7 +70,7 @@ struct load_child {
 };
 
 /* loop.c: the child's whole life; never returns. */
-_Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t parent);
+_Noreturn void load_child_main(const struct load_plan *plan, int index, int channel, pid_t parent);
 void load_child_fail(struct load_child *child, const char *why); /* ends the run, with the reason */
 void load_child_keep_by(struct load_child *child, int64_t at_ns); /* look after things by then */
 void load_child_plan_next(struct load_child *child);       /* arms the timers after a change */

@@ -45,17 +45,13 @@ static struct load_record new_record(const struct load_child *child, const struc
     };
 }
 
-static void note_lateness(struct load_child *child, int64_t late_ns)
+/* Of the window alone (or of a probe): a cold start's first sends are the warm-up's. */
+static void note_lateness(struct load_child *child, const struct load_record *record,
+                          int64_t due_ns)
 {
-    if (child->lateness_count == child->lateness_cap) {
-        size_t cap = child->lateness_cap ? 2 * child->lateness_cap : 4096;
-        int64_t *grown = realloc(child->lateness_ns, cap * sizeof *grown);
-        if (!grown)
-            abort();
-        child->lateness_ns = grown;
-        child->lateness_cap = cap;
-    }
-    child->lateness_ns[child->lateness_count++] = late_ns;
+    int64_t late_ns = record->sent_ns - due_ns;
+    if (record->part != LOAD_WARMUP)
+        load_delays_add(&child->lateness, &late_ns, 1);
 }
 
 static struct load_flight *get_flight(struct load_run *run)
@@ -118,7 +114,7 @@ void load_flight_launch(struct load_child *child, struct load_run *run)
     run->transport->send(flight->call, &parcel);
     /* After the call, which has connected and perhaps written: our own work counts as lateness. */
     flight->record.sent_ns = clock_now_ns();
-    note_lateness(child, flight->record.sent_ns - turn.due_ns);
+    note_lateness(child, &flight->record, turn.due_ns);
     load_child_keep_by(child, turn.intended_ns + run->stream->timeout_ns);
     prepare_next(child, run);
 }

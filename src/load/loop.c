@@ -9,11 +9,18 @@
  * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the
  * whole terminal group and it is the parent who decides; the parent's death kills it.
  *
+ * A tick each 20 ms, at the priority of answers, measures the loop itself: a worker that was
+ * stopped or starved notices answers late, and in a closed loop no send is late then, since the
+ * client is free only when its answer was noticed. Ticks are planned like an open loop's sends, so
+ * a stall of 300 ms is 15 ticks that came late, not one.
+ *
+ * Several workers start at one moment: each says that it is ready and waits for the parent's word.
+ *
  * Invariant: nothing here blocks until the last frame is written. */
 #include "load/child.h"
 
 #include "base/clock.h"
-#include "load/wire.h"
+#include "load/member.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +38,8 @@ enum {
     SENDS_AT_ONCE = 32,        /* between two looks at the answers when behind */
     FINISHED_MAX = 4096,       /* answers that may wait to be read */
     LEAD_NS = 2000000,         /* from the last preparation to the run's start */
+    TICK_NS = 20000000,
+    DELAYS_AT_ONCE = 8192, /* in a frame */
 };
 
 static bool is_over(const struct load_child *child)
@@ -106,6 +115,8 @@ static void end_all(struct load_child *child)
     for (size_t i = 0; i < child->plan->stream_count; i++) {
         struct load_run *run = &child->runs[i];
         bool open = run->stream->arrivals != ARRIVALS_CLOSED;
+        if (child->report.start_ns == 0)
+            break; /* stopped before it began */
         while (open && load_schedule_next_ns(&run->schedule) <= now_ns)
             load_flight_drop(child, run, LOAD_UNFINISHED);
         /* No turn of this run may come after: what ends below frees no client for another. */
@@ -123,20 +134,6 @@ void load_child_fail(struct load_child *child, const char *why)
     size_t len = strnlen(why, sizeof child->report.failure - 1);
     memcpy(child->report.failure, why, len);
     load_child_keep_by(child, 0);
-}
-
-static int on_in(sd_event_source *source, int fd, uint32_t events, void *ctx)
-{
-    (void)source;
-    (void)events;
-    struct load_child *child = ctx;
-    char word;
-    ssize_t n = recv(fd, &word, 1, MSG_DONTWAIT);
-    if (n > 0)
-        load_child_fail(child, "stopped");
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-        _exit(1);
-    return 0;
 }
 
 /* --- time --- */
@@ -280,6 +277,58 @@ static int on_keep(sd_event_source *source, uint64_t usec, void *ctx)
     return 0;
 }
 
+static void start(struct load_child *child, int64_t start_ns)
+{
+    const struct load_plan *plan = child->plan;
+    struct load_report *report = &child->report;
+    report->start_ns = start_ns;
+    report->window_start_ns = report->start_ns + (plan->probe ? 0 : plan->warmup_ns);
+    report->window_end_ns = plan->probe ? CLOCK_NEVER : report->window_start_ns + plan->window_ns;
+    child->last_ns = plan->probe ? CLOCK_NEVER : report->window_end_ns + plan->drain_ns;
+    for (size_t i = 0; i < plan->stream_count; i++)
+        child->runs[i].schedule = load_schedule_init(
+            plan, i, report->start_ns + plan->streams[i].start_after_ns, report->window_end_ns);
+    if (!load_wire_add(&child->out, LOAD_WIRE_START, report, sizeof *report))
+        abort();
+    want_out(child);
+    load_child_keep_by(child, report->window_end_ns);
+    if (!plan->probe) {
+        child->tick_ns = report->window_start_ns;
+        set_timer(child->tick_timer, child->tick_ns);
+    }
+    load_child_plan_next(child);
+}
+
+static int on_in(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+    (void)source;
+    (void)events;
+    struct load_child *child = ctx;
+    int64_t word = LOAD_WORD_STOP;
+    ssize_t n = recv(fd, &word, sizeof word, MSG_DONTWAIT);
+    if (n > 0 && word != LOAD_WORD_STOP && child->report.start_ns == 0)
+        start(child, word);
+    else if (n > 0)
+        load_child_fail(child, "stopped");
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        _exit(1);
+    return 0;
+}
+
+/* How late this turn of the loop comes, and those that it stands for. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)usec;
+    struct load_child *child = ctx;
+    int64_t now_ns = clock_now_ns();
+    for (; child->tick_ns <= now_ns; child->tick_ns += TICK_NS) {
+        int64_t late_ns = now_ns - child->tick_ns;
+        load_delays_add(&child->stalls, &late_ns, 1);
+    }
+    set_timer(source, child->tick_ns);
+    return 0;
+}
+
 /* --- the process --- */
 
 static void become_worker(int channel, pid_t parent)
@@ -334,6 +383,7 @@ static bool add_sources(struct load_child *child)
         !add_timer(child, &child->send_timer, on_send, SD_EVENT_PRIORITY_IMPORTANT, "send") ||
         !add_timer(child, &child->keep_timer, on_keep, SD_EVENT_PRIORITY_NORMAL, "keep") ||
         !add_timer(child, &child->read_timer, on_read, SD_EVENT_PRIORITY_IDLE, "read") ||
+        !add_timer(child, &child->tick_timer, on_tick, SD_EVENT_PRIORITY_NORMAL, "tick") ||
         sd_event_add_io(child->event, &child->in, child->channel, EPOLLIN, on_in, child) < 0)
         return false;
     /* A descriptor of its own: sd-event takes each one once. */
@@ -359,60 +409,47 @@ static bool prepare(struct load_child *child, struct err *err)
     return true;
 }
 
-static void start(struct load_child *child)
+/* All of one kind, frame by frame; blocks until the parent has read them. */
+static bool send_delays(struct load_child *child, enum load_wire_kind kind,
+                        const struct load_delays *delays)
 {
-    const struct load_plan *plan = child->plan;
-    struct load_report *report = &child->report;
-    report->start_ns = clock_now_ns() + LEAD_NS;
-    report->window_start_ns = report->start_ns + (plan->probe ? 0 : plan->warmup_ns);
-    report->window_end_ns = plan->probe ? CLOCK_NEVER : report->window_start_ns + plan->window_ns;
-    child->last_ns = plan->probe ? CLOCK_NEVER : report->window_end_ns + plan->drain_ns;
-    for (size_t i = 0; i < plan->stream_count; i++)
-        child->runs[i].schedule = load_schedule_init(
-            plan, i, report->start_ns + plan->streams[i].start_after_ns, report->window_end_ns);
-    if (!load_wire_add(&child->out, LOAD_WIRE_START, report, sizeof *report))
-        abort();
-    want_out(child);
-    load_child_keep_by(child, report->window_end_ns);
-    load_child_plan_next(child);
+    for (size_t at = 0; at < delays->count; at += DELAYS_AT_ONCE) {
+        size_t left = delays->count - at;
+        size_t count = left < DELAYS_AT_ONCE ? left : DELAYS_AT_ONCE;
+        if (!load_wire_add(&child->out, kind, delays->ns + at, count * sizeof *delays->ns))
+            return false;
+        flush(child);
+    }
+    return true;
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The smallest value that at least the share q of all does not exceed. */
-static double quantile_s(const struct load_child *child, double q)
-{
-    size_t n = child->lateness_count;
-    if (n == 0)
-        return __builtin_nan("");
-    size_t rank = (size_t)__builtin_ceil(q * (double)n);
-    return (double)child->lateness_ns[rank > 0 ? rank - 1 : 0] / (double)NS_PER_S;
-}
-
-static void finish_report(struct load_child *child)
+/* From here on we wait for the reader. */
+_Noreturn static void end(struct load_child *child)
 {
     struct load_report *report = &child->report;
-    if (child->lateness_count > 0)
-        qsort(child->lateness_ns, child->lateness_count, sizeof *child->lateness_ns, compare);
-    report->complete = report->failure[0] == '\0';
-    report->lateness_p50_s = quantile_s(child, 0.5);
-    report->lateness_p99_s = quantile_s(child, 0.99);
-    report->lateness_max_s = quantile_s(child, 1);
+    fcntl(child->channel, F_SETFL, 0);
+    flush(child);
+    report->complete = report->failure[0] == '\0' &&
+                       send_delays(child, LOAD_WIRE_LATENESS, &child->lateness) &&
+                       send_delays(child, LOAD_WIRE_STALLS, &child->stalls);
     report->cpu_ns = clock_cpu_ns();
+    child->out.max += OUT_SLACK_BYTES;
+    if (!load_wire_add(&child->out, LOAD_WIRE_REPORT, report, sizeof *report))
+        _exit(1);
+    flush(child);
+    _exit(0);
 }
 
-_Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t parent)
+_Noreturn void load_child_main(const struct load_plan *plan, int index, int channel, pid_t parent)
 {
     become_worker(channel, parent);
     struct load_child *child = calloc(1, sizeof *child);
     struct err err = ERR_INIT;
     if (!child)
         abort();
-    child->plan = plan;
+    struct load_plan own = *plan;
+    own.worker = index;
+    child->plan = &own;
     child->channel = CHANNEL;
     child->keep_at_ns = CLOCK_NEVER;
     child->out = BUF_INIT(OUT_MAX_BYTES);
@@ -421,17 +458,15 @@ _Noreturn void load_child_main(const struct load_plan *plan, int channel, pid_t 
     TAILQ_INIT(&child->finished);
     bool ready = add_sources(child) || err_set(&err, ERR_INTERNAL, "setting up the event loop");
     if (ready && prepare(child, &err)) {
-        start(child);
+        child->last_ns = CLOCK_NEVER;
+        if (plan->workers <= 1)
+            start(child, clock_now_ns() + LEAD_NS);
+        else if (load_wire_add(&child->out, LOAD_WIRE_READY, &index, sizeof index))
+            want_out(child);
         if (sd_event_loop(child->event) < 0)
             load_child_fail(child, "the event loop failed");
     } else {
         load_child_fail(child, err.text);
     }
-    finish_report(child);
-    child->out.max += OUT_SLACK_BYTES;
-    if (!load_wire_add(&child->out, LOAD_WIRE_REPORT, &child->report, sizeof child->report))
-        _exit(1);
-    fcntl(child->channel, F_SETFL, 0); /* from here on we wait for the reader */
-    flush(child);
-    _exit(0);
+    end(child);
 }

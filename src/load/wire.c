@@ -66,7 +66,7 @@ enum load_wire_state load_wire_next(const char *bytes, size_t len,
     if (len < sizeof head)
         return LOAD_WIRE_MORE;
     memcpy(&head, bytes, sizeof head);
-    if (head.kind < LOAD_WIRE_START || head.kind > LOAD_WIRE_REPORT || head.len > PAYLOAD_MAX)
+    if (head.kind < LOAD_WIRE_START || head.kind >= LOAD_WIRE_COUNT_ || head.len > PAYLOAD_MAX)
         return LOAD_WIRE_BROKEN;
     if (len < sizeof head + padded(head.len))
         return LOAD_WIRE_MORE;

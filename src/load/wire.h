@@ -13,6 +13,10 @@ enum load_wire_kind {
     LOAD_WIRE_START = 1, /* struct load_report with the run's times */
     LOAD_WIRE_RECORD,    /* struct load_record, gaps, text with its NUL */
     LOAD_WIRE_REPORT,    /* struct load_report, final */
+    LOAD_WIRE_READY,     /* prepared, waits for the word to start; int, which worker */
+    LOAD_WIRE_LATENESS,  /* int64_t: how late each send was, ns */
+    LOAD_WIRE_STALLS,    /* int64_t: how late each tick of the loop was, ns */
+    LOAD_WIRE_COUNT_
 };
 
 struct load_wire_frame {

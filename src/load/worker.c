@@ -1,37 +1,48 @@
-/* The parent's side: forks the worker, reads its frames when there are some, and finds out how it
- * ended. Fork without exec, so that the plan need not be written down and read again; it asks for a
- * parent with a single thread, which this program is.
+/* The parent's side of a load: one worker process, or several that share the sending, behind one
+ * descriptor. Several get their parts by number (load_share), prepare on their own, and start at
+ * one moment, which is told to all once the last one is ready.
  *
- * Rejected: shared memory. A socket tells by itself when the other side is gone, and records are
- * few enough (some hundred bytes each). Invariant: after LOAD_NEWS_END the child is reaped. */
+ * What they say is put together here: records as they come, in no order between workers; delays
+ * raw, so that a quantile is that of all sends. How late a loop came is that of the worst worker:
+ * one of four that stood still would else be a quarter as bad.
+ *
+ * Rejected: threads in one worker. libcurl and sd-event share nothing between loops anyway, and a
+ * process that is killed or runs wild leaves the others' records whole.
+ *
+ * Invariants: after LOAD_NEWS_END every worker is reaped. One that ends before its report ends all:
+ * half a load is none. */
 #include "load/worker.h"
 
 #include "base/clock.h"
-#include "load/child.h"
+#include "load/delays.h"
 #include "load/http.h"
-#include "load/wire.h"
+#include "load/member.h"
+#include "load/schedule.h"
+#include "load/transport.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
+#include <sys/epoll.h>
 
-enum {
-    READ_BYTES = 256 << 10, /* at a time */
-    SOCKET_BYTES = 4 << 20, /* of records on their way */
+/* From the last worker's word that it is ready to the run's start: the others have to hear it. */
+static const int64_t LEAD_NS = 10 * NS_PER_MS;
+
+struct part { /* one worker's */
+    struct load_member member;
+    bool ready, reported, ended;
+    int64_t cpu_ns; /* once reported */
+    struct load_delays stalls;
 };
 
 struct load_worker {
     size_t stream_count;
-    int fd;    /* -1 once it has ended */
-    pid_t pid; /* 0 once reaped */
-    struct buf in;
-    size_t in_at; /* of it, handed out already */
-    bool reported, ended;
+    struct part parts[LOAD_WORKERS_MAX];
+    size_t count, next; /* next: whose turn it is to be read */
+    int fd;             /* epoll of all channels; -1 once all have ended */
+    bool ended, stopped;
+    struct load_delays lateness;
     struct load_report report;
     struct load_progress progress[LOAD_STREAMS_MAX];
 };
@@ -64,19 +75,25 @@ static bool check_plan(const struct load_plan *plan, struct err *err)
     if (plan->stream_count == 0 || plan->stream_count > LOAD_STREAMS_MAX)
         return err_set(err, ERR_INPUT, "load on %zu services; from 1 to %d", plan->stream_count,
                        LOAD_STREAMS_MAX);
+    if (plan->workers < 0 || plan->workers > LOAD_WORKERS_MAX)
+        return err_set(err, ERR_INPUT, "%d load workers; at most %d", plan->workers,
+                       LOAD_WORKERS_MAX);
     for (size_t i = 0; i < plan->stream_count; i++)
         if (!check_stream(&plan->streams[i], plan->probe, err))
             return err_wrap(err, "load on %s", plan->streams[i].name);
     return true;
 }
 
-static void widen(int fd)
+static bool add_part(struct load_worker *worker, const struct load_plan *plan, struct err *err)
 {
-    int bytes = SOCKET_BYTES;
-    /* Over the system's limit for root, up to it for others; less is only more waiting in the
-     * worker's memory. */
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    struct part *part = &worker->parts[worker->count];
+    if (!load_member_start(plan, (int)worker->count, &part->member, err))
+        return false;
+    worker->count++;
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll_ctl(worker->fd, EPOLL_CTL_ADD, part->member.fd, &event) != 0)
+        return err_sys(err, "watching the load worker's channel");
+    return true;
 }
 
 bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_worker,
@@ -84,29 +101,25 @@ bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_wo
 {
     if (!check_plan(plan, err) || !load_http_setup(err))
         return false;
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-        return err_sys(err, "making the load worker's channel");
-    widen(pair[1]);
-    fflush(NULL); /* what is buffered must not be written twice */
-    pid_t self = getpid(), pid = fork();
-    if (pid == 0)
-        load_child_main(plan, pair[1], self);
-    close(pair[1]);
-    if (pid < 0) {
-        close(pair[0]);
-        return err_sys(err, "starting the load worker");
-    }
-    struct load_worker *worker = calloc(1, sizeof *worker);
+    AUTO(load_worker_free) struct load_worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         abort();
     worker->stream_count = plan->stream_count;
-    worker->fd = pair[0];
-    worker->pid = pid;
-    worker->in = BUF_INIT(16 << 20);
-    worker->report =
-        (struct load_report){.lateness_p50_s = NAN, .lateness_p99_s = NAN, .lateness_max_s = NAN};
-    *ret_worker = worker;
+    worker->report = (struct load_report){
+        .workers = plan->workers > 1 ? plan->workers : 1,
+        .lateness_p50_s = NAN,
+        .lateness_p99_s = NAN,
+        .lateness_max_s = NAN,
+        .stall_p99_s = NAN,
+        .stall_max_s = NAN,
+    };
+    worker->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (worker->fd < 0)
+        return err_sys(err, "watching the load workers");
+    for (int i = 0; i < worker->report.workers; i++)
+        if (!add_part(worker, plan, err))
+            return false;
+    *ret_worker = TAKE(worker);
     return true;
 }
 
@@ -115,58 +128,122 @@ int load_worker_fd(const struct load_worker *worker)
     return worker->fd;
 }
 
+size_t load_worker_pids(const struct load_worker *worker, pid_t ret_pids[LOAD_WORKERS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < worker->count; i++)
+        if (worker->parts[i].member.pid > 0)
+            ret_pids[count++] = worker->parts[i].member.pid;
+    return count;
+}
+
 pid_t load_worker_pid(const struct load_worker *worker)
 {
-    return worker->pid;
+    pid_t pids[LOAD_WORKERS_MAX];
+    return load_worker_pids(worker, pids) > 0 ? pids[0] : 0;
 }
 
-/* Why it ended without a report. */
-static void describe_end(struct load_worker *worker, int status, bool reaped)
+int64_t load_worker_cpu_ns(const struct load_worker *worker)
 {
-    char *why = worker->report.failure;
-    size_t size = sizeof worker->report.failure;
-    if (!reaped)
-        snprintf(why, size, "the load worker vanished");
-    else if (WIFSIGNALED(status))
-        snprintf(why, size, "the load worker was killed by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    else
-        snprintf(why, size, "the load worker exited with %d before its report",
-                 WEXITSTATUS(status));
-    worker->report.complete = false;
-}
-
-static enum load_news end(struct load_worker *worker, const char *broken)
-{
-    int status = 0;
-    if (broken)
-        kill(worker->pid, SIGKILL);
-    pid_t got = -1;
-    do
-        got = waitpid(worker->pid, &status, 0);
-    while (got < 0 && errno == EINTR);
-    if (broken) {
-        snprintf(worker->report.failure, sizeof worker->report.failure, "%s", broken);
-        worker->report.complete = false;
-    } else if (!worker->reported) {
-        describe_end(worker, status, got == worker->pid);
+    int64_t sum_ns = 0;
+    for (size_t i = 0; i < worker->count; i++) {
+        const struct part *part = &worker->parts[i];
+        sum_ns += part->member.pid > 0 ? load_member_cpu_ns(&part->member) : part->cpu_ns;
     }
-    worker->pid = 0;
+    return sum_ns;
+}
+
+/* --- the end --- */
+
+static void finish_report(struct load_worker *worker)
+{
+    struct load_report *report = &worker->report;
+    report->cpu_ns = load_worker_cpu_ns(worker);
+    report->complete = report->failure[0] == '\0';
+    if (!report->complete)
+        return;
+    load_delays_sort(&worker->lateness);
+    report->lateness_p50_s = load_delays_quantile_s(&worker->lateness, 0.5);
+    report->lateness_p99_s = load_delays_quantile_s(&worker->lateness, 0.99);
+    report->lateness_max_s = load_delays_quantile_s(&worker->lateness, 1);
+    for (size_t i = 0; i < worker->count; i++) {
+        struct load_delays *stalls = &worker->parts[i].stalls;
+        uint64_t bands[LOAD_DELAY_BANDS];
+        load_delays_sort(stalls);
+        load_delays_count(stalls, bands);
+        for (size_t b = 0; b < LOAD_DELAY_BANDS; b++)
+            report->stalls[b] += bands[b];
+        report->stall_p99_s = fmax(report->stall_p99_s, load_delays_quantile_s(stalls, 0.99));
+        report->stall_max_s = fmax(report->stall_max_s, load_delays_quantile_s(stalls, 1));
+    }
+}
+
+/* This one has ended, by itself or because it must. Without a whole run nothing is left to wait for
+ * from the others either. */
+static void end_part(struct load_worker *worker, struct part *part, const char *broken)
+{
+    char *failure = worker->report.failure, why[sizeof worker->report.failure];
+    load_member_reap(&part->member, broken != NULL, why, sizeof why);
+    part->ended = true;
+    if (!failure[0] && (broken || !part->reported))
+        snprintf(failure, sizeof worker->report.failure, "%s", broken ? broken : why);
+    bool all = true;
+    for (size_t i = 0; i < worker->count; i++) {
+        struct part *other = &worker->parts[i];
+        if (!other->ended && failure[0] && !worker->stopped) {
+            load_member_reap(&other->member, true, why, sizeof why);
+            other->ended = true;
+        }
+        all = all && other->ended;
+    }
+    if (!all)
+        return;
+    finish_report(worker);
     close(fd_take(&worker->fd));
     worker->ended = true;
-    return LOAD_NEWS_END;
 }
 
-static bool take_report(struct load_worker *worker, const struct load_wire_frame *frame)
+/* --- what they say --- */
+
+/* The run's zero is told when all are ready to keep it. */
+static bool take_ready(struct load_worker *worker, struct part *part)
 {
-    if (frame->len != sizeof worker->report)
+    part->ready = true;
+    for (size_t i = 0; i < worker->count; i++)
+        if (!worker->parts[i].ready)
+            return true;
+    int64_t start_ns = clock_now_ns() + LEAD_NS;
+    for (size_t i = 0; i < worker->count; i++)
+        load_member_tell(&worker->parts[i].member, start_ns);
+    return true;
+}
+
+static bool take_report(struct load_worker *worker, struct part *part,
+                        const struct load_wire_frame *frame)
+{
+    struct load_report said, *report = &worker->report;
+    if (frame->len != sizeof said)
         return false;
-    double nan_s = NAN;
-    memcpy(&worker->report, frame->payload, sizeof worker->report);
-    worker->reported = frame->kind == LOAD_WIRE_REPORT;
-    if (!worker->reported)
-        worker->report.lateness_p50_s = worker->report.lateness_p99_s =
-            worker->report.lateness_max_s = nan_s;
+    memcpy(&said, frame->payload, sizeof said);
+    report->start_ns = said.start_ns;
+    report->window_start_ns = said.window_start_ns;
+    report->window_end_ns = said.window_end_ns;
+    if (frame->kind == LOAD_WIRE_START)
+        return true;
+    part->reported = true;
+    part->cpu_ns = said.cpu_ns;
+    said.failure[sizeof said.failure - 1] = '\0';
+    if (!report->failure[0])
+        memcpy(report->failure, said.failure, sizeof report->failure);
+    return said.complete || said.failure[0];
+}
+
+static bool take_delays(struct load_delays *delays, const struct load_wire_frame *frame)
+{
+    if (frame->len % sizeof(int64_t) != 0)
+        return false;
+    load_delays_add(delays, (const int64_t *)(const void *)frame->payload,
+                    frame->len / sizeof(int64_t));
     return true;
 }
 
@@ -181,54 +258,62 @@ static bool take_record(struct load_worker *worker, const struct load_wire_frame
         progress->answered++;
     else
         progress->failed++;
-    if (!worker->reported)
-        worker->report.requests = progress->answered + progress->failed;
+    worker->report.requests++;
     *ret_result = result;
     return true;
 }
 
-/* More bytes behind those that were not handed out yet. */
-static ssize_t receive(struct load_worker *worker)
+static bool take(struct load_worker *worker, struct part *part, const struct load_wire_frame *frame,
+                 struct load_result *ret_result)
 {
-    worker->in.len -= worker->in_at;
-    if (worker->in.data)
-        memmove(worker->in.data, worker->in.data + worker->in_at, worker->in.len);
-    worker->in_at = 0;
-    char *at = buf_reserve(&worker->in, READ_BYTES);
-    ssize_t n = -1;
-    do
-        n = recv(worker->fd, at, READ_BYTES, 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-        worker->in.len += (size_t)n;
-    return n;
+    switch ((enum load_wire_kind)frame->kind) {
+    case LOAD_WIRE_RECORD:
+        return take_record(worker, frame, ret_result);
+    case LOAD_WIRE_READY:
+        return take_ready(worker, part);
+    case LOAD_WIRE_LATENESS:
+        return take_delays(&worker->lateness, frame);
+    case LOAD_WIRE_STALLS:
+        return take_delays(&part->stalls, frame);
+    default:
+        return take_report(worker, part, frame);
+    }
+}
+
+/* True: *ret_result is filled. False: nothing more of this one for now. */
+static bool next_of(struct load_worker *worker, struct part *part, struct load_result *ret_result)
+{
+    static const char unreadable[] = "the load worker's records cannot be read";
+    while (!part->ended) {
+        struct load_wire_frame frame;
+        switch (load_member_next(&part->member, &frame)) {
+        case LOAD_MEMBER_NONE:
+            return false;
+        case LOAD_MEMBER_CLOSED:
+            end_part(worker, part, NULL);
+            break;
+        case LOAD_MEMBER_BROKEN:
+            end_part(worker, part, unreadable);
+            break;
+        case LOAD_MEMBER_FRAME:
+            if (!take(worker, part, &frame, ret_result))
+                end_part(worker, part, unreadable);
+            else if (frame.kind == LOAD_WIRE_RECORD)
+                return true;
+            break;
+        }
+    }
+    return false;
 }
 
 enum load_news load_worker_next(struct load_worker *worker, struct load_result *ret_result)
 {
-    while (!worker->ended) {
-        struct load_wire_frame frame;
-        size_t used = 0;
-        enum load_wire_state state = load_wire_next(buf_text(&worker->in) + worker->in_at,
-                                                    worker->in.len - worker->in_at, &frame, &used);
-        if (state == LOAD_WIRE_BROKEN)
-            return end(worker, "the load worker's records cannot be read");
-        if (state == LOAD_WIRE_MORE) {
-            ssize_t n = receive(worker);
-            if (n < 0 && errno == EAGAIN)
-                return LOAD_NEWS_NONE;
-            if (n <= 0)
-                return end(worker, NULL);
-            continue;
-        }
-        worker->in_at += used;
-        bool record = frame.kind == LOAD_WIRE_RECORD;
-        if (!(record ? take_record(worker, &frame, ret_result) : take_report(worker, &frame)))
-            return end(worker, "the load worker's records cannot be read");
-        if (record)
+    for (size_t i = 0; i < worker->count && !worker->ended; i++) {
+        if (next_of(worker, &worker->parts[worker->next], ret_result))
             return LOAD_NEWS_RESULT;
+        worker->next = (worker->next + 1) % worker->count;
     }
-    return LOAD_NEWS_END;
+    return worker->ended ? LOAD_NEWS_END : LOAD_NEWS_NONE;
 }
 
 const struct load_report *load_worker_report(const struct load_worker *worker)
@@ -243,21 +328,23 @@ struct load_progress load_worker_progress(const struct load_worker *worker, size
 
 void load_worker_stop(struct load_worker *worker)
 {
-    if (worker->fd >= 0 && send(worker->fd, "s", 1, MSG_NOSIGNAL) < 0 && errno == EAGAIN)
-        kill(worker->pid, SIGKILL); /* it has not read many such words: it hangs */
+    worker->stopped = true;
+    for (size_t i = 0; i < worker->count; i++)
+        if (worker->parts[i].member.pid > 0)
+            load_member_tell(&worker->parts[i].member, LOAD_WORD_STOP);
 }
 
 struct load_worker *load_worker_free(struct load_worker *worker)
 {
     if (!worker)
         return NULL;
-    if (worker->pid > 0) {
-        kill(worker->pid, SIGKILL);
-        waitpid(worker->pid, NULL, 0);
+    for (size_t i = 0; i < worker->count; i++) {
+        load_member_done(&worker->parts[i].member);
+        load_delays_done(&worker->parts[i].stalls);
     }
     if (worker->fd >= 0)
         close(worker->fd);
-    buf_done(&worker->in);
+    load_delays_done(&worker->lateness);
     free(worker);
     return NULL;
 }

@@ -1,10 +1,11 @@
-/* The load worker: a process of its own (by fork; the plan is inherited), one event loop, so that
- * nothing we do elsewhere can delay a send. It streams one record per request back and ends with a
- * report about itself. It dies with us (PR_SET_PDEATHSIG).
+/* The load worker: a process of its own, or several that share a plan (by fork; the plan is
+ * inherited), one event loop, so that nothing we do elsewhere can delay a send. It streams one
+ * record per request back and ends with a report about itself. It dies with us (PR_SET_PDEATHSIG).
  *
  * Non-blocking: load_worker_fd() becomes readable; load_worker_next() hands out results. */
 #pragma once
 
+#include "load/delays.h"
 #include "load/plan.h"
 #include "load/record.h"
 
@@ -16,17 +17,25 @@ struct load_report {  /* about the instrument, not the services */
     bool complete;    /* the worker ran its plan to the end */
     int64_t start_ns; /* the run's zero: intended times count from here (monotonic) */
     int64_t window_start_ns, window_end_ns;
-    int64_t cpu_ns; /* CPU time of the worker */
+    int workers;    /* processes that shared the sending */
+    int64_t cpu_ns; /* CPU time of them all */
     uint64_t requests;
-    double lateness_p50_s, lateness_p99_s, lateness_max_s; /* of all open- and closed-loop sends */
-    char failure[256]; /* why it did not complete, "" if it did */
+    /* Send after due, of the window's sends (not what the in-flight limit held back). NaN: none. */
+    double lateness_p50_s, lateness_p99_s, lateness_max_s;
+    /* How late the event loop was at moments 20 ms apart from the window's start on: what a stopped
+     * or starved worker adds to the stamps of answers. Of the worst worker. NaN for a probe. */
+    double stall_p99_s, stall_max_s;
+    uint64_t stalls[LOAD_DELAY_BANDS]; /* all workers' ticks by lateness, see load/delays.h */
+    char failure[256];                 /* why it did not complete, "" if it did */
 };
 
 /* The plan and all it points to must stay until the worker is freed. */
 NODISCARD bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_worker,
                                  struct err *err);
 int load_worker_fd(const struct load_worker *worker);
-pid_t load_worker_pid(const struct load_worker *worker);
+pid_t load_worker_pid(const struct load_worker *worker); /* of one that is not reaped; 0: all are */
+size_t load_worker_pids(const struct load_worker *worker, pid_t ret_pids[LOAD_WORKERS_MAX]);
+int64_t load_worker_cpu_ns(const struct load_worker *worker); /* of all, so far */
 
 enum load_news { LOAD_NEWS_NONE, LOAD_NEWS_RESULT, LOAD_NEWS_END };
 /* RESULT: *ret_result is valid until the next call. NONE: nothing more now. END: it has ended and
