@@ -141,6 +141,57 @@ static void attach_metrics(struct store_trial *trial, const void *items, size_t 
     trial->metric_count = count;
 }
 
+static bool read_capacity(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
+{
+    struct store_capacity *capacity = ret;
+    *capacity = (struct store_capacity){
+        .beside = store_sql_int(s, 4, 0) != 0,
+        .low = store_sql_real(s, 6),
+        .high = store_sql_real(s, 7),
+        .unsure = store_sql_int(s, 8, 0) != 0,
+        .broke = store_sql_text(s, 9, r->arena),
+        .memory_bytes = store_sql_real(s, 10),
+        .seconds = store_sql_real(s, 11),
+    };
+    return text_of(r, s, 1, &capacity->service, err) && text_of(r, s, 2, &capacity->of, err) &&
+           text_of(r, s, 3, &capacity->metric, err) && text_of(r, s, 5, &capacity->end, err);
+}
+
+static void attach_capacities(struct store_trial *trial, const void *items, size_t count)
+{
+    trial->capacities = items;
+    trial->capacity_count = count;
+}
+
+static bool read_capacity_point(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
+{
+    struct store_capacity_point *point = ret;
+    *point = (struct store_capacity_point){
+        .search = (int)store_sql_int(s, 1, 0),
+        .level = store_sql_real(s, 2),
+        .window_s = store_sql_real(s, 4),
+        .early = store_sql_int(s, 5, 0) != 0,
+        .requests = store_sql_int(s, 6, 0),
+        .failed = store_sql_int(s, 7, 0),
+        .p50 = store_sql_real(s, 8),
+        .p50_low = store_sql_real(s, 9),
+        .p50_high = store_sql_real(s, 10),
+        .p95 = store_sql_real(s, 11),
+        .p95_low = store_sql_real(s, 12),
+        .p95_high = store_sql_real(s, 13),
+        .answered_rps = store_sql_real(s, 14),
+        .good_rps = store_sql_real(s, 15),
+        .broke = store_sql_text(s, 16, r->arena),
+    };
+    return text_of(r, s, 3, &point->outcome, err);
+}
+
+static void attach_capacity_points(struct store_trial *trial, const void *items, size_t count)
+{
+    trial->capacity_points = items;
+    trial->capacity_point_count = count;
+}
+
 #define OF_TRIALS " WHERE trial BETWEEN ?1 AND ?2 ORDER BY trial, position"
 
 static const struct detail details[] = {
@@ -156,6 +207,13 @@ static const struct detail details[] = {
      sizeof(struct store_service), read_service, attach_services},
     {"SELECT trial, service, mode, metric, stat, value, low, high, count FROM metric" OF_TRIALS,
      sizeof(struct store_metric), read_metric, attach_metrics},
+    {"SELECT trial, service, kind, metric, beside, outcome, low, high, unsure, broke,"
+     " memory_bytes, seconds FROM capacity" OF_TRIALS,
+     sizeof(struct store_capacity), read_capacity, attach_capacities},
+    {"SELECT trial, search, level, outcome, window_s, early, requests, failed, p50, p50_low,"
+     " p50_high, p95, p95_low, p95_high, answered_rps, good_rps, broke FROM "
+     "capacity_point" OF_TRIALS,
+     sizeof(struct store_capacity_point), read_capacity_point, attach_capacity_points},
 };
 
 static const char select_trials[] =

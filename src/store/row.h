@@ -2,6 +2,8 @@
  * are borrowed. Reals are base units (seconds, bytes, ratios), NaN unknown. */
 #pragma once
 
+#include "store/capacity.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,4 +103,8 @@ struct store_trial {
     size_t metric_count;
     const struct store_request *requests;
     size_t request_count;
+    const struct store_capacity *capacities;
+    size_t capacity_count;
+    const struct store_capacity_point *capacity_points; /* in order of search and time */
+    size_t capacity_point_count;
 };

@@ -62,6 +62,20 @@ static const char first[] =
     " metric INTEGER NOT NULL REFERENCES text, stat INTEGER NOT NULL REFERENCES text, value REAL,"
     " low REAL, high REAL, count INTEGER, PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
 
+    "CREATE TABLE capacity (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
+    " service INTEGER NOT NULL REFERENCES text, kind INTEGER NOT NULL REFERENCES text,"
+    " metric INTEGER REFERENCES text, beside INTEGER NOT NULL,"
+    " outcome INTEGER NOT NULL REFERENCES text, low REAL, high REAL, unsure INTEGER NOT NULL,"
+    " broke TEXT, memory_bytes REAL, seconds REAL,"
+    " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE capacity_point (trial INTEGER NOT NULL REFERENCES trial,"
+    " position INTEGER NOT NULL, search INTEGER NOT NULL, level REAL NOT NULL,"
+    " outcome INTEGER NOT NULL REFERENCES text, window_s REAL, early INTEGER NOT NULL,"
+    " requests INTEGER NOT NULL, failed INTEGER NOT NULL, p50 REAL, p50_low REAL, p50_high REAL,"
+    " p95 REAL, p95_low REAL, p95_high REAL, answered_rps REAL, good_rps REAL, broke TEXT,"
+    " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
+
     "CREATE TABLE stream (id INTEGER PRIMARY KEY, trial INTEGER NOT NULL REFERENCES trial,"
     " service INTEGER NOT NULL REFERENCES text, mode INTEGER NOT NULL REFERENCES text,"
     " UNIQUE (trial, service, mode)) STRICT;"
@@ -88,6 +102,15 @@ static const char first[] =
     "CREATE VIEW metrics AS SELECT trial, s.body AS service, o.body AS mode, m.body AS metric,"
     " t.body AS stat, value, low, high, count FROM metric JOIN text s ON s.id = service"
     " JOIN text o ON o.id = mode JOIN text m ON m.id = metric JOIN text t ON t.id = stat;"
+
+    "CREATE VIEW capacities AS SELECT trial, position, s.body AS service, k.body AS kind,"
+    " m.body AS metric, beside, o.body AS outcome, low, high, unsure, broke, memory_bytes, seconds"
+    " FROM capacity JOIN text s ON s.id = service JOIN text k ON k.id = kind"
+    " LEFT JOIN text m ON m.id = metric JOIN text o ON o.id = outcome;"
+
+    "CREATE VIEW capacity_points AS SELECT trial, position, search, level, o.body AS outcome,"
+    " window_s, early, requests, failed, p50, p50_low, p50_high, p95, p95_low, p95_high,"
+    " answered_rps, good_rps, broke FROM capacity_point JOIN text o ON o.id = outcome;"
 
     "CREATE VIEW requests AS SELECT trial, s.body AS service, o.body AS mode, part, sequence, item,"
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"

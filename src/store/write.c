@@ -21,6 +21,8 @@ enum write_sql {
     ADD_SERVICE,
     ADD_LOG,
     ADD_METRIC,
+    ADD_CAPACITY,
+    ADD_CAPACITY_POINT,
     ADD_STREAM,
     ADD_REQUEST,
     WRITE_SQL_COUNT_
@@ -48,6 +50,13 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_LOG] = "INSERT INTO log (trial, service, body) VALUES (?, ?, ?)",
     [ADD_METRIC] = "INSERT INTO metric (trial, position, service, mode, metric, stat, value, low,"
                    " high, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_CAPACITY] = "INSERT INTO capacity (trial, position, service, kind, metric, beside,"
+                     " outcome, low, high, unsure, broke, memory_bytes, seconds)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_CAPACITY_POINT] = "INSERT INTO capacity_point (trial, position, search, level, outcome,"
+                           " window_s, early, requests, failed, p50, p50_low, p50_high, p95,"
+                           " p95_low, p95_high, answered_rps, good_rps, broke)"
+                           " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_STREAM] = "INSERT INTO stream (trial, service, mode) VALUES (?, ?, ?)",
     [ADD_REQUEST] = "INSERT INTO request (stream, position, part, sequence, item, error,"
                     " http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
@@ -377,6 +386,51 @@ static void write_requests(struct writer *w, const struct store_trial *t)
     }
 }
 
+static void write_capacities(struct writer *w, const struct store_trial *t)
+{
+    for (size_t i = 0; i < t->capacity_count && !w->failed; i++) {
+        const struct store_capacity *c = &t->capacities[i];
+        begin_row(w, ADD_CAPACITY);
+        add_int(w, t->number);
+        add_int(w, (int64_t)i);
+        add_shared(w, c->service);
+        add_shared(w, c->of);
+        add_shared(w, c->metric);
+        add_int(w, c->beside);
+        add_shared(w, c->end);
+        add_real(w, c->low);
+        add_real(w, c->high);
+        add_int(w, c->unsure);
+        add_text(w, c->broke);
+        add_real(w, c->memory_bytes);
+        add_real(w, c->seconds);
+        end_row(w);
+    }
+}
+
+static void write_capacity_points(struct writer *w, const struct store_trial *t)
+{
+    for (size_t i = 0; i < t->capacity_point_count && !w->failed; i++) {
+        const struct store_capacity_point *p = &t->capacity_points[i];
+        begin_row(w, ADD_CAPACITY_POINT);
+        add_int(w, t->number);
+        add_int(w, (int64_t)i);
+        add_int(w, p->search);
+        add_real(w, p->level);
+        add_shared(w, p->outcome);
+        add_real(w, p->window_s);
+        add_int(w, p->early);
+        add_int(w, p->requests);
+        add_int(w, p->failed);
+        const double reals[] = {p->p50,     p->p50_low,  p->p50_high,     p->p95,
+                                p->p95_low, p->p95_high, p->answered_rps, p->good_rps};
+        for (size_t k = 0; k < sizeof reals / sizeof *reals; k++)
+            add_real(w, reals[k]);
+        add_text(w, p->broke);
+        end_row(w);
+    }
+}
+
 bool store_trial_add(struct store *store, const struct store_trial *trial, struct err *err)
 {
     assert(store->mode != STORE_READ);
@@ -389,6 +443,8 @@ bool store_trial_add(struct store *store, const struct store_trial *trial, struc
     write_readings(&w, trial);
     write_services(&w, trial);
     write_metrics(&w, trial);
+    write_capacities(&w, trial);
+    write_capacity_points(&w, trial);
     write_requests(&w, trial);
     if (w.failed || !store_sql_commit(store, err)) {
         store_sql_rollback(store);

@@ -73,6 +73,17 @@ static struct store_request made_request(size_t i, size_t count)
     };
 }
 
+static const struct store_capacity capacities[] = {
+    {"llm", "concurrency", "ttft", true, "found", 18, 19, false, "llm.ttft.p95 is 0.31 s", 2e9,
+     71.5},
+    {"stt", "rate", "latency", false, "most", 50, NAN, true, NULL, NAN, 3},
+};
+static const struct store_capacity_point points[] = {
+    {0, 18, "met", 10, false, 400, 0, 0.1, 0.09, 0.11, 0.25, 0.2, 0.29, 40, 40, NULL},
+    {0, 19, "missed", 1.5, true, 60, 4, 0.2, 0.19, NAN, 0.31, NAN, NAN, 40, 33, "it broke"},
+    {1, 50, "leans met", 10, false, 7, 0, 0.1, NAN, NAN, NAN, NAN, NAN, NAN, 0.7, NULL},
+};
+
 struct store_trial made_trial(struct arena *arena, int64_t number, size_t requests)
 {
     struct store_phase *phases = arena_array(arena, 2, sizeof *phases);
@@ -137,6 +148,10 @@ struct store_trial made_trial(struct arena *arena, int64_t number, size_t reques
         .service_count = 2,
         .metrics = metrics,
         .metric_count = 2,
+        .capacities = capacities,
+        .capacity_count = ARRAY_LEN(capacities),
+        .capacity_points = points,
+        .capacity_point_count = ARRAY_LEN(points),
         .requests = rows,
         .request_count = 2 * requests,
     };

@@ -16,6 +16,33 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static void check_capacities(const struct store_trial *is, const struct store_trial *was)
+{
+    assert_int_equal(is->capacity_count, was->capacity_count);
+    assert_int_equal(is->capacity_point_count, was->capacity_point_count);
+    for (size_t i = 0; i < is->capacity_count; i++) {
+        const struct store_capacity *a = &is->capacities[i], *b = &was->capacities[i];
+        assert_true(same_text(a->service, b->service) && same_text(a->of, b->of) &&
+                    same_text(a->metric, b->metric) && a->beside == b->beside &&
+                    same_text(a->end, b->end) && same_real(a->low, b->low) &&
+                    same_real(a->high, b->high) && a->unsure == b->unsure &&
+                    same_text(a->broke, b->broke) && same_real(a->memory_bytes, b->memory_bytes) &&
+                    same_real(a->seconds, b->seconds));
+    }
+    for (size_t i = 0; i < is->capacity_point_count; i++) {
+        const struct store_capacity_point *a = &is->capacity_points[i];
+        const struct store_capacity_point *b = &was->capacity_points[i];
+        assert_true(a->search == b->search && same_real(a->level, b->level) &&
+                    same_text(a->outcome, b->outcome) && same_real(a->window_s, b->window_s) &&
+                    a->early == b->early && a->requests == b->requests && a->failed == b->failed);
+        assert_true(same_real(a->p50, b->p50) && same_real(a->p50_low, b->p50_low) &&
+                    same_real(a->p50_high, b->p50_high) && same_real(a->p95, b->p95) &&
+                    same_real(a->p95_low, b->p95_low) && same_real(a->p95_high, b->p95_high) &&
+                    same_real(a->answered_rps, b->answered_rps) &&
+                    same_real(a->good_rps, b->good_rps) && same_text(a->broke, b->broke));
+    }
+}
+
 static void check_details(const struct store_trial *is, const struct store_trial *was)
 {
     assert_int_equal(is->phase_count, was->phase_count);
@@ -87,7 +114,8 @@ static void reads_what_was_written(void **state)
         written[n].ruled_out = n == 2 ? "stt.threads=0" : NULL;
         if (n == 3) /* one that failed before anything was known */
             written[n].phase_count = written[n].evidence_count = written[n].service_count =
-                written[n].metric_count = 0;
+                written[n].metric_count = written[n].capacity_count =
+                    written[n].capacity_point_count = 0;
         assert_true(store_trial_add(store, &written[n], &err));
     }
     struct store_trial *trials = NULL;
@@ -97,6 +125,7 @@ static void reads_what_was_written(void **state)
     for (size_t n = 0; n < TRIALS; n++) {
         check_trial(&trials[n], &written[n]);
         check_details(&trials[n], &written[n]);
+        check_capacities(&trials[n], &written[n]);
         struct store_trial *one = NULL;
         assert_true(store_read_trial(store, arena, (int64_t)n + 1, &one, &err));
         assert_non_null(one);
