@@ -10,6 +10,7 @@
 #include "load/child.h"
 
 #include "base/clock.h"
+#include "load/upstream.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -194,7 +195,7 @@ static enum load_error error_of(enum load_transport_end end)
         [LOAD_END_COMPLETE] = LOAD_OK,         [LOAD_END_CONNECT] = LOAD_CONNECT,
         [LOAD_END_CLOSED] = LOAD_CLOSED,       [LOAD_END_NONSENSE] = LOAD_MALFORMED,
         [LOAD_END_LIMIT] = LOAD_LIMIT,         [LOAD_END_INTERNAL] = LOAD_CONNECT,
-        [LOAD_END_FAILED] = LOAD_SERVER_ERROR,
+        [LOAD_END_FAILED] = LOAD_SERVER_ERROR, [LOAD_END_TLS] = LOAD_TLS,
     };
     static_assert(ARRAY_LEN(errors) == LOAD_END_COUNT_, "an error for each end");
     return errors[end];
@@ -291,6 +292,7 @@ void load_flight_read_one(struct load_child *child)
     buf_clear(&child->text);
     buf_clear(&child->gaps);
     read_answer(child, flight);
+    load_upstream_redact(flight->run->stream->api_key, &child->text);
     load_child_emit(child, &flight->record, &child->text, &child->gaps);
     /* One huge answer must not hold its memory for the rest of the run. */
     flight->run->transport->trim(flight->call);

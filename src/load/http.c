@@ -4,22 +4,20 @@
  *
  * What is decided here so that measurements are what they say:
  * - Bytes are stamped in the write callback, copied, and nothing else.
- * - No proxy from the environment, no redirects, no Expect: 100-continue, no Nagle, no compression.
  * - Without reuse the client closes first. "Connection: close" would make the server close first
  * and leave its port in TIME_WAIT, where the next start of a service may fail to bind it.
  * - With reuse, a request that dies on a kept-alive connection before any byte of an answer was the
  *   victim of an idle connection being dropped: it is sent again. curl does so by itself on the
  *   connections it holds; what is left is sent once more on a new one. The caller's clock runs on.
- * Invariant: `done` is called exactly once per send, never from within load_http_send. */
+ * - What comes is bounded for each answer and for all of them: a server that sends without end
+ * fails its own requests and takes neither memory nor time from the others'. Invariant: `done` is
+ * called exactly once per send, never from within load_http_send. */
 #include "load/http.h"
 
 #include "base/clock.h"
-#include "load/url.h"
-#include "load/worker.h"
+#include "load/http_easy.h"
 
-#include <curl/curl.h>
-#include <errno.h>
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -27,32 +25,39 @@ enum {
     HEADERS_MAX = 256 << 10,
     FAILURE_BODY_MAX = 4096, /* of an answer with another status than 200 */
     CHUNKS_MAX = 1 << 18,
+    HELD_MAX = 256 << 20,  /* by all answers together, while in flight or waiting to be read */
+    HELD_SHARE = 64 << 10, /* of one answer, whatever the others hold */
+    KEPT_BYTES = 64 << 10, /* of a body's memory, from one request to the next */
+    KEPT_CHUNKS = 4096,
 };
-
-struct load_http_headers {
-    struct curl_slist *list; /* owned */
-};
+static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");
 
 struct load_http {
     CURLM *multi;
     sd_event *event;
     sd_event_source *timer, *wake; /* curl's time-outs; transfers that ended while sending */
     struct load_http_hooks hooks;
+    size_t held_bytes; /* sum of all calls' `held` */
     bool reaping;
 };
-
-bool load_http_setup(struct err *err)
-{
-    /* Without SSL: only http:// is spoken, and the library's tables would cost some MB. */
-    CURLcode code = curl_global_init(CURL_GLOBAL_NOTHING);
-    return code == CURLE_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_easy_strerror(code));
-}
 
 static int status_of(const struct load_http_call *call)
 {
     long status = 0;
     curl_easy_getinfo((CURL *)call->easy, CURLINFO_RESPONSE_CODE, &status);
     return (int)status;
+}
+
+/* Keeps the sum of what all calls hold. A call may grow over its small share only while the sum is
+ * within the budget: then the ones that grow are those which fail, and short answers go on. */
+static bool account(struct load_http_call *call)
+{
+    size_t held = call->body.cap + call->chunk_cap * sizeof *call->chunks;
+    if (held == call->held)
+        return true;
+    call->http->held_bytes += held - call->held;
+    call->held = held;
+    return call->http->held_bytes <= HELD_MAX || held <= HELD_SHARE;
 }
 
 static bool stamp(struct load_http_call *call, int64_t now_ns)
@@ -72,6 +77,12 @@ static bool stamp(struct load_http_call *call, int64_t now_ns)
     return true;
 }
 
+static size_t stop(struct load_http_call *call, const char *limit)
+{
+    call->limit = limit;
+    return CURL_WRITEFUNC_ERROR;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
 {
     int64_t now_ns = clock_now_ns();
@@ -83,16 +94,17 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
         size_t room = call->body.len < FAILURE_BODY_MAX ? FAILURE_BODY_MAX - call->body.len : 0;
         take = len < room ? len : room;
         call->dropped_bytes += (int64_t)(len - take);
-        call->over = call->dropped_bytes > LOAD_ANSWER_MAX;
-        if (call->over)
-            return CURL_WRITEFUNC_ERROR;
+        if (call->dropped_bytes > LOAD_ANSWER_MAX)
+            return stop(call, "a failure's answer over 8 MiB");
         if (take == 0)
             return len;
     }
-    if (!buf_append(&call->body, bytes, take) || !stamp(call, now_ns)) {
-        call->over = true;
-        return CURL_WRITEFUNC_ERROR;
-    }
+    if (!buf_append(&call->body, bytes, take))
+        return stop(call, "an answer over 8 MiB");
+    if (!stamp(call, now_ns))
+        return stop(call, "an answer in more than 262,144 pieces");
+    if (!account(call))
+        return stop(call, "all answers in flight together over 256 MiB");
     call->answer.body = buf_text(&call->body);
     call->answer.len = call->body.len;
     call->answer.chunks = call->chunks;
@@ -107,20 +119,9 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
     (void)bytes;
     struct load_http_call *call = ctx;
     call->header_bytes += size * count;
-    call->over |= call->header_bytes > HEADERS_MAX;
-    return call->over ? 0 : size * count;
-}
-
-static void set_common(CURL *easy, char *why)
-{
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "spica/" SPICA_VERSION);
+    if (call->header_bytes > HEADERS_MAX)
+        call->limit = "headers over 256 KiB";
+    return call->limit ? 0 : size * count;
 }
 
 static CURL *make_easy(struct load_http_call *call)
@@ -128,7 +129,7 @@ static CURL *make_easy(struct load_http_call *call)
     CURL *easy = curl_easy_init();
     if (!easy)
         abort();
-    set_common(easy, call->why);
+    load_http_easy_common(easy, call->why);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, (void *)call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, (void *)call);
@@ -145,7 +146,8 @@ static void reset_call(struct load_http_call *call)
     call->answer = (struct load_answer){.body = "", .chunks = call->chunks};
     call->header_bytes = 0;
     call->dropped_bytes = 0;
-    call->retried = call->over = false;
+    call->retried = false;
+    call->limit = NULL;
     call->why[0] = '\0';
 }
 
@@ -158,9 +160,11 @@ static void kick(struct load_http *http)
 void load_http_send(struct load_http *http, struct load_http_call *call,
                     const struct load_http_request *request)
 {
-    if (!call->easy)
-        call->easy = make_easy(call);
     call->http = http;
+    if (!call->easy) {
+        call->easy = make_easy(call);
+        load_http_easy_site(call, request);
+    }
     reset_call(call);
     CURL *easy = call->easy;
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
@@ -186,6 +190,19 @@ void load_http_cancel(struct load_http_call *call)
     curl_multi_remove_handle(call->http->multi, (CURL *)call->easy);
 }
 
+void load_http_call_trim(struct load_http_call *call)
+{
+    if (call->body.cap > KEPT_BYTES)
+        buf_done(&call->body);
+    if (call->chunk_cap > KEPT_CHUNKS) {
+        free(call->chunks);
+        call->chunks = NULL;
+        call->chunk_cap = 0;
+    }
+    call->answer = (struct load_answer){.body = ""};
+    account(call);
+}
+
 void load_http_call_done(struct load_http_call *call)
 {
     if (!call)
@@ -193,38 +210,12 @@ void load_http_call_done(struct load_http_call *call)
     load_http_cancel(call);
     if (call->easy)
         curl_easy_cleanup((CURL *)call->easy);
+    curl_slist_free_all((struct curl_slist *)call->pin);
+    if (call->http)
+        call->http->held_bytes -= call->held;
     buf_done(&call->body);
     free(call->chunks);
     *call = (struct load_http_call){0};
-}
-
-static enum load_http_end end_of(const struct load_http_call *call, CURLcode code)
-{
-    long sys = 0;
-    curl_easy_getinfo((CURL *)call->easy, CURLINFO_OS_ERRNO, &sys);
-    if (call->over)
-        return LOAD_HTTP_LIMIT;
-    switch (code) {
-    case CURLE_OK:
-        return LOAD_HTTP_COMPLETE;
-    case CURLE_COULDNT_CONNECT:
-        return sys == EADDRNOTAVAIL || sys == EMFILE || sys == ENFILE ? LOAD_HTTP_INTERNAL
-                                                                      : LOAD_HTTP_CONNECT;
-    case CURLE_RECV_ERROR: /* also curl's code for broken chunks, which no errno explains */
-        return strstr(call->why, "chunk") ? LOAD_HTTP_NONSENSE : LOAD_HTTP_CLOSED;
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-        return LOAD_HTTP_CLOSED;
-    case CURLE_OPERATION_TIMEDOUT: /* curl's own bound on connecting, 300 s */
-        return LOAD_HTTP_CONNECT;
-    case CURLE_FAILED_INIT:
-        return LOAD_HTTP_INTERNAL;
-    default:
-        /* No status line, a header without end, and whatever else a server can think of: curl has a
-         * code for each, and none of them may pass for a failure of ours. */
-        return LOAD_HTTP_NONSENSE;
-    }
 }
 
 /* Died on a connection that was open before, without a byte of an answer. */
@@ -238,7 +229,7 @@ static bool died_idle(const struct load_http_call *call, enum load_http_end end)
 
 static void finish(struct load_http *http, struct load_http_call *call, CURLcode code)
 {
-    enum load_http_end end = end_of(call, code);
+    enum load_http_end end = load_http_easy_end(call, code);
     curl_multi_remove_handle(http->multi, (CURL *)call->easy);
     if (died_idle(call, end)) {
         call->retried = true;
@@ -383,92 +374,4 @@ struct load_http *load_http_free(struct load_http *http)
     sd_event_unref(http->event);
     free(http);
     return NULL;
-}
-
-struct load_http_headers *load_http_headers_new(const char *content_type)
-{
-    struct load_http_headers *headers = calloc(1, sizeof *headers);
-    struct buf line = BUF_INIT(1024);
-    buf_addf(&line, "Content-Type: %s", content_type);
-    struct curl_slist *list = curl_slist_append(NULL, buf_text(&line));
-    struct curl_slist *both = list ? curl_slist_append(list, "Expect:") : NULL;
-    buf_done(&line);
-    if (!headers || !both)
-        abort();
-    headers->list = both;
-    return headers;
-}
-
-struct load_http_headers *load_http_headers_free(struct load_http_headers *headers)
-{
-    if (!headers)
-        return NULL;
-    curl_slist_free_all(headers->list);
-    free(headers);
-    return NULL;
-}
-
-/* --- one GET, blocking --- */
-
-struct got {
-    size_t bytes;
-    struct buf *body; /* NULL: dropped */
-};
-
-static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
-{
-    struct got *got = ctx;
-    got->bytes += size * count;
-    if (got->body)
-        (void)!buf_append(got->body, bytes, size * count); /* a full buffer says "over" */
-    return got->bytes > (size_t)LOAD_ANSWER_MAX ? CURL_WRITEFUNC_ERROR : size * count;
-}
-
-static CURLcode get(CURL *easy, int port, const char *path, int64_t timeout_ns, struct buf *body)
-{
-    struct buf url = BUF_INIT(LOAD_URL_MAX);
-    struct got got = {.body = body};
-    long timeout_ms = (long)(timeout_ns / NS_PER_MS);
-    buf_addf(&url, "http://127.0.0.1:%d%s", port, path ? path : "");
-    curl_easy_setopt(easy, CURLOPT_URL, buf_text(&url));
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? timeout_ms : 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, path ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, (void *)&got);
-    CURLcode code = url.over ? CURLE_URL_MALFORMAT : curl_easy_perform(easy);
-    buf_done(&url);
-    return code;
-}
-
-void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_status, char *ret_why,
-                   size_t size)
-{
-    load_http_fetch(port, path, timeout_ns, NULL, ret_status, ret_why, size);
-}
-
-void load_http_fetch(int port, const char *path, int64_t timeout_ns, struct buf *ret_body,
-                     int *ret_status, char *ret_why, size_t size)
-{
-    char why[CURL_ERROR_SIZE] = "";
-    struct err err = ERR_INIT;
-    CURL *easy = load_http_setup(&err) ? curl_easy_init() : NULL;
-    *ret_status = 0;
-    if (!easy) {
-        snprintf(ret_why, size, "libcurl could not be set up");
-        return;
-    }
-    set_common(easy, why);
-    CURLcode code = get(easy, port, path, timeout_ns, ret_body);
-    long status = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code == CURLE_OK && !path)
-        snprintf(ret_why, size, "the port accepts connections");
-    else if (code == CURLE_OK)
-        snprintf(ret_why, size, "answered %ld", status);
-    else
-        snprintf(ret_why, size, "%s", why[0] ? why : curl_easy_strerror(code));
-    if (code == CURLE_OK)
-        *ret_status = path ? (int)status : 200;
-    curl_easy_cleanup(easy);
 }

@@ -16,6 +16,7 @@ enum load_http_end {
     LOAD_HTTP_COMPLETE, /* the answer is whole, whatever its status */
     LOAD_HTTP_CONNECT,  /* no connection */
     LOAD_HTTP_CLOSED,   /* closed or reset before the answer was whole */
+    LOAD_HTTP_TLS,      /* no secure connection: not trusted, another name, no handshake */
     LOAD_HTTP_NONSENSE, /* what came is not HTTP */
     LOAD_HTTP_LIMIT,    /* over our limits on headers, body or pieces */
     LOAD_HTTP_INTERNAL, /* our side: no descriptors, no ports, no memory */
@@ -32,7 +33,10 @@ struct load_http_call {
     int64_t dropped_bytes; /* of the body of a failure, which is kept only at its start */
     void *easy;            /* owned */
     struct load_http *http;
-    bool active, retried, over;
+    void *pin;         /* owned: the host's addresses, for curl */
+    size_t held;       /* bytes of memory that the client counts for it */
+    const char *limit; /* which bound the answer went over; NULL: none */
+    bool active, retried;
     char why[256]; /* curl's words for a failure */
 };
 
@@ -42,7 +46,11 @@ struct load_http_hooks {
 };
 
 struct load_http_request {
-    const char *url; /* checked by load_url_check */
+    /* Where requests go and as whom: the same for all requests of a call. */
+    const char *url;       /* checked by load_url_check */
+    const char *addresses; /* of its host, from load_url_resolve; NULL: it is a number */
+    const char *ca;        /* file of the authorities to trust, in place of the system's; or NULL */
+    const char *api_key;   /* sent as "Authorization: Bearer"; or NULL */
     const struct load_http_headers *headers;
     const void *body; /* borrowed until done or cancelled */
     size_t len;
@@ -60,6 +68,7 @@ struct load_http *load_http_free(struct load_http *http); /* calls must have end
 void load_http_send(struct load_http *http, struct load_http_call *call,
                     const struct load_http_request *request);
 void load_http_cancel(struct load_http_call *call);    /* `done` is not called */
+void load_http_call_trim(struct load_http_call *call); /* its answer was read: frees much memory */
 void load_http_call_done(struct load_http_call *call); /* frees what the call owns */
 
 struct load_http_headers *load_http_headers_new(const char *content_type);

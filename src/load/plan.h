@@ -13,9 +13,11 @@ enum { LOAD_STREAMS_MAX = 32, LOAD_WORKERS_MAX = 16 };
 struct load_stream {
     const char *name; /* service name; seeds its random draws */
     const struct load_protocol *protocol;
-    const char *url;   /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
-    const char *model; /* model name to put into requests, or NULL */
-    bool unchecked;    /* texts mean nothing: tokens without any text are an answer too */
+    const char *url;     /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
+    const char *ca;      /* https: file of the authorities to trust; NULL: the system's */
+    const char *api_key; /* secret, in memory only; NULL: none. See load/upstream.h */
+    const char *model;   /* model name to put into requests, or NULL */
+    bool unchecked;      /* texts mean nothing: tokens without any text are an answer too */
     const struct spec_setting *settings; /* protocol options (already without placeholders) */
     size_t setting_count;
     const struct corpus *corpus;

@@ -13,6 +13,7 @@
 static const char *const error_names[LOAD_ERROR_COUNT_] = {
     [LOAD_OK] = "ok",
     [LOAD_CONNECT] = "connect",
+    [LOAD_TLS] = "tls",
     [LOAD_CLOSED] = "closed",
     [LOAD_TIMEOUT] = "timeout",
     [LOAD_HTTP_STATUS] = "http_status",

@@ -8,6 +8,7 @@
 enum load_error {
     LOAD_OK = 0,
     LOAD_CONNECT,      /* refused, reset before anything was sent, name, route */
+    LOAD_TLS,          /* no secure connection: not trusted, another name, no handshake */
     LOAD_CLOSED,       /* closed or reset before a complete answer */
     LOAD_TIMEOUT,      /* nothing complete before the request's timeout */
     LOAD_HTTP_STATUS,  /* a status other than 200; http_status says which */

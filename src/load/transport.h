@@ -14,6 +14,7 @@ enum load_transport_end {
     LOAD_END_COMPLETE, /* the answer is whole, whatever its status */
     LOAD_END_CONNECT,  /* no connection; the program could not be started */
     LOAD_END_CLOSED,   /* closed or reset before the answer was whole */
+    LOAD_END_TLS,      /* no secure connection */
     LOAD_END_NONSENSE, /* what came is not what this transport speaks */
     LOAD_END_LIMIT,    /* over our limits on headers, body or pieces */
     LOAD_END_FAILED,   /* the other side says that it failed: `why` has its words */
@@ -44,7 +45,7 @@ struct load_parcel {
     const void *ready; /* what make_ready() made of the request */
 };
 
-enum { LOAD_TARGET_MAX = 1024 };
+enum { LOAD_TARGET_MAX = 1600 };
 
 struct load_transport {
     const char *name;

@@ -5,11 +5,11 @@
 
 #include "load/http.h"
 #include "load/plan.h"
+#include "load/upstream.h"
 #include "load/url.h"
 
 #include <stddef.h>
-
-enum { KEPT_BYTES = 1 << 20 }; /* of a body's memory, from one request to the next */
+#include <string.h>
 
 struct http_client {
     struct load_http *http; /* owned */
@@ -20,6 +20,7 @@ struct http_call {
     struct load_call call;
     struct load_http_call inner;
     struct http_client *client;
+    char url[LOAD_URL_MAX]; /* of the target, without the addresses; "": not known yet */
 };
 
 static struct http_call *call_of(struct load_call *call)
@@ -44,6 +45,7 @@ static void on_done(struct load_http_call *inner, enum load_http_end end)
         [LOAD_HTTP_COMPLETE] = LOAD_END_COMPLETE, [LOAD_HTTP_CONNECT] = LOAD_END_CONNECT,
         [LOAD_HTTP_CLOSED] = LOAD_END_CLOSED,     [LOAD_HTTP_NONSENSE] = LOAD_END_NONSENSE,
         [LOAD_HTTP_LIMIT] = LOAD_END_LIMIT,       [LOAD_HTTP_INTERNAL] = LOAD_END_INTERNAL,
+        [LOAD_HTTP_TLS] = LOAD_END_TLS,
     };
     struct http_call *call = outer(inner);
     call->call.dropped_bytes = inner->dropped_bytes;
@@ -52,7 +54,7 @@ static void on_done(struct load_http_call *inner, enum load_http_end end)
 
 static bool check(const struct load_stream *stream, char *ret_target, size_t size, struct err *err)
 {
-    return load_url_check(stream->url, ret_target, size, err);
+    return load_upstream_check(stream, ret_target, size, err);
 }
 
 static void http_close(void *opaque)
@@ -110,17 +112,30 @@ static void call_free(struct load_call *call)
     free(call_of(call));
 }
 
+/* A call serves one stream, and so one target. */
+static const char *url_of(struct http_call *call, const char *target)
+{
+    if (!call->url[0])
+        memcpy(call->url, target, strcspn(target, " "));
+    return call->url;
+}
+
 static void send_request(struct load_call *call, const struct load_parcel *parcel)
 {
+    struct http_call *ours = call_of(call);
+    const struct load_stream *stream = parcel->stream;
     const struct load_http_request request = {
-        .url = parcel->target,
+        .url = url_of(ours, parcel->target),
+        .addresses = load_upstream_addresses(parcel->target),
+        .ca = stream->ca,
+        .api_key = stream->api_key,
         .headers = parcel->ready,
         .body = parcel->request->body.data,
         .len = parcel->request->body.len,
-        .reuse = parcel->stream->reuse_connection,
+        .reuse = stream->reuse_connection,
     };
     call->dropped_bytes = 0;
-    load_http_send(call_of(call)->client->http, &call_of(call)->inner, &request);
+    load_http_send(ours->client->http, &ours->inner, &request);
 }
 
 static void cancel(struct load_call *call)
@@ -131,9 +146,7 @@ static void cancel(struct load_call *call)
 
 static void trim(struct load_call *call)
 {
-    struct load_http_call *inner = &call_of(call)->inner;
-    if (inner->body.cap > KEPT_BYTES)
-        buf_done(&inner->body);
+    load_http_call_trim(&call_of(call)->inner);
 }
 
 const struct load_transport load_transport_http = {

@@ -1,31 +1,50 @@
-/* Only this machine is loaded, by number. */
+/* Which host a URL means, and what only looks like one. */
 #include "load/url.h"
 
 #include "check.h"
 
 static const struct {
     const char *url, *result; /* NULL: refused */
+    const char *host;
+    int port;
+    bool tls, named, local;
 } rows[] = {
-    {"http://127.0.0.1:9002/v1/chat/completions", "http://127.0.0.1:9002/v1/chat/completions"},
-    {"http://localhost:80/x?y=1", "http://127.0.0.1:80/x?y=1"},
-    {"HTTP://LocalHost/", "http://127.0.0.1/"},
-    {"http://127.1.2.3:1", "http://127.1.2.3:1"},
-    {"http://[::1]:9/x", "http://[::1]:9/x"},
-    {"https://127.0.0.1/", NULL},
+    {"http://127.0.0.1:9002/v1/x", "http://127.0.0.1:9002/v1/x", "127.0.0.1", 9002, .local = true},
+    {"http://localhost:80/x?y=1", "http://127.0.0.1:80/x?y=1", "127.0.0.1", 80, .local = true},
+    {"HTTP://LocalHost/", "http://127.0.0.1/", "127.0.0.1", 80, .local = true},
+    {"http://127.1.2.3:1", "http://127.1.2.3:1", "127.1.2.3", 1, .local = true},
+    {"http://[::1]:9/x", "http://[::1]:9/x", "::1", 9, .local = true},
+    {"http://[2001:db8::1]/", "http://[2001:db8::1]/", "2001:db8::1", 80},
+    {"http://10.0.0.1/", "http://10.0.0.1/", "10.0.0.1", 80},
+    {"https://127.0.0.1/", "https://127.0.0.1/", "127.0.0.1", 443, .tls = true, .local = true},
+    {"https://localhost:8443/v1", "https://localhost:8443/v1", "localhost", 8443, true, true, true},
+    {"HTTPS://api.example.com/v1", "https://api.example.com/v1", "api.example.com", 443, true,
+     true},
+    {"http://gpu-box:8000/v1", "http://gpu-box:8000/v1", "gpu-box", 8000, .named = true},
+    {"http://4090box/", "http://4090box/", "4090box", 80, .named = true},
+    {"http://127.0.0.1.example.com/", "http://127.0.0.1.example.com/", "127.0.0.1.example.com", 80,
+     .named = true},
     {"ftp://127.0.0.1/", NULL},
     {"127.0.0.1:80", NULL},
-    {"http://example.com/", NULL},
-    {"http://10.0.0.1/", NULL},
-    {"http://127.0.0.1.example.com/", NULL},
     {"http://127.0.0.1@example.com/", NULL},
-    {"http://user@127.0.0.1/", NULL},
+    {"https://user:secret@127.0.0.1/", NULL},
+    {"http://127.1/", NULL},
+    {"http://2130706433/", NULL},
+    {"http://0x7f000001/", NULL},
     {"http://127.0.0.1:0/", NULL},
     {"http://127.0.0.1:65536/", NULL},
     {"http://127.0.0.1:8x/", NULL},
     {"http://127.0.0.1:/", NULL},
     {"http://127.0.0.1:123456789/", NULL},
     {"http://[::1/", NULL},
-    {"http://[2001:db8::1]/", NULL},
+    {"http://[::1]x/", NULL},
+    {"http://[example.com]/", NULL},
+    {"http://exa%6dple.com/", NULL},
+    {"http://ex_ample..com/", NULL},
+    {"http://-x/", NULL},
+    {"http://caf\xc3\xa9.example/", NULL},
+    {"http://a,b/", NULL},
+    {"http://a\\b/", NULL},
     {"http:///x", NULL},
     {"http://127.0.0.1/a b", NULL},
     {"http://127.0.0.1/a\r\nX: y", NULL},
@@ -36,15 +55,38 @@ static void test_rows(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char url[LOAD_URL_MAX] = "";
+        struct load_url url;
         struct err err = ERR_INIT;
-        bool good = load_url_check(rows[i].url, url, sizeof url, &err);
+        bool good = load_url_parse(rows[i].url, &url, &err);
         CHECK_ROW(i, rows[i].url, good == (rows[i].result != NULL));
-        if (good)
-            CHECK_ROW_TEXT(i, rows[i].url, url, rows[i].result);
-        else
+        if (!good) {
             CHECK_ROW(i, rows[i].url, err.code == ERR_INPUT);
+            CHECK_ROW(i, rows[i].url, !strstr(err.text, "secret"));
+            continue;
+        }
+        CHECK_ROW_TEXT(i, rows[i].url, url.text, rows[i].result);
+        CHECK_ROW_TEXT(i, rows[i].url, url.host, rows[i].host);
+        CHECK_ROW(i, rows[i].url, url.port == rows[i].port);
+        CHECK_ROW(i, rows[i].url, url.tls == rows[i].tls);
+        CHECK_ROW(i, rows[i].url, url.named == rows[i].named);
+        CHECK_ROW(i, rows[i].url, url.local == rows[i].local);
     }
+}
+
+static void test_resolve(void **state)
+{
+    (void)state;
+    struct load_url url;
+    char addresses[LOAD_ADDRESSES_MAX];
+    struct err err = ERR_INIT;
+    assert_true(load_url_parse("https://localhost/", &url, &err));
+    assert_true(load_url_resolve(&url, addresses, sizeof addresses, &err));
+    assert_string_equal(addresses, "127.0.0.1");
+    /* A name that never exists (RFC 6761). */
+    assert_true(load_url_parse("http://spica.invalid/", &url, &err));
+    assert_false(load_url_resolve(&url, addresses, sizeof addresses, &err));
+    assert_int_equal(err.code, ERR_INPUT);
+    assert_non_null(strstr(err.text, "spica.invalid"));
 }
 
 static void test_too_long(void **state)
@@ -59,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

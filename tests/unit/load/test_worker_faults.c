@@ -328,7 +328,7 @@ static void test_refused_plans(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         bad[i] = good;
     bad[0].stream_count = 0;
-    bad[1].streams[0].url = "https://127.0.0.1/";
+    bad[1].streams[0].url = "ftp://127.0.0.1/";
     bad[2].streams[0].corpus = &nothing;
     bad[3].streams[0].rate_rps = 0;
     bad[4].streams[0].timeout_ns = 0;
