@@ -20,11 +20,11 @@ from whisper_normalizer.english import EnglishTextNormalizer
 import reference_texts as texts
 
 HERE = pathlib.Path(__file__).parent
-HEAD = "/* Written by reference.py: do not edit. {0} */\n#pragma once\n\n{1}\n"
+HEAD = "/* Written by {2}: do not edit. {0} */\n#pragma once\n\n{1}\n"
 
 
-def write(name, source, body):
-    (HERE / name).write_text(HEAD.format(source, body), encoding="ascii")
+def write(name, source, body, by="reference.py"):
+    (HERE / name).write_text(HEAD.format(source, body, by), encoding="ascii")
 
 
 def number(x):
