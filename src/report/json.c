@@ -192,6 +192,10 @@ static json_t *trial_json(const struct report_view *view, const struct report_tr
     set_real(object, "window_s", trial->window_s);
     set_real(object, "contention_ratio", trial->contention_ratio);
     set_real(object, "lateness_p99_s", trial->lateness_p99_s);
+    json_object_set_new(object, "workers",
+                        trial->workers ? json_integer(trial->workers) : json_null());
+    set_real(object, "stall_p99_s", trial->stall_p99_s);
+    set_real(object, "stall_max_s", trial->stall_max_s);
     json_object_set_new(object, "cold", json_boolean(trial->cold));
     json_object_set_new(object, "values", values);
     if (trial->reading_count)

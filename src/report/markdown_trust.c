@@ -49,6 +49,8 @@ static void add_quality(struct buf *buf, const struct report_view *view)
     buf_add(buf, " (a run over ");
     text_add_duration(buf, (double)view->study->measure.lateness_ns / 1e9);
     buf_add(buf, ", or over 1 % of the median latency if that is more, does not count).\n");
+    if (view->most_workers > 1)
+        buf_addf(buf, "- Sent by %d workers, since one was too late.\n", view->most_workers);
 }
 
 static void add_proof(struct buf *buf, const struct report_view *view)

@@ -84,6 +84,12 @@ static void print_surroundings(const struct trial_sheet *sheet)
     report_print_field(sheet, "other load", buf_text(&text));
     buf_clear(&text);
     text_add_duration(&text, t->lateness_p99_s);
+    if (t->stall_max_s > 0) {
+        buf_add(&text, "; the longest standstill ");
+        text_add_duration(&text, t->stall_max_s);
+    }
+    if (t->workers > 1)
+        buf_addf(&text, "; sent by %d workers", t->workers);
     report_print_field(sheet, "our lateness",
                        arena_printf(sheet->arena, "p99 %s", buf_text(&text)));
     buf_clear(&text);

@@ -199,6 +199,8 @@ static void find_worst(struct report_builder *b)
         for (size_t k = 0; k < view->sides[i].run_count; k++) {
             contention = worse(contention, view->sides[i].runs[k]->contention_ratio);
             lateness_s = worse(lateness_s, view->sides[i].runs[k]->lateness_p99_s);
+            if (view->sides[i].runs[k]->workers > view->most_workers)
+                view->most_workers = view->sides[i].runs[k]->workers;
             runs++;
         }
     view->worst_contention = runs ? contention : NAN;

@@ -89,6 +89,7 @@ struct report_view {
     const struct report_side *winner, *baseline; /* in sides; NULL when there is none */
     const struct report_candidate *best;         /* by exploration, when nothing was decided */
     double worst_contention, worst_lateness_s;   /* over the final */
+    int most_workers;                            /* that shared the sending of a run of it */
     int64_t requests;                            /* rows in the file */
     struct report_unknown *unknowns;
     size_t unknown_count;

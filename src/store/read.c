@@ -219,7 +219,8 @@ static const struct detail details[] = {
 static const char select_trials[] =
     "SELECT number, candidate, purpose, round, repeat, retry_of, verdict, service, summary,"
     " ruled_out, fitness, started_wall_us, duration_s, window_s, contention_ratio, lateness_p99_s,"
-    " worker_cpu_s, own_cpu_s, cold, bound FROM trial WHERE number BETWEEN ?1 AND ?2 ORDER BY "
+    " worker_cpu_s, own_cpu_s, cold, bound, workers, stall_p99_s, stall_max_s FROM trial WHERE "
+    "number BETWEEN ?1 AND ?2 ORDER BY "
     "number";
 
 static const char select_events[] = "SELECT wall_us, kind, detail FROM event ORDER BY id";
@@ -252,6 +253,9 @@ static bool read_trial(struct reader *r, sqlite3_stmt *s, struct store_trial *re
         .worker_cpu_s = store_sql_real(s, 16),
         .own_cpu_s = store_sql_real(s, 17),
         .cold = sqlite3_column_int(s, 18) != 0,
+        .workers = (int)store_sql_int(s, 20, 0),
+        .stall_p99_s = store_sql_real(s, 21),
+        .stall_max_s = store_sql_real(s, 22),
     };
     return text_of(r, s, 1, &ret->candidate, err) && text_of(r, s, 2, &ret->purpose, err) &&
            text_of(r, s, 6, &ret->verdict, err) && text_of(r, s, 7, &ret->service, err) &&

@@ -64,6 +64,7 @@ struct store_request {
     int http_status;
     /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. */
     int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns;
+    bool held_back; /* the in-flight limit made it wait: sent - intended is not our lateness */
     int64_t tokens; /* < 0: NULL */
     bool tokens_exact;
     double audio_s;             /* NaN: NULL */
@@ -89,6 +90,9 @@ struct store_trial {
     int64_t started_wall_us;
     double duration_s, window_s;
     double contention_ratio, lateness_p99_s; /* NaN unknown */
+    int workers;                             /* processes that shared the sending; 0 unknown */
+    /* How late the load worker's loop was, at moments 20 ms apart; NaN unknown. */
+    double stall_p99_s, stall_max_s;
     double worker_cpu_s, own_cpu_s; /* CPU of the load worker and of spica itself in the window */
     bool cold;                      /* every service was started by this trial */
     const struct store_phase *phases;

@@ -28,7 +28,8 @@ static const char first[] =
     " bound INTEGER REFERENCES text, fitness "
     "REAL,"
     " started_wall_us INTEGER NOT NULL, duration_s REAL, window_s REAL, contention_ratio REAL,"
-    " lateness_p99_s REAL, worker_cpu_s REAL, own_cpu_s REAL, cold INTEGER NOT NULL) STRICT;"
+    " lateness_p99_s REAL, worker_cpu_s REAL, own_cpu_s REAL, cold INTEGER NOT NULL,"
+    " workers INTEGER, stall_p99_s REAL, stall_max_s REAL) STRICT;"
 
     "CREATE TABLE phase (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " name INTEGER NOT NULL REFERENCES text, start_s REAL, duration_s REAL, outcome TEXT,"
@@ -86,7 +87,7 @@ static const char first[] =
     " http_status INTEGER, intended_ns INTEGER, sent_ns INTEGER, first_byte_ns INTEGER,"
     " first_token_ns INTEGER, last_token_ns INTEGER, done_ns INTEGER, tokens INTEGER,"
     " tokens_exact INTEGER, audio_s REAL, answer INTEGER REFERENCES text, word_errors INTEGER,"
-    " words INTEGER, PRIMARY KEY (stream, position)) STRICT, WITHOUT ROWID;"
+    " words INTEGER, held_back INTEGER, PRIMARY KEY (stream, position)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX request_failed ON request (stream) WHERE error IS NOT NULL;"
 
     "CREATE TABLE event (id INTEGER PRIMARY KEY, wall_us INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -95,7 +96,8 @@ static const char first[] =
 
     "CREATE VIEW trials AS SELECT number, c.body AS candidate, p.body AS purpose, round, repeat,"
     " retry_of, v.body AS verdict, s.body AS service, summary, fitness, duration_s, window_s,"
-    " contention_ratio, lateness_p99_s, cold FROM trial JOIN text c ON c.id = candidate"
+    " contention_ratio, lateness_p99_s, cold, workers, stall_p99_s, stall_max_s FROM trial JOIN "
+    "text c ON c.id = candidate"
     " JOIN text p ON p.id = purpose JOIN text v ON v.id = verdict LEFT JOIN text s ON s.id = "
     "service;"
 
@@ -114,7 +116,8 @@ static const char first[] =
 
     "CREATE VIEW requests AS SELECT trial, s.body AS service, o.body AS mode, part, sequence, item,"
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
-    " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words"
+    " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words, "
+    "held_back"
     " FROM request JOIN stream ON stream.id = stream JOIN text s ON s.id = service"
     " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = "
     "answer;";

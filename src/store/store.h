@@ -50,6 +50,7 @@ struct store_history_row {
     int round, repeat;
     int64_t retry_of;
     double fitness, duration_s, window_s;
+    int workers; /* that sent its load */
     bool cold;
 };
 NODISCARD bool store_history(struct store *store, struct store_history_row **ret_rows,

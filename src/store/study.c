@@ -14,7 +14,7 @@ static const char select_study[] =
     " created_wall_us, cores, memory_bytes FROM study";
 static const char select_history[] =
     "SELECT number, candidate, purpose, verdict, summary, ruled_out, round, repeat, retry_of,"
-    " fitness, duration_s, window_s, cold, service, bound FROM trial ORDER BY number";
+    " fitness, duration_s, window_s, cold, service, bound, workers FROM trial ORDER BY number";
 static const char insert_event[] = "INSERT INTO event (wall_us, kind, detail) VALUES (?, ?, ?)";
 static const char insert_decision[] = "INSERT INTO decision (body) VALUES (?)";
 static const char select_decision[] = "SELECT body FROM decision ORDER BY id DESC LIMIT 1";
@@ -88,6 +88,7 @@ static bool read_history_row(struct store_texts *texts, sqlite3_stmt *s,
         .duration_s = store_sql_real(s, 10),
         .window_s = store_sql_real(s, 11),
         .cold = sqlite3_column_int(s, 12) != 0,
+        .workers = (int)store_sql_int(s, 15, 1),
     };
     return store_texts_get(texts, s, 1, &ret->candidate, err) &&
            store_texts_get(texts, s, 2, &ret->purpose, err) &&

@@ -34,8 +34,9 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_TRIAL] = "INSERT INTO trial (number, candidate, purpose, round, repeat, retry_of, verdict,"
                   " service, summary, ruled_out, bound, fitness, started_wall_us, duration_s,"
                   " window_s,"
-                  " contention_ratio, lateness_p99_s, worker_cpu_s, own_cpu_s, cold)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  " contention_ratio, lateness_p99_s, worker_cpu_s, own_cpu_s, cold,"
+                  " workers, stall_p99_s, stall_max_s)"
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_PHASE] = "INSERT INTO phase (trial, position, name, start_s, duration_s, outcome)"
                   " VALUES (?, ?, ?, ?, ?, ?)",
     [ADD_EVIDENCE] = "INSERT INTO evidence (trial, position, service, kind, body)"
@@ -61,7 +62,8 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_REQUEST] = "INSERT INTO request (stream, position, part, sequence, item, error,"
                     " http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
                     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, answer, word_errors,"
-                    " words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " words, held_back)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 static_assert((int)WRITE_SQL_COUNT_ <= STORE_WRITE_STATEMENTS, "room for all statements");
 
@@ -204,6 +206,9 @@ static void write_trial(struct writer *w, const struct store_trial *t)
     add_real(w, t->worker_cpu_s);
     add_real(w, t->own_cpu_s);
     add_int(w, t->cold);
+    add_int_unless(w, t->workers == 0, t->workers);
+    add_real(w, t->stall_p99_s);
+    add_real(w, t->stall_max_s);
     end_row(w);
 }
 
@@ -335,6 +340,7 @@ static void write_request(struct writer *w, int64_t stream, int64_t position,
     add_shared(w, r->text);
     add_int_unless(w, r->word_errors < 0, r->word_errors);
     add_int_unless(w, r->words < 0, r->words);
+    add_int(w, r->held_back);
     end_row(w);
 }
 

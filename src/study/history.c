@@ -44,6 +44,7 @@ static bool convert(const struct spec_study *study, const struct store_history_r
         .repeat = row->repeat,
         .verdict = (enum verdict)verdict,
         .cold = row->cold,
+        .workers = row->workers > 0 ? row->workers : 1,
         .fitness = row->fitness,
         .duration_s = row->duration_s,
     };
@@ -93,6 +94,7 @@ bool history_append(struct history *history, const struct spec_study *study,
         .service = trial->service,
         .bound = trial->bound,
         .cold = trial->cold,
+        .workers = trial->workers,
         .round = trial->round,
         .repeat = trial->repeat,
         .retry_of = trial->retry_of,
@@ -112,6 +114,21 @@ bool history_append(struct history *history, const struct spec_study *study,
     history->trials[at] = one;
     history->count++;
     return true;
+}
+
+int history_workers(const struct history *history, const struct history_trial *last)
+{
+    int workers = 1;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_trial *trial = &history->trials[i];
+        if (trial->workers > workers && verdict_facts(trial->verdict)->has_fitness)
+            workers = trial->workers;
+    }
+    if (last && last->workers > workers)
+        workers = last->workers;
+    if (last && last->verdict == VERDICT_INSTRUMENT && 2 * last->workers > workers)
+        workers = 2 * last->workers;
+    return workers < HISTORY_WORKERS_MAX ? workers : HISTORY_WORKERS_MAX;
 }
 
 int64_t history_chain(const struct history_trial *trial)

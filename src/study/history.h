@@ -10,7 +10,8 @@ struct history_trial {
     spec_code code;
     int round, repeat;
     enum verdict verdict;
-    bool cold; /* every service was started for it */
+    bool cold;   /* every service was started for it */
+    int workers; /* that sent its load */
     double fitness, duration_s;
     const char
         *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
@@ -41,6 +42,11 @@ enum { HISTORY_TRIES = 3 }; /* one trial and two retries */
 bool history_settled(const struct history *history, size_t index);
 /* How many tries its request has had, this one included. */
 int history_tries(const struct history *history, size_t index);
+/* How many load workers the next trial gets; `last`: the one that it tries again, or NULL. A window
+ * that we were too slow for is tried with twice as many, up to HISTORY_WORKERS_MAX; what a study
+ * was once measured with, it keeps. */
+enum { HISTORY_WORKERS_MAX = 4 };
+int history_workers(const struct history *history, const struct history_trial *last);
 /* The number of the first try of its request. */
 int64_t history_chain(const struct history_trial *trial);
 /* The request at `index` has been tried to the end (again) in broken surroundings: stop, resumably.

@@ -228,6 +228,7 @@ static void fill_row(const struct trial_request *request, const struct spec_stud
         .round = request->round,
         .repeat = request->repeat,
         .retry_of = request->retry_of,
+        .workers = request->workers,
         .verdict = verdict_facts(news->verdict)->name,
         .service = news->about[0] ? news->about : NULL,
         .ruled_out = news->ruled_out[0] ? news->ruled_out : NULL,

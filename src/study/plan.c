@@ -263,14 +263,16 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
     const struct history_trial *last = awaits_retry(history, beside);
     if (last) {
         struct study_step step = retry(plan, last, number);
+        step.request.workers = history_workers(history, last);
         /* The strategy still asks for the same round: it says how long the window is. */
         if (last->purpose == HISTORY_EXPLORE &&
             study_explore_next(plan, history, beside, last, scratch, &explore) == EXPLORE_RUN)
             step.request.window_ns = window_ns(plan, explore.window_ratio);
         return step;
     }
-    struct study_step step = {
-        .request = {.number = number, .window_ns = plan->study->measure.window_ns}};
+    struct study_step step = {.request = {.number = number,
+                                          .window_ns = plan->study->measure.window_ns,
+                                          .workers = history_workers(history, NULL)}};
     if (wants_baseline(plan, history, beside)) {
         step.stage = STAGE_BASELINE;
         step.request.purpose = "baseline";

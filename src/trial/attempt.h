@@ -33,7 +33,7 @@ struct attempt {
     double window_cpu_s[SPEC_SERVICES_MAX];
     struct scrape scrapes[SPEC_SERVICES_MAX];
     double own_cpu_s, worker_cpu_s;
-    double lateness_p99_s; /* worst of the measured windows */
+    double lateness_p99_s, stall_p99_s, stall_max_s; /* worst of the measured windows */
 
     struct store_phase *phases;
     size_t phase_count, phase_capacity;

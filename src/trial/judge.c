@@ -280,6 +280,14 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
                                        1e3 * f->lateness_p99_s, 1e3 * f->lateness_bound_s));
         return true;
     }
+    if (f->stall_p99_s > f->lateness_bound_s) {
+        *ret = verdict_of(VERDICT_INSTRUMENT, -1,
+                          arena_printf(arena,
+                                       "our own load worker was not running when it should have "
+                                       "been: its loop was late by p99 %.2f ms, bound %.2f ms",
+                                       1e3 * f->stall_p99_s, 1e3 * f->lateness_bound_s));
+        return true;
+    }
     return false;
 }
 

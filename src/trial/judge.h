@@ -72,7 +72,8 @@ struct judge_facts {
     const char *contenders;        /* who used the CPU, for evidence; NULL */
     double steal_ratio;            /* of the contention, what the hypervisor took */
     double lateness_p99_s, lateness_bound_s;
-    const char *worker_failure;   /* the load worker did not complete: why; NULL */
+    double stall_p99_s;         /* how late our load worker's own loop was, under the same bound */
+    const char *worker_failure; /* the load worker did not complete: why; NULL */
     const char *readings_failure; /* our own readings are not of the window: why; NULL */
     struct goal_result goal;      /* when measured */
 };

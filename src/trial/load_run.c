@@ -44,9 +44,7 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
         r->tree_cpu_ns[i] = usage.cpu_ns;
         r->keepers_cpu_ns += process_cpu_ns(keeper);
     }
-    pid_t worker = load_worker_pid(attempt->worker); /* 0: over already, its report has the total */
-    r->worker_cpu_ns =
-        worker > 0 ? process_cpu_ns(worker) : load_worker_report(attempt->worker)->cpu_ns;
+    r->worker_cpu_ns = load_worker_cpu_ns(attempt->worker);
     r->own_cpu_ns = clock_cpu_ns();
     r->activity = device_activity_take("/proc");
     device_machine_snapshot("/proc", &r->machine);
@@ -74,11 +72,9 @@ static const char *name_contenders(struct attempt *attempt, const struct window_
 static size_t own_roots(const struct attempt *attempt, pid_t *ret_roots)
 {
     const struct trial_runner *runner = attempt->runner;
-    const pid_t worker = load_worker_pid(attempt->worker);
     size_t count = 0;
     ret_roots[count++] = getpid();
-    if (worker > 0)
-        ret_roots[count++] = worker;
+    count += load_worker_pids(attempt->worker, ret_roots + count);
     for (size_t i = 0; i < attempt->study->service_count; i++)
         if (runner->services[i].process)
             ret_roots[count++] = service_process_status(runner->services[i].process)->keeper;
@@ -99,7 +95,7 @@ static int64_t others_ns(const struct attempt *attempt, const struct window_read
         memcpy(list, study->neighbours, count * sizeof *list);
     if (root)
         list[count++] = (struct spec_neighbour){.pid = root};
-    pid_t own[SPEC_SERVICES_MAX + 2];
+    pid_t own[SPEC_SERVICES_MAX + LOAD_WORKERS_MAX + 1];
     size_t own_count = root ? 0 : own_roots(attempt, own);
     return device_activity_neighbours_ns(before->activity, after->activity, list, count, own,
                                          own_count);
@@ -168,11 +164,13 @@ static void note_lateness(struct attempt *attempt, const struct load_report *rep
             attempt->arena, report->failure[0] ? report->failure : "it ended without a report");
         return;
     }
-    double p99 = report->lateness_p99_s;
-    if (isnan(attempt->lateness_p99_s) || p99 > attempt->lateness_p99_s)
-        attempt->lateness_p99_s = p99;
-    if (shared || p99 > attempt->facts.lateness_p99_s)
-        attempt->facts.lateness_p99_s = p99;
+    struct judge_facts *facts = &attempt->facts;
+    attempt->lateness_p99_s = fmax(attempt->lateness_p99_s, report->lateness_p99_s);
+    attempt->stall_p99_s = fmax(attempt->stall_p99_s, report->stall_p99_s);
+    attempt->stall_max_s = fmax(attempt->stall_max_s, report->stall_max_s);
+    facts->stall_p99_s = fmax(facts->stall_p99_s, report->stall_p99_s);
+    if (shared || report->lateness_p99_s > facts->lateness_p99_s)
+        facts->lateness_p99_s = report->lateness_p99_s;
 }
 
 /* 1 % of the fastest service's median latency where that is more than the study's bound. */
@@ -230,6 +228,7 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
     plan->warmup_ns = window->warmup_ns;
     plan->window_ns = window->window_ns;
     plan->drain_ns = attempt->study->measure.drain_ns;
+    plan->workers = attempt->request->workers;
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
         attempt->stream_service[s] = SIZE_MAX;
     for (size_t i = 0; i < attempt->study->service_count; i++) {

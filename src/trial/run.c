@@ -64,15 +64,18 @@ bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, siz
 
 void run_begin(struct attempt *attempt, struct run *run, struct load_worker *worker)
 {
-    run->pid = load_worker_pid(worker);
-    service_child_add(run->pid);
+    run->pid_count = load_worker_pids(worker, run->pids);
+    for (size_t i = 0; i < run->pid_count; i++)
+        service_child_add(run->pids[i]);
     attempt->worker = worker;
     attempt->answers = run->answers;
 }
 
 void run_end(struct attempt *attempt, const struct run *run)
 {
-    service_child_remove(run->pid); /* the worker has forgotten it once it is reaped */
+    /* The worker has forgotten those that are reaped. */
+    for (size_t i = 0; i < run->pid_count; i++)
+        service_child_remove(run->pids[i]);
     attempt->worker = NULL;
     attempt->answers = NULL;
 }

@@ -11,7 +11,8 @@ struct run {
     struct load_plan plan;
     struct answer_list answers[LOAD_STREAMS_MAX];
     struct load_report report;
-    pid_t pid; /* of its worker */
+    pid_t pids[LOAD_WORKERS_MAX]; /* of its workers */
+    size_t pid_count;
     bool service_ended;
     size_t ended;
 };

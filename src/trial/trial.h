@@ -57,8 +57,9 @@ struct trial_request {
     int round, repeat;
     int64_t retry_of;
     int64_t window_ns;
-    bool cold;  /* restart every service even if unchanged */
-    bool alone; /* also measure each service alone */
+    bool cold;   /* restart every service even if unchanged */
+    bool alone;  /* also measure each service alone */
+    int workers; /* processes that share the sending; 0: one */
 };
 
 struct trial_runner; /* opaque */

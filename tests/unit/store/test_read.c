@@ -95,7 +95,9 @@ static void check_trial(const struct store_trial *is, const struct store_trial *
         same_real(is->fitness, was->fitness) && same_real(is->duration_s, was->duration_s) &&
         same_real(is->window_s, was->window_s) &&
         same_real(is->contention_ratio, was->contention_ratio) &&
-        same_real(is->lateness_p99_s, was->lateness_p99_s) &&
+        same_real(is->lateness_p99_s, was->lateness_p99_s) && is->workers == was->workers &&
+        same_real(is->stall_p99_s, was->stall_p99_s) &&
+        same_real(is->stall_max_s, was->stall_max_s) &&
         same_real(is->worker_cpu_s, was->worker_cpu_s) && same_real(is->own_cpu_s, was->own_cpu_s));
 }
 

@@ -67,6 +67,7 @@ static inline void sim_append(struct sim *sim, const struct trial_request *reque
         .round = request->round,
         .repeat = request->repeat,
         .retry_of = request->retry_of,
+        .workers = request->workers,
         .verdict = verdict_facts(answer->verdict)->name,
         .cold = true,
         .fitness = answer->fitness,

@@ -200,10 +200,47 @@ static void test_out_of_memory_beside_kept_services(void **state)
     assert_true(history_settled(&history, 2));
 }
 
+/* A load that one worker was late with is shared out, and the study keeps that. */
+static void test_workers(void **state)
+{
+    (void)state;
+    static const struct {
+        struct history_trial trials[4];
+        size_t count;
+        bool again; /* the last one is tried again */
+        int workers;
+    } rows[] = {
+        {{{0}}, 0, false, 1},
+        {{{.verdict = VERDICT_OK, .workers = 1}}, 1, false, 1},
+        {{{.verdict = VERDICT_INSTRUMENT, .workers = 1}}, 1, true, 2},
+        {{{.verdict = VERDICT_INSTRUMENT, .workers = 2}}, 1, true, 4},
+        {{{.verdict = VERDICT_INSTRUMENT, .workers = 4}}, 1, true, 4},
+        {{{.verdict = VERDICT_CONTENDED, .workers = 2}}, 1, true, 2},
+        {{{.verdict = VERDICT_INSTRUMENT, .workers = 1}, {.verdict = VERDICT_OK, .workers = 2}},
+         2,
+         false,
+         2},
+        /* Of a number that was not enough either nothing is learned. */
+        {{{.verdict = VERDICT_INSTRUMENT, .workers = 4}}, 1, false, 1},
+        {{{.verdict = VERDICT_SLOW, .workers = 2}, {.verdict = VERDICT_INSTRUMENT, .workers = 1}},
+         2,
+         true,
+         2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct history history = {.trials = (struct history_trial *)rows[i].trials,
+                                  .count = rows[i].count};
+        const struct history_trial *last =
+            rows[i].again ? &history.trials[history.count - 1] : NULL;
+        CHECK_ROW(i, "workers", history_workers(&history, last) == rows[i].workers);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_out_of_memory_beside_kept_services),
+        cmocka_unit_test(test_workers),
         cmocka_unit_test(test_settled),
         cmocka_unit_test(test_env_fault),
         cmocka_unit_test(test_contended_in_a_row),

@@ -167,6 +167,26 @@ static void test_retry_keeps_its_window(void **state)
     sim_done(&sim);
 }
 
+/* What one load worker was too slow for is sent by two, and so is what comes after. */
+static void test_late_load_is_shared_out(void **state)
+{
+    (void)state;
+    struct disturbed d = {VERDICT_INSTRUMENT, 1, 4, 0};
+    struct sim sim;
+    init(&sim, disturbed, &d);
+    int shared = 0;
+    for (int i = 0; i < 8; i++) {
+        const struct study_step step = sim_next(&sim);
+        shared += step.request.workers == 2;
+        if (step.request.retry_of)
+            assert_int_equal(step.request.workers, 2);
+        assert_int_equal(step.request.workers, shared ? 2 : 1);
+        assert_true(sim_step(&sim));
+    }
+    assert_true(shared > 0);
+    sim_done(&sim);
+}
+
 /* Candidates with s0.k0=v2 need a library that is not there. */
 static struct sim_answer missing_library(void *context, const struct trial_request *request,
                                          spec_code code, int tries)
@@ -460,6 +480,7 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_late_load_is_shared_out),
         cmocka_unit_test(test_healthy_study),
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_without_baseline),

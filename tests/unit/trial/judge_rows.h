@@ -13,11 +13,10 @@
 #define MATCH(name) .has_match = true, .match = {.signature = &(name)}, .match_line = "the line"
 enum { UNKNOWN = -1 }; /* in rows: NaN */
 #define VALUE_OR(v, other) ((v) == UNKNOWN ? NAN : (v) == 0 ? (other) : (v))
-
 struct facts {
     bool not_measured;
     struct judge_service a, b;
-    double contention, lateness_s; /* 0: a quiet 2 %, 0.2 ms */
+    double contention, lateness_s, stall_s; /* 0: a quiet 2 %, 0.2 ms */
     const char *contenders, *worker_failure, *readings_failure, *harmed;
     const char *dirty, *device_fault, *device_contention, *strangers_grew;
     const char *failed; /* requirement, by service failed_service - 1 */
@@ -74,6 +73,7 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .steal_ratio = 0.01,
         .lateness_p99_s = VALUE_OR(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
+        .stall_p99_s = VALUE_OR(row->stall_s, 0.0002),
         .worker_failure = row->worker_failure,
         .readings_failure = row->readings_failure,
         .goal = {.fitness = row->failed ? 0 : 0.7,
