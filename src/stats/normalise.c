@@ -106,8 +106,16 @@ static void pass_done(struct passes *passes)
     buf_clear(&passes->out);
 }
 
+/* A sigma that ends a word has a small letter of its own. Python looks past apostrophes and points
+ * there, we do not. */
+static bool sigma_ends_word(const char *text, size_t len, size_t at)
+{
+    return pass_has(text, len, at, "\u03a3") && !stats_unicode_is_boundary(text, len, at) &&
+           stats_unicode_is_boundary(text, len, at + 2);
+}
+
 /* Only what the patterns to come look at: the letters A to Z, and the two others whose small letter
- * is one of a to z. The rest gets small in the folding. */
+ * is one of a to z; and what depends on the neighbours. The rest gets small in the folding. */
 static void pass_lower(struct passes *passes, const char *text, size_t len)
 {
     static const char *const others[][2] = {{"\u0130", "i\u0307"}, {"\u212a", "k"}};
@@ -118,6 +126,9 @@ static void pass_lower(struct passes *passes, const char *text, size_t len)
         if (o < ARRAY_LEN(others)) {
             buf_add(&passes->out, others[o][1]);
             i += strlen(others[o][0]) - 1;
+        } else if (sigma_ends_word(text, len, i)) {
+            buf_add(&passes->out, "\u03c2");
+            i++;
         } else {
             char small = (char)(text[i] | 0x20);
             buf_addc(&passes->out, text[i] >= 'A' && text[i] <= 'Z' ? small : text[i]);

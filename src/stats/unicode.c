@@ -4,9 +4,9 @@
  * library's version would change word error rates. ASCII is answered by rule, everything else by
  * binary search in the two tables; what stands in neither is a letter that stays as it is.
  *
- * Known differences from Python: decomposed letters are not put together again in FOLD_PLAIN, a
- * Greek sigma at a word's end is small like any other, digits of other scripts are letters, and
- * outside Latin, Greek, Cyrillic, punctuation and symbols every character is a letter. */
+ * Known differences from Python: decomposed letters are not put together again in FOLD_PLAIN,
+ * digits of other scripts are letters, and outside Latin, Greek, Cyrillic, punctuation and symbols
+ * every character is a letter. */
 #include "stats/unicode.h"
 
 #include <stdlib.h>

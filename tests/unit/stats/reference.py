@@ -17,6 +17,7 @@ from scipy import stats
 from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
+import reference_pairs
 import reference_texts as texts
 
 HERE = pathlib.Path(__file__).parent
@@ -187,9 +188,27 @@ def errors():
           "0.1.15 where named.", body)
 
 
+def said():
+    english, rows = EnglishTextNormalizer(), []
+    pairs = reference_pairs.pairs()
+    for a, b in pairs:
+        out = jiwer.process_words(english(a), english(b))
+        rows.append([text(a), text(b), text(english(a).strip()), text(english(b).strip()),
+                     str(out.hits), str(out.substitutions), str(out.deletions),
+                     str(out.insertions), number(out.wer)])
+    body = table("static const struct {\n    const char *reference, *hypothesis;\n"
+                 "    const char *reference_words, *hypothesis_words;\n"
+                 "    unsigned hits, substitutions, deletions, insertions;\n    double wer;\n"
+                 "} said_cases[]", rows)
+    out = jiwer.process_words([english(a) for a, _ in pairs], [english(b) for _, b in pairs])
+    body += f"\nstatic const double said_pooled = {number(out.wer)};\n"
+    write("reference_said.h", "jiwer 4.0.0 (rapidfuzz 3.14.6) over whisper-normalizer 0.1.15.", body)
+
+
 if __name__ == "__main__":
     quantiles()
     binomials()
     students()
     normalisers()
     errors()
+    said()

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/auto.h"
+#include "reference_said.h"
 #include "reference_wer.h"
 
 static void test_counts_equal_jiwer(void **state)
@@ -33,11 +34,40 @@ static void test_pooled_equals_jiwer(void **state)
     for (size_t i = 0; i < ARRAY_LEN(wer_cases); i++) {
         if (wer_cases[i].normaliser != NORMALISER_ENGLISH)
             continue;
-        struct stats_wer one = stats_wer_count(NORMALISER_ENGLISH, wer_cases[i].reference,
-                                               wer_cases[i].hypothesis);
+        struct stats_wer one =
+            stats_wer_count(NORMALISER_ENGLISH, wer_cases[i].reference, wer_cases[i].hypothesis);
         stats_wer_pool(&total, &one);
     }
     assert_true(fabs(stats_wer_ratio(&total) - wer_pooled_english) < 1e-15);
+}
+
+static void assert_normalised(size_t row, const char *text, const char *expected)
+{
+    AUTO(buf_done) struct buf buf = BUF_INIT(1 << 16);
+    stats_normalise(NORMALISER_ENGLISH, text, &buf);
+    CHECK_ROW_TEXT(row, text, buf_text(&buf), expected);
+}
+
+/* What people say against what a recogniser could write: as jiwer has it, text by text and pooled.
+ */
+static void test_said_equals_jiwer(void **state)
+{
+    (void)state;
+    struct stats_wer total = {0};
+    assert_true(ARRAY_LEN(said_cases) >= 200);
+    for (size_t i = 0; i < ARRAY_LEN(said_cases); i++) {
+        const char *name = said_cases[i].reference;
+        struct stats_wer wer = stats_wer_count(NORMALISER_ENGLISH, name, said_cases[i].hypothesis);
+        assert_normalised(i, name, said_cases[i].reference_words);
+        assert_normalised(i, said_cases[i].hypothesis, said_cases[i].hypothesis_words);
+        CHECK_ROW(i, name, wer.hits == said_cases[i].hits);
+        CHECK_ROW(i, name, wer.substitutions == said_cases[i].substitutions);
+        CHECK_ROW(i, name, wer.deletions == said_cases[i].deletions);
+        CHECK_ROW(i, name, wer.insertions == said_cases[i].insertions);
+        CHECK_ROW(i, name, fabs(stats_wer_ratio(&wer) - said_cases[i].wer) < 1e-15);
+        stats_wer_pool(&total, &wer);
+    }
+    assert_true(fabs(stats_wer_ratio(&total) - said_pooled) < 1e-15);
 }
 
 static void repeat_text(struct buf *buf, const char *text, size_t times)
@@ -82,8 +112,10 @@ static void test_interval(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         uint64_t wrong = rng_below(&rng, 4);
         total += wrong;
-        utterances[i] = (struct stats_wer){.reference_words = 20, .hypothesis_words = 20,
-                                           .hits = 20 - wrong, .substitutions = wrong};
+        utterances[i] = (struct stats_wer){.reference_words = 20,
+                                           .hypothesis_words = 20,
+                                           .hits = 20 - wrong,
+                                           .substitutions = wrong};
     }
     struct stats_interval wide = stats_wer_interval(utterances, COUNT, 0.95, 0, &rng);
     struct stats_interval narrow = stats_wer_interval(utterances, COUNT, 0.5, 0, &rng);
@@ -128,11 +160,9 @@ static void test_difference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts_equal_jiwer),
-        cmocka_unit_test(test_pooled_equals_jiwer),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_interval),
-        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_counts_equal_jiwer), cmocka_unit_test(test_pooled_equals_jiwer),
+        cmocka_unit_test(test_said_equals_jiwer),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_interval),           cmocka_unit_test(test_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
