@@ -3,7 +3,8 @@
  *
  * Audio: a folder with manifest.jsonl (NeMo's keys: audio_filepath, duration, text), or without one
  * .wav, .flac or .ogg files each with a .txt beside it. Prompts: JSONL with {"prompt": "..."} or
- * {"messages": [...]}, optional "max_tokens"; or a .txt file, one prompt a line. */
+ * {"messages": [...]}, optional "max_tokens"; for kserve also {"inputs": [...]}; or a .txt file,
+ * one prompt a line. */
 #pragma once
 
 #include "base/arena.h"
@@ -24,6 +25,7 @@ struct corpus_prompt {
     const char *prompt;   /* plain text, or NULL when messages is given */
     const char *messages; /* JSON text of an array of chat messages, or NULL */
     int max_tokens;       /* 0: not stated */
+    const char *inputs;   /* JSON text of a KServe request's input tensors, or NULL */
 };
 
 struct corpus { /* borrowed from its arena */

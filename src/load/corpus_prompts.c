@@ -54,6 +54,25 @@ static bool take_messages(struct reading *r, const json_t *messages, struct corp
     return true;
 }
 
+/* Input tensors of KServe's protocol, sent as they are. */
+static bool take_inputs(struct reading *r, const json_t *inputs, struct corpus_prompt *prompt,
+                        struct err *err)
+{
+    if (!json_is_array(inputs) || json_array_size(inputs) == 0)
+        return err_set(err, ERR_INPUT, "\"inputs\" is not a list of tensors");
+    for (size_t i = 0; i < json_array_size(inputs); i++) {
+        const json_t *tensor = json_array_get(inputs, i);
+        if (!json_get_text(tensor, "name") || !json_get_text(tensor, "datatype") ||
+            !json_is_array(json_object_get(tensor, "shape")) ||
+            !json_is_array(json_object_get(tensor, "data")))
+            return err_set(err, ERR_INPUT,
+                           "input %zu lacks \"name\", \"datatype\", \"shape\" or \"data\"", i + 1);
+    }
+    AUTO(free) char *text = json_dump_text(inputs);
+    prompt->inputs = arena_strdup(r->arena, text);
+    return true;
+}
+
 static bool take_max_tokens(const json_t *value, struct corpus_prompt *prompt, struct err *err)
 {
     if (!value || json_is_null(value))
@@ -72,6 +91,9 @@ static bool take_object(struct reading *r, const json_t *root, struct err *err)
     const json_t *messages = json_object_get(root, "messages");
     if (!json_is_object(root))
         return err_set(err, ERR_INPUT, "not a JSON object; wants {\"prompt\": \"...\"}");
+    const json_t *inputs = json_object_get(root, "inputs");
+    if (inputs && !text && !messages)
+        return take_inputs(r, inputs, &prompt, err) && add(r, prompt, err);
     if (!text == !messages)
         return err_set(err, ERR_INPUT, "wants one of \"prompt\" and \"messages\", has %s",
                        text ? "both" : "neither");

@@ -11,12 +11,22 @@ extern const struct load_protocol load_protocol_openai_transcriptions;
 extern const struct load_protocol load_protocol_whisper_inference;
 extern const struct load_protocol load_protocol_openai_chat;
 extern const struct load_protocol load_protocol_openai_completions;
+extern const struct load_protocol load_protocol_ollama_chat;
+extern const struct load_protocol load_protocol_ollama_generate;
+extern const struct load_protocol load_protocol_openai_speech;
+extern const struct load_protocol load_protocol_openai_embeddings;
+extern const struct load_protocol load_protocol_kserve;
 
 const struct load_protocol *const load_protocol_table[] = {
     &load_protocol_openai_transcriptions,
     &load_protocol_whisper_inference,
     &load_protocol_openai_chat,
     &load_protocol_openai_completions,
+    &load_protocol_ollama_chat,
+    &load_protocol_ollama_generate,
+    &load_protocol_openai_speech,
+    &load_protocol_openai_embeddings,
+    &load_protocol_kserve,
 };
 const size_t load_protocol_count = ARRAY_LEN(load_protocol_table);
 
@@ -58,6 +68,42 @@ struct load_input load_input_of(const struct load_stream *stream, size_t item)
         .clip = audio ? &stream->corpus->clips[item] : NULL,
         .prompt = audio ? NULL : &stream->corpus->prompts[item],
     };
+}
+
+const char *load_stream_model(const struct load_stream *stream)
+{
+    const char *model = load_stream_setting(stream, "model");
+    return model ? model : stream->model;
+}
+
+void load_stream_add_path(const struct load_stream *stream, const char *path, struct buf *ret_path)
+{
+    static const char mark[] = "{model}";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    const char *at = strstr(path, mark), *model = load_stream_model(stream);
+    if (!at || !model) {
+        buf_add(ret_path, path);
+        return;
+    }
+    if (!buf_append(ret_path, path, (size_t)(at - path)))
+        ret_path->over = true;
+    for (const char *p = model; *p; p++) {
+        if (strchr(plain, *p))
+            buf_addc(ret_path, *p);
+        else
+            buf_addf(ret_path, "%%%02X", (unsigned char)*p);
+    }
+    buf_add(ret_path, at + sizeof mark - 1);
+}
+
+const char *load_answer_newest(const struct load_answer *answer, size_t *ret_len)
+{
+    enum { LOOK_BACK = 64 };
+    size_t start = answer->chunk_count > 1 ? answer->chunks[answer->chunk_count - 2].end : 0;
+    start = start > LOOK_BACK ? start - LOOK_BACK : 0;
+    *ret_len = answer->len - start;
+    return answer->body + start;
 }
 
 /* First chunk that ends at or after the offset: chunks lie in order, so halve. */

@@ -67,4 +67,18 @@ const struct spec_protocol *const *load_protocol_specs(size_t *ret_count);
 /* Item `item` of the stream's corpus. */
 struct load_input load_input_of(const struct load_stream *stream, size_t item);
 /* When byte `offset` - 1 of the answer had come. */
+/* For protocols whose requests name a model, to be listed among their options. */
+#define LOAD_MODEL_OPTION                                                                          \
+    {                                                                                              \
+        .name = "model", .type = OPTION_TEXT,                                                      \
+        .help = "name of the model to ask for; left out: the service's"                            \
+    }
+
 int64_t load_answer_at_ns(const struct load_answer *answer, size_t offset);
+/* The model to ask for: the protocol's option "model" if it has one that is set, else the
+ * service's; NULL: none. Borrowed. */
+const char *load_stream_model(const struct load_stream *stream);
+/* Appends the path with "{model}" as that model, escaped; without a model the mark stays. */
+void load_stream_add_path(const struct load_stream *stream, const char *path, struct buf *ret_path);
+/* The newest chunk, and a little before it for a mark that was cut. */
+const char *load_answer_newest(const struct load_answer *answer, size_t *ret_len);

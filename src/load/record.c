@@ -23,6 +23,7 @@ static const char *const error_names[LOAD_ERROR_COUNT_] = {
     [LOAD_EMPTY] = "empty",
     [LOAD_LIMIT] = "limit",
     [LOAD_UNFINISHED] = "unfinished",
+    [LOAD_RELOAD] = "reload",
 };
 
 const char *load_error_name(enum load_error error)

@@ -18,6 +18,8 @@ enum load_error {
     LOAD_EMPTY,        /* a well-formed answer without any text */
     LOAD_LIMIT,        /* an answer over our size limit */
     LOAD_UNFINISHED,   /* still in flight when the drain time was over */
+    LOAD_RELOAD,       /* answered, but the server loaded its model first: neither a failure nor a
+                        * sample of anything */
     LOAD_ERROR_COUNT_
 };
 const char *load_error_name(enum load_error error);

@@ -60,6 +60,7 @@ struct spec_protocol {
     const char *name; /* "openai-transcriptions" */
     const char *help;
     unsigned sources;                  /* enum metric_source bits its answers carry */
+    unsigned streamed_sources;         /* more of them, with its option "stream" */
     const char *path;                  /* default HTTP path */
     const struct spec_option *options; /* keys allowed under `load:` of the service, besides the
                                         * common ones (spec/study.h) */

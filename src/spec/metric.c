@@ -16,12 +16,15 @@
 static const struct metric_facts table[] = {
     [METRIC_LATENCY] = {"latency", UNIT_SECONDS, .distribution = true, .source = SOURCE_ANY,
                         .meaning = "time from the intended send to the answer's last byte"},
-    [METRIC_TTFT] = {"ttft", UNIT_SECONDS, .distribution = true, .source = SOURCE_TEXT,
-                     .meaning = "time from the intended send to the first text"},
+    [METRIC_TTFT] = {"ttft", UNIT_SECONDS, .distribution = true,
+                     .source = SOURCE_TEXT | SOURCE_SPEECH,
+                     .meaning =
+                         "time from the intended send to the first text, or the first byte of "
+                         "sound"},
     [METRIC_ITL] = {"itl", UNIT_SECONDS, .distribution = true, .source = SOURCE_TEXT,
                     .meaning = "gap between successive text events of one answer"},
-    [METRIC_RTF] = {"rtf", UNIT_RATIO, .distribution = true, .source = SOURCE_AUDIO,
-                    .meaning = "latency over the audio's duration"},
+    [METRIC_RTF] = {"rtf", UNIT_RATIO, .distribution = true, .source = SOURCE_AUDIO | SOURCE_SPEECH,
+                    .meaning = "latency over the duration of the audio sent, or spoken"},
     [METRIC_TOKENS_PER_S] = {"tokens_per_s", UNIT_PER_SECOND, .higher_is_better = true,
                              .source = SOURCE_TEXT,
                              .meaning = "output tokens answered in the window, per second"},

@@ -9,11 +9,11 @@
 #include <stddef.h>
 
 enum metric {
-    METRIC_LATENCY,        /* intended send to last byte */
-    METRIC_TTFT,           /* intended send to first non-empty text on any channel */
-    METRIC_ITL,            /* gap between successive text events of one answer */
-    METRIC_RTF,            /* latency over audio duration */
-    METRIC_TOKENS_PER_S,   /* output tokens answered in the window over its length */
+    METRIC_LATENCY,      /* intended send to last byte */
+    METRIC_TTFT,         /* intended send to first non-empty text on any channel, or first sound */
+    METRIC_ITL,          /* gap between successive text events of one answer */
+    METRIC_RTF,          /* latency over the duration of the audio sent, or spoken */
+    METRIC_TOKENS_PER_S, /* output tokens answered in the window over its length */
     METRIC_REQUESTS_PER_S, /* completed in the window over its length */
     METRIC_WER,            /* word error rate, all words of the window pooled */
     METRIC_ERRORS,         /* failed requests in the window */
@@ -50,9 +50,10 @@ enum metric_stat {
 
 /* What a protocol's answers allow to be measured (bits). */
 enum metric_source {
-    SOURCE_ANY = 1,   /* every request */
-    SOURCE_TEXT = 2,  /* streamed tokens */
-    SOURCE_AUDIO = 4, /* audio in, transcript out */
+    SOURCE_ANY = 1,    /* every request */
+    SOURCE_TEXT = 2,   /* streamed tokens */
+    SOURCE_AUDIO = 4,  /* audio in, transcript out */
+    SOURCE_SPEECH = 8, /* text in, audio out */
 };
 
 struct metric_facts {

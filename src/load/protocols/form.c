@@ -68,13 +68,33 @@ static bool is_silence(const struct load_stream *stream, uint32_t item)
     return transcript && transcript[strspn(transcript, " \t")] == '\0';
 }
 
-static void take(const struct load_stream *stream, struct load_record *record, const char *text,
-                 size_t len, struct buf *ret_text)
+void load_form_take(const struct load_stream *stream, struct load_record *record, const char *text,
+                    size_t len, struct buf *ret_text)
 {
     trim(&text, &len);
     load_text_add(ret_text, text, len);
     record->error =
         len > 0 || stream->unchecked || is_silence(stream, record->item) ? LOAD_OK : LOAD_EMPTY;
+}
+
+/* Of segments only their texts are looked at, and only where no whole text is given. */
+static bool take_segments(const struct load_stream *stream, struct load_record *record,
+                          const json_t *segments, struct buf *ret_text)
+{
+    AUTO(buf_done) struct buf whole = BUF_INIT(LOAD_TEXT_MAX);
+    size_t i = 0;
+    const json_t *segment = NULL;
+    if (!json_is_array(segments))
+        return false;
+    json_array_foreach(segments, i, segment)
+    {
+        const json_t *text = json_object_get(segment, "text");
+        if (!json_is_string(text))
+            return false;
+        load_text_add(&whole, json_string_value(text), json_string_length(text));
+    }
+    load_form_take(stream, record, buf_text(&whole), whole.len, ret_text);
+    return true;
 }
 
 void load_form_read(const struct load_stream *stream, const struct load_answer *answer,
@@ -87,10 +107,10 @@ void load_form_read(const struct load_stream *stream, const struct load_answer *
     if (load_json_error(root, ret_text))
         record->error = LOAD_SERVER_ERROR;
     else if (format && strcmp(format, "text") == 0)
-        take(stream, record, answer->body, answer->len, ret_text);
+        load_form_take(stream, record, answer->body, answer->len, ret_text);
     else if (json_is_string(text))
-        take(stream, record, json_string_value(text), json_string_length(text), ret_text);
-    else
+        load_form_take(stream, record, json_string_value(text), json_string_length(text), ret_text);
+    else if (text || !take_segments(stream, record, json_object_get(root, "segments"), ret_text))
         record->error = LOAD_MALFORMED;
     if (record->error == LOAD_MALFORMED)
         load_text_add(ret_text, answer->body, answer->len > 200 ? 200 : answer->len);

@@ -4,6 +4,10 @@
  * is a field of the form under that name. */
 #include "load/protocols/form.h"
 
+#include "load/protocols/json_answer.h"
+#include "load/protocols/json_request.h"
+#include "load/protocols/transcript_stream.h"
+
 static const char *const formats[] = {"json", "verbose_json", "text", NULL};
 
 static const struct spec_option options[] = {
@@ -32,12 +36,17 @@ static const struct spec_option options[] = {
      .max = 2,
      .flag = "temperature",
      .help = "sampling temperature"},
+    {.name = "stream",
+     .type = OPTION_BOOL,
+     .flag = "stream",
+     .help = "the text comes piece by piece, so that there is a time to first text"},
 };
 
 static const struct spec_protocol spec = {
     .name = "openai-transcriptions",
     .help = "OpenAI's /v1/audio/transcriptions: a clip in, its text out",
     .sources = SOURCE_ANY | SOURCE_AUDIO,
+    .streamed_sources = SOURCE_TEXT,
     .path = "/v1/audio/transcriptions",
     .options = options,
     .option_count = ARRAY_LEN(options),
@@ -47,8 +56,26 @@ static bool build(const struct load_stream *stream, const struct load_input *inp
                   struct load_request *ret_request, struct err *err)
 {
     const char *file_field = load_stream_setting(stream, "file_field");
-    return load_form_build(stream, input, file_field ? file_field : "file",
-                           load_stream_setting(stream, "model_field"), ret_request, err);
+    if (!load_form_build(stream, input, file_field ? file_field : "file",
+                         load_stream_setting(stream, "model_field"), ret_request, err))
+        return false;
+    ret_request->expects_stream = load_setting_is_true(stream, "stream");
+    return true;
+}
+
+static void read_answer(const struct load_stream *stream, const struct load_answer *answer,
+                        struct load_record *record, struct buf *ret_text, struct buf *ret_gaps)
+{
+    if (!load_setting_is_true(stream, "stream")) {
+        load_form_read(stream, answer, record, ret_text, ret_gaps);
+        return;
+    }
+    AUTO(buf_done) struct buf text = BUF_INIT(LOAD_TEXT_MAX);
+    load_transcript_read(answer, record, &text, ret_gaps);
+    if (record->error == LOAD_OK || record->error == LOAD_EMPTY)
+        load_form_take(stream, record, buf_text(&text), text.len, ret_text);
+    else
+        load_text_add(ret_text, buf_text(&text), text.len);
 }
 
 extern const struct load_protocol load_protocol_openai_transcriptions;
@@ -56,5 +83,6 @@ const struct load_protocol load_protocol_openai_transcriptions = {
     .spec = &spec,
     .sends_audio = true,
     .build = build,
-    .read = load_form_read,
+    .complete = load_transcript_complete,
+    .read = read_answer,
 };

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "load/protocols/json_answer.h"
+#include "load/protocols/json_request.h"
 #include "load/sse.h"
 
 #include <string.h>
@@ -30,23 +31,6 @@ struct reader {
     bool error, broken_last, broken_before;
 };
 
-static bool is_true(const struct load_stream *stream, const char *name)
-{
-    const char *text = load_stream_setting(stream, name);
-    return text && strcmp(text, "true") == 0;
-}
-
-static void set_number(json_t *body, const struct load_stream *stream, const char *name)
-{
-    const char *text = load_stream_setting(stream, name);
-    int64_t whole;
-    double real;
-    if (text && text_to_i64(text, &whole))
-        json_object_set_new(body, name, json_integer(whole));
-    else if (text && text_to_double(text, &real))
-        json_object_set_new(body, name, json_real(real));
-}
-
 static void set_common(const struct load_stream *stream, const struct load_input *input,
                        json_t *body)
 {
@@ -56,13 +40,13 @@ static void set_common(const struct load_stream *stream, const struct load_input
         json_object_set_new(body, "model", json_text_or_null(stream->model));
     if (max_tokens > 0)
         json_object_set_new(body, "max_tokens", json_integer(max_tokens));
-    set_number(body, stream, "temperature");
-    set_number(body, stream, "seed");
-    if (is_true(stream, "ignore_eos"))
+    load_json_set_number(body, stream, "temperature");
+    load_json_set_number(body, stream, "seed");
+    if (load_setting_is_true(stream, "ignore_eos"))
         json_object_set_new(body, "ignore_eos", json_true());
-    bool streamed = is_true(stream, "stream");
+    bool streamed = load_setting_is_true(stream, "stream");
     json_object_set_new(body, "stream", json_boolean(streamed));
-    if (streamed && is_true(stream, "include_usage"))
+    if (streamed && load_setting_is_true(stream, "include_usage"))
         json_object_set_new(body, "stream_options", json_pack("{s:b}", "include_usage", 1));
 }
 
@@ -70,29 +54,7 @@ bool load_tokens_build(const struct load_stream *stream, const struct load_input
                        json_t *body, struct load_request *ret_request, struct err *err)
 {
     set_common(stream, input, body);
-    AUTO(free) char *text = json_dump_text(body);
-    json_decref(body);
-    size_t len = strlen(text);
-    struct load_request request = {
-        .body = BUF_INIT(len),
-        .content_type = BUF_INIT(64),
-        .expects_stream = is_true(stream, "stream"),
-    };
-    if (!buf_append(&request.body, text, len))
-        return err_set(err, ERR_LIMIT, "prompt %zu is too long", input->item + 1);
-    buf_add(&request.content_type, "application/json");
-    *ret_request = request;
-    return true;
-}
-
-/* The newest chunk, and a little before it for a mark that was cut. */
-static const char *newest(const struct load_answer *answer, size_t *ret_len)
-{
-    enum { LOOK_BACK = 64 };
-    size_t start = answer->chunk_count > 1 ? answer->chunks[answer->chunk_count - 2].end : 0;
-    start = start > LOOK_BACK ? start - LOOK_BACK : 0;
-    *ret_len = answer->len - start;
-    return answer->body + start;
+    return load_json_request(body, input, load_setting_is_true(stream, "stream"), ret_request, err);
 }
 
 /* `"finish_reason": "stop"`: a value other than null. Within a JSON string the quotes would be
@@ -131,7 +93,7 @@ static bool has_done(const char *bytes, size_t len, bool at_start)
 bool load_tokens_complete(const struct load_answer *answer)
 {
     size_t len = 0;
-    const char *bytes = newest(answer, &len);
+    const char *bytes = load_answer_newest(answer, &len);
     return has_finish(bytes, len) || has_done(bytes, len, bytes == answer->body);
 }
 
@@ -347,7 +309,7 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
         .finish_ns = -1,
         .done_ns = -1,
     };
-    bool streamed = is_true(stream, "stream");
+    bool streamed = load_setting_is_true(stream, "stream");
     if (!streamed || starts_like_json(answer))
         read_json(&r, streamed);
     else
