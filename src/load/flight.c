@@ -214,6 +214,9 @@ static void on_done(struct load_call *call, enum load_transport_end end)
         snprintf(why, sizeof why, "no descriptor or local port left: %s", call->why);
         load_child_fail(child, why);
     }
+    /* Over a limit: nothing of it is worth the time to read it, nor the memory until then. */
+    if (end == LOAD_END_LIMIT)
+        flight->run->transport->trim(call);
     record->error = error_of(end);
     if (end == LOAD_END_CLOSED && flight->complete)
         record->error = LOAD_OK;

@@ -29,6 +29,7 @@ enum {
     HELD_SHARE = 64 << 10, /* of one answer, whatever the others hold */
     KEPT_BYTES = 64 << 10, /* of a body's memory, from one request to the next */
     KEPT_CHUNKS = 4096,
+    TURN_MAX_NS = 500000,
 };
 static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");
 
@@ -36,6 +37,10 @@ struct load_http {
     CURLM *multi;
     sd_event *event;
     sd_event_source *timer, *wake; /* curl's time-outs; transfers that ended while sending */
+    sd_event_source *resume; /* goes on with paused ones. A timer that is over, which takes its turn
+                              * among the others; sd-event would put a `defer` before all of them */
+    struct load_http_call *paused; /* a list */
+    int64_t turn_ns;               /* first byte of an answer in this turn; 0: none yet */
     struct load_http_hooks hooks;
     size_t held_bytes; /* sum of all calls' `held` */
     bool reaping;
@@ -77,6 +82,37 @@ static bool stamp(struct load_http_call *call, int64_t now_ns)
     return true;
 }
 
+/* libcurl reads a socket up to a hundred times in one go: a flood of one-byte chunks would hold the
+ * loop for 80 ms. A turn that took long is broken off; what is due elsewhere comes first. */
+static bool is_long_turn(struct load_http *http, int64_t now_ns)
+{
+    if (http->turn_ns == 0)
+        http->turn_ns = now_ns;
+    return now_ns - http->turn_ns > TURN_MAX_NS;
+}
+
+static size_t pause_call(struct load_http_call *call)
+{
+    struct load_http *http = call->http;
+    if (!call->paused) {
+        call->paused = true;
+        call->next_paused = http->paused;
+        http->paused = call;
+    }
+    sd_event_source_set_enabled(http->resume, SD_EVENT_ONESHOT);
+    return CURL_WRITEFUNC_PAUSE;
+}
+
+static void forget_paused(struct load_http_call *call)
+{
+    struct load_http_call **at = &call->http->paused;
+    while (*at && *at != call)
+        at = &(*at)->next_paused;
+    if (*at)
+        *at = call->next_paused;
+    call->paused = false;
+}
+
 static size_t stop(struct load_http_call *call, const char *limit)
 {
     call->limit = limit;
@@ -88,6 +124,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
     int64_t now_ns = clock_now_ns();
     struct load_http_call *call = ctx;
     size_t len = size * count, take = len;
+    if (is_long_turn(call->http, now_ns))
+        return pause_call(call);
     if (call->answer.chunk_count == 0)
         call->answer.http_status = status_of(call);
     if (call->answer.http_status != 200) {
@@ -154,6 +192,7 @@ static void reset_call(struct load_http_call *call)
 static void kick(struct load_http *http)
 {
     int running = 0;
+    http->turn_ns = 0;
     curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
@@ -186,6 +225,8 @@ void load_http_cancel(struct load_http_call *call)
     if (!call->active)
         return;
     call->active = false;
+    if (call->paused)
+        forget_paused(call);
     call->answer.http_status = status_of(call);
     curl_multi_remove_handle(call->http->multi, (CURL *)call->easy);
 }
@@ -231,6 +272,8 @@ static void finish(struct load_http *http, struct load_http_call *call, CURLcode
 {
     enum load_http_end end = load_http_easy_end(call, code);
     curl_multi_remove_handle(http->multi, (CURL *)call->easy);
+    if (call->paused)
+        forget_paused(call);
     if (died_idle(call, end)) {
         call->retried = true;
         call->why[0] = '\0';
@@ -268,6 +311,25 @@ static int on_wake(sd_event_source *source, void *ctx)
     return 0;
 }
 
+static int on_resume(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)source;
+    (void)usec;
+    struct load_http *http = ctx;
+    struct load_http_call *call = http->paused;
+    http->paused = NULL;
+    while (call) {
+        struct load_http_call *next = call->next_paused;
+        call->paused = false;
+        http->turn_ns = 0;
+        curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT);
+        call = next;
+    }
+    kick(http);
+    reap(http);
+    return 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
     (void)source;
@@ -288,6 +350,7 @@ static int on_socket(sd_event_source *source, int fd, uint32_t events, void *ctx
         what |= CURL_CSELECT_OUT;
     if (events & EPOLLERR)
         what |= CURL_CSELECT_ERR;
+    http->turn_ns = 0;
     curl_multi_socket_action(http->multi, fd, what, &running);
     reap(http);
     return 0;
@@ -330,12 +393,15 @@ static int want_time(CURLM *multi, long timeout_ms, void *ctx)
 static bool add_sources(struct load_http *http)
 {
     if (sd_event_add_time(http->event, &http->timer, CLOCK_MONOTONIC, 0, 1, on_timer, http) < 0 ||
-        sd_event_add_defer(http->event, &http->wake, on_wake, http) < 0)
+        sd_event_add_defer(http->event, &http->wake, on_wake, http) < 0 ||
+        sd_event_add_time(http->event, &http->resume, CLOCK_MONOTONIC, 0, 1, on_resume, http) < 0)
         return false;
     sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
     sd_event_source_set_enabled(http->wake, SD_EVENT_OFF);
+    sd_event_source_set_enabled(http->resume, SD_EVENT_OFF);
     sd_event_source_set_description(http->timer, "curl");
     sd_event_source_set_description(http->wake, "ended");
+    sd_event_source_set_description(http->resume, "paused");
     return true;
 }
 
@@ -371,6 +437,7 @@ struct load_http *load_http_free(struct load_http *http)
     curl_multi_cleanup(http->multi);
     sd_event_source_disable_unref(http->timer);
     sd_event_source_disable_unref(http->wake);
+    sd_event_source_disable_unref(http->resume);
     sd_event_unref(http->event);
     free(http);
     return NULL;

@@ -36,7 +36,8 @@ struct load_http_call {
     void *pin;         /* owned: the host's addresses, for curl */
     size_t held;       /* bytes of memory that the client counts for it */
     const char *limit; /* which bound the answer went over; NULL: none */
-    bool active, retried;
+    struct load_http_call *next_paused;
+    bool active, retried, paused;
     char why[256]; /* curl's words for a failure */
 };
 

@@ -102,7 +102,7 @@ void load_form_read(const struct load_stream *stream, const struct load_answer *
 {
     (void)ret_gaps;
     const char *format = load_stream_setting(stream, "response_format");
-    json_t *root = json_loadb(answer->body, answer->len, JSON_ALLOW_NUL, NULL);
+    json_t *root = load_json_parse(answer->body, answer->len);
     const json_t *text = json_object_get(root, "text");
     if (load_json_error(root, ret_text))
         record->error = LOAD_SERVER_ERROR;

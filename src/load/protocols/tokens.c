@@ -214,7 +214,7 @@ static void take_event(void *ctx, const struct load_sse_event *event)
     if (r->error)
         return;
     r->broken_before |= r->broken_last;
-    AUTO_JSON json_t *root = json_loadb(event->data, event->len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(event->data, event->len);
     r->broken_last = !json_is_object(root);
     if (!r->broken_last && !take_error(r, root, strcmp(event->type, "error") == 0))
         take_chunk(r, root);
@@ -268,7 +268,7 @@ static void read_whole(struct reader *r, const json_t *root)
 
 static void read_json(struct reader *r, bool wanted_stream)
 {
-    AUTO_JSON json_t *root = json_loadb(r->answer->body, r->answer->len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(r->answer->body, r->answer->len);
     if (take_error(r, root, false))
         r->record->error = LOAD_SERVER_ERROR;
     else if (wanted_stream || !root)

@@ -1,5 +1,5 @@
 /* A server that answers every connection with the same bytes, then, if asked, with one piece again
- * and again. For answers which no decent server gives. */
+ * and again, as fast as it is taken or at a pace. For answers which no decent server gives. */
 #pragma once
 
 #include "check.h"
@@ -15,32 +15,67 @@ struct raw_server {
     int port;
 };
 
-static inline void raw_serve_(int listener, const char *head, const char *again)
+struct raw_answer {
+    const char *head;
+    size_t head_len;   /* 0: up to its NUL */
+    const char *again; /* NULL: nothing more */
+    int pause_ms;      /* before each `again`; 0: none, and in large pieces */
+    bool reset;        /* the connection is torn down, not closed */
+};
+
+static inline void raw_flood_(int fd, const struct raw_answer *answer)
+{
+    /* In large pieces, so that even an endless answer comes to its limit soon. */
+    char piece[32768];
+    size_t len = 0, one = strlen(answer->again);
+    while (len + one < sizeof piece && (len == 0 || answer->pause_ms == 0)) {
+        memcpy(piece + len, answer->again, one);
+        len += one;
+    }
+    do
+        usleep((useconds_t)answer->pause_ms * 1000);
+    while (send(fd, piece, len, 0) > 0);
+}
+
+static inline void raw_answer_(int fd, const struct raw_answer *answer)
+{
+    static char request[1 << 20];
+    size_t len = answer->head_len ? answer->head_len : strlen(answer->head);
+    bool open = recv(fd, request, sizeof request, 0) > 0;
+    for (size_t at = 0; open && at < len;) {
+        ssize_t n = send(fd, answer->head + at, len - at, 0);
+        open = n > 0;
+        at += open ? (size_t)n : 0;
+    }
+    if (open && answer->again)
+        raw_flood_(fd, answer);
+    if (answer->reset)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
+    else
+        shutdown(fd, SHUT_WR);
+    while (!answer->reset && recv(fd, request, sizeof request, 0) > 0)
+        continue;
+    close(fd);
+}
+
+/* A process for each connection: a slow one keeps no other waiting. */
+static inline void raw_serve_(int listener, const struct raw_answer *answer)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
     for (;;) {
-        char request[65536];
         int fd = accept(listener, NULL, NULL);
-        if (fd < 0 || recv(fd, request, sizeof request, 0) <= 0)
-            continue;
-        bool open = send(fd, head, strlen(head), 0) > 0;
-        /* In large pieces, so that even an endless answer comes to its limit soon. */
-        char piece[32768];
-        size_t len = 0;
-        while (again && len + strlen(again) < sizeof piece) {
-            memcpy(piece + len, again, strlen(again));
-            len += strlen(again);
+        if (fd >= 0 && fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            raw_answer_(fd, answer);
+            _exit(0);
         }
-        while (open && again)
-            open = send(fd, piece, len, 0) > 0;
-        shutdown(fd, SHUT_WR);
-        while (recv(fd, request, sizeof request, 0) > 0)
-            continue;
         close(fd);
     }
 }
 
-static inline struct raw_server raw_start(const char *head, const char *again)
+static inline struct raw_server raw_start_answer(const struct raw_answer *answer)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -51,10 +86,15 @@ static inline struct raw_server raw_start(const char *head, const char *again)
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        raw_serve_(fd, head, again);
+        raw_serve_(fd, answer);
     }
     close(fd);
     return (struct raw_server){.pid = pid, .port = ntohs(address.sin_port)};
+}
+
+static inline struct raw_server raw_start(const char *head, const char *again)
+{
+    return raw_start_answer(&(struct raw_answer){.head = head, .again = again});
 }
 
 static inline void raw_stop(struct raw_server *server)

@@ -310,7 +310,7 @@ static void test_slow_reader(void **state)
     struct load_worker *worker = worker_begin(&plan, &run);
     usleep(2000 * 1000);
     worker_wait(worker, &run);
-    assert_true(run.report.complete);
+    assert_string_equal(run.report.failure, "");
     assert_int_equal(run.count, 450);
     load_worker_free(worker);
     free(run.kept);

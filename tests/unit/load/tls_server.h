@@ -113,9 +113,3 @@ static inline struct tls_server tls_start(const char *folder, const char *names,
     EVP_PKEY_free(key);
     return server;
 }
-
-static inline void tls_stop(struct tls_server *server)
-{
-    kill(server->pid, SIGKILL);
-    waitpid(server->pid, NULL, 0);
-}
