@@ -54,6 +54,13 @@ static bool take_news(struct window *w)
     }
 }
 
+static int64_t span_ns(const struct load_plan *plan)
+{
+    if (plan->probe)
+        return plan->streams[0].timeout_ns;
+    return plan->warmup_ns + plan->window_ns + plan->drain_ns;
+}
+
 static void keep(struct window *w)
 {
     int64_t now_ns = clock_now_ns();
@@ -61,8 +68,7 @@ static void keep(struct window *w)
     if (cancel_level() != CANCEL_NONE)
         stop(w, BENCH_STOPPED);
     if (report->start_ns != 0 && w->stopped_ns == CLOCK_NEVER)
-        w->deadline_ns = report->start_ns + w->plan->warmup_ns + w->plan->window_ns +
-                         w->plan->drain_ns + SLACK_NS;
+        w->deadline_ns = report->start_ns + span_ns(w->plan) + SLACK_NS;
     if (w->hooks->tick && now_ns >= w->tick_ns) {
         w->tick_ns = now_ns + w->hooks->tick_ns;
         w->hooks->tick(w->hooks->context, w->results);

@@ -6,14 +6,15 @@
 #include "report/report.h"
 #include "spec/catalog.h"
 
-enum { CLI_OPTIONS_MAX = 24, CLI_ARGUMENTS_MAX = 64 };
+enum { CLI_OPTIONS_MAX = 40, CLI_ARGUMENTS_MAX = 64 };
 
 struct cli_option {
     const char *name;     /* "json" for --json */
     char letter;          /* 'j' for -j, 0: none */
     const char *argument; /* name of its argument, NULL: takes none */
     const char *help;
-    bool list; /* may be given again: the arguments are joined by commas */
+    bool list;  /* may be given again: the arguments are joined by commas */
+    bool lines; /* the same by line ends, where a comma means something else */
 };
 
 struct cli_args {
@@ -37,7 +38,7 @@ struct cli_command {
 
 extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_restore, cli_show,
     cli_report, cli_help;
-extern const struct cli_command cli_doctor;
+extern const struct cli_command cli_doctor, cli_bench;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 

@@ -14,8 +14,8 @@
 
 /* In the order in which a new user meets them. */
 const struct cli_command *const cli_commands[] = {
-    &cli_init, &cli_check,  &cli_prepare, &cli_run,  &cli_restore,
-    &cli_show, &cli_report, &cli_doctor,  &cli_help,
+    &cli_init, &cli_check,  &cli_prepare, &cli_run,    &cli_restore,
+    &cli_show, &cli_report, &cli_bench,   &cli_doctor, &cli_help,
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);
 
@@ -88,9 +88,10 @@ static bool unknown_option(const struct cli_command *command, const char *given,
 static void take_value(const struct cli_command *command, int index, const char *value,
                        struct cli_args *args)
 {
-    if (command->options[index].list && args->values[index]) {
+    const struct cli_option *option = &command->options[index];
+    if ((option->list || option->lines) && args->values[index]) {
         char *joined = NULL;
-        if (asprintf(&joined, "%s,%s", args->values[index], value) < 0)
+        if (asprintf(&joined, "%s%c%s", args->values[index], option->lines ? '\n' : ',', value) < 0)
             abort();
         free(args->joined[index]);
         args->joined[index] = joined;

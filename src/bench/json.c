@@ -1,0 +1,155 @@
+/* A run as JSON: every number that the table shows, in base units, with intervals of 95 %. NaN is
+ * null, absent is what this protocol does not tell. `spica_bench` is the version of this shape. */
+#include "bench/run.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+
+static const double TAIL = 0.025;
+
+static json_t *number_json(struct bench_number n)
+{
+    json_t *json = json_pack("{s:o}", "value", json_real_or_null(n.value));
+    if (n.exact)
+        return json;
+    json_object_set_new(json, "low", json_real_or_null(n.low));
+    json_object_set_new(json, "high", json_real_or_null(n.high));
+    if (n.refused)
+        json_object_set_new(json, "needs", json_integer((json_int_t)n.needed));
+    return json;
+}
+
+static json_t *series_json(struct bench_series *series, bool with_intervals)
+{
+    json_t *json = json_pack("{s:I}", "count", (json_int_t)series->count);
+    for (int stat = STAT_VALUE + 1; stat < STAT_COUNT_; stat++) {
+        struct bench_number n = bench_series_number(series, (enum metric_stat)stat, TAIL);
+        if (!with_intervals)
+            n.low = n.high = NAN;
+        json_object_set_new(json, metric_stat_name((enum metric_stat)stat), number_json(n));
+    }
+    return json;
+}
+
+static json_t *distribution_json(struct bench_results *results, enum metric metric)
+{
+    json_t *json = json_object();
+    size_t count = 0;
+    for (int stat = STAT_VALUE + 1; stat < STAT_COUNT_; stat++) {
+        struct bench_number n = bench_measure(results, metric, (enum metric_stat)stat, TAIL);
+        count = n.count;
+        json_object_set_new(json, metric_stat_name((enum metric_stat)stat), number_json(n));
+    }
+    json_object_set_new(json, "count", json_integer((json_int_t)count));
+    return json;
+}
+
+static json_t *metrics_json(const struct bench_run *run)
+{
+    json_t *all = json_object();
+    const struct spec_protocol *protocol = run->setup->plan.streams[0].protocol->spec;
+    for (int m = 0; m < METRIC_COUNT_; m++) {
+        enum metric metric = (enum metric)m;
+        const struct metric_facts *facts = metric_facts(metric);
+        if (!bench_measures(protocol, metric))
+            continue;
+        if (facts->distribution) {
+            json_object_set_new(all, facts->name, distribution_json(run->results, metric));
+            continue;
+        }
+        struct bench_number n = bench_measure(run->results, metric, STAT_VALUE, TAIL);
+        json_t *json = number_json(n);
+        json_object_set_new(json, "count", json_integer((json_int_t)n.count));
+        json_object_set_new(all, facts->name, json);
+    }
+    return all;
+}
+
+static json_t *errors_json(const struct bench_results *r)
+{
+    json_t *all = json_object();
+    for (int e = LOAD_OK + 1; e < LOAD_ERROR_COUNT_; e++) {
+        if (r->errors[e] == 0)
+            continue;
+        json_t *one = json_pack("{s:I, s:o}", "count", (json_int_t)r->errors[e], "example",
+                                json_text_or_null(r->examples[e]));
+        if (r->http_status[e])
+            json_object_set_new(one, "http_status", json_integer(r->http_status[e]));
+        json_object_set_new(all, load_error_name((enum load_error)e), one);
+    }
+    return all;
+}
+
+static json_t *load_json(const struct bench_setup *setup)
+{
+    const struct load_stream *s = &setup->plan.streams[0];
+    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:f, s:b, s:s, s:o, s:I}", "arrivals",
+                             spec_arrivals_names[s->arrivals], "rate_rps",
+                             json_real_or_null(s->rate_rps > 0 ? s->rate_rps : NAN), "concurrency",
+                             s->concurrency, "max_tokens", s->max_tokens, "timeout_s",
+                             (double)s->timeout_ns / NS_PER_S, "reuse_connection",
+                             s->reuse_connection, "sends", setup->sending, "model",
+                             json_text_or_null(s->model), "seed", (json_int_t)setup->plan.seed);
+    json_t *settings = json_object();
+    for (size_t i = 0; i < s->setting_count; i++)
+        json_object_set_new(settings, s->settings[i].name, json_text_or_null(s->settings[i].text));
+    json_object_set_new(json, "options", settings);
+    return json;
+}
+
+static json_t *instrument_json(const struct bench_run *run)
+{
+    struct bench_results *r = run->results;
+    double p99_s, bound_s;
+    bool late = bench_is_late(r, &p99_s, &bound_s);
+    return json_pack(
+        "{s:o, s:o, s:o, s:f, s:b, s:o}", "lateness_p50_s",
+        json_real_or_null(
+            stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 0.5)),
+        "lateness_p99_s", json_real_or_null(p99_s), "lateness_max_s",
+        json_real_or_null(stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 1)),
+        "lateness_bound_s", bound_s, "late", late, "worker_cpu_s",
+        json_real_or_null((double)r->report.cpu_ns / NS_PER_S));
+}
+
+static json_t *requirements_json(const struct bench_run *run)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < run->requirement_count; i++)
+        json_array_append_new(all, json_pack("{s:o, s:s, s:o}", "text",
+                                             json_text_or_null(run->requirements[i].text), "answer",
+                                             bench_answer_names[run->judgements[i].answer], "why",
+                                             json_text_or_null(run->judgements[i].why)));
+    return all;
+}
+
+json_t *bench_json(const struct bench_run *run)
+{
+    static const char *const ends[] = {[BENCH_WHOLE] = "whole",
+                                       [BENCH_STOPPED] = "stopped",
+                                       [BENCH_DECIDED] = "decided",
+                                       [BENCH_BROKEN] = "broken"};
+    struct bench_results *r = run->results;
+    const struct load_stream *stream = &run->setup->plan.streams[0];
+    char started[32];
+    clock_format_wall(run->started_wall_us, started, sizeof started);
+    json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+        "spica_bench", 1, "version", SPICA_VERSION, "started", started, "protocol",
+        stream->protocol->spec->name, "url", json_text_or_null(stream->url), "load",
+        load_json(run->setup), "ended", ends[r->end], "window_s", json_real_or_null(r->window_s),
+        "warmup_requests", (json_int_t)r->warmups, "requests", (json_int_t)r->requests, "answered",
+        (json_int_t)r->ok, "cut", (json_int_t)r->cut, "held_back", (json_int_t)r->held_back,
+        "bytes", (json_int_t)r->bytes, "first_request_s", json_real_or_null(run->first_request_s));
+    json_object_set_new(json, "metrics", metrics_json(run));
+    json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
+    json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));
+    json_object_set_new(json, "errors", errors_json(r));
+    json_object_set_new(json, "instrument", instrument_json(run));
+    if (run->requirement_count)
+        json_object_set_new(json, "requirements", requirements_json(run));
+    if (run->comparison)
+        json_object_set_new(json, "comparison", bench_compare_json(run->comparison));
+    return json;
+}

@@ -1,0 +1,172 @@
+/* Series to numbers.
+ *
+ * Quantiles are of raw values (type 7) with intervals from order statistics, which suppose requests
+ * that are independent of each other. Gaps within one answer are not: inter-token latency has no
+ * interval here. Rates, counts, means and extremes describe this window; what another window would
+ * show they do not say, so they have no interval either. */
+#include "bench/measure.h"
+
+#include "stats/binomial.h"
+#include "stats/summary.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double LATENESS_S = 0.001, LATENESS_RATIO = 0.01;
+
+static struct bench_number unknown(void)
+{
+    return (struct bench_number){.value = NAN, .low = NAN, .high = NAN};
+}
+
+static struct bench_number exactly(double value, size_t count)
+{
+    struct bench_number number = unknown();
+    number.value = value;
+    number.exact = true;
+    number.count = count;
+    return number;
+}
+
+/* The least sample for which the quantile's point may be shown (stats_quantile_allowed). */
+static size_t needed(double q)
+{
+    size_t n = 1;
+    while (n < 100000 && !stats_quantile_allowed(n, q))
+        n++;
+    return n;
+}
+
+struct bench_number bench_series_number(struct bench_series *series, enum metric_stat stat,
+                                        double tail)
+{
+    size_t n = series->count;
+    double q = metric_stat_quantile(stat);
+    if (n == 0)
+        return unknown();
+    const double *sorted = bench_series_sorted(series);
+    if (isnan(q)) {
+        struct stats_summary summary = stats_summary_of(sorted, n);
+        return exactly(stat == STAT_MIN   ? summary.min
+                       : stat == STAT_MAX ? summary.max
+                                          : summary.mean,
+                       n);
+    }
+    struct bench_number number = unknown();
+    number.count = n;
+    number.low = stats_quantile_bound(sorted, n, q, 1 - tail, SIDE_LOW);
+    number.high = stats_quantile_bound(sorted, n, q, 1 - tail, SIDE_HIGH);
+    number.refused = !stats_quantile_allowed(n, q);
+    if (number.refused)
+        number.needed = needed(q);
+    else
+        number.value = stats_quantile(sorted, n, q);
+    return number;
+}
+
+static struct bench_series *series_of(struct bench_results *results, enum metric metric)
+{
+    switch (metric) {
+    case METRIC_LATENCY:
+        return &results->latency;
+    case METRIC_TTFT:
+        return &results->ttft;
+    case METRIC_ITL:
+        return &results->itl;
+    case METRIC_RTF:
+        return &results->rtf;
+    default:
+        return NULL;
+    }
+}
+
+static struct bench_number error_ratio(const struct bench_results *results, double tail)
+{
+    struct bench_number number = unknown();
+    uint64_t n = results->requests, failed = n - results->ok;
+    number.count = n;
+    if (n == 0)
+        return number;
+    number.value = (double)failed / (double)n;
+    number.low = stats_binomial_bound(failed, n, 1 - tail, SIDE_LOW);
+    number.high = stats_binomial_bound(failed, n, 1 - tail, SIDE_HIGH);
+    return number;
+}
+
+/* Clips that were sent at least once; the bootstrap takes clips, not answers. */
+static struct bench_number word_error_rate(const struct bench_results *results, double tail)
+{
+    struct bench_number number = unknown();
+    AUTO(free) struct stats_wer *heard = calloc(results->wer_count + 1, sizeof *heard);
+    struct stats_wer total = {0};
+    size_t count = 0;
+    for (size_t i = 0; heard && results->wer && i < results->wer_count; i++) {
+        if (results->wer[i].reference_words == 0 && results->wer[i].hypothesis_words == 0)
+            continue;
+        heard[count++] = results->wer[i];
+        stats_wer_pool(&total, &results->wer[i]);
+    }
+    if (total.reference_words == 0)
+        return number;
+    struct rng rng = rng_init(1, "wer");
+    struct stats_interval interval = stats_wer_interval(heard, count, 1 - 2 * tail, 1000, &rng);
+    number.value = stats_wer_ratio(&total);
+    number.low = interval.low;
+    number.high = interval.high;
+    number.count = total.reference_words;
+    return number;
+}
+
+struct bench_number bench_measure(struct bench_results *results, enum metric metric,
+                                  enum metric_stat stat, double tail)
+{
+    struct bench_series *series = series_of(results, metric);
+    if (series) {
+        struct bench_number number = bench_series_number(series, stat, tail);
+        if (metric == METRIC_ITL)
+            number.low = number.high = NAN;
+        return number;
+    }
+    switch (metric) {
+    case METRIC_REQUESTS_PER_S:
+        return exactly((double)results->completed / results->window_s, results->completed);
+    case METRIC_TOKENS_PER_S:
+        return exactly(results->ok ? results->tokens / results->window_s : NAN, results->ok);
+    case METRIC_ERRORS:
+        return exactly((double)(results->requests - results->ok), results->requests);
+    case METRIC_ERROR_RATIO:
+        return error_ratio(results, tail);
+    case METRIC_WER:
+        return word_error_rate(results, tail);
+    default:
+        return unknown();
+    }
+}
+
+bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
+{
+    static const enum metric known[] = {METRIC_LATENCY,
+                                        METRIC_TTFT,
+                                        METRIC_ITL,
+                                        METRIC_RTF,
+                                        METRIC_TOKENS_PER_S,
+                                        METRIC_WER,
+                                        METRIC_REQUESTS_PER_S,
+                                        METRIC_ERRORS,
+                                        METRIC_ERROR_RATIO};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (known[i] == metric)
+            return (metric_facts(metric)->source & (protocol->sources | SOURCE_ANY)) != 0;
+    return false;
+}
+
+bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret_bound_s)
+{
+    double median_s =
+        stats_quantile(bench_series_sorted(&results->latency), results->latency.count, 0.5);
+    double relative_s = median_s * LATENESS_RATIO;
+    *ret_bound_s = relative_s > LATENESS_S ? relative_s : LATENESS_S;
+    *ret_p99_s =
+        stats_quantile(bench_series_sorted(&results->lateness), results->lateness.count, 0.99);
+    return *ret_p99_s > *ret_bound_s;
+}

@@ -1,0 +1,217 @@
+/* A requirement is evaluated at every corner of what its metrics may really be: each at its lower
+ * and at its upper one-sided 95 % bound. Where all corners agree the window can tell. A bound that
+ * the sample can't carry is unknown, and the expression's own three-valued logic goes on from
+ * there ("p95 < 300 ms" needs 59 requests below it to be met, as the binomial distribution says).
+ *
+ * A comparison is monotone in each metric, so the corners are enough; only arithmetic that turns
+ * round inside an interval (x * x of something negative) could hide from them, and no metric is
+ * negative.
+ *
+ * Our own lateness is inside every latency: it can't make "met" wrong, but "missed" may be our own
+ * doing, and is then not said. */
+#include "bench/require.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { VARIABLES_MAX = 6 };
+static const double TAIL = 0.05;
+
+const char *const bench_answer_names[BENCH_ANSWER_COUNT_] = {
+    [BENCH_MET] = "met", [BENCH_MISSED] = "missed", [BENCH_UNTOLD] = "cannot tell"};
+
+/* A variable's id is its metric and its statistic. */
+static enum metric metric_of(size_t id)
+{
+    return (enum metric)(id / STAT_COUNT_);
+}
+
+static enum metric_stat stat_of(size_t id)
+{
+    return (enum metric_stat)(id % STAT_COUNT_);
+}
+
+static void add_name(struct buf *buf, size_t id)
+{
+    const char *stat = metric_stat_name(stat_of(id));
+    buf_addf(buf, "%s%s%s", metric_facts(metric_of(id))->name, *stat ? "." : "", stat);
+}
+
+static bool fail_name(const struct spec_protocol *protocol, const char *name, struct err *err)
+{
+    AUTO(buf_done) struct buf known = BUF_INIT(512);
+    for (int m = 0; m < METRIC_COUNT_; m++)
+        if (bench_measures(protocol, (enum metric)m))
+            buf_addf(&known, "%s%s", known.len ? ", " : "", metric_facts((enum metric)m)->name);
+    return err_set(err, ERR_INPUT, "there is no \"%.60s\" here; %s has %s (as in latency.p95)",
+                   name, protocol->name, buf_text(&known));
+}
+
+static bool read_name(const struct spec_protocol *protocol, const char *name, size_t *ret_id,
+                      struct err *err)
+{
+    char head[64];
+    const char *dot = strchr(name, '.');
+    size_t len = dot ? (size_t)(dot - name) : strlen(name);
+    if (len >= sizeof head)
+        return fail_name(protocol, name, err);
+    memcpy(head, name, len);
+    head[len] = '\0';
+    int metric = metric_from_name(head);
+    if (metric < 0 || !bench_measures(protocol, (enum metric)metric))
+        return fail_name(protocol, name, err);
+    bool wants_stat = metric_facts((enum metric)metric)->distribution;
+    int stat = dot ? metric_stat_from_name(dot + 1) : STAT_VALUE;
+    if (wants_stat && stat <= STAT_VALUE)
+        return err_set(err, ERR_INPUT,
+                       "%s needs one of p50, p90, p95, p99, mean, min, max, as in %s.p95", head,
+                       head);
+    if (!wants_stat && dot)
+        return err_set(err, ERR_INPUT, "%s is one number: nothing comes after it", head);
+    *ret_id = (size_t)metric * STAT_COUNT_ + (size_t)stat;
+    return true;
+}
+
+static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
+{
+    return read_name(context, name, ret_id, err) ? EXPR_NAME_VARIABLE : EXPR_NAME_BAD;
+}
+
+static bool refuse_word(void *context, size_t id, const char *word, struct err *err)
+{
+    (void)context;
+    return err_set(err, ERR_INPUT, "%s is a number, \"%.60s\" is none",
+                   metric_facts(metric_of(id))->name, word);
+}
+
+static enum expr_unit unit_of(void *context, size_t id)
+{
+    (void)context;
+    switch (metric_facts(metric_of(id))->unit) {
+    case UNIT_SECONDS:
+        return EXPR_UNIT_SECONDS;
+    case UNIT_BYTES:
+        return EXPR_UNIT_BYTES;
+    case UNIT_BYTES_PER_SECOND:
+        return EXPR_UNIT_BYTE_RATE;
+    default:
+        return EXPR_UNIT_PLAIN;
+    }
+}
+
+static size_t variables_of(const struct expr *expr, size_t ret_ids[VARIABLES_MAX])
+{
+    size_t count = 0;
+    for (size_t id = 0; id < (size_t)METRIC_COUNT_ * STAT_COUNT_; id++)
+        if (expr_uses(expr, id)) {
+            if (count < VARIABLES_MAX)
+                ret_ids[count] = id;
+            count++;
+        }
+    return count;
+}
+
+bool bench_require_parse(const char *text, const struct spec_protocol *protocol,
+                         struct arena *arena, struct bench_requirement *ret_requirement,
+                         struct err *err)
+{
+    const struct expr_names names = {.context = (void *)(uintptr_t)protocol,
+                                     .resolve = resolve,
+                                     .check_word = refuse_word,
+                                     .unit = unit_of};
+    struct expr *expr = NULL;
+    size_t ids[VARIABLES_MAX];
+    if (!expr_parse(arena, text, &names, &expr, err))
+        return err_wrap(err, "requirement \"%.80s\"", text);
+    size_t count = variables_of(expr, ids);
+    if (count == 0 || count > VARIABLES_MAX)
+        return err_set(err, ERR_INPUT,
+                       "requirement \"%.80s\": names %zu metrics; from 1 to %d, as in "
+                       "latency.p95 < 300ms",
+                       text, count, VARIABLES_MAX);
+    *ret_requirement = (struct bench_requirement){.expr = expr, .text = arena_strdup(arena, text)};
+    return true;
+}
+
+struct corner {
+    size_t ids[VARIABLES_MAX];
+    struct bench_number numbers[VARIABLES_MAX];
+    size_t count;
+    unsigned high; /* bit i: variable i at its upper bound */
+};
+
+static struct expr_operand look_up(const void *context, size_t id)
+{
+    const struct corner *corner = context;
+    for (size_t i = 0; i < corner->count; i++) {
+        if (corner->ids[i] != id)
+            continue;
+        const struct bench_number *n = &corner->numbers[i];
+        double value = corner->high >> i & 1 ? n->high : n->low;
+        if (n->exact)
+            value = n->value;
+        if (!isnan(value))
+            return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
+    }
+    return (struct expr_operand){.kind = EXPR_UNKNOWN};
+}
+
+static enum bench_answer ask(const struct expr *expr, struct corner *corner)
+{
+    bool all_true = true, all_false = true;
+    for (corner->high = 0; corner->high < 1u << corner->count; corner->high++) {
+        enum expr_truth truth = expr_eval(expr, look_up, corner);
+        all_true = all_true && truth == EXPR_TRUE;
+        all_false = all_false && truth == EXPR_FALSE;
+    }
+    return all_true ? BENCH_MET : all_false ? BENCH_MISSED : BENCH_UNTOLD;
+}
+
+/* "latency.p95 is 212 ms [201, 240]"; what is known of it where the sample can't carry it. */
+static void describe(struct buf *buf, size_t id, const struct bench_number *n)
+{
+    enum metric_unit unit = metric_facts(metric_of(id))->unit;
+    buf_add(buf, buf->len ? "; " : "");
+    add_name(buf, id);
+    buf_add(buf, " is ");
+    metric_add_value(buf, unit, n->value);
+    if (n->refused)
+        buf_addf(buf, " from %zu requests", n->count);
+    if (!isnan(n->low)) {
+        buf_add(buf, ", surely over ");
+        metric_add_value(buf, unit, n->low);
+    }
+    if (!isnan(n->high)) {
+        buf_add(buf, isnan(n->low) ? ", surely under " : " and under ");
+        metric_add_value(buf, unit, n->high);
+    }
+    double q = metric_stat_quantile(stat_of(id));
+    if (!n->exact && isnan(n->high) && !isnan(q) && n->count > 0)
+        buf_addf(buf, " (an upper bound needs %zu requests)",
+                 stats_quantile_needed(q, 1 - TAIL, SIDE_HIGH));
+}
+
+struct bench_judgement bench_require_judge(const struct bench_requirement *requirement,
+                                           struct bench_results *results, struct arena *arena)
+{
+    struct corner corner = {0};
+    AUTO(buf_done) struct buf why = BUF_INIT(2048);
+    bool timed = false;
+    corner.count = variables_of(requirement->expr, corner.ids);
+    for (size_t i = 0; i < corner.count; i++) {
+        enum metric metric = metric_of(corner.ids[i]);
+        corner.numbers[i] = bench_measure(results, metric, stat_of(corner.ids[i]), TAIL);
+        timed = timed || metric_facts(metric)->unit == UNIT_SECONDS || metric == METRIC_RTF;
+        describe(&why, corner.ids[i], &corner.numbers[i]);
+    }
+    struct bench_judgement judgement = {.answer = ask(requirement->expr, &corner)};
+    double p99_s, bound_s;
+    if (judgement.answer == BENCH_MISSED && timed && bench_is_late(results, &p99_s, &bound_s)) {
+        judgement.answer = BENCH_UNTOLD;
+        buf_add(&why, "; but we were late ourselves");
+    }
+    judgement.why = arena_strdup(arena, buf_text(&why));
+    return judgement;
+}

@@ -1,0 +1,29 @@
+/* One finished run with all that is said about it, and its renderings. */
+#pragma once
+
+#include "base/json.h"
+#include "bench/compare.h"
+#include "bench/require.h"
+#include "bench/setup.h"
+#include "report/report.h"
+
+#include <stdio.h>
+
+struct bench_run { /* all borrowed */
+    const struct bench_setup *setup;
+    struct bench_results *results;
+    double first_request_s; /* of the probe */
+    int64_t started_wall_us;
+    const struct bench_requirement *requirements;
+    const struct bench_judgement *judgements; /* of each */
+    size_t requirement_count;
+    const struct bench_comparison *comparison; /* NULL: with nothing */
+};
+
+/* docs/BENCH.md says what it holds; --compare reads it. New reference. */
+json_t *bench_json(const struct bench_run *run);
+
+/* At most the terminal's width; what came from outside is escaped. */
+void bench_print(const struct bench_run *run, FILE *out, struct report_terminal terminal);
+/* "bursts of 5/s", "2 clients, each waits for its answer": the load in words. */
+void bench_add_load(struct buf *buf, const struct bench_setup *setup);

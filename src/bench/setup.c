@@ -1,0 +1,210 @@
+/* Options to plan. The load's keys are bound by the study file's table (spec/load_alone.h) and made
+ * into a stream by load_stream_of(), so that what a study can ask for can be asked for here.
+ *
+ * Defaults are chosen for somebody who says nothing: one client in a closed loop, 30 s, a warm-up
+ * of a tenth of that (5 s at most), built-in prompts. Where there is no sensible default (clips for
+ * a speech protocol) one line says what to give. */
+#include "bench/setup.h"
+
+#include "base/clock.h"
+#include "stats/quantile.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const int64_t WINDOW_NS = 30 * NS_PER_S, WARMUP_MAX_NS = 5 * NS_PER_S;
+static const int64_t LIMITED_NS = 24 * 3600 * NS_PER_S; /* where the number of requests ends it */
+
+/* The part of the protocol's path that `path` lacks, or NULL when it is another path. */
+static const char *rest_of_path(const char *path, const char *whole)
+{
+    size_t len = strlen(path);
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    if (strncmp(path, whole, len) != 0 || (whole[len] != '/' && whole[len] != '\0'))
+        return NULL;
+    return whole + len;
+}
+
+const char *bench_url_complete(const char *url, const struct spec_protocol *protocol,
+                               struct arena *arena)
+{
+    const char *scheme_end = strstr(url, "://");
+    if (!protocol->path)
+        return arena_strdup(arena, url);
+    const char *scheme = scheme_end ? "" : "http://";
+    const char *host = scheme_end ? scheme_end + 3 : url;
+    size_t host_len = strcspn(host, "/?#");
+    const char *path = host + host_len;
+    const char *rest = rest_of_path(path, protocol->path);
+    if (!rest)
+        return arena_printf(arena, "%s%s", scheme, url);
+    size_t path_len = strlen(path);
+    while (path_len > 0 && path[path_len - 1] == '/')
+        path_len--;
+    return arena_printf(arena, "%s%.*s%s", scheme, (int)(path + path_len - url), url, rest);
+}
+
+static bool load_clips(const struct bench_options *options, struct arena *arena,
+                       struct bench_setup *setup, struct err *err)
+{
+    if (options->prompt || setup->load.prompts)
+        return err_set(err, ERR_INPUT, "%s sends audio: no prompts, but --corpus FOLDER",
+                       options->protocol->name);
+    if (!setup->load.corpus)
+        return err_set(err, ERR_INPUT,
+                       "%s sends audio: give --corpus FOLDER, with .wav, .flac or .ogg files and "
+                       "the transcript of each in a .txt beside it",
+                       options->protocol->name);
+    if (!corpus_load_audio(arena, setup->load.corpus, &setup->corpus, err))
+        return err_wrap(err, "corpus");
+    setup->sending =
+        arena_printf(arena, "%zu clips of %s%s", setup->corpus.clip_count, setup->load.corpus,
+                     setup->corpus.all_transcribed ? "" : ", not all with a transcript");
+    return true;
+}
+
+static bool load_prompts(const struct bench_options *options, struct arena *arena,
+                         struct bench_setup *setup, struct err *err)
+{
+    struct corpus *corpus = &setup->corpus;
+    if (setup->load.corpus)
+        return err_set(err, ERR_INPUT, "%s sends no audio: --prompts FILE instead of --corpus",
+                       options->protocol->name);
+    if (options->prompt && setup->load.prompts)
+        return err_set(err, ERR_INPUT, "--prompt and --prompts: give one of them");
+    if (setup->load.prompts) {
+        if (!corpus_load_prompts(arena, setup->load.prompts, corpus, err))
+            return err_wrap(err, "prompts");
+        setup->sending =
+            arena_printf(arena, "%zu prompts of %s", corpus->prompt_count, setup->load.prompts);
+        return true;
+    }
+    corpus->prompt_count = options->prompt ? 1 : bench_prompt_count;
+    corpus->prompts = arena_array(arena, corpus->prompt_count, sizeof *corpus->prompts);
+    if (options->prompt)
+        corpus->prompts[0].prompt = options->prompt;
+    else
+        memcpy(corpus->prompts, bench_prompts, bench_prompt_count * sizeof *bench_prompts);
+    setup->sending = options->prompt
+                         ? "one prompt"
+                         : arena_printf(arena, "%zu built-in prompts", bench_prompt_count);
+    return true;
+}
+
+static void set_times(const struct bench_options *options, struct bench_setup *setup)
+{
+    struct load_plan *plan = &setup->plan;
+    setup->timed = options->window_ns > 0 || options->requests == 0;
+    plan->window_ns = options->window_ns > 0 ? options->window_ns : WINDOW_NS;
+    int64_t tenth_ns = plan->window_ns / 10;
+    if (options->warmup_ns >= 0)
+        plan->warmup_ns = options->warmup_ns;
+    else if (setup->timed)
+        plan->warmup_ns = tenth_ns < WARMUP_MAX_NS ? tenth_ns : WARMUP_MAX_NS;
+    if (!setup->timed)
+        plan->window_ns = LIMITED_NS;
+    /* Whoever waits for an answer is waited for: the timeout ends what does not come. */
+    plan->drain_ns = setup->load.timeout_ns + NS_PER_S;
+}
+
+bool bench_setup_make(const struct bench_options *options, const struct spec_catalog *catalog,
+                      struct arena *arena, struct bench_setup **ret_setup, struct err *err)
+{
+    struct bench_setup *setup = arena_alloc(arena, sizeof *setup);
+    const struct load_protocol *protocol = load_protocol_find(options->protocol->name);
+    if (!spec_load_alone(catalog, options->protocol, options->pairs, options->pair_count, arena,
+                         &setup->load, err))
+        return false;
+    if (options->requests > 0 && options->warmup_ns > 0)
+        return err_set(err, ERR_INPUT,
+                       "--requests counts from the first one: leave --warmup out, or give --for");
+    if (!(protocol->sends_audio ? load_clips : load_prompts)(options, arena, setup, err))
+        return false;
+    set_times(options, setup);
+    setup->plan.seed = options->seed;
+    setup->plan.salt = "bench";
+    setup->plan.stream_count = 1;
+    struct load_stream *stream = &setup->plan.streams[0];
+    *stream = load_stream_of("bench", &setup->load);
+    stream->protocol = protocol;
+    stream->url = bench_url_complete(options->url, options->protocol, arena);
+    stream->model = options->model;
+    stream->corpus = &setup->corpus;
+    stream->request_limit = options->requests;
+    *ret_setup = setup;
+    return true;
+}
+
+/* ---- the first request ---- */
+
+static enum load_error first_error(const struct bench_results *results)
+{
+    for (int e = LOAD_OK + 1; e < LOAD_ERROR_COUNT_; e++)
+        if (results->errors[e])
+            return (enum load_error)e;
+    return LOAD_OK;
+}
+
+static bool fail_probe(const struct bench_setup *setup, const struct bench_results *results,
+                       struct err *err)
+{
+    const struct load_stream *stream = &setup->plan.streams[0];
+    enum load_error error = first_error(results);
+    const char *words = results->examples[error] ? results->examples[error] : "";
+    const char *colon = *words ? ": " : "";
+    switch (error) {
+    case LOAD_CONNECT:
+        return err_set(err, ERR_PROBLEM, "nothing answers at %s%s%s", stream->url, colon, words);
+    case LOAD_TIMEOUT:
+        return err_set(err, ERR_PROBLEM, "%s does not answer within its timeout of %g s",
+                       stream->url, (double)stream->timeout_ns / NS_PER_S);
+    case LOAD_HTTP_STATUS:
+        return err_set(err, ERR_PROBLEM, "%s answers with HTTP status %d%s%s%s", stream->url,
+                       results->http_status[error], colon, words,
+                       results->http_status[error] == 404
+                           ? " (is that the path, and the protocol right?)"
+                           : "");
+    default:
+        return err_set(err, ERR_PROBLEM, "%s gives no %s answer (%s)%s%s", stream->url,
+                       stream->protocol->spec->name, load_error_name(error), colon, words);
+    }
+}
+
+/* May it be chance? Then it is asked again. */
+static bool is_final(const struct bench_results *results)
+{
+    enum load_error error = first_error(results);
+    return error == LOAD_CONNECT || error == LOAD_TIMEOUT ||
+           (error == LOAD_HTTP_STATUS && results->http_status[error] < 500);
+}
+
+bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err)
+{
+    enum { TRIES = 3 };
+    AUTO(free) struct load_plan *plan = malloc(sizeof *plan);
+    if (!plan)
+        abort();
+    *plan = setup->plan;
+    plan->probe = true;
+    plan->warmup_ns = plan->window_ns = plan->drain_ns = 0;
+    struct load_stream *stream = &plan->streams[0];
+    stream->request_limit = stream->concurrency = 1;
+    stream->arrivals = ARRIVALS_CLOSED;
+    for (int i = 0;; i++) {
+        AUTO(bench_results_free) struct bench_results *results = NULL;
+        if (!bench_window(plan, NULL, &results, err))
+            return false;
+        if (results->end == BENCH_STOPPED)
+            return err_set(err, ERR_STOPPED, "stopped before anything was measured");
+        if (results->end == BENCH_BROKEN)
+            return err_set(err, ERR_INTERNAL, "the first request: %s", results->report.failure);
+        if (results->ok > 0) {
+            *ret_latency_s = results->latency.values[0];
+            return true;
+        }
+        if (is_final(results) || i + 1 == TRIES)
+            return fail_probe(setup, results, err);
+    }
+}

@@ -1,0 +1,45 @@
+/* From what somebody asks for to a plan that can be run. */
+#pragma once
+
+#include "base/arena.h"
+#include "bench/window.h"
+#include "spec/load_alone.h"
+
+struct bench_options {
+    const struct spec_protocol *protocol;
+    const char *url;
+    const char *model;             /* NULL: none is sent */
+    const char *prompt;            /* the one text to send; NULL: see `load` */
+    const struct spec_pair *pairs; /* keys of the load, as in a study file */
+    size_t pair_count;
+    int64_t window_ns; /* 0: default */
+    int64_t warmup_ns; /* -1: default */
+    uint64_t requests; /* 0: no limit */
+    uint64_t seed;
+};
+
+struct bench_setup { /* in the arena */
+    struct load_plan plan;
+    struct spec_load load;
+    struct corpus corpus;
+    const char *sending; /* "12 built-in prompts" */
+    bool timed;          /* the window's length was asked for, or is the default */
+};
+
+/* Errors are ERR_INPUT, one line that says what to give. */
+NODISCARD bool bench_setup_make(const struct bench_options *options,
+                                const struct spec_catalog *catalog, struct arena *arena,
+                                struct bench_setup **ret_setup, struct err *err);
+
+/* The URL that is meant by "127.0.0.1:8000", "http://h/v1", or a whole one: what is missing of the
+ * scheme and of the protocol's own path is added. In the arena. */
+const char *bench_url_complete(const char *url, const struct spec_protocol *protocol,
+                               struct arena *arena);
+
+/* One real request, so that a wrong address or a wrong protocol is said at once and in one line
+ * (ERR_PROBLEM). *ret_latency_s is of the first request that was answered. */
+NODISCARD bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err);
+
+/* What is sent where nobody says what. */
+extern const struct corpus_prompt bench_prompts[];
+extern const size_t bench_prompt_count;
