@@ -1,0 +1,66 @@
+/* The loop around the search: ask it, run a window, tell it. Budgets are here because the search
+ * has no clock. A window that is under way is never cut by the budget: half a measurement would say
+ * something else than a whole one. */
+#include "trial/capacity.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct store_capacity_point *add_point(struct arena *arena, struct capacity_points *points)
+{
+    if (points->count == points->capacity) {
+        size_t capacity = points->capacity ? 2 * points->capacity : 32;
+        struct store_capacity_point *items = arena_array(arena, capacity, sizeof *items);
+        if (points->count)
+            memcpy(items, points->items, points->count * sizeof *items);
+        points->items = items;
+        points->capacity = capacity;
+    }
+    return &points->items[points->count++];
+}
+
+/* What broke first is what broke at the smallest level that failed; of its windows the last. */
+static const char *broke_at(const struct capacity_points *points, size_t from, double level)
+{
+    const char *broke = NULL;
+    for (size_t i = from; i < points->count; i++)
+        if (points->items[i].level == level && points->items[i].broke)
+            broke = points->items[i].broke;
+    return broke;
+}
+
+bool capacity_find(const struct capacity_plan *plan, int search, struct arena *arena,
+                   struct capacity_points *points, struct store_capacity *ret_found,
+                   struct err *err)
+{
+    const int64_t started_ns = clock_now_ns();
+    const size_t from = points->count;
+    struct stats_capacity capacity = stats_capacity_init(&plan->limits);
+    struct stats_capacity_probe probe;
+    bool in_time = true;
+    while (in_time && stats_capacity_next(&capacity, &probe)) {
+        struct store_capacity_point point = {.search = search};
+        enum stats_level outcome = LEVEL_DISTURBED;
+        if (!plan->window(plan->context, &probe, arena, &outcome, &point, err))
+            return false;
+        point.search = search;
+        point.level = probe.level;
+        point.outcome = stats_level_name(outcome);
+        *add_point(arena, points) = point;
+        stats_capacity_tell(&capacity, outcome);
+        in_time = clock_now_ns() - started_ns < plan->within_ns;
+    }
+    struct stats_capacity_answer answer = stats_capacity_answer(&capacity);
+    /* Out of time is out of budget, unless the last window was also the last one needed. */
+    if (answer.end == CAPACITY_OPEN)
+        answer.end = stats_capacity_next(&capacity, &probe) ? CAPACITY_BUDGET : capacity.end;
+    ret_found->end = stats_capacity_end_name(answer.end);
+    ret_found->low = answer.low;
+    ret_found->high = answer.high;
+    ret_found->unsure = answer.unsure;
+    ret_found->broke = isnan(answer.high) ? NULL : broke_at(points, from, answer.high);
+    ret_found->seconds = (double)(clock_now_ns() - started_ns) / NS_PER_S;
+    return true;
+}

@@ -1,0 +1,32 @@
+/* How much a service can take: levels of load, one window each, until the search is over. The same
+ * loop serves a trial, whose windows run on a candidate's services, and `spica bench`. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "stats/capacity.h"
+#include "store/capacity.h"
+
+#include <stdint.h>
+
+struct capacity_plan {
+    struct stats_capacity_limits limits;
+    int64_t within_ns; /* no window begins after that */
+    void *context;
+    /* One window at this level. False: our own failure, or a stop; the search ends with it.
+     * search, level and outcome of the point are filled by the caller. */
+    bool (*window)(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
+                   enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
+                   struct err *err);
+};
+
+struct capacity_points { /* in the arena; doubled when full */
+    struct store_capacity_point *items;
+    size_t count, capacity;
+};
+
+/* Adds its points and fills end, low, high, unsure, broke and seconds of *ret_found; `search` is
+ * the number that the points carry. */
+NODISCARD bool capacity_find(const struct capacity_plan *plan, int search, struct arena *arena,
+                             struct capacity_points *points, struct store_capacity *ret_found,
+                             struct err *err);

@@ -1,0 +1,525 @@
+/* Records wait in a table by their number until all before them are known, so that each requirement
+ * sees the requests in the order of the plan. A hole whose successor is older than the limit is a
+ * request that is over, whatever it will answer: it is counted at once and its record, when it
+ * comes, is only part of the quantiles.
+ *
+ * Near its limit a service's requests wait behind one another, and neighbours are alike: sixty good
+ * ones in a row are then no proof. So "met" is decided at two looks, at half of the window and at
+ * its end, with the sample counted for what it is worth (stats/series.h). In simulations of a queue
+ * at its limit the sequential test alone, which takes requests for independent, answered 8 % too
+ * much. It is left the clear cases of "missed": many more over than allowed. A quantile that its
+ * window left open counts by its own value, and the outcome says that it only leans.
+ *
+ * Rejected: counting answers as they come. Under overload the fast ones come first, and a level
+ * would be called met by the very requests that overload did not hit. */
+#include "trial/level.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "stats/quantile.h"
+#include "stats/series.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { REQUESTS_MAX = 1 << 22 };
+static const double CONFIDENCE = 0.95, LATENESS_RATIO = 0.01, SAMPLES_LEAST = 2;
+/* Of the error: what the look at half of the window may use up. */
+static const double EARLY_SHARE = 0.2;
+/* "Clearly too many": this part of what is not allowed on top of what is. */
+static const double CLEARLY = 0.2;
+/* Times its limit a value counts for at most, so that one that hangs does not hide the others. */
+static const double WORST = 10;
+
+enum request_state { REQUEST_MISSING, REQUEST_KNOWN, REQUEST_GIVEN_UP };
+
+struct request {
+    int64_t intended_ns;
+    uint64_t over;                /* bit per bound */
+    float latency_s, ttft_s, rtf; /* NaN: none, it failed or is not there yet */
+    enum request_state state;
+    bool in_window;
+};
+
+struct stream {
+    struct request *requests; /* by number, owned */
+    size_t count, capacity, next;
+    double patience_s; /* the largest limit of its bounds: older than that is over */
+    uint64_t fed;
+};
+
+struct values {
+    double *items; /* owned */
+    size_t count, capacity;
+};
+
+struct level_check {
+    struct level_plan plan;
+    struct bound_state {
+        struct stats_requirement test;
+        uint64_t n, over;
+        enum stats_answer answer;
+    } states[LEVEL_BOUNDS_MAX];
+    struct stream streams[LOAD_STREAMS_MAX];
+    struct values metric, latency, lateness;
+    int64_t window_start_ns;
+    uint64_t requests, failed, good, answered;
+    uint64_t timed;   /* bit per bound that a slow request breaks before it has answered */
+    int first_missed; /* bound, -1: none */
+    bool looked;      /* at half of the window */
+};
+
+static void *grow(void *items, size_t *capacity, size_t wanted, size_t size)
+{
+    size_t more = *capacity ? 2 * *capacity : 256;
+    while (more < wanted)
+        more *= 2;
+    char *grown = realloc(items, more * size);
+    if (!grown)
+        abort();
+    memset(grown + *capacity * size, 0, (more - *capacity) * size);
+    *capacity = more;
+    return grown;
+}
+
+static void add_value(struct values *values, double value)
+{
+    if (isnan(value))
+        return;
+    if (values->count == values->capacity)
+        values->items = grow(values->items, &values->capacity, values->count + 1, sizeof value);
+    values->items[values->count++] = value;
+}
+
+/* ---- bounds ---- */
+
+static double value_of(enum metric metric, const struct load_record *r)
+{
+    switch (metric) {
+    case METRIC_TTFT:
+        return load_ttft_s(r);
+    case METRIC_RTF:
+        return r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN;
+    default:
+        return load_latency_s(r);
+    }
+}
+
+static bool is_over(const struct level_bound *bound, const struct load_record *r)
+{
+    if (r->error != LOAD_OK)
+        return true;
+    if (bound->metric == METRIC_ERRORS)
+        return false;
+    double value = value_of(bound->metric, r);
+    /* An answer without a first token has not kept the promise either. */
+    return !(bound->at_limit_is_over ? value < bound->limit : value <= bound->limit);
+}
+
+static bool settle_bound(struct metric_ref ref, const char *op, double limit,
+                         struct level_bound *ret)
+{
+    bool below = strcmp(op, "<") == 0, up_to = strcmp(op, "<=") == 0;
+    double q = metric_stat_quantile(ref.stat);
+    bool timed =
+        ref.metric == METRIC_LATENCY || ref.metric == METRIC_TTFT || ref.metric == METRIC_RTF;
+    ret->metric = ref.metric;
+    ret->limit = limit;
+    ret->at_limit_is_over = below;
+    ret->allowed = 0;
+    if (timed && (below || up_to) && (!isnan(q) || ref.stat == STAT_MAX)) {
+        ret->allowed = isnan(q) ? 0 : 1 - q;
+        return limit > 0;
+    }
+    ret->metric = METRIC_ERRORS;
+    ret->limit = NAN;
+    if (ref.metric == METRIC_ERROR_RATIO && (below || up_to)) {
+        ret->allowed = limit;
+        return limit >= 0 && limit < 1 && !(below && limit == 0);
+    }
+    bool none = (strcmp(op, "==") == 0 && limit == 0) || (up_to && limit < 1) ||
+                (below && limit > 0 && limit <= 1);
+    return ref.metric == METRIC_ERRORS && none;
+}
+
+struct trial_value { /* what the metric is taken to be, to see where it stands */
+    size_t id;
+    double value;
+};
+
+static struct expr_operand look_up(const void *context, size_t id)
+{
+    const struct trial_value *assumed = context;
+    if (id != assumed->id)
+        return (struct expr_operand){.kind = EXPR_UNKNOWN};
+    return (struct expr_operand){.kind = EXPR_NUMBER, .number = assumed->value};
+}
+
+bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
+                    struct level_bound *ret_bound)
+{
+    /* The metric alone on the left, and a right side that does not move with it. */
+    static const double assumed[] = {12345.678, 0.0078125};
+    double limits[ARRAY_LEN(assumed)];
+    const char *op = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(assumed); i++) {
+        const struct trial_value context = {id, assumed[i]};
+        struct expr_operand left, right;
+        if (!expr_sides(expr, look_up, &context, &left, &op, &right) || left.kind != EXPR_NUMBER ||
+            right.kind != EXPR_NUMBER || left.number != assumed[i])
+            return false;
+        limits[i] = right.number;
+    }
+    struct level_bound bound = {.text = expr_text(expr), .stream = ref.service};
+    if (limits[0] != limits[1] || !settle_bound(ref, op, limits[0], &bound))
+        return false;
+    *ret_bound = bound;
+    return true;
+}
+
+/* ---- the check ---- */
+
+static uint64_t sample_planned(const struct level_plan *plan, const struct level_bound *bound)
+{
+    double smallest = (double)stats_requirement_smallest(bound->allowed, plan->error);
+    double expected = plan->expected[bound->stream];
+    double planned = isnan(expected) ? 10 * smallest : expected;
+    return (uint64_t)fmin(fmax(planned, SAMPLES_LEAST * smallest), STATS_REQUESTS_MAX);
+}
+
+struct level_check *level_check_new(const struct level_plan *plan)
+{
+    assert(plan->bound_count <= LEVEL_BOUNDS_MAX);
+    struct level_check *check = calloc(1, sizeof *check);
+    if (!check)
+        abort();
+    check->plan = *plan;
+    check->first_missed = -1;
+    for (size_t b = 0; b < plan->bound_count; b++) {
+        const struct level_bound *bound = &plan->bounds[b];
+        struct stream *stream = &check->streams[bound->stream];
+        if (bound->metric != METRIC_ERRORS)
+            check->timed |= UINT64_C(1) << b;
+        if (bound->metric != METRIC_RTF && bound->limit > stream->patience_s)
+            stream->patience_s = bound->limit;
+        if (bound->metric == METRIC_RTF)
+            stream->patience_s = INFINITY; /* depends on the clip: its answer has to come */
+        if (bound->allowed > 0)
+            check->states[b].test =
+                stats_requirement_init(bound->allowed, plan->error, sample_planned(plan, bound));
+    }
+    return check;
+}
+
+struct level_check *level_check_free(struct level_check *check)
+{
+    if (!check)
+        return NULL;
+    for (size_t s = 0; s < ARRAY_LEN(check->streams); s++)
+        free(check->streams[s].requests);
+    free(check->metric.items);
+    free(check->latency.items);
+    free(check->lateness.items);
+    free(check);
+    return NULL;
+}
+
+static void count_searched(struct level_check *check, const struct load_record *r, bool good)
+{
+    check->requests++;
+    check->failed += r->error != LOAD_OK;
+    /* What came after the window was not answered at that rate. */
+    bool inside =
+        r->error == LOAD_OK && r->done_ns < check->window_start_ns + check->plan.window_ns;
+    check->answered += inside;
+    check->good += inside && good;
+    add_value(&check->metric, r->error == LOAD_OK ? value_of(check->plan.metric, r) : NAN);
+    add_value(&check->latency, load_latency_s(r));
+}
+
+static void miss(struct level_check *check, size_t b)
+{
+    check->states[b].answer = STATS_MISSED;
+    if (check->first_missed < 0)
+        check->first_missed = (int)b;
+}
+
+/* One that was given up as slow has failed after all. */
+static void note_failure(struct level_check *check, const struct load_record *r, uint64_t over)
+{
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        struct bound_state *state = &check->states[b];
+        if (check->plan.bounds[b].stream != r->stream || !(over >> b & 1))
+            continue;
+        state->over++;
+        if (check->plan.bounds[b].allowed == 0)
+            miss(check, b);
+    }
+}
+
+void level_check_begin(struct level_check *check, int64_t window_start_ns)
+{
+    check->window_start_ns = window_start_ns;
+}
+
+void level_check_add(struct level_check *check, const struct load_record *r)
+{
+    uint64_t over = 0;
+    assert(r->stream < LOAD_STREAMS_MAX);
+    struct stream *stream = &check->streams[r->stream];
+    for (size_t b = 0; b < check->plan.bound_count; b++)
+        if (check->plan.bounds[b].stream == r->stream && is_over(&check->plan.bounds[b], r))
+            over |= UINT64_C(1) << b;
+    if (r->part == LOAD_WINDOW) {
+        add_value(&check->lateness, load_lateness_s(r));
+        if (r->stream == check->plan.stream)
+            count_searched(check, r, r->error == LOAD_OK && over == 0);
+    }
+    if (r->sequence >= REQUESTS_MAX)
+        return;
+    if (r->sequence >= stream->capacity)
+        stream->requests = grow(stream->requests, &stream->capacity, (size_t)r->sequence + 1,
+                                sizeof *stream->requests);
+    if (r->sequence >= stream->count)
+        stream->count = (size_t)r->sequence + 1;
+    struct request *request = &stream->requests[r->sequence];
+    if (request->state == REQUEST_GIVEN_UP && request->in_window)
+        note_failure(check, r, over & ~check->timed);
+    if (request->state != REQUEST_MISSING)
+        return;
+    *request = (struct request){.intended_ns = r->intended_ns,
+                                .over = over,
+                                .latency_s = (float)value_of(METRIC_LATENCY, r),
+                                .ttft_s = (float)value_of(METRIC_TTFT, r),
+                                .rtf = (float)value_of(METRIC_RTF, r),
+                                .state = REQUEST_KNOWN,
+                                .in_window = r->part == LOAD_WINDOW};
+}
+
+static void feed(struct level_check *check, size_t s, uint64_t over)
+{
+    check->streams[s].fed++;
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        const struct level_bound *bound = &check->plan.bounds[b];
+        struct bound_state *state = &check->states[b];
+        bool is = over >> b & 1;
+        if (bound->stream != s)
+            continue;
+        state->n++;
+        state->over += is;
+        bool too_many = bound->allowed == 0 && is;
+        if (bound->allowed > 0)
+            too_many = stats_requirement_add(&state->test, is) == STATS_MISSED &&
+                       (double)state->over >=
+                           (bound->allowed + CLEARLY * (1 - bound->allowed)) * (double)state->n;
+        if (too_many)
+            miss(check, b);
+    }
+}
+
+/* A hole: lost for good, or older than its limit, since its successor is. */
+static bool may_pass(const struct stream *stream, int64_t now_ns, bool *ret_in_window)
+{
+    for (size_t i = stream->next + 1; i < stream->count; i++) {
+        const struct request *later = &stream->requests[i];
+        if (later->state != REQUEST_KNOWN)
+            continue;
+        *ret_in_window = later->in_window;
+        return (double)(now_ns - later->intended_ns) / NS_PER_S > stream->patience_s &&
+               stream->patience_s > 0;
+    }
+    return false;
+}
+
+static void advance(struct level_check *check, size_t s, int64_t now_ns, bool all_there)
+{
+    struct stream *stream = &check->streams[s];
+    while (stream->next < stream->count) {
+        struct request *request = &stream->requests[stream->next];
+        bool in_window = request->in_window;
+        if (request->state == REQUEST_MISSING) {
+            bool pass = !all_there && may_pass(stream, now_ns, &in_window);
+            if (!pass && !all_there)
+                return;
+            request->state = REQUEST_GIVEN_UP;
+            request->over = check->timed;
+            request->latency_s = request->ttft_s = request->rtf = NAN;
+            request->in_window = in_window = pass && in_window; /* one that never left: nothing */
+        }
+        if (in_window)
+            feed(check, s, request->over);
+        stream->next++;
+    }
+}
+
+/* ---- the looks ---- */
+
+static double value_at(const struct level_bound *bound, size_t b, const struct request *request)
+{
+    if (bound->metric == METRIC_ERRORS)
+        return request->over >> b & 1;
+    double value = bound->metric == METRIC_TTFT  ? request->ttft_s
+                   : bound->metric == METRIC_RTF ? request->rtf
+                                                 : request->latency_s;
+    double worst = WORST * bound->limit;
+    return value < worst ? value : worst; /* NaN as well */
+}
+
+/* How many independent requests those fed so far are worth. */
+static double worth_of(const struct level_check *check, size_t b)
+{
+    const struct level_bound *bound = &check->plan.bounds[b];
+    const struct stream *stream = &check->streams[bound->stream];
+    double *values = calloc(stream->next + 1, sizeof *values);
+    size_t count = 0;
+    if (!values)
+        abort();
+    for (size_t i = 0; i < stream->next; i++)
+        if (stream->requests[i].in_window)
+            values[count++] = value_at(bound, b, &stream->requests[i]);
+    const struct stats_series series = {.values = values, .n = count};
+    double limit = bound->metric == METRIC_ERRORS ? 0.5 : bound->limit;
+    double worth = count ? stats_series_worth(&series, limit) : 0;
+    free(values);
+    return isnan(worth) ? (double)count : worth;
+}
+
+/* What is allowed to be over, on the evidence so far; those that are never allowed are met as long
+ * as there is none. */
+static void look_at(struct level_check *check, double error)
+{
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        const struct level_bound *bound = &check->plan.bounds[b];
+        struct bound_state *state = &check->states[b];
+        if (state->answer != STATS_OPEN || state->n == 0)
+            continue;
+        enum stats_answer answer = STATS_MET;
+        if (bound->allowed > 0)
+            answer = stats_requirement_fixed(bound->allowed, error, state->n, state->over,
+                                             worth_of(check, b));
+        if (answer == STATS_MISSED)
+            miss(check, b);
+        else
+            state->answer = bound->allowed > 0 ? answer : STATS_OPEN;
+    }
+}
+
+static bool all_met(const struct level_check *check)
+{
+    size_t tested = 0;
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        bool is_test = check->plan.bounds[b].allowed > 0;
+        if (is_test ? check->states[b].answer != STATS_MET : check->states[b].n == 0)
+            return false;
+        tested += is_test;
+    }
+    return tested > 0; /* that not one is over is not shown before the end */
+}
+
+enum stats_answer level_check_look(struct level_check *check, int64_t now_ns)
+{
+    for (size_t s = 0; s < ARRAY_LEN(check->streams); s++)
+        advance(check, s, now_ns, false);
+    bool halfway = now_ns - check->window_start_ns >= check->plan.window_ns / 2;
+    if (halfway && !check->looked && check->first_missed < 0) {
+        check->looked = true;
+        look_at(check, EARLY_SHARE * check->plan.error);
+    }
+    if (check->first_missed >= 0)
+        return STATS_MISSED;
+    return check->looked && !check->plan.has_more && all_met(check) ? STATS_MET : STATS_OPEN;
+}
+
+/* ---- the end ---- */
+
+static void set_quantile(struct values *values, double q, double *ret_value, double *ret_low,
+                         double *ret_high)
+{
+    struct stats_interval interval =
+        stats_quantile_interval(values->items, values->count, q, CONFIDENCE);
+    bool allowed = stats_quantile_allowed(values->count, q);
+    *ret_value = allowed ? stats_quantile(values->items, values->count, q) : NAN;
+    *ret_low = values->count ? interval.low : NAN;
+    *ret_high = values->count ? interval.high : NAN;
+}
+
+static const char *describe(const struct level_check *check, size_t b, struct arena *arena)
+{
+    const struct bound_state *state = &check->states[b];
+    return arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " %s", check->plan.bounds[b].text,
+                        state->over, state->n,
+                        check->plan.bounds[b].metric == METRIC_ERRORS ? "failed" : "over");
+}
+
+static bool we_were_late(struct level_check *check)
+{
+    struct values *late = &check->lateness, *latency = &check->latency;
+    double bound_s = check->plan.lateness_s;
+    stats_sort(late->items, late->count);
+    stats_sort(latency->items, latency->count);
+    double median_s = latency->count ? stats_quantile(latency->items, latency->count, 0.5) : NAN;
+    if (median_s * LATENESS_RATIO > bound_s)
+        bound_s = median_s * LATENESS_RATIO;
+    return late->count > 0 && stats_quantile(late->items, late->count, 0.99) > bound_s;
+}
+
+static enum stats_level outcome_of(const struct level_check *check, size_t *ret_bound)
+{
+    enum stats_level outcome = LEVEL_MET;
+    if (check->first_missed >= 0) {
+        *ret_bound = (size_t)check->first_missed;
+        return LEVEL_MISSED;
+    }
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        const struct level_bound *bound = &check->plan.bounds[b];
+        const struct bound_state *state = &check->states[b];
+        if (state->answer == STATS_MET || (bound->allowed == 0 && state->n > 0))
+            continue;
+        if (state->n > 0 && (double)state->over <= bound->allowed * (double)state->n) {
+            outcome = outcome == LEVEL_MET ? LEVEL_LEANS_MET : outcome;
+        } else if (outcome != LEVEL_LEANS_MISSED) {
+            outcome = LEVEL_LEANS_MISSED;
+            *ret_bound = b;
+        }
+    }
+    return outcome;
+}
+
+enum stats_level level_check_close(struct level_check *check, int64_t until_ns, struct arena *arena,
+                                   struct store_capacity_point *ret_point)
+{
+    int64_t looked_ns = until_ns == CLOCK_NEVER ? INT64_MAX : until_ns - check->window_start_ns;
+    bool early = looked_ns < check->plan.window_ns;
+    double looked_s = (double)(early ? looked_ns : check->plan.window_ns) / NS_PER_S;
+    size_t bound = 0;
+    for (size_t s = 0; s < ARRAY_LEN(check->streams) && !early; s++)
+        advance(check, s, INT64_MAX, true);
+    if (!early)
+        look_at(check, (1 - EARLY_SHARE) * check->plan.error);
+    enum stats_level outcome = outcome_of(check, &bound);
+    const char *broke = outcome == LEVEL_MISSED || outcome == LEVEL_LEANS_MISSED
+                            ? describe(check, bound, arena)
+                            : NULL;
+    if (we_were_late(check))
+        outcome = LEVEL_OWN_LIMIT;
+    *ret_point = (struct store_capacity_point){
+        .window_s = looked_s,
+        .early = early,
+        .requests = (int64_t)check->requests,
+        .failed = (int64_t)check->failed,
+        .answered_rps = looked_s > 0 ? (double)check->answered / looked_s : NAN,
+        .good_rps = looked_s > 0 ? (double)check->good / looked_s : NAN,
+        .broke = broke,
+    };
+    stats_sort(check->metric.items, check->metric.count);
+    set_quantile(&check->metric, 0.50, &ret_point->p50, &ret_point->p50_low, &ret_point->p50_high);
+    set_quantile(&check->metric, 0.95, &ret_point->p95, &ret_point->p95_low, &ret_point->p95_high);
+    return outcome;
+}
+
+uint64_t level_check_count(const struct level_check *check, size_t stream)
+{
+    return check->streams[stream].fed;
+}

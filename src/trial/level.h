@@ -1,0 +1,66 @@
+/* One level of load, looked at while its answers come in: is what is required met there?
+ *
+ * A requirement on single requests ("p95 of ttft < 300 ms", "no errors") is held against each
+ * request in the order in which they were meant to leave, so that slow ones are not overlooked just
+ * because they are slow: one that is older than its limit and has not answered is over. A failed
+ * request is over every limit. Quantiles are tested sequentially (stats/requirement.h), so a level
+ * that is clearly too much is left early.
+ *
+ * Pure but for memory: records in, an outcome out. The clock is the caller's. */
+#pragma once
+
+#include "base/arena.h"
+#include "load/plan.h"
+#include "load/record.h"
+#include "spec/expr.h"
+#include "spec/study.h"
+#include "stats/capacity.h"
+#include "stats/requirement.h"
+#include "store/capacity.h"
+
+enum { LEVEL_BOUNDS_MAX = 64 };
+
+struct level_bound {
+    const char *text;      /* as written, for people; borrowed */
+    size_t stream;         /* whose requests */
+    enum metric metric;    /* METRIC_LATENCY, _TTFT or _RTF; METRIC_ERRORS: only failing is over */
+    double limit;          /* base units */
+    bool at_limit_is_over; /* "<" */
+    double allowed;        /* ratio of requests that may be over; 0: not one */
+};
+
+struct level_plan { /* borrowed until the check is freed */
+    const struct level_bound *bounds;
+    size_t bound_count;
+    size_t stream;      /* the one whose level is searched: the point is about its requests */
+    enum metric metric; /* of the point's quantiles */
+    int64_t window_ns;
+    double error;      /* of a wrong answer on each requirement */
+    double lateness_s; /* our own p99 beyond it (or beyond 1 % of the median latency, if more) is
+                        * LEVEL_OWN_LIMIT */
+    double expected[LOAD_STREAMS_MAX]; /* requests of the whole window; NaN unknown */
+    bool has_more; /* requirements that are looked at elsewhere, at the end: no early "met" */
+};
+
+/* Of a comparison of a metric with a number that can be told from single requests. False: it is of
+ * another kind. `name` is how the metric of `id` is written. */
+bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
+                    struct level_bound *ret_bound);
+
+struct level_check; /* opaque */
+struct level_check *level_check_new(const struct level_plan *plan);
+struct level_check *level_check_free(struct level_check *check);
+AUTO_FN(struct level_check, level_check_free)
+
+/* When the window begins, once that is known; before the first record. */
+void level_check_begin(struct level_check *check, int64_t window_start_ns);
+/* Any record of the run; those outside the window only keep the order. */
+void level_check_add(struct level_check *check, const struct load_record *record);
+/* STATS_OPEN: go on. */
+enum stats_answer level_check_look(struct level_check *check, int64_t now_ns);
+/* All records that will come have come. `until_ns`: when the window was left, if before its end;
+ * else CLOCK_NEVER. Texts are in the arena. */
+enum stats_level level_check_close(struct level_check *check, int64_t until_ns, struct arena *arena,
+                                   struct store_capacity_point *ret_point);
+/* Requests of a stream so far, within the window. */
+uint64_t level_check_count(const struct level_check *check, size_t stream);

@@ -1,0 +1,334 @@
+/* One level of load against records of queues that are played here: slow requests count although
+ * their answers come last, and what can't be told is not told. */
+#include "trial/capacity.h"
+#include "trial/level.h"
+
+#include "check.h"
+
+#include <math.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/rng.h"
+
+enum { SLOTS = 16 };
+static const double SERVICE_S = 0.020;
+static const int64_t START_NS = 1000 * NS_PER_S;
+
+static struct load_record record_of(uint32_t sequence, double intended_s, double latency_s)
+{
+    const int64_t intended_ns = START_NS + (int64_t)(intended_s * NS_PER_S);
+    return (struct load_record){.sequence = sequence,
+                                .part = intended_s < 0 ? LOAD_WARMUP : LOAD_WINDOW,
+                                .error = LOAD_OK,
+                                .intended_ns = intended_ns,
+                                .sent_ns = intended_ns,
+                                .first_byte_ns = intended_ns,
+                                .first_token_ns = -1,
+                                .done_ns = intended_ns + (int64_t)(latency_s * NS_PER_S)};
+}
+
+static const struct level_bound p95_bound = {.text = "llm.latency.p95 < 26ms",
+                                             .metric = METRIC_LATENCY,
+                                             .limit = 0.026,
+                                             .allowed = 0.05,
+                                             .at_limit_is_over = true};
+static const struct level_bound no_errors = {.text = "llm.errors == 0", .metric = METRIC_ERRORS};
+
+static struct level_plan plan_of(const struct level_bound *bounds, size_t count)
+{
+    return (struct level_plan){.bounds = bounds,
+                               .bound_count = count,
+                               .metric = METRIC_LATENCY,
+                               .window_ns = 2 * NS_PER_S,
+                               .error = 0.05,
+                               .lateness_s = 0.001,
+                               .expected = {NAN}};
+}
+
+static int by_done(const void *a, const void *b)
+{
+    const struct load_record *x = a, *y = b;
+    return (x->done_ns > y->done_ns) - (x->done_ns < y->done_ns);
+}
+
+/* Hands them over in the order of their ends, looks after each, stops when told to. */
+static enum stats_level play(struct level_check *check, struct load_record *records, size_t count,
+                             struct arena *arena, struct store_capacity_point *ret_point)
+{
+    level_check_begin(check, START_NS);
+    qsort(records, count, sizeof *records, by_done);
+    for (size_t i = 0; i < count; i++) {
+        level_check_add(check, &records[i]);
+        if (level_check_look(check, records[i].done_ns) != STATS_OPEN)
+            return level_check_close(check, records[i].done_ns, arena, ret_point);
+    }
+    return level_check_close(check, CLOCK_NEVER, arena, ret_point);
+}
+
+static size_t earliest(const double *free_at, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = free_at[i] < free_at[best] ? i : best;
+    return best;
+}
+
+/* `level` clients who joined at the pace of the service, or a Poisson stream of that rate. */
+static size_t simulate(double level, bool closed, uint64_t seed, double until_s,
+                       struct load_record *records, size_t max)
+{
+    struct rng rng = rng_init(seed, "level");
+    double free_at[SLOTS], ready[64], at = -0.5;
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(free_at); i++)
+        free_at[i] = -0.5;
+    for (int c = 0; closed && c < (int)level; c++)
+        ready[c] = -0.5 + c * SERVICE_S / SLOTS;
+    for (; n < max; n++) {
+        size_t client = closed ? earliest(ready, (size_t)level) : 0;
+        at = closed ? ready[client] : at + rng_exponential(&rng, 1 / level);
+        if (at >= until_s)
+            break;
+        size_t slot = earliest(free_at, SLOTS);
+        double done = fmax(at, free_at[slot]) + SERVICE_S;
+        free_at[slot] = done;
+        if (closed)
+            ready[client] = done;
+        records[n] = record_of((uint32_t)n, at, done - at);
+    }
+    return n;
+}
+
+struct queue {
+    bool closed;
+    uint64_t seed;
+    int windows, early;
+};
+
+static bool window(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
+                   enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
+                   struct err *err)
+{
+    (void)err;
+    enum { MAX = 200000 };
+    struct queue *queue = context;
+    struct level_plan plan = plan_of(&p95_bound, 1);
+    struct load_record *records = calloc(MAX, sizeof *records);
+    assert_non_null(records);
+    plan.window_ns *= probe->stretch;
+    size_t count = simulate(probe->level, queue->closed, queue->seed++,
+                            (double)plan.window_ns / NS_PER_S, records, MAX);
+    AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+    *ret_outcome = play(check, records, count, arena, ret_point);
+    queue->windows++;
+    queue->early += ret_point->early;
+    free(records);
+    return true;
+}
+
+/* 20 ms x c / 16 <= 26 ms: 20 clients. */
+static void test_closed_loop(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct queue queue = {.closed = true, .seed = 1};
+    const struct capacity_plan plan = {
+        .limits = {.whole = true, .start = 1, .least = 1, .most = 64, .stretch = 4, .windows = 60},
+        .within_ns = 3600 * NS_PER_S,
+        .context = &queue,
+        .window = window};
+    struct capacity_points points = {0};
+    struct store_capacity found = {0};
+    struct err err = ERR_INIT;
+    assert_true(capacity_find(&plan, 3, arena, &points, &found, &err));
+    assert_string_equal(found.end, "found");
+    assert_true(found.low == 20 && found.high == 21 && !found.unsure);
+    assert_non_null(strstr(found.broke, "llm.latency.p95 < 26ms: "));
+    assert_true(points.count == (size_t)queue.windows && queue.early > 0);
+    for (size_t i = 0; i < points.count; i++) {
+        const struct store_capacity_point *p = &points.items[i];
+        assert_int_equal(p->search, 3);
+        /* The knee: more than 16 clients get no more answers. */
+        assert_true(p->early || fabs(p->answered_rps - fmin(p->level, 16) * 50) < 12);
+        assert_true(isnan(p->p95) || p->p95 > 0.0199);
+    }
+}
+
+/* What a queue of 200,000 requests says, within 10 %. */
+static void test_poisson(void **state)
+{
+    (void)state;
+    enum { MAX = 220000 };
+    struct load_record *records = calloc(MAX, sizeof *records);
+    assert_non_null(records);
+    double truth = 500;
+    for (double rate = 505; rate < 800; rate += 5, truth += 5) {
+        size_t n = simulate(rate, false, 99, 200000 / rate, records, MAX), over = 0;
+        for (size_t i = 0; i < n; i++)
+            over += load_latency_s(&records[i]) >= 0.026;
+        if ((double)over > 0.05 * (double)n)
+            break;
+    }
+    free(records);
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct queue queue = {.seed = 1000 * seed};
+        const struct capacity_plan plan = {.limits = {.start = 50,
+                                                      .least = 1,
+                                                      .most = 10000,
+                                                      .resolution_ratio = 0.05,
+                                                      .stretch = 4,
+                                                      .windows = 60},
+                                           .within_ns = 3600 * NS_PER_S,
+                                           .context = &queue,
+                                           .window = window};
+        struct capacity_points points = {0};
+        struct store_capacity found = {0};
+        struct err err = ERR_INIT;
+        assert_true(capacity_find(&plan, 0, arena, &points, &found, &err));
+        assert_string_equal(found.end, "found");
+        assert_true(fabs(found.low / truth - 1) < 0.10);
+        assert_true(!(found.low > 1.05 * truth) && !(found.high < truth / 1.05));
+    }
+}
+
+/* Every third request hangs for a second; the others are quick, and come first. */
+static void test_slow_ones_count(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct load_record records[600];
+    struct store_capacity_point point;
+    for (uint32_t i = 0; i < ARRAY_LEN(records); i++)
+        records[i] = record_of(i, i * 0.002, i % 3 == 1 ? 1 : 0.01);
+    const struct level_plan plan = plan_of(&p95_bound, 1);
+    AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+    assert_int_equal(play(check, records, ARRAY_LEN(records), arena, &point), LEVEL_MISSED);
+    assert_true(point.early && point.window_s < 1); /* before the first of them has answered */
+    assert_int_equal(point.failed, 0);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const struct level_bound bounds[] = {p95_bound, no_errors};
+    static const struct {
+        const char *name;
+        int failing, late_ms, part_before; /* which request fails; our own lateness */
+        enum stats_level outcome;
+        const char *broke;
+    } rows[] = {
+        {"all is well", -1, 0, 0, LEVEL_MET, NULL},
+        {"one failed", 300, 0, 0, LEVEL_MISSED, "llm.errors == 0: 1 of 301 failed"},
+        {"one failed in the warm-up", 20, 0, 40, LEVEL_MET, NULL},
+        {"we were late", -1, 5, 0, LEVEL_OWN_LIMIT, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_record records[900];
+        struct store_capacity_point point;
+        for (uint32_t k = 0; k < ARRAY_LEN(records); k++) {
+            records[k] = record_of(k, ((double)k - rows[i].part_before) * 0.002, 0.015);
+            records[k].sent_ns += rows[i].late_ms * NS_PER_MS;
+            if ((int)k == rows[i].failing)
+                records[k].error = LOAD_CLOSED;
+        }
+        const struct level_plan plan = plan_of(bounds, ARRAY_LEN(bounds));
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        enum stats_level outcome = play(check, records, ARRAY_LEN(records), arena, &point);
+        CHECK_ROW_TEXT(i, rows[i].name, stats_level_name(outcome),
+                       stats_level_name(rows[i].outcome));
+        CHECK_ROW(i, rows[i].name, !point.broke == !rows[i].broke);
+        if (rows[i].broke)
+            CHECK_ROW_TEXT(i, rows[i].name, point.broke, rows[i].broke);
+    }
+}
+
+static void test_too_few_to_tell(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t count, slow; /* of the first ones */
+        enum stats_level outcome;
+    } rows[] = {
+        {"none at all", 0, 0, LEVEL_LEANS_MISSED},
+        {"seven good ones", 7, 0, LEVEL_LEANS_MET},
+        {"one of seven slow", 7, 1, LEVEL_LEANS_MISSED},
+        {"one of 30 slow", 30, 1, LEVEL_LEANS_MET},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct load_record records[64];
+        struct store_capacity_point point;
+        for (uint32_t k = 0; k < rows[i].count; k++)
+            records[k] = record_of(k, k * 0.06, k < rows[i].slow ? 0.03 : 0.01);
+        const struct level_plan plan = plan_of(&p95_bound, 1);
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        enum stats_level outcome = play(check, records, rows[i].count, arena, &point);
+        CHECK_ROW_TEXT(i, rows[i].name, stats_level_name(outcome),
+                       stats_level_name(rows[i].outcome));
+        CHECK_ROW(i, rows[i].name, isnan(point.p95) == (rows[i].count < 20));
+    }
+}
+
+static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
+{
+    (void)context, (void)name, (void)err;
+    *ret_id = 5;
+    return EXPR_NAME_VARIABLE;
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum metric metric;
+        enum metric_stat stat;
+        bool is;
+        double limit, allowed;
+    } rows[] = {
+        {"m < 0.3", METRIC_LATENCY, STAT_P95, true, 0.3, 0.05},
+        {"m <= 0.3", METRIC_TTFT, STAT_P50, true, 0.3, 0.5},
+        {"m < 1", METRIC_RTF, STAT_MAX, true, 1, 0},
+        {"m == 0", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
+        {"m < 1", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
+        {"m <= 0.02", METRIC_ERROR_RATIO, STAT_VALUE, true, NAN, 0.02},
+        {"m < 5", METRIC_ERRORS, STAT_VALUE, false, 0, 0},
+        {"m > 0.3", METRIC_LATENCY, STAT_P95, false, 0, 0},
+        {"m < 0.3", METRIC_LATENCY, STAT_MEAN, false, 0, 0},
+        {"m < 0.3", METRIC_ITL, STAT_P95, false, 0, 0},
+        {"2 * m < 0.3", METRIC_LATENCY, STAT_P95, false, 0, 0},
+        {"m < 2 * m", METRIC_LATENCY, STAT_P95, false, 0, 0},
+        {"0.3 > m", METRIC_LATENCY, STAT_P95, false, 0, 0},
+        {"m < 0.3 or m < 1", METRIC_LATENCY, STAT_P95, false, 0, 0},
+        {"m < 0", METRIC_LATENCY, STAT_P95, false, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        const struct expr_names names = {.resolve = resolve};
+        const struct metric_ref ref = {.metric = rows[i].metric, .stat = rows[i].stat};
+        struct expr *expr = NULL;
+        struct level_bound bound;
+        struct err err = ERR_INIT;
+        CHECK_ROW(i, rows[i].text, expr_parse(arena, rows[i].text, &names, &expr, &err));
+        CHECK_ROW(i, rows[i].text, level_bound_of(expr, 5, ref, &bound) == rows[i].is);
+        if (!rows[i].is)
+            continue;
+        CHECK_ROW(i, rows[i].text,
+                  isnan(rows[i].limit) ? isnan(bound.limit) : bound.limit == rows[i].limit);
+        CHECK_ROW(i, rows[i].text, fabs(bound.allowed - rows[i].allowed) < 1e-12);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_closed_loop),     cmocka_unit_test(test_poisson),
+        cmocka_unit_test(test_slow_ones_count), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_too_few_to_tell), cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
