@@ -132,13 +132,48 @@ static bool read_metric(struct reader *r, sqlite3_stmt *s, void *ret, struct err
     metric->high = store_sql_real(s, 7);
     metric->count = store_sql_int(s, 8, 0);
     return text_of(r, s, 1, &metric->service, err) && text_of(r, s, 2, &metric->mode, err) &&
-           text_of(r, s, 3, &metric->metric, err) && text_of(r, s, 4, &metric->stat, err);
+           text_of(r, s, 3, &metric->metric, err) && text_of(r, s, 4, &metric->stat, err) &&
+           text_of(r, s, 9, &metric->method, err);
 }
 
 static void attach_metrics(struct store_trial *trial, const void *items, size_t count)
 {
     trial->metrics = items;
     trial->metric_count = count;
+}
+
+static bool read_requirement(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
+{
+    struct store_requirement *requirement = ret;
+    requirement->allowed = store_sql_real(s, 3);
+    requirement->requests = store_sql_int(s, 4, 0);
+    requirement->over = store_sql_int(s, 5, 0);
+    requirement->worth = store_sql_real(s, 6);
+    return text_of(r, s, 1, &requirement->service, err) &&
+           text_of(r, s, 2, &requirement->text, err) && text_of(r, s, 7, &requirement->answer, err);
+}
+
+static void attach_requirements(struct store_trial *trial, const void *items, size_t count)
+{
+    trial->requirements = items;
+    trial->requirement_count = count;
+}
+
+static bool read_utterance(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
+{
+    struct store_utterance *u = ret;
+    int64_t *const counts[] = {&u->item,          &u->heard,     &u->words,
+                               &u->substitutions, &u->deletions, &u->insertions};
+    for (size_t k = 0; k < ARRAY_LEN(counts); k++)
+        *counts[k] = store_sql_int(s, 2 + (int)k, 0);
+    return text_of(r, s, 1, &u->service, err) && text_of(r, s, 8, &u->reference, err) &&
+           text_of(r, s, 9, &u->hypothesis, err);
+}
+
+static void attach_utterances(struct store_trial *trial, const void *items, size_t count)
+{
+    trial->utterances = items;
+    trial->utterance_count = count;
 }
 
 static bool read_capacity(struct reader *r, sqlite3_stmt *s, void *ret, struct err *err)
@@ -205,8 +240,15 @@ static const struct detail details[] = {
      " ready_s, first_request_s, idle_memory_bytes, peak_memory_bytes, cpu_s, exit_code, signal,"
      " placement, placement_evidence, host_memory_bytes, device FROM service" OF_TRIALS,
      sizeof(struct store_service), read_service, attach_services},
-    {"SELECT trial, service, mode, metric, stat, value, low, high, count FROM metric" OF_TRIALS,
+    {"SELECT trial, service, mode, metric, stat, value, low, high, count, method FROM "
+     "metric" OF_TRIALS,
      sizeof(struct store_metric), read_metric, attach_metrics},
+    {"SELECT trial, service, body, allowed, requests, over, worth, answer FROM "
+     "requirement" OF_TRIALS,
+     sizeof(struct store_requirement), read_requirement, attach_requirements},
+    {"SELECT trial, service, item, heard, words, substitutions, deletions, insertions, reference,"
+     " hypothesis FROM utterance" OF_TRIALS,
+     sizeof(struct store_utterance), read_utterance, attach_utterances},
     {"SELECT trial, service, kind, metric, beside, outcome, low, high, unsure, broke,"
      " memory_bytes, seconds FROM capacity" OF_TRIALS,
      sizeof(struct store_capacity), read_capacity, attach_capacities},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "store/capacity.h"
+#include "store/finding.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,7 @@ struct store_metric {
     const char *metric, *stat;  /* "latency", "p95" ("" for single values) */
     double value, low, high;    /* 95 % interval; NaN where the sample carries none */
     int64_t count;              /* sample size behind it */
+    const char *method;         /* of its interval, or why there is none; NULL: not said */
 };
 
 #define STORE_NEVER INT64_MIN /* a time that never came */
@@ -111,4 +113,8 @@ struct store_trial {
     size_t capacity_count;
     const struct store_capacity_point *capacity_points; /* in order of search and time */
     size_t capacity_point_count;
+    const struct store_requirement *requirements;
+    size_t requirement_count;
+    const struct store_utterance *utterances; /* worst first */
+    size_t utterance_count;
 };

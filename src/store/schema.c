@@ -61,7 +61,20 @@ static const char first[] =
     "CREATE TABLE metric (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " service INTEGER NOT NULL REFERENCES text, mode INTEGER NOT NULL REFERENCES text,"
     " metric INTEGER NOT NULL REFERENCES text, stat INTEGER NOT NULL REFERENCES text, value REAL,"
-    " low REAL, high REAL, count INTEGER, PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
+    " low REAL, high REAL, count INTEGER, method INTEGER REFERENCES text,"
+    " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE requirement (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
+    " service INTEGER NOT NULL REFERENCES text, body INTEGER NOT NULL REFERENCES text,"
+    " allowed REAL NOT NULL, requests INTEGER NOT NULL, over INTEGER NOT NULL, worth REAL,"
+    " answer INTEGER NOT NULL REFERENCES text, PRIMARY KEY (trial, position))"
+    " STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE utterance (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
+    " service INTEGER NOT NULL REFERENCES text, item INTEGER NOT NULL, heard INTEGER NOT NULL,"
+    " words INTEGER NOT NULL, substitutions INTEGER NOT NULL, deletions INTEGER NOT NULL,"
+    " insertions INTEGER NOT NULL, reference INTEGER REFERENCES text,"
+    " hypothesis INTEGER REFERENCES text, PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE capacity (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " service INTEGER NOT NULL REFERENCES text, kind INTEGER NOT NULL REFERENCES text,"
@@ -102,8 +115,13 @@ static const char first[] =
     "service;"
 
     "CREATE VIEW metrics AS SELECT trial, s.body AS service, o.body AS mode, m.body AS metric,"
-    " t.body AS stat, value, low, high, count FROM metric JOIN text s ON s.id = service"
-    " JOIN text o ON o.id = mode JOIN text m ON m.id = metric JOIN text t ON t.id = stat;"
+    " t.body AS stat, value, low, high, count, h.body AS method FROM metric"
+    " JOIN text s ON s.id = service JOIN text o ON o.id = mode JOIN text m ON m.id = metric"
+    " JOIN text t ON t.id = stat LEFT JOIN text h ON h.id = method;"
+
+    "CREATE VIEW requirements AS SELECT trial, s.body AS service, b.body AS requirement, allowed,"
+    " requests, over, worth, a.body AS answer FROM requirement JOIN text s ON s.id = service"
+    " JOIN text b ON b.id = requirement.body JOIN text a ON a.id = answer;"
 
     "CREATE VIEW capacities AS SELECT trial, position, s.body AS service, k.body AS kind,"
     " m.body AS metric, beside, o.body AS outcome, low, high, unsure, broke, memory_bytes, seconds"

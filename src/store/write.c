@@ -21,6 +21,8 @@ enum write_sql {
     ADD_SERVICE,
     ADD_LOG,
     ADD_METRIC,
+    ADD_REQUIREMENT,
+    ADD_UTTERANCE,
     ADD_CAPACITY,
     ADD_CAPACITY_POINT,
     ADD_STREAM,
@@ -50,7 +52,12 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_LOG] = "INSERT INTO log (trial, service, body) VALUES (?, ?, ?)",
     [ADD_METRIC] = "INSERT INTO metric (trial, position, service, mode, metric, stat, value, low,"
-                   " high, count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   " high, count, method) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_REQUIREMENT] = "INSERT INTO requirement (trial, position, service, body, allowed,"
+                        " requests, over, worth, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_UTTERANCE] = "INSERT INTO utterance (trial, position, service, item, heard, words,"
+                      " substitutions, deletions, insertions, reference, hypothesis)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_CAPACITY] = "INSERT INTO capacity (trial, position, service, kind, metric, beside,"
                      " outcome, low, high, unsure, broke, memory_bytes, seconds)"
                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -313,6 +320,43 @@ static void write_metrics(struct writer *w, const struct store_trial *t)
         add_real(w, m->low);
         add_real(w, m->high);
         add_int(w, m->count);
+        add_shared(w, m->method);
+        end_row(w);
+    }
+}
+
+static void write_requirements(struct writer *w, const struct store_trial *t)
+{
+    for (size_t i = 0; i < t->requirement_count && !w->failed; i++) {
+        const struct store_requirement *r = &t->requirements[i];
+        begin_row(w, ADD_REQUIREMENT);
+        add_int(w, t->number);
+        add_int(w, (int64_t)i);
+        add_shared(w, r->service);
+        add_shared(w, r->text);
+        add_real(w, r->allowed);
+        add_int(w, r->requests);
+        add_int(w, r->over);
+        add_real(w, r->worth);
+        add_shared(w, r->answer);
+        end_row(w);
+    }
+}
+
+static void write_utterances(struct writer *w, const struct store_trial *t)
+{
+    for (size_t i = 0; i < t->utterance_count && !w->failed; i++) {
+        const struct store_utterance *u = &t->utterances[i];
+        begin_row(w, ADD_UTTERANCE);
+        add_int(w, t->number);
+        add_int(w, (int64_t)i);
+        add_shared(w, u->service);
+        const int64_t counts[] = {u->item,          u->heard,     u->words,
+                                  u->substitutions, u->deletions, u->insertions};
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+            add_int(w, counts[k]);
+        add_shared(w, u->reference);
+        add_shared(w, u->hypothesis);
         end_row(w);
     }
 }
@@ -449,6 +493,8 @@ bool store_trial_add(struct store *store, const struct store_trial *trial, struc
     write_readings(&w, trial);
     write_services(&w, trial);
     write_metrics(&w, trial);
+    write_requirements(&w, trial);
+    write_utterances(&w, trial);
     write_capacities(&w, trial);
     write_capacity_points(&w, trial);
     write_requests(&w, trial);

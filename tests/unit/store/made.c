@@ -85,6 +85,15 @@ static const struct store_capacity_point points[] = {
     {1, 50, "leans met", 10, false, 7, 0, 0.1, NAN, NAN, NAN, NAN, NAN, NAN, 0.7, NULL},
 };
 
+static const struct store_requirement requirements[] = {
+    {"stt", "stt.latency.p95 < 500ms", 0.05, 40, 1, 31.5, "undecided"},
+    {"llm", "llm.goodput_ratio >= 90%", 0.1, 400, 3, 400, "met"},
+};
+static const struct store_utterance utterances[] = {
+    {"stt", 3, 2, 20, 1, 2, 3, "good morning", "could \"mourning\""},
+    {"stt", 0, 1, 9, 0, 1, 0, "good evening", NULL},
+};
+
 struct store_trial made_trial(struct arena *arena, int64_t number, size_t requests)
 {
     struct store_phase *phases = arena_array(arena, 2, sizeof *phases);
@@ -121,8 +130,9 @@ struct store_trial made_trial(struct arena *arena, int64_t number, size_t reques
                                          .cpu_s = 3,
                                          .exit_code = -1,
                                          .signal = 9};
-    metrics[0] = (struct store_metric){"stt", "shared", "latency", "p95", 0.118, 0.1, NAN, 40};
-    metrics[1] = (struct store_metric){"llm", "alone", "tokens_per_s", "", NAN, NAN, NAN, 0};
+    metrics[0] = (struct store_metric){"stt", "shared", "latency",         "p95", 0.118, 0.1,
+                                       NAN,   40,       "order statistics"};
+    metrics[1] = (struct store_metric){"llm", "alone", "tokens_per_s", "", NAN, NAN, NAN, 0, NULL};
     for (size_t i = 0; i < 2 * requests; i++)
         rows[i] = made_request(i, requests);
     return (struct store_trial){
@@ -152,6 +162,10 @@ struct store_trial made_trial(struct arena *arena, int64_t number, size_t reques
         .service_count = 2,
         .metrics = metrics,
         .metric_count = 2,
+        .requirements = requirements,
+        .requirement_count = ARRAY_LEN(requirements),
+        .utterances = utterances,
+        .utterance_count = ARRAY_LEN(utterances),
         .capacities = capacities,
         .capacity_count = ARRAY_LEN(capacities),
         .capacity_points = points,

@@ -16,6 +16,28 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static void check_findings(const struct store_trial *is, const struct store_trial *was)
+{
+    assert_int_equal(is->requirement_count, was->requirement_count);
+    for (size_t i = 0; i < is->requirement_count; i++) {
+        const struct store_requirement *a = &is->requirements[i], *b = &was->requirements[i];
+        assert_true(same_text(a->service, b->service) && same_text(a->text, b->text) &&
+                    a->allowed == b->allowed && a->requests == b->requests && a->over == b->over &&
+                    same_real(a->worth, b->worth) && same_text(a->answer, b->answer));
+    }
+    assert_int_equal(is->utterance_count, was->utterance_count);
+    for (size_t i = 0; i < is->utterance_count; i++) {
+        const struct store_utterance *a = &is->utterances[i], *b = &was->utterances[i];
+        assert_true(same_text(a->service, b->service) && a->item == b->item &&
+                    a->heard == b->heard && a->words == b->words &&
+                    a->substitutions == b->substitutions && a->deletions == b->deletions &&
+                    a->insertions == b->insertions && same_text(a->reference, b->reference) &&
+                    same_text(a->hypothesis, b->hypothesis));
+    }
+    for (size_t i = 0; i < is->metric_count; i++)
+        assert_true(same_text(is->metrics[i].method, was->metrics[i].method));
+}
+
 static void check_capacities(const struct store_trial *is, const struct store_trial *was)
 {
     assert_int_equal(is->capacity_count, was->capacity_count);
@@ -117,7 +139,8 @@ static void reads_what_was_written(void **state)
         if (n == 3) /* one that failed before anything was known */
             written[n].phase_count = written[n].evidence_count = written[n].service_count =
                 written[n].metric_count = written[n].capacity_count =
-                    written[n].capacity_point_count = 0;
+                    written[n].capacity_point_count = written[n].requirement_count =
+                        written[n].utterance_count = 0;
         assert_true(store_trial_add(store, &written[n], &err));
     }
     struct store_trial *trials = NULL;
@@ -128,6 +151,7 @@ static void reads_what_was_written(void **state)
         check_trial(&trials[n], &written[n]);
         check_details(&trials[n], &written[n]);
         check_capacities(&trials[n], &written[n]);
+        check_findings(&trials[n], &written[n]);
         struct store_trial *one = NULL;
         assert_true(store_read_trial(store, arena, (int64_t)n + 1, &one, &err));
         assert_non_null(one);

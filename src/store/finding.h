@@ -1,0 +1,24 @@
+/* What a trial found beyond its numbers: how sure its requirements are, and what was heard worst.
+ * Texts are borrowed. */
+#pragma once
+
+#include <stdint.h>
+
+/* A requirement on a share of requests ("stt.latency.p95 < 500 ms": 5 % may be over). Counts of
+ * several trials may be added up; answers may not. */
+struct store_requirement {
+    const char *service, *text; /* text as in the study file */
+    double allowed;             /* ratio of requests that may be over */
+    int64_t requests, over;
+    double worth;       /* independent requests that they are worth */
+    const char *answer; /* "met", "missed", "undecided" */
+};
+
+/* One clip that was heard wrong, with everything that was heard of it in the window. */
+struct store_utterance {
+    const char *service;
+    int64_t item;                                        /* of the corpus */
+    int64_t heard;                                       /* times */
+    int64_t words, substitutions, deletions, insertions; /* of all times */
+    const char *reference, *hypothesis;                  /* bounded; the worst time's */
+};
