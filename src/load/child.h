@@ -3,7 +3,9 @@
 #pragma once
 
 #include "base/buf.h"
+#include "load/ask.h"
 #include "load/delays.h"
+#include "load/made.h"
 #include "load/plan.h"
 #include "load/schedule.h"
 #include "load/transport.h"
@@ -11,9 +13,9 @@
 
 #include <sys/queue.h>
 
-/* A request ready to be sent, made once per item and shared by all who send it. */
+/* A request ready to be sent, made once per item and shared by all who send it; or for one alone. */
 struct load_prepared {
-    bool built;
+    bool built, once;
     struct load_request request; /* owned */
     void *ready;                 /* owned: what the transport made of it */
 };
@@ -25,6 +27,8 @@ struct load_run;
 struct load_flight {
     struct load_call *call; /* owned; its owner is the flight */
     struct load_run *run;
+    struct load_turn turn;
+    struct load_prepared *prepared; /* what is sent: owned where it is for this send alone */
     struct load_record record;
     int64_t grace_end_ns; /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
     bool complete;        /* end mark seen */
@@ -45,8 +49,8 @@ struct load_run {
     char target[LOAD_TARGET_MAX];
     struct load_prepared *prepared; /* owned, per item */
     size_t item_count;
-    size_t *pass; /* owned: order of the items in pass number `pass_number` */
-    uint64_t pass_number;
+    struct load_picker picker;
+    struct load_made made;
 };
 
 struct load_child {
@@ -81,11 +85,23 @@ void load_child_emit(struct load_child *child, const struct load_record *record,
 /* prepare.c: requests built before they are due. */
 bool load_run_init(struct load_child *child, size_t index, struct err *err);
 void load_run_done(struct load_run *run);
-size_t load_run_item(struct load_child *child, struct load_run *run, uint64_t sequence);
-const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, struct err *err);
+size_t load_run_item(struct load_run *run, const struct load_turn *turn);
+/* What a turn sends; NULL: err says why not. */
+struct load_prepared *load_run_prepare(struct load_run *run, const struct load_turn *turn,
+                                       struct err *err);
+/* What the next one will send is built now, right after a send. */
+bool load_run_prepare_next(struct load_run *run, struct err *err);
+bool load_prepared_build(const struct load_run *run, const struct load_stream *stream,
+                         const struct load_input *input, struct load_prepared *prepared,
+                         struct err *err);
+void load_prepared_clear(const struct load_run *run, struct load_prepared *prepared);
 /* Builds what will be sent first, within a budget of memory. */
 bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_t span_ns,
                           struct err *err);
+
+/* made.c: its answer was read (text: what it says). The session goes on, what was sent is freed. */
+void load_run_answered(struct load_child *child, struct load_flight *flight,
+                       const struct buf *text);
 
 /* flight.c */
 extern const struct load_transport_hooks load_flight_hooks;

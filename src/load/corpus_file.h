@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "load/corpus.h"
+#include "spec/shape.h"
 
 enum { CORPUS_MAX_BYTES = 512 << 20, CORPUS_MAX_ITEMS = 100000 };
 
@@ -19,3 +20,7 @@ NODISCARD bool corpus_lines(const char *path, corpus_line_fn fn, void *ctx, stru
  * the bytes. Takes name, data, len and duration. */
 NODISCARD bool corpus_read_clip(struct arena *arena, const char *path, size_t max,
                                 struct corpus_clip *ret_clip, struct err *err);
+
+/* The trace, its own prompts behind those of the corpus, its sizes as the corpus's clips. */
+NODISCARD bool corpus_load_trace(struct arena *arena, const char *path, struct corpus *corpus,
+                                 struct err *err);

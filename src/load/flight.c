@@ -71,9 +71,10 @@ static struct load_flight *get_flight(struct load_run *run)
     return flight;
 }
 
-static void take_item(struct load_child *child, struct load_run *run, struct load_record *record)
+static void take_item(struct load_run *run, const struct load_turn *turn,
+                      struct load_record *record)
 {
-    size_t item = load_run_item(child, run, record->sequence);
+    size_t item = load_run_item(run, turn);
     record->item = (uint32_t)item;
     if (run->stream->protocol->sends_audio)
         record->audio_s = run->stream->corpus->clips[item].duration_s;
@@ -82,12 +83,8 @@ static void take_item(struct load_child *child, struct load_run *run, struct loa
 /* The next request's body is built now, so that it is not built when it is due. */
 static void prepare_next(struct load_child *child, struct load_run *run)
 {
-    uint64_t limit = run->stream->request_limit;
-    if (limit > 0 && run->schedule.sequence >= limit)
-        return;
     struct err err = ERR_INIT;
-    size_t item = load_run_item(child, run, run->schedule.sequence);
-    if (!load_run_prepare(run, item, &err))
+    if (!load_run_prepare_next(run, &err))
         load_child_fail(child, err.text);
 }
 
@@ -98,10 +95,11 @@ void load_flight_launch(struct load_child *child, struct load_run *run)
     flight->record = new_record(child, run, &turn);
     flight->grace_end_ns = CLOCK_NEVER;
     flight->complete = false;
-    take_item(child, run, &flight->record);
+    flight->turn = turn;
+    take_item(run, &turn, &flight->record);
     TAILQ_INSERT_TAIL(&run->flights, flight, link);
     struct err err = ERR_INIT;
-    const struct load_prepared *prepared = load_run_prepare(run, flight->record.item, &err);
+    const struct load_prepared *prepared = flight->prepared = load_run_prepare(run, &turn, &err);
     if (!prepared) {
         load_child_fail(child, err.text);
         return;
@@ -125,7 +123,7 @@ void load_flight_drop(struct load_child *child, struct load_run *run, enum load_
 {
     struct load_turn turn = load_schedule_drop(&run->schedule);
     struct load_record record = new_record(child, run, &turn);
-    take_item(child, run, &record);
+    take_item(run, &turn, &record);
     record.held_back = true;
     record.error = error;
     record.done_ns = clock_now_ns();
@@ -142,7 +140,7 @@ static void move_to_finished(struct load_child *child, struct load_flight *fligh
     flight->finished_ns = now_ns;
     TAILQ_INSERT_TAIL(&child->finished, flight, link);
     child->finished_count++;
-    load_schedule_ended(&run->schedule, now_ns, flight->record.error != LOAD_OK);
+    load_schedule_ended(&run->schedule, &flight->turn, now_ns, flight->record.error != LOAD_OK);
     load_child_plan_next(child);
 }
 
@@ -297,6 +295,7 @@ void load_flight_read_one(struct load_child *child)
     read_answer(child, flight);
     load_upstream_redact(flight->run->stream->api_key, &child->text);
     load_child_emit(child, &flight->record, &child->text, &child->gaps);
+    load_run_answered(child, flight, &child->text);
     /* One huge answer must not hold its memory for the rest of the run. */
     flight->run->transport->trim(flight->call);
     TAILQ_INSERT_HEAD(&flight->run->unused, flight, link);

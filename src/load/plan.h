@@ -30,6 +30,7 @@ struct load_stream {
     bool reuse_connection;
     int64_t start_after_ns; /* offset of this stream from the run's start */
     uint64_t request_limit; /* 0: none; 1 for a probe */
+    struct spec_shape shape;
 };
 
 /* A stream as the study file's `load:` says it; url, model, corpus and the like are the caller's to
@@ -68,9 +69,23 @@ struct load_arrivals {
     enum arrivals kind;
     double gap_ns;  /* mean gap */
     double next_ns; /* kept as a double: no rounding drift over a long run */
+    const struct load_stream *stream; /* borrowed */
+    double window_ns, end_ns; /* of the window, since the stream's start */
+    double passed; /* bursts: time within bursts so far, ns; ramp: requests meant so far */
+    uint64_t count; /* trace: entries so far */
 };
 struct load_arrivals load_arrivals_init(const struct load_plan *plan, size_t stream);
+/* CLOCK_NEVER / 2 or more: there is none. */
 int64_t load_arrivals_next(struct load_arrivals *arrivals);
+/* Requests (or sessions) per second, over a window; NaN for a closed loop. */
+double load_stream_rate_rps(const struct load_plan *plan, size_t stream);
+/* The generator for draw number n of one use, of this plan's salt and this stream's name. */
+struct rng load_plan_draw(const struct load_plan *plan, size_t stream, const char *use, uint64_t n);
+/* The plan as lines of JSON: for each stream its requests in the order of their times, intended time
+ * (ns since the run's start), item, lengths, prefix; of sessions their first turns and how many
+ * there are. What depends on answers can't be known before: of a closed loop only what its first
+ * requests carry. At most `max` requests of each stream. The same plan gives the same bytes. */
+void load_plan_write(const struct load_plan *plan, size_t max, struct buf *ret_text);
 /* Which corpus item the n-th request of a stream takes: whole passes over the corpus, each in its
  * own shuffled order, so that every window sees the same mix. */
 size_t load_item(const struct load_plan *plan, size_t stream, uint64_t sequence, size_t item_count);

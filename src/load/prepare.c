@@ -1,7 +1,8 @@
 /* Requests are built before the run, in the order in which they will be sent, until a budget of
  * memory is used; the rest one ahead, right after a send, when the loop has time. A body is built
  * once per item and shared: a corpus of 100 MB is held once more, however many requests there are.
- * Rejected: building when due, where a megabyte of audio copied would make the send late. */
+ * What only one request carries is in made.c. Rejected: building when due, where a megabyte of
+ * audio copied would make the send late. */
 #include "load/child.h"
 
 #include "base/clock.h"
@@ -28,79 +29,123 @@ bool load_run_init(struct load_child *child, size_t index, struct err *err)
         .stream = stream,
         .transport = load_stream_transport(stream),
         .item_count = load_stream_items(stream),
-        .pass_number = UINT64_MAX,
     };
     TAILQ_INIT(&run->flights);
     TAILQ_INIT(&run->unused);
     run->prepared = calloc(run->item_count, sizeof *run->prepared);
-    run->pass = calloc(run->item_count, sizeof *run->pass);
-    if (!run->prepared || !run->pass)
+    if (!run->prepared)
         abort();
+    run->picker = load_picker_init(child->plan, index);
+    load_made_init(&run->made);
     return run->transport->check(stream, run->target, sizeof run->target, err) &&
            open_client(child, run, err);
 }
 
+void load_prepared_clear(const struct load_run *run, struct load_prepared *prepared)
+{
+    if (run->transport->free_ready)
+        run->transport->free_ready(prepared->ready);
+    buf_done(&prepared->request.body);
+    buf_done(&prepared->request.content_type);
+    *prepared = (struct load_prepared){0};
+}
+
 void load_run_done(struct load_run *run)
 {
-    for (size_t i = 0; run->prepared && i < run->item_count; i++) {
-        if (run->transport->free_ready)
-            run->transport->free_ready(run->prepared[i].ready);
-        buf_done(&run->prepared[i].request.body);
-        buf_done(&run->prepared[i].request.content_type);
-    }
+    for (size_t i = 0; run->prepared && i < run->item_count; i++)
+        load_prepared_clear(run, &run->prepared[i]);
     free(run->prepared);
-    free(run->pass);
+    load_made_done(run);
+    load_picker_done(&run->picker);
     load_schedule_done(&run->schedule);
     *run = (struct load_run){0};
 }
 
-size_t load_run_item(struct load_child *child, struct load_run *run, uint64_t sequence)
+size_t load_run_item(struct load_run *run, const struct load_turn *turn)
 {
-    uint64_t pass = sequence / run->item_count;
-    if (pass != run->pass_number) {
-        load_item_pass(child->plan, run->index, pass, run->pass, run->item_count);
-        run->pass_number = pass;
-    }
-    return run->pass[sequence % run->item_count];
+    return load_ask_draw(&run->picker, turn->session, turn->turn).item;
 }
 
-const struct load_prepared *load_run_prepare(struct load_run *run, size_t item, struct err *err)
+bool load_prepared_build(const struct load_run *run, const struct load_stream *stream,
+                         const struct load_input *input, struct load_prepared *prepared,
+                         struct err *err)
+{
+    if (!stream->protocol->build(stream, input, &prepared->request, err))
+        return false;
+    if (run->transport->make_ready)
+        prepared->ready = run->transport->make_ready(stream, &prepared->request);
+    prepared->built = true;
+    return true;
+}
+
+/* The one of an item, for all who send it. */
+static struct load_prepared *prepare_item(struct load_run *run, size_t item, struct err *err)
 {
     struct load_prepared *prepared = &run->prepared[item];
-    if (prepared->built)
-        return prepared;
     struct load_input input = load_input_of(run->stream, item);
-    if (!run->stream->protocol->build(run->stream, &input, &prepared->request, err))
-        return NULL;
-    if (run->transport->make_ready)
-        prepared->ready = run->transport->make_ready(run->stream, &prepared->request);
-    prepared->built = true;
-    return prepared;
+    bool good = prepared->built || load_prepared_build(run, run->stream, &input, prepared, err);
+    return good ? prepared : NULL;
 }
 
-/* How many requests the stream may send within the span; where it is unknown, one of each item. */
-static uint64_t expected(const struct load_run *run, int64_t span_ns)
+struct load_prepared *load_run_prepare(struct load_run *run, const struct load_turn *turn,
+                                       struct err *err)
+{
+    if (load_stream_makes(run->stream))
+        return load_made_take(run, turn, err);
+    return prepare_item(run, load_run_item(run, turn), err);
+}
+
+bool load_run_prepare_next(struct load_run *run, struct err *err)
+{
+    const struct load_schedule *s = &run->schedule;
+    uint64_t limit = run->stream->request_limit;
+    if (limit > 0 && s->sequence >= limit)
+        return true;
+    if (load_stream_makes(run->stream))
+        return load_made_ahead(run, s->session, s->share.count, 1, err) > 0;
+    const struct load_turn next = {.session = s->session};
+    return prepare_item(run, load_run_item(run, &next), err) != NULL;
+}
+
+/* How many new requests (or sessions) this worker's part may begin within the span; where it is
+ * unknown, one of each item or two of each client. */
+static uint64_t expected(const struct load_child *child, const struct load_run *run,
+                         const struct load_share *share, int64_t span_ns)
 {
     const struct load_stream *stream = run->stream;
-    if (stream->request_limit > 0 && stream->request_limit < run->item_count)
-        return stream->request_limit;
-    double sends = stream->arrivals == ARRIVALS_CLOSED
-                       ? (double)run->item_count
-                       : stream->rate_rps * (double)span_ns / (double)NS_PER_S * 1.5 + 16;
-    return sends < (double)run->item_count ? (uint64_t)sends : run->item_count;
+    bool makes = load_stream_makes(stream);
+    double rate_rps = load_stream_rate_rps(child->plan, run->index);
+    double most = makes ? 4096 : (double)run->item_count;
+    double sends = rate_rps * (double)span_ns / (double)NS_PER_S * 1.5 / share->count + 16;
+    if (stream->arrivals == ARRIVALS_CLOSED)
+        sends = makes ? 2 * share->limit : (double)run->item_count;
+    if (stream->request_limit > 0 && (double)stream->request_limit < sends)
+        sends = (double)stream->request_limit;
+    return (uint64_t)(sends < most ? sends : most);
 }
 
 bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_t span_ns,
                           struct err *err)
 {
+    const struct load_share share = load_share_of(child->plan, run->index);
+    if (share.limit == 0)
+        return true;
     size_t used = 0;
-    uint64_t count = expected(run, span_ns);
+    uint64_t count = expected(child, run, &share, span_ns);
+    struct load_turn turn = {.session = (uint64_t)share.index};
     for (uint64_t i = 0; i < count && used < BUDGET_BYTES; i++) {
-        const struct load_prepared *prepared =
-            load_run_prepare(run, load_run_item(child, run, i), err);
-        if (!prepared)
+        size_t len = 0;
+        if (load_stream_makes(run->stream)) {
+            len = load_made_ahead(run, turn.session, share.count, i + 1, err);
+        } else {
+            const struct load_prepared *prepared =
+                prepare_item(run, load_run_item(run, &turn), err);
+            len = prepared ? prepared->request.body.len + 1 : 0;
+        }
+        if (len == 0)
             return false;
-        used += prepared->request.body.len;
+        used += len;
+        turn.session += load_stream_makes(run->stream) ? 0 : (uint64_t)share.count;
     }
     return true;
 }

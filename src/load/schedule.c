@@ -2,46 +2,103 @@
  * reached they are simply not taken; that their intended time has passed is then seen when a place
  * becomes free, so that no queue of waiting requests has to be kept.
  *
- * Closed loop: a client's next request is intended for the moment it became free. After a failure
- * it rests a little: a dead server that refuses at once would otherwise be asked, and recorded, ten
- * thousand times a second. Clients that are ready and clients that rest are two queues, each in
- * order by itself, so the earliest is one of two heads and no heap is needed. */
+ * Closed loop: a client's next request is intended for the moment it became free, or had thought.
+ * After a failure it rests a little: a dead server that refuses at once would otherwise be asked,
+ * and recorded, ten thousand times a second. Who asks when is a heap of times.
+ *
+ * Sessions: an arrival (or a free client of a closed loop) begins one; each further turn is a time
+ * in the same heap, known only once the answer before it was read. What comes next is the earlier
+ * of the two, so that a session's turn waits for the limit like anybody's request. */
 #include "load/schedule.h"
 
 #include "base/clock.h"
+#include "load/ask.h"
 
 #include <stdlib.h>
 
-static void push(struct load_times *times, int64_t at_ns)
+/* ---- the heap ---- */
+
+static bool is_before(const struct load_wake *a, const struct load_wake *b)
 {
-    times->at_ns[(times->head + times->count) % times->cap] = at_ns;
-    times->count++;
+    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
 }
 
-static int64_t first(const struct load_times *times)
+static void *grow(void *items, size_t *cap, size_t size)
 {
-    return times->count > 0 ? times->at_ns[times->head] : CLOCK_NEVER;
-}
-
-static void pop(struct load_times *times)
-{
-    times->head = (times->head + 1) % times->cap;
-    times->count--;
-}
-
-/* Room for every client at once. */
-static struct load_times make_times(int clients)
-{
-    struct load_times times = {.cap = (size_t)clients};
-    times.at_ns = calloc(times.cap, sizeof *times.at_ns);
-    if (!times.at_ns)
+    *cap = *cap ? 2 * *cap : 64;
+    void *grown = realloc(items, *cap * size);
+    if (!grown)
         abort();
-    return times;
+    return grown;
 }
+
+static void push(struct load_schedule *s, int64_t at_ns, uint32_t client)
+{
+    if (s->wake_count == s->wake_cap)
+        s->wakes = grow(s->wakes, &s->wake_cap, sizeof *s->wakes);
+    const struct load_wake wake = {.at_ns = at_ns, .order = s->wake_order++, .client = client};
+    size_t i = s->wake_count++;
+    for (; i > 0 && is_before(&wake, &s->wakes[(i - 1) / 2]); i = (i - 1) / 2)
+        s->wakes[i] = s->wakes[(i - 1) / 2];
+    s->wakes[i] = wake;
+}
+
+static struct load_wake pop(struct load_schedule *s)
+{
+    const struct load_wake top = s->wakes[0], last = s->wakes[--s->wake_count];
+    size_t i = 0;
+    for (size_t child = 1; child < s->wake_count; child = 2 * i + 1) {
+        if (child + 1 < s->wake_count && is_before(&s->wakes[child + 1], &s->wakes[child]))
+            child++;
+        if (!is_before(&s->wakes[child], &last))
+            break;
+        s->wakes[i] = s->wakes[child];
+        i = child;
+    }
+    if (s->wake_count > 0)
+        s->wakes[i] = last;
+    return top;
+}
+
+static int64_t first_wake_ns(const struct load_schedule *s)
+{
+    return s->wake_count > 0 ? s->wakes[0].at_ns : CLOCK_NEVER;
+}
+
+/* ---- clients ---- */
 
 static bool is_closed(const struct load_schedule *s)
 {
     return s->stream->arrivals == ARRIVALS_CLOSED;
+}
+
+static bool has_sessions(const struct load_schedule *s)
+{
+    return load_stream_has_sessions(s->stream);
+}
+
+static uint32_t add_client(struct load_schedule *s)
+{
+    if (s->unused_count > 0)
+        return s->unused[--s->unused_count];
+    if (s->client_count == s->client_cap) {
+        s->clients = grow(s->clients, &s->client_cap, sizeof *s->clients);
+        uint32_t *unused = realloc(s->unused, s->client_cap * sizeof *unused);
+        if (!unused)
+            abort();
+        s->unused = unused;
+    }
+    s->clients[s->client_count] = (struct load_client){0};
+    return (uint32_t)s->client_count++;
+}
+
+/* The clients of a closed loop, who all begin at once, or spread over their first think time. */
+static void add_clients(struct load_schedule *s)
+{
+    for (int i = 0; i < s->limit; i++) {
+        uint64_t number = (uint64_t)s->share.index + (uint64_t)i * (uint64_t)s->share.count;
+        push(s, s->start_ns + load_first_wait_ns(s->plan, s->index, number), add_client(s));
+    }
 }
 
 struct load_share load_share_of(const struct load_plan *plan, size_t stream)
@@ -67,9 +124,10 @@ static void pass_over(struct load_schedule *s, int requests)
 struct load_schedule load_schedule_init(const struct load_plan *plan, size_t stream,
                                         int64_t start_ns, int64_t end_ns)
 {
-    const struct load_stream *s = &plan->streams[stream];
     struct load_schedule schedule = {
-        .stream = s,
+        .plan = plan,
+        .index = stream,
+        .stream = &plan->streams[stream],
         .start_ns = start_ns,
         .end_ns = end_ns,
         .next_ns = CLOCK_NEVER,
@@ -77,14 +135,11 @@ struct load_schedule load_schedule_init(const struct load_plan *plan, size_t str
         .freed_ns = INT64_MIN,
     };
     schedule.limit = schedule.share.limit;
-    schedule.sequence = (uint64_t)schedule.share.index;
+    schedule.sequence = schedule.session = (uint64_t)schedule.share.index;
     if (schedule.limit == 0)
         return schedule; /* nothing of this stream is ours */
     if (is_closed(&schedule)) {
-        schedule.ready = make_times(schedule.limit);
-        schedule.resting = make_times(schedule.limit);
-        for (int i = 0; i < schedule.limit; i++)
-            push(&schedule.ready, start_ns);
+        add_clients(&schedule);
     } else {
         schedule.arrivals = load_arrivals_init(plan, stream);
         pass_over(&schedule, schedule.share.index + 1);
@@ -96,10 +151,16 @@ void load_schedule_done(struct load_schedule *schedule)
 {
     if (!schedule)
         return;
-    free(schedule->ready.at_ns);
-    free(schedule->resting.at_ns);
-    schedule->ready = schedule->resting = (struct load_times){0};
+    free(schedule->wakes);
+    free(schedule->clients);
+    free(schedule->unused);
+    schedule->wakes = NULL;
+    schedule->clients = NULL;
+    schedule->unused = NULL;
+    schedule->wake_count = schedule->wake_cap = schedule->client_count = schedule->client_cap = 0;
 }
+
+/* ---- turns ---- */
 
 static bool limit_reached(const struct load_schedule *s)
 {
@@ -111,11 +172,8 @@ int64_t load_schedule_next_ns(const struct load_schedule *s)
 {
     if (limit_reached(s))
         return CLOCK_NEVER;
-    int64_t next_ns = s->next_ns;
-    if (is_closed(s)) {
-        int64_t ready_ns = first(&s->ready), resting_ns = first(&s->resting);
-        next_ns = ready_ns <= resting_ns ? ready_ns : resting_ns;
-    }
+    int64_t wake_ns = first_wake_ns(s);
+    int64_t next_ns = wake_ns <= s->next_ns ? wake_ns : s->next_ns;
     return next_ns < s->end_ns ? next_ns : CLOCK_NEVER;
 }
 
@@ -124,42 +182,110 @@ int64_t load_schedule_due_ns(const struct load_schedule *s)
     return s->in_flight < s->limit ? load_schedule_next_ns(s) : CLOCK_NEVER;
 }
 
-struct load_turn load_schedule_drop(struct load_schedule *s)
+static void begin_session(struct load_schedule *s, uint32_t client)
+{
+    s->clients[client] = (struct load_client){
+        .session = s->session,
+        .turns = load_session_turns(s->plan, s->index, s->session),
+    };
+}
+
+/* Whose turn it is; the arrival, or the time in the heap, is used up. */
+static uint32_t take_client(struct load_schedule *s)
+{
+    uint32_t client = 0;
+    if (first_wake_ns(s) <= s->next_ns) {
+        client = pop(s).client;
+        if (s->clients[client].turn > 0)
+            return client;
+    } else {
+        pass_over(s, s->share.count);
+        if (has_sessions(s))
+            client = add_client(s);
+    }
+    if (has_sessions(s))
+        begin_session(s, client);
+    s->session += (uint64_t)s->share.count;
+    return client;
+}
+
+static struct load_turn take(struct load_schedule *s)
 {
     struct load_turn turn = {
         .sequence = s->sequence,
+        .session = s->session,
         .intended_ns = load_schedule_next_ns(s),
     };
-    if (is_closed(s))
-        pop(first(&s->ready) <= first(&s->resting) ? &s->ready : &s->resting);
-    else
-        pass_over(s, s->share.count);
+    turn.client = take_client(s);
+    if (has_sessions(s)) {
+        turn.session = s->clients[turn.client].session;
+        turn.turn = s->clients[turn.client].turn;
+    }
     turn.held_back = s->freed_ns > turn.intended_ns;
     turn.due_ns = turn.held_back ? s->freed_ns : turn.intended_ns;
     s->sequence += (uint64_t)s->share.count;
     return turn;
 }
 
+/* Its session is over. */
+static void end_session(struct load_schedule *s, uint32_t client)
+{
+    s->clients[client].turn = 0;
+    if (!is_closed(s))
+        s->unused[s->unused_count++] = client;
+}
+
+struct load_turn load_schedule_drop(struct load_schedule *s)
+{
+    struct load_turn turn = take(s);
+    if (has_sessions(s))
+        end_session(s, turn.client);
+    return turn;
+}
+
 struct load_turn load_schedule_take(struct load_schedule *s)
 {
-    struct load_turn turn = load_schedule_drop(s);
+    struct load_turn turn = take(s);
     s->in_flight++;
     return turn;
 }
 
-void load_schedule_ended(struct load_schedule *s, int64_t now_ns, bool failed)
+void load_schedule_ended(struct load_schedule *s, const struct load_turn *turn, int64_t now_ns,
+                         bool failed)
 {
     bool was_full = s->in_flight == s->limit;
     s->in_flight--;
-    if (is_closed(s))
-        push(failed ? &s->resting : &s->ready, failed ? now_ns + LOAD_REST_NS : now_ns);
-    else if (was_full)
+    if (!is_closed(s) && was_full)
         s->freed_ns = now_ns;
+    if (has_sessions(s)) {
+        s->unread++;
+        return;
+    }
+    if (!is_closed(s))
+        return;
+    int64_t think_ns = load_think_ns(s->plan, s->index, turn->session, 0);
+    push(s, now_ns + (failed && think_ns < LOAD_REST_NS ? LOAD_REST_NS : think_ns), turn->client);
+}
+
+bool load_schedule_go_on(struct load_schedule *s, const struct load_turn *turn, int64_t done_ns,
+                         bool failed)
+{
+    struct load_client *client = &s->clients[turn->client];
+    int64_t think_ns = load_think_ns(s->plan, s->index, turn->session, turn->turn);
+    s->unread--;
+    client->turn++;
+    bool more = !failed && client->turn < client->turns;
+    if (!more)
+        end_session(s, turn->client);
+    if (more || is_closed(s))
+        push(s, done_ns + (failed && think_ns < LOAD_REST_NS ? LOAD_REST_NS : think_ns),
+             turn->client);
+    return more;
 }
 
 bool load_schedule_over(const struct load_schedule *s, int64_t now_ns)
 {
-    if (s->in_flight > 0)
+    if (s->in_flight > 0 || s->unread > 0)
         return false;
     return limit_reached(s) || (now_ns >= s->end_ns && load_schedule_next_ns(s) == CLOCK_NEVER);
 }

@@ -7,9 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct load_times { /* a queue of times that only grow */
-    int64_t *at_ns; /* owned ring */
-    size_t head, count, cap;
+struct load_wake { /* when a client asks next */
+    int64_t at_ns;
+    uint64_t order; /* of two at the same time, the one that was set first */
+    uint32_t client;
+};
+
+struct load_client { /* one conversation partner: of a closed loop, or of one session */
+    uint64_t session;
+    unsigned turn, turns; /* the next turn, of how many */
 };
 
 enum {
@@ -18,19 +24,32 @@ enum {
 };
 
 struct load_schedule {
-    const struct load_stream *stream; /* borrowed */
+    const struct load_plan *plan; /* borrowed */
+    size_t index;                 /* of the stream in it */
+    const struct load_stream *stream;
     struct load_arrivals arrivals;
     int64_t start_ns, end_ns; /* intended sends lie in [start, end) */
     int64_t next_ns;          /* open loop: the next intended send */
     uint64_t sequence;        /* of the next request */
     struct load_share share;  /* which requests are this worker's */
     int limit, in_flight;
-    int64_t freed_ns;                 /* open loop: when the limit last let one through */
-    struct load_times ready, resting; /* closed loop: since when (or from when) clients are free */
+    int64_t freed_ns;        /* open loop: when the limit last let one through */
+    uint64_t session;        /* the next new one's number; without sessions: the sequence's */
+    struct load_wake *wakes; /* owned heap, the earliest first */
+    size_t wake_count, wake_cap;
+    uint64_t wake_order;
+    struct load_client *clients; /* owned; with sessions, or of a closed loop */
+    size_t client_count, client_cap;
+    uint32_t *unused; /* owned stack of clients whose session is over (open loop) */
+    size_t unused_count;
+    size_t unread; /* turns that have ended and whose answer decides how it goes on */
 };
 
 struct load_turn {
     uint64_t sequence;
+    uint64_t session; /* without sessions: the sequence */
+    unsigned turn;    /* of the session, from 0 on */
+    uint32_t client;  /* whose, in a closed loop or with sessions */
     int64_t intended_ns;
     int64_t due_ns; /* when it could leave: later than intended when it was held back */
     bool held_back;
@@ -49,6 +68,12 @@ struct load_turn load_schedule_take(struct load_schedule *schedule);
 /* Takes the next request of an open loop, which will never be sent (it waited too long). */
 struct load_turn load_schedule_drop(struct load_schedule *schedule);
 /* One has ended. */
-void load_schedule_ended(struct load_schedule *schedule, int64_t now_ns, bool failed);
+void load_schedule_ended(struct load_schedule *schedule, const struct load_turn *turn,
+                         int64_t now_ns, bool failed);
+/* With sessions, after that: its answer, complete at done_ns, was read. Says whether the session
+ * goes on; its next turn is then meant to leave after the think time, counted from done_ns. A
+ * session ends with a turn that failed. */
+bool load_schedule_go_on(struct load_schedule *schedule, const struct load_turn *turn,
+                         int64_t done_ns, bool failed);
 /* Will it never send again? */
 bool load_schedule_over(const struct load_schedule *schedule, int64_t now_ns);

@@ -56,7 +56,9 @@ static bool check_stream(const struct load_stream *stream, bool probe, struct er
         return err_set(err, ERR_INPUT, "there is nothing to send: %s wants %s",
                        stream->protocol->spec->name,
                        stream->protocol->sends_audio ? "a corpus of clips" : "prompts");
-    if (stream->arrivals != ARRIVALS_CLOSED &&
+    if (stream->arrivals == ARRIVALS_TRACE && stream->corpus->trace_count == 0)
+        return err_set(err, ERR_INPUT, "there is no trace to replay");
+    if (stream->arrivals != ARRIVALS_CLOSED && stream->arrivals != ARRIVALS_TRACE &&
         !(stream->rate_rps > 0 && stream->rate_rps <= 100000))
         return err_set(err, ERR_INPUT, "a rate of %g requests/s; from over 0 to 100000",
                        stream->rate_rps);

@@ -48,10 +48,9 @@ bool study_load_corpora(const struct spec_study *study, struct arena *arena,
         const struct spec_load *load = &service->load;
         if (!load->given)
             continue;
-        if (load->corpus && !corpus_load_audio(arena, load->corpus, &corpora[i], err))
-            return err_wrap(err, "load.%s.corpus", service->name);
-        if (load->prompts && !corpus_load_prompts(arena, load->prompts, &corpora[i], err))
-            return err_wrap(err, "load.%s.prompts", service->name);
+        const char *where = arena_printf(arena, "load.%s.", service->name);
+        if (!corpus_load(arena, where, load, &corpora[i], err))
+            return false;
         if (wants_wer(study, i) && !corpora[i].all_transcribed)
             return err_set(err, ERR_INPUT,
                            "load.%s.corpus: %s.wer is asked for, but not every clip "

@@ -39,6 +39,7 @@ static void plan_probe(struct attempt *attempt, size_t i, int probe, struct run 
     run->plan.window_ns = within_ns;
     run->plan.streams[0].arrivals = ARRIVALS_CLOSED;
     run->plan.streams[0].concurrency = 1;
+    run->plan.streams[0].start_after_ns = 0;
     run->plan.streams[0].request_limit = 1;
     run->plan.streams[0].timeout_ns = within_ns;
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)

@@ -30,7 +30,7 @@ static void test_open_loop_never_waits_for_answers(void **state)
     assert_int_equal(sent, 100);
     assert_false(load_schedule_over(&s, 2000 * NS_PER_MS)); /* answers are still out */
     for (int i = 0; i < sent; i++)
-        load_schedule_ended(&s, 2100 * NS_PER_MS, false);
+        load_schedule_ended(&s, &(struct load_turn){0}, 2100 * NS_PER_MS, false);
     assert_true(load_schedule_over(&s, 2100 * NS_PER_MS));
     assert_false(load_schedule_over(&s, 1999 * NS_PER_MS));
     load_schedule_done(&s);
@@ -92,8 +92,9 @@ static void test_workers_share_clients(void **state)
         struct load_schedule s = load_schedule_init(&plan, 0, 0, NS_PER_S);
         clients[plan.worker] = s.limit;
         while (load_schedule_due_ns(&s) != CLOCK_NEVER) {
-            seen |= UINT64_C(1) << load_schedule_take(&s).sequence;
-            load_schedule_ended(&s, ++requests, false);
+            struct load_turn turn = load_schedule_take(&s);
+            seen |= UINT64_C(1) << turn.sequence;
+            load_schedule_ended(&s, &turn, ++requests, false);
         }
         load_schedule_done(&s);
     }
@@ -114,14 +115,14 @@ static void test_limit_holds_back(void **state)
     int64_t third_ns = first.intended_ns + 20 * NS_PER_MS;
     assert_int_equal(load_schedule_next_ns(&s), third_ns);
     /* A place becomes free 5 ms after the third was due: held back, and not by us. */
-    load_schedule_ended(&s, third_ns + 5 * NS_PER_MS, false);
+    load_schedule_ended(&s, &first, third_ns + 5 * NS_PER_MS, false);
     assert_int_equal(load_schedule_due_ns(&s), third_ns);
     struct load_turn third = load_schedule_take(&s);
     assert_true(third.held_back);
     assert_int_equal(third.intended_ns, third_ns);
     assert_int_equal(third.due_ns, third_ns + 5 * NS_PER_MS);
     /* Free again before the fourth is due. */
-    load_schedule_ended(&s, third_ns + 7 * NS_PER_MS, false);
+    load_schedule_ended(&s, &third, third_ns + 7 * NS_PER_MS, false);
     struct load_turn fourth = load_schedule_take(&s);
     assert_false(fourth.held_back);
     assert_int_equal(fourth.due_ns, third_ns + 10 * NS_PER_MS);
@@ -133,10 +134,10 @@ static void test_request_limit(void **state)
     (void)state;
     struct load_plan plan;
     struct load_schedule s = open_schedule(&plan, 0, 1);
-    load_schedule_take(&s);
+    struct load_turn turn = load_schedule_take(&s);
     assert_int_equal(load_schedule_next_ns(&s), CLOCK_NEVER);
     assert_false(load_schedule_over(&s, 0));
-    load_schedule_ended(&s, 1, false);
+    load_schedule_ended(&s, &turn, 1, false);
     assert_true(load_schedule_over(&s, 0));
     load_schedule_done(&s);
 }
@@ -148,20 +149,22 @@ static void test_closed_loop(void **state)
     plan.streams[0].arrivals = ARRIVALS_CLOSED;
     plan.streams[0].concurrency = 2;
     struct load_schedule s = load_schedule_init(&plan, 0, 1000, NS_PER_S);
-    assert_int_equal(load_schedule_take(&s).intended_ns, 1000);
-    assert_int_equal(load_schedule_take(&s).intended_ns, 1000);
+    struct load_turn a = load_schedule_take(&s), b = load_schedule_take(&s);
+    assert_int_equal(a.intended_ns, 1000);
+    assert_int_equal(b.intended_ns, 1000);
+    assert_int_not_equal(a.client, b.client);
     assert_int_equal(load_schedule_due_ns(&s), CLOCK_NEVER);
-    load_schedule_ended(&s, 5000, true); /* rests */
-    load_schedule_ended(&s, 7000, false);
+    load_schedule_ended(&s, &a, 5000, true); /* rests */
+    load_schedule_ended(&s, &b, 7000, false);
     assert_int_equal(load_schedule_due_ns(&s), 7000);
     struct load_turn turn = load_schedule_take(&s);
     assert_int_equal(turn.intended_ns, 7000);
     assert_int_equal(turn.due_ns, 7000);
     assert_int_equal(load_schedule_due_ns(&s), 5000 + LOAD_REST_NS);
-    load_schedule_take(&s);
+    struct load_turn last = load_schedule_take(&s);
     /* Free after the end: no more turns. */
-    load_schedule_ended(&s, NS_PER_S, false);
-    load_schedule_ended(&s, NS_PER_S + 1, false);
+    load_schedule_ended(&s, &turn, NS_PER_S, false);
+    load_schedule_ended(&s, &last, NS_PER_S + 1, false);
     assert_int_equal(load_schedule_due_ns(&s), CLOCK_NEVER);
     assert_true(load_schedule_over(&s, NS_PER_S + 1));
     load_schedule_done(&s);
