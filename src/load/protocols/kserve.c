@@ -193,7 +193,7 @@ static void read_answer(const struct load_stream *stream, const struct load_answ
                         struct load_record *record, struct buf *ret_text, struct buf *ret_gaps)
 {
     (void)ret_gaps;
-    AUTO_JSON json_t *root = json_loadb(answer->body, answer->len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(answer->body, answer->len);
     const json_t *outputs = json_object_get(root, "outputs");
     AUTO(buf_done) struct buf why = BUF_INIT(256);
     if (load_json_error(root, ret_text)) {

@@ -154,7 +154,7 @@ static void take_line(struct reader *r, const char *line, size_t len)
     if (len == 0 || r->error)
         return;
     r->broken_before |= r->broken_last;
-    AUTO_JSON json_t *root = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(line, len);
     r->broken_last = !json_is_object(root);
     if (!r->broken_last)
         take_object(r, root);

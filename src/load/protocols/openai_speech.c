@@ -71,8 +71,7 @@ static bool read_words(const struct load_answer *answer, struct load_record *rec
     bool page = answer->len - at >= 5 && (text_starts_with(answer->body + at, "<html") ||
                                           text_starts_with(answer->body + at, "<!DOC"));
     bool json = at < answer->len && (answer->body[at] == '{' || answer->body[at] == '[');
-    AUTO_JSON json_t *root =
-        json ? json_loadb(answer->body + at, answer->len - at, JSON_ALLOW_NUL, NULL) : NULL;
+    AUTO_JSON json_t *root = json ? load_json_parse(answer->body + at, answer->len - at) : NULL;
     if (!page && !root)
         return false;
     record->error = load_json_error(root, ret_text) ? LOAD_SERVER_ERROR : LOAD_MALFORMED;

@@ -133,7 +133,7 @@ static void take_event(void *ctx, const struct load_sse_event *event)
         return;
     }
     r->broken_before |= r->broken_last;
-    AUTO_JSON json_t *root = json_loadb(event->data, event->len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(event->data, event->len);
     r->broken_last = !json_is_object(root);
     r->event_seen |= !r->broken_last;
     if (!r->broken_last)
@@ -157,7 +157,7 @@ static enum load_error judge(const struct reader *r, bool over)
  * not what was asked for, and has no token times. */
 static bool read_whole(struct reader *r)
 {
-    AUTO_JSON json_t *root = json_loadb(r->answer->body, r->answer->len, JSON_ALLOW_NUL, NULL);
+    AUTO_JSON json_t *root = load_json_parse(r->answer->body, r->answer->len);
     if (!root)
         return false;
     r->record->error = load_json_error(root, r->text) ? LOAD_SERVER_ERROR : LOAD_MALFORMED;
