@@ -208,6 +208,23 @@ static const char *unit_text(enum metric_unit unit)
     return units[unit];
 }
 
+static const char *who_has(unsigned source)
+{
+    static const struct {
+        unsigned source;
+        const char *text;
+    } kinds[] = {
+        {SOURCE_TEXT, "; LLM protocols, and others that stream text"},
+        {SOURCE_TEXT | SOURCE_SPEECH, "; LLM and spoken answers, and others that stream text"},
+        {SOURCE_AUDIO, "; protocols that send speech"},
+        {SOURCE_AUDIO | SOURCE_SPEECH, "; protocols that send speech or answer with it"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (kinds[i].source == source)
+            return kinds[i].text;
+    return "";
+}
+
 static void print_metrics(void)
 {
     AUTO(buf_done) struct buf stats = BUF_INIT(1024);
@@ -226,10 +243,7 @@ static void print_metrics(void)
         man_item(facts->name, facts->distribution ? ".STATISTIC" : NULL);
         buf_clear(&text);
         buf_addf(&text, "%s. (%s; %s is better%s)", facts->meaning, unit_text(facts->unit),
-                 facts->higher_is_better ? "more" : "less",
-                 facts->source == SOURCE_TEXT    ? "; LLM protocols"
-                 : facts->source == SOURCE_AUDIO ? "; speech protocols"
-                                                 : "");
+                 facts->higher_is_better ? "more" : "less", who_has(facts->source));
         man_text(buf_text(&text));
     }
 }

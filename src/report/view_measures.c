@@ -58,10 +58,10 @@ static unsigned sources_of(const struct spec_service *service)
 {
     unsigned sources = SOURCE_ANY;
     if (service->protocol)
-        return sources | service->protocol->sources;
+        return sources | spec_load_sources(service->protocol, &service->load);
     for (size_t i = 0; i < service->engine_use_count; i++)
         if (service->engine_uses[i].protocol)
-            sources |= service->engine_uses[i].protocol->sources;
+            sources |= spec_load_sources(service->engine_uses[i].protocol, &service->load);
     return sources;
 }
 

@@ -2,6 +2,8 @@
  * order shown in help) is worth more than a faster search. */
 #include "spec/catalog.h"
 
+#include "spec/service.h"
+
 #include <string.h>
 
 const char *const spec_memory_names[MEMORY_COUNT_] = {
@@ -40,4 +42,18 @@ const struct spec_option *spec_option_find(const struct spec_option *options, si
         if (strcmp(options[i].name, name) == 0)
             return &options[i];
     return NULL;
+}
+
+unsigned spec_load_sources(const struct spec_protocol *protocol, const struct spec_load *load)
+{
+    if (!protocol->streamed_sources)
+        return protocol->sources;
+    const struct spec_option *option =
+        spec_option_find(protocol->options, protocol->option_count, "stream");
+    const char *text = option ? option->value : NULL;
+    for (size_t i = 0; i < load->setting_count; i++)
+        if (strcmp(load->settings[i].name, "stream") == 0)
+            text = load->settings[i].text;
+    bool streamed = text && strcmp(text, "true") == 0;
+    return protocol->sources | (streamed ? protocol->streamed_sources : 0);
 }

@@ -61,6 +61,7 @@ struct spec_protocol {
     const char *help;
     unsigned sources;                  /* enum metric_source bits its answers carry */
     unsigned streamed_sources;         /* more of them, with its option "stream" */
+    bool needs_text;                   /* sends prompts, though no text comes back */
     const char *path;                  /* default HTTP path */
     const struct spec_option *options; /* keys allowed under `load:` of the service, besides the
                                         * common ones (spec/study.h) */

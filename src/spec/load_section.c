@@ -182,7 +182,7 @@ static bool check_material(struct spec_loader *l, const struct spec_protocol *co
         if ((all[i]->sources & SOURCE_AUDIO) && !load->corpus)
             return spec_fail(l, load->place, where, "%s needs \"corpus\", a folder of audio",
                              all[i]->name);
-        if ((all[i]->sources & SOURCE_TEXT) && !has_text(load))
+        if (((all[i]->sources & SOURCE_TEXT) || all[i]->needs_text) && !has_text(load))
             return spec_fail(l, load->place, where,
                              "%s needs \"prompts\", a JSONL file (or \"prompt_tokens\", how long "
                              "made-up ones are)",

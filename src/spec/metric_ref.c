@@ -23,7 +23,7 @@ static bool service_has(const struct spec_service *s, enum metric metric)
     if (!needs_load(metric))
         return true;
     for (size_t i = 0; i < count; i++)
-        if (!(all[i]->sources & metric_facts(metric)->source))
+        if (!(spec_load_sources(all[i], &s->load) & metric_facts(metric)->source))
             return false;
     return s->load.given && count > 0;
 }

@@ -351,10 +351,27 @@ static bool judge_answers(const struct judge_service *s, int index, struct arena
     return true;
 }
 
+/* Some requests that made the server load its model anew are dropped from the sample; where they
+ * are many, what was measured is whoever throws the model out, and the window is repeated. */
+static bool judge_reloads(const struct judge_service *s, int index, struct arena *arena,
+                          struct judgement *ret)
+{
+    uint64_t reloads = s->errors[LOAD_RELOAD];
+    if (reloads == 0 || (double)reloads <= JUDGE_ERROR_RATIO * (double)s->requests)
+        return false;
+    *ret = verdict_of(VERDICT_CONTENDED, index,
+                      arena_printf(arena,
+                                   "%s: loaded its model anew for %" PRIu64 " of %" PRIu64
+                                   " requests, so something throws it out",
+                                   s->name, reloads, s->requests));
+    add_evidence(ret, s->name, "requests", error_list(s, arena));
+    return true;
+}
+
 static bool judge_errors(const struct judge_facts *f, const struct judge_service *s, int index,
                          struct arena *arena, struct judgement *ret)
 {
-    uint64_t failed = s->requests - s->ok;
+    uint64_t failed = s->requests - s->ok - s->errors[LOAD_RELOAD];
     bool required = !f->goal.met && f->goal.failed_on_errors && f->goal.failed_service == index;
     if (failed == 0 || !(required || (double)failed > JUDGE_ERROR_RATIO * (double)s->requests))
         return false;
@@ -428,6 +445,9 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
     }
     if (judge_surroundings(f, arena, &j))
         return j;
+    for (int i = 0; i < n; i++)
+        if (judge_reloads(&f->services[i], i, arena, &j))
+            return j;
     for (int i = 0; i < n; i++)
         if (judge_silence(f, &f->services[i], i, arena, &j))
             return j;

@@ -205,7 +205,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .window_start_ns = run->report.window_start_ns,
             .window_end_ns = run->report.window_end_ns,
             .corpus = &attempt->runner->options.corpora[i],
-            .sources = protocol->sources,
+            .sources = spec_load_sources(protocol, &attempt->study->services[i].load),
             .seed = attempt->study->seed,
         };
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);

@@ -214,6 +214,12 @@ static void count_answer(const struct metrics_input *input, const struct trial_a
     const struct load_record *r = &answer->record;
     facts->loaded = true;
     facts->requests++;
+    if (r->error == LOAD_RELOAD) { /* an answer, and no sample of anything */
+        facts->errors[r->error]++;
+        if (r->done_ns > *last_ok_ns)
+            *last_ok_ns = r->done_ns;
+        return;
+    }
     if (r->error == LOAD_OK) {
         facts->ok++;
         if (r->done_ns > *last_ok_ns)
@@ -255,8 +261,8 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         add_request(attempt, input, answer);
         if (r->part != LOAD_WINDOW)
             continue;
-        requests++;
-        failed += r->error != LOAD_OK;
+        requests += r->error != LOAD_RELOAD;
+        failed += r->error != LOAD_OK && r->error != LOAD_RELOAD;
         if (r->done_ns > last_ns)
             last_ns = r->done_ns;
         count_answer(input, answer, into, &last_ok_ns);
@@ -270,12 +276,13 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     }
     into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;
     add_distribution(attempt, input, METRIC_LATENCY, &latency);
-    if (input->sources & SOURCE_TEXT) {
+    if (input->sources & (SOURCE_TEXT | SOURCE_SPEECH))
         add_distribution(attempt, input, METRIC_TTFT, &ttft);
+    if (input->sources & SOURCE_TEXT)
         add_distribution(attempt, input, METRIC_ITL, &itl);
-    }
-    if (input->sources & SOURCE_AUDIO) {
+    if (input->sources & (SOURCE_AUDIO | SOURCE_SPEECH))
         add_distribution(attempt, input, METRIC_RTF, &rtf);
+    if (input->sources & SOURCE_AUDIO) {
         add_wer(attempt, input, facts,
                 arena_array(attempt->arena, input->answers->count, sizeof(struct stats_wer)));
     }

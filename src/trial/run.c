@@ -40,12 +40,14 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     const struct spec_setting *settings = expand_settings(attempt, i, &setting_count);
     *stream = load_stream_of(spec->name, &spec->load);
     stream->protocol = load_protocol_find(protocol->name);
-    stream->url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
-                               attempt->runner->services[i].launch.port, path);
     stream->model = attempt->runner->services[i].launch.model;
     stream->unchecked = spec->answers_unchecked;
     stream->settings = settings;
     stream->setting_count = setting_count;
+    AUTO(buf_done) struct buf named = BUF_INIT(4096); /* the model may stand in the path */
+    load_stream_add_path(stream, path, &named);
+    stream->url = arena_printf(attempt->arena, "http://127.0.0.1:%d%s",
+                               attempt->runner->services[i].launch.port, buf_text(&named));
     stream->corpus = &attempt->runner->options.corpora[i];
 }
 

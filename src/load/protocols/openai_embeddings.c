@@ -33,6 +33,7 @@ static const struct spec_protocol spec = {
     .name = "openai-embeddings",
     .help = "OpenAI's /v1/embeddings: texts in, vectors out",
     .sources = SOURCE_ANY,
+    .needs_text = true,
     .path = "/v1/embeddings",
     .options = options,
     .option_count = ARRAY_LEN(options),

@@ -39,6 +39,7 @@ static const struct spec_protocol spec = {
     .name = "openai-speech",
     .help = "OpenAI's /v1/audio/speech: a text in, its sound out",
     .sources = SOURCE_ANY | SOURCE_SPEECH,
+    .needs_text = true,
     .path = "/v1/audio/speech",
     .options = options,
     .option_count = ARRAY_LEN(options),
