@@ -170,21 +170,24 @@ static bool is_accepted(const struct load_flight *flight)
     return !flight->run->transport->has_status || flight->call->answer->http_status == 200;
 }
 
-static void on_chunk(struct load_call *call)
+static bool on_chunk(struct load_call *call)
 {
     struct load_flight *flight = call->owner;
     const struct load_protocol *protocol = flight->run->stream->protocol;
     if (!protocol->complete || !is_accepted(flight))
-        return;
+        return false;
     /* Bytes after the mark renew the grace only while a line is under way: a slow server may take
      * its time over the last event, but pings do not keep a finished answer open. */
     const struct load_answer *answer = call->answer;
     bool in_line = answer->len > 0 && !strchr("\r\n", answer->body[answer->len - 1]);
     if (flight->complete ? !in_line : !protocol->complete(answer))
-        return;
+        return false;
     flight->complete = true;
+    if (flight->run->transport->mark_ends)
+        return true;
     flight->grace_end_ns = clock_now_ns() + LOAD_GRACE_NS;
     load_child_keep_by(child_of(flight), flight->grace_end_ns);
+    return true;
 }
 
 static enum load_error error_of(enum load_transport_end end)
@@ -269,7 +272,8 @@ static void read_answer(struct load_child *child, struct load_flight *flight)
 {
     struct load_record *record = &flight->record;
     const struct load_answer *answer = flight->call->answer;
-    if (is_accepted(flight) && (record->error == LOAD_OK || answer->len > 0)) {
+    bool said = record->error == LOAD_SERVER_ERROR; /* by the transport: `why` has the words */
+    if (is_accepted(flight) && !said && (record->error == LOAD_OK || answer->len > 0)) {
         struct load_record read = *record;
         flight->run->stream->protocol->read(flight->run->stream, answer, &read, &child->text,
                                             &child->gaps);

@@ -29,6 +29,12 @@ struct load_request {
     bool expects_stream;     /* answer is text/event-stream */
 };
 
+/* How far complete() has looked, from one piece to the next; all 0 at first. */
+struct load_scan {
+    size_t at;   /* whole events end here */
+    size_t need; /* nothing is to be seen in shorter answers */
+};
+
 /* Bytes of the answer as they arrived: chunk i ends at offset end[i] and came at at_ns[i]. */
 struct load_answer {
     int http_status;
@@ -39,6 +45,7 @@ struct load_answer {
         int64_t at_ns;
     } * chunks;
     size_t chunk_count;
+    struct load_scan *scan; /* of the protocol's complete(); NULL: this transport keeps none */
 };
 
 struct load_protocol {
@@ -63,6 +70,8 @@ struct load_protocol {
 extern const struct load_protocol *const load_protocol_table[];
 extern const size_t load_protocol_count;
 const struct load_protocol *load_protocol_find(const char *name);
+/* Of the URLs that it is spoken at: "http"; NULL: at none. */
+const char *load_protocol_scheme(const struct load_protocol *protocol);
 const struct spec_protocol *const *load_protocol_specs(size_t *ret_count);
 /* Item `item` of the stream's corpus. */
 struct load_input load_input_of(const struct load_stream *stream, size_t item);

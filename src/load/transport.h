@@ -32,7 +32,9 @@ struct load_call {
 };
 
 struct load_transport_hooks {
-    void (*chunk)(struct load_call *call); /* a piece of the answer has come; must not send */
+    /* A piece of the answer has come; must not send. True: by its own mark the answer is whole. A
+     * transport with `mark_ends` then ends it. */
+    bool (*chunk)(struct load_call *call);
     /* It has ended. May send anew. Once per send, and never from within it. */
     void (*done)(struct load_call *call, enum load_transport_end end);
 };
@@ -49,7 +51,9 @@ enum { LOAD_TARGET_MAX = 1600 };
 
 struct load_transport {
     const char *name;
+    const char *scheme; /* of the URL of a service on this machine; NULL: it has none */
     bool has_status; /* an answer with another status than 200 is a failure */
+    bool mark_ends;  /* the protocol's end mark ends the transfer at once, without a grace */
     bool ends_apart; /* an answer's end is an event of its own (an exit), not its last byte */
     /* Can this stream's requests be sent at all? Before the fork. ret_target: where they go. */
     bool (*check)(const struct load_stream *stream, char *ret_target, size_t size, struct err *err);
@@ -68,7 +72,7 @@ struct load_transport {
     void (*trim)(struct load_call *call);   /* the answer was read: a huge one's memory goes */
 };
 
-extern const struct load_transport load_transport_http;
+extern const struct load_transport load_transport_http, load_transport_tcp;
 
 /* The protocol's; HTTP when it names none. */
 const struct load_transport *load_stream_transport(const struct load_stream *stream);

@@ -151,6 +151,7 @@ static void trim(struct load_call *call)
 
 const struct load_transport load_transport_http = {
     .name = "http",
+    .scheme = "http",
     .has_status = true,
     .check = check,
     .open = http_open,
@@ -163,9 +164,3 @@ const struct load_transport load_transport_http = {
     .cancel = cancel,
     .trim = trim,
 };
-
-const struct load_transport *load_stream_transport(const struct load_stream *stream)
-{
-    const struct load_transport *named = stream->protocol->transport;
-    return named ? named : &load_transport_http;
-}

@@ -29,7 +29,8 @@ static void test_table(void **state)
         assert_ptr_equal(protocol, load_protocol_table[i]);
         assert_non_null(protocol->build);
         assert_non_null(protocol->read);
-        assert_int_equal(specs[i]->path[0], '/');
+        const char *path = specs[i]->path; /* "": no HTTP */
+        assert_int_equal(path[0], load_protocol_table[i]->transport ? '\0' : '/');
         for (size_t k = 0; k < specs[i]->option_count; k++)
             assert_non_null(specs[i]->options[k].help);
     }
