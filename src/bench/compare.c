@@ -69,7 +69,8 @@ static struct side side_of(const json_t *run, enum metric metric, enum metric_st
         at = json_object_get(at, metric_stat_name(stat));
     struct side side = {json_get_real(at, "value"), json_get_real(at, "low"),
                         json_get_real(at, "high"), false};
-    side.exact = isnan(side.low) && isnan(side.high);
+    /* A count or a rate has no ends at all; ends that the sample can't carry are null. */
+    side.exact = !json_object_get(at, "low");
     return side;
 }
 
@@ -134,6 +135,9 @@ static void compare_trust(struct bench_comparison *c, const json_t *before, cons
         const char *ended = json_get_text(runs[i], "ended");
         if (ended && strcmp(ended, "whole") != 0)
             warn(c, arena_printf(arena, "%s was cut short", names[i]));
+        if (json_is_true(json_object_get(json_object_get(runs[i], "steady"), "drifting")))
+            warn(c, arena_printf(arena, "%s was not steady: its times depend on how long it took",
+                                 names[i]));
         if (json_is_true(json_object_get(json_object_get(runs[i], "instrument"), "late")))
             warn(c,
                  arena_printf(arena, "%s was sent late: its times are partly our own", names[i]));
@@ -247,7 +251,7 @@ void bench_compare_add_words(struct buf *buf, const struct bench_change *change)
         add_amount(buf, change, change->value);
         buf_addf(buf, " [%.3g, %.3g]", ends[turned], ends[!turned]);
     } else if (isnan(change->low) && isnan(change->high)) {
-        buf_add(buf, "cannot tell: too few requests");
+        buf_add(buf, "cannot tell: no interval");
     } else {
         buf_add(buf, "cannot tell: ");
         add_ends(buf, change);

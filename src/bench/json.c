@@ -6,8 +6,6 @@
 
 #include <math.h>
 
-static const double TAIL = 0.025;
-
 static json_t *number_json(struct bench_number n)
 {
     json_t *json = json_pack("{s:o}", "value", json_real_or_null(n.value));
@@ -15,6 +13,8 @@ static json_t *number_json(struct bench_number n)
         return json;
     json_object_set_new(json, "low", json_real_or_null(n.low));
     json_object_set_new(json, "high", json_real_or_null(n.high));
+    if (n.alike)
+        json_object_set_new(json, "correlated", json_true());
     if (n.refused)
         json_object_set_new(json, "needs", json_integer((json_int_t)n.needed));
     return json;
@@ -24,7 +24,7 @@ static json_t *series_json(struct bench_series *series, bool with_intervals)
 {
     json_t *json = json_pack("{s:I}", "count", (json_int_t)series->count);
     for (int stat = STAT_VALUE + 1; stat < STAT_COUNT_; stat++) {
-        struct bench_number n = bench_series_number(series, (enum metric_stat)stat, TAIL);
+        struct bench_number n = bench_series_number(series, (enum metric_stat)stat, BENCH_INTERVAL);
         if (!with_intervals)
             n.low = n.high = NAN;
         json_object_set_new(json, metric_stat_name((enum metric_stat)stat), number_json(n));
@@ -37,7 +37,8 @@ static json_t *distribution_json(struct bench_results *results, enum metric metr
     json_t *json = json_object();
     size_t count = 0;
     for (int stat = STAT_VALUE + 1; stat < STAT_COUNT_; stat++) {
-        struct bench_number n = bench_measure(results, metric, (enum metric_stat)stat, TAIL);
+        struct bench_number n =
+            bench_measure(results, metric, (enum metric_stat)stat, BENCH_INTERVAL);
         count = n.count;
         json_object_set_new(json, metric_stat_name((enum metric_stat)stat), number_json(n));
     }
@@ -58,7 +59,7 @@ static json_t *metrics_json(const struct bench_run *run)
             json_object_set_new(all, facts->name, distribution_json(run->results, metric));
             continue;
         }
-        struct bench_number n = bench_measure(run->results, metric, STAT_VALUE, TAIL);
+        struct bench_number n = bench_measure(run->results, metric, STAT_VALUE, BENCH_INTERVAL);
         json_t *json = number_json(n);
         json_object_set_new(json, "count", json_integer((json_int_t)n.count));
         json_object_set_new(all, facts->name, json);
@@ -113,6 +114,18 @@ static json_t *instrument_json(const struct bench_run *run)
         json_real_or_null((double)r->report.cpu_ns / NS_PER_S));
 }
 
+static json_t *steady_json(struct bench_results *results)
+{
+    struct bench_steadiness s = bench_steadiness(results);
+    if (!s.drift.known && !s.warmup.known)
+        return json_null();
+    return json_pack("{s:b, s:o, s:o, s:b, s:I, s:o}", "drifting", s.drift.drifting,
+                     "p50_first_third", json_real_or_null(s.drift.first), "p50_last_third",
+                     json_real_or_null(s.drift.last), "settled", s.warmup.settled,
+                     "warmup_requests_left", (json_int_t)s.warmup.cut, "warmup_left_s",
+                     json_real_or_null(s.warmup_s));
+}
+
 static json_t *requirements_json(const struct bench_run *run)
 {
     json_t *all = json_array();
@@ -146,6 +159,7 @@ json_t *bench_json(const struct bench_run *run)
     json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
     json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));
     json_object_set_new(json, "errors", errors_json(r));
+    json_object_set_new(json, "steady", steady_json(r));
     json_object_set_new(json, "instrument", instrument_json(run));
     if (run->requirement_count)
         json_object_set_new(json, "requirements", requirements_json(run));

@@ -1,18 +1,27 @@
 /* Series to numbers.
  *
- * Quantiles are of raw values (type 7) with intervals from order statistics, which suppose requests
- * that are independent of each other. Gaps within one answer are not: inter-token latency has no
- * interval here. Rates, counts, means and extremes describe this window; what another window would
- * show they do not say, so they have no interval either. */
+ * Quantiles are of raw values (type 7). Their intervals ask first whether values beside each other
+ * are alike (stats/series.h): latencies of requests that waited behind one another, gaps of one
+ * answer. Rates, counts, means and extremes describe this window; what another window would show
+ * they do not say, so they have no interval.
+ */
 #include "bench/measure.h"
 
 #include "stats/binomial.h"
+#include "stats/series.h"
 #include "stats/summary.h"
 
 #include <math.h>
 #include <string.h>
 
+static const double CONFIDENCE = 0.95;
 static const double LATENESS_S = 0.001, LATENESS_RATIO = 0.01;
+
+/* Left out at each side. */
+static double tail_of(enum bench_sides sides)
+{
+    return sides == BENCH_BOUNDS ? 1 - CONFIDENCE : (1 - CONFIDENCE) / 2;
+}
 
 static struct bench_number unknown(void)
 {
@@ -37,8 +46,29 @@ static size_t needed(double q)
     return n;
 }
 
+/* Where neighbours are alike the sample is worth less, and stats/series.h says what the interval
+ * then is; an interval of 95 % serves as bounds too, which then hold with a little more. */
+static void set_ends(struct bench_number *number, struct bench_series *series, double q,
+                     enum bench_sides sides)
+{
+    const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
+                                          .n = series->count};
+    struct stats_series_interval found = stats_series_quantile(&in_order, q, CONFIDENCE);
+    number->alike = found.refusal == STATS_REFUSAL_CORRELATED;
+    if (number->alike)
+        return;
+    number->low = found.interval.low;
+    number->high = found.interval.high;
+    bool independent = found.method == STATS_METHOD_RANKS || found.refusal == STATS_REFUSAL_SAMPLE;
+    if (!independent || (sides == BENCH_INTERVAL && found.refusal != STATS_REFUSAL_SAMPLE))
+        return;
+    const double *sorted = bench_series_sorted(series);
+    number->low = stats_quantile_bound(sorted, series->count, q, CONFIDENCE, SIDE_LOW);
+    number->high = stats_quantile_bound(sorted, series->count, q, CONFIDENCE, SIDE_HIGH);
+}
+
 struct bench_number bench_series_number(struct bench_series *series, enum metric_stat stat,
-                                        double tail)
+                                        enum bench_sides sides)
 {
     size_t n = series->count;
     double q = metric_stat_quantile(stat);
@@ -54,17 +84,16 @@ struct bench_number bench_series_number(struct bench_series *series, enum metric
     }
     struct bench_number number = unknown();
     number.count = n;
-    number.low = stats_quantile_bound(sorted, n, q, 1 - tail, SIDE_LOW);
-    number.high = stats_quantile_bound(sorted, n, q, 1 - tail, SIDE_HIGH);
     number.refused = !stats_quantile_allowed(n, q);
     if (number.refused)
         number.needed = needed(q);
     else
         number.value = stats_quantile(sorted, n, q);
+    set_ends(&number, series, q, sides);
     return number;
 }
 
-static struct bench_series *series_of(struct bench_results *results, enum metric metric)
+struct bench_series *bench_series_of(struct bench_results *results, enum metric metric)
 {
     switch (metric) {
     case METRIC_LATENCY:
@@ -80,7 +109,7 @@ static struct bench_series *series_of(struct bench_results *results, enum metric
     }
 }
 
-static struct bench_number error_ratio(const struct bench_results *results, double tail)
+static struct bench_number error_ratio(const struct bench_results *results, enum bench_sides sides)
 {
     struct bench_number number = unknown();
     uint64_t n = results->requests, failed = n - results->ok;
@@ -88,13 +117,15 @@ static struct bench_number error_ratio(const struct bench_results *results, doub
     if (n == 0)
         return number;
     number.value = (double)failed / (double)n;
+    double tail = tail_of(sides);
     number.low = stats_binomial_bound(failed, n, 1 - tail, SIDE_LOW);
     number.high = stats_binomial_bound(failed, n, 1 - tail, SIDE_HIGH);
     return number;
 }
 
 /* Clips that were sent at least once; the bootstrap takes clips, not answers. */
-static struct bench_number word_error_rate(const struct bench_results *results, double tail)
+static struct bench_number word_error_rate(const struct bench_results *results,
+                                           enum bench_sides sides)
 {
     struct bench_number number = unknown();
     AUTO(free) struct stats_wer *heard = calloc(results->wer_count + 1, sizeof *heard);
@@ -109,7 +140,8 @@ static struct bench_number word_error_rate(const struct bench_results *results, 
     if (total.reference_words == 0)
         return number;
     struct rng rng = rng_init(1, "wer");
-    struct stats_interval interval = stats_wer_interval(heard, count, 1 - 2 * tail, 1000, &rng);
+    struct stats_interval interval =
+        stats_wer_interval(heard, count, 1 - 2 * tail_of(sides), 1000, &rng);
     number.value = stats_wer_ratio(&total);
     number.low = interval.low;
     number.high = interval.high;
@@ -118,15 +150,11 @@ static struct bench_number word_error_rate(const struct bench_results *results, 
 }
 
 struct bench_number bench_measure(struct bench_results *results, enum metric metric,
-                                  enum metric_stat stat, double tail)
+                                  enum metric_stat stat, enum bench_sides sides)
 {
-    struct bench_series *series = series_of(results, metric);
-    if (series) {
-        struct bench_number number = bench_series_number(series, stat, tail);
-        if (metric == METRIC_ITL)
-            number.low = number.high = NAN;
-        return number;
-    }
+    struct bench_series *series = bench_series_of(results, metric);
+    if (series)
+        return bench_series_number(series, stat, sides);
     switch (metric) {
     case METRIC_REQUESTS_PER_S:
         return exactly((double)results->completed / results->window_s, results->completed);
@@ -135,9 +163,9 @@ struct bench_number bench_measure(struct bench_results *results, enum metric met
     case METRIC_ERRORS:
         return exactly((double)(results->requests - results->ok), results->requests);
     case METRIC_ERROR_RATIO:
-        return error_ratio(results, tail);
+        return error_ratio(results, sides);
     case METRIC_WER:
-        return word_error_rate(results, tail);
+        return word_error_rate(results, sides);
     default:
         return unknown();
     }
@@ -160,6 +188,18 @@ bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
     return false;
 }
 
+struct bench_steadiness bench_steadiness(struct bench_results *results)
+{
+    const double *at_s = NULL, *values = bench_series_ordered(&results->latency, &at_s);
+    size_t n = results->latency.count;
+    struct bench_steadiness steady = {.warmup = stats_warmup_find(values, n),
+                                      .warmup_s = NAN,
+                                      .drift = stats_drift_find(values, at_s, n, 0.5)};
+    if (steady.warmup.known && steady.warmup.cut > 0 && steady.warmup.cut < n)
+        steady.warmup_s = at_s[steady.warmup.cut];
+    return steady;
+}
+
 bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret_bound_s)
 {
     double median_s =
@@ -168,5 +208,5 @@ bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret
     *ret_bound_s = relative_s > LATENESS_S ? relative_s : LATENESS_S;
     *ret_p99_s =
         stats_quantile(bench_series_sorted(&results->lateness), results->lateness.count, 0.99);
-    return *ret_p99_s > *ret_bound_s;
+    return *ret_p99_s > *ret_bound_s || results->report.stall_p99_s > *ret_bound_s;
 }

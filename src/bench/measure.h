@@ -5,6 +5,7 @@
 #include "bench/window.h"
 #include "spec/metric.h"
 #include "stats/quantile.h"
+#include "stats/steady.h"
 
 /* Base units. value is NaN where it is unknown or the sample can't carry it; then low and high may
  * still hold a bound ("over 8.4 s"). A side that is unknown is NaN. */
@@ -12,17 +13,33 @@ struct bench_number {
     double value, low, high;
     bool exact;   /* it describes this window and nothing else (a count, a maximum): no interval */
     bool refused; /* the sample is too small for it: `needed` would be enough */
+    bool alike;   /* requests beside each other are alike, and too few for an interval then */
     size_t count, needed;
 };
 
-/* `tail` is left out at each side: 0.025 makes an interval of 95 %, 0.05 one-sided bounds of 95 %.
- */
+enum bench_sides {
+    BENCH_INTERVAL, /* both sides together hold with 95 % */
+    BENCH_BOUNDS,   /* each side holds with 95 % */
+};
+
 struct bench_number bench_measure(struct bench_results *results, enum metric metric,
-                                  enum metric_stat stat, double tail);
+                                  enum metric_stat stat, enum bench_sides sides);
 /* Of any series: the uncorrected latency, our own lateness. */
 struct bench_number bench_series_number(struct bench_series *series, enum metric_stat stat,
-                                        double tail);
+                                        enum bench_sides sides);
+/* The window's values of a metric that has one per request (or gap); NULL: it has not. */
+struct bench_series *bench_series_of(struct bench_results *results, enum metric metric);
 /* Is this something that a window of this protocol tells? */
 bool bench_measures(const struct spec_protocol *protocol, enum metric metric);
-/* Our own lateness p99 over the larger of 1 ms and 1 % of the median latency; both in seconds. */
+
+/* Did the service stay as it was while it was measured? */
+struct bench_steadiness {
+    struct stats_warmup warmup; /* of the latencies */
+    double warmup_s;            /* how long that went into the window; NaN: it did not */
+    struct stats_drift drift;   /* of their median */
+};
+struct bench_steadiness bench_steadiness(struct bench_results *results);
+
+/* Our own lateness p99, or that of our loop, over the larger of 1 ms and 1 % of the median latency;
+ * both in seconds. */
 bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret_bound_s);

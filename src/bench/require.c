@@ -3,6 +3,10 @@
  * the sample can't carry is unknown, and the expression's own three-valued logic goes on from
  * there ("p95 < 300 ms" needs 59 requests below it to be met, as the binomial distribution says).
  *
+ * The usual form, a quantile below a number, is a question about the share of requests that are
+ * over it, and is asked so: what such a share is worth where requests are alike is known also for
+ * samples whose quantile has no interval (none of 289 over the limit is 289 times none).
+ *
  * A comparison is monotone in each metric, so the corners are enough; only arithmetic that turns
  * round inside an interval (x * x of something negative) could hide from them, and no metric is
  * negative.
@@ -12,7 +16,10 @@
 #include "bench/require.h"
 
 #include "base/text.h"
+#include "stats/requirement.h"
+#include "stats/series.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -169,6 +176,70 @@ static enum bench_answer ask(const struct expr *expr, struct corner *corner)
     return all_true ? BENCH_MET : all_false ? BENCH_MISSED : BENCH_UNTOLD;
 }
 
+/* ---- the usual form ---- */
+
+struct probe { /* what expr_sides() is asked with: a number that nobody writes */
+    double value;
+};
+
+static struct expr_operand look_up_probe(const void *context, size_t id)
+{
+    (void)id;
+    const struct probe *probe = context;
+    return (struct expr_operand){.kind = EXPR_NUMBER, .number = probe->value};
+}
+
+/* Is it "variable < number", and nothing else? */
+static bool is_limit(const struct expr *expr, double *ret_limit, bool *ret_inclusive)
+{
+    const struct probe probes[] = {{0.7390851332}, {1.3247179572}};
+    for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+        struct expr_operand left, right;
+        const char *op;
+        if (!expr_sides(expr, look_up_probe, &probes[i], &left, &op, &right) || op[0] != '<' ||
+            left.kind != EXPR_NUMBER || left.number != probes[i].value ||
+            right.kind != EXPR_NUMBER || right.number == probes[i].value ||
+            (i > 0 && right.number != *ret_limit))
+            return false;
+        *ret_limit = right.number;
+        *ret_inclusive = op[1] == '=';
+    }
+    return true;
+}
+
+/* The answer, and its reason in counts; false when the requirement has another form. */
+static bool ask_share(const struct expr *expr, size_t id, struct bench_results *results,
+                      struct buf *why, enum bench_answer *ret_answer)
+{
+    static const enum bench_answer answers[] = {
+        [STATS_OPEN] = BENCH_UNTOLD, [STATS_MET] = BENCH_MET, [STATS_MISSED] = BENCH_MISSED};
+    double q = metric_stat_quantile(stat_of(id)), limit = NAN;
+    struct bench_series *series = bench_series_of(results, metric_of(id));
+    bool inclusive = false;
+    if (isnan(q) || !series || series->count == 0 || !is_limit(expr, &limit, &inclusive))
+        return false;
+    const double *values = bench_series_ordered(series, NULL);
+    const struct stats_series in_order = {.values = values, .n = series->count};
+    uint64_t over = 0;
+    for (size_t i = 0; i < series->count; i++)
+        over += inclusive ? values[i] > limit : values[i] >= limit;
+    double worth = stats_series_worth(&in_order, limit);
+    *ret_answer = answers[stats_requirement_fixed(1 - q, TAIL, series->count, over, worth)];
+    struct bench_number number = bench_measure(results, metric_of(id), stat_of(id), BENCH_BOUNDS);
+    add_name(why, id);
+    buf_add(why, " is ");
+    metric_add_value(why, metric_facts(metric_of(id))->unit, number.value);
+    buf_addf(why, "; %" PRIu64 " of %zu are over", over, series->count);
+    if (worth < (double)series->count * 0.99)
+        buf_addf(why, ", alike beside each other and worth %.0f", worth);
+    if (*ret_answer == BENCH_UNTOLD && over == 0)
+        buf_addf(why, " (%" PRIu64 " with none over are enough)",
+                 stats_requirement_smallest(1 - q, TAIL));
+    return true;
+}
+
+/* ---- any form ---- */
+
 /* "latency.p95 is 212 ms [201, 240]"; what is known of it where the sample can't carry it. */
 static void describe(struct buf *buf, size_t id, const struct bench_number *n)
 {
@@ -188,7 +259,9 @@ static void describe(struct buf *buf, size_t id, const struct bench_number *n)
         metric_add_value(buf, unit, n->high);
     }
     double q = metric_stat_quantile(stat_of(id));
-    if (!n->exact && isnan(n->high) && !isnan(q) && n->count > 0)
+    if (n->alike)
+        buf_add(buf, " (requests beside each other are alike: it needs 1,000)");
+    else if (!n->exact && isnan(n->high) && !isnan(q) && n->count > 0)
         buf_addf(buf, " (an upper bound needs %zu requests)",
                  stats_quantile_needed(q, 1 - TAIL, SIDE_HIGH));
 }
@@ -199,14 +272,20 @@ struct bench_judgement bench_require_judge(const struct bench_requirement *requi
     struct corner corner = {0};
     AUTO(buf_done) struct buf why = BUF_INIT(2048);
     bool timed = false;
+    struct bench_judgement judgement = {.answer = BENCH_UNTOLD};
     corner.count = variables_of(requirement->expr, corner.ids);
+    bool asked = corner.count == 1 &&
+                 ask_share(requirement->expr, corner.ids[0], results, &why, &judgement.answer);
     for (size_t i = 0; i < corner.count; i++) {
         enum metric metric = metric_of(corner.ids[i]);
-        corner.numbers[i] = bench_measure(results, metric, stat_of(corner.ids[i]), TAIL);
         timed = timed || metric_facts(metric)->unit == UNIT_SECONDS || metric == METRIC_RTF;
+        if (asked)
+            continue;
+        corner.numbers[i] = bench_measure(results, metric, stat_of(corner.ids[i]), BENCH_BOUNDS);
         describe(&why, corner.ids[i], &corner.numbers[i]);
     }
-    struct bench_judgement judgement = {.answer = ask(requirement->expr, &corner)};
+    if (!asked)
+        judgement.answer = ask(requirement->expr, &corner);
     double p99_s, bound_s;
     if (judgement.answer == BENCH_MISSED && timed && bench_is_late(results, &p99_s, &bound_s)) {
         judgement.answer = BENCH_UNTOLD;

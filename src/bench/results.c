@@ -10,35 +10,12 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "stats/quantile.h"
 #include "stats/wer.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { EXAMPLE_MAX = 200 };
-
-static void series_add(struct bench_series *series, double value)
-{
-    if (isnan(value))
-        return;
-    if (series->count == series->capacity) {
-        series->capacity = series->capacity ? 2 * series->capacity : 256;
-        series->values = realloc(series->values, series->capacity * sizeof *series->values);
-        if (!series->values)
-            abort();
-    }
-    series->values[series->count++] = value;
-    series->sorted = false;
-}
-
-const double *bench_series_sorted(struct bench_series *series)
-{
-    if (!series->sorted)
-        stats_sort(series->values, series->count);
-    series->sorted = true;
-    return series->values;
-}
 
 struct bench_results *bench_results_new(const struct load_stream *stream)
 {
@@ -65,7 +42,7 @@ struct bench_results *bench_results_free(struct bench_results *results)
     struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
                                   &results->itl,     &results->rtf,     &results->lateness};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        free(all[i]->values);
+        bench_series_done(all[i]);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
         free(results->examples[i]);
     free(results->wer);
@@ -131,12 +108,13 @@ static void add_times(struct bench_results *results, const struct load_result *r
 {
     const struct load_record *r = &result->record;
     double latency_s = load_latency_s(r);
-    series_add(&results->latency, latency_s);
-    series_add(&results->service, load_service_s(r));
-    series_add(&results->ttft, load_ttft_s(r));
-    series_add(&results->rtf, r->audio_s > 0 ? latency_s / r->audio_s : NAN);
+    bench_series_add(&results->latency, r->intended_ns, latency_s);
+    bench_series_add(&results->service, r->intended_ns, load_service_s(r));
+    bench_series_add(&results->ttft, r->intended_ns, load_ttft_s(r));
+    bench_series_add(&results->rtf, r->intended_ns, r->audio_s > 0 ? latency_s / r->audio_s : NAN);
+    /* Gaps of one answer stand together, in their order. */
     for (uint32_t g = 0; g < r->gap_count; g++)
-        series_add(&results->itl, (double)result->gaps_ns[g] / NS_PER_S);
+        bench_series_add(&results->itl, r->intended_ns + g, (double)result->gaps_ns[g] / NS_PER_S);
 }
 
 void bench_results_add(struct bench_results *results, const struct load_stream *stream,
@@ -156,7 +134,7 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     }
     results->requests++;
     results->held_back += r->held_back;
-    series_add(&results->lateness, load_lateness_s(r));
+    bench_series_add(&results->lateness, r->intended_ns, load_lateness_s(r));
     if (r->error != LOAD_OK) {
         add_failure(results, result);
         return;

@@ -25,5 +25,7 @@ json_t *bench_json(const struct bench_run *run);
 
 /* At most the terminal's width; what came from outside is escaped. */
 void bench_print(const struct bench_run *run, FILE *out, struct report_terminal terminal);
+/* Its part below the percentiles. */
+void bench_print_lines(const struct bench_run *run, FILE *out, struct report_terminal terminal);
 /* "bursts of 5/s", "2 clients, each waits for its answer": the load in words. */
 void bench_add_load(struct buf *buf, const struct bench_setup *setup);

@@ -7,6 +7,7 @@
 #include "bench/setup.h"
 
 #include "base/clock.h"
+#include "load/upstream.h"
 #include "stats/quantile.h"
 
 #include <math.h>
@@ -65,6 +66,16 @@ static bool load_clips(const struct bench_options *options, struct arena *arena,
     return true;
 }
 
+/* Where the load's shape says itself what is sent; NULL: it does not. */
+static const char *sent_by_shape(const struct spec_shape *shape, struct arena *arena)
+{
+    if (shape->trace)
+        return arena_printf(arena, "what %s says", shape->trace);
+    if (shape->mix_count > 0)
+        return arena_printf(arena, "a mix of %zu files", shape->mix_count);
+    return shape->prompt_tokens.kind != SPREAD_NONE ? "made-up prompts" : NULL;
+}
+
 static bool load_prompts(const struct bench_options *options, struct arena *arena,
                          struct bench_setup *setup, struct err *err)
 {
@@ -81,6 +92,9 @@ static bool load_prompts(const struct bench_options *options, struct arena *aren
             arena_printf(arena, "%zu prompts of %s", corpus->prompt_count, setup->load.prompts);
         return true;
     }
+    setup->sending = sent_by_shape(&setup->load.shape, arena);
+    if (setup->sending && !options->prompt)
+        return true;
     corpus->prompt_count = options->prompt ? 1 : bench_prompt_count;
     corpus->prompts = arena_array(arena, corpus->prompt_count, sizeof *corpus->prompts);
     if (options->prompt)
@@ -127,10 +141,13 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     setup->plan.salt = "bench";
     setup->plan.stream_count = 1;
     struct load_stream *stream = &setup->plan.streams[0];
-    *stream = load_stream_of("bench", &setup->load);
+    *stream = load_stream_of("the service", &setup->load);
     stream->protocol = protocol;
     stream->url = bench_url_complete(options->url, options->protocol, arena);
     stream->model = options->model;
+    stream->ca = options->ca;
+    if (options->api_key_env && !load_upstream_key(options->api_key_env, &stream->api_key, err))
+        return err_wrap(err, "--api-key-env");
     stream->corpus = &setup->corpus;
     stream->request_limit = options->requests;
     *ret_setup = setup;
@@ -201,7 +218,7 @@ bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct 
         if (results->end == BENCH_BROKEN)
             return err_set(err, ERR_INTERNAL, "the first request: %s", results->report.failure);
         if (results->ok > 0) {
-            *ret_latency_s = results->latency.values[0];
+            *ret_latency_s = results->latency.points[0].value;
             return true;
         }
         if (is_final(results) || i + 1 == TRIES)

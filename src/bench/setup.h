@@ -9,6 +9,8 @@ struct bench_options {
     const struct spec_protocol *protocol;
     const char *url;
     const char *model;             /* NULL: none is sent */
+    const char *api_key_env;       /* name of the variable that holds a key; NULL: none */
+    const char *ca;                /* https: file of authorities to trust; NULL: the system's */
     const char *prompt;            /* the one text to send; NULL: see `load` */
     const struct spec_pair *pairs; /* keys of the load, as in a study file */
     size_t pair_count;

@@ -2,6 +2,7 @@
  * command's own run are both made of it. */
 #pragma once
 
+#include "bench/series.h"
 #include "load/plan.h"
 #include "load/worker.h"
 #include "stats/wer.h"
@@ -11,12 +12,6 @@ enum bench_end {
     BENCH_STOPPED, /* the user's wish (base/cancel.h): what came until then is there */
     BENCH_DECIDED, /* a hook had seen enough */
     BENCH_BROKEN,  /* our worker failed; report.failure says how */
-};
-
-struct bench_series { /* owned; unknown values are not added */
-    double *values;
-    size_t count, capacity;
-    bool sorted;
 };
 
 /* Answers of the window; warm-up is only counted. Seconds, bytes. */
@@ -57,6 +52,3 @@ NODISCARD bool bench_window(const struct load_plan *plan, const struct bench_hoo
                             struct bench_results **ret_results, struct err *err);
 struct bench_results *bench_results_free(struct bench_results *results);
 AUTO_FN(struct bench_results, bench_results_free)
-
-/* Sorts once; then for stats/quantile.h. */
-const double *bench_series_sorted(struct bench_series *series);

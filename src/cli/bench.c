@@ -37,6 +37,8 @@ static const struct cli_option options[] = {
     {"corpus", 0, "FOLDER", "audio to send, each clip with its transcript in a .txt"},
     {"max-tokens", 0, "N", "longest answer (default: as the prompt says; built-in ones: 128)"},
     {"timeout", 0, "TIME", "of one request, from its intended send (default 60s)"},
+    {"api-key-env", 0, "NAME", "environment variable with the API key; never stored or shown"},
+    {"ca", 0, "FILE", "https: certificates of the authorities to trust (default: the system's)"},
     {"option", 'o', "KEY=VALUE", "option of the protocol, as in a study file; may be repeated",
      .lines = true},
     {"load", 0, "KEY=VALUE", "any other key of a study file's load; may be repeated",
@@ -180,6 +182,8 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
     struct pairs *pairs = arena_alloc(arena, sizeof *pairs);
     struct bench_options o = {.url = given(args, "url"),
                               .model = given(args, "model"),
+                              .api_key_env = given(args, "api-key-env"),
+                              .ca = given(args, "ca"),
                               .prompt = given(args, "prompt"),
                               .warmup_ns = -1,
                               .seed = 1};

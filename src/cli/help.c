@@ -32,10 +32,10 @@ const struct cli_exit_status cli_exit_statuses[] = {
     {0, "done, also when the baseline stays best"},
     {1, "the program's own failure"},
     {2, "input: study file, option, missing file"},
-    {3, "no candidate satisfies the requirements"},
+    {3, "no candidate satisfies the requirements; bench: one of them is missed"},
     {4, "device busy or not clean"},
-    {5, "stopped, resumable: by you, by surroundings, by contention"},
-    {6, "a check found a problem"},
+    {5, "stopped: by you, by surroundings, by contention; a study can be resumed"},
+    {6, "a check found a problem; bench: nothing answers, or it can't be told"},
     {9, "a plan was declined, or is outdated; nothing was changed"},
 };
 const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);
