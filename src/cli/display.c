@@ -294,6 +294,7 @@ static const char *phase_words(enum trial_phase phase)
         [PHASE_MEASURE] = "measuring",
         [PHASE_DRAIN] = "waiting for answers",
         [PHASE_ALONE] = "measuring alone",
+        [PHASE_CAPACITY] = "capacity of",
         [PHASE_STOP] = "stopping",
     };
     return words[phase];

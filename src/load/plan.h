@@ -28,6 +28,7 @@ struct load_stream {
     int max_tokens;
     int64_t timeout_ns;
     bool reuse_connection;
+    int64_t client_gap_ns;  /* closed: each client joins that long after the one before */
     int64_t start_after_ns; /* offset of this stream from the run's start */
     uint64_t request_limit; /* 0: none; 1 for a probe */
     struct spec_shape shape;
@@ -81,7 +82,7 @@ int64_t load_arrivals_next(struct load_arrivals *arrivals);
 double load_stream_rate_rps(const struct load_plan *plan, size_t stream);
 /* The generator for draw number n of one use, of this plan's salt and this stream's name. */
 struct rng load_plan_draw(const struct load_plan *plan, size_t stream, const char *use, uint64_t n);
-/* The plan as lines of JSON: for each stream its requests in the order of their times, intended time
+/* The plan as lines of JSON: for each stream its requests by their times, the intended time
  * (ns since the run's start), item, lengths, prefix; of sessions their first turns and how many
  * there are. What depends on answers can't be known before: of a closed loop only what its first
  * requests carry. At most `max` requests of each stream. The same plan gives the same bytes. */

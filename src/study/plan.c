@@ -210,6 +210,14 @@ static int64_t next_number(const struct history *history, const struct study_bes
     return last + 1;
 }
 
+/* Once for each finalist and for the baseline; without knobs there is no final, and the baseline's
+ * own trial has to do. */
+static bool wants_capacity(const struct study_plan *plan, bool is_final, int repeat)
+{
+    bool only_baseline = plan->study->knob_count == 0;
+    return plan->study->capacity_count > 0 && (only_baseline ? !is_final : repeat == 1);
+}
+
 static struct study_step retry(const struct study_plan *plan, const struct history_trial *last,
                                int64_t number)
 {
@@ -225,6 +233,7 @@ static struct study_step retry(const struct study_plan *plan, const struct histo
                     .retry_of = last->retry_of ? last->retry_of : last->number,
                     .window_ns = plan->study->measure.window_ns,
                     .cold = last->purpose == HISTORY_FINAL || last->verdict == VERDICT_OOM_START,
+                    .capacity = wants_capacity(plan, last->purpose == HISTORY_FINAL, last->repeat),
                     .alone = last->purpose == HISTORY_FINAL},
     };
 }
@@ -277,6 +286,7 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
         step.stage = STAGE_BASELINE;
         step.request.purpose = "baseline";
         step.request.candidate = spec_candidate_decode(plan->study, plan->baseline);
+        step.request.capacity = wants_capacity(plan, false, 0);
         return step;
     }
     enum study_explored explored =
@@ -301,6 +311,7 @@ struct study_step study_next_beside(const struct study_plan *plan, const struct 
         step.request.repeat = repeat;
         step.request.candidate = spec_candidate_decode(plan->study, code);
         step.request.cold = step.request.alone = true;
+        step.request.capacity = wants_capacity(plan, true, repeat);
     } else {
         step.stage = beside->count ? STAGE_WAIT : STAGE_DONE;
     }

@@ -43,6 +43,10 @@ struct attempt {
     size_t metric_count, metric_capacity;
     struct store_request *requests;
     size_t request_count, request_capacity;
+    const struct store_capacity *capacities;
+    size_t capacity_count;
+    const struct store_capacity_point *capacity_points;
+    size_t capacity_point_count;
 };
 
 /* The device that this trial's candidate puts service `i` on. */
@@ -91,6 +95,10 @@ NODISCARD bool attempt_measure_fallback(struct attempt *attempt, size_t i, struc
 /* One mixed (or alone) load; fills metrics and requests, and facts when mode is "shared". */
 NODISCARD bool attempt_load(struct attempt *attempt, const struct load_window *window,
                             enum load_end *ret_end, struct err *err);
+
+/* --- capacity_run.c --- */
+/* The study's capacities, one after the other. A service that does not survive it is in facts. */
+NODISCARD bool attempt_capacities(struct attempt *attempt, struct err *err);
 
 /* --- rows.c --- */
 void attempt_add_metric(struct attempt *attempt, const struct store_metric *metric);

@@ -134,7 +134,9 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
     const char *ended = exit_text(s, arena);
     const char *when = start                     ? "before it was ready"
                        : s->phase == PHASE_PROBE ? "at its first request"
-                                                 : "under load";
+                       : s->phase == PHASE_CAPACITY && s->detail
+                           ? s->detail /* "at concurrency 32" */
+                           : "under load";
     const char *summary = why ? arena_printf(arena, "%s: %s (%s %s)", s->name, why, ended, when)
                               : arena_printf(arena, "%s: %s %s%s%s", s->name, ended, when,
                                              s->last_line && *s->last_line ? "; last words: " : "",
@@ -145,6 +147,7 @@ static struct judgement judge_ended(const struct judge_service *s, int index, st
         j.bound = s->match.signature->bound;
     add_evidence(&j, s->name, "hint", s->has_match && s->match.hint[0] ? s->match.hint : NULL);
     add_evidence(&j, s->name, "exit", ended);
+    add_evidence(&j, s->name, "capacity", s->phase == PHASE_CAPACITY ? when : NULL);
     add_evidence(&j, s->name, "log", s->has_match ? s->match_line : s->last_line);
     add_memory_evidence(&j, s, arena);
     return j;

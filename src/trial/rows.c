@@ -11,9 +11,9 @@
 #include <string.h>
 
 static const char *const phase_names[PHASE_COUNT_] = {
-    [PHASE_START] = "start",     [PHASE_PROBE] = "probe", [PHASE_WARMUP] = "warmup",
-    [PHASE_MEASURE] = "measure", [PHASE_DRAIN] = "drain", [PHASE_ALONE] = "alone",
-    [PHASE_STOP] = "stop",
+    [PHASE_START] = "start",       [PHASE_PROBE] = "probe", [PHASE_WARMUP] = "warmup",
+    [PHASE_MEASURE] = "measure",   [PHASE_DRAIN] = "drain", [PHASE_ALONE] = "alone",
+    [PHASE_CAPACITY] = "capacity", [PHASE_STOP] = "stop",
 };
 
 const char *trial_phase_name(enum trial_phase phase)
@@ -294,5 +294,9 @@ void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgem
         .metric_count = attempt->metric_count,
         .requests = attempt->requests,
         .request_count = attempt->request_count,
+        .capacities = attempt->capacities,
+        .capacity_count = attempt->capacity_count,
+        .capacity_points = attempt->capacity_points,
+        .capacity_point_count = attempt->capacity_point_count,
     };
 }

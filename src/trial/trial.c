@@ -1,4 +1,5 @@
-/* The order of a trial's phases, and nothing else: start, probe, load, alone, judge; then stop.
+/* The order of a trial's phases, and nothing else: start, probe, load, alone, capacity, judge; then
+ * stop.
  *
  * A phase that finds a service down ends the trial there: what is in attempt->facts by then is what
  * the judge sees. Our own failures travel as err and store nothing. */
@@ -233,6 +234,14 @@ static void add_service_metrics(struct attempt *attempt)
     }
 }
 
+static bool all_up(const struct attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->study->service_count; i++)
+        if (attempt->facts.services[i].end != SERVICE_UP)
+            return false;
+    return true;
+}
+
 static bool measure(struct attempt *attempt, struct err *err)
 {
     bool up = false, answered = false;
@@ -261,7 +270,9 @@ static bool measure(struct attempt *attempt, struct err *err)
     add_service_metrics(attempt);
     attempt->facts.goal =
         goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count, attempt->arena);
-    return !attempt->request->alone || load_alone(attempt, err);
+    if (attempt->request->alone && !load_alone(attempt, err))
+        return false;
+    return !attempt->request->capacity || !all_up(attempt) || attempt_capacities(attempt, err);
 }
 
 bool trial_run(struct trial_runner *runner, const struct trial_request *request,

@@ -14,13 +14,14 @@
 #include "trial/goal.h"
 
 enum trial_phase {
-    PHASE_START,   /* services started one after the other, each ready and settled */
-    PHASE_PROBE,   /* one real request each, placement proven during it */
-    PHASE_WARMUP,  /* the whole mixed load, not counted */
-    PHASE_MEASURE, /* the window */
-    PHASE_DRAIN,   /* requests in flight at the window's end come home */
-    PHASE_ALONE,   /* each service loaded alone at the same settings */
-    PHASE_STOP,    /* what the next trial does not keep goes, and is proven gone */
+    PHASE_START,    /* services started one after the other, each ready and settled */
+    PHASE_PROBE,    /* one real request each, placement proven during it */
+    PHASE_WARMUP,   /* the whole mixed load, not counted */
+    PHASE_MEASURE,  /* the window */
+    PHASE_DRAIN,    /* requests in flight at the window's end come home */
+    PHASE_ALONE,    /* each service loaded alone at the same settings */
+    PHASE_CAPACITY, /* how much the services asked for can take */
+    PHASE_STOP,     /* what the next trial does not keep goes, and is proven gone */
     PHASE_COUNT_
 };
 const char *trial_phase_name(enum trial_phase phase);
@@ -57,9 +58,10 @@ struct trial_request {
     int round, repeat;
     int64_t retry_of;
     int64_t window_ns;
-    bool cold;   /* restart every service even if unchanged */
-    bool alone;  /* also measure each service alone */
-    int workers; /* processes that share the sending; 0: one */
+    bool cold;     /* restart every service even if unchanged */
+    bool alone;    /* also measure each service alone */
+    bool capacity; /* also find the study's capacities, last of all */
+    int workers;   /* processes that share the sending; 0: one */
 };
 
 struct trial_runner; /* opaque */

@@ -142,6 +142,23 @@ static void test_request_limit(void **state)
     load_schedule_done(&s);
 }
 
+static void test_clients_join_one_by_one(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    plan.streams[0].arrivals = ARRIVALS_CLOSED;
+    plan.streams[0].concurrency = 5;
+    plan.streams[0].client_gap_ns = 3 * NS_PER_MS;
+    plan.workers = 2;
+    for (plan.worker = 0; plan.worker < 2; plan.worker++) {
+        struct load_schedule s = load_schedule_init(&plan, 0, NS_PER_S, 2 * NS_PER_S);
+        for (int client = plan.worker; client < 5; client += 2)
+            assert_int_equal(load_schedule_take(&s).intended_ns, NS_PER_S + client * 3 * NS_PER_MS);
+        assert_int_equal(load_schedule_next_ns(&s), CLOCK_NEVER);
+        load_schedule_done(&s);
+    }
+}
+
 static void test_closed_loop(void **state)
 {
     (void)state;
@@ -178,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_workers_share_clients),
         cmocka_unit_test(test_limit_holds_back),
         cmocka_unit_test(test_request_limit),
+        cmocka_unit_test(test_clients_join_one_by_one),
         cmocka_unit_test(test_closed_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,111 @@
+"""How much a service can take: the search in a trial, beside other services, and what it must not do.
+
+The fake answers up to 16 requests at once, 20 ms each, first come first served. With c clients (c over
+16) an answer takes 20 ms x c / 16; so `p95 < 100 ms` is far beyond 40 clients and well below 128, whatever
+a busy machine adds. Exact figures are the unit tests' matter.
+"""
+
+import json
+import re
+
+from harness import check, main, scenario
+
+QUICK = {"warmup": "100ms", "window": "500ms", "up_to": 64}
+SLOTS = ("--latency", "20ms", "--slots", "16")
+
+
+def capacities(box, trial):
+    return box.rows("SELECT * FROM capacities WHERE trial = ? ORDER BY position", trial)
+
+
+def points(box, trial):
+    return box.rows("SELECT * FROM capacity_points WHERE trial = ? ORDER BY position", trial)
+
+
+def only_capacity(box, **more):
+    """A study without knobs: its one trial is the baseline's, and finds the capacity."""
+    goal = {"require": ["llm.errors == 0", "llm.latency.p95 < 100ms"]}
+    return {"goal": goal, "capacity": {"llm": dict(QUICK, **more)}, "baseline": {}}
+
+
+@scenario(quick=True)
+def clients_that_fit(box):
+    box.study(llm=box.fake("llm", *SLOTS), **only_capacity(box, up_to=256))
+    box.run("run", box.file, code=0, lines=-1)
+    box.expect(1, "ok")
+    found, seen = capacities(box, 1), points(box, 1)
+    check(len(found) == 1 and found[0]["kind"] == "concurrency", found)
+    check(found[0]["outcome"] == "found" and found[0]["beside"] == 1, f"{found}\n{seen}")
+    check(16 <= found[0]["low"] < found[0]["high"] <= 128, f"{found}\n{seen}")
+    check("llm.latency.p95 < 100ms" in found[0]["broke"], found)
+    check(found[0]["memory_bytes"] > 0, found)
+    twice = [p for p in seen if p["level"] == found[0]["low"]]
+    check(len(twice) >= 2, f"the answer was seen once only: {seen}")
+    missed = [p for p in seen if p["outcome"] == "missed"]
+    check(missed and all(p["broke"] for p in missed), seen)
+    phases = [r["name"] for r in box.rows("SELECT b.body AS name FROM phase p JOIN text b ON b.id = p.name"
+                                          " WHERE trial = 1 ORDER BY position")]
+    check("capacity" in phases, phases)
+
+
+@scenario(quick=True)
+def more_than_asked_for(box):
+    box.study(llm=box.fake("llm", "--latency", "1ms"), **only_capacity(box, up_to=4))
+    box.run("run", box.file, code=0, lines=-1)
+    found = capacities(box, 1)[0]
+    check(found["outcome"] == "most" and found["low"] == 4 and found["high"] is None, found)
+
+
+@scenario(quick=True)
+def not_even_one(box):
+    # The goal of the study is met; what is required of the capacity is more than one client gets.
+    study = only_capacity(box, require=["llm.latency.p95 < 1ms"])
+    box.study(llm=box.fake("llm", *SLOTS), **study)
+    box.run("run", box.file, code=0, lines=-1)
+    found = capacities(box, 1)[0]
+    check(found["outcome"] == "least" and found["low"] is None and found["high"] == 1, found)
+    box.expect(1, "ok")
+
+
+@scenario()
+def rates_beside_another_service(box):
+    box.study(llm=box.fake("llm", *SLOTS), stt=box.fake("stt", "--latency", "30ms"),
+              goal={"require": ["llm.latency.p95 < 200ms"]},
+              capacity={"llm": {"of": "rate", "from": "20/s", "up_to": "80/s", "window": "1s",
+                                "warmup": "100ms"}}, baseline={})
+    box.run("run", box.file, code=0, lines=-1)
+    found = capacities(box, 1)[0]
+    check(found["kind"] == "rate" and found["outcome"] == "most" and found["low"] == 80, found)
+    for point in points(box, 1):
+        check(point["answered_rps"] > 0 and point["good_rps"] > 0, point)
+
+
+@scenario()
+def a_service_that_dies_of_it(box):
+    # Twelve at once are too many for it; its load of one client never shows that.
+    box.study(llm=box.fake("llm", "--latency", "50ms", "--at", "40:die:3"), **only_capacity(box))
+    box.run("run", box.file, code=3, lines=-1)
+    box.expect(1, "crashed_load", service="llm", says=r"exit status 3 at concurrency \d+",
+               evidence=r"at concurrency \d+")
+    found = capacities(box, 1)[0]
+    check(found["outcome"] == "ended", found)
+
+
+@scenario()
+def once_per_finalist(box):
+    box.study(llm=box.fake("llm", "--latency", "{latency}", "--slots", "4", knobs={"latency": ["2ms", "8ms"]}),
+              goal={"optimise": {"llm.latency.p50": {"good": "1ms", "bad": "1s"}},
+                    "require": ["llm.latency.p95 < 100ms"]},
+              capacity={"llm": dict(QUICK, up_to=2)}, baseline={"llm.latency": "8ms"})
+    box.run("run", box.file, code=0, lines=-1)
+    for trial in box.trials():
+        wanted = trial["purpose"] == "final" and trial["repeat"] == 1 and trial["verdict"] == "ok"
+        check(len(capacities(box, trial["number"])) == (1 if wanted else 0),
+              f"{trial}\n{capacities(box, trial['number'])}")
+    winner = json.loads(open(box.path("s.spica/winner.json"), encoding="utf-8").read())
+    check(winner["concurrent_capacity"] == 2, winner["concurrent_capacity"])
+    check(re.search("at least 2", open(box.path("s.spica/report.md"), encoding="utf-8").read()), "report")
+
+
+if __name__ == "__main__":
+    main(__name__)
