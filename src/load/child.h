@@ -13,7 +13,7 @@
 
 #include <sys/queue.h>
 
-/* A request ready to be sent, made once per item and shared by all who send it; or for one alone. */
+/* A request ready to be sent: made once per item and shared by all who send it, or for one send. */
 struct load_prepared {
     bool built, once;
     struct load_request request; /* owned */

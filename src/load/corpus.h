@@ -62,7 +62,8 @@ struct corpus { /* borrowed from its arena */
 
 struct spec_load;
 /* All that a load names: clips, prompts or a mix of them, a trace, files of numbers. A trace that
- * says too little to send anything is refused. `where` stands before the key in errors: "load.stt." */
+ * says too little to send anything is refused. `where` stands before the key in errors:
+ * "load.stt." */
 NODISCARD bool corpus_load(struct arena *arena, const char *where, const struct spec_load *load,
                            struct corpus *ret_corpus, struct err *err);
 

@@ -9,8 +9,9 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Tokens of a word, its share of the full stops included. */
-static const double WORDS_TOKENS = 1.3;
+/* Tokens of a word, its share of the full stops included: 1.10 with a BPE vocabulary of 49,152
+ * (SmolLM2), counted by llama-server over 4,700 words. */
+static const double WORDS_TOKENS = 1.1;
 enum { SENTENCE_MIN = 6, SENTENCE_SPREAD = 10 }; /* words: from 6 to 15 */
 
 static const char *const words[] = {

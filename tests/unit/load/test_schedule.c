@@ -187,6 +187,121 @@ static void test_closed_loop(void **state)
     load_schedule_done(&s);
 }
 
+/* A plan with no protocol's need: turns and think times only. */
+static struct load_plan session_plan(enum arrivals arrivals, int turns)
+{
+    static const struct corpus none = {0};
+    struct load_plan plan = plan_of("openai-chat", &none, "http://127.0.0.1:1/");
+    plan.streams[0].arrivals = arrivals;
+    plan.streams[0].concurrency = 2;
+    plan.streams[0].shape.think_ns =
+        (struct spec_spread){.kind = SPREAD_FIXED, .low = 50e6, .high = 50e6, .max = 50e6};
+    if (turns > 0)
+        plan.streams[0].shape.turns =
+            (struct spec_spread){.kind = SPREAD_FIXED, .low = turns, .high = turns, .max = turns};
+    return plan;
+}
+
+static void test_clients_think(void **state)
+{
+    (void)state;
+    struct load_plan plan = session_plan(ARRIVALS_CLOSED, 0);
+    struct load_schedule s = load_schedule_init(&plan, 0, 0, 10 * NS_PER_S);
+    struct load_turn a = load_schedule_take(&s), b = load_schedule_take(&s);
+    /* They do not begin in step: each waits for a part of its think time first. */
+    assert_in_range(a.intended_ns, 0, 50 * NS_PER_MS);
+    assert_in_range(b.intended_ns, a.intended_ns + 1, 50 * NS_PER_MS);
+    load_schedule_ended(&s, &a, 100 * NS_PER_MS, false);
+    assert_int_equal(load_schedule_next_ns(&s), 150 * NS_PER_MS);
+    /* A failure rests, not thinks and rests. */
+    load_schedule_ended(&s, &b, 100 * NS_PER_MS, true);
+    load_schedule_take(&s);
+    assert_int_equal(load_schedule_next_ns(&s), 100 * NS_PER_MS + LOAD_REST_NS);
+    load_schedule_done(&s);
+    /* A probe thinks of nothing. */
+    plan.probe = true;
+    s = load_schedule_init(&plan, 0, 77, 10 * NS_PER_S);
+    assert_int_equal(load_schedule_next_ns(&s), 77);
+    load_schedule_done(&s);
+}
+
+static void test_sessions_of_a_closed_loop(void **state)
+{
+    (void)state;
+    struct load_plan plan = session_plan(ARRIVALS_CLOSED, 3);
+    plan.streams[0].concurrency = 1;
+    struct load_schedule s = load_schedule_init(&plan, 0, 0, 100 * NS_PER_S);
+    int64_t now_ns = 0;
+    for (unsigned i = 0; i < 9; i++) {
+        struct load_turn turn = load_schedule_take(&s);
+        assert_int_equal(turn.sequence, i);
+        assert_int_equal(turn.session, i / 3);
+        assert_int_equal(turn.turn, i % 3);
+        assert_int_equal(turn.client, 0);
+        now_ns = turn.intended_ns + NS_PER_S;
+        load_schedule_ended(&s, &turn, now_ns, false);
+        /* Until its answer is read, nobody knows what comes next; and it is not over. */
+        assert_int_equal(load_schedule_next_ns(&s), CLOCK_NEVER);
+        assert_false(load_schedule_over(&s, 1000 * NS_PER_S));
+        assert_int_equal(load_schedule_go_on(&s, &turn, now_ns, false), i % 3 < 2);
+        assert_int_equal(load_schedule_next_ns(&s), now_ns + 50 * NS_PER_MS);
+    }
+    /* A failed turn ends its session; the client rests and begins another. */
+    struct load_turn turn = load_schedule_take(&s);
+    load_schedule_ended(&s, &turn, now_ns, true);
+    assert_false(load_schedule_go_on(&s, &turn, now_ns, true));
+    assert_int_equal(load_schedule_next_ns(&s), now_ns + LOAD_REST_NS);
+    turn = load_schedule_take(&s);
+    assert_int_equal(turn.session, 4);
+    assert_int_equal(turn.turn, 0);
+    load_schedule_done(&s);
+}
+
+/* New sessions come at the plan's times, whatever the others do; further turns lie between. */
+static void test_sessions_of_an_open_loop(void **state)
+{
+    (void)state;
+    struct load_plan plan = session_plan(ARRIVALS_CONSTANT, 2);
+    plan.streams[0].concurrency = 100;
+    struct load_schedule s = load_schedule_init(&plan, 0, 0, NS_PER_S);
+    struct load_arrivals arrivals = load_arrivals_init(&plan, 0);
+    uint64_t sessions = 0, turns = 0;
+    int64_t last_ns = 0;
+    while (load_schedule_due_ns(&s) != CLOCK_NEVER) {
+        struct load_turn turn = load_schedule_take(&s);
+        assert_true(turn.intended_ns >= last_ns);
+        last_ns = turn.intended_ns;
+        assert_int_equal(turn.sequence, turns++);
+        if (turn.turn == 0) {
+            assert_int_equal(turn.session, sessions++);
+            assert_int_equal(turn.intended_ns, load_arrivals_next(&arrivals));
+        }
+        load_schedule_ended(&s, &turn, turn.intended_ns + NS_PER_MS, false);
+        load_schedule_go_on(&s, &turn, turn.intended_ns + NS_PER_MS, false);
+    }
+    assert_int_equal(sessions, 100);
+    assert_int_equal(turns, 195); /* of the last five sessions the second turn is over the end */
+    assert_true(s.client_count <= 8);
+    assert_true(load_schedule_over(&s, NS_PER_S));
+    load_schedule_done(&s);
+}
+
+static void test_dropped_turn_ends_its_session(void **state)
+{
+    (void)state;
+    struct load_plan plan = session_plan(ARRIVALS_CONSTANT, 5);
+    struct load_schedule s = load_schedule_init(&plan, 0, 0, NS_PER_S);
+    struct load_turn turn = load_schedule_take(&s);
+    load_schedule_ended(&s, &turn, turn.intended_ns, false);
+    assert_true(load_schedule_go_on(&s, &turn, turn.intended_ns, false));
+    uint64_t dropped = 0;
+    while (load_schedule_next_ns(&s) != CLOCK_NEVER)
+        dropped += load_schedule_drop(&s).turn > 0;
+    assert_int_equal(dropped, 1);
+    assert_int_equal(s.client_count, s.unused_count);
+    load_schedule_done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +312,10 @@ int main(void)
         cmocka_unit_test(test_request_limit),
         cmocka_unit_test(test_clients_join_one_by_one),
         cmocka_unit_test(test_closed_loop),
+        cmocka_unit_test(test_clients_think),
+        cmocka_unit_test(test_sessions_of_a_closed_loop),
+        cmocka_unit_test(test_sessions_of_an_open_loop),
+        cmocka_unit_test(test_dropped_turn_ends_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
