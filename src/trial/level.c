@@ -7,7 +7,8 @@
  * ones in a row are then no proof. So "met" is decided at two looks, at half of the window and at
  * its end, with the sample counted for what it is worth (stats/series.h). In simulations of a queue
  * at its limit the sequential test alone, which takes requests for independent, answered 8 % too
- * much. It is left the clear cases of "missed": many more over than allowed. A quantile that its
+ * much. It is left the clear cases of "missed": many more over than allowed, from an
+ * eighth of the window on. A quantile that its
  * window left open counts by its own value, and the outcome says that it only leans.
  *
  * Rejected: counting answers as they come. Under overload the fast ones come first, and a level
@@ -25,6 +26,9 @@
 #include <string.h>
 
 enum { REQUESTS_MAX = 1 << 22 };
+/* A hiccup of the machine is no overload: the part of a window before which nothing is "too much",
+ * unless it is a failure. */
+enum { SOONEST = 8 };
 static const double CONFIDENCE = 0.95, LATENESS_RATIO = 0.01, SAMPLES_LEAST = 2;
 /* Of the error: what the look at half of the window may use up. */
 static const double EARLY_SHARE = 0.2;
@@ -309,12 +313,9 @@ static void feed(struct level_check *check, size_t s, uint64_t over)
             continue;
         state->n++;
         state->over += is;
-        bool too_many = bound->allowed == 0 && is;
         if (bound->allowed > 0)
-            too_many = stats_requirement_add(&state->test, is) == STATS_MISSED &&
-                       (double)state->over >=
-                           (bound->allowed + CLEARLY * (1 - bound->allowed)) * (double)state->n;
-        if (too_many)
+            stats_requirement_add(&state->test, is);
+        else if (is)
             miss(check, b);
     }
 }
@@ -406,6 +407,18 @@ static void look_at(struct level_check *check, double error)
     }
 }
 
+/* So many over that no later request could make up for it. */
+static void look_for_clear_misses(struct level_check *check)
+{
+    for (size_t b = 0; b < check->plan.bound_count; b++) {
+        double allowed = check->plan.bounds[b].allowed;
+        const struct bound_state *state = &check->states[b];
+        if (allowed > 0 && state->answer == STATS_OPEN && state->test.answer == STATS_MISSED &&
+            (double)state->over >= (allowed + CLEARLY * (1 - allowed)) * (double)state->n)
+            miss(check, b);
+    }
+}
+
 static bool all_met(const struct level_check *check)
 {
     size_t tested = 0;
@@ -422,7 +435,10 @@ enum stats_answer level_check_look(struct level_check *check, int64_t now_ns)
 {
     for (size_t s = 0; s < ARRAY_LEN(check->streams); s++)
         advance(check, s, now_ns, false);
-    bool halfway = now_ns - check->window_start_ns >= check->plan.window_ns / 2;
+    int64_t into_ns = now_ns - check->window_start_ns;
+    bool halfway = into_ns >= check->plan.window_ns / 2;
+    if (into_ns >= check->plan.window_ns / SOONEST)
+        look_for_clear_misses(check);
     if (halfway && !check->looked && check->first_missed < 0) {
         check->looked = true;
         look_at(check, EARLY_SHARE * check->plan.error);
