@@ -8,7 +8,9 @@
 #include <math.h>
 
 static const struct corpus prompts = PROMPTS(
-    {.prompt = "hi", .max_tokens = 9}, {.messages = "[{\"role\":\"user\",\"content\":\"x\"}]"});
+    {.prompt = "hi", .max_tokens = 9}, {.messages = "[{\"role\":\"user\",\"content\":\"x\"}]"},
+    {.inputs = "[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]}]"},
+    {.messages = "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}]"});
 
 static struct corpus clips_with(const char *transcript)
 {
@@ -78,6 +80,55 @@ static const struct {
      0,
      "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":9,\"temperature\":0.5,"
      "\"stream\":true}"},
+    {"ollama-chat",
+     0,
+     {{"seed", "4"}, {"num_ctx", "512"}},
+     "m",
+     0,
+     "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"model\":\"m\",\"stream\":true,"
+     "\"keep_alive\":-1,\"options\":{\"num_predict\":9,\"temperature\":0,\"seed\":4,"
+     "\"num_ctx\":512}}"},
+    {"ollama-chat",
+     1,
+     {{"keep_alive", "10m"}, {"system", "be"}, {"think", "false"}},
+     "m",
+     5,
+     "{\"messages\":[{\"role\":\"system\",\"content\":\"be\"},{\"role\":\"user\",\"content\":\"x\"}"
+     "],\"model\":\"m\",\"stream\":true,\"keep_alive\":\"10m\",\"think\":false,"
+     "\"options\":{\"num_predict\":5,\"temperature\":0}}"},
+    {"ollama-generate",
+     0,
+     {{"model", "other"}, {"raw", "true"}, {"keep_alive", NULL}},
+     "m",
+     0,
+     "{\"prompt\":\"hi\",\"raw\":true,\"model\":\"other\",\"stream\":true,"
+     "\"options\":{\"num_predict\":9,\"temperature\":0}}"},
+    {"openai-speech",
+     0,
+     {{"voice", "af"}, {"speed", "1.5"}},
+     "m",
+     0,
+     "{\"input\":\"hi\",\"model\":\"m\",\"voice\":\"af\",\"response_format\":\"wav\",\"speed\":1."
+     "5}"},
+    {"openai-embeddings",
+     0,
+     {{0}},
+     "m",
+     0,
+     "{\"input\":[\"hi\"],\"encoding_format\":\"float\",\"model\":\"m\"}"},
+    {"kserve",
+     0,
+     {{"output", "y"}},
+     "m",
+     0,
+     "{\"inputs\":[{\"name\":\"text_input\",\"shape\":[1,1],\"datatype\":\"BYTES\",\"data\":"
+     "[\"hi\"]}],\"outputs\":[{\"name\":\"y\"}]}"},
+    {"kserve",
+     2,
+     {{0}},
+     "m",
+     0,
+     "{\"inputs\":[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]}]}"},
     {"openai-completions",
      0,
      {{"temperature", NULL}, {"ignore_eos", "true"}},
@@ -100,12 +151,79 @@ static void test_builds(void **state)
         CHECK_ROW_TEXT(i, builds[i].protocol, body, builds[i].body);
         free(body);
     }
-    struct load_plan plan = plan_of("openai-completions", &prompts, "http://127.0.0.1:1/");
-    struct load_request request = {0};
-    struct err err = ERR_INIT;
-    struct load_input input = load_input_of(&plan.streams[0], 1);
-    assert_false(plan.streams[0].protocol->build(&plan.streams[0], &input, &request, &err));
-    assert_non_null(strstr(err.text, "use openai-chat"));
+}
+
+static const struct {
+    const char *protocol;
+    size_t item;
+    const char *model, *says;
+} refused[] = {
+    {"openai-completions", 1, NULL, "use openai-chat"},
+    {"ollama-generate", 1, "m", "use ollama-chat"},
+    {"ollama-generate", 0, NULL, "ollama-generate needs a model"},
+    {"ollama-chat", 0, NULL, "ollama-chat needs a model"},
+    {"ollama-chat", 3, "m", "prompt 4: ollama-chat wants messages whose \"content\" is a text"},
+    {"openai-speech", 1, NULL, "no text to be spoken"},
+    {"openai-embeddings", 1, NULL, "messages only"},
+    {"kserve", 0, NULL, "kserve needs a model"},
+    {"kserve", 1, "m", "messages only"},
+};
+
+static void test_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        struct load_plan plan = plan_of(refused[i].protocol, &prompts, "http://127.0.0.1:1/");
+        struct load_request request = {0};
+        struct err err = ERR_INIT;
+        plan.streams[0].model = refused[i].model;
+        struct load_input input = load_input_of(&plan.streams[0], refused[i].item);
+        CHECK_ROW(i, refused[i].protocol,
+                  !plan.streams[0].protocol->build(&plan.streams[0], &input, &request, &err));
+        CHECK_ROW(i, err.text, strstr(err.text, refused[i].says) != NULL);
+    }
+}
+
+static const struct corpus three = PROMPTS({.prompt = "a"}, {.prompt = "b"}, {.prompt = "c"});
+
+/* A batch goes on around the corpus's end, and takes no item without a text. */
+static void test_batch(void **state)
+{
+    (void)state;
+    struct load_plan plan = plan_of("openai-embeddings", &three, "http://127.0.0.1:1/");
+    struct spec_setting set = {.name = "batch", .text = "2"};
+    plan.streams[0].settings = &set;
+    plan.streams[0].setting_count = 1;
+    char *body = build(&plan, 2);
+    assert_string_equal(body, "{\"input\":[\"c\",\"a\"],\"encoding_format\":\"float\"}");
+    free(body);
+}
+
+static const struct {
+    const char *path, *model, *set, *expected;
+} paths[] = {
+    {"/v2/models/{model}/infer", "m-1.5_x~", NULL, "/v2/models/m-1.5_x~/infer"},
+    {"/v2/models/{model}/infer", "m", "other", "/v2/models/other/infer"},
+    {"/v2/models/{model}/versions/3/infer", "a/b c%?#\xc3\xa4", NULL,
+     "/v2/models/a%2Fb%20c%25%3F%23%C3%A4/versions/3/infer"},
+    {"/v2/models/{model}/infer", NULL, NULL, "/v2/models/{model}/infer"},
+    {"/infer", "m", NULL, "/infer"},
+};
+
+static void test_paths(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct load_plan plan = plan_of("kserve", &prompts, "http://127.0.0.1:1/");
+        struct spec_setting set = {.name = "model", .text = paths[i].set};
+        plan.streams[0].model = paths[i].model;
+        plan.streams[0].settings = &set;
+        plan.streams[0].setting_count = paths[i].set ? 1 : 0;
+        struct buf path = BUF_INIT(1024);
+        load_stream_add_path(&plan.streams[0], paths[i].path, &path);
+        CHECK_ROW_TEXT(i, paths[i].path, buf_text(&path), paths[i].expected);
+        buf_done(&path);
+    }
 }
 
 static void test_forms(void **state)
@@ -137,6 +255,11 @@ static const struct {
     {"openai-transcriptions", NULL, "hi", "{\"text\":\" Hello. \"}", LOAD_OK, "Hello."},
     {"openai-transcriptions", "verbose_json", "hi",
      "{\"text\":\"a\",\"segments\":[{\"text\":\"b\"}]}", LOAD_OK, "a"},
+    {"openai-transcriptions", "verbose_json", "hi",
+     "{\"segments\":[{\"text\":\" a\"},{\"text\":\" b\"}]}", LOAD_OK, "a b"},
+    {"openai-transcriptions", "verbose_json", "hi", "{\"segments\":[{\"id\":0}]}", LOAD_MALFORMED,
+     "{\"segments\":[{\"id\":0}]}"},
+    {"openai-transcriptions", "verbose_json", "hi", "{\"segments\":[]}", LOAD_EMPTY, ""},
     {"openai-transcriptions", "text", "hi", "plain words\n", LOAD_OK, "plain words"},
     {"openai-transcriptions", "text", "hi", "{\"error\":\"no\"}", LOAD_SERVER_ERROR, "no"},
     {"openai-transcriptions", NULL, "hi", "{\"text\":\"\"}", LOAD_EMPTY, ""},
@@ -186,9 +309,9 @@ static void test_transcripts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_builds),
-        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_builds),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_paths),       cmocka_unit_test(test_forms),
         cmocka_unit_test(test_transcripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

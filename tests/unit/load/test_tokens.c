@@ -2,8 +2,7 @@
  * '~' cuts the body into chunks, which come at 100, 200, 300 ... ns. */
 #include "load/protocol.h"
 
-#include "check.h"
-#include "plan_of.h"
+#include "answer_row.h"
 
 #define ROLE "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n"
 #define TEXT(t)                                                                                    \
@@ -12,17 +11,7 @@
 #define USAGE "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}"
 #define DONE "data: [DONE]\n\n"
 
-struct row {
-    const char *name, *body;
-    enum load_error error;
-    const char *text;
-    int tokens;
-    bool exact;
-    int64_t first_token_ns, first_content_ns, last_token_ns, done_ns;
-    size_t gaps;
-};
-
-static const struct row chat[] = {
+static const struct answer_row chat[] = {
     {"plain", ROLE "~" TEXT("a") "~" TEXT("b") "~" STOP "~" DONE, LOAD_OK, "ab", 2, false, 200, 200,
      300, 500, 1},
     {"two tokens in one chunk", TEXT("a") TEXT("b") "~" STOP DONE, LOAD_OK, "ab", 2, false, 100,
@@ -101,64 +90,15 @@ static const struct row chat[] = {
      LOAD_EMPTY, "", 0, false, -1, -1, -1, 100, 0},
 };
 
-/* Cuts the row at its marks. */
-static struct load_answer answer_of(const char *cut, char *body, struct load_chunk *chunks)
-{
-    struct load_answer answer = {.http_status = 200, .body = body, .chunks = chunks};
-    for (; *cut; cut++) {
-        if (*cut != '~') {
-            body[answer.len++] = *cut;
-            continue;
-        }
-        chunks[answer.chunk_count] = (struct load_chunk){
-            .end = answer.len, .at_ns = 100 * (int64_t)(answer.chunk_count + 1)};
-        answer.chunk_count++;
-    }
-    if (answer.len > 0) {
-        chunks[answer.chunk_count] = (struct load_chunk){
-            .end = answer.len, .at_ns = 100 * (int64_t)(answer.chunk_count + 1)};
-        answer.chunk_count++;
-    }
-    body[answer.len] = '\0';
-    return answer;
-}
-
-static void check_row(const struct load_stream *stream, size_t i, const struct row *row)
-{
-    char body[4096];
-    struct load_chunk chunks[64];
-    struct load_answer answer = answer_of(row->body, body, chunks);
-    struct load_record r = {.first_token_ns = -1,
-                            .first_content_ns = -1,
-                            .last_token_ns = -1,
-                            .done_ns = -1,
-                            .tokens = -1,
-                            .prompt_tokens = -1};
-    struct buf text = BUF_INIT(LOAD_TEXT_MAX), gaps = BUF_INIT(LOAD_GAPS_MAX * 8);
-    stream->protocol->read(stream, &answer, &r, &text, &gaps);
-    CHECK_ROW_TEXT(i, row->name, load_error_name(r.error), load_error_name(row->error));
-    CHECK_ROW_TEXT(i, row->name, buf_text(&text), row->text);
-    CHECK_ROW(i, row->name, r.tokens == row->tokens);
-    CHECK_ROW(i, row->name, r.tokens_exact == row->exact);
-    CHECK_ROW(i, row->name, r.first_token_ns == row->first_token_ns);
-    CHECK_ROW(i, row->name, r.first_content_ns == row->first_content_ns);
-    CHECK_ROW(i, row->name, r.last_token_ns == row->last_token_ns);
-    CHECK_ROW(i, row->name, r.done_ns == row->done_ns);
-    CHECK_ROW(i, row->name, gaps.len / sizeof(int64_t) == row->gaps);
-    CHECK_ROW(i, row->name, r.prompt_tokens == (row->exact ? 7 : -1));
-    buf_done(&text);
-    buf_done(&gaps);
-}
-
 static void test_chat(void **state)
 {
     (void)state;
     struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
     for (size_t i = 0; i < ARRAY_LEN(chat); i++)
-        check_row(&plan.streams[0], i, &chat[i]);
+        answer_row_check(&plan.streams[0], i, &chat[i]);
 }
 
-static const struct row completions[] = {
+static const struct answer_row completions[] = {
     {"plain",
      "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":null}]}\n\n~"
      "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"stop\"}]," USAGE "}\n\n" DONE,
@@ -167,7 +107,7 @@ static const struct row completions[] = {
      0},
 };
 
-static const struct row whole[] = {
+static const struct answer_row whole[] = {
     {"plain",
      "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]," USAGE "}",
      LOAD_OK, "a", 5, true, -1, -1, -1, -1, 0},
@@ -185,13 +125,13 @@ static void test_others(void **state)
     (void)state;
     struct load_plan plan = plan_of("openai-completions", NULL, "http://127.0.0.1:1/");
     for (size_t i = 0; i < ARRAY_LEN(completions); i++)
-        check_row(&plan.streams[0], i, &completions[i]);
+        answer_row_check(&plan.streams[0], i, &completions[i]);
     plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
     struct spec_setting set = {.name = "stream", .text = "false"};
     plan.streams[0].settings = &set;
     plan.streams[0].setting_count = 1;
     for (size_t i = 0; i < ARRAY_LEN(whole); i++)
-        check_row(&plan.streams[0], i, &whole[i]);
+        answer_row_check(&plan.streams[0], i, &whole[i]);
 }
 
 #define COUNTED(n) "data: {\"choices\":[],\"usage\":{\"completion_tokens\":" #n "}}\n\n"

@@ -105,6 +105,49 @@ static void assert_near(double is, double expected)
         fail_msg("is %.12g, expected %.12g", is, expected);
 }
 
+/* A request that made the server load its model is no sample, and no failure either. */
+static void test_reloads(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f, SOURCE_ANY | SOURCE_TEXT);
+    for (int i = 0; i < 4; i++)
+        add(&f, i * (int64_t)S, i * (int64_t)S + 100 * (int64_t)MS, LOAD_OK)
+            ->record.first_token_ns = ZERO + i * (int64_t)S + 50 * (int64_t)MS;
+    add(&f, 5 * (int64_t)S, 8 * (int64_t)S, LOAD_RELOAD)->record.first_token_ns =
+        ZERO + 7 * (int64_t)S;
+    run(&f);
+    assert_near(value(&f, "latency", "max"), 0.1);
+    assert_near(value(&f, "ttft", "max"), 0.05);
+    assert_int_equal(row(&f, "latency", "p50")->count, 4);
+    assert_near(value(&f, "errors", ""), 0);
+    assert_near(value(&f, "error_ratio", ""), 0);
+    assert_int_equal(row(&f, "error_ratio", "")->count, 4);
+    assert_int_equal(f.facts.requests, 5);
+    assert_int_equal(f.facts.ok, 4);
+    assert_int_equal(f.facts.errors[LOAD_RELOAD], 1);
+    assert_null(f.facts.first_error);
+    arena_free(f.arena);
+}
+
+/* Sound that comes: its first byte, and how fast it was spoken. No gaps, no words. */
+static void test_spoken(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f, SOURCE_ANY | SOURCE_SPEECH);
+    struct load_record *r = &add(&f, 0, 500 * (int64_t)MS, LOAD_OK)->record;
+    r->first_token_ns = ZERO + 120 * (int64_t)MS;
+    r->audio_s = 2;
+    run(&f);
+    assert_near(value(&f, "ttft", "max"), 0.12);
+    assert_near(value(&f, "rtf", "max"), 0.25);
+    assert_null(row(&f, "itl", "max"));
+    assert_null(row(&f, "wer", ""));
+    assert_null(row(&f, "tokens_per_s", ""));
+    arena_free(f.arena);
+}
+
 static void test_latency(void **state)
 {
     (void)state;
@@ -383,6 +426,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latency),
+        cmocka_unit_test(test_reloads),
+        cmocka_unit_test(test_spoken),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_unknown_tokens),
         cmocka_unit_test(test_without_stream),
