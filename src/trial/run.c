@@ -47,7 +47,8 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     AUTO(buf_done) struct buf named = BUF_INIT(4096); /* the model may stand in the path */
     load_stream_add_path(stream, path, &named);
     stream->url = arena_printf(attempt->arena, "%s://127.0.0.1:%d%s",
-                               load_protocol_scheme(stream->protocol), attempt->runner->services[i].launch.port, buf_text(&named));
+                               load_protocol_scheme(stream->protocol),
+                               attempt->runner->services[i].launch.port, buf_text(&named));
     stream->corpus = &attempt->runner->options.corpora[i];
 }
 
