@@ -1,5 +1,6 @@
 /* check: the study file validated, its space counted, the baseline's exact commands; starts
  * nothing. */
+#include "cli/check_plan.h"
 #include "cli/command.h"
 
 #include "base/clock.h"
@@ -17,6 +18,7 @@ static const double RESTART_GUESS_S = 8; /* start, probe and stop of all service
 static const struct cli_option options[] = {
     {"candidate", 'c', "TEXT", "show this candidate's commands instead of the baseline's"},
     {"list", 'l', NULL, "print every feasible candidate, one a line"},
+    {"plan", 'p', NULL, "print the requests of the first trial, one line of JSON each"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -236,6 +238,11 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         spec_space_each(study, print_candidate, study);
         return true;
     }
+    struct spec_candidate candidate;
+    const char *title = NULL;
+    if (cli_flag(&cli_check, args, "plan"))
+        return choose(args, study, &candidate, &title, err) &&
+               cli_print_plan(study, &candidate, err);
     uint64_t count = spec_space_count(study);
     print_header(study);
     open_devices(study, &devices);
@@ -247,8 +254,6 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     print_estimate(study, count);
     if (count == UINT64_MAX && !study->baseline && !cli_value(&cli_check, args, "candidate"))
         return true; /* even its first candidate could take ages to find */
-    struct spec_candidate candidate;
-    const char *title = NULL;
     if (!choose(args, study, &candidate, &title, err))
         return false;
     printf("\nCommands of %s (ports are allotted anew for every trial):\n", title);
@@ -265,7 +270,9 @@ const struct cli_command cli_check = {
         "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
         "and the\n"
         "exact command and environment of every service with the baseline's settings. A GPU is\n"
-        "named by its UUID there when its driver can be asked, else by its number in PCI order.",
+        "named by its UUID there when its driver can be asked, else by its number in PCI order.\n\n"
+        "With --plan, instead: what the load sends and when (ns since its start), of closed loops\n"
+        "and sessions what is known before the answers are. The same study gives the same bytes.",
     .options = options,
     .run = run,
 };
