@@ -110,3 +110,4 @@ void load_flight_drop(struct load_child *child, struct load_run *run, enum load_
 /* Ends a request in flight from our side: its time is over, or its grace. */
 void load_flight_end(struct load_child *child, struct load_flight *flight, enum load_error error);
 void load_flight_read_one(struct load_child *child); /* the oldest finished answer */
+void load_flight_quit(struct load_child *child);     /* no request will follow */

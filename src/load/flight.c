@@ -304,3 +304,12 @@ void load_flight_read_one(struct load_child *child)
     flight->run->transport->trim(flight->call);
     TAILQ_INSERT_HEAD(&flight->run->unused, flight, link);
 }
+
+void load_flight_quit(struct load_child *child)
+{
+    for (size_t i = 0; i < child->plan->stream_count; i++) {
+        struct load_run *run = &child->runs[i];
+        if (run->client && run->transport->quit)
+            run->transport->quit(run->client);
+    }
+}

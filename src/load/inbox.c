@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 8192, PIECES_MAX = 1 << 18, KEPT_BYTES = 1 << 20 };
+enum { READ_BYTES = 8192, PIECES_MAX = 1 << 18, KEPT_BYTES = 1 << 20, KEPT_PIECES = 4096 };
 
 void load_inbox_reset(struct load_inbox *inbox)
 {
@@ -35,7 +35,6 @@ static void note_piece(struct load_inbox *inbox, int64_t now_ns)
     inbox->chunks[answer->chunk_count++] =
         (struct load_chunk){.end = inbox->body.len, .at_ns = now_ns};
     answer->chunks = inbox->chunks;
-    answer->body = buf_text(&inbox->body);
     answer->len = inbox->body.len;
 }
 
@@ -46,6 +45,7 @@ enum load_inbox_news load_inbox_read(struct load_inbox *inbox, int fd)
     if (room == 0 || inbox->answer.chunk_count == PIECES_MAX)
         return LOAD_INBOX_FULL;
     char *at = buf_reserve(&inbox->body, room);
+    inbox->answer.body = buf_text(&inbox->body); /* it may have moved, whatever comes now */
     ssize_t n = -1;
     do
         n = read(fd, at, room);
@@ -65,6 +65,12 @@ void load_inbox_trim(struct load_inbox *inbox)
 {
     if (inbox->body.cap > KEPT_BYTES)
         buf_done(&inbox->body);
+    if (inbox->chunk_cap > KEPT_PIECES) {
+        free(inbox->chunks);
+        inbox->chunks = NULL;
+        inbox->chunk_cap = 0;
+    }
+    inbox->answer = (struct load_answer){.body = ""};
 }
 
 void load_inbox_done(struct load_inbox *inbox)

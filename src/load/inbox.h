@@ -24,5 +24,6 @@ enum load_inbox_news {
 void load_inbox_reset(struct load_inbox *inbox);
 /* One read(2), stamped. */
 enum load_inbox_news load_inbox_read(struct load_inbox *inbox, int fd);
-void load_inbox_trim(struct load_inbox *inbox); /* a huge answer's memory goes */
+void load_inbox_trim(
+    struct load_inbox *inbox); /* the answer was read: it goes, a huge one with its memory */
 void load_inbox_done(struct load_inbox *inbox);

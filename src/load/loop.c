@@ -468,5 +468,6 @@ _Noreturn void load_child_main(const struct load_plan *plan, int index, int chan
     } else {
         load_child_fail(child, err.text);
     }
+    load_flight_quit(child);
     end(child);
 }

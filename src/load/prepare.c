@@ -47,6 +47,7 @@ void load_prepared_clear(const struct load_run *run, struct load_prepared *prepa
         run->transport->free_ready(prepared->ready);
     buf_done(&prepared->request.body);
     buf_done(&prepared->request.content_type);
+    buf_done(&prepared->request.words);
     *prepared = (struct load_prepared){0};
 }
 
@@ -73,7 +74,7 @@ bool load_prepared_build(const struct load_run *run, const struct load_stream *s
     if (!stream->protocol->build(stream, input, &prepared->request, err))
         return false;
     if (run->transport->make_ready)
-        prepared->ready = run->transport->make_ready(stream, &prepared->request);
+        prepared->ready = run->transport->make_ready(run->client, stream, &prepared->request);
     prepared->built = true;
     return true;
 }

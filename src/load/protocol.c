@@ -12,6 +12,7 @@ extern const struct load_protocol load_protocol_whisper_inference;
 extern const struct load_protocol load_protocol_openai_chat;
 extern const struct load_protocol load_protocol_openai_completions;
 extern const struct load_protocol load_protocol_wyoming;
+extern const struct load_protocol load_protocol_command, load_protocol_command_audio;
 extern const struct load_protocol load_protocol_ollama_chat;
 extern const struct load_protocol load_protocol_ollama_generate;
 extern const struct load_protocol load_protocol_openai_speech;
@@ -24,6 +25,8 @@ const struct load_protocol *const load_protocol_table[] = {
     &load_protocol_openai_chat,
     &load_protocol_openai_completions,
     &load_protocol_wyoming,
+    &load_protocol_command,
+    &load_protocol_command_audio,
     &load_protocol_ollama_chat,
     &load_protocol_ollama_generate,
     &load_protocol_openai_speech,

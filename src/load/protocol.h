@@ -27,6 +27,11 @@ struct load_request {
     struct buf body;
     struct buf content_type; /* value of the header */
     bool expects_stream;     /* answer is text/event-stream */
+    /* A program's (load/exec_file.h): words with placeholders, each with its NUL; how the name of
+     * the body's file ends; whether the body comes on standard input. */
+    struct buf words;
+    const char *file_end;
+    bool to_stdin;
 };
 
 /* How far complete() has looked, from one piece to the next; all 0 at first. */

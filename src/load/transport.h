@@ -61,8 +61,11 @@ struct load_transport {
     bool (*open)(sd_event *event, const struct load_transport_hooks *hooks, void **ret_client,
                  struct err *err);
     void (*close)(void *client); /* accepts NULL, as the frees below */
+    /* Optional: the process is about to end, and nothing of the client's may stay behind. */
+    void (*quit)(void *client);
     /* What else can be made of a request before it is due. Both NULL: nothing. */
-    void *(*make_ready)(const struct load_stream *stream, const struct load_request *request);
+    void *(*make_ready)(void *client, const struct load_stream *stream,
+                        const struct load_request *request);
     void (*free_ready)(void *ready);
     struct load_call *(*call_new)(void *client);
     void (*call_free)(struct load_call *call); /* cancels it */
@@ -72,7 +75,7 @@ struct load_transport {
     void (*trim)(struct load_call *call);   /* the answer was read: a huge one's memory goes */
 };
 
-extern const struct load_transport load_transport_http, load_transport_tcp;
+extern const struct load_transport load_transport_http, load_transport_tcp, load_transport_exec;
 
 /* The protocol's; HTTP when it names none. */
 const struct load_transport *load_stream_transport(const struct load_stream *stream);

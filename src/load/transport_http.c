@@ -82,8 +82,10 @@ static bool http_open(sd_event *event, const struct load_transport_hooks *hooks,
     return true;
 }
 
-static void *make_ready(const struct load_stream *stream, const struct load_request *request)
+static void *make_ready(void *client, const struct load_stream *stream,
+                        const struct load_request *request)
 {
+    (void)client;
     (void)stream;
     return load_http_headers_new(buf_text(&request->content_type));
 }
