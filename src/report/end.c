@@ -135,6 +135,27 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
     print_entry(out, terminal, "GPU", buf_text(&text));
 }
 
+/* "llm 20 clients, 21 are too many; stt at least 50 /s": of the winner, else of the baseline. */
+static void print_capacities(const struct report_view *view, FILE *out,
+                             struct report_terminal terminal)
+{
+    for (size_t i = 0; i < view->capacity_count; i++) {
+        const struct report_capacity *c = &view->capacities[i];
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        if (c->candidate != view->capacities[0].candidate)
+            break;
+        report_add_text(&text, TEXT_TERMINAL, c->found->service);
+        buf_add(&text, c->found->beside ? ": " : " alone: ");
+        report_add_capacity(&text, c->found);
+        if (c->found->broke) {
+            buf_add(&text, " (");
+            report_add_text(&text, TEXT_TERMINAL, c->found->broke);
+            buf_addc(&text, ')');
+        }
+        print_entry(out, terminal, i == 0 ? "Capacity" : "", buf_text(&text));
+    }
+}
+
 void report_print_end(const struct report_view *view, FILE *out, struct report_terminal terminal)
 {
     if (view->outcome == REPORT_WINNER) {
@@ -147,6 +168,7 @@ void report_print_end(const struct report_view *view, FILE *out, struct report_t
             print_verdicts(view, out, terminal);
     }
     print_device(view, out, terminal);
+    print_capacities(view, out, terminal);
     if (view->statement && view->outcome != REPORT_INFEASIBLE) {
         AUTO(buf_done) struct buf text = BUF_INIT(8192);
         report_add_text(&text, TEXT_TERMINAL, view->statement);

@@ -152,6 +152,22 @@ static void end_table(struct page *page)
     page->in_table = false;
 }
 
+/* The figures that there may be several of. */
+static bool add_knee(struct page *page, const char *line, size_t len)
+{
+    char name[REPORT_KNEE_NAME];
+    for (size_t n = 0; report_knee_name(page->view, n, name); n++) {
+        size_t tail = strlen(name);
+        if (len < tail + 2 || memcmp(line + len - 1 - tail, name, tail) != 0 ||
+            line[len - 2 - tail] != '(')
+            continue;
+        flush_text(page);
+        report_add_knee_figure(page->buf, page->view, n);
+        return true;
+    }
+    return false;
+}
+
 static bool add_figure(struct page *page, const char *line, size_t len)
 {
     static const struct {
@@ -163,6 +179,8 @@ static bool add_figure(struct page *page, const char *line, size_t len)
     };
     if (len < 2 || strncmp(line, "![", 2) != 0)
         return false;
+    if (add_knee(page, line, len))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
         size_t tail = strlen(figures[i].file);
         if (len < tail || memcmp(line + len - tail, figures[i].file, tail) != 0)

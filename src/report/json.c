@@ -282,6 +282,7 @@ json_t *report_json(const struct report_view *view)
     set_real(root, "worst_lateness_p99_s", view->worst_lateness_s);
     set_int(root, "requests", view->requests);
     set_lists(root, view);
+    json_object_set_new(root, "capacity", report_capacities_json(view));
     report_set_device_json(root, view);
     return root;
 }

@@ -254,6 +254,35 @@ static void add_metric_row(const struct trial_sheet *sheet, struct report_grid *
     row->cells[3] = report_metric_text(sheet, shared ? find_metric(sheet->trial, m, "alone") : m);
 }
 
+static void print_capacities(const struct trial_sheet *sheet)
+{
+    const struct store_trial *t = sheet->trial;
+    if (t->capacity_count)
+        fputs("\ncapacity\n", sheet->out);
+    for (size_t i = 0; i < t->capacity_count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        report_add_text(&text, TEXT_TERMINAL, t->capacities[i].service);
+        buf_add(&text, t->capacities[i].beside ? ": " : " alone: ");
+        report_add_capacity(&text, &t->capacities[i]);
+        fputs("  ", sheet->out);
+        report_print_wrapped(sheet->out, sheet->terminal, buf_text(&text), 2, 4);
+        for (size_t k = 0; k < t->capacity_point_count; k++) {
+            const struct store_capacity_point *p = &t->capacity_points[k];
+            if (p->search != (int)i)
+                continue;
+            buf_clear(&text);
+            report_add_level(&text, &t->capacities[i], p->level);
+            buf_addf(&text, ": %s", p->outcome);
+            if (p->broke) {
+                buf_add(&text, ", ");
+                report_add_text(&text, TEXT_TERMINAL, p->broke);
+            }
+            fputs("    ", sheet->out);
+            report_print_wrapped(sheet->out, sheet->terminal, buf_text(&text), 4, 6);
+        }
+    }
+}
+
 static void print_metrics(const struct trial_sheet *sheet)
 {
     const struct store_trial *t = sheet->trial;
@@ -341,6 +370,7 @@ bool report_print_trial(struct store *store, const struct spec_catalog *catalog,
     report_print_cards(&sheet);
     print_services(&sheet);
     print_metrics(&sheet);
+    print_capacities(&sheet);
     print_wrong_place(store, catalog, &sheet);
     return print_errors(store, &sheet, err);
 }

@@ -223,6 +223,7 @@ static bool build(struct report_builder *b, const struct spec_catalog *catalog, 
     report_build_kept(b);
     report_build_bounds(b);
     report_build_fallbacks(b);
+    report_build_capacities(b);
     report_build_unknowns(b);
     return true;
 }

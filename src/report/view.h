@@ -3,6 +3,7 @@
  * number that is unknown says why. */
 #pragma once
 
+#include "report/capacity.h"
 #include "report/crowd.h"
 #include "report/device.h"
 #include "report/number.h"
@@ -100,7 +101,9 @@ struct report_view {
     bool bounds_at_least; /* too many candidates to count them all */
     struct report_fallback *fallbacks;
     size_t fallback_count;
-    struct report_crowd *crowd; /* NULL: not measured */
+    struct report_crowd *crowd;         /* NULL: not measured */
+    struct report_capacity *capacities; /* the winner's first, then the baseline's */
+    size_t capacity_count;
 };
 
 /* The measure of all services' memory (the only one's); measure_count: it is an objective already,

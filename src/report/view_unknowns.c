@@ -84,7 +84,11 @@ static void add_machine(struct report_builder *b)
     const struct report_view *view = b->view;
     if (strcmp(view->study->device, "cpu") == 0)
         add(b, "GPU utilisation", "the study ran on the CPU");
-    add(b, "capacity", "how many clients fit was not part of this study");
+    if (view->capacity_count == 0)
+        add(b, "capacity",
+            view->study->capacity_count
+                ? "no run came so far as to find how much the services can take"
+                : "how many clients fit was not part of this study");
     if (view->side_count > 0 && isnan(view->worst_contention))
         add(b, "what else used the machine", "not read in every run of the final");
 }

@@ -103,6 +103,42 @@ static void set_utilization(json_t *root, json_t *reasons, const struct report_v
              spec_study_on_gpu(view->study) ? "not measured" : "the study ran on the CPU");
 }
 
+/* Clients of the first service of the role llm that was asked for them, else of any. */
+static const struct report_capacity *find_clients(const struct report_view *view,
+                                                  const struct report_side *side)
+{
+    const struct spec_study *study = view->study;
+    const struct report_capacity *found = NULL;
+    for (int pass = 0; pass < 2 && !found; pass++)
+        for (size_t i = 0; i < study->service_count && !found; i++)
+            if (pass == 1 || study->services[i].role == ROLE_LLM)
+                found = report_capacity_clients(view, side->candidate, study->services[i].name);
+    return found;
+}
+
+static void set_capacity(json_t *root, json_t *reasons, const struct report_view *view,
+                         const struct report_side *side)
+{
+    static const char key[] = "concurrent_capacity";
+    const struct report_capacity *c = side ? find_clients(view, side) : NULL;
+    if (!c) {
+        set_null(root, reasons, key,
+                 view->study->capacity_count ? "how many clients fit was not measured"
+                                             : "capacity was not part of this study");
+        return;
+    }
+    AUTO(buf_done) struct buf meaning = BUF_INIT(1024);
+    buf_addf(&meaning, "%s: ", c->found->service);
+    report_add_capacity(&meaning, c->found);
+    /* That not even one client fits was seen; a search that ended before is no zero. */
+    bool none = isnan(c->found->low) && c->found->high == 1;
+    if (isnan(c->found->low) && !none)
+        set_null(root, reasons, key, buf_text(&meaning));
+    else
+        json_object_set_new(root, key, json_integer(none ? 0 : (json_int_t)c->found->low));
+    json_object_set_new(root, "concurrent_capacity_is", json_text_or_null(buf_text(&meaning)));
+}
+
 static json_t *metrics_json(const struct report_view *view, const struct report_side *side)
 {
     json_t *object = json_object();
@@ -191,7 +227,7 @@ json_t *report_winner_json(const struct report_view *view)
     }
     json_object_set_new(root, "baseline", baseline_json(view));
     set_utilization(root, reasons, view, side);
-    set_null(root, reasons, "concurrent_capacity", "capacity was not part of this study");
+    set_capacity(root, reasons, view, side);
     json_object_set_new(root, "reasons", reasons);
     return root;
 }

@@ -26,6 +26,18 @@ static bool write_figure(const struct report_view *view, const char *folder, con
     return svg.len == 0 || write_text(&svg, folder, name, err);
 }
 
+static bool write_knees(const struct report_view *view, const char *folder, struct err *err)
+{
+    char name[REPORT_KNEE_NAME];
+    for (size_t n = 0; report_knee_name(view, n, name); n++) {
+        AUTO(buf_done) struct buf svg = BUF_INIT(REPORT_MARKDOWN_MAX);
+        report_add_knee_figure(&svg, view, n);
+        if (svg.len > 0 && !write_text(&svg, folder, name, err))
+            return false;
+    }
+    return true;
+}
+
 static bool write_json(json_t *value, const char *folder, const char *name, struct err *err)
 {
     AUTO(free) char *path = file_join(folder, name);
@@ -45,7 +57,7 @@ bool report_write_all(const struct report_view *view, const char *folder, struct
     if (!write_figure(view, folder, REPORT_FIGURE_PROGRESSION, report_add_progression_figure,
                       err) ||
         !write_figure(view, folder, REPORT_FIGURE_TRADEOFF, report_add_tradeoff_figure, err) ||
-        !write_text(&html, folder, "report.html", err) ||
+        !write_knees(view, folder, err) || !write_text(&html, folder, "report.html", err) ||
         !write_json(report_json(view), folder, "report.json", err) ||
         !write_json(report_winner_json(view), folder, "winner.json", err))
         return err_wrap(err, "writing the report");

@@ -518,8 +518,10 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns, 
     const char *broke = outcome == LEVEL_MISSED || outcome == LEVEL_LEANS_MISSED
                             ? describe(check, bound, arena)
                             : NULL;
-    if (we_were_late(check))
+    if (we_were_late(check)) {
         outcome = LEVEL_OWN_LIMIT;
+        broke = NULL; /* it may be our own doing */
+    }
     *ret_point = (struct store_capacity_point){
         .window_s = looked_s,
         .early = early,
