@@ -12,7 +12,7 @@
  * negative.
  *
  * Our own lateness is inside every latency: it can't make "met" wrong, but "missed" may be our own
- * doing, and is then not said. */
+ * doing, and is then said only where it holds with our worst delay taken off every request. */
 #include "bench/require.h"
 
 #include "base/text.h"
@@ -178,6 +178,11 @@ static enum bench_answer ask(const struct expr *expr, struct corner *corner)
 
 /* ---- the usual form ---- */
 
+struct share {
+    enum bench_answer answer;
+    bool surely; /* missed even if all of our own delay is taken off */
+};
+
 struct probe { /* what expr_sides() is asked with: a number that nobody writes */
     double value;
 };
@@ -207,32 +212,61 @@ static bool is_limit(const struct expr *expr, double *ret_limit, bool *ret_inclu
     return true;
 }
 
-/* The answer, and its reason in counts; false when the requirement has another form. */
-static bool ask_share(const struct expr *expr, size_t id, struct bench_results *results,
-                      struct buf *why, enum bench_answer *ret_answer)
+static uint64_t count_over(const double *values, size_t count, double limit, bool inclusive)
+{
+    uint64_t over = 0;
+    for (size_t i = 0; i < count; i++)
+        over += inclusive ? values[i] > limit : values[i] >= limit;
+    return over;
+}
+
+static enum bench_answer ask_fixed(struct bench_series *series, double allowed, uint64_t over,
+                                   double worth)
 {
     static const enum bench_answer answers[] = {
         [STATS_OPEN] = BENCH_UNTOLD, [STATS_MET] = BENCH_MET, [STATS_MISSED] = BENCH_MISSED};
+    return answers[stats_requirement_fixed(allowed, TAIL, series->count, over, worth)];
+}
+
+/* Would it be missed too if every request had all of our worst delay less? */
+static bool missed_anyway(struct bench_results *results, struct bench_series *series,
+                          double allowed, double limit)
+{
+    double own_s =
+        stats_quantile(bench_series_sorted(&results->lateness), results->lateness.count, 1);
+    own_s += results->report.stall_max_s > 0 ? results->report.stall_max_s : 0;
+    const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
+                                          .n = series->count};
+    uint64_t over = count_over(in_order.values, series->count, limit + own_s, false);
+    double worth = stats_series_worth(&in_order, limit + own_s);
+    return ask_fixed(series, allowed, over, worth) == BENCH_MISSED;
+}
+
+/* The answer, and its reason in counts; false when the requirement has another form. */
+static bool ask_share(const struct expr *expr, size_t id, struct bench_results *results,
+                      struct buf *why, struct share *ret_share)
+{
     double q = metric_stat_quantile(stat_of(id)), limit = NAN;
     struct bench_series *series = bench_series_of(results, metric_of(id));
     bool inclusive = false;
     if (isnan(q) || !series || series->count == 0 || !is_limit(expr, &limit, &inclusive))
         return false;
-    const double *values = bench_series_ordered(series, NULL);
-    const struct stats_series in_order = {.values = values, .n = series->count};
-    uint64_t over = 0;
-    for (size_t i = 0; i < series->count; i++)
-        over += inclusive ? values[i] > limit : values[i] >= limit;
+    const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
+                                          .n = series->count};
+    uint64_t over = count_over(in_order.values, series->count, limit, inclusive);
     double worth = stats_series_worth(&in_order, limit);
-    *ret_answer = answers[stats_requirement_fixed(1 - q, TAIL, series->count, over, worth)];
     struct bench_number number = bench_measure(results, metric_of(id), stat_of(id), BENCH_BOUNDS);
+    ret_share->answer = ask_fixed(series, 1 - q, over, worth);
+    ret_share->surely = ret_share->answer == BENCH_MISSED &&
+                        metric_facts(metric_of(id))->unit == UNIT_SECONDS &&
+                        missed_anyway(results, series, 1 - q, limit);
     add_name(why, id);
     buf_add(why, " is ");
     metric_add_value(why, metric_facts(metric_of(id))->unit, number.value);
     buf_addf(why, "; %" PRIu64 " of %zu are over", over, series->count);
     if (worth < (double)series->count * 0.99)
         buf_addf(why, ", alike beside each other and worth %.0f", worth);
-    if (*ret_answer == BENCH_UNTOLD && over == 0)
+    if (ret_share->answer == BENCH_UNTOLD && over == 0)
         buf_addf(why, " (%" PRIu64 " with none over are enough)",
                  stats_requirement_smallest(1 - q, TAIL));
     return true;
@@ -272,10 +306,10 @@ struct bench_judgement bench_require_judge(const struct bench_requirement *requi
     struct corner corner = {0};
     AUTO(buf_done) struct buf why = BUF_INIT(2048);
     bool timed = false;
-    struct bench_judgement judgement = {.answer = BENCH_UNTOLD};
+    struct share share = {.answer = BENCH_UNTOLD};
     corner.count = variables_of(requirement->expr, corner.ids);
-    bool asked = corner.count == 1 &&
-                 ask_share(requirement->expr, corner.ids[0], results, &why, &judgement.answer);
+    bool asked =
+        corner.count == 1 && ask_share(requirement->expr, corner.ids[0], results, &why, &share);
     for (size_t i = 0; i < corner.count; i++) {
         enum metric metric = metric_of(corner.ids[i]);
         timed = timed || metric_facts(metric)->unit == UNIT_SECONDS || metric == METRIC_RTF;
@@ -284,10 +318,11 @@ struct bench_judgement bench_require_judge(const struct bench_requirement *requi
         corner.numbers[i] = bench_measure(results, metric, stat_of(corner.ids[i]), BENCH_BOUNDS);
         describe(&why, corner.ids[i], &corner.numbers[i]);
     }
-    if (!asked)
-        judgement.answer = ask(requirement->expr, &corner);
+    struct bench_judgement judgement = {asked ? share.answer : ask(requirement->expr, &corner),
+                                        NULL};
     double p99_s, bound_s;
-    if (judgement.answer == BENCH_MISSED && timed && bench_is_late(results, &p99_s, &bound_s)) {
+    if (judgement.answer == BENCH_MISSED && timed && !share.surely &&
+        bench_is_late(results, &p99_s, &bound_s)) {
         judgement.answer = BENCH_UNTOLD;
         buf_add(&why, "; but we were late ourselves");
     }

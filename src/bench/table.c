@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double DIFFERS_RATIO = 1.02;
+static const double DIFFERS_RATIO = 1.02, DIFFERS_S = 0.0005;
 static const enum metric_stat columns[] = {STAT_P50, STAT_P90, STAT_P95, STAT_P99, STAT_MAX};
 
 /* ---- what was asked ---- */
@@ -124,19 +124,16 @@ static const char *value_text(enum metric_unit unit, const struct bench_number *
 static void add_series_rows(struct report_grid *grid, const char *name, enum metric_unit unit,
                             const struct bench_number *numbers)
 {
+    AUTO(buf_done) struct buf count = BUF_INIT(64);
     struct grid_row *values = report_grid_add(grid);
     values->cells[0] = name;
-    bool intervals = false;
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         values->cells[i + 1] = value_text(unit, &numbers[i], grid->arena);
-    values->cells[ARRAY_LEN(columns) + 1] = arena_printf(grid->arena, "%zu", numbers[0].count);
-    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        intervals = intervals || interval_text(unit, &numbers[i], grid->arena);
-    if (!intervals)
-        return;
     struct grid_row *below = report_grid_add(grid);
+    buf_add(&count, "  n=");
+    text_add_grouped(&count, (int64_t)numbers[0].count);
     below->paint = PAINT_DIM;
-    below->cells[0] = "  95 %";
+    below->cells[0] = arena_strdup(grid->arena, buf_text(&count));
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         below->cells[i + 1] = interval_text(unit, &numbers[i], grid->arena);
 }
@@ -145,7 +142,7 @@ static void add_series_rows(struct report_grid *grid, const char *name, enum met
 static bool differs(const struct bench_number *numbers, const struct bench_number *uncorrected)
 {
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        if (numbers[i].value > uncorrected[i].value * DIFFERS_RATIO)
+        if (numbers[i].value > uncorrected[i].value * DIFFERS_RATIO + DIFFERS_S)
             return true;
     return false;
 }
@@ -158,19 +155,23 @@ static void add_uncorrected(struct report_grid *grid, const struct bench_run *ru
         numbers[i] = bench_series_number(&run->results->service, columns[i], BENCH_INTERVAL);
         numbers[i].low = numbers[i].high = NAN;
     }
-    if (differs(latency, numbers))
-        add_series_rows(grid, "uncorrected", UNIT_SECONDS, numbers);
+    if (!differs(latency, numbers))
+        return;
+    struct grid_row *row = report_grid_add(grid);
+    row->cells[0] = "uncorrected";
+    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+        row->cells[i + 1] = value_text(UNIT_SECONDS, &numbers[i], grid->arena);
 }
 
 static void print_quantiles(const struct bench_run *run, FILE *out, struct report_terminal terminal)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
-    struct report_grid grid = {.arena = arena, .column_count = ARRAY_LEN(columns) + 2};
+    struct report_grid grid = {.arena = arena, .column_count = ARRAY_LEN(columns) + 1};
     struct grid_row *head = report_grid_add(&grid);
     head->paint = PAINT_BOLD;
+    head->cells[0] = "[95 %]";
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         head->cells[i + 1] = metric_stat_name(columns[i]);
-    head->cells[ARRAY_LEN(columns) + 1] = "n";
     for (size_t c = 1; c < grid.column_count; c++)
         grid.right[c] = true;
     for (int m = 0; m < METRIC_COUNT_; m++) {

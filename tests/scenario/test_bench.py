@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""`spica bench` over the fake service: what it prints, what it exits with, and that nothing stays."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import time
+
+from harness import FAKE, check, main, scenario
+
+WITHIN_S = 30  # until a service has its port
+
+
+def serve(box, kind, *options):
+    """A running service; returns its URL, without a path."""
+    if kind == "stt":
+        options = ("--transcripts", box.corpus() + "/manifest.jsonl", *options)
+    log = box.path(f"tmp/fake-{len(box.helpers)}")
+    with open(log, "wb") as out:
+        popen = subprocess.Popen([FAKE, "--kind", kind, "--port", "0", "--life", "300s",
+                                  *map(str, options)], stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=out, env=box.env, cwd=box.folder)
+    box.helpers.append(popen)
+    end = time.monotonic() + WITHIN_S
+    while True:
+        text = open(log, encoding="utf-8", errors="replace").read()
+        found = re.search(r"127\.0\.0\.1:(\d+)|port (\d+)", text)
+        if found:
+            return f"127.0.0.1:{found.group(1) or found.group(2)}"
+        check(popen.poll() is None and time.monotonic() < end, text)
+        time.sleep(0.02)
+
+
+def chat(url, *more):
+    return ["bench", "--protocol", "openai-chat", "--url", url, "--warmup", "0s", *more]
+
+
+def words_of(result):
+    """stdout on one line: where a line ends is the terminal's affair."""
+    return " ".join(result.out.split())
+
+
+def as_json(result):
+    return json.loads(result.out)
+
+
+def type7(values, q):
+    values = sorted(values)
+    at = (len(values) - 1) * q
+    low = math.floor(at)
+    return values[low] + (at - low) * (values[min(low + 1, len(values) - 1)] - values[low])
+
+
+@scenario(quick=True)
+def table_of_a_plain_run(box):
+    """80 columns, every part there, exit 0; the URL gets the protocol's path."""
+    url = serve(box, "llm", "--latency", "5ms")
+    out = box.run(*chat(url, "--rate", "50/s", "--for", "1s"), code=0).out
+    for words in ("/v1/chat/completions", "poisson arrivals", "built-in prompts", "p50", "ttft",
+                  "itl", "answered, 0 failed", "answers/s", "tokens/s", "lateness", "our own:"):
+        check(words in out, f"no \"{words}\" in\n{out}")
+    check(max(map(len, out.splitlines())) <= 80, f"wider than 80 columns:\n{out}")
+    check("\033" not in out, "colours without a terminal")
+
+
+@scenario(quick=True)
+def records_and_json_agree(box):
+    """The percentiles of --json are those of the lines of --records, recomputed here."""
+    url = serve(box, "llm", "--latency", "5ms", "--every", "5:http:503:busy")
+    result = box.run(*chat(url + "/v1", "--rate", "100/s", "--for", "2s", "--json", "--records",
+                           "r.jsonl", "--max-tokens", "4"), code=0)
+    run = as_json(result)
+    lines = [json.loads(line) for line in open(box.path("r.jsonl"))]
+    check(run["spica_bench"] == 1 and run["ended"] == "whole", run)
+    check(len(lines) == run["requests"] == run["answered"] + run["errors"]["http_status"]["count"],
+          f"{len(lines)} lines: {result.out[:800]}")
+    check(run["errors"]["http_status"]["http_status"] == 503
+          and "busy" in run["errors"]["http_status"]["example"], run["errors"])
+    good = [line for line in lines if line["error"] is None]
+    bad = [line for line in lines if line["error"]]
+    check(all(line["error"]["type"] == "http_status" and line["error"]["code"] == 503
+              and "request_latency" not in line["metrics"] for line in bad), bad[:1])
+    for metric, name, scale in (("latency", "effective_latency", 1e3),
+                                ("ttft", "effective_time_to_first_token", 1e3)):
+        values = [line["metrics"][name]["value"] for line in good]
+        for stat, q in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("max", 1)):
+            is_, wanted = run["metrics"][metric][stat]["value"] * scale, type7(values, q)
+            check(abs(is_ - wanted) < 1e-6 * wanted + 1e-6, f"{metric} {stat}: {is_}, not {wanted}")
+    for line in good:
+        meta, metrics = line["metadata"], line["metrics"]
+        check(meta["credit_issued_ns"] <= meta["request_start_ns"] <= meta["request_ack_ns"]
+              <= meta["request_end_ns"], meta)
+        check(abs((meta["request_end_ns"] - meta["request_start_ns"]) / 1e6
+                  - metrics["request_latency"]["value"]) < 1e-3, line)
+        check(len(metrics["inter_chunk_latency"]["value"]) == 3
+              and metrics["output_sequence_length"]["value"] == 4, line)
+        check(abs(time.time() - meta["request_end_ns"] / 1e9) < 600, "not wall time")
+    sessions = sorted(line["metadata"]["session_num"] for line in lines)
+    check(sessions == list(range(len(lines))), "each request once")
+
+
+@scenario(quick=True)
+def same_seed_same_load(box):
+    """The same seed sends at the same times, another seed does not."""
+    url = serve(box, "llm")
+    def times(name, seed):
+        box.run(*chat(url, "--rate", "40/s", "--for", "1s", "--seed", seed, "--records", name),
+                code=0)
+        lines = [json.loads(line)["metadata"] for line in open(box.path(name))]
+        lines.sort(key=lambda m: m["session_num"])
+        return [(m["credit_issued_ns"] - lines[0]["credit_issued_ns"], m["item"]) for m in lines]
+    first = times("a", 7)
+    check(first == times("b", 7), "the same seed: other sends")
+    check(first != times("c", 8), "another seed: the same sends")
+
+
+@scenario(quick=True)
+def closed_loop_and_limits(box):
+    """--concurrency and --requests: exactly so many requests, by so many clients at once."""
+    url = serve(box, "llm", "--latency", "20ms")
+    run = as_json(box.run("bench", "-p", "openai-chat", "-u", url, "-c", "3", "-n", "31", "--json", code=0))
+    check(run["requests"] == 31 and run["load"]["arrivals"] == "closed"
+          and run["load"]["concurrency"] == 3, run)
+
+
+@scenario(quick=True)
+def p99_needs_its_sample(box):
+    """Below 100 requests p99 has no value and says what it needs."""
+    url = serve(box, "llm")
+    run = as_json(box.run("bench", "-p", "openai-chat", "-u", url, "-n", "40", "--json", code=0))
+    p99 = run["metrics"]["latency"]["p99"]
+    check(p99["value"] is None and p99["needs"] == 100, p99)
+    check(run["metrics"]["latency"]["p95"]["value"] is not None, run["metrics"]["latency"])
+
+
+@scenario(quick=True)
+def requirements(box):
+    """Met is 0, missed is 3, and what the sample can't tell is 6."""
+    url = serve(box, "llm", "--latency", "200ms", "--slots", "8")
+    base = ["bench", "-c", "8", "-p", "openai-chat", "-u", url, "-n", "80"]
+    good = box.run(*base, "--require", "latency.p95 < 20s", "--require", "errors == 0", code=0)
+    check(good.out.count("\nmet ") == 2, good.out)
+    bad = box.run(*base, "--require", "latency.p50 < 10ms", "--require", "errors == 0", code=3)
+    check("missed latency.p50 < 10ms" in words_of(bad), bad.out)
+    untold = box.run("bench", "-p", "openai-chat", "-u", url, "-n", "20", "--require",
+                     "latency.p99 < 20s", code=6, lines=0)
+    check("cannot tell" in untold.out and "299 with none over" in words_of(untold), untold.out)
+
+
+@scenario(quick=True)
+def comparison(box):
+    """The same service against itself: nothing certain. A slower one: certain, and over the tolerance."""
+    url = serve(box, "llm", "--latency", "20ms")
+    # Constant and slow: neighbours do not wait for each other, so that there are intervals.
+    load = ["--rate", "100/s", "--arrivals", "constant", "--for", "12s", "--max-tokens", "1",
+            "--warmup", "0s"]
+    before = box.run("bench", "-p", "openai-chat", "-u", url, *load, "--json", code=0).out
+    box.write("old.json", before)
+    slow = serve(box, "llm", "--latency", "60ms")
+    worse = box.run("bench", "-p", "openai-chat", "-u", slow, *load, "--compare", "old.json",
+                    "--tolerance", "10%", code=6, lines=0)
+    check("slower [" in worse.out and "certainly exceeded" in worse.out, worse.out)
+    other = box.run("bench", "-p", "openai-chat", "-u", slow, "-n", "10", "--compare", "old.json",
+                    code=0)
+    check("not the same load: arrivals" in other.out and "cannot tell" in other.out, other.out)
+    box.write("text", "{}")
+    box.run("bench", "-p", "openai-chat", "-u", slow, "--compare", "text", code=2)
+    box.run("bench", "-p", "openai-completions", "-u", slow, "-n", "5", "--compare", "old.json",
+            code=2)
+
+
+@scenario(quick=True)
+def word_errors(box):
+    """Clips with transcripts give a word error rate; without a corpus one line says what to give."""
+    url = serve(box, "stt", "--wer", "0.25")
+    run = as_json(box.run("bench", "-p", "openai-transcriptions", "-u", url, "--corpus", "speech",
+                          "-n", "12", "--json", code=0))
+    wer = run["metrics"]["wer"]
+    check(0.05 < wer["value"] < 0.6 and wer["count"] >= 12 * 11, wer)
+    check("ttft" not in run["metrics"] or run["metrics"]["ttft"]["count"] == 0, run["metrics"])
+    check(run["metrics"]["rtf"]["count"] == 12, run["metrics"]["rtf"])
+    err = box.run("bench", "-p", "openai-transcriptions", "-u", url, code=2).err
+    check("--corpus FOLDER" in err, err)
+
+
+@scenario(quick=True)
+def nothing_there(box):
+    """Not reachable, another path, the wrong protocol, garbage: one line and 6, at once."""
+    url = serve(box, "llm", "--from", "3:garbage")
+    for target, words in (("127.0.0.1:1", "nothing answers at http://127.0.0.1:1/v1/chat"),
+                          (url + "/other", "HTTP status 404")):
+        err = box.run("bench", "-p", "openai-chat", "-u", target, code=6).err
+        check(words in err, err)
+    err = box.run("bench", "-p", "whisper-inference", "-u", url, "--corpus", box.corpus(),
+                  code=6).err
+    check("whisper-inference" in err or "HTTP status" in err, err)
+    box.run("bench", "-p", "openai-chat", "-u", url, "-n", "1", code=None)
+    err = box.run("bench", "-p", "openai-chat", "-u", url, "-n", "5", code=6).err
+    check("gives no openai-chat answer" in err, err)
+
+
+@scenario(quick=True)
+def what_was_typed(box):
+    """Mistakes: one line that says what is allowed, exit 2, and nothing is sent."""
+    for args, words in (
+            ([], "--protocol is missing"),
+            (["-p", "openai-chta", "-u", "x"], "did you mean openai-chat?"),
+            (["-p", "openai-chat"], "--url is missing"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "-r", "5x"], "as in 2/s"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--load", "rate=5/s", "-r", "5/s"],
+             "given twice"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--load", "rat=5/s"], "did you mean rate?"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--load", "rate"], "KEY=VALUE"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--arrivals", "poisson"], "need a rate"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "-d", "5"], "with its unit"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "-n", "0"], "whole number"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--require", "latency < 5ms"], "p95"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--require", "wer < 5%"], "no \"wer\""),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--require", "latency.p95 < 5"], "unit"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--tolerance", "5%"], "--compare"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--compare", "nope.json"], "nope.json"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--prompts", "nope"], "nope"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--prompt", "a", "--prompts", "b"],
+             "one of them"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--corpus", "x"], "--prompts"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--records", "no/such/place"], "no/such"),
+            (["-p", "openai-chat", "-u", "127.0.0.1:1", "--api-key-env", "NOT_SET_ANYWHERE"],
+             "NOT_SET_ANYWHERE"),
+            (["-p", "openai-chat", "-u", "ftp://127.0.0.1/x"], "ftp"),
+            (["study.yaml"], "study.yaml")):
+        err = box.run("bench", *args, code=2).err
+        check(words in err, f"{args}: no \"{words}\" in {err}")
+
+
+@scenario(quick=True)
+def stopped_by_hand(box):
+    """^C prints what there is, marked, exits 5, keeps the records, and leaves nothing behind."""
+    url = serve(box, "llm", "--latency", "5ms")
+    running = box.start(*chat(url, "--rate", "50/s", "--for", "100s", "--records", "r.jsonl",
+                              "--json"))
+    end = time.monotonic() + WITHIN_S
+    while not os.path.exists(box.path("r.jsonl")) or os.path.getsize(box.path("r.jsonl")) < 65536:
+        check(running.poll() is None and time.monotonic() < end, "no records came")
+        time.sleep(0.05)
+    running.signal(signal.SIGINT)
+    result = running.wait()
+    running.result = result
+    check(result.code == 5, str(result))
+    run = as_json(result)
+    check(run["ended"] == "stopped" and run["answered"] > 5 and run["window_s"] < 100, result.out[:500])
+    check("unfinished" not in run["errors"], run["errors"])
+    lines = open(box.path("r.jsonl")).read().splitlines()
+    check(len(lines) >= run["answered"] and all(json.loads(line) for line in lines), "records")
+
+
+@scenario(quick=True)
+def live_line(box):
+    """A terminal sees the live line, drawn over and gone at the end; ^C there says that it was cut."""
+    url = serve(box, "llm", "--latency", "5ms")
+    def on_output(text, pid):
+        if "answered" in text and "p50 so far" in text and not on_output.sent:
+            on_output.sent = True
+            os.kill(pid, signal.SIGINT)
+    on_output.sent = False
+    code, text = box.terminal(*chat(url, "--rate", "50/s", "--arrivals", "constant", "--for",
+                                    "60s"), columns=80, on_output=on_output)
+    check(code == 5 and "in flight" in text and "cut short by you" in text, text)
+    check(re.search("\r\033\\[K[^\r]*openai-chat at", text), "the live line was not removed")
+    lines = text[text.index("openai-chat at"):].splitlines()
+    check(max(len(re.sub("\033\\[[0-9;]*[mK]", "", line)) for line in lines) <= 80, text)
+
+
+@scenario(quick=True)
+def overload_is_named(box):
+    """More than it can do: named as not steady, and a closed-loop tool's figure beside ours."""
+    url = serve(box, "llm", "--latency", "50ms", "--slots", "1")
+    out = box.run(*chat(url, "--rate", "40/s", "--arrivals", "constant", "--for", "4s",
+                        "--max-tokens", "1", "--concurrency", "4"), code=0)
+    out = words_of(out)
+    check("more than it can do" in out and "uncorrected" in out and "waited for the limit" in out, out)
+
+
+@scenario(quick=True)
+def dies_under_load(box):
+    """A service that dies in the middle: failures by kind, an example of each, no number invented."""
+    url = serve(box, "llm", "--at", "30:die:1")
+    result = box.run(*chat(url, "--rate", "50/s", "--for", "2s"), code=0)
+    check("failed" in result.out and "connect" in result.out, result.out)
+
+
+if __name__ == "__main__":
+    main(__name__)
