@@ -56,6 +56,10 @@ static struct load_prepared *build_turn(struct load_run *run, uint64_t session, 
         own = run->stream->corpus->prompts[ask.item];
     }
     load_talk_add_prompt(talk, ask.prefix >= 0 ? buf_text(&prefix) : NULL, &own);
+    if (talk->text.over) {
+        err_set(err, ERR_LIMIT, "a conversation of more than %d MiB", LOAD_TALK_MAX >> 20);
+        return NULL;
+    }
     struct load_stream stream = *run->stream;
     if (ask.output_tokens > 0)
         stream.max_tokens = ask.output_tokens;

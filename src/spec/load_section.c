@@ -1,5 +1,5 @@
 /* The sections that are plain tables: neighbours, load, measure, search. */
-#include "spec/loader.h"
+#include "spec/load_draft.h"
 
 #include "base/file.h"
 #include "base/text.h"

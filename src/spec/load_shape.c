@@ -7,7 +7,7 @@
  *
  * What goes together is a table of rules, each with the one line it is refused with, so that no
  * combination is silently ignored. */
-#include "spec/loader.h"
+#include "spec/load_draft.h"
 
 #include "base/text.h"
 

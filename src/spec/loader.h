@@ -32,17 +32,6 @@ struct spec_service_draft {
     const struct yaml_node *container;
 };
 
-/* What the file says about one service's load. A member that ends in _map is the mapping that may
- * stand in place of one number; NULL: none does. */
-struct spec_load_draft {
-    struct spec_load load;
-    int arrivals, concurrency;               /* -1, 0: not given */
-    int turns, prompt_tokens, output_tokens; /* 0: not given */
-    int64_t think_ns;                        /* -1: not given */
-    const struct yaml_node *rate_map, *think_map, *turns_map, *prompt_map, *output_map, *mix_map,
-        *prefixes;
-};
-
 /* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "".
  * Without a path (what is checked is no file) only "where: ...". */
 bool spec_fail(struct spec_loader *l, struct spec_place place, const char *where, const char *fmt,
@@ -91,12 +80,6 @@ NODISCARD bool spec_load_one(struct spec_loader *l, const struct yaml_node *node
                              struct spec_place place, const char *where,
                              struct spec_service *service);
 NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);
-/* Arrivals, and all that bends them: draft to load, checked. `node` is the service's entry. */
-NODISCARD bool spec_load_shape(struct spec_loader *l, struct spec_load_draft *draft,
-                               const struct yaml_node *node, const char *where,
-                               const struct spec_protocol *const *protocols, size_t count);
-/* A relative path starts at the study file's folder. NULL stays NULL. */
-void spec_make_absolute(struct spec_loader *l, const char **path);
 NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
 NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);
 NODISCARD bool spec_load_search(struct spec_loader *l, const struct yaml_node *search);

@@ -52,17 +52,6 @@ struct spec_engine_use {
     size_t setting_count;
 };
 
-enum arrivals {
-    ARRIVALS_CLOSED,
-    ARRIVALS_CONSTANT,
-    ARRIVALS_POISSON,
-    ARRIVALS_BURSTS, /* Poisson while on, nothing while off */
-    ARRIVALS_RAMP,   /* Poisson at a rate that goes from one end to the other */
-    ARRIVALS_TRACE,  /* at a file's times */
-    ARRIVALS_COUNT_
-};
-extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
-
 struct spec_load {
     bool given; /* false: the service is started, probed, but not loaded */
     enum arrivals arrivals;

@@ -14,6 +14,17 @@ enum {
     SPEC_MIX_PASS = 100,       /* requests in which a mix shows its exact shares */
 };
 
+enum arrivals {
+    ARRIVALS_CLOSED,
+    ARRIVALS_CONSTANT,
+    ARRIVALS_POISSON,
+    ARRIVALS_BURSTS, /* Poisson while on, nothing while off */
+    ARRIVALS_RAMP,   /* Poisson at a rate that goes from one end to the other */
+    ARRIVALS_TRACE,  /* at a file's times */
+    ARRIVALS_COUNT_
+};
+extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
+
 enum spec_spread_kind {
     SPREAD_NONE, /* not given */
     SPREAD_FIXED,
