@@ -70,6 +70,7 @@ struct load_child {
     struct load_report report;
     int64_t last_ns; /* the drain's end */
     bool over;       /* no more sends */
+    bool behind;     /* sends are due that have not left */
     int channel;
 };
 

@@ -10,12 +10,17 @@
  *   victim of an idle connection being dropped: it is sent again. curl does so by itself on the
  *   connections it holds; what is left is sent once more on a new one. The caller's clock runs on.
  * - What comes is bounded for each answer and for all of them: a server that sends without end
- * fails its own requests and takes neither memory nor time from the others'. Invariant: `done` is
- * called exactly once per send, never from within load_http_send. */
+ * fails its own requests and takes neither memory nor time from the others'.
+ * - Each call has a connection of its own, and calls are spread over several multi handles (hubs):
+ *   curl finds a free connection by walking over all that are in use, and looks for dead ones by
+ *   walking over all again for each that it finds. A server that froze for a second at 5,000/s left
+ *   thousands; each send then took half a millisecond, and the load never came down again.
+ * Invariant: `done` is called exactly once per send, never from within load_http_send. */
 #include "load/http.h"
 
 #include "base/clock.h"
 #include "load/http_easy.h"
+#include "load/http_sockets.h"
 
 #include <assert.h>
 #include <string.h>
@@ -30,13 +35,26 @@ enum {
     KEPT_BYTES = 64 << 10, /* of a body's memory, from one request to the next */
     KEPT_CHUNKS = 4096,
     TURN_MAX_NS = 500000,
+    BATCH_NS = 100000, /* of answers, before sends and timers are looked at again */
+    HUB_CALLS = 128,
+    HUBS_MAX = 128, /* times HUB_CALLS is more than is ever in flight; else the last has more */
 };
 static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");
 
-struct load_http {
+struct load_http_hub {
+    struct load_http *http;
     CURLM *multi;
+    sd_event_source *timer; /* curl's time-outs */
+    int running;            /* transfers, when curl last said so */
+};
+
+struct load_http {
+    struct load_http_hub hubs[HUBS_MAX];
+    size_t hub_count;
+    long calls; /* made so far */
     sd_event *event;
-    sd_event_source *timer, *wake; /* curl's time-outs; transfers that ended while sending */
+    struct load_http_sockets *sockets;
+    sd_event_source *wake;   /* transfers that ended while sending */
     sd_event_source *resume; /* goes on with paused ones. A timer that is over, which takes its turn
                               * among the others; sd-event would put a `defer` before all of them */
     struct load_http_call *paused; /* a list */
@@ -189,11 +207,22 @@ static void reset_call(struct load_http_call *call)
     call->why[0] = '\0';
 }
 
-static void kick(struct load_http *http)
+static void kick(struct load_http_hub *hub)
 {
-    int running = 0;
-    http->turn_ns = 0;
-    curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    hub->http->turn_ns = 0;
+    curl_multi_socket_action(hub->multi, CURL_SOCKET_TIMEOUT, 0, &hub->running);
+}
+
+static struct load_http_hub *hub_for_next(struct load_http *http);
+
+/* curl looks for a connection among those to the same host, port and scope. A scope is an
+ * interface, which means something for link-local addresses and nothing for all others. */
+static void keep_apart(struct load_http *http, struct load_http_call *call,
+                       const struct load_http_request *request)
+{
+    const char *where = request->addresses ? request->addresses : request->url;
+    if (!strcasestr(where, "fe80:"))
+        curl_easy_setopt((CURL *)call->easy, CURLOPT_ADDRESS_SCOPE, ++http->calls);
 }
 
 void load_http_send(struct load_http *http, struct load_http_call *call,
@@ -203,6 +232,8 @@ void load_http_send(struct load_http *http, struct load_http_call *call,
     if (!call->easy) {
         call->easy = make_easy(call);
         load_http_easy_site(call, request);
+        call->hub = hub_for_next(http);
+        keep_apart(http, call, request);
     }
     reset_call(call);
     CURL *easy = call->easy;
@@ -213,10 +244,11 @@ void load_http_send(struct load_http *http, struct load_http_call *call,
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->reuse ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->reuse ? 0L : 1L);
     call->active = true;
-    curl_multi_add_handle(http->multi, easy);
-    kick(http);
+    int before = call->hub->running;
+    curl_multi_add_handle(call->hub->multi, easy);
+    kick(call->hub);
     /* If it has failed already (refused), the loop says so, not we. */
-    if (!http->reaping)
+    if (!http->reaping && call->hub->running <= before)
         sd_event_source_set_enabled(http->wake, SD_EVENT_ONESHOT);
 }
 
@@ -228,7 +260,7 @@ void load_http_cancel(struct load_http_call *call)
     if (call->paused)
         forget_paused(call);
     call->answer.http_status = status_of(call);
-    curl_multi_remove_handle(call->http->multi, (CURL *)call->easy);
+    curl_multi_remove_handle(call->hub->multi, (CURL *)call->easy);
 }
 
 void load_http_call_trim(struct load_http_call *call)
@@ -271,15 +303,15 @@ static bool died_idle(const struct load_http_call *call, enum load_http_end end)
 static void finish(struct load_http *http, struct load_http_call *call, CURLcode code)
 {
     enum load_http_end end = load_http_easy_end(call, code);
-    curl_multi_remove_handle(http->multi, (CURL *)call->easy);
+    curl_multi_remove_handle(call->hub->multi, (CURL *)call->easy);
     if (call->paused)
         forget_paused(call);
     if (died_idle(call, end)) {
         call->retried = true;
         call->why[0] = '\0';
         curl_easy_setopt((CURL *)call->easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_multi_add_handle(http->multi, (CURL *)call->easy);
-        kick(http);
+        curl_multi_add_handle(call->hub->multi, (CURL *)call->easy);
+        kick(call->hub);
         return;
     }
     call->active = false;
@@ -290,12 +322,13 @@ static void finish(struct load_http *http, struct load_http_call *call, CURLcode
 }
 
 /* `done` may send anew, and what it sends may end at once: the loop below takes that too. */
-static void reap(struct load_http *http)
+static void reap(struct load_http_hub *hub)
 {
+    struct load_http *http = hub->http;
     http->reaping = true;
     int left = 0;
-    for (CURLMsg *news = curl_multi_info_read(http->multi, &left); news;
-         news = curl_multi_info_read(http->multi, &left)) {
+    for (CURLMsg *news = curl_multi_info_read(hub->multi, &left); news;
+         news = curl_multi_info_read(hub->multi, &left)) {
         struct load_http_call *call = NULL;
         curl_easy_getinfo(news->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         if (news->msg == CURLMSG_DONE)
@@ -307,7 +340,9 @@ static void reap(struct load_http *http)
 static int on_wake(sd_event_source *source, void *ctx)
 {
     (void)source;
-    reap(ctx);
+    struct load_http *http = ctx;
+    for (size_t i = 0; i < http->hub_count; i++)
+        reap(&http->hubs[i]);
     return 0;
 }
 
@@ -325,8 +360,10 @@ static int on_resume(sd_event_source *source, uint64_t usec, void *ctx)
         curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT);
         call = next;
     }
-    kick(http);
-    reap(http);
+    for (size_t i = 0; i < http->hub_count; i++) {
+        kick(&http->hubs[i]);
+        reap(&http->hubs[i]);
+    }
     return 0;
 }
 
@@ -339,20 +376,34 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
     return 0;
 }
 
-static int on_socket(sd_event_source *source, int fd, uint32_t events, void *ctx)
+static void act(struct load_http_hub *hub, int fd, uint32_t events)
 {
-    (void)source;
-    struct load_http *http = ctx;
-    int running = 0, what = 0;
+    int what = 0;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         what |= CURL_CSELECT_IN;
     if (events & EPOLLOUT)
         what |= CURL_CSELECT_OUT;
     if (events & EPOLLERR)
         what |= CURL_CSELECT_ERR;
-    http->turn_ns = 0;
-    curl_multi_socket_action(http->multi, fd, what, &running);
-    reap(http);
+    hub->http->turn_ns = 0;
+    curl_multi_socket_action(hub->multi, fd, what, &hub->running);
+    reap(hub);
+}
+
+static int on_ready(sd_event_source *source, int epoll_fd, uint32_t epoll_events, void *ctx)
+{
+    (void)source;
+    (void)epoll_fd;
+    (void)epoll_events;
+    struct load_http *http = ctx;
+    int64_t end_ns = clock_now_ns() + BATCH_NS;
+    int fd = -1;
+    uint32_t hub = 0, events = 0;
+    do {
+        if (!load_http_sockets_next(http->sockets, &fd, &hub, &events))
+            break;
+        act(&http->hubs[hub], fd, events);
+    } while (clock_now_ns() < end_ns);
     return 0;
 }
 
@@ -360,46 +411,71 @@ static int on_socket(sd_event_source *source, int fd, uint32_t events, void *ctx
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     (void)easy;
-    struct load_http *http = ctx;
-    sd_event_source *source = socket_ctx;
+    struct load_http_hub *hub = ctx;
+    struct load_http *http = hub->http;
     if (what == CURL_POLL_REMOVE) {
-        sd_event_source_disable_unref(source);
-        curl_multi_assign(http->multi, fd, NULL);
+        load_http_sockets_forget(http->sockets, fd);
+        curl_multi_assign(hub->multi, fd, NULL);
         return 0;
     }
     uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    if (source)
-        return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
-    if (sd_event_add_io(http->event, &source, fd, events, on_socket, http) < 0)
+    uint32_t tag = (uint32_t)(hub - http->hubs);
+    if (!load_http_sockets_watch(http->sockets, fd, tag, events, socket_ctx != NULL))
         return -1;
-    sd_event_source_set_description(source, "answer");
-    curl_multi_assign(http->multi, fd, source);
+    curl_multi_assign(hub->multi, fd, hub); /* not NULL: it is known */
     return 0;
 }
 
 static int want_time(CURLM *multi, long timeout_ms, void *ctx)
 {
     (void)multi;
-    struct load_http *http = ctx;
+    struct load_http_hub *hub = ctx;
     if (timeout_ms < 0)
-        return sd_event_source_set_enabled(http->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+        return sd_event_source_set_enabled(hub->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
     int64_t at_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
-    if (sd_event_source_set_time(http->timer, (uint64_t)(at_ns / NS_PER_US)) < 0)
+    if (sd_event_source_set_time(hub->timer, (uint64_t)(at_ns / NS_PER_US)) < 0)
         return -1;
-    return sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+    return sd_event_source_set_enabled(hub->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+}
+
+static bool open_hub(struct load_http *http)
+{
+    struct load_http_hub *hub = &http->hubs[http->hub_count];
+    *hub = (struct load_http_hub){.http = http, .multi = curl_multi_init()};
+    http->hub_count++; /* so that what there is of it is freed */
+    if (!hub->multi ||
+        sd_event_add_time(http->event, &hub->timer, CLOCK_MONOTONIC, 0, 1, on_timer, hub) < 0)
+        return false;
+    sd_event_source_set_enabled(hub->timer, SD_EVENT_OFF);
+    sd_event_source_set_description(hub->timer, "curl");
+    curl_multi_setopt(hub->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    curl_multi_setopt(hub->multi, CURLMOPT_SOCKETDATA, (void *)hub);
+    curl_multi_setopt(hub->multi, CURLMOPT_TIMERFUNCTION, want_time);
+    curl_multi_setopt(hub->multi, CURLMOPT_TIMERDATA, (void *)hub);
+    curl_multi_setopt(hub->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    /* Idle connections to keep; the default depends on how many requests happen to be in flight. */
+    curl_multi_setopt(hub->multi, CURLMOPT_MAXCONNECTS, (long)HUB_CALLS * HUBS_MAX);
+    return true;
+}
+
+/* The hub of a call that is new: so many to each. */
+static struct load_http_hub *hub_for_next(struct load_http *http)
+{
+    size_t index = (size_t)http->calls / HUB_CALLS;
+    if (index >= http->hub_count && http->hub_count < HUBS_MAX && !open_hub(http))
+        abort(); /* memory: nothing else can be missing */
+    return &http->hubs[http->hub_count - 1];
 }
 
 static bool add_sources(struct load_http *http)
 {
-    if (sd_event_add_time(http->event, &http->timer, CLOCK_MONOTONIC, 0, 1, on_timer, http) < 0 ||
-        sd_event_add_defer(http->event, &http->wake, on_wake, http) < 0 ||
+    http->sockets = load_http_sockets_new(http->event, on_ready, http);
+    if (!http->sockets || sd_event_add_defer(http->event, &http->wake, on_wake, http) < 0 ||
         sd_event_add_time(http->event, &http->resume, CLOCK_MONOTONIC, 0, 1, on_resume, http) < 0)
         return false;
-    sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
     sd_event_source_set_enabled(http->wake, SD_EVENT_OFF);
     sd_event_source_set_enabled(http->resume, SD_EVENT_OFF);
-    sd_event_source_set_description(http->timer, "curl");
     sd_event_source_set_description(http->wake, "ended");
     sd_event_source_set_description(http->resume, "paused");
     return true;
@@ -413,18 +489,10 @@ bool load_http_new(sd_event *event, const struct load_http_hooks *hooks,
         abort();
     http->event = sd_event_ref(event);
     http->hooks = *hooks;
-    http->multi = curl_multi_init();
-    if (!http->multi || !add_sources(http)) {
+    if (!add_sources(http) || !open_hub(http)) {
         load_http_free(http);
         return err_set(err, ERR_INTERNAL, "setting up the HTTP client");
     }
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, (void *)http);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, want_time);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, (void *)http);
-    curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    /* Idle connections to keep; the default depends on how many requests happen to be in flight. */
-    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 1024L);
     *ret_http = http;
     return true;
 }
@@ -434,8 +502,11 @@ struct load_http *load_http_free(struct load_http *http)
     if (!http)
         return NULL;
     /* curl says goodbye to its sockets and timer through the callbacks: the sources go after it. */
-    curl_multi_cleanup(http->multi);
-    sd_event_source_disable_unref(http->timer);
+    for (size_t i = 0; i < http->hub_count; i++) {
+        curl_multi_cleanup(http->hubs[i].multi);
+        sd_event_source_disable_unref(http->hubs[i].timer);
+    }
+    load_http_sockets_free(http->sockets);
     sd_event_source_disable_unref(http->wake);
     sd_event_source_disable_unref(http->resume);
     sd_event_unref(http->event);

@@ -30,8 +30,9 @@ struct load_http_call {
     struct load_chunk *chunks; /* owned */
     size_t chunk_cap;
     size_t header_bytes;
-    int64_t dropped_bytes; /* of the body of a failure, which is kept only at its start */
-    void *easy;            /* owned */
+    int64_t dropped_bytes;     /* of the body of a failure, which is kept only at its start */
+    void *easy;                /* owned */
+    struct load_http_hub *hub; /* whose connections it shares */
     struct load_http *http;
     void *pin;         /* owned: the host's addresses, for curl */
     size_t held;       /* bytes of memory that the client counts for it */

@@ -35,7 +35,8 @@ enum {
     CHANNEL = 3,
     OUT_MAX_BYTES = 256 << 20, /* of records that a slow parent has not read yet */
     OUT_SLACK_BYTES = 4096,    /* beyond it, for the report which says so */
-    SENDS_AT_ONCE = 32,        /* between two looks at the answers when behind */
+    SENDS_NS = 100000,         /* of sends when behind, between two looks at the answers */
+    READ_NS = 100000,          /* of reading answers, before anything else is looked at */
     FINISHED_MAX = 4096,       /* answers that may wait to be read */
     LEAD_NS = 2000000,         /* from the last preparation to the run's start */
     TICK_NS = 20000000,
@@ -199,18 +200,33 @@ void load_child_plan_next(struct load_child *child)
     set_timer(child->read_timer, read_at_ns(child));
 }
 
+/* Behind the plan, sends may not go first any more. Who only sends reads no answer, so that no
+ * connection becomes free and each send makes a new one, which takes ten times as long: a worker
+ * that fell behind by a second would stay there. So all take turns until it has caught up. */
+static void set_behind(struct load_child *child, bool behind)
+{
+    if (behind == child->behind)
+        return;
+    child->behind = behind;
+    int64_t last = behind ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IDLE;
+    sd_event_source_set_priority(child->send_timer,
+                                 behind ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IMPORTANT);
+    sd_event_source_set_priority(child->read_timer, last);
+    sd_event_source_set_priority(child->out_ready, last);
+}
+
 static int on_send(sd_event_source *source, uint64_t usec, void *ctx)
 {
     (void)source;
     (void)usec;
     struct load_child *child = ctx;
-    for (int i = 0; i < SENDS_AT_ONCE; i++) {
-        int64_t due_ns;
-        struct load_run *run = earliest(child, &due_ns);
-        if (!run || due_ns > clock_now_ns())
-            break;
+    int64_t now_ns = clock_now_ns(), end_ns = now_ns + SENDS_NS, due_ns = CLOCK_NEVER;
+    for (struct load_run *run = earliest(child, &due_ns);
+         run && due_ns <= now_ns && now_ns < end_ns; run = earliest(child, &due_ns)) {
         load_flight_launch(child, run);
+        now_ns = clock_now_ns();
     }
+    set_behind(child, due_ns <= now_ns);
     load_child_plan_next(child);
     return 0;
 }
@@ -220,7 +236,10 @@ static int on_read(sd_event_source *source, uint64_t usec, void *ctx)
     (void)source;
     (void)usec;
     struct load_child *child = ctx;
-    load_flight_read_one(child);
+    int64_t end_ns = clock_now_ns() + READ_NS;
+    do
+        load_flight_read_one(child);
+    while (clock_now_ns() < end_ns && read_at_ns(child) < end_ns);
     child->over = child->over || is_over(child);
     load_child_plan_next(child);
     end_if_over(child);
