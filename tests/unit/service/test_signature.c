@@ -28,6 +28,8 @@ static const struct recording recordings[] = {
     {"llama-server/refused-cache-type", "llama-server", CAUSE_REFUSED, "q9", "--cache-type-k"},
     {"llama-server/refused-combination", "llama-server", CAUSE_REFUSED, "quantized V cache", ""},
     {"llama-server/no-memory", "llama-server", CAUSE_OOM, "failed to allocate", ""},
+    {"llama-server/gpu-no-memory-request", "llama-server", CAUSE_OOM, "CUDA error: out of memory",
+     "", .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
     {"llama-server/gpu-bad-flag", "llama-server", CAUSE_REFUSED, "invalid argument",
      "--gpu-memory-utilization"},
     {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", "",
