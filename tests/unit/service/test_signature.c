@@ -29,7 +29,7 @@ static const struct recording recordings[] = {
     {"llama-server/refused-combination", "llama-server", CAUSE_REFUSED, "quantized V cache", ""},
     {"llama-server/no-memory", "llama-server", CAUSE_OOM, "failed to allocate", ""},
     {"llama-server/gpu-no-memory-request", "llama-server", CAUSE_OOM, "CUDA error: out of memory",
-     "", .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
+     "", .stage = "working on a request", .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
     {"llama-server/gpu-bad-flag", "llama-server", CAUSE_REFUSED, "invalid argument",
      "--gpu-memory-utilization"},
     {"llama-server/gpu-fit-aborted", "llama-server", CAUSE_OOM, "CUDA error: out of memory", "",
