@@ -169,6 +169,28 @@ bool spec_load_requirement(struct spec_loader *l, const struct yaml_node *node, 
     return true;
 }
 
+/* Goodput counts requests that keep the limits on times: without one there is nothing to keep. */
+static bool check_goodput(struct spec_loader *l, const struct yaml_node *goal)
+{
+    const struct spec_study *study = l->study;
+    for (size_t id = 0; id < study->metric_ref_count; id++) {
+        const struct metric_ref ref = study->metric_refs[id];
+        bool limited = ref.metric != METRIC_GOODPUT && ref.metric != METRIC_GOODPUT_RATIO;
+        for (size_t k = 0; k < study->requirement_count && !limited; k++)
+            for (size_t other = 0; other < study->metric_ref_count && !limited; other++)
+                limited = study->metric_refs[other].service == ref.service &&
+                          metric_facts(study->metric_refs[other].metric)->distribution &&
+                          expr_uses(study->requirements[k].expr, other);
+        if (!limited)
+            return spec_fail(l, spec_place_of(goal), "goal",
+                             "%s.%s needs a limit to keep: require one on a time of %s, as in "
+                             "\"%s.latency.p95 < 500ms\"",
+                             study->services[ref.service].name, metric_facts(ref.metric)->name,
+                             study->services[ref.service].name, study->services[ref.service].name);
+    }
+    return true;
+}
+
 bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal)
 {
     struct spec_study *study = l->study;
@@ -181,7 +203,7 @@ bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal)
         return spec_fail(l, goal ? spec_place_of(goal) : (struct spec_place){1, 1}, "goal",
                          "needs \"optimise\": without it no candidate is better than another");
     if (!draft.require)
-        return true;
+        return !goal || check_goodput(l, goal);
     if (draft.require->kind != YAML_LIST || draft.require->count > REQUIREMENTS_MAX)
         return spec_fail(l, spec_place_of(draft.require), "goal.require",
                          "must be a list of at most 256, as in [\"stt.errors == 0\"]");
@@ -190,5 +212,5 @@ bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal)
         if (!spec_load_requirement(l, e->value, "goal.require",
                                    &study->requirements[study->requirement_count++]))
             return false;
-    return true;
+    return check_goodput(l, goal);
 }

@@ -55,6 +55,13 @@ static const struct metric_facts table[] = {
     [METRIC_HOST_MEMORY] = {"host_memory", UNIT_BYTES, .source = SOURCE_ANY,
                             .meaning = "peak memory of the process tree in the machine's RAM "
                                        "(PSS), wherever it computes"},
+    [METRIC_GOODPUT] = {"goodput", UNIT_PER_SECOND, .higher_is_better = true, .source = SOURCE_ANY,
+                        .meaning = "requests completed in the window that kept every limit on "
+                                   "times that is required, per second"},
+    [METRIC_GOODPUT_RATIO] = {"goodput_ratio", UNIT_RATIO, .higher_is_better = true,
+                              .source = SOURCE_ANY,
+                              .meaning = "requests that kept every limit on times that is "
+                                         "required, over all requests of the window"},
 };
 static_assert(ARRAY_LEN(table) == METRIC_COUNT_, "one row per metric");
 

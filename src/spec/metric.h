@@ -25,6 +25,8 @@ enum metric {
     METRIC_MEMORY_IDLE,    /* the same memory after the start, before the first request */
     METRIC_MEMORY_GROWTH,  /* its slope under load: a leak, or a cache that fills */
     METRIC_HOST_MEMORY,    /* peak PSS of the process tree, wherever it computes */
+    METRIC_GOODPUT,        /* requests in the window that kept all limits, over its length */
+    METRIC_GOODPUT_RATIO,  /* the same over all requests of the window */
     METRIC_COUNT_
 };
 

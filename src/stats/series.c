@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAGS = 10, NEAR = 10 };
+enum { LAGS = 10, NEAR = 10, BLOCK_LAGS_MAX = 300 };
 static const double CHI_SQUARE_10_AT_1_PERCENT = 23.209251158954356;
 static const double CLUSTER_ERROR = 0.005, TAIL = 0.1;
 
@@ -197,25 +197,27 @@ double stats_series_block(const double *values, size_t n)
     if (n < 20)
         return 1;
     size_t near = (size_t)fmax(5, floor(log10((double)n)));
-    size_t most = (size_t)ceil(sqrt((double)n)) + near, quiet = 0, last = most;
+    size_t most = (size_t)ceil(sqrt((double)n)) + near, quiet = 0;
+    most = most < BLOCK_LAGS_MAX ? most : BLOCK_LAGS_MAX;
+    size_t last = most;
     double mean = mean_of(values, n), limit = 2 * sqrt(log10((double)n) / (double)n);
     double *products = zeros(most + 1);
+    double head = lagged(values, n, 0, mean), tail = head;
     bool found = false;
-    for (size_t lag = 0; lag <= most && lag < n; lag++) {
+    for (size_t lag = 0; lag <= last && lag < n; lag++) {
         products[lag] = lagged(values, n, lag, mean);
-        double head = 0, tail = 0;
-        for (size_t i = 0; i + lag + 1 < n; i++) {
-            head += (values[i] - mean) * (values[i] - mean);
-            tail += (values[i + lag + 1] - mean) * (values[i + lag + 1] - mean);
-        }
+        /* The squares of all but the last lag + 1, and of all but the first. */
+        double end = values[n - 1 - lag] - mean, begin = values[lag] - mean;
+        head -= end * end;
+        tail -= begin * begin;
         /* The last lag that counts stands before `near` in a row that do not. */
         if (quiet == near && !found) {
             found = true;
             last = 2 * (lag - near > 1 ? lag - near : 1);
+            last = last < most ? last : most;
         }
-        quiet = fabs(products[lag]) < limit * sqrt(head * tail) ? quiet + 1 : 0;
+        quiet = fabs(products[lag]) < limit * sqrt(fmax(0, head * tail)) ? quiet + 1 : 0;
     }
-    last = last < most ? last : most;
     double slope = 0, sum = products[0] / (double)n;
     for (size_t lag = 1; lag <= last && lag < n; lag++) {
         double part = (double)lag / (double)last, weight = part <= 0.5 ? 1 : 2 * (1 - part);

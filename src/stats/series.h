@@ -62,8 +62,8 @@ bool stats_series_correlated(const struct stats_series *series);
 bool stats_series_clustered(const struct stats_series *series, double q);
 
 /* The mean length of blocks that suits this series: Politis and White 2004, corrected by Patton,
- * Politis and White 2009, for the circular bootstrap; 1 where no correlation shows. Of the first
- * run where there are several. */
+ * Politis and White 2009, for the circular bootstrap; 1 where no correlation shows. Lags beyond 300 are
+ * not looked at. */
 double stats_series_block(const double *values, size_t n);
 
 /* How many independent requests the n are worth for the share of values over `limit`: n over the

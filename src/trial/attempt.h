@@ -43,6 +43,10 @@ struct attempt {
     size_t metric_count, metric_capacity;
     struct store_request *requests;
     size_t request_count, request_capacity;
+    struct store_requirement *requirements;
+    size_t requirement_count, requirement_capacity;
+    struct store_utterance *utterances;
+    size_t utterance_count, utterance_capacity;
     const struct store_capacity *capacities;
     size_t capacity_count;
     const struct store_capacity_point *capacity_points;

@@ -483,6 +483,10 @@ struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
         add_evidence(&j, NULL, "device", f->others_unknown);
     for (size_t i = 0; i < f->service_count; i++)
         add_evidence(&j, f->services[i].name, "start race", f->services[i].start_race);
+    for (size_t i = 0; f->measured && i < f->service_count; i++) {
+        add_evidence(&j, f->services[i].name, "warm-up", f->services[i].warmup);
+        add_evidence(&j, f->services[i].name, "not steady", f->services[i].unsteady);
+    }
     if (f->measured && isnan(f->lateness_p99_s))
         add_evidence(&j, NULL, "lateness",
                      "our own lateness is unknown: no send was on our own time");

@@ -55,6 +55,7 @@ struct judge_service {
     double wer;                     /* pooled over the window; NaN unknown */
     uint64_t wer_words;
     double max_wer; /* study's limit; NaN: the default */
+    const char *warmup, *unsteady; /* trial/window.h; NULL */
 };
 
 struct judge_facts {

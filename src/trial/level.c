@@ -111,7 +111,7 @@ static double value_of(enum metric metric, const struct load_record *r)
     }
 }
 
-static bool is_over(const struct level_bound *bound, const struct load_record *r)
+bool level_bound_over(const struct level_bound *bound, const struct load_record *r)
 {
     if (r->error != LOAD_OK)
         return true;
@@ -161,10 +161,9 @@ static struct expr_operand look_up(const void *context, size_t id)
     return (struct expr_operand){.kind = EXPR_NUMBER, .number = assumed->value};
 }
 
-bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
-                    struct level_bound *ret_bound)
+/* The metric alone on the left, and a right side that does not move with it. */
+static bool plain_limit(const struct expr *expr, size_t id, const char **ret_op, double *ret_limit)
 {
-    /* The metric alone on the left, and a right side that does not move with it. */
     static const double assumed[] = {12345.678, 0.0078125};
     double limits[ARRAY_LEN(assumed)];
     const char *op = NULL;
@@ -176,8 +175,28 @@ bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
             return false;
         limits[i] = right.number;
     }
+    *ret_op = op;
+    *ret_limit = limits[0];
+    return limits[0] == limits[1];
+}
+
+bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit)
+{
+    const char *op = NULL;
+    double limit = NAN;
+    if (!plain_limit(expr, id, &op, &limit) || op[0] != '<')
+        return false;
+    *ret_limit = limit;
+    return true;
+}
+
+bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
+                    struct level_bound *ret_bound)
+{
+    const char *op = NULL;
+    double limit = NAN;
     struct level_bound bound = {.text = expr_text(expr), .stream = ref.service};
-    if (limits[0] != limits[1] || !settle_bound(ref, op, limits[0], &bound))
+    if (!plain_limit(expr, id, &op, &limit) || !settle_bound(ref, op, limit, &bound))
         return false;
     *ret_bound = bound;
     return true;
@@ -274,7 +293,8 @@ void level_check_add(struct level_check *check, const struct load_record *r)
     assert(r->stream < LOAD_STREAMS_MAX);
     struct stream *stream = &check->streams[r->stream];
     for (size_t b = 0; b < check->plan.bound_count; b++)
-        if (check->plan.bounds[b].stream == r->stream && is_over(&check->plan.bounds[b], r))
+        if (check->plan.bounds[b].stream == r->stream &&
+            level_bound_over(&check->plan.bounds[b], r))
             over |= UINT64_C(1) << b;
     if (r->part == LOAD_WINDOW) {
         add_value(&check->lateness, load_lateness_s(r));

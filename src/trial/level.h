@@ -47,6 +47,12 @@ struct level_plan { /* borrowed until the check is freed */
 bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
                     struct level_bound *ret_bound);
 
+/* The limit of "METRIC < number" (or "<="), whatever the metric is; false: it is no such
+ * comparison. */
+bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);
+/* Is this request over? A failed one is. */
+bool level_bound_over(const struct level_bound *bound, const struct load_record *record);
+
 struct level_check; /* opaque */
 struct level_check *level_check_new(const struct level_plan *plan);
 struct level_check *level_check_free(struct level_check *check);

@@ -4,6 +4,7 @@
  * the machine, of our trees, of everybody else); their differences are the window's CPU use and its
  * contention. They are taken here, in the process that does not send. */
 #include "device/machine.h"
+#include "trial/finding.h"
 #include "trial/run.h"
 #include "trial/scrape.h"
 #include "trial/watch.h"
@@ -198,6 +199,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
         size_t i = attempt->stream_service[s];
         const struct spec_protocol *protocol =
             spec_candidate_protocol(attempt->study, &attempt->request->candidate, i);
+        const struct finding_limits limits = finding_limits_of(attempt->study, i);
         struct metrics_input input = {
             .service = attempt->study->services[i].name,
             .mode = window->mode,
@@ -207,7 +209,9 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .corpus = &attempt->runner->options.corpora[i],
             .sources = spec_load_sources(protocol, &attempt->study->services[i].load),
             .seed = attempt->study->seed,
+            .limits = &limits,
         };
+        input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);
         if (shared)
             attempt_note_log(attempt, i);

@@ -11,13 +11,17 @@
 #include "stats/answers.h"
 #include "stats/binomial.h"
 #include "stats/quantile.h"
+#include "stats/series.h"
 #include "stats/summary.h"
 #include "stats/wer.h"
+#include "trial/finding.h"
+#include "trial/window.h"
 
 #include <math.h>
 #include <string.h>
 
 static const double CONFIDENCE = 0.95;
+enum { UTTERANCES_MOST = 5 };
 
 struct series { /* plain heap, ended by metrics' caller */
     double *values;
@@ -45,7 +49,7 @@ static void series_done_auto_(struct series *series)
 
 static void add_row(struct attempt *attempt, const struct metrics_input *input, enum metric metric,
                     enum metric_stat stat, double value, struct stats_interval interval,
-                    size_t count)
+                    const char *method, size_t count)
 {
     if (isnan(value))
         return; /* unknown is absent, not a row with a number in it */
@@ -58,28 +62,36 @@ static void add_row(struct attempt *attempt, const struct metrics_input *input, 
         .low = interval.low,
         .high = interval.high,
         .count = (int64_t)count,
+        .method = method,
     };
     attempt_add_metric(attempt, &row);
 }
 
+/* The values in the order of their requests: whether neighbours are alike decides the interval. */
 static void add_distribution(struct attempt *attempt, const struct metrics_input *input,
                              enum metric metric, struct series *series)
 {
     static const enum metric_stat quantiles[] = {STAT_P50, STAT_P90, STAT_P95, STAT_P99};
     const struct stats_interval none = {NAN, NAN};
+    struct stats_series_interval found[ARRAY_LEN(quantiles)];
+    const struct stats_series in_order = {.values = series->values, .n = series->count};
     if (series->count == 0)
         return;
+    for (size_t k = 0; k < ARRAY_LEN(quantiles); k++)
+        found[k] = stats_series_quantile(&in_order, metric_stat_quantile(quantiles[k]), CONFIDENCE);
     stats_sort(series->values, series->count);
     for (size_t k = 0; k < ARRAY_LEN(quantiles); k++) {
+        const char *method = found[k].refusal ? stats_refusal_text(found[k].refusal)
+                                              : stats_method_name(found[k].method);
         double q = metric_stat_quantile(quantiles[k]);
-        add_row(
-            attempt, input, metric, quantiles[k], stats_quantile(series->values, series->count, q),
-            stats_quantile_interval(series->values, series->count, q, CONFIDENCE), series->count);
+        add_row(attempt, input, metric, quantiles[k],
+                stats_quantile(series->values, series->count, q), found[k].interval, method,
+                series->count);
     }
     struct stats_summary summary = stats_summary_of(series->values, series->count);
-    add_row(attempt, input, metric, STAT_MEAN, summary.mean, none, series->count);
-    add_row(attempt, input, metric, STAT_MIN, summary.min, none, series->count);
-    add_row(attempt, input, metric, STAT_MAX, summary.max, none, series->count);
+    add_row(attempt, input, metric, STAT_MEAN, summary.mean, none, NULL, series->count);
+    add_row(attempt, input, metric, STAT_MIN, summary.min, none, NULL, series->count);
+    add_row(attempt, input, metric, STAT_MAX, summary.max, none, NULL, series->count);
 }
 
 /* Share of an answer's text events that fell within the window, 0 to 1. */
@@ -97,20 +109,22 @@ static double share_in_window(const struct trial_answer *answer, int64_t start_n
     return (double)inside / (double)(r->gap_count + 1);
 }
 
-static void add_rates(struct attempt *attempt, const struct metrics_input *input)
+static void add_rates(struct attempt *attempt, const struct metrics_input *input, int64_t from_ns)
 {
-    double window_s = (double)(input->window_end_ns - input->window_start_ns) / NS_PER_S;
+    double window_s = (double)(input->window_end_ns - from_ns) / NS_PER_S;
     double tokens = 0;
-    size_t answered = 0, completed = 0, with_tokens = 0;
+    size_t answered = 0, completed = 0, with_tokens = 0, good = 0;
     bool known = true;
     for (size_t k = 0; k < input->answers->count; k++) {
         const struct trial_answer *answer = &input->answers->items[k];
         const struct load_record *r = &answer->record;
         if (r->error != LOAD_OK)
             continue;
+        bool inside = r->done_ns >= from_ns && r->done_ns < input->window_end_ns;
         answered++;
-        completed += r->done_ns >= input->window_start_ns && r->done_ns < input->window_end_ns;
-        double share = share_in_window(answer, input->window_start_ns, input->window_end_ns);
+        completed += inside;
+        good += inside && input->limits && finding_is_good(input->limits, r);
+        double share = share_in_window(answer, from_ns, input->window_end_ns);
         if (share <= 0)
             continue;
         known = known && r->tokens >= 0;
@@ -119,12 +133,15 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
     }
     const struct stats_interval none = {NAN, NAN};
     add_row(attempt, input, METRIC_REQUESTS_PER_S, STAT_VALUE, (double)completed / window_s, none,
-            completed);
+            NULL, completed);
+    if (input->limits && input->limits->any)
+        add_row(attempt, input, METRIC_GOODPUT, STAT_VALUE, (double)good / window_s, none, NULL,
+                good);
     /* Answers that all came outside the window are a rate of 0, seen; no answer at all is unknown.
      */
     if (input->sources & SOURCE_TEXT)
         add_row(attempt, input, METRIC_TOKENS_PER_S, STAT_VALUE,
-                known && answered ? tokens / window_s : NAN, none, with_tokens);
+                known && answered ? tokens / window_s : NAN, none, NULL, with_tokens);
 }
 
 static const char *transcript_of(const struct metrics_input *input, uint32_t item)
@@ -163,7 +180,8 @@ static void add_wer(struct attempt *attempt, const struct metrics_input *input,
     struct rng rng = rng_init(input->seed, "wer");
     double wer = stats_wer_ratio(&total);
     add_row(attempt, input, METRIC_WER, STAT_VALUE, wer,
-            stats_wer_interval(utterances, count, CONFIDENCE, 1000, &rng), count);
+            stats_wer_interval(utterances, count, CONFIDENCE, 1000, &rng), "bootstrap of clips",
+            count);
     if (facts) {
         facts->wer = wer;
         facts->wer_words = total.reference_words;
@@ -238,10 +256,45 @@ static void add_errors(struct attempt *attempt, const struct metrics_input *inpu
                        size_t requests)
 {
     const struct stats_interval none = {NAN, NAN};
-    add_row(attempt, input, METRIC_ERRORS, STAT_VALUE, (double)failed, none, requests);
+    add_row(attempt, input, METRIC_ERRORS, STAT_VALUE, (double)failed, none, NULL, requests);
     if (requests)
         add_row(attempt, input, METRIC_ERROR_RATIO, STAT_VALUE, (double)failed / (double)requests,
-                stats_binomial_interval(failed, requests, CONFIDENCE), requests);
+                stats_binomial_interval(failed, requests, CONFIDENCE), "Clopper-Pearson", requests);
+    size_t good = 0;
+    for (size_t k = 0; k < input->answers->count && input->limits; k++) {
+        const struct load_record *r = &input->answers->items[k].record;
+        good += r->part == LOAD_WINDOW && finding_is_good(input->limits, r);
+    }
+    if (requests && input->limits && input->limits->any)
+        add_row(attempt, input, METRIC_GOODPUT_RATIO, STAT_VALUE, (double)good / (double)requests,
+                stats_binomial_interval(good, requests, CONFIDENCE), "Clopper-Pearson", requests);
+}
+
+static bool is_shared(const struct metrics_input *input)
+{
+    return strcmp(input->mode, "shared") == 0;
+}
+
+static void add_findings(struct attempt *attempt, const struct metrics_input *input)
+{
+    struct arena *arena = attempt->arena;
+    for (size_t b = 0; b < input->bound_count && is_shared(input); b++) {
+        attempt->requirements =
+            attempt_grow(arena, attempt->requirements, attempt->requirement_count,
+                         &attempt->requirement_capacity, sizeof *attempt->requirements);
+        attempt->requirements[attempt->requirement_count++] =
+            finding_requirement(input, &input->bounds[b], arena);
+    }
+    struct store_utterance *worst = NULL;
+    size_t count = (input->sources & SOURCE_AUDIO) && is_shared(input)
+                       ? finding_worst(input, arena, UTTERANCES_MOST, &worst)
+                       : 0;
+    for (size_t k = 0; k < count; k++) {
+        attempt->utterances =
+            attempt_grow(arena, attempt->utterances, attempt->utterance_count,
+                         &attempt->utterance_capacity, sizeof *attempt->utterances);
+        attempt->utterances[attempt->utterance_count++] = worst[k];
+    }
 }
 
 void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
@@ -250,6 +303,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0};
     struct judge_service dropped = {0};
     struct judge_service *into = facts ? facts : &dropped;
+    const struct window_series window = window_settle(input, attempt->arena);
     size_t requests = 0, failed = 0;
     int64_t last_ok_ns = -1, last_ns = input->window_end_ns;
     /* The probe has left its mark there when it failed; a window starts counting anew. */
@@ -266,8 +320,11 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         if (r->done_ns > last_ns)
             last_ns = r->done_ns;
         count_answer(input, answer, into, &last_ok_ns);
-        if (r->error != LOAD_OK)
-            continue; /* a failure has no time to first token either, though one may have come */
+    }
+    /* A failure has no time to first token either, though one may have come. */
+    for (size_t k = 0; k < window.count; k++) {
+        const struct trial_answer *answer = window.answers[k];
+        const struct load_record *r = &answer->record;
         series_add(&latency, load_latency_s(r));
         series_add(&ttft, load_ttft_s(r));
         series_add(&rtf, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
@@ -286,6 +343,9 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         add_wer(attempt, input, facts,
                 arena_array(attempt->arena, input->answers->count, sizeof(struct stats_wer)));
     }
-    add_rates(attempt, input);
+    into->warmup = window.warmup;
+    into->unsteady = window.unsteady;
+    add_findings(attempt, input);
+    add_rates(attempt, input, window.from_ns);
     add_errors(attempt, input, failed, requests);
 }

@@ -5,6 +5,9 @@
 #include "load/record.h"
 #include "trial/judge.h"
 
+struct level_bound;
+struct finding_limits;
+
 struct attempt;
 
 /* An answer kept for metrics; text and gaps in the attempt's arena. */
@@ -23,9 +26,12 @@ struct metrics_input {
     const char *service, *mode;
     const struct answer_list *answers;
     int64_t window_start_ns, window_end_ns;
-    const struct corpus *corpus; /* transcripts; may be NULL */
-    unsigned sources;            /* of the protocol */
-    uint64_t seed;               /* of the bootstrap */
+    const struct corpus *corpus;      /* transcripts; may be NULL */
+    unsigned sources;                 /* of the protocol */
+    uint64_t seed;                    /* of the bootstrap */
+    const struct level_bound *bounds; /* requirements on its requests; NULL none */
+    size_t bound_count;
+    const struct finding_limits *limits; /* what a good request keeps; NULL: nothing is asked */
 };
 
 /* Rows of attempt->metrics and ->requests from answers; counts into `service` unless NULL. Pure but

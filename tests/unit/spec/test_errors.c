@@ -366,7 +366,7 @@ static const struct {
     {21, "  require: [stt.p95 < 500ms]",
      "f:21:13: goal.require: \"stt.p95\": there is no metric \"p95\"; stt has latency, rtf, "
      "requests_per_s, wer, errors, error_ratio, memory, cpu, ready, first_request, "
-     "memory_idle, memory_growth, host_memory (stt.latency.p95)"},
+     "memory_idle, memory_growth, host_memory, goodput, goodput_ratio (stt.latency.p95)"},
     {21, "  require: [stt.latency.p95 < 500]",
      "f:21:13: goal.require: column 17: a time on the left, a number without a unit on the right; "
      "a "
@@ -385,7 +385,7 @@ static const struct {
     {21, "  require: [llm.wer < 5%]",
      "f:21:13: goal.require: \"llm.wer\": there is no metric \"wer\"; llm has latency, ttft, itl, "
      "tokens_per_s, requests_per_s, errors, error_ratio, memory, cpu, ready, first_request, "
-     "memory_idle, memory_growth, host_memory (llm.latency.p95)"},
+     "memory_idle, memory_growth, host_memory, goodput, goodput_ratio (llm.latency.p95)"},
     {21, "  require: [cmd.errors == 0]",
      "f:21:13: goal.require: \"cmd.errors\": cmd has no load, so no errors; it has memory, cpu, "
      "ready, memory_idle, host_memory"},
@@ -395,6 +395,9 @@ static const struct {
      "f:21:13: goal.require: column 12: one \"=\" does not compare: write \"==\" at \"= 0\""},
     {21, "  require: stt.errors == 0",
      "f:21:12: goal.require: must be a list of at most 256, as in [\"stt.errors == 0\"]"},
+    {20, "  optimise: {llm.goodput: {good: 9, bad: 0}}",
+     "f:20:3: goal: llm.goodput needs a limit to keep: require one on a time of llm, as in "
+     "\"llm.latency.p95 < 500ms\""},
     {20, "  optimise: {stt.latency.p95: {good: 1s, bad: 100ms}}",
      "f:20:14: goal.optimise.stt.latency.p95: good must be below bad: of latency, less is better"},
     {20, "  optimise: {stt.latency.p95: {good: 1s}}",

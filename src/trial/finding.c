@@ -1,0 +1,205 @@
+/* Requirements as counts, goodput, worst utterances.
+ *
+ * A p95 is one number and says nothing of how sure it is; the count of requests over the limit says
+ * both. Counts of several runs add up, so the final can pool them. What the count is worth where
+ * neighbours are alike comes from the window's own series (stats/series.h).
+ *
+ * Goodput asks each request for everything at once. A request has no p95: what a requirement names
+ * for the largest share of requests is what a single one has to keep. */
+#include "trial/finding.h"
+
+#include "base/clock.h"
+#include "stats/series.h"
+#include "stats/wer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double ERROR = 0.05;
+enum { TEXT_MAX = 400 };
+
+struct level_bound *finding_bounds(const struct spec_study *study, size_t i, struct arena *arena,
+                                   size_t *ret_count)
+{
+    struct level_bound *bounds = arena_array(arena, study->requirement_count + 1, sizeof *bounds);
+    size_t count = 0;
+    for (size_t k = 0; k < study->requirement_count; k++) {
+        const struct expr *expr = study->requirements[k].expr;
+        for (size_t id = 0; id < study->metric_ref_count; id++) {
+            struct level_bound bound;
+            if (!expr_uses(expr, id) || study->metric_refs[id].service != i ||
+                !level_bound_of(expr, id, study->metric_refs[id], &bound) || bound.allowed <= 0)
+                continue;
+            bounds[count++] = bound;
+            break;
+        }
+    }
+    *ret_count = count;
+    return bounds;
+}
+
+static double *limit_of(struct finding_limits *limits, enum metric metric)
+{
+    switch (metric) {
+    case METRIC_LATENCY:
+        return &limits->latency_s;
+    case METRIC_TTFT:
+        return &limits->ttft_s;
+    case METRIC_ITL:
+        return &limits->itl_s;
+    case METRIC_RTF:
+        return &limits->rtf;
+    default:
+        return NULL;
+    }
+}
+
+/* The share of requests that a statistic speaks of; NaN: of none in particular. */
+static double strictness(enum metric_stat stat)
+{
+    return stat == STAT_MAX ? 1 : metric_stat_quantile(stat);
+}
+
+struct finding_limits finding_limits_of(const struct spec_study *study, size_t i)
+{
+    struct finding_limits limits = {NAN, NAN, NAN, NAN, false}, strict = limits;
+    for (size_t k = 0; k < study->requirement_count; k++) {
+        const struct expr *expr = study->requirements[k].expr;
+        for (size_t id = 0; id < study->metric_ref_count; id++) {
+            const struct metric_ref ref = study->metric_refs[id];
+            double *limit = limit_of(&limits, ref.metric), *share = limit_of(&strict, ref.metric);
+            double wanted = strictness(ref.stat), value = NAN;
+            if (ref.service != i || !limit || isnan(wanted) || !expr_uses(expr, id) ||
+                !level_limit_of(expr, id, &value) || (!isnan(*share) && *share > wanted))
+                continue;
+            *limit = *share == wanted ? fmin(*limit, value) : value;
+            *share = wanted;
+            limits.any = true;
+        }
+    }
+    return limits;
+}
+
+static bool keeps(double value, double limit)
+{
+    return isnan(limit) || value <= limit; /* an unknown value keeps nothing */
+}
+
+bool finding_is_good(const struct finding_limits *limits, const struct load_record *r)
+{
+    if (r->error != LOAD_OK)
+        return false;
+    double latency_s = load_latency_s(r);
+    double gaps_s = (double)(r->last_token_ns - r->first_token_ns) / NS_PER_S;
+    /* One event has no gap, and so keeps every limit on gaps. */
+    double itl_s = r->gap_count ? gaps_s / r->gap_count : r->first_token_ns >= 0 ? 0 : NAN;
+    return keeps(latency_s, limits->latency_s) && keeps(load_ttft_s(r), limits->ttft_s) &&
+           keeps(itl_s, limits->itl_s) &&
+           keeps(r->audio_s > 0 ? latency_s / r->audio_s : NAN, limits->rtf);
+}
+
+const char *finding_answer(double allowed, int64_t requests, int64_t over, double worth)
+{
+    static const char *const answers[] = {
+        [STATS_OPEN] = "undecided", [STATS_MET] = "met", [STATS_MISSED] = "missed"};
+    return answers[stats_requirement_fixed(allowed, ERROR, (uint64_t)requests, (uint64_t)over,
+                                           worth)];
+}
+
+static int compare_intended(const void *a, const void *b)
+{
+    const struct load_record *x = &(*(const struct trial_answer *const *)a)->record;
+    const struct load_record *y = &(*(const struct trial_answer *const *)b)->record;
+    return (x->intended_ns > y->intended_ns) - (x->intended_ns < y->intended_ns);
+}
+
+struct store_requirement finding_requirement(const struct metrics_input *input,
+                                             const struct level_bound *bound, struct arena *arena)
+{
+    const struct answer_list *all = input->answers;
+    const struct trial_answer **order = arena_array(arena, all->count + 1, sizeof *order);
+    double *over = arena_array(arena, all->count + 1, sizeof *over);
+    size_t count = 0;
+    int64_t total = 0;
+    for (size_t i = 0; i < all->count; i++)
+        if (all->items[i].record.part == LOAD_WINDOW)
+            order[count++] = &all->items[i];
+    qsort(order, count, sizeof *order, compare_intended);
+    for (size_t i = 0; i < count; i++) {
+        over[i] = level_bound_over(bound, &order[i]->record);
+        total += over[i] > 0;
+    }
+    const struct stats_series series = {.values = over, .n = count};
+    double worth = count ? stats_series_worth(&series, 0.5) : 0;
+    return (struct store_requirement){
+        .service = input->service,
+        .text = bound->text,
+        .allowed = bound->allowed,
+        .requests = (int64_t)count,
+        .over = total,
+        .worth = worth,
+        .answer = finding_answer(bound->allowed, (int64_t)count, total, worth),
+    };
+}
+
+static int64_t errors_of(const struct store_utterance *u)
+{
+    return u->substitutions + u->deletions + u->insertions;
+}
+
+static int compare_worst(const void *a, const void *b)
+{
+    const struct store_utterance *x = a, *y = b;
+    int64_t ex = errors_of(x), ey = errors_of(y);
+    if (ex != ey)
+        return ex > ey ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+/* Adds what one answer got wrong of its clip; the worst time's text is kept. */
+static void add_heard(struct store_utterance *u, const struct stats_wer *wer, const char *text,
+                      int64_t *worst)
+{
+    int64_t errors = (int64_t)(wer->substitutions + wer->deletions + wer->insertions);
+    u->heard++;
+    u->words += (int64_t)wer->reference_words;
+    u->substitutions += (int64_t)wer->substitutions;
+    u->deletions += (int64_t)wer->deletions;
+    u->insertions += (int64_t)wer->insertions;
+    if (errors > *worst) {
+        *worst = errors;
+        u->hypothesis = text;
+    }
+}
+
+size_t finding_worst(const struct metrics_input *input, struct arena *arena, size_t most,
+                     struct store_utterance **ret_list)
+{
+    size_t clips = input->corpus ? input->corpus->clip_count : 0, count = 0;
+    struct store_utterance *list = arena_array(arena, clips + 1, sizeof *list);
+    int64_t *worst = arena_array(arena, clips + 1, sizeof *worst);
+    for (size_t i = 0; i < clips; i++) {
+        list[i] = (struct store_utterance){.service = input->service, .item = (int64_t)i};
+        worst[i] = 0;
+    }
+    for (size_t k = 0; k < input->answers->count; k++) {
+        const struct trial_answer *answer = &input->answers->items[k];
+        const struct load_record *r = &answer->record;
+        if (r->part != LOAD_WINDOW || r->error != LOAD_OK || r->item >= clips ||
+            !input->corpus->clips[r->item].transcript)
+            continue;
+        struct stats_wer wer = stats_wer_count(
+            NORMALISER_ENGLISH, input->corpus->clips[r->item].transcript, answer->text);
+        add_heard(&list[r->item], &wer, answer->text, &worst[r->item]);
+    }
+    qsort(list, clips, sizeof *list, compare_worst);
+    while (count < clips && count < most && errors_of(&list[count]) > 0) {
+        struct store_utterance *u = &list[count++];
+        const char *said = input->corpus->clips[u->item].transcript;
+        u->reference = arena_strndup(arena, said, strnlen(said, TEXT_MAX));
+        u->hypothesis = arena_strndup(arena, u->hypothesis, strnlen(u->hypothesis, TEXT_MAX));
+    }
+    *ret_list = list;
+    return count;
+}

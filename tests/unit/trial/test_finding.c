@@ -1,0 +1,320 @@
+/* Goodput, requirements as counts, worst utterances; and what of a window is cut or called
+ * unsteady. */
+#include "check.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "trial/attempt.h"
+#include "trial/finding.h"
+#include "trial/window.h"
+
+#include <math.h>
+
+enum { ANSWERS_MAX = 4096 };
+static const int64_t ZERO = 1000 * (int64_t)NS_PER_S, MS = NS_PER_MS;
+
+static const struct metric_ref refs[] = {
+    {0, METRIC_LATENCY, STAT_P95}, {0, METRIC_LATENCY, STAT_P50},
+    {0, METRIC_TTFT, STAT_P99},    {0, METRIC_ITL, STAT_P95},
+    {0, METRIC_RTF, STAT_MAX},     {0, METRIC_ERROR_RATIO, STAT_VALUE},
+    {1, METRIC_LATENCY, STAT_P95}, {0, METRIC_LATENCY, STAT_MEAN},
+};
+
+struct fixture {
+    struct arena *arena;
+    struct spec_study study;
+    struct spec_requirement requirements[8];
+    struct attempt attempt;
+    struct answer_list answers;
+    struct judge_service facts;
+    struct metrics_input input;
+};
+
+static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
+{
+    struct fixture *f = context;
+    for (size_t id = 0; id < ARRAY_LEN(refs); id++)
+        if (strcmp(spec_metric_ref_name(&f->study, refs[id]), name) == 0) {
+            *ret_id = id;
+            return EXPR_NAME_VARIABLE;
+        }
+    err_set(err, ERR_INPUT, "no %s", name);
+    return EXPR_NAME_BAD;
+}
+
+static void init(struct fixture *f)
+{
+    static struct spec_service services[] = {{.name = "llm"}, {.name = "stt"}};
+    *f = (struct fixture){.arena = arena_new()};
+    f->attempt.arena = f->study.arena = f->arena;
+    f->study.services = services;
+    f->study.service_count = ARRAY_LEN(services);
+    f->study.metric_refs = arena_array(f->arena, ARRAY_LEN(refs), sizeof *f->study.metric_refs);
+    memcpy(f->study.metric_refs, refs, sizeof refs);
+    f->study.metric_ref_count = ARRAY_LEN(refs);
+    f->study.requirements = f->requirements;
+    f->answers.items = arena_array(f->arena, ANSWERS_MAX, sizeof *f->answers.items);
+    f->facts.wer = NAN;
+    f->input = (struct metrics_input){
+        .service = "llm",
+        .mode = "shared",
+        .answers = &f->answers,
+        .window_start_ns = ZERO,
+        .window_end_ns = ZERO + 60 * (int64_t)NS_PER_S,
+        .sources = SOURCE_ANY,
+        .seed = 1,
+    };
+}
+
+static void require(struct fixture *f, const char *text)
+{
+    const struct expr_names names = {.context = f, .resolve = resolve};
+    struct expr *expr = NULL;
+    struct err err = ERR_INIT;
+    if (!expr_parse(f->arena, text, &names, &expr, &err))
+        fail_msg("%s: %s", text, err.text);
+    f->requirements[f->study.requirement_count++].expr = expr;
+}
+
+static struct trial_answer *add(struct fixture *f, int64_t intended_ns, int64_t took_ns)
+{
+    struct trial_answer *answer = &f->answers.items[f->answers.count];
+    assert_true(f->answers.count < ANSWERS_MAX);
+    *answer = (struct trial_answer){.text = "",
+                                    .record = {.sequence = (uint32_t)f->answers.count++,
+                                               .part = LOAD_WINDOW,
+                                               .intended_ns = ZERO + intended_ns,
+                                               .sent_ns = ZERO + intended_ns,
+                                               .first_token_ns = -1,
+                                               .last_token_ns = -1,
+                                               .done_ns = ZERO + intended_ns + took_ns,
+                                               .tokens = -1,
+                                               .audio_s = NAN}};
+    return answer;
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    assert_false(finding_limits_of(&f.study, 0).any);
+    require(&f, "llm.latency.p95 < 500ms");
+    require(&f, "llm.latency.p50 < 200ms"); /* of a single request p95's limit is asked */
+    require(&f, "llm.ttft.p99 <= 100ms");
+    require(&f, "llm.itl.p95 < 20ms");
+    require(&f, "llm.latency.mean < 1ms"); /* of no request in particular */
+    require(&f, "llm.error_ratio < 1%");
+    struct finding_limits limits = finding_limits_of(&f.study, 0);
+    assert_true(limits.any && limits.latency_s == 0.5 && limits.ttft_s == 0.1 &&
+                limits.itl_s == 0.02 && isnan(limits.rtf));
+    assert_false(finding_limits_of(&f.study, 1).any);
+    size_t count = 0;
+    const struct level_bound *bounds = finding_bounds(&f.study, 0, f.arena, &count);
+    assert_int_equal(count, 4); /* p95, p50, p99 and the errors: shares of requests */
+    assert_true(fabs(bounds[0].allowed - 0.05) < 1e-12 && fabs(bounds[3].allowed - 0.01) < 1e-12);
+    arena_free(f.arena);
+}
+
+static void test_goodput(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t took_ms, first_ms, last_ms;
+        uint32_t gaps;
+        enum load_error error;
+        bool good;
+    } rows[] = {
+        {400, 90, 390, 20, LOAD_OK, true},   {600, 90, 390, 20, LOAD_OK, false},
+        {400, 110, 390, 20, LOAD_OK, false}, {400, 90, 390, 10, LOAD_OK, false}, /* 30 ms gaps */
+        {400, 90, 90, 0, LOAD_OK, true},     {400, 90, 390, 20, LOAD_TIMEOUT, false},
+        {400, -1, -1, 0, LOAD_OK, false},
+    };
+    struct fixture f;
+    init(&f);
+    require(&f, "llm.latency.p95 < 500ms");
+    require(&f, "llm.ttft.p99 <= 100ms");
+    require(&f, "llm.itl.p95 < 20ms");
+    struct finding_limits limits = finding_limits_of(&f.study, 0);
+    size_t good = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_record *r = &add(&f, (int64_t)i * NS_PER_S, rows[i].took_ms * MS)->record;
+        r->error = rows[i].error;
+        r->gap_count = rows[i].gaps;
+        f.answers.items[i].gaps_ns = arena_array(f.arena, 32, sizeof(int64_t));
+        if (rows[i].first_ms >= 0) {
+            r->first_token_ns = r->intended_ns + rows[i].first_ms * MS;
+            r->last_token_ns = r->intended_ns + rows[i].last_ms * MS;
+        }
+        CHECK_ROW(i, "good", finding_is_good(&limits, r) == rows[i].good);
+        good += rows[i].good;
+    }
+    f.input.limits = &limits;
+    attempt_add_metrics(&f.attempt, &f.input, &f.facts);
+    size_t seen = 0;
+    for (size_t k = 0; k < f.attempt.metric_count; k++) {
+        const struct store_metric *m = &f.attempt.metrics[k];
+        if (strcmp(m->metric, "goodput") == 0 && ++seen)
+            assert_true(fabs(m->value - (double)good / 60) < 1e-12);
+        if (strcmp(m->metric, "goodput_ratio") == 0 && ++seen)
+            assert_true(m->value == (double)good / ARRAY_LEN(rows) && m->low < m->value &&
+                        m->count == ARRAY_LEN(rows));
+    }
+    assert_int_equal(seen, 2);
+    arena_free(f.arena);
+}
+
+static void test_requirements_are_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    require(&f, "llm.latency.p95 < 500ms");
+    struct rng rng = rng_init(3, "latency");
+    f.input.bounds = finding_bounds(&f.study, 0, f.arena, &f.input.bound_count);
+    for (int i = 0; i < 59; i++)
+        add(&f, i * NS_PER_S, 100 * MS + (int64_t)(rng_unit(&rng) * 1e8));
+    struct store_requirement r = finding_requirement(&f.input, &f.input.bounds[0], f.arena);
+    assert_int_equal(r.requests, 59);
+    assert_int_equal(r.over, 0);
+    assert_string_equal(r.answer, "met");
+    assert_string_equal(r.text, "llm.latency.p95 < 500ms");
+    /* One that failed kept nothing, and 59 are then too few. */
+    f.answers.items[20].record.error = LOAD_CLOSED;
+    r = finding_requirement(&f.input, &f.input.bounds[0], f.arena);
+    assert_int_equal(r.over, 1);
+    assert_string_equal(r.answer, "undecided");
+    /* "<": the limit itself is over. */
+    for (int i = 0; i < 30; i++)
+        add(&f, (60 + 2 * i) * NS_PER_S / 4, i % 3 ? 500 * MS : 100 * MS);
+    r = finding_requirement(&f.input, &f.input.bounds[0], f.arena);
+    assert_int_equal(r.over, 21);
+    assert_string_equal(r.answer, "missed");
+    /* Runs together: each alone is undecided. */
+    assert_string_equal(finding_answer(0.05, 40, 0, 40), "undecided");
+    assert_string_equal(finding_answer(0.05, 120, 1, 120), "met");
+    arena_free(f.arena);
+}
+
+static void test_worst_utterances(void **state)
+{
+    (void)state;
+    static struct corpus_clip clips[] = {
+        {.name = "a", .duration_s = 2, .transcript = "the quick brown fox jumps"},
+        {.name = "b", .duration_s = 4, .transcript = "over the lazy dog"},
+        {.name = "c", .duration_s = 1, .transcript = NULL},
+        {.name = "d", .duration_s = 1, .transcript = "good morning"},
+    };
+    static const struct corpus corpus = {.clips = clips, .clip_count = ARRAY_LEN(clips)};
+    static const struct {
+        uint32_t item;
+        const char *text;
+    } heard[] = {{0, "the quick brown box jumps"},
+                 {1, "a dog"},
+                 {1, "over the lazy dog now"},
+                 {3, "good morning"},
+                 {2, "whatever"},
+                 {0, "the quick brown fox"}};
+    struct fixture f;
+    init(&f);
+    f.input.corpus = &corpus;
+    for (size_t i = 0; i < ARRAY_LEN(heard); i++) {
+        struct trial_answer *answer = add(&f, (int64_t)i * NS_PER_S, 100 * MS);
+        answer->record.item = heard[i].item;
+        answer->text = heard[i].text;
+    }
+    struct store_utterance *list = NULL;
+    assert_int_equal(finding_worst(&f.input, f.arena, 5, &list), 2); /* d was heard right */
+    assert_int_equal(list[0].item, 1);
+    assert_int_equal(list[0].heard, 2);
+    assert_int_equal(list[0].words, 8);
+    assert_int_equal(list[0].substitutions + list[0].deletions, 3);
+    assert_int_equal(list[0].insertions, 1);
+    assert_string_equal(list[0].hypothesis, "a dog");
+    assert_string_equal(list[0].reference, "over the lazy dog");
+    assert_int_equal(list[1].item, 0);
+    assert_int_equal(finding_worst(&f.input, f.arena, 1, &list), 1);
+    f.input.corpus = NULL;
+    assert_int_equal(finding_worst(&f.input, f.arena, 5, &list), 0);
+    arena_free(f.arena);
+}
+
+/* 600 requests, ten a second; the first `cold` take three times as long, and latency grows by
+ * `rise` over the window. */
+static void fill(struct fixture *f, size_t cold, double rise)
+{
+    struct rng rng = rng_init(5, "window");
+    for (size_t i = 0; i < 600; i++) {
+        double took_ms =
+            100 * (1 + rng_unit(&rng)) * (i < cold ? 3 : 1) * (1 + rise * (double)i / 600);
+        add(f, (int64_t)i * 100 * MS, (int64_t)(took_ms * 1e6));
+    }
+}
+
+static void test_cold_beginning_is_cut(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    fill(&f, 60, 0);
+    f.answers.items[10].record.error = LOAD_CLOSED;
+    attempt_add_metrics(&f.attempt, &f.input, &f.facts);
+    size_t warmup = 0;
+    for (size_t i = 0; i < f.attempt.request_count; i++)
+        warmup += f.attempt.requests[i].part == LOAD_WARMUP;
+    assert_true(warmup >= 55 && warmup <= 65);
+    assert_int_equal(f.facts.requests, 600 - warmup); /* the failure stayed in the window */
+    assert_int_equal(f.facts.errors[LOAD_CLOSED], 1);
+    assert_non_null(f.facts.warmup);
+    assert_non_null(strstr(f.facts.warmup, "count as warm-up"));
+    assert_null(f.facts.unsteady);
+    for (size_t k = 0; k < f.attempt.metric_count; k++) {
+        const struct store_metric *m = &f.attempt.metrics[k];
+        if (strcmp(m->metric, "latency") == 0 && strcmp(m->stat, "max") == 0)
+            assert_true(m->value < 0.3);
+        if (strcmp(m->metric, "requests_per_s") == 0) /* of what is left, over its time */
+            assert_true(fabs(m->value - 10) < 0.2);
+        if (strcmp(m->metric, "latency") == 0 && strcmp(m->stat, "p95") == 0)
+            assert_string_equal(m->method, "order statistics");
+    }
+    arena_free(f.arena);
+}
+
+static void test_steady_window_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    fill(&f, 0, 0);
+    struct window_series series = window_settle(&f.input, f.arena);
+    assert_int_equal(series.count, 600);
+    assert_true(series.from_ns == ZERO && !series.warmup && !series.unsteady);
+    arena_free(f.arena);
+}
+
+static void test_drift_is_named(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    fill(&f, 0, 0.6);
+    struct window_series series = window_settle(&f.input, f.arena);
+    assert_non_null(series.unsteady);
+    assert_non_null(strstr(series.unsteady, "latency.p50 rose from "));
+    assert_non_null(strstr(series.unsteady, "%/min"));
+    arena_free(f.arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_goodput),
+        cmocka_unit_test(test_requirements_are_counted),
+        cmocka_unit_test(test_worst_utterances),
+        cmocka_unit_test(test_cold_beginning_is_cut),
+        cmocka_unit_test(test_steady_window_is_left_alone),
+        cmocka_unit_test(test_drift_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
