@@ -1,0 +1,38 @@
+/* Doing what a plan says, and undoing it. One promotion at a time per study and per file (a lock in
+ * the journal's folder): ERR_BUSY names the other.
+ *
+ * Killed at any moment, the next `spica promote` or `spica rollback` reads the journal and undoes
+ * what was begun. A wish to stop (base/cancel.h) during applying or verifying is an undo as well.
+ */
+#pragma once
+
+#include "promote/journal.h"
+#include "promote/verify.h"
+
+struct promote_events { /* for the terminal and --json; all optional */
+    void *context;
+    void (*step)(void *context, const struct promote_step *step, const char *doing);
+    void (*verified)(void *context, const struct promote_check *check);
+};
+
+enum promote_outcome { PROMOTE_PROMOTED, PROMOTE_ROLLED_BACK, PROMOTE_ROLLBACK_INCOMPLETE };
+
+struct promote_result {
+    enum promote_outcome outcome;
+    char why[1024];          /* of a rollback */
+    double downtime_s;       /* the longest of a unit, stop to ready; NaN none */
+    double rollback_after_s; /* from the failed check to the first step of the undo; NaN */
+};
+
+/* The plan must still be true: every file and unit as it was when the plan was made, else
+ * ERR_DECLINED and nothing is touched. */
+NODISCARD bool promote_apply(const struct promote_plan *plan, const char *folder, const char *user,
+                             const struct promote_events *events, struct promote_result *ret_result,
+                             struct err *err);
+/* Undoes the last promotion, whole or begun. ERR_MISSING: there is none. */
+NODISCARD bool promote_undo(const char *folder, const char *user, const char *why,
+                            const struct promote_events *events, struct promote_result *ret_result,
+                            struct err *err);
+/* Something was begun and not ended: *ret_state says where it stands. */
+NODISCARD bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,
+                               struct err *err);

@@ -1,0 +1,15 @@
+/* Who changed production, when, from what to what, and what was seen: one JSON file for each
+ * promotion or rollback in "NAME.spica.promotions/" beside the study's folder, written once, on the
+ * disk before the command says that it is done. Secrets as digests. */
+#pragma once
+
+#include "promote/apply.h"
+
+#include <jansson.h>
+
+NODISCARD bool promote_audit_add(const char *folder, const struct promote_plan *plan,
+                                 const struct promote_checks *checks,
+                                 const struct promote_result *result, const char *user,
+                                 struct err *err);
+/* Oldest first; new reference, an array. */
+NODISCARD bool promote_audit_read(const char *folder, json_t **ret_records, struct err *err);

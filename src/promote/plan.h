@@ -1,0 +1,102 @@
+/* What a promotion would do, complete before anything is touched: every file with its bytes before
+ * and after, every unit with its restart, in the order in which it is done. The plan is what a
+ * person sees and approves: its id is the digest of exactly that, so a plan that has changed since
+ * is another plan. Making one reads, and changes nothing.
+ *
+ * Everything is in the plan's arena. Files hold the bytes as they are; secrets in them are hidden
+ * when they are shown (promote/secret.h), never in what is written. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/digest.h"
+#include "host/manager.h"
+#include "spec/production.h"
+#include "spec/space.h"
+#include "spec/study.h"
+
+#include <sys/types.h>
+
+enum { PROMOTE_STEPS_MAX = 128, PROMOTE_FILE_MAX = 1 << 20 };
+
+enum promote_kind {
+    PROMOTE_HOOK,    /* a command before everything, or after it */
+    PROMOTE_FILE,    /* a file made, replaced or removed */
+    PROMOTE_RELOAD,  /* systemd reads its files again: always, NeedDaemonReload lies */
+    PROMOTE_RESTART, /* a unit */
+    PROMOTE_COMPOSE, /* docker compose up for one service */
+    PROMOTE_COMMAND, /* the user's own */
+    PROMOTE_KIND_COUNT_
+};
+const char *promote_kind_name(enum promote_kind kind);
+
+struct promote_bytes {
+    bool there; /* false: no such file */
+    const char *data;
+    size_t len;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+};
+
+struct promote_step {
+    enum promote_kind kind;
+    int service; /* index into the study's services, or -1 */
+    /* FILE */
+    const char *path;
+    struct promote_bytes before, after;
+    bool makes_folder; /* its folder is missing and is made (and removed by the undo) */
+    /* RELOAD, RESTART */
+    enum host_scope scope;
+    const char *unit;
+    bool was_up;       /* a unit that was down stays down, said in the plan */
+    double downtime_s; /* expected: the measured restart; NaN unknown */
+    int64_t within_ns;
+    /* HOOK, COMMAND, COMPOSE: argv, NULL-terminated; `undo` NULL when nothing undoes it */
+    const char *const *run, *const *undo;
+    const char *why; /* one line: what for, with which privilege */
+};
+
+struct promote_expectation {               /* one metric: what the study says will change */
+    const char *metric;                    /* "stt.latency.p95" */
+    int unit;                              /* enum metric_unit */
+    double now, then, then_low, then_high; /* base units; NaN unknown */
+    const char *words;                     /* the change in words, with its interval */
+};
+
+struct promote_difference { /* production is not what was measured */
+    const char *name;       /* for --accept: "version.llm", "driver", "device", "study" */
+    const char *measured, *found;
+    bool accepted;
+};
+
+struct promote_plan {
+    struct arena *arena; /* owned */
+    const struct spec_study *study;
+    struct spec_candidate winner;
+    const char *winner_text;
+    struct promote_step *steps;
+    size_t step_count;
+    struct promote_expectation *expectations;
+    size_t expectation_count;
+    struct promote_difference *differences;
+    size_t difference_count;
+    double memory_before_bytes, memory_after_bytes; /* of all services; NaN unknown */
+    char id[17]; /* 16 hex digits: of everything above that is shown, and of all bytes */
+};
+
+struct promote_options {
+    const char *folder;        /* the study's results, absolute */
+    const char *const *accept; /* names of differences, NULL at the end */
+    const char *candidate;     /* text; NULL: the study's winner */
+};
+
+/* ERR_INPUT: no `production:`, no proven winner, an unsafe file, a unit that does not exist;
+ * ERR_DECLINED: a difference that was not accepted (names all of them and how to accept). */
+NODISCARD bool promote_plan_make(const struct spec_study *study,
+                                 const struct promote_options *options,
+                                 struct promote_plan **ret_plan, struct err *err);
+struct promote_plan *promote_plan_free(struct promote_plan *plan);
+AUTO_FN(struct promote_plan, promote_plan_free)
+
+/* Nothing in it changes anything: production is already so. */
+bool promote_plan_is_empty(const struct promote_plan *plan);

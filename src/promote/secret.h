@@ -1,0 +1,12 @@
+/* What must not be shown or stored: values marked `secret:`, and those whose name or shape says so
+ * (KEY, TOKEN, SECRET, PASSWORD; "sk-...", long random words). Shown as "<secret 1a2b3c4d>", the
+ * beginning of a digest, so that one can see whether two are the same. */
+#pragma once
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+bool promote_is_secret(const char *name, const char *value);
+/* The text of a file (unit, env file, YAML, arguments) with the values of secrets hidden. */
+void promote_hide_secrets(const char *text, const char *const *marked_names, struct buf *buf);
