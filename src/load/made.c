@@ -40,33 +40,13 @@ void load_made_done(struct load_run *run)
     *made = (struct load_made){0};
 }
 
-/* One more turn of the user's, and the request that says all so far. */
-static struct load_prepared *build_turn(struct load_run *run, uint64_t session, unsigned turn,
-                                        struct load_talk *talk, struct err *err)
+static struct load_prepared *build(const struct load_run *run, const struct load_ask *ask,
+                                   const struct corpus_prompt *prompt, struct err *err)
 {
-    AUTO(buf_done) struct buf prefix = BUF_INIT(LOAD_TALK_MAX), text = BUF_INIT(LOAD_TALK_MAX);
-    const struct load_ask ask = load_ask_draw(&run->picker, session, turn);
-    struct corpus_prompt own = {0};
-    if (ask.prefix >= 0)
-        load_ask_add_prefix(&run->picker, &ask, &prefix);
-    if (ask.made) {
-        load_ask_add_text(&run->picker, &ask, session, turn, &text);
-        own.prompt = buf_text(&text);
-    } else {
-        own = run->stream->corpus->prompts[ask.item];
-    }
-    load_talk_add_prompt(talk, ask.prefix >= 0 ? buf_text(&prefix) : NULL, &own);
-    if (talk->text.over) {
-        err_set(err, ERR_LIMIT, "a conversation of more than %d MiB", LOAD_TALK_MAX >> 20);
-        return NULL;
-    }
     struct load_stream stream = *run->stream;
-    if (ask.output_tokens > 0)
-        stream.max_tokens = ask.output_tokens;
-    AUTO(free) char *json = NULL;
-    struct corpus_prompt whole = load_talk_prompt(talk, &json);
-    whole.max_tokens = own.max_tokens;
-    const struct load_input input = {.item = ask.item, .prompt = &whole};
+    if (ask->output_tokens > 0)
+        stream.max_tokens = ask->output_tokens;
+    const struct load_input input = {.item = ask->item, .prompt = prompt};
     struct load_prepared *prepared = calloc(1, sizeof *prepared);
     if (!prepared)
         abort();
@@ -75,6 +55,47 @@ static struct load_prepared *build_turn(struct load_run *run, uint64_t session, 
         return prepared;
     free_prepared(run, prepared);
     return NULL;
+}
+
+/* All that was said so far, and the user's next words. */
+static struct load_prepared *build_talk(const struct load_run *run, const struct load_ask *ask,
+                                        const char *prefix, const struct corpus_prompt *own,
+                                        struct load_talk *talk, struct err *err)
+{
+    load_talk_add_prompt(talk, prefix, own);
+    if (talk->text.over) {
+        err_set(err, ERR_LIMIT, "a conversation of more than %d MiB", LOAD_TALK_MAX >> 20);
+        return NULL;
+    }
+    AUTO(free) char *json = NULL;
+    struct corpus_prompt whole = load_talk_prompt(talk, &json);
+    whole.max_tokens = own->max_tokens;
+    return build(run, ask, &whole, err);
+}
+
+/* One more turn of the user's. What is no conversation is sent as the plain text that it is. */
+static struct load_prepared *build_turn(struct load_run *run, uint64_t session, unsigned turn,
+                                        struct load_talk *talk, struct err *err)
+{
+    AUTO(buf_done) struct buf prefix = BUF_INIT(LOAD_TALK_MAX), text = BUF_INIT(LOAD_TALK_MAX);
+    const struct load_ask ask = load_ask_draw(&run->picker, session, turn);
+    struct corpus_prompt own = {0};
+    if (!ask.made)
+        own = run->stream->corpus->prompts[ask.item];
+    if (ask.prefix >= 0)
+        load_ask_add_prefix(&run->picker, &ask, &prefix);
+    bool talks = load_stream_has_sessions(run->stream) || own.messages;
+    if (!talks && ask.prefix >= 0)
+        buf_addf(&text, "%s\n\n", buf_text(&prefix));
+    if (ask.made)
+        load_ask_add_text(&run->picker, &ask, session, turn, &text);
+    else if (!talks && own.prompt)
+        buf_add(&text, own.prompt);
+    if (ask.made || (!talks && own.prompt))
+        own.prompt = buf_text(&text);
+    if (talks)
+        return build_talk(run, &ask, ask.prefix >= 0 ? buf_text(&prefix) : NULL, &own, talk, err);
+    return build(run, &ask, &own, err);
 }
 
 /* ---- first turns ---- */

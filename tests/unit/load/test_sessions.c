@@ -169,6 +169,49 @@ static void test_trace(void **state)
     fake_stop(&fake);
 }
 
+/* A file's prompts behind a shared beginning, with an answer's length drawn for each. */
+static void test_prefixes_before_prompts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *protocol, *path;
+        struct corpus_prompt prompt;
+        int words;
+    } rows[] = {
+        {"openai-chat", "/v1/chat/completions", {.prompt = "one two three"}, 23},
+        {"openai-completions", "/v1/completions", {.prompt = "one two three"}, 23},
+        {"openai-chat",
+         "/v1/chat/completions",
+         {.messages = "[{\"role\": \"user\", \"content\": \"one two\"}]", .max_tokens = 9},
+         22},
+    };
+    struct fake fake = fake_start(NULL);
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        char url[128];
+        struct corpus_prompt prompt = rows[r].prompt;
+        const struct corpus corpus = {.prompts = &prompt, .prompt_count = 1};
+        struct load_plan plan =
+            plan_of(rows[r].protocol, &corpus, fake_url(&fake, rows[r].path, url, 128));
+        plan.window_ns = 200 * NS_PER_MS;
+        plan.streams[0].shape.prefix_count = 1;
+        plan.streams[0].shape.prefix_tokens = 22;
+        plan.streams[0].shape.output_tokens =
+            (struct spec_spread){.kind = SPREAD_UNIFORM, .low = 2, .high = 3, .max = 3};
+        struct run run = worker_run(&plan);
+        CHECK_ROW(r, "all answered", run.by_error[LOAD_OK] == run.count && run.count == 20);
+        int twos = 0;
+        for (size_t i = 0; i < run.count; i++) {
+            CHECK_ROW(r, "words", run.kept[i].record.prompt_tokens == rows[r].words);
+            CHECK_ROW(r, "answer",
+                      run.kept[i].record.tokens == 2 || run.kept[i].record.tokens == 3);
+            twos += run.kept[i].record.tokens == 2;
+        }
+        CHECK_ROW(r, "lengths differ", twos > 2 && twos < 18);
+        free(run.kept);
+    }
+    fake_stop(&fake);
+}
+
 /* Several workers make the same requests as one: what is sent depends on the number alone. */
 static void test_workers_make_the_same(void **state)
 {
@@ -201,8 +244,11 @@ static void test_workers_make_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conversation_grows),     cmocka_unit_test(test_open_sessions),
-        cmocka_unit_test(test_failure_ends_a_session), cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_conversation_grows),
+        cmocka_unit_test(test_open_sessions),
+        cmocka_unit_test(test_failure_ends_a_session),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_prefixes_before_prompts),
         cmocka_unit_test(test_workers_make_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,43 @@ static void test_plain_items_are_unchanged(void **state)
     load_picker_done(&picker);
 }
 
+static void test_prefixes_are_shared(void **state)
+{
+    (void)state;
+    const struct corpus none = {0};
+    struct load_plan plan = plan_at(ARRIVALS_POISSON, 1);
+    plan.streams[0].corpus = &none;
+    plan.streams[0].shape.prompt_tokens = spread(SPREAD_FIXED, 30, 30);
+    plan.streams[0].shape.prefix_count = 3;
+    plan.streams[0].shape.prefix_tokens = 20;
+    struct load_picker picker = load_picker_init(&plan, 0);
+    struct buf first[3] = {BUF_INIT(4096), BUF_INIT(4096), BUF_INIT(4096)};
+    AUTO(buf_done) struct buf last = BUF_INIT(4096);
+    int drawn[3] = {0};
+    for (uint64_t n = 0; n < 300; n++) {
+        AUTO(buf_done) struct buf prefix = BUF_INIT(4096), text = BUF_INIT(4096);
+        struct load_ask ask = load_ask_draw(&picker, n, 0);
+        assert_in_range(ask.prefix, 0, 2);
+        load_ask_add_prefix(&picker, &ask, &prefix);
+        load_ask_add_text(&picker, &ask, n, 0, &text);
+        if (drawn[ask.prefix]++ == 0)
+            buf_add(&first[ask.prefix], buf_text(&prefix));
+        assert_string_equal(buf_text(&prefix), buf_text(&first[ask.prefix]));
+        assert_string_not_equal(buf_text(&text), buf_text(&last)); /* nothing else is shared */
+        buf_clear(&last);
+        buf_add(&last, buf_text(&text));
+    }
+    assert_string_not_equal(buf_text(&first[0]), buf_text(&first[1]));
+    assert_string_not_equal(buf_text(&first[1]), buf_text(&first[2]));
+    for (size_t i = 0; i < 3; i++) {
+        assert_in_range(drawn[i], 70, 130);
+        buf_done(&first[i]);
+    }
+    /* Later turns of a session go on from the first: no second prefix. */
+    assert_int_equal(load_ask_draw(&picker, 0, 1).prefix, -1);
+    load_picker_done(&picker);
+}
+
 /* ---- the whole plan ---- */
 
 static void make_rich_plan(struct load_plan *plan, const struct corpus *corpus)
@@ -346,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_mix),
         cmocka_unit_test(test_plain_items_are_unchanged),
+        cmocka_unit_test(test_prefixes_are_shared),
         cmocka_unit_test(test_same_seed_same_bytes),
         cmocka_unit_test(test_streams_are_independent),
     };
