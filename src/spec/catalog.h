@@ -82,3 +82,6 @@ const struct spec_protocol *spec_catalog_protocol(const struct spec_catalog *cat
                                                   const char *name);
 const struct spec_option *spec_option_find(const struct spec_option *options, size_t count,
                                            const char *name);
+/* What the protocol's answers carry under this load (bits): with its option "stream" maybe more. */
+struct spec_load;
+unsigned spec_load_sources(const struct spec_protocol *protocol, const struct spec_load *load);

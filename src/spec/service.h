@@ -70,10 +70,6 @@ struct spec_load {
     struct spec_place place;
 };
 
-/* What the protocol's answers carry under this load: with its option "stream" they may carry more.
- * Enum metric_source bits. */
-unsigned spec_load_sources(const struct spec_protocol *protocol, const struct spec_load *load);
-
 enum spec_on { ON_CPU, ON_GPU };
 
 struct spec_service {

@@ -10,11 +10,12 @@
  */
 #include "job.h"
 
+#include "dialect.h"
 #include "sse.h"
 
 static bool streams(const struct job *job)
 {
-    return job->route <= ROUTE_COMPLETION && job->llm.stream;
+    return job->llm.stream;
 }
 
 /* The whole answer with its content type; half of it, or nothing, when the script says so. */
@@ -69,12 +70,24 @@ static void answer_whole(struct job *job)
     buf_done(&body);
 }
 
+static void answer_numbers(struct job *job)
+{
+    const char *model = job->service->options->model;
+    struct buf body = {0};
+    if (job->route == ROUTE_EMBEDDINGS)
+        tensor_add_embeddings(&job->tensor, job->effect.words, model, &body);
+    else
+        tensor_add_infer(&job->tensor, job->effect.words, model, &body);
+    reply(job, "application/json", body.data, body.len);
+    buf_done(&body);
+}
+
 static void stream_headers(struct job *job)
 {
     if (job->begun)
         return;
     job->begun = true;
-    http_stream_begin(job->conn, "text/event-stream");
+    http_stream_begin(job->conn, dialect_type(&job->llm));
 }
 
 static const uint32_t noisy = SSE_BIT(SSE_PING) | SSE_BIT(SSE_EVENT_PING) | SSE_BIT(SSE_EMPTY_DATA);
@@ -254,8 +267,10 @@ void answer_fire(void *ctx, int64_t now_ns)
     }
     if (streams(job))
         stream_step(job);
-    else if (job->route <= ROUTE_COMPLETION)
+    else if (job->route <= ROUTE_SPOKEN)
         answer_whole(job);
+    else if (job->route <= ROUTE_INFER)
+        answer_numbers(job);
     else
         answer_speech(job);
 }

@@ -61,6 +61,25 @@ static void version(struct service *service, struct http_conn *conn)
     http_reply(conn, 200, json_type, body, sizeof(body) - 1);
 }
 
+static void ollama_version(struct service *service, struct http_conn *conn)
+{
+    static const char body[] = "{\"version\":\"0.0.0-fake\"}";
+    (void)service;
+    http_reply(conn, 200, json_type, body, sizeof(body) - 1);
+}
+
+/* The one model, wholly in the machine's memory. */
+static void ollama_models(struct service *service, struct http_conn *conn)
+{
+    struct buf body = {0};
+    buf_add_text(&body, "{\"models\":[{\"name\":\"");
+    buf_add_json(&body, service->options->model, strlen(service->options->model));
+    buf_add_text(&body, "\",\"model\":\"");
+    buf_add_json(&body, service->options->model, strlen(service->options->model));
+    buf_add_text(&body, "\",\"size\":190948608,\"size_vram\":0,\"context_length\":4096}]}");
+    send_buf(conn, json_type, &body);
+}
+
 static void add_metric(struct buf *body, const char *name, const char *type, const char *labels,
                        double value)
 {
@@ -115,8 +134,10 @@ static const struct {
     const char *path;
     control_fn answer;
 } controls[] = {
-    {"/health", health},   {"/v1/health", health}, {"/v1/models", models}, {"/models", models},
-    {"/metrics", metrics}, {"/props", props},      {"/version", version},
+    {"/health", health},        {"/v1/health", health},       {"/v1/models", models},
+    {"/models", models},        {"/metrics", metrics},        {"/props", props},
+    {"/version", version},      {"/v2/health/ready", health}, {"/api/version", ollama_version},
+    {"/api/ps", ollama_models}, {"/api/tags", ollama_models},
 };
 
 bool control_is_health(const struct http_conn *conn)

@@ -54,6 +54,14 @@ static void say_ready(const struct life *life, long port)
                 "INFO:     Uvicorn running on http://%s:%ld (Press CTRL+C to quit)\n",
                 host, port);
         break;
+    case DISGUISE_OLLAMA:
+        fprintf(stderr,
+                "time=2026-11-25T23:20:00.000Z level=INFO source=routes.go:1663 msg=\"Listening on "
+                "%s:%ld (version 0.0.0-fake)\"\n"
+                "time=2026-11-25T23:20:00.010Z level=INFO source=types.go:60 msg=\"inference "
+                "compute\" id=cpu library=cpu\n",
+                host, port);
+        break;
     case DISGUISE_NONE:
         fprintf(stderr, "fake-service: listening on http://%s:%ld\n", host, port);
         break;

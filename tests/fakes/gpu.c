@@ -256,6 +256,8 @@ static bool say_no_gpu(const struct options *options, int *ret_code)
                         "variable `VLLM_LOGGING_LEVEL=DEBUG` to turn on verbose logging\n");
         *ret_code = 1;
         return false;
+    case DISGUISE_OLLAMA: /* says where it computes once it listens */
+        return true;
     case DISGUISE_FASTER_WHISPER:
     case DISGUISE_NONE:
         break;

@@ -4,8 +4,20 @@
 
 #include "llm.h"
 #include "service.h"
+#include "tensor.h"
 
-enum job_route { ROUTE_CHAT, ROUTE_COMPLETION, ROUTE_SPEECH, ROUTE_WHISPER_CPP, ROUTE_HEALTH };
+enum job_route {
+    ROUTE_CHAT, /* first what has tokens */
+    ROUTE_COMPLETION,
+    ROUTE_OLLAMA_CHAT,
+    ROUTE_OLLAMA_GENERATE,
+    ROUTE_SPOKEN,
+    ROUTE_EMBEDDINGS, /* then what has numbers */
+    ROUTE_INFER,
+    ROUTE_SPEECH, /* then what hears */
+    ROUTE_WHISPER_CPP,
+    ROUTE_HEALTH,
+};
 enum job_place { JOB_QUEUED, JOB_IN_SLOT, JOB_LOST };
 
 struct job {
@@ -25,6 +37,8 @@ struct job {
     struct llm_ask llm;
     struct llm_stream stream;
     struct speech_ask speech;
+    struct tensor_ask tensor;
+    struct buf said;    /* a transcript that is streamed */
     struct buf pending; /* made, but not yet sent (--sse-split) */
 };
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dialect.h"
 #include "sse.h"
 
 #define DEFAULT_TOKENS 16
@@ -72,8 +73,11 @@ static bool take_messages(struct llm_ask *ask, const json_t *messages)
     return true;
 }
 
-static long take_max_tokens(const json_t *root)
+static long take_max_tokens(const json_t *root, bool ollama)
 {
+    const json_t *most = json_object_get(json_object_get(root, "options"), "num_predict");
+    if (ollama)
+        return json_integer_value(most) > 0 ? (long)json_integer_value(most) : 0;
     static const char *const names[] = {"max_tokens", "max_completion_tokens", "n_predict"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const json_t *value = json_object_get(root, names[i]);
@@ -100,8 +104,11 @@ bool llm_parse(struct llm_ask *ask, const char *body, size_t len, const char **r
         good = false;
     else
         take_prompt(ask, prompt);
-    ask->max_tokens = take_max_tokens(root);
-    ask->stream = json_is_true(json_object_get(root, "stream"));
+    const bool ollama =
+        ask->dialect == DIALECT_OLLAMA_CHAT || ask->dialect == DIALECT_OLLAMA_GENERATE;
+    ask->max_tokens = take_max_tokens(root, ollama);
+    const json_t *stream = json_object_get(root, "stream");
+    ask->stream = ollama ? !json_is_false(stream) : json_is_true(stream);
     ask->include_usage =
         json_is_true(json_object_get(json_object_get(root, "stream_options"), "include_usage"));
     json_decref(root);
@@ -157,8 +164,7 @@ static void add_said_word(struct buf *out, const char *text, long i)
     }
 }
 
-/* Token i, escaped for JSON. */
-static void add_token(const struct llm_stream *stream, struct buf *out, long i)
+void llm_add_token(const struct llm_stream *stream, struct buf *out, long i)
 {
     const struct llm_ask *ask = &stream->ask;
     const uint64_t hash = script_hash(ask->prompt_hash, (uint64_t)i);
@@ -210,11 +216,15 @@ static void add_tail(const struct llm_stream *stream, struct buf *out, const cha
 
 void llm_add_whole(const struct llm_stream *stream, struct buf *out)
 {
+    if (stream->ask.dialect != DIALECT_OPENAI) {
+        dialect_add_whole(stream, out);
+        return;
+    }
     buf_printf(out, "{\"choices\":[{\"finish_reason\":\"%s\",\"index\":0,%s", finish_reason(stream),
                stream->ask.chat ? "\"message\":{\"role\":\"assistant\",\"content\":\""
                                 : "\"text\":\"");
     for (long i = 0; i < stream->total; i++)
-        add_token(stream, out, i);
+        llm_add_token(stream, out, i);
     buf_add_text(out, stream->ask.chat ? "\"}}]" : "\"}]");
     add_tail(stream, out, stream->ask.chat ? "chat.completion" : "text_completion");
     if (!has(stream, SSE_NO_USAGE)) {
@@ -251,7 +261,7 @@ static void add_delta(const struct llm_stream *stream, struct buf *json, enum ch
         buf_printf(json, "\"delta\":{\"%s\":\"", channel(stream, stream->next));
     else
         buf_add_text(json, "\"text\":\"");
-    add_token(stream, json, stream->next);
+    llm_add_token(stream, json, stream->next);
     for (unsigned i = 0; has(stream, SSE_HUGE) && stream->next == 0 && i < HUGE_BYTES / 16; i++)
         buf_add_text(json, " aaaaaaaaaaaaaaa");
     buf_add_text(json, chat ? "\"}" : "\"");
@@ -297,6 +307,10 @@ static void add_half_chunk(const struct llm_stream *stream, struct buf *out)
 
 void llm_add_opening(struct llm_stream *stream, struct buf *out)
 {
+    if (stream->ask.dialect != DIALECT_OPENAI) {
+        dialect_add_opening(stream, out);
+        return;
+    }
     if (stream->opened)
         return;
     stream->opened = true;
@@ -335,6 +349,8 @@ static bool break_off(struct llm_stream *stream, struct buf *out)
 
 enum llm_state llm_add_next(struct llm_stream *stream, struct buf *out)
 {
+    if (stream->ask.dialect != DIALECT_OPENAI)
+        return dialect_add_next(stream, out);
     llm_add_opening(stream, out);
     if (has(stream, SSE_ERR_FIELD)) {
         sse_add_field(out, stream->ask.sse, "error",

@@ -9,9 +9,20 @@
 #include "buf.h"
 #include "script.h"
 
+/* How the tokens are dressed. */
+enum llm_dialect {
+    DIALECT_OPENAI,
+    DIALECT_OLLAMA_CHAT,
+    DIALECT_OLLAMA_GENERATE,
+    DIALECT_TRANSCRIPT, /* of speech, in pieces */
+    DIALECT_SPOKEN,     /* the request's words as sound */
+};
+
 struct llm_ask {
+    enum llm_dialect dialect;
     /* from the request */
     bool chat, stream, include_usage;
+    char format[16]; /* of sound */
     long max_tokens; /* 0 when not given */
     long prompt_tokens;
     uint64_t prompt_hash;
@@ -22,6 +33,7 @@ struct llm_ask {
     enum script_words words;
     const char *text;
     long count;
+    int64_t load_ns; /* what Ollama says of loading its model */
 };
 
 enum llm_state {
@@ -42,6 +54,8 @@ struct llm_stream {
 /* Reads the request's body; false with a reason when it is not one that a server would take. */
 bool llm_parse(struct llm_ask *ask, const char *body, size_t len, const char **ret_why);
 void llm_stream_init(struct llm_stream *stream, const struct llm_ask *ask, long id);
+/* Token i, escaped for JSON. */
+void llm_add_token(const struct llm_stream *stream, struct buf *out, long i);
 /* The whole answer as one JSON text. */
 void llm_add_whole(const struct llm_stream *stream, struct buf *out);
 /* What comes before the first token; nothing when it was sent already. */

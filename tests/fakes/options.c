@@ -19,6 +19,7 @@
 
 #include "options_table.h"
 #include "sse.h"
+#include "units.h"
 
 #define WHY_SIZE 240
 
@@ -192,6 +193,15 @@ static void set_defaults(struct options *options)
     };
 }
 
+/* Ollama has no option for its port: OLLAMA_HOST=127.0.0.1:8080. */
+static void take_ollama_host(struct options *options)
+{
+    const char *host = getenv("OLLAMA_HOST");
+    const char *colon = host != NULL ? strrchr(host, ':') : NULL;
+    if (options->disguise == DISGUISE_OLLAMA && colon != NULL && !options->port_given)
+        options->port_given = units_parse_count(colon + 1, &options->port);
+}
+
 enum options_end options_read(struct options *options, int argc, char **argv)
 {
     char why[400] = "";
@@ -208,6 +218,7 @@ enum options_end options_read(struct options *options, int argc, char **argv)
     bool good = read_arguments(options, argc, argv, why, sizeof(why)) &&
                 (script == NULL || *script == '\0' ||
                  options_read_script(options, script, why, sizeof(why)));
+    take_ollama_host(options);
     if (good && !options->port_given && !options->gpu_alone && options->disguise == DISGUISE_NONE) {
         snprintf(why, sizeof(why), "--port is missing; --help lists all options");
         good = false;

@@ -14,9 +14,19 @@ enum options_disguise {
     DISGUISE_WHISPER,
     DISGUISE_FASTER_WHISPER,
     DISGUISE_VLLM,
+    DISGUISE_OLLAMA,
 };
 
-enum options_kind { KIND_STT = 1, KIND_LLM = 2, KIND_BOTH = 3 };
+enum options_kind {
+    KIND_STT = 1,
+    KIND_LLM = 2,
+    KIND_BOTH = 3,
+    KIND_EMBEDDINGS = 4,
+    KIND_TTS = 8,
+    KIND_KSERVE = 16,
+    KIND_ALL = 31,
+};
+const char *options_kind_name(enum options_kind kind);
 
 /* A line for stderr, or a file copied there, before anything else happens. */
 struct options_print {

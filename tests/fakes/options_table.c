@@ -73,18 +73,35 @@ READER(read_port)
     return units_parse_count(text, FIELD(long, options, row)) && options->port <= 65535;
 }
 
+static const struct {
+    const char *name;
+    enum options_kind kind;
+} kinds[] = {
+    {"stt", KIND_STT},   {"llm", KIND_LLM},
+    {"both", KIND_BOTH}, {"embeddings", KIND_EMBEDDINGS},
+    {"tts", KIND_TTS},   {"kserve", KIND_KSERVE},
+    {"all", KIND_ALL},
+};
+
+const char *options_kind_name(enum options_kind kind)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].kind == kind)
+            return kinds[i].name;
+    return "fake";
+}
+
 READER(read_kind)
 {
-    static const char *const names[] = {
-        [KIND_STT] = "stt", [KIND_LLM] = "llm", [KIND_BOTH] = "both"};
     (void)row;
-    for (int i = KIND_STT; i <= KIND_BOTH; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            options->kind = (enum options_kind)i;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(text, kinds[i].name) == 0) {
+            options->kind = kinds[i].kind;
             return true;
         }
     }
-    snprintf(why, why_size, "wants stt, llm or both, not \"%.60s\"", text);
+    snprintf(why, why_size, "wants stt, llm, both, embeddings, tts, kserve or all, not \"%.60s\"",
+             text);
     return false;
 }
 
@@ -103,6 +120,7 @@ static const struct {
     [DISGUISE_WHISPER] = {"whisper-server", KIND_STT},
     [DISGUISE_FASTER_WHISPER] = {"faster-whisper-server", KIND_STT},
     [DISGUISE_VLLM] = {"vllm", KIND_LLM},
+    [DISGUISE_OLLAMA] = {"ollama", KIND_LLM},
 };
 
 bool options_disguise(struct options *options, const char *name)
@@ -121,9 +139,10 @@ bool options_disguise(struct options *options, const char *name)
 READER(read_disguise)
 {
     (void)row;
-    snprintf(why, why_size,
-             "wants llama-server, whisper-server, faster-whisper-server or vllm, not \"%.60s\"",
-             text);
+    snprintf(
+        why, why_size,
+        "wants llama-server, whisper-server, faster-whisper-server, vllm or ollama, not \"%.60s\"",
+        text);
     return options_disguise(options, text);
 }
 
@@ -258,10 +277,11 @@ const struct options_row options_rows[] = {
     {NULL, "who and where", NULL, 0, 0, NULL},
     {"--port", "P", read_port, AT(port), 0, "port to listen on; 0 takes a free one and prints it"},
     {"--host", "H", read_text, AT(host), 0, "address to listen on (127.0.0.1)"},
-    {"--kind", "K", read_kind, AT(kind), 0, "stt, llm or both (both): which endpoints exist"},
+    {"--kind", "K", read_kind, AT(kind), 0,
+     "stt, llm, both, embeddings, tts, kserve or all (both): which endpoints exist"},
     {"--as", "SERVER", read_disguise, AT(disguise), 0,
-     "speaks like llama-server, whisper-server, faster-whisper-server or vllm and passes over "
-     "their options"},
+     "speaks like llama-server, whisper-server, faster-whisper-server, vllm or ollama and passes "
+     "over their options"},
     {"--name", "NAME", read_text, AT(name), 0,
      "its name where several share a --share-dir (the kind)"},
     {"--model", "ID", read_text, AT(model), 0, "model id that it reports (fake-model)"},

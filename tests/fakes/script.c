@@ -23,6 +23,7 @@ enum action_target {
     TARGET_ENDING,
     TARGET_DEED,
     TARGET_SLOW,
+    TARGET_RELOAD,
     TARGET_STATUS,
     TARGET_SSE,
     TARGET_OOM
@@ -76,6 +77,8 @@ static const struct action actions[] = {
     {"http", TARGET_STATUS, 0, ARG_STATUS, NULL,
      ":STATUS[:TEXT] answers that status with TEXT as the error's message"},
     {"slow", TARGET_SLOW, 0, ARG_TIME, NULL, ":2s that much more latency"},
+    {"reload", TARGET_RELOAD, 0, ARG_TIME, NULL,
+     ":2s that much more latency, and Ollama's load_duration says so"},
     {"sse", TARGET_SSE, 0, ARG_SSE, NULL, ":VARIANTS this stream in these forms (list below)"},
     {"close", TARGET_ENDING, ENDING_CLOSE, ARG_NONE, NULL, "closes the connection without a byte"},
     {"reset", TARGET_ENDING, ENDING_RESET, ARG_NONE, NULL,
@@ -237,6 +240,10 @@ static void add_effect(struct script_effect *effect, const struct script_rule *r
         break;
     case TARGET_SLOW:
         effect->slow_ns += rule->number;
+        break;
+    case TARGET_RELOAD:
+        effect->slow_ns += rule->number;
+        effect->load_ns += rule->number;
         break;
     case TARGET_SSE:
         effect->sse |= (uint32_t)rule->number;

@@ -55,6 +55,7 @@ struct script_effect {
     enum script_words words;
     enum script_ending ending;
     int64_t slow_ns;  /* added to the latency */
+    int64_t load_ns;  /* of it, what Ollama says that loading took; 0 when none */
     int status;       /* HTTP status other than 200; 0 when none */
     const char *text; /* for status or words; borrowed from the rule; may be NULL */
     long count;       /* for WORDS_REPEAT */

@@ -391,6 +391,19 @@ kill -TERM "$PID"
 sleep 0.1
 is "ignores TERM" "$(code ask /health)" 200
 stop -KILL
+
+# ---- other dialects ----
+start --kind all --at 2:sse:data-error --at 3:reload:50ms
+OLLAMA='{"messages":[{"role":"user","content":"hi"}],"options":{"num_predict":3}'
+is "ollama chat" "$(ask /api/chat -d "$OLLAMA}" | tail -n 1)" '*"done":true,*"load_duration":21375251,*"eval_count":3,*'
+is "ollama error line" "$(ask /api/chat -d "$OLLAMA}" | tail -n 1)" '{"error":"an error was encountered*'
+is "ollama reload" "$(ask /api/generate -d '{"prompt":"hi","stream":false}')" '*"response":"*"done":true*"load_duration":50000000,*'
+is "embeddings" "$(ask /v1/embeddings -d '{"input":["a","b"]}')" '*"index":0,"embedding":\[*"index":1,"embedding":\[*'
+is "infer" "$(ask /v2/models/m/infer -d '{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}')" '*"shape":\[1,8\],"data":\[*'
+is "speech" "$(ask /v1/audio/speech -d '{"input":"one two","response_format":"wav"}' | wc -c)" 9644
+printf x >"$DIR/b.wav"
+is "transcript in pieces" "$(ask /v1/audio/transcriptions -F stream=true -F "file=@$DIR/b.wav")" '*transcript.text.delta*"delta":" world"*transcript.text.done","text":"hello world"*'
+is "no such kind" "$(start --kind llm; code ask /v1/embeddings -d '{"input":"a"}'; stop -KILL)" 404
 start --rss 64M
 is "rss" "$(until_true rss_over "$PID" 64000 && echo reached)" reached
 start --rss-ramp 40M:100ms

@@ -16,7 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect.h"
 #include "job.h"
+
+/* What Ollama says of a model that was there already: never zero. */
+#define RESIDENT_LOAD_NS 21375251
 
 static const struct {
     const char *path;
@@ -27,6 +31,10 @@ static const struct {
     {"/chat/completions", ROUTE_CHAT, KIND_LLM},
     {"/v1/completions", ROUTE_COMPLETION, KIND_LLM},
     {"/completions", ROUTE_COMPLETION, KIND_LLM},
+    {"/api/chat", ROUTE_OLLAMA_CHAT, KIND_LLM},
+    {"/api/generate", ROUTE_OLLAMA_GENERATE, KIND_LLM},
+    {"/v1/embeddings", ROUTE_EMBEDDINGS, KIND_EMBEDDINGS},
+    {"/v1/audio/speech", ROUTE_SPOKEN, KIND_TTS},
     {"/v1/audio/transcriptions", ROUTE_SPEECH, KIND_STT},
     {"/inference", ROUTE_WHISPER_CPP, KIND_STT},
 };
@@ -69,6 +77,7 @@ void job_end(struct job *job)
     if (job->conn != NULL)
         job->conn->work = NULL;
     buf_done(&job->pending);
+    buf_done(&job->said);
     free(job);
     start_waiting(service);
 }
@@ -228,13 +237,53 @@ static bool find_route(const struct service *service, const char *path, enum job
             return true;
         }
     }
+    /* KServe's path names the model: /v2/models/NAME/infer. */
+    const size_t len = strlen(path);
+    if ((options->kind & KIND_KSERVE) != 0 && strncmp(path, "/v2/models/", 11) == 0 && len > 17 &&
+        strcmp(path + len - 6, "/infer") == 0) {
+        *ret_route = ROUTE_INFER;
+        return true;
+    }
     *ret_route = ROUTE_SPEECH;
     return options->inference_path != NULL && strcmp(options->inference_path, path) == 0;
+}
+
+/* A transcript that leaves in pieces is words to be said. */
+static bool plan_transcript(struct job *job)
+{
+    const struct service *service = job->service;
+    const struct options *options = service->options;
+    if (!job->speech.stream)
+        return true;
+    speech_add_text(&service->speech, &job->speech, options->wer, (uint64_t)options->seed,
+                    &job->said);
+    const bool own = job->effect.words != WORDS_RIGHT;
+    job->llm = (struct llm_ask){
+        .dialect = DIALECT_TRANSCRIPT,
+        .stream = true,
+        .model = options->model,
+        .sse = options->sse | job->effect.sse,
+        .words = own ? job->effect.words : WORDS_SAY,
+        .text = own              ? job->effect.text
+                : options->say   ? options->say
+                : job->said.data ? job->said.data
+                                 : "",
+        .count = job->effect.count,
+    };
+    llm_stream_init(&job->stream, &job->llm, job->number);
+    return true;
 }
 
 /* Reads the request into the job; false with the reason. */
 static bool job_read(struct job *job, const char **ret_why)
 {
+    static const enum llm_dialect dialects[] = {
+        [ROUTE_CHAT] = DIALECT_OPENAI,
+        [ROUTE_COMPLETION] = DIALECT_OPENAI,
+        [ROUTE_OLLAMA_CHAT] = DIALECT_OLLAMA_CHAT,
+        [ROUTE_OLLAMA_GENERATE] = DIALECT_OLLAMA_GENERATE,
+        [ROUTE_SPOKEN] = DIALECT_SPOKEN,
+    };
     const struct http_request *request = &job->conn->request;
     const struct options *options = job->service->options;
     if (job->route == ROUTE_HEALTH)
@@ -242,11 +291,18 @@ static bool job_read(struct job *job, const char **ret_why)
     if (job->route >= ROUTE_SPEECH) {
         job->speech.required = options->require_field;
         return speech_parse(&job->speech, request->content_type, request->body, request->body_len,
-                            ret_why);
+                            ret_why) &&
+               plan_transcript(job);
     }
+    if (job->route == ROUTE_EMBEDDINGS)
+        return tensor_parse_embeddings(&job->tensor, request->body, request->body_len, ret_why);
+    if (job->route == ROUTE_INFER)
+        return tensor_parse_infer(&job->tensor, request->body, request->body_len, ret_why);
     const bool own = job->effect.words != WORDS_RIGHT;
     job->llm = (struct llm_ask){
-        .chat = job->route == ROUTE_CHAT,
+        .dialect = dialects[job->route],
+        .chat = job->route == ROUTE_CHAT || job->route == ROUTE_OLLAMA_CHAT,
+        .load_ns = job->effect.load_ns > 0 ? job->effect.load_ns : RESIDENT_LOAD_NS,
         .tokens = options->tokens,
         .model = options->model,
         .sse = options->sse | job->effect.sse,
@@ -256,7 +312,11 @@ static bool job_read(struct job *job, const char **ret_why)
         .text = own ? job->effect.text : options->say,
         .count = job->effect.count,
     };
-    if (!llm_parse(&job->llm, request->body, request->body_len, ret_why))
+    const bool spoken = job->route == ROUTE_SPOKEN;
+    const bool good =
+        spoken ? dialect_parse_spoken(&job->llm, request->body, request->body_len, ret_why)
+               : llm_parse(&job->llm, request->body, request->body_len, ret_why);
+    if (!good)
         return false;
     job->service->prompt_tokens += job->llm.prompt_tokens;
     llm_stream_init(&job->stream, &job->llm, job->number);
@@ -335,9 +395,7 @@ bool service_open(struct service *service, struct loop *loop, struct process *pr
         .request = take_request,
         .gone = conn_gone,
     };
-    static const char *const kinds[] = {
-        [KIND_STT] = "stt", [KIND_LLM] = "llm", [KIND_BOTH] = "both"};
-    const char *name = options->name != NULL ? options->name : kinds[options->kind];
+    const char *name = options->name != NULL ? options->name : options_kind_name(options->kind);
     service->arrivals.fd = -1;
     return speech_load(&service->speech, options->transcripts) &&
            share_open(&service->share, options->share_dir, name, options->interfere_file) &&

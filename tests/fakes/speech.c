@@ -151,6 +151,8 @@ static void take_part(struct speech_ask *ask, const char *part, size_t len)
         take_attribute(part, head_len, " filename=\"", ask->file_name, sizeof(ask->file_name));
         ask->file_bytes = value_len;
         ask->file_given = true;
+    } else if (strcmp(name, "stream") == 0) {
+        ask->stream = equals(value, value_len, "true");
     } else if (strcmp(name, "response_format") == 0) {
         ask->format = equals(value, value_len, "verbose_json") ? FORMAT_VERBOSE_JSON
                       : equals(value, value_len, "text")       ? FORMAT_TEXT
@@ -249,6 +251,13 @@ static void make_text(const struct speech *speech, const struct speech_ask *ask,
     case WORDS_EMPTY:
         break;
     }
+}
+
+void speech_add_text(const struct speech *speech, const struct speech_ask *ask, double wer,
+                     uint64_t seed, struct buf *out)
+{
+    const struct speech_words words = {.wer = wer, .seed = seed};
+    make_text(speech, ask, &words, out);
 }
 
 const char *speech_add_answer(const struct speech *speech, const struct speech_ask *ask,

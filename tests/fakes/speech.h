@@ -25,6 +25,7 @@ struct speech_ask {
     const char *required; /* one more field that must be there; NULL: none */
     bool required_given;
     enum speech_format format;
+    bool stream; /* the transcript is wanted in pieces */
 };
 
 struct speech_words {
@@ -45,6 +46,9 @@ double speech_duration_s(const struct speech *speech, const struct speech_ask *a
 /* The answer's body; returns its content type. `whisper_cpp`: the text begins with a space. */
 const char *speech_add_answer(const struct speech *speech, const struct speech_ask *ask,
                               const struct speech_words *words, bool whisper_cpp, struct buf *out);
+/* The words alone, as they are right but for `wer`. */
+void speech_add_text(const struct speech *speech, const struct speech_ask *ask, double wer,
+                     uint64_t seed, struct buf *out);
 void speech_done(struct speech *speech);
 
 #endif

@@ -252,8 +252,11 @@ class Box:
         command = [FAKE, "--kind", kind, "--port", "{port}", "--life", "300s"]
         if kind == "stt":
             command += ["--transcripts", self.path("speech/manifest.jsonl")]
-        service = {"role": kind, "command": command + [str(o) for o in options],
-                   "protocol": {"stt": "openai-transcriptions", "llm": "openai-chat"}[kind],
+        service = {"role": kind if kind in ("stt", "llm") else "other",
+                   "command": command + [str(o) for o in options],
+                   "protocol": {"stt": "openai-transcriptions", "llm": "openai-chat",
+                                "embeddings": "openai-embeddings", "tts": "openai-speech",
+                                "kserve": "kserve"}[kind],
                    "ready": {"http": "/health", "within": "20s"}, "stop_grace": "5s"}
         service.update(keys)
         return service
