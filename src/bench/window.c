@@ -49,6 +49,7 @@ static bool take_news(struct window *w)
             w->last_ns = result.record.done_ns;
         bench_results_add(w->results, &w->plan->streams[0], report, &result,
                           w->stopped_ns != CLOCK_NEVER);
+        w->results->report = *report; /* a hook may want to know when the window is */
         if (w->hooks->result && !w->hooks->result(w->hooks->context, &result, w->results))
             stop(w, BENCH_DECIDED);
     }

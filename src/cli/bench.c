@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "bench/records.h"
 #include "bench/run.h"
+#include "cli/bench_capacity.h"
 #include "cli/bench_live.h"
 
 #include <errno.h>
@@ -46,6 +47,10 @@ static const struct cli_option options[] = {
     {"require", 0, "TEXT",
      "\"latency.p95 < 300ms\": met, missed (exit 3) or can't be told (exit 6); may be repeated",
      .lines = true},
+    {"capacity", 0, "OF",
+     "how much it can take while every --require holds: concurrency or rate; --for is then one "
+     "level's window (default 10s)"},
+    {"up-to", 0, "N", "with --capacity: the largest level that is tried (default 256, 10000/s)"},
     {"compare", 0, "FILE", "an earlier run's --json: what is different for certain"},
     {"tolerance", 0, "SHARE", "with --compare: certainly worse by more than this is exit 6"},
     {"records", 0, "FILE", "one JSON line per request (AIPerf's names)"},
@@ -193,6 +198,8 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
         return err_set(
             err, ERR_INPUT,
             "bench: --url is missing: where the service is, as in http://127.0.0.1:8000");
+    if (given(args, "capacity"))
+        o.window_ns = 10 * NS_PER_S;
     if (!collect_pairs(args, arena, pairs, err) ||
         !read_time(args, "for", NS_PER_S / 10, &o.window_ns, err) ||
         !read_time(args, "warmup", 0, &o.warmup_ns, err) ||
@@ -347,6 +354,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         (given(args, "compare") && !bench_compare_load(given(args, "compare"), &old, err)))
         return false;
     bench.setup = setup;
+    if (given(args, "capacity"))
+        return bench_capacity_run(args, &bench, arena, ret_status, err);
+    if (given(args, "up-to"))
+        return err_set(err, ERR_INPUT, "--up-to goes with --capacity");
     cancel_install();
     if (!measure(args, &bench, &results, err))
         return false;

@@ -35,5 +35,6 @@ void report_add_capacities(struct buf *buf, const struct report_view *view);
 enum { REPORT_KNEES_MAX = 8, REPORT_KNEE_NAME = 64 };
 bool report_knee_name(const struct report_view *view, size_t n, char ret_name[REPORT_KNEE_NAME]);
 void report_add_knee_figure(struct buf *buf, const struct report_view *view, size_t n);
-/* json_capacity.c; new reference. */
+/* json_capacity.c; new references. */
+json_t *report_capacity_json(const struct report_capacity *capacity);
 json_t *report_capacities_json(const struct report_view *view);

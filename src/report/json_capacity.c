@@ -28,7 +28,7 @@ static json_t *point_json(const struct store_capacity_point *p)
     return object;
 }
 
-static json_t *capacity_json(const struct report_capacity *c)
+json_t *report_capacity_json(const struct report_capacity *c)
 {
     const struct store_capacity *f = c->found;
     json_t *points = json_array();
@@ -36,11 +36,12 @@ static json_t *capacity_json(const struct report_capacity *c)
     report_add_capacity(&text, f);
     for (size_t i = 0; i < c->point_count; i++)
         json_array_append_new(points, point_json(&c->points[i]));
-    json_t *object = json_pack(
-        "{s:o, s:I, s:o, s:o, s:b, s:o, s:o}", "candidate", json_text_or_null(c->candidate->text),
-        "trial", (json_int_t)c->trial, "service", json_text_or_null(f->service), "of",
-        json_text_or_null(f->of), "beside", f->beside, "outcome", json_text_or_null(f->end), "text",
-        json_text_or_null(buf_text(&text)));
+    json_t *object =
+        json_pack("{s:o, s:I, s:o, s:o, s:b, s:o, s:o}", "candidate",
+                  json_text_or_null(c->candidate ? c->candidate->text : NULL), "trial",
+                  (json_int_t)c->trial, "service", json_text_or_null(f->service), "of",
+                  json_text_or_null(f->of), "beside", f->beside, "outcome",
+                  json_text_or_null(f->end), "text", json_text_or_null(buf_text(&text)));
     json_object_set_new(object, "met", json_real_or_null(f->low));
     json_object_set_new(object, "missed", json_real_or_null(f->high));
     json_object_set_new(object, "unsure", json_boolean(f->unsure));
@@ -56,6 +57,6 @@ json_t *report_capacities_json(const struct report_view *view)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < view->capacity_count; i++)
-        json_array_append_new(array, capacity_json(&view->capacities[i]));
+        json_array_append_new(array, report_capacity_json(&view->capacities[i]));
     return array;
 }

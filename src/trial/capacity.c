@@ -4,9 +4,36 @@
 #include "trial/capacity.h"
 
 #include "base/clock.h"
+#include "load/schedule.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { IN_FLIGHT_LEAST = 256 };
+
+/* The in-flight limit must not be what limits: whoever waits for it is over anyway. */
+static int in_flight_limit(double rate_rps, double patience_s)
+{
+    double wanted = patience_s > 0 ? 4 * rate_rps * patience_s : LOAD_IN_FLIGHT_MAX;
+    return (int)fmin(fmax(wanted, IN_FLIGHT_LEAST), LOAD_IN_FLIGHT_MAX);
+}
+
+void capacity_set_level(struct load_stream *stream, enum spec_capacity_of of, double level,
+                        double patience_s, double best_rps)
+{
+    if (of == CAPACITY_OF_CONCURRENCY) {
+        stream->arrivals = ARRIVALS_CLOSED;
+        stream->rate_rps = 0;
+        stream->concurrency = (int)level;
+        /* Clients who all begin at once stay in step with each other. */
+        stream->client_gap_ns = best_rps > 0 ? (int64_t)((double)NS_PER_S / best_rps) : 0;
+        return;
+    }
+    if (stream->arrivals != ARRIVALS_CONSTANT)
+        stream->arrivals = ARRIVALS_POISSON;
+    stream->rate_rps = level;
+    stream->concurrency = in_flight_limit(level, patience_s);
+}
 
 static struct store_capacity_point *add_point(struct arena *arena, struct capacity_points *points)
 {

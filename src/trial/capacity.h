@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "load/plan.h"
 #include "stats/capacity.h"
 #include "store/capacity.h"
 
@@ -19,6 +20,11 @@ struct capacity_plan {
                    enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
                    struct err *err);
 };
+
+/* Makes a stream's load that level. `patience_s`: older than that a request is over, 0: never;
+ * `best_rps`: the most answers per second seen so far, 0: none. */
+void capacity_set_level(struct load_stream *stream, enum spec_capacity_of of, double level,
+                        double patience_s, double best_rps);
 
 struct capacity_points { /* in the arena; doubled when full */
     struct store_capacity_point *items;

@@ -17,13 +17,12 @@
 #include "trial/run.h"
 
 #include "base/clock.h"
-#include "load/schedule.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-enum { WINDOWS_MAX = 60, STRETCH_MAX = 4, IN_FLIGHT_LEAST = 256 };
+enum { WINDOWS_MAX = 60, STRETCH_MAX = 4 };
 static const int64_t LOOK_EVERY_NS = 50 * NS_PER_MS;
 static const int64_t SETTLE_WITHIN_NS = 60 * NS_PER_S;
 /* "As quick as before": times the quickest median seen. */
@@ -111,31 +110,6 @@ static double patience_s(const struct climb *climb)
 
 /* ---- one window ---- */
 
-/* The in-flight limit must not be what limits: whoever waits for it is over anyway. */
-static int in_flight_limit(const struct climb *climb, double rate_rps)
-{
-    double longest_s = patience_s(climb);
-    double wanted = longest_s > 0 ? 4 * rate_rps * longest_s : LOAD_IN_FLIGHT_MAX;
-    return (int)fmin(fmax(wanted, IN_FLIGHT_LEAST), LOAD_IN_FLIGHT_MAX);
-}
-
-static void set_level(const struct climb *climb, double level, struct load_stream *stream)
-{
-    if (climb->spec->of == CAPACITY_OF_CONCURRENCY) {
-        stream->arrivals = ARRIVALS_CLOSED;
-        stream->rate_rps = 0;
-        stream->concurrency = (int)level;
-        /* Clients who all begin at once stay in step with each other. */
-        stream->client_gap_ns =
-            climb->best_rps > 0 ? (int64_t)((double)NS_PER_S / climb->best_rps) : 0;
-        return;
-    }
-    if (stream->arrivals != ARRIVALS_CONSTANT)
-        stream->arrivals = ARRIVALS_POISSON;
-    stream->rate_rps = level;
-    stream->concurrency = in_flight_limit(climb, level);
-}
-
 static struct run *plan_window(struct climb *climb, const struct stats_capacity_probe *probe)
 {
     struct attempt *attempt = climb->attempt;
@@ -158,7 +132,7 @@ static struct run *plan_window(struct climb *climb, const struct stats_capacity_
         struct load_stream *stream = &plan->streams[plan->stream_count];
         run_fill_stream(attempt, i, stream);
         if (i == spec->service)
-            set_level(climb, probe->level, stream);
+            capacity_set_level(stream, spec->of, probe->level, patience_s(climb), climb->best_rps);
         attempt->stream_service[plan->stream_count++] = i;
     }
     return run;

@@ -6,9 +6,11 @@ a busy machine adds. Exact figures are the unit tests' matter.
 """
 
 import json
-import re
+import socket
+import time
+import urllib.request
 
-from harness import check, main, scenario
+from harness import FAKE, check, main, scenario
 
 QUICK = {"warmup": "100ms", "window": "500ms", "up_to": 64}
 SLOTS = ("--latency", "20ms", "--slots", "16")
@@ -82,7 +84,7 @@ def rates_beside_another_service(box):
 
 @scenario()
 def a_service_that_dies_of_it(box):
-    # Twelve at once are too many for it; its load of one client never shows that.
+    # Its load of one client for a second never comes to the fortieth request.
     box.study(llm=box.fake("llm", "--latency", "50ms", "--at", "40:die:3"), **only_capacity(box))
     box.run("run", box.file, code=3, lines=-1)
     box.expect(1, "crashed_load", service="llm", says=r"exit status 3 at concurrency \d+",
@@ -102,9 +104,65 @@ def once_per_finalist(box):
         wanted = trial["purpose"] == "final" and trial["repeat"] == 1 and trial["verdict"] == "ok"
         check(len(capacities(box, trial["number"])) == (1 if wanted else 0),
               f"{trial}\n{capacities(box, trial['number'])}")
-    winner = json.loads(open(box.path("s.spica/winner.json"), encoding="utf-8").read())
-    check(winner["concurrent_capacity"] == 2, winner["concurrent_capacity"])
-    check(re.search("at least 2", open(box.path("s.spica/report.md"), encoding="utf-8").read()), "report")
+    with open(f"{box.results}/winner.json", encoding="utf-8") as file:
+        winner = json.load(file)
+    check(winner["concurrent_capacity"] == 2, winner)
+    check("at least 2 clients" in winner["concurrent_capacity_is"], winner)
+    for name in ("report.md", "report.html", "report.json"):
+        with open(f"{box.results}/{name}", encoding="utf-8") as file:
+            check("at least 2 clients" in file.read(), name)
+    with open(f"{box.results}/report-capacity-1.svg", encoding="utf-8") as file:
+        check("<svg" in file.read(), "no figure")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(box, *options):
+    """A fake service beside spica; returns its URL once it answers."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    box.helper(FAKE, "--kind", "llm", "--port", port, "--life", "200s", *options)
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return url if urllib.request.urlopen(url + "/health").status == 200 else None
+        except OSError:
+            check(time.monotonic() < end, "the fake never answered")
+            time.sleep(0.05)
+
+
+def bench(box, url, *more, **keys):
+    return box.run("bench", "--protocol", "openai-chat", "--url", url, "--for", "500ms", "--warmup", "100ms",
+                   "--max-tokens", "8", *more, **keys)
+
+
+@scenario()
+def bench_without_a_study(box):
+    url = serve(box, *SLOTS)
+    require = ("--require", "latency.p95 < 100ms", "--require", "errors == 0")
+    found = json.loads(bench(box, url, "--capacity", "concurrency", "--up-to", 2, "--json", *require,
+                             code=0, lines=-1).out)
+    check(found["of"] == "concurrency" and (found["met"] == 2 or found["outcome"] == "own limit"), found)
+    check(found["points"] and found["points"][0]["level"] == 1, found)
+    shown = bench(box, url, "--capacity", "rate", "--rate", "5/s", "--up-to", "10/s", *require, code=0, lines=-1)
+    check("Capacity: " in shown.out, shown)
+    bench(box, url, "--capacity", "concurrency", "--require", "latency.p95 < 1ms", code=3, lines=-1)
+
+
+@scenario(quick=True)
+def bench_refuses(box):
+    url = "http://127.0.0.1:9"
+    for more, says in ((("--capacity", "clients"), "must be concurrency or rate"),
+                       (("--capacity", "rate"), "needs --require"),
+                       (("--capacity", "rate", "--up-to", "0/s", "--require", "errors == 0"), "--up-to"),
+                       (("--capacity", "concurrency", "--up-to", "2.5", "--require", "errors == 0"), "--up-to"),
+                       (("--capacity", "rate", "--records", "x"), "does not go with"),
+                       (("--up-to", "5"), "--up-to goes with --capacity")):
+        result = bench(box, url, *more, code=2)
+        check(says in result.err, result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,317 @@
+/* The search of a trial over bench windows. What differs is what is known: there is no process to
+ * look at, so that a service which does not survive shows only by answering nothing, and memory is
+ * unknown.
+ *
+ * After a level that was too much one request at a time is sent until its answer is quick again:
+ * many servers go on computing for clients that have left, and the next level would pay for it. */
+#include "bench/capacity.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "report/capacity.h"
+#include "report/grid.h"
+#include "report/words.h"
+#include "trial/capacity.h"
+#include "trial/level.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { WINDOWS_MAX = 60, STRETCH_MAX = 4 };
+static const int64_t WITHIN_NS = 3600 * NS_PER_S, SETTLE_WITHIN_NS = 60 * NS_PER_S;
+static const double SETTLED_RATIO = 2, LEAST_RATIO = 1.0 / 128, ERROR = 0.05;
+static const double RATE_RESOLUTION = 0.05;
+
+struct climb {
+    const struct bench_setup *setup;
+    const struct bench_capacity_options *options;
+    struct level_bound bounds[LEVEL_BOUNDS_MAX];
+    size_t bound_count;
+    const struct bench_requirement *rest[LEVEL_BOUNDS_MAX]; /* what is judged at a window's end */
+    size_t rest_count;
+    double best_rps, rps, quickest_s;
+    int windows;
+    bool stopped;
+};
+
+struct watch {
+    struct level_check *check;
+    bool begun;
+    int64_t until_ns;
+};
+
+/* A variable of a requirement is its metric and its statistic (bench/require.h). */
+static bool add_bound(struct climb *climb, const struct bench_requirement *requirement)
+{
+    size_t used = 0, at = 0;
+    for (size_t id = 0; id < (size_t)METRIC_COUNT_ * STAT_COUNT_; id++)
+        if (expr_uses(requirement->expr, id)) {
+            at = id;
+            used++;
+        }
+    const struct metric_ref ref = {.metric = (enum metric)(at / STAT_COUNT_),
+                                   .stat = (enum metric_stat)(at % STAT_COUNT_)};
+    return used == 1 &&
+           level_bound_of(requirement->expr, at, ref, &climb->bounds[climb->bound_count]);
+}
+
+static bool split_requirements(struct climb *climb, struct err *err)
+{
+    const struct bench_capacity_options *o = climb->options;
+    if (o->requirement_count == 0 || o->requirement_count > LEVEL_BOUNDS_MAX)
+        return err_set(err, ERR_INPUT,
+                       "--capacity needs --require, as in --require \"latency.p95 < 300ms\"");
+    for (size_t i = 0; i < o->requirement_count; i++) {
+        if (add_bound(climb, &o->requirements[i]))
+            climb->bound_count++;
+        else
+            climb->rest[climb->rest_count++] = &o->requirements[i];
+    }
+    return true;
+}
+
+static enum metric metric_shown(const struct climb *climb)
+{
+    for (size_t b = 0; b < climb->bound_count; b++)
+        if (climb->bounds[b].metric == METRIC_LATENCY || climb->bounds[b].metric == METRIC_TTFT)
+            return climb->bounds[b].metric;
+    return METRIC_LATENCY;
+}
+
+static double patience_s(const struct climb *climb)
+{
+    double longest_s = 0;
+    for (size_t b = 0; b < climb->bound_count; b++)
+        if (climb->bounds[b].metric == METRIC_LATENCY || climb->bounds[b].metric == METRIC_TTFT)
+            longest_s = fmax(longest_s, climb->bounds[b].limit);
+    return longest_s;
+}
+
+static bool on_result(void *context, const struct load_result *result,
+                      const struct bench_results *so_far)
+{
+    struct watch *watch = context;
+    if (so_far->report.window_start_ns == 0)
+        return true;
+    if (!watch->begun)
+        level_check_begin(watch->check, so_far->report.window_start_ns);
+    watch->begun = true;
+    if (watch->until_ns != CLOCK_NEVER)
+        return true; /* what still comes was cut short by us */
+    level_check_add(watch->check, &result->record);
+    int64_t now_ns = clock_now_ns();
+    if (now_ns >= so_far->report.window_end_ns || now_ns < so_far->report.window_start_ns ||
+        level_check_look(watch->check, now_ns) == STATS_OPEN)
+        return true;
+    watch->until_ns = now_ns;
+    return false;
+}
+
+/* Requirements on means, gaps and the like. */
+static enum stats_level judge_rest(struct climb *climb, struct bench_results *results,
+                                   enum stats_level outcome, struct arena *arena,
+                                   const char **ret_broke)
+{
+    for (size_t i = 0; i < climb->rest_count && outcome <= LEVEL_LEANS_MET; i++) {
+        const struct bench_judgement j = bench_require_judge(climb->rest[i], results, arena);
+        if (j.answer == BENCH_MET)
+            continue;
+        outcome = j.answer == BENCH_MISSED ? LEVEL_MISSED : LEVEL_LEANS_MISSED;
+        *ret_broke = arena_printf(arena, "%s: %s", climb->rest[i]->text, j.why);
+    }
+    return outcome;
+}
+
+/* Until one request is quick again; false: it answers nothing any more. */
+static bool settle(const struct climb *climb, struct err *err)
+{
+    double target_s = SETTLED_RATIO * fmax(climb->quickest_s, climb->options->first_request_s);
+    int64_t until_ns = clock_now_ns() + SETTLE_WITHIN_NS;
+    bool answered = false;
+    while (clock_now_ns() < until_ns && cancel_level() == CANCEL_NONE) {
+        double latency_s = NAN;
+        struct err failure = ERR_INIT;
+        bool ok = bench_probe(climb->setup, &latency_s, &failure);
+        answered = answered || ok;
+        if (ok && !(latency_s > target_s))
+            return true;
+        if (!ok)
+            *err = failure;
+    }
+    return answered || cancel_level() != CANCEL_NONE;
+}
+
+static struct level_plan level_plan_of(const struct climb *climb, const struct load_plan *plan)
+{
+    const struct load_stream *stream = &plan->streams[0];
+    double window_s = (double)plan->window_ns / NS_PER_S;
+    struct level_plan level = {
+        .bounds = climb->bounds,
+        .bound_count = climb->bound_count,
+        .metric = metric_shown(climb),
+        .window_ns = plan->window_ns,
+        .error = ERROR,
+        .lateness_s = 0.001,
+        .has_more = climb->rest_count > 0,
+    };
+    level.expected[0] = (stream->rate_rps > 0 ? stream->rate_rps : climb->rps) * window_s;
+    return level;
+}
+
+static bool run_level(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
+                      enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
+                      struct err *err)
+{
+    struct climb *climb = context;
+    struct load_plan *plan = arena_alloc(arena, sizeof *plan);
+    const struct store_capacity shown = {.of = spec_capacity_of_name(climb->options->of)};
+    AUTO(buf_done) struct buf level = BUF_INIT(64);
+    *ret_outcome = LEVEL_DISTURBED;
+    if (climb->stopped)
+        return true;
+    report_add_level(&level, &shown, probe->level);
+    *plan = climb->setup->plan;
+    plan->salt = arena_printf(arena, "capacity %s %d", buf_text(&level), climb->windows++);
+    plan->window_ns *= probe->stretch;
+    plan->streams[0].request_limit = 0;
+    capacity_set_level(&plan->streams[0], climb->options->of, probe->level, patience_s(climb),
+                       climb->best_rps);
+    if (climb->options->tell)
+        climb->options->tell(climb->options->context, buf_text(&level));
+    const struct level_plan level_plan = level_plan_of(climb, plan);
+    AUTO(level_check_free) struct level_check *check = level_check_new(&level_plan);
+    struct watch watch = {.check = check, .until_ns = CLOCK_NEVER};
+    const struct bench_hooks hooks = {.context = &watch, .result = on_result};
+    AUTO(bench_results_free) struct bench_results *results = NULL;
+    if (!bench_window(plan, &hooks, &results, err))
+        return false;
+    climb->stopped = results->end == BENCH_STOPPED;
+    *ret_outcome = level_check_close(check, watch.until_ns, arena, ret_point);
+    if (results->end == BENCH_BROKEN || climb->stopped)
+        *ret_outcome = LEVEL_DISTURBED;
+    if (results->end == BENCH_WHOLE)
+        *ret_outcome = judge_rest(climb, results, *ret_outcome, arena, &ret_point->broke);
+    climb->rps = (double)level_check_count(check, 0) / ret_point->window_s;
+    climb->best_rps = fmax(climb->best_rps, ret_point->answered_rps);
+    climb->quickest_s = fmin(climb->quickest_s, ret_point->p50);
+    struct err failure = ERR_INIT;
+    bool overloaded = *ret_outcome == LEVEL_MISSED || *ret_outcome == LEVEL_LEANS_MISSED;
+    if (overloaded && !settle(climb, &failure)) {
+        *ret_outcome = LEVEL_ENDED;
+        ret_point->broke = arena_strdup(arena, failure.text);
+    }
+    return true;
+}
+
+static struct stats_capacity_limits limits_of(const struct bench_setup *setup,
+                                              const struct bench_capacity_options *o)
+{
+    const struct load_stream *stream = &setup->plan.streams[0];
+    bool whole = o->of == CAPACITY_OF_CONCURRENCY;
+    double most = o->most > 0 ? o->most : whole ? 256 : 10000;
+    double start =
+        whole ? (stream->arrivals == ARRIVALS_CLOSED ? stream->concurrency : 1) : stream->rate_rps;
+    start = fmin(start > 0 ? start : 1, most);
+    return (struct stats_capacity_limits){.whole = whole,
+                                          .start = start,
+                                          .least = whole ? 1 : start * LEAST_RATIO,
+                                          .most = most,
+                                          .resolution_ratio = whole ? 0 : RATE_RESOLUTION,
+                                          .stretch = STRETCH_MAX,
+                                          .windows = WINDOWS_MAX};
+}
+
+bool bench_capacity_find(const struct bench_setup *setup,
+                         const struct bench_capacity_options *options, struct arena *arena,
+                         struct bench_capacity *ret, struct err *err)
+{
+    struct climb *climb = arena_alloc(arena, sizeof *climb);
+    struct capacity_points points = {0};
+    *climb = (struct climb){.setup = setup, .options = options, .rps = NAN, .quickest_s = INFINITY};
+    if (!split_requirements(climb, err))
+        return false;
+    const struct capacity_plan plan = {.limits = limits_of(setup, options),
+                                       .within_ns = WITHIN_NS,
+                                       .context = climb,
+                                       .window = run_level};
+    struct store_capacity found = {.service = setup->plan.streams[0].name,
+                                   .of = spec_capacity_of_name(options->of),
+                                   .metric = metric_facts(metric_shown(climb))->name,
+                                   .memory_bytes = NAN};
+    if (!capacity_find(&plan, 0, arena, &points, &found, err))
+        return false;
+    if (climb->stopped)
+        found.end = stats_capacity_end_name(CAPACITY_OPEN);
+    *ret = (struct bench_capacity){found, points.items, points.count, climb->stopped};
+    return true;
+}
+
+/* ---- shown ---- */
+
+static void add_row(struct report_grid *grid, const struct bench_capacity *c,
+                    const struct store_capacity_point *p)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    struct grid_row *row = report_grid_add(grid);
+    const struct {
+        double value, low, high;
+    } times[] = {{p->p50, p->p50_low, p->p50_high}, {p->p95, p->p95_low, p->p95_high}};
+    report_add_level(&text, &c->found, p->level);
+    row->cells[0] = arena_strdup(grid->arena, buf_text(&text));
+    row->cells[1] = p->outcome;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        buf_clear(&text);
+        if (isnan(times[i].value))
+            buf_add(&text, "-");
+        else
+            metric_add_value(&text, UNIT_SECONDS, times[i].value);
+        if (!isnan(times[i].value) && !isnan(times[i].low) && !isnan(times[i].high)) {
+            buf_add(&text, " [");
+            metric_add_value(&text, UNIT_SECONDS, times[i].low);
+            buf_add(&text, ", ");
+            metric_add_value(&text, UNIT_SECONDS, times[i].high);
+            buf_addc(&text, ']');
+        }
+        row->cells[2 + i] = arena_strdup(grid->arena, buf_text(&text));
+    }
+    buf_clear(&text);
+    metric_add_value(&text, UNIT_PER_SECOND, p->good_rps);
+    row->cells[4] = arena_strdup(grid->arena, buf_text(&text));
+}
+
+void bench_capacity_print(const struct bench_capacity *c, FILE *out,
+                          struct report_terminal terminal)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(buf_done) struct buf text = BUF_INIT(8192);
+    struct report_grid grid = {.arena = arena, .column_count = 5, .right = {[0] = true}};
+    struct grid_row *head = report_grid_add(&grid);
+    const char *const titles[] = {"level",
+                                  "",
+                                  arena_printf(arena, "%s p50", c->found.metric),
+                                  arena_printf(arena, "%s p95", c->found.metric),
+                                  "good",
+                                  ""};
+    for (size_t i = 0; i < ARRAY_LEN(titles); i++)
+        head->cells[i] = titles[i];
+    for (size_t i = 0; i < c->point_count; i++)
+        add_row(&grid, c, &c->points[i]);
+    report_grid_print(&grid, out, terminal, 0);
+    buf_add(&text, "Capacity: ");
+    report_add_capacity(&text, &c->found);
+    if (c->found.broke) {
+        buf_add(&text, " (");
+        report_add_text(&text, TEXT_TERMINAL, c->found.broke);
+        buf_addc(&text, ')');
+    }
+    fputc('\n', out);
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+}
+
+json_t *bench_capacity_json(const struct bench_capacity *c)
+{
+    const struct report_capacity shown = {
+        .found = &c->found, .points = c->points, .point_count = c->point_count};
+    return report_capacity_json(&shown);
+}

@@ -1,0 +1,36 @@
+/* How much a running service can take: the search of a trial (trial/capacity.h), with the windows
+ * of a bench. */
+#pragma once
+
+#include "bench/require.h"
+#include "bench/setup.h"
+#include "report/report.h"
+#include "store/capacity.h"
+
+struct bench_capacity_options { /* borrowed */
+    enum spec_capacity_of of;
+    double most; /* the largest level that is tried; 0: 256 clients, 10,000 /s */
+    const struct bench_requirement *requirements; /* at least one */
+    size_t requirement_count;
+    double first_request_s; /* latency of one request alone */
+    /* Before each window; may be NULL. */
+    void (*tell)(void *context, const char *level);
+    void *context;
+};
+
+struct bench_capacity { /* in the arena */
+    struct store_capacity found;
+    const struct store_capacity_point *points;
+    size_t point_count;
+    bool stopped; /* by the user: what was known until then */
+};
+
+/* The setup's window is that of each level; its plan is not changed. */
+NODISCARD bool bench_capacity_find(const struct bench_setup *setup,
+                                   const struct bench_capacity_options *options,
+                                   struct arena *arena, struct bench_capacity *ret,
+                                   struct err *err);
+void bench_capacity_print(const struct bench_capacity *capacity, FILE *out,
+                          struct report_terminal terminal);
+/* New reference. */
+json_t *bench_capacity_json(const struct bench_capacity *capacity);
