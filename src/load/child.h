@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "load/ask.h"
 #include "load/delays.h"
+#include "load/follow.h"
 #include "load/made.h"
 #include "load/plan.h"
 #include "load/schedule.h"
@@ -32,6 +33,7 @@ struct load_flight {
     struct load_record record;
     int64_t grace_end_ns; /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
     bool complete;        /* end mark seen */
+    bool cut;             /* we ended it, the server did not */
     int64_t finished_ns;
     TAILQ_ENTRY(load_flight) link;
 };
@@ -51,6 +53,8 @@ struct load_run {
     size_t item_count;
     struct load_picker picker;
     struct load_made made;
+    struct load_steps steps; /* of a stream that follows another */
+    bool followed;           /* another stream's requests are made from its answers */
 };
 
 struct load_child {

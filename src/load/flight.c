@@ -16,6 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* After the end mark of an answer that another request waits for: a server's last bytes (the token
+ * counts) may come, a socket that stays open is not waited for. */
+enum { FOLLOWED_GRACE_NS = 20000000 };
+
 /* The hooks carry a call only, and it its flight; the run knows which one it is in the child. */
 static struct load_child *child_of(struct load_flight *flight)
 {
@@ -26,8 +30,10 @@ static struct load_child *child_of(struct load_flight *flight)
 static struct load_record new_record(const struct load_child *child, const struct load_run *run,
                                      const struct load_turn *turn)
 {
-    enum load_part part =
-        turn->intended_ns < child->report.window_start_ns ? LOAD_WARMUP : LOAD_WINDOW;
+    /* A turn belongs to the part in which it began, all steps of it. */
+    int64_t turn_start_ns = load_steps_start_ns(run, turn);
+    int64_t began_ns = turn_start_ns >= 0 ? turn_start_ns : turn->intended_ns;
+    enum load_part part = began_ns < child->report.window_start_ns ? LOAD_WARMUP : LOAD_WINDOW;
     return (struct load_record){
         .stream = (uint32_t)run->index,
         .sequence = (uint32_t)turn->sequence,
@@ -40,6 +46,7 @@ static struct load_record new_record(const struct load_child *child, const struc
         .first_content_ns = -1,
         .last_token_ns = -1,
         .done_ns = -1,
+        .turn_start_ns = turn_start_ns,
         .tokens = -1,
         .prompt_tokens = -1,
         .audio_s = __builtin_nan(""),
@@ -74,6 +81,8 @@ static struct load_flight *get_flight(struct load_run *run)
 static void take_item(struct load_run *run, const struct load_turn *turn,
                       struct load_record *record)
 {
+    if (load_stream_follows(run->stream))
+        return;
     size_t item = load_run_item(run, turn);
     record->item = (uint32_t)item;
     if (run->stream->protocol->sends_audio)
@@ -94,7 +103,7 @@ void load_flight_launch(struct load_child *child, struct load_run *run)
     struct load_flight *flight = get_flight(run);
     flight->record = new_record(child, run, &turn);
     flight->grace_end_ns = CLOCK_NEVER;
-    flight->complete = false;
+    flight->complete = flight->cut = false;
     flight->turn = turn;
     take_item(run, &turn, &flight->record);
     TAILQ_INSERT_TAIL(&run->flights, flight, link);
@@ -132,15 +141,22 @@ void load_flight_drop(struct load_child *child, struct load_run *run, enum load_
     load_child_emit(child, &record, &child->text, &child->gaps);
 }
 
-/* From the run's list to the finished ones; the client, or the place, is free again. */
+static void read_flight(struct load_child *child, struct load_flight *flight);
+
+/* From the run's list to the finished ones; the client, or the place, is free again. An answer from
+ * which another request is made is read at once: somebody waits for it. */
 static void move_to_finished(struct load_child *child, struct load_flight *flight, int64_t now_ns)
 {
     struct load_run *run = flight->run;
     TAILQ_REMOVE(&run->flights, flight, link);
     flight->finished_ns = now_ns;
-    TAILQ_INSERT_TAIL(&child->finished, flight, link);
-    child->finished_count++;
     load_schedule_ended(&run->schedule, &flight->turn, now_ns, flight->record.error != LOAD_OK);
+    if (run->followed && flight->record.error == LOAD_OK) {
+        read_flight(child, flight);
+    } else {
+        TAILQ_INSERT_TAIL(&child->finished, flight, link);
+        child->finished_count++;
+    }
     load_child_plan_next(child);
 }
 
@@ -158,6 +174,7 @@ void load_flight_end(struct load_child *child, struct load_flight *flight, enum 
     int64_t now_ns = clock_now_ns();
     flight->run->transport->cancel(flight->call);
     note_answer(flight);
+    flight->cut = true;
     /* An answer that is complete by its own mark is one, although the socket stayed open. */
     flight->record.error = flight->complete ? LOAD_OK : error;
     flight->record.done_ns = now_ns;
@@ -185,7 +202,8 @@ static bool on_chunk(struct load_call *call)
     flight->complete = true;
     if (flight->run->transport->mark_ends)
         return true;
-    flight->grace_end_ns = clock_now_ns() + LOAD_GRACE_NS;
+    flight->grace_end_ns =
+        clock_now_ns() + (flight->run->followed ? FOLLOWED_GRACE_NS : LOAD_GRACE_NS);
     load_child_keep_by(child_of(flight), flight->grace_end_ns);
     return true;
 }
@@ -287,6 +305,20 @@ static void read_answer(struct load_child *child, struct load_flight *flight)
         explain(flight, &child->text);
 }
 
+static void read_flight(struct load_child *child, struct load_flight *flight)
+{
+    buf_clear(&child->text);
+    buf_clear(&child->gaps);
+    read_answer(child, flight);
+    load_upstream_redact(flight->run->stream->api_key, &child->text);
+    load_child_emit(child, &flight->record, &child->text, &child->gaps);
+    load_run_answered(child, flight, &child->text);
+    load_steps_begin(child, flight, &child->text);
+    /* One huge answer must not hold its memory for the rest of the run. */
+    flight->run->transport->trim(flight->call);
+    TAILQ_INSERT_HEAD(&flight->run->unused, flight, link);
+}
+
 void load_flight_read_one(struct load_child *child)
 {
     struct load_flight *flight = TAILQ_FIRST(&child->finished);
@@ -294,15 +326,7 @@ void load_flight_read_one(struct load_child *child)
         return;
     TAILQ_REMOVE(&child->finished, flight, link);
     child->finished_count--;
-    buf_clear(&child->text);
-    buf_clear(&child->gaps);
-    read_answer(child, flight);
-    load_upstream_redact(flight->run->stream->api_key, &child->text);
-    load_child_emit(child, &flight->record, &child->text, &child->gaps);
-    load_run_answered(child, flight, &child->text);
-    /* One huge answer must not hold its memory for the rest of the run. */
-    flight->run->transport->trim(flight->call);
-    TAILQ_INSERT_HEAD(&flight->run->unused, flight, link);
+    read_flight(child, flight);
 }
 
 void load_flight_quit(struct load_child *child)

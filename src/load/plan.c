@@ -57,6 +57,8 @@ struct load_stream load_stream_of(const char *name, const struct spec_load *load
 size_t load_stream_items(const struct load_stream *stream)
 {
     const struct corpus *corpus = stream->corpus;
+    if (stream->arrivals == ARRIVALS_AFTER)
+        return 1; /* an answer at a time */
     if (!corpus)
         return 0;
     if (stream->protocol->sends_audio)

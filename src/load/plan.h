@@ -22,6 +22,7 @@ struct load_stream {
     size_t setting_count;
     const struct corpus *corpus;
     enum arrivals arrivals;
+    size_t after; /* ARRIVALS_AFTER: the stream of the plan whose answers its requests are made from */
     double rate_rps;
     int concurrency; /* closed: clients; open: in-flight limit (over it a send waits
                       * and its lateness is not ours: counted apart) */

@@ -37,6 +37,8 @@ static void write_stream(const struct load_plan *plan, size_t stream, size_t max
 {
     const struct load_stream *s = &plan->streams[stream];
     const int64_t end_ns = plan->warmup_ns + plan->window_ns;
+    if (s->arrivals == ARRIVALS_AFTER)
+        return; /* it is made from answers */
     struct load_picker picker = load_picker_init(plan, stream);
     if (s->arrivals == ARRIVALS_CLOSED) {
         int clients = s->concurrency > 0 ? s->concurrency : 1;

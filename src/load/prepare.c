@@ -35,8 +35,12 @@ bool load_run_init(struct load_child *child, size_t index, struct err *err)
     run->prepared = calloc(run->item_count, sizeof *run->prepared);
     if (!run->prepared)
         abort();
-    run->picker = load_picker_init(child->plan, index);
+    if (!load_stream_follows(stream))
+        run->picker = load_picker_init(child->plan, index);
     load_made_init(&run->made);
+    for (size_t i = 0; i < child->plan->stream_count; i++)
+        if (load_stream_follows(&child->plan->streams[i]) && child->plan->streams[i].after == index)
+            run->followed = true;
     return run->transport->check(stream, run->target, sizeof run->target, err) &&
            open_client(child, run, err);
 }
@@ -57,6 +61,7 @@ void load_run_done(struct load_run *run)
         load_prepared_clear(run, &run->prepared[i]);
     free(run->prepared);
     load_made_done(run);
+    load_steps_done(run);
     load_picker_done(&run->picker);
     load_schedule_done(&run->schedule);
     *run = (struct load_run){0};
@@ -91,6 +96,8 @@ static struct load_prepared *prepare_item(struct load_run *run, size_t item, str
 struct load_prepared *load_run_prepare(struct load_run *run, const struct load_turn *turn,
                                        struct err *err)
 {
+    if (load_stream_follows(run->stream))
+        return load_steps_take(run, turn, err);
     if (load_stream_makes(run->stream))
         return load_made_take(run, turn, err);
     return prepare_item(run, load_run_item(run, turn), err);
@@ -100,7 +107,7 @@ bool load_run_prepare_next(struct load_run *run, struct err *err)
 {
     const struct load_schedule *s = &run->schedule;
     uint64_t limit = run->stream->request_limit;
-    if (limit > 0 && s->sequence >= limit)
+    if (load_stream_follows(run->stream) || (limit > 0 && s->sequence >= limit))
         return true;
     if (load_stream_makes(run->stream))
         return load_made_ahead(run, s->session, s->share.count, 1, err) > 0;
@@ -129,7 +136,7 @@ bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_
                           struct err *err)
 {
     const struct load_share share = load_share_of(child->plan, run->index);
-    if (share.limit == 0)
+    if (share.limit == 0 || load_stream_follows(run->stream))
         return true;
     size_t used = 0;
     uint64_t count = expected(child, run, &share, span_ns);

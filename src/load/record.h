@@ -51,6 +51,8 @@ struct load_record {
     int32_t tokens;        /* output tokens; -1 unknown */
     bool tokens_exact;     /* from the server's usage; false: counted text events */
     int32_t prompt_tokens; /* -1 unknown */
+    int64_t turn_start_ns; /* intended send of the first request of the chain that this one is a
+                            * step of: the end of speech, in a voice turn; -1: it follows nothing */
     double audio_s;        /* duration of the clip sent; NaN if none */
     uint32_t text_len;     /* bytes of text that follow: transcript or answer, cut at the max;
                             * of a failed request what is known about the failure */
@@ -68,5 +70,7 @@ double load_latency_s(const struct load_record *record);  /* done - intended; Na
 double load_service_s(const struct load_record *record);  /* done - sent: what a closed-loop tool
                                                            * would report; kept beside it */
 double load_ttft_s(const struct load_record *record);     /* first token - intended; NaN if none */
+double load_turn_s(const struct load_record *record);     /* first token, or first sound, - the
+                                                           * chain's start; NaN if none */
 double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent or
                                                            * held back */

@@ -72,6 +72,11 @@ static bool is_closed(const struct load_schedule *s)
     return s->stream->arrivals == ARRIVALS_CLOSED;
 }
 
+static bool follows(const struct load_schedule *s)
+{
+    return s->stream->arrivals == ARRIVALS_AFTER;
+}
+
 static bool has_sessions(const struct load_schedule *s)
 {
     return load_stream_has_sessions(s->stream);
@@ -143,7 +148,7 @@ struct load_schedule load_schedule_init(const struct load_plan *plan, size_t str
         return schedule; /* nothing of this stream is ours */
     if (is_closed(&schedule)) {
         add_clients(&schedule);
-    } else {
+    } else if (!follows(&schedule)) {
         schedule.arrivals = load_arrivals_init(plan, stream);
         pass_over(&schedule, schedule.share.index + 1);
     }
@@ -176,6 +181,8 @@ int64_t load_schedule_next_ns(const struct load_schedule *s)
     if (limit_reached(s))
         return CLOCK_NEVER;
     int64_t wake_ns = first_wake_ns(s);
+    if (follows(s)) /* in the drain as well: what it follows was meant for the window */
+        return s->end_ns != INT64_MIN ? wake_ns : CLOCK_NEVER;
     int64_t next_ns = wake_ns <= s->next_ns ? wake_ns : s->next_ns;
     return next_ns < s->end_ns ? next_ns : CLOCK_NEVER;
 }
@@ -212,8 +219,25 @@ static uint32_t take_client(struct load_schedule *s)
     return client;
 }
 
+static struct load_turn take_step(struct load_schedule *s)
+{
+    const struct load_wake wake = pop(s);
+    const struct load_client *client = &s->clients[wake.client];
+    int64_t due_ns = s->freed_ns > client->due_ns ? s->freed_ns : client->due_ns;
+    return (struct load_turn){
+        .sequence = client->session,
+        .session = client->session,
+        .client = wake.client,
+        .intended_ns = wake.at_ns,
+        .due_ns = due_ns,
+        .held_back = due_ns > wake.at_ns,
+    };
+}
+
 static struct load_turn take(struct load_schedule *s)
 {
+    if (follows(s))
+        return take_step(s);
     struct load_turn turn = {
         .sequence = s->sequence,
         .session = s->session,
@@ -241,7 +265,7 @@ static void end_session(struct load_schedule *s, uint32_t client)
 struct load_turn load_schedule_drop(struct load_schedule *s)
 {
     struct load_turn turn = take(s);
-    if (has_sessions(s))
+    if (has_sessions(s) || follows(s))
         end_session(s, turn.client);
     return turn;
 }
@@ -260,6 +284,8 @@ void load_schedule_ended(struct load_schedule *s, const struct load_turn *turn, 
     s->in_flight--;
     if (!is_closed(s) && was_full)
         s->freed_ns = now_ns;
+    if (follows(s))
+        end_session(s, turn->client);
     if (has_sessions(s)) {
         s->unread++;
         return;
@@ -284,6 +310,15 @@ bool load_schedule_go_on(struct load_schedule *s, const struct load_turn *turn, 
         push(s, done_ns + (failed && think_ns < LOAD_REST_NS ? LOAD_REST_NS : think_ns),
              turn->client);
     return more;
+}
+
+void load_schedule_follow(struct load_schedule *s, uint64_t sequence, int64_t at_ns, int64_t due_ns,
+                          uint32_t *ret_client)
+{
+    uint32_t client = add_client(s);
+    s->clients[client] = (struct load_client){.session = sequence, .due_ns = due_ns};
+    push(s, at_ns, client);
+    *ret_client = client;
 }
 
 bool load_schedule_over(const struct load_schedule *s, int64_t now_ns)

@@ -14,8 +14,9 @@ struct load_wake { /* when a client asks next */
 };
 
 struct load_client { /* one conversation partner: of a closed loop, or of one session */
-    uint64_t session;
+    uint64_t session;     /* of a stream that follows another: the sequence of what it follows */
     unsigned turn, turns; /* the next turn, of how many */
+    int64_t due_ns;       /* of a stream that follows another */
 };
 
 enum {
@@ -75,5 +76,9 @@ void load_schedule_ended(struct load_schedule *schedule, const struct load_turn 
  * session ends with a turn that failed. */
 bool load_schedule_go_on(struct load_schedule *schedule, const struct load_turn *turn,
                          int64_t done_ns, bool failed);
-/* Will it never send again? */
+/* A stream that follows another: a request that is meant to leave at at_ns and could at due_ns, as
+ * number `sequence`. Says which client's turn it will be. */
+void load_schedule_follow(struct load_schedule *schedule, uint64_t sequence, int64_t at_ns,
+                          int64_t due_ns, uint32_t *ret_client);
+/* Will it never send again? Unless a stream that it follows still does. */
 bool load_schedule_over(const struct load_schedule *schedule, int64_t now_ns);

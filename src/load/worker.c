@@ -58,8 +58,9 @@ static bool check_stream(const struct load_stream *stream, bool probe, struct er
                        stream->protocol->sends_audio ? "a corpus of clips" : "prompts");
     if (stream->arrivals == ARRIVALS_TRACE && stream->corpus->trace_count == 0)
         return err_set(err, ERR_INPUT, "there is no trace to replay");
-    if (stream->arrivals != ARRIVALS_CLOSED && stream->arrivals != ARRIVALS_TRACE &&
-        !(stream->rate_rps > 0 && stream->rate_rps <= 100000))
+    bool rated = stream->arrivals != ARRIVALS_CLOSED && stream->arrivals != ARRIVALS_TRACE &&
+                 stream->arrivals != ARRIVALS_AFTER;
+    if (rated && !(stream->rate_rps > 0 && stream->rate_rps <= 100000))
         return err_set(err, ERR_INPUT, "a rate of %g requests/s; from over 0 to 100000",
                        stream->rate_rps);
     if (stream->concurrency < 0 || stream->concurrency > LOAD_IN_FLIGHT_MAX)
@@ -72,6 +73,20 @@ static bool check_stream(const struct load_stream *stream, bool probe, struct er
     return true;
 }
 
+/* Each chain comes to a stream that sends by itself. */
+static bool check_chain(const struct load_plan *plan, size_t stream, struct err *err)
+{
+    size_t at = stream;
+    for (size_t steps = 0; plan->streams[at].arrivals == ARRIVALS_AFTER; steps++) {
+        at = plan->streams[at].after;
+        if (at >= plan->stream_count || steps == plan->stream_count)
+            return err_set(err, ERR_INPUT, "it follows nothing that sends by itself");
+    }
+    return !plan->streams[stream].protocol->sends_audio ||
+           plan->streams[stream].arrivals != ARRIVALS_AFTER ||
+           err_set(err, ERR_INPUT, "audio can't be made from another's answers");
+}
+
 static bool check_plan(const struct load_plan *plan, struct err *err)
 {
     if (plan->stream_count == 0 || plan->stream_count > LOAD_STREAMS_MAX)
@@ -81,7 +96,7 @@ static bool check_plan(const struct load_plan *plan, struct err *err)
         return err_set(err, ERR_INPUT, "%d load workers; at most %d", plan->workers,
                        LOAD_WORKERS_MAX);
     for (size_t i = 0; i < plan->stream_count; i++)
-        if (!check_stream(&plan->streams[i], plan->probe, err))
+        if (!check_stream(&plan->streams[i], plan->probe, err) || !check_chain(plan, i, err))
             return err_wrap(err, "load on %s", plan->streams[i].name);
     return true;
 }

@@ -51,6 +51,7 @@ bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbo
 const char *const spec_arrivals_names[ARRIVALS_COUNT_] = {
     [ARRIVALS_CLOSED] = "closed", [ARRIVALS_CONSTANT] = "constant", [ARRIVALS_POISSON] = "poisson",
     [ARRIVALS_BURSTS] = "bursts", [ARRIVALS_RAMP] = "ramp",         [ARRIVALS_TRACE] = "trace",
+    [ARRIVALS_AFTER] = "after",
 };
 
 #define FIELD(member) offsetof(struct spec_load_draft, member)
@@ -74,9 +75,15 @@ static const struct spec_field load_fields[] = {
      .help = "requests per second, whatever the answers do; without it the clients wait for their "
              "answers. A ramp has two ends: {from: 1/s, to: 20/s}"},
     {"arrivals", FIELD_CHOICE, FIELD(arrivals), .choices = spec_arrivals_names,
-     .choice_count = ARRIVALS_COUNT_,
+     .choice_count = ARRIVALS_AFTER, /* which the key `after` says */
      .help = "with a rate: poisson, constant, bursts (with on and off), ramp; trace; closed: each "
              "client waits for its answer"},
+    {"after", FIELD_TEXT, FIELD(load.after),
+     .help = "service whose answers its requests are made from, each as soon as one has come: a "
+             "voice turn is stt, then llm after: stt, then tts after: llm"},
+    {"api_key_env", FIELD_TEXT, FIELD(load.api_key_env),
+     .help = "environment variable with the key that requests carry (Authorization: Bearer); the "
+             "key itself is never stored or shown"},
     {"on", FIELD_DURATION, FIELD(load.shape.on_ns), .min = 0.001, .max = 86400,
      .help = "bursts: how long one lasts; one begins with the window"},
     {"off", FIELD_DURATION, FIELD(load.shape.off_ns), .min = 0.001, .max = 86400,
@@ -178,7 +185,7 @@ static bool has_text(const struct spec_load *load)
 static bool check_material(struct spec_loader *l, const struct spec_protocol *const *all,
                            size_t count, const char *where, const struct spec_load *load)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && load->arrivals != ARRIVALS_AFTER; i++) {
         if ((all[i]->sources & SOURCE_AUDIO) && !load->corpus)
             return spec_fail(l, load->place, where, "%s needs \"corpus\", a folder of audio",
                              all[i]->name);
@@ -189,6 +196,14 @@ static bool check_material(struct spec_loader *l, const struct spec_protocol *co
                              all[i]->name);
     }
     return true;
+}
+
+static bool is_variable(const char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+    return text[0] && strchr(letters, text[0]) && text[strspn(text, all)] == '\0' &&
+           strlen(text) <= 64;
 }
 
 bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct spec_place place,
@@ -205,6 +220,11 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
     struct spec_load *load = &draft.load;
     load->given = true;
     load->place = place;
+    if (load->api_key_env && !is_variable(load->api_key_env))
+        return spec_fail(l, spec_place_of(spec_yaml_get(node, "api_key_env")),
+                         spec_join(l, where, "api_key_env"),
+                         "must be the name of an environment variable, as in OPENAI_API_KEY; the "
+                         "key itself does not belong into a file");
     if (!spec_load_shape(l, &draft, node, where, all, count) ||
         !load_options(l, node, where, all, count, load))
         return false;
@@ -248,7 +268,7 @@ bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)
         if (!load_entry(l, e, &study->services[index]))
             return false;
     }
-    return true;
+    return spec_check_chains(l);
 }
 
 /* ---- measure ---- */

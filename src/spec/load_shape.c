@@ -298,6 +298,16 @@ static bool no_answer_text(const struct shape_use *u)
             return true;
     return false;
 }
+static bool sends_itself(const struct shape_use *u)
+{
+    static const char *const keys[] = {"rate",          "arrivals", "concurrency", "corpus",
+                                       "prompts",       "trace",    "turns",       "think",
+                                       "prompt_tokens", "prefixes", "start",       "speed"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (has(u, keys[i]))
+            return true;
+    return false;
+}
 static bool prompts_too(const struct shape_use *u)
 {
     return has(u, "prompts");
@@ -313,6 +323,10 @@ static const struct {
     bool (*wrong)(const struct shape_use *use);
     const char *text;
 } rules[] = {
+    {"after", no_text, "the protocol sends audio, and no answer gives that"},
+    {"after", sends_itself,
+     "what its requests say and when they leave comes from the other's answers: no rate, arrivals, "
+     "concurrency, start, prompts or corpus beside it"},
     {"rate", rate_beside_trace,
      "a trace has its own times: leave the rate out (\"speed\" plays it "
      "faster or slower)"},
@@ -348,6 +362,8 @@ static bool check_rules(struct spec_loader *l, const struct shape_use *use, cons
 static enum arrivals implied(const struct spec_load_draft *draft)
 {
     const struct spec_shape *shape = &draft->load.shape;
+    if (draft->load.after)
+        return ARRIVALS_AFTER;
     if (shape->trace)
         return ARRIVALS_TRACE;
     if (draft->rate_map)
@@ -394,6 +410,8 @@ bool spec_load_shape(struct spec_loader *l, struct spec_load_draft *draft,
     load->arrivals = draft->arrivals < 0 ? implied(draft) : (enum arrivals)draft->arrivals;
     bool open = load->arrivals != ARRIVALS_CLOSED;
     load->concurrency = draft->concurrency ? draft->concurrency : open ? 256 : 1;
+    if (load->after)
+        load->concurrency = 0; /* whoever has been answered may ask */
     spec_make_absolute(l, &load->shape.trace);
     return check_arrivals(l, load, where) && check_rules(l, &use, where) &&
            load_spreads(l, draft, where, &load->shape) &&

@@ -79,6 +79,8 @@ NODISCARD bool spec_load_container(struct spec_loader *l, const struct spec_serv
 NODISCARD bool spec_load_one(struct spec_loader *l, const struct yaml_node *node,
                              struct spec_place place, const char *where,
                              struct spec_service *service);
+/* Every `after` names a service with texts, and no chain of them comes back to itself. */
+NODISCARD bool spec_check_chains(struct spec_loader *l);
 NODISCARD bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load);
 NODISCARD bool spec_load_neighbours(struct spec_loader *l, const struct yaml_node *neighbours);
 NODISCARD bool spec_load_measure(struct spec_loader *l, const struct yaml_node *measure);

@@ -58,6 +58,10 @@ struct spec_load {
     double rate_rps; /* open loop: requests (or sessions) per second; bursts: while on; ramp:
                       * its higher end; trace: 0 */
     struct spec_shape shape;
+    const char *after;       /* ARRIVALS_AFTER: the service whose answers its requests are made
+                              * from, by name and by index */
+    size_t after_service;
+    const char *api_key_env; /* environment variable with a key; NULL: none */
     int concurrency;       /* closed loop: clients; open loop: most requests in flight */
     int64_t timeout_ns;    /* per request, from the intended send */
     bool reuse_connection; /* false: a new connection per request */

@@ -21,6 +21,7 @@ enum arrivals {
     ARRIVALS_BURSTS, /* Poisson while on, nothing while off */
     ARRIVALS_RAMP,   /* Poisson at a rate that goes from one end to the other */
     ARRIVALS_TRACE,  /* at a file's times */
+    ARRIVALS_AFTER,  /* each when another service has answered, made from its answer */
     ARRIVALS_COUNT_
 };
 extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
