@@ -22,7 +22,8 @@ struct load_stream {
     size_t setting_count;
     const struct corpus *corpus;
     enum arrivals arrivals;
-    size_t after; /* ARRIVALS_AFTER: the stream of the plan whose answers its requests are made from */
+    size_t
+        after; /* ARRIVALS_AFTER: the stream of the plan whose answers its requests are made from */
     double rate_rps;
     int concurrency; /* closed: clients; open: in-flight limit (over it a send waits
                       * and its lateness is not ours: counted apart) */
@@ -69,11 +70,11 @@ struct load_share load_share_of(const struct load_plan *plan, size_t stream);
 struct load_arrivals {
     struct rng rng;
     enum arrivals kind;
-    double gap_ns;  /* mean gap */
-    double next_ns; /* kept as a double: no rounding drift over a long run */
+    double gap_ns;                    /* mean gap */
+    double next_ns;                   /* kept as a double: no rounding drift over a long run */
     const struct load_stream *stream; /* borrowed */
-    double window_ns, end_ns; /* of the window, since the stream's start */
-    double passed; /* bursts: time within bursts so far, ns; ramp: requests meant so far */
+    double window_ns, end_ns;         /* of the window, since the stream's start */
+    double passed;  /* bursts: time within bursts so far, ns; ramp: requests meant so far */
     uint64_t count; /* trace: entries so far */
 };
 struct load_arrivals load_arrivals_init(const struct load_plan *plan, size_t stream);

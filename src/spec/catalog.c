@@ -46,8 +46,11 @@ const struct spec_option *spec_option_find(const struct spec_option *options, si
 
 unsigned spec_load_sources(const struct spec_protocol *protocol, const struct spec_load *load)
 {
+    unsigned sources = protocol->sources;
+    if (load->after && (sources & (SOURCE_TEXT | SOURCE_SPEECH)))
+        sources |= SOURCE_TURN;
     if (!protocol->streamed_sources)
-        return protocol->sources;
+        return sources;
     const struct spec_option *option =
         spec_option_find(protocol->options, protocol->option_count, "stream");
     const char *text = option ? option->value : NULL;
@@ -55,5 +58,5 @@ unsigned spec_load_sources(const struct spec_protocol *protocol, const struct sp
         if (strcmp(load->settings[i].name, "stream") == 0)
             text = load->settings[i].text;
     bool streamed = text && strcmp(text, "true") == 0;
-    return protocol->sources | (streamed ? protocol->streamed_sources : 0);
+    return sources | (streamed ? protocol->streamed_sources : 0);
 }

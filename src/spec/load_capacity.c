@@ -167,6 +167,10 @@ static bool settle_levels(struct spec_loader *l, const struct yaml_node *map, co
 {
     const struct spec_load *load = &l->study->services[c->service].load;
     bool closed = load->arrivals == ARRIVALS_CLOSED;
+    if (load->after)
+        return spec_fail(l, spec_place_of(map), where,
+                         "%s follows %s: look for how much %s can take",
+                         l->study->services[c->service].name, load->after, load->after);
     c->of = draft->of >= 0 ? (enum spec_capacity_of)draft->of
             : closed       ? CAPACITY_OF_CONCURRENCY
                            : CAPACITY_OF_RATE;

@@ -21,6 +21,12 @@ static const struct metric_facts table[] = {
                      .meaning =
                          "time from the intended send to the first text, or the first byte of "
                          "sound"},
+    [METRIC_TURN] = {"turn", UNIT_SECONDS, .distribution = true, .source = SOURCE_TURN,
+                     .meaning = "time from the end of speech (the intended send of the chain's "
+                                "first request) to this service's first text or sound"},
+    [METRIC_TURN_ERRORS] = {"turn_errors", UNIT_COUNT, .source = SOURCE_TURN,
+                            .meaning = "turns begun in the window that never came to this "
+                                       "service's first text or sound, whichever step failed"},
     [METRIC_ITL] = {"itl", UNIT_SECONDS, .distribution = true, .source = SOURCE_TEXT,
                     .meaning = "gap between successive text events of one answer"},
     [METRIC_RTF] = {"rtf", UNIT_RATIO, .distribution = true, .source = SOURCE_AUDIO | SOURCE_SPEECH,

@@ -11,6 +11,8 @@
 enum metric {
     METRIC_LATENCY,      /* intended send to last byte */
     METRIC_TTFT,         /* intended send to first non-empty text on any channel, or first sound */
+    METRIC_TURN,         /* from the send of a chain's first request to the first text or sound */
+    METRIC_TURN_ERRORS,  /* chains that never came so far, whichever step failed */
     METRIC_ITL,          /* gap between successive text events of one answer */
     METRIC_RTF,          /* latency over the duration of the audio sent, or spoken */
     METRIC_TOKENS_PER_S, /* output tokens answered in the window over its length */
@@ -56,6 +58,7 @@ enum metric_source {
     SOURCE_TEXT = 2,   /* streamed tokens */
     SOURCE_AUDIO = 4,  /* audio in, transcript out */
     SOURCE_SPEECH = 8, /* text in, audio out */
+    SOURCE_TURN = 16,  /* a load that follows another's answers, to a first text or sound */
 };
 
 struct metric_facts {

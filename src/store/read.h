@@ -23,7 +23,14 @@ NODISCARD bool store_read_events(struct store *store, struct arena *arena,
                                  struct err *err);
 
 /* Raw values of one service's window requests of some trials, pooled or per trial. */
-enum store_sample { SAMPLE_LATENCY, SAMPLE_TTFT, SAMPLE_LATENESS, SAMPLE_RTF, SAMPLE_SERVICE_TIME };
+enum store_sample {
+    SAMPLE_LATENCY,
+    SAMPLE_TTFT,
+    SAMPLE_LATENESS,
+    SAMPLE_RTF,
+    SAMPLE_SERVICE_TIME,
+    SAMPLE_TURN
+};
 struct store_values {
     double *values;
     size_t count; /* in the arena, in order of sequence */

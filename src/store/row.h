@@ -66,6 +66,7 @@ struct store_request {
     int http_status;
     /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. */
     int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns;
+    int64_t turn_start_ns; /* of the chain it is a step of, likewise; NEVER: it follows nothing */
     bool held_back; /* the in-flight limit made it wait: sent - intended is not our lateness */
     int64_t tokens; /* < 0: NULL */
     bool tokens_exact;

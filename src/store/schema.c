@@ -100,7 +100,8 @@ static const char first[] =
     " http_status INTEGER, intended_ns INTEGER, sent_ns INTEGER, first_byte_ns INTEGER,"
     " first_token_ns INTEGER, last_token_ns INTEGER, done_ns INTEGER, tokens INTEGER,"
     " tokens_exact INTEGER, audio_s REAL, answer INTEGER REFERENCES text, word_errors INTEGER,"
-    " words INTEGER, held_back INTEGER, PRIMARY KEY (stream, position)) STRICT, WITHOUT ROWID;"
+    " words INTEGER, held_back INTEGER, turn_start_ns INTEGER, PRIMARY KEY (stream, position))"
+    " STRICT, WITHOUT ROWID;"
     "CREATE INDEX request_failed ON request (stream) WHERE error IS NOT NULL;"
 
     "CREATE TABLE event (id INTEGER PRIMARY KEY, wall_us INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -135,7 +136,7 @@ static const char first[] =
     "CREATE VIEW requests AS SELECT trial, s.body AS service, o.body AS mode, part, sequence, item,"
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words, "
-    "held_back"
+    "held_back, turn_start_ns"
     " FROM request JOIN stream ON stream.id = stream JOIN text s ON s.id = service"
     " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = "
     "answer;";

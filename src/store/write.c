@@ -69,8 +69,8 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_REQUEST] = "INSERT INTO request (stream, position, part, sequence, item, error,"
                     " http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
                     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, answer, word_errors,"
-                    " words, held_back)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " words, held_back, turn_start_ns)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 static_assert((int)WRITE_SQL_COUNT_ <= STORE_WRITE_STATEMENTS, "room for all statements");
 
@@ -385,6 +385,7 @@ static void write_request(struct writer *w, int64_t stream, int64_t position,
     add_int_unless(w, r->word_errors < 0, r->word_errors);
     add_int_unless(w, r->words < 0, r->words);
     add_int(w, r->held_back);
+    add_time(w, r->turn_start_ns);
     end_row(w);
 }
 

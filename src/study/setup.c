@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "load/upstream.h"
 #include "search/search.h"
 #include "service/engine.h"
 #include "service/launch.h"
@@ -49,6 +50,11 @@ bool study_load_corpora(const struct spec_study *study, struct arena *arena,
         if (!load->given)
             continue;
         const char *where = arena_printf(arena, "load.%s.", service->name);
+        const char *key = NULL;
+        if (load->api_key_env && !load_upstream_key(load->api_key_env, &key, err))
+            return err_wrap(err, "%sapi_key_env", where);
+        if (load->after)
+            continue; /* what it sends is made from answers */
         if (!corpus_load(arena, where, load, &corpora[i], err))
             return false;
         if (wants_wer(study, i) && !corpora[i].all_transcribed)

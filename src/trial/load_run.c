@@ -223,6 +223,24 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
     }
 }
 
+/* Which of the plan's streams the one is that another follows. */
+static void link_chains(const struct attempt *attempt, struct load_plan *plan)
+{
+    for (size_t s = 0; s < plan->stream_count; s++) {
+        const struct spec_load *load = &attempt->study->services[attempt->stream_service[s]].load;
+        for (size_t k = 0; load->after && k < plan->stream_count; k++)
+            if (attempt->stream_service[k] == load->after_service)
+                plan->streams[s].after = k;
+    }
+}
+
+/* Is the service loaded in this window? What follows another has no load of its own. */
+static bool is_loaded(const struct attempt *attempt, const struct load_window *window, size_t i)
+{
+    const struct spec_load *load = &attempt->study->services[i].load;
+    return load->given && (window->only < 0 || (window->only == (int)i && !load->after));
+}
+
 static void plan_load(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     struct load_plan *plan = &run->plan;
@@ -236,12 +254,12 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
         attempt->stream_service[s] = SIZE_MAX;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
-        if (!attempt->study->services[i].load.given ||
-            (window->only >= 0 && window->only != (int)i))
+        if (!is_loaded(attempt, window, i))
             continue;
         attempt->stream_service[plan->stream_count] = i;
         run_fill_stream(attempt, i, &plan->streams[plan->stream_count++]);
     }
+    link_chains(attempt, plan);
 }
 
 /* Until the worker has prepared its requests and says when its window is; WAIT_TIME when it has. */

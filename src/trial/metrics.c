@@ -216,6 +216,7 @@ static void add_request(struct attempt *attempt, const struct metrics_input *inp
         .first_token_ns = r->first_token_ns < 0 ? never : r->first_token_ns - zero,
         .last_token_ns = r->last_token_ns < 0 ? never : r->last_token_ns - zero,
         .done_ns = r->done_ns < 0 ? never : r->done_ns - zero,
+        .turn_start_ns = r->turn_start_ns < 0 ? never : r->turn_start_ns - zero,
         .held_back = r->held_back,
         .tokens = r->tokens,
         .tokens_exact = r->tokens_exact,

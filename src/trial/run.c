@@ -6,7 +6,12 @@
 #include "service/stray.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* What a service that follows another is asked when it is probed, before there are answers. */
+static struct corpus_prompt first_words = {.prompt = "Please turn on the light in the kitchen."};
+static const struct corpus said_first = {.prompts = &first_words, .prompt_count = 1};
 
 static const int64_t DEATH_NOTICE_NS = NS_PER_S / 2;
 
@@ -49,7 +54,9 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     stream->url = arena_printf(attempt->arena, "%s://127.0.0.1:%d%s",
                                load_protocol_scheme(stream->protocol),
                                attempt->runner->services[i].launch.port, buf_text(&named));
-    stream->corpus = &attempt->runner->options.corpora[i];
+    stream->corpus = spec->load.after ? &said_first : &attempt->runner->options.corpora[i];
+    /* That it is there was checked before the first trial. */
+    stream->api_key = spec->load.api_key_env ? getenv(spec->load.api_key_env) : NULL;
 }
 
 bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,

@@ -176,11 +176,14 @@ static bool probe_all(struct attempt *attempt, bool *ret_answered, struct err *e
 static bool load_alone(struct attempt *attempt, struct err *err)
 {
     const struct spec_measure *measure = &attempt->study->measure;
-    size_t order[SPEC_SERVICES_MAX], count = 0;
-    for (size_t i = 0; i < attempt->study->service_count; i++)
-        if (attempt->study->services[i].load.given)
+    size_t order[SPEC_SERVICES_MAX], count = 0, loaded = 0;
+    for (size_t i = 0; i < attempt->study->service_count; i++) {
+        const struct spec_load *load = &attempt->study->services[i].load;
+        loaded += load->given;
+        if (load->given && !load->after) /* which has nothing to answer when it is alone */
             order[count++] = i;
-    if (count < 2 || measure->alone_ns == 0)
+    }
+    if (loaded < 2 || measure->alone_ns == 0)
         return true;
     char stream[64];
     snprintf(stream, sizeof stream, "alone %" PRId64, attempt->request->number);

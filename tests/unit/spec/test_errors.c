@@ -238,8 +238,8 @@ static const struct {
     {17, "  llm: {prompts: p, beam_size: 2}",
      "f:17:21: load.llm: there is no key \"beam_size\"; "
      "allowed: corpus, prompts, prompt_tokens, output_tokens, prefixes, turns, rate, arrivals, "
-     "on, off, trace, speed, start, think, concurrency, timeout, reuse_connection, max_tokens, "
-     "max_wer"},
+     "after, api_key_env, on, off, trace, speed, start, think, concurrency, timeout, "
+     "reuse_connection, max_tokens, max_wer"},
     {16, "  stt: {corpus: c, beam_size: 200}",
      "f:16:31: load.stt.beam_size: 200 is out of range: "
      "1 to 20"},
@@ -247,6 +247,25 @@ static const struct {
      "f:16:32: load.stt.model_name: {nodel}: stt has no knob of this name; did you mean model?"},
     {17, "  llm: {prompts: p, concurrency: 0}",
      "f:17:34: load.llm.concurrency: 0 is out of range: 1 to 10,000"},
+    /* what follows another, and keys */
+    {17, "  llm: {after: sst}",
+     "f:17:3: load.llm.after: there is no service \"sst\"; did you mean stt?"},
+    {17, "  llm: {after: cmd}",
+     "f:17:3: load.llm.after: cmd has no load, so there are no answers to follow"},
+    {17, "  llm: {after: llm}",
+     "f:17:3: load.llm.after: the services follow each other in a circle: one must send by itself"},
+    {16, "  stt: {corpus: c, after: llm}",
+     "f:16:27: load.stt.after: the protocol sends audio, and no answer gives that"},
+    {17, "  llm: {after: stt, rate: 1/s}",
+     "f:17:16: load.llm.after: what its requests say and when they leave comes from the other's "
+     "answers: no rate, arrivals, concurrency, start, prompts or corpus beside it"},
+    {17, "  llm: {prompts: p, arrivals: after}",
+     "f:17:31: load.llm.arrivals: \"after\": must be one of closed, constant, poisson, bursts, "
+     "ramp, "
+     "trace"},
+    {17, "  llm: {prompts: p, api_key_env: sk-123}",
+     "f:17:34: load.llm.api_key_env: must be the name of an environment variable, as in "
+     "OPENAI_API_KEY; the key itself does not belong into a file"},
     /* the shape of a load */
     {17, "  llm: {prompts: p, rate: {from: 1/s}}",
      "f:17:27: load.llm.rate: \"to\" is missing: the rate at the window's end"},

@@ -64,6 +64,7 @@ static struct store_request made_request(size_t i, size_t count)
         .first_token_ns = stt ? STORE_NEVER : at + 200,
         .last_token_ns = stt ? STORE_NEVER : at + 300,
         .done_ns = failed ? STORE_NEVER : at + 1500,
+        .turn_start_ns = stt ? STORE_NEVER : at - 900,
         .held_back = sequence == 7,
         .tokens = stt ? -1 : 12,
         .tokens_exact = true,
