@@ -18,6 +18,18 @@ static bool streams(const struct job *job)
     return job->llm.stream;
 }
 
+/* Just before the next thing leaves. */
+static void note_piece(struct job *job)
+{
+    struct served *served = &job->served;
+    served->last_ns = loop_now_ns();
+    if (served->sent_ns == 0)
+        served->sent_ns = served->last_ns;
+    if (served->last_ns - job->due_ns > served->late_ns)
+        served->late_ns = served->last_ns - job->due_ns;
+    served->pieces++;
+}
+
 /* The whole answer with its content type; half of it, or nothing, when the script says so. */
 static void reply(struct job *job, const char *type, const char *body, size_t len)
 {
@@ -31,10 +43,12 @@ static void reply(struct job *job, const char *type, const char *body, size_t le
         return;
     }
     job->service->done++;
+    note_piece(job);
     /* Ended first: the reply may let the connection's next request in at once. */
     conn->work = NULL;
     job->conn = NULL;
     http_reply(conn, 200, type, body, len);
+    arrivals_note_served(&job->service->served, &job->served, job->number);
     job_end(job);
 }
 
@@ -146,6 +160,7 @@ static void stream_finish(struct job *job)
     conn->work = NULL;
     job->conn = NULL;
     http_stream_end(conn);
+    arrivals_note_served(&job->service->served, &job->served, job->number);
     job_end(job);
 }
 
@@ -180,6 +195,7 @@ static void stream_step(struct job *job)
     if (job->pending.len == 0 && !job->cut && job->effect.ending != ENDING_STALL_HEADERS)
         make_events(job);
     struct http_conn *conn = job->conn;
+    note_piece(job);
     if (!stream_out(job)) {
         if (conn->watch.fd >= 0 && conn->work != NULL)
             loop_timer_set(job->service->loop, &job->timer,
@@ -262,6 +278,7 @@ void answer_fire(void *ctx, int64_t now_ns)
             job->service->options->spin_request_ns + gpu_cpu_ns(job->service->gpu);
         if (burn_ns > 0)
             process_burn(burn_ns);
+        job->burnt = burn_ns > 0;
         if (end_oddly(job))
             return;
     }

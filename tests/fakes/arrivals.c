@@ -1,6 +1,6 @@
 /*
  * The log of arrivals, one line per request: first byte, complete (both CLOCK_MONOTONIC ns), path,
- * number.
+ * number; and that of answers, in the order of `struct served`, the number first.
  *
  * The idea: whoever claims to have sent at an instant can be checked against the clock of the one
  * who received. Lines wait in memory and leave every half second, so that writing never delays a
@@ -20,7 +20,7 @@ void arrivals_flush(struct arrivals *arrivals)
 {
     if (arrivals->fd >= 0 && arrivals->lines.len > 0 &&
         write(arrivals->fd, arrivals->lines.data, arrivals->lines.len) < 0)
-        fprintf(stderr, "fake-service: --arrivals: %s\n", strerror(errno));
+        fprintf(stderr, "fake-service: a log of requests: %s\n", strerror(errno));
     buf_drop(&arrivals->lines, arrivals->lines.len);
 }
 
@@ -39,7 +39,7 @@ bool arrivals_open(struct arrivals *arrivals, struct loop *loop, const char *pat
         return true;
     arrivals->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
     if (arrivals->fd < 0) {
-        fprintf(stderr, "fake-service: --arrivals: %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "fake-service: %s: %s\n", path, strerror(errno));
         return false;
     }
     loop_timer_set(loop, &arrivals->timer, loop_now_ns() + FLUSH_NS);
@@ -51,6 +51,15 @@ void arrivals_note(struct arrivals *arrivals, const struct http_request *request
     if (arrivals->fd >= 0)
         buf_printf(&arrivals->lines, "%lld %lld %s %ld\n", (long long)request->first_byte_ns,
                    (long long)request->complete_ns, request->path, number);
+}
+
+void arrivals_note_served(struct arrivals *arrivals, const struct served *served, long number)
+{
+    if (arrivals->fd >= 0)
+        buf_printf(&arrivals->lines, "%ld %lld %lld %lld %lld %lld %lld %ld\n", number,
+                   (long long)served->first_byte_ns, (long long)served->complete_ns,
+                   (long long)served->started_ns, (long long)served->sent_ns,
+                   (long long)served->last_ns, (long long)served->late_ns, served->pieces);
 }
 
 void arrivals_close(struct arrivals *arrivals)

@@ -96,7 +96,7 @@ static void on_die(void *ctx, int64_t now_ns)
 {
     struct life *life = ctx;
     (void)now_ns;
-    arrivals_flush(&life->service.arrivals);
+    service_flush(&life->service);
     process_die(1);
 }
 

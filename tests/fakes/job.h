@@ -30,6 +30,8 @@ struct job {
     struct script_effect effect;
     struct loop_timer timer;
     int64_t due_ns;       /* when the next thing is to leave by plan */
+    struct served served; /* its true times, for --served */
+    bool burnt;           /* it took the CPU: its slot is free when it really ended */
     bool begun;           /* headers of a stream are out */
     bool fired;           /* its latency is over */
     enum llm_state state; /* what follows when `pending` is out */

@@ -102,7 +102,7 @@ struct options {
     /* answers */
     double wer;
     const char *transcripts;
-    const char *arrivals;
+    const char *arrivals, *served;
 
     char **kept; /* owned texts */
     size_t kept_count;

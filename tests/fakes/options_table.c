@@ -434,5 +434,7 @@ const struct options_row options_rows[] = {
      "of /metrics: plain, old (names), odd (exemplars, NaN, _created)"},
     {"--arrivals", "FILE", read_text, AT(arrivals), 0,
      "per request: ns of its first byte, ns when complete, path, number"},
+    {"--served", "FILE", read_text, AT(served), 0,
+     "per answer: number, and ns: first byte, complete, started, sent, last sent, late; pieces"},
 };
 const size_t options_row_count = sizeof(options_rows) / sizeof(options_rows[0]);

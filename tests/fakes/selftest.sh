@@ -87,7 +87,7 @@ is "unknown action" "$? $(cat "$DIR/err")" '2 *no action "explode"*'
 
 # --- plain answers
 printf '# a script\n--latency 5ms\nslots 2\n--transcripts=%s\n' "$DIR/manifest.jsonl" >"$DIR/script"
-start --script "$DIR/script" --arrivals "$DIR/arrivals"
+start --script "$DIR/script" --arrivals "$DIR/arrivals" --served "$DIR/served"
 is "health" "$(ask /health)" '{"status":"ok"}'
 is "models" "$(ask /v1/models)" '*"id":"fake-model"*'
 is "props" "$(ask /props)" '*"total_slots":2*'
@@ -111,6 +111,9 @@ is "chunked body" "$(ask /v1/completions -H 'Transfer-Encoding: chunked' -d '{"p
 stop
 is "TERM" "$RC" 0
 is "arrivals" "$(awk '$4>0 && $2>=$1 && $3 ~ /^\/(v1|inf)/' "$DIR/arrivals" | wc -l)" 15
+
+# number, first byte <= complete <= started, 5 ms later sent <= last sent; a stream in one piece
+is "served" "$(awk 'NF==8 && $3>=$2 && $4>=$3 && $5>=$4+5000000 && $6>=$5 && $7>=0 && $8==1' "$DIR/served" | wc -l)" "1[0-9]"
 
 # --- start
 start --loading 700ms

@@ -27,7 +27,7 @@ struct service {
     struct http_server http;
     struct share share;
     struct speech speech;
-    struct arrivals arrivals;
+    struct arrivals arrivals, served;
     enum service_state state;
     int hung_status;                      /* what /health says once hung */
     struct job *queue_first, *queue_last; /* wait for a slot */
@@ -38,6 +38,7 @@ struct service {
 
 bool service_open(struct service *service, struct loop *loop, struct process *process,
                   struct gpu *gpu, const struct options *options);
+void service_flush(struct service *service); /* its logs, before it dies on purpose */
 void service_ready(struct service *service);
 void service_close(struct service *service);
 
