@@ -37,6 +37,8 @@ static struct load_record new_record(const struct load_child *child, const struc
     return (struct load_record){
         .stream = (uint32_t)run->index,
         .sequence = (uint32_t)turn->sequence,
+        .session = (uint32_t)turn->session,
+        .turn = turn->turn,
         .part = child->plan->probe ? LOAD_PROBE : part,
         .intended_ns = turn->intended_ns,
         .held_back = turn->held_back,

@@ -32,6 +32,8 @@ enum { LOAD_TEXT_MAX = 16384, LOAD_GAPS_MAX = 8192 };
 struct load_record {
     uint32_t stream;   /* index into the plan's streams */
     uint32_t sequence; /* n-th request of its stream */
+    uint32_t session;  /* whose turn it is; without sessions: as the sequence */
+    uint32_t turn;     /* of the session, from 0 on */
     uint32_t item;     /* which prompt or clip */
     enum load_part part;
     enum load_error error;

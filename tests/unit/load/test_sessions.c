@@ -57,6 +57,7 @@ static void test_conversation_grows(void **state)
             const struct load_record *record = &run.kept[i].record;
             int turn = (int)(i % 3);
             CHECK_ROW(r, "sequence", record->sequence == i);
+            CHECK_ROW(r, "session", record->session == i / 3 && record->turn == i % 3);
             CHECK_ROW(r, "answer", record->tokens == 4);
             CHECK_ROW(r, "conversation", record->prompt_tokens == 20 + 10 * (turn + 1) + 4 * turn);
             /* From an answer's end to the next send's intended time: what the client thought. */
@@ -92,7 +93,9 @@ static void test_open_sessions(void **state)
     size_t firsts = 0, seconds = 0;
     for (size_t i = 0; i < run.count; i++) {
         const struct load_record *record = &run.kept[i].record;
-        if (record->prompt_tokens == 10) {
+        assert_int_equal(record->turn, record->prompt_tokens == 10 ? 0 : 1);
+        if (record->turn == 0) {
+            assert_int_equal(record->session, firsts);
             assert_int_equal(record->intended_ns - run.report.start_ns,
                              load_arrivals_next(&arrivals));
             firsts++;
