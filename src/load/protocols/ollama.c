@@ -66,6 +66,7 @@ bool load_ollama_build(const struct load_stream *stream, const struct load_input
     load_json_set_number(options, stream, "temperature");
     load_json_set_number(options, stream, "seed");
     load_json_set_number(options, stream, "num_ctx");
+    load_json_set_number(options, stream, "num_thread");
     json_object_set_new(body, "options", options);
     return load_json_request(body, input, streamed, ret_request, err);
 }

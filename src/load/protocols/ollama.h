@@ -56,6 +56,11 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
          .min = 1,                                                                                 \
          .max = 16777216,                                                                          \
          .help = "tokens of context; another one than the loaded model's makes it load anew"},     \
+        {.name = "num_thread",                                                                     \
+         .type = OPTION_INT,                                                                       \
+         .min = 1,                                                                                 \
+         .max = 1024,                                                                              \
+         .help = "threads on the CPU; as num_ctx, another number makes it load anew"},             \
         {.name = "think",                                                                          \
          .type = OPTION_BOOL,                                                                      \
          .help = "thinks first, or not, where the model can"},                                     \
