@@ -1,0 +1,199 @@
+/* Comparison: the maths on runs written by hand, and its coverage in simulation. */
+#include "fixture.h"
+
+#include "bench/run.h"
+
+#include "base/json.h"
+
+static json_t *run_of(double p50, double low, double high, double rate)
+{
+    return json_pack("{s:i, s:s, s:s, s:{s:i}, s:{s:{s:{s:f, s:o, s:o}}, s:{s:f}}}", "spica_bench",
+                     1, "protocol", "openai-chat", "ended", "whole", "load", "concurrency", 1,
+                     "metrics", "latency", "p50", "value", p50, "low", json_real_or_null(low),
+                     "high", json_real_or_null(high), "requests_per_s", "value", rate);
+}
+
+static void changes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double before[3], after[3];
+        double tolerance;
+        int certain;
+        bool over;
+        const char *words;
+    } rows[] = {
+        {"same",
+         {1, 0.9, 1.1},
+         {1, 0.9, 1.1},
+         0.1,
+         0,
+         false,
+         "cannot tell: 13 % faster to 15 % slower"},
+        {"slower", {1, 0.9, 1.1}, {2, 1.8, 2.2}, 0.1, -1, true, "100 % slower [73.5, 131]"},
+        {"faster", {2, 1.8, 2.2}, {1, 0.9, 1.1}, 0.1, 1, false, "50 % faster [42.4, 56.6]"},
+        {"within",
+         {1, 0.99, 1.01},
+         {1.05, 1.04, 1.06},
+         0.1,
+         -1,
+         false,
+         "5.0 % slower [3.56, 6.46]"},
+        {"one side",
+         {1, 0.9, NAN},
+         {1, 0.9, 1.1},
+         0.1,
+         0,
+         false,
+         "cannot tell: any amount to 15 % slower"},
+        {"no side", {1, NAN, NAN}, {2, NAN, NAN}, 0.1, 0, false, "cannot tell: no interval"},
+        {"unknown", {NAN, 0.9, NAN}, {1, 0.9, 1.1}, 0.1, 0, false, "cannot tell: too few requests"},
+        {"no tolerance", {1, 0.9, 1.1}, {2, 1.8, 2.2}, NAN, -1, false, "100 % slower [73.5, 131]"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO_JSON json_t *before = run_of(isnan(rows[i].before[0]) ? 0 : rows[i].before[0],
+                                          rows[i].before[1], rows[i].before[2], 10);
+        if (isnan(rows[i].before[0]))
+            json_object_set_new(
+                json_object_get(json_object_get(json_object_get(before, "metrics"), "latency"),
+                                "p50"),
+                "value", json_null());
+        AUTO_JSON json_t *after = run_of(rows[i].after[0], rows[i].after[1], rows[i].after[2], 5);
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        assert_true(bench_compare("old", before, after, rows[i].tolerance, arena, &c, &err));
+        assert_int_equal(c->change_count, 2);
+        AUTO(buf_done) struct buf words = BUF_INIT(256);
+        bench_compare_add_words(&words, &c->changes[0]);
+        CHECK_ROW_TEXT(i, rows[i].name, buf_text(&words), rows[i].words);
+        CHECK_ROW(i, rows[i].name, c->changes[0].certain == rows[i].certain);
+        CHECK_ROW(i, rows[i].name, c->over == rows[i].over);
+        /* Half the rate, but a rate has no interval: nothing certain, nothing over. */
+        CHECK_ROW(i, rows[i].name, c->changes[1].exact && c->changes[1].certain == 0);
+    }
+}
+
+static void another_load_is_named(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO_JSON json_t *before = run_of(1, 0.9, 1.1, 10), *after = run_of(1, 0.9, 1.1, 10);
+    struct bench_comparison *c = NULL;
+    struct err err = ERR_INIT;
+    json_object_set_new(json_object_get(before, "load"), "concurrency", json_integer(2));
+    json_object_set_new(before, "ended", json_string("stopped"));
+    assert_true(bench_compare("old", before, after, NAN, arena, &c, &err));
+    assert_int_equal(c->warning_count, 2);
+    assert_string_equal(c->warnings[0], "not the same load: concurrency was 2, is 1");
+    assert_string_equal(c->warnings[1], "the earlier run was cut short");
+    json_object_set_new(before, "protocol", json_string("wyoming"));
+    assert_false(bench_compare("old", before, after, NAN, arena, &c, &err));
+    assert_int_equal(err.code, ERR_INPUT);
+}
+
+static void old_files_are_hostile(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "", "{", "[]", "{}", "{\"spica_bench\": 2}", "{\"spica_bench\": \"1\"}", "null",
+    };
+    char *folder = check_make_folder(), path[512];
+    snprintf(path, sizeof path, "%s/old.json", folder);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(texts[i], file);
+        fclose(file);
+        json_t *old = NULL;
+        struct err err = ERR_INIT;
+        CHECK_ROW(i, texts[i], !bench_compare_load(path, &old, &err));
+        CHECK_ROW(i, texts[i], err.code == ERR_INPUT && !old);
+    }
+    /* Of the right version, with members of the wrong kinds: nothing is known of them. */
+    AUTO_JSON json_t *before = json_loads("{\"spica_bench\": 1, \"protocol\": \"openai-chat\","
+                                          "\"load\": 7, \"metrics\": {\"latency\": [1],"
+                                          "\"wer\": {\"value\": \"x\"}}}",
+                                          0, NULL);
+    AUTO_JSON json_t *after = run_of(1, 0.9, 1.1, 10);
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct bench_comparison *c = NULL;
+    struct err err = ERR_INIT;
+    assert_true(bench_compare("old", before, after, 0.1, arena, &c, &err));
+    for (size_t i = 0; i < c->change_count; i++)
+        CHECK_ROW(i, "unknown", isnan(c->changes[i].value) && c->changes[i].certain == 0);
+    check_remove_folder(folder);
+}
+
+/* What this program writes, it reads: the whole way from results. */
+static json_t *json_of(const struct load_stream *stream, struct bench_results *results)
+{
+    AUTO(free) struct bench_setup *setup = calloc(1, sizeof *setup);
+    setup->plan.streams[0] = *stream;
+    setup->plan.streams[0].url = "http://127.0.0.1:1/";
+    setup->sending = "x";
+    struct bench_run run = {.setup = setup, .results = results, .first_request_s = 0.1};
+    return bench_json(&run);
+}
+
+/* Two runs of the same service: the interval of the ratio holds 1 in 95 % or more. */
+static void same_service_is_not_told_apart(void **state)
+{
+    (void)state;
+    enum { RUNS = 300 };
+    const struct load_stream stream = fixture_stream("openai-chat");
+    size_t told[3] = {0};
+    static const char *const stats[] = {"p50", "p90", "p95"};
+    for (uint64_t k = 0; k < RUNS; k++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO(bench_results_free)
+        struct bench_results *a = fixture_run(&stream, 200, 0.1, 0, 2 * k),
+                             *b = fixture_run(&stream, 200, 0.1, 0, 2 * k + 1);
+        AUTO_JSON json_t *before = json_of(&stream, a), *after = json_of(&stream, b);
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        assert_true(bench_compare("old", before, after, NAN, arena, &c, &err));
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(c->changes[i].metric, METRIC_LATENCY);
+            told[i] += c->changes[i].certain != 0;
+        }
+    }
+    for (size_t i = 0; i < 3; i++) /* 5 % of 300 are 15; 26 is over it by 3 sigma */
+        CHECK_ROW(i, stats[i], told[i] <= 26);
+}
+
+static void json_has_its_shape(void **state)
+{
+    (void)state;
+    const struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = fixture_run(&stream, 200, 0.1, 10, 4);
+    AUTO_JSON json_t *json = json_of(&stream, r);
+    json_t *p95 =
+        json_object_get(json_object_get(json_object_get(json, "metrics"), "latency"), "p95");
+    assert_true(json_get_real(p95, "low") < json_get_real(p95, "value") &&
+                json_get_real(p95, "value") < json_get_real(p95, "high"));
+    assert_int_equal(json_get_int(json, "spica_bench", 0), 1);
+    assert_int_equal(json_get_int(json, "requests", 0), 200);
+    assert_int_equal(json_get_int(json, "answered", 0), 180);
+    json_t *errors = json_object_get(json_object_get(json, "errors"), "http_status");
+    assert_int_equal(json_get_int(errors, "count", 0), 20);
+    assert_int_equal(json_get_int(errors, "http_status", 0), 503);
+    assert_true(json_is_null(json_object_get(json_object_get(json, "load"), "rate_rps")));
+    /* Nothing in it is NaN, which jansson would refuse: the text can be written and read. */
+    AUTO(free) char *text = json_dump_text(json);
+    AUTO_JSON json_t *again = json_loads(text, 0, NULL);
+    assert_non_null(again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(changes),
+        cmocka_unit_test(another_load_is_named),
+        cmocka_unit_test(old_files_are_hostile),
+        cmocka_unit_test(same_service_is_not_told_apart),
+        cmocka_unit_test(json_has_its_shape),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

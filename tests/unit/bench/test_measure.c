@@ -1,0 +1,163 @@
+/* Numbers of a window: which requests count, what a sample carries, what is unknown. */
+#include "fixture.h"
+
+#include "bench/measure.h"
+
+static void only_the_window_counts(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    static const struct fixture_request requests[] = {
+        {.at_s = -0.5, .latency_s = 9, .part = LOAD_WARMUP, .tokens = 10},
+        {.at_s = 1, .latency_s = 0.2, .part = LOAD_WINDOW, .tokens = 10},
+        {.at_s = 2, .late_s = 0.1, .latency_s = 0.4, .part = LOAD_WINDOW, .tokens = 10},
+        {.at_s = 3, .latency_s = 0.3, .error = LOAD_TIMEOUT, .part = LOAD_WINDOW},
+        {.at_s = 99.9, .latency_s = 0.6, .part = LOAD_WINDOW, .tokens = 10}, /* answered after it */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+        fixture_add(r, &stream, &requests[i]);
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    assert_int_equal(r->warmups, 1);
+    assert_int_equal(r->requests, 4);
+    assert_int_equal(r->ok, 3);
+    assert_int_equal(r->errors[LOAD_TIMEOUT], 1);
+    assert_string_equal(r->examples[LOAD_TIMEOUT], "words of the failure");
+    assert_true(fabs(r->window_s - 100) < 1e-9);
+    struct bench_number max = bench_measure(r, METRIC_LATENCY, STAT_MAX, BENCH_INTERVAL);
+    assert_true(fabs(max.value - 0.6) < 1e-9 && max.exact && max.count == 3);
+    /* From the real send the late one took 0.3 s. */
+    assert_true(fabs(bench_series_sorted(&r->service)[1] - 0.3) < 1e-9);
+    /* What arrived within it: the warm-up's answer too, the last one's not. */
+    struct bench_number rate = bench_measure(r, METRIC_REQUESTS_PER_S, STAT_VALUE, BENCH_INTERVAL);
+    assert_true(fabs(rate.value - 0.03) < 1e-9);
+    struct bench_number errors = bench_measure(r, METRIC_ERROR_RATIO, STAT_VALUE, BENCH_INTERVAL);
+    assert_true(fabs(errors.value - 0.25) < 1e-9 && errors.low > 0 && errors.high < 1);
+}
+
+static void small_samples_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        enum metric_stat stat;
+        bool allowed;
+        size_t needed;
+    } rows[] = {
+        {4, STAT_P50, false, 5}, {5, STAT_P50, true, 0},     {19, STAT_P95, false, 20},
+        {20, STAT_P95, true, 0}, {99, STAT_P99, false, 100}, {100, STAT_P99, true, 0},
+    };
+    struct load_stream stream = fixture_stream("openai-chat");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(bench_results_free)
+        struct bench_results *r = fixture_run(&stream, rows[i].n, 0.1, 0, 3);
+        struct bench_number n = bench_measure(r, METRIC_LATENCY, rows[i].stat, BENCH_INTERVAL);
+        CHECK_ROW(i, metric_stat_name(rows[i].stat), isnan(n.value) == !rows[i].allowed);
+        CHECK_ROW(i, metric_stat_name(rows[i].stat), n.refused == !rows[i].allowed);
+        CHECK_ROW(i, metric_stat_name(rows[i].stat), n.needed == rows[i].needed);
+        CHECK_ROW(i, metric_stat_name(rows[i].stat), n.count == rows[i].n);
+    }
+}
+
+static void nothing_is_unknown(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = fixture_run(&stream, 0, 0.1, 0, 1);
+    for (int m = 0; m < METRIC_COUNT_; m++) {
+        if (m == METRIC_ERRORS || m == METRIC_REQUESTS_PER_S)
+            continue; /* none is none */
+        struct bench_number n = bench_measure(r, (enum metric)m, STAT_P50, BENCH_INTERVAL);
+        CHECK_ROW((size_t)m, metric_facts((enum metric)m)->name, isnan(n.value));
+    }
+    assert_int_equal(r->requests, 0);
+}
+
+static void tokens_unknown_stay_unknown(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    static const struct fixture_request requests[] = {
+        {.at_s = 1, .latency_s = 0.2, .part = LOAD_WINDOW, .tokens = 10},
+        {.at_s = 2, .latency_s = 0.2, .part = LOAD_WINDOW, .tokens = -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+        fixture_add(r, &stream, &requests[i]);
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    assert_true(isnan(bench_measure(r, METRIC_TOKENS_PER_S, STAT_VALUE, BENCH_INTERVAL).value));
+}
+
+static void lateness_has_a_bound(void **state)
+{
+    (void)state;
+    static const struct {
+        double late_s, latency_s;
+        bool late;
+    } rows[] = {{0.0005, 0.01, false}, {0.002, 0.01, true}, {0.002, 1, false}, {0.02, 1, true}};
+    struct load_stream stream = fixture_stream("openai-chat");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+        for (int k = 0; k < 20; k++) {
+            struct fixture_request one = {.at_s = k,
+                                          .late_s = rows[i].late_s,
+                                          .latency_s = rows[i].latency_s,
+                                          .part = LOAD_WINDOW};
+            fixture_add(r, &stream, &one);
+        }
+        bench_results_close(r, &fixture_report, CLOCK_NEVER);
+        double p99_s, bound_s;
+        CHECK_ROW(i, "late", bench_is_late(r, &p99_s, &bound_s) == rows[i].late);
+        CHECK_ROW(i, "p99", fabs(p99_s - rows[i].late_s) < 1e-9);
+    }
+}
+
+static void drift_is_named(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    for (int k = 0; k < 300; k++) {
+        struct fixture_request one = {
+            .at_s = 0.1 * k, .latency_s = 0.1 + 0.01 * k, .part = LOAD_WINDOW};
+        fixture_add(r, &stream, &one);
+    }
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    struct bench_steadiness s = bench_steadiness(r);
+    assert_true(s.drift.known && s.drift.drifting && s.drift.last > s.drift.first);
+    AUTO(bench_results_free) struct bench_results *steady = fixture_run(&stream, 300, 0.1, 0, 5);
+    assert_false(bench_steadiness(steady).drift.drifting);
+}
+
+static void order_of_ends_does_not_matter(void **state)
+{
+    (void)state;
+    struct bench_series series = {0};
+    static const int64_t times[] = {3, 1, 2};
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        bench_series_add(&series, times[i] * NS_PER_S, (double)(10 - times[i]));
+    bench_series_add(&series, 9, NAN);
+    const double *at_s = NULL, *ordered = bench_series_ordered(&series, &at_s);
+    assert_int_equal(series.count, 3);
+    assert_true(ordered[0] == 9 && ordered[1] == 8 && ordered[2] == 7);
+    assert_true(at_s[0] == 0 && at_s[2] == 2);
+    assert_true(bench_series_sorted(&series)[0] == 7);
+    bench_series_add(&series, 4 * NS_PER_S, 1); /* both are made anew */
+    assert_true(bench_series_sorted(&series)[0] == 1);
+    assert_true(bench_series_ordered(&series, NULL)[3] == 1);
+    bench_series_done(&series);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_the_window_counts),
+        cmocka_unit_test(small_samples_are_refused),
+        cmocka_unit_test(nothing_is_unknown),
+        cmocka_unit_test(tokens_unknown_stay_unknown),
+        cmocka_unit_test(lateness_has_a_bound),
+        cmocka_unit_test(drift_is_named),
+        cmocka_unit_test(order_of_ends_does_not_matter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

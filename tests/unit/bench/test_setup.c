@@ -1,0 +1,144 @@
+/* What somebody types becomes the URL and the plan that were meant. */
+#include "fixture.h"
+
+#include "load/protocol.h"
+
+static const struct spec_protocol *protocol_of(const char *name)
+{
+    return load_protocol_find(name)->spec;
+}
+
+static void urls_are_completed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given, *meant;
+    } rows[] = {
+        {"127.0.0.1:80", "http://127.0.0.1:80/v1/chat/completions"},
+        {"http://h:80", "http://h:80/v1/chat/completions"},
+        {"http://h:80/", "http://h:80/v1/chat/completions"},
+        {"https://h/v1", "https://h/v1/chat/completions"},
+        {"https://h/v1/", "https://h/v1/chat/completions"},
+        {"http://h/v1/chat/completions", "http://h/v1/chat/completions"},
+        {"http://h/v1/chat/completions/", "http://h/v1/chat/completions"},
+        {"http://h/v12", "http://h/v12"},
+        {"http://h/other", "http://h/other"},
+        {"http://h/other?x=1", "http://h/other?x=1"},
+    };
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        CHECK_ROW_TEXT(i, rows[i].given,
+                       bench_url_complete(rows[i].given, protocol_of("openai-chat"), arena),
+                       rows[i].meant);
+}
+
+static bool make(struct bench_options options, struct arena *arena, struct bench_setup **ret_setup,
+                 struct err *err)
+{
+    struct spec_catalog catalog = {0};
+    if (!options.url)
+        options.url = "127.0.0.1:80";
+    return bench_setup_make(&options, &catalog, arena, ret_setup, err);
+}
+
+static void defaults_are_sensible(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct bench_setup *setup = NULL;
+    struct err err = ERR_INIT;
+    struct bench_options options = {.protocol = protocol_of("openai-chat"), .warmup_ns = -1};
+    assert_true(make(options, arena, &setup, &err));
+    const struct load_stream *s = &setup->plan.streams[0];
+    assert_int_equal(s->arrivals, ARRIVALS_CLOSED);
+    assert_int_equal(s->concurrency, 1);
+    assert_int_equal(setup->plan.window_ns, 30 * NS_PER_S);
+    assert_int_equal(setup->plan.warmup_ns, 3 * NS_PER_S);
+    assert_int_equal(s->corpus->prompt_count, bench_prompt_count);
+    assert_true(setup->timed);
+    /* A number of requests ends it, not a time, and nothing of them is warm-up. */
+    options.requests = 10;
+    assert_true(make(options, arena, &setup, &err));
+    assert_false(setup->timed);
+    assert_int_equal(setup->plan.warmup_ns, 0);
+    assert_int_equal(setup->plan.streams[0].request_limit, 10);
+}
+
+static void keys_of_the_load_are_bound(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct bench_setup *setup = NULL;
+    struct err err = ERR_INIT;
+    const struct spec_pair pairs[] = {{"rate", "5/s", true},
+                                      {"arrivals", "constant", true},
+                                      {"timeout", "2s", false},
+                                      {"temperature", "0.5", true},
+                                      {"max_tokens", "9", true}};
+    struct bench_options options = {.protocol = protocol_of("openai-chat"),
+                                    .warmup_ns = 0,
+                                    .prompt = "a: b",
+                                    .pairs = pairs,
+                                    .pair_count = ARRAY_LEN(pairs)};
+    assert_true(make(options, arena, &setup, &err));
+    const struct load_stream *s = &setup->plan.streams[0];
+    assert_int_equal(s->arrivals, ARRIVALS_CONSTANT);
+    assert_true(s->rate_rps == 5);
+    assert_int_equal(s->timeout_ns, 2 * NS_PER_S);
+    assert_int_equal(s->max_tokens, 9);
+    assert_string_equal(load_stream_setting(s, "temperature"), "0.5");
+    assert_string_equal(s->corpus->prompts[0].prompt, "a: b");
+}
+
+static void mistakes_are_one_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *protocol;
+        struct spec_pair pair;
+        const char *prompt;
+        uint64_t requests;
+        int64_t warmup_ns;
+        const char *words;
+    } rows[] = {
+        {"rate", "openai-chat", {"rate", "5", true}, NULL, 0, -1, NULL}, /* a bare rate is one */
+        {"no rate", "openai-chat", {"rate", "5x", true}, NULL, 0, -1, "rate: \"5x\" is not"},
+        {"no key", "openai-chat", {"rat", "5/s", true}, NULL, 0, -1, "did you mean rate?"},
+        {"list", "openai-chat", {"timeout", "[1, 2]", false}, NULL, 0, -1, "timeout: must be"},
+        {"yaml", "openai-chat", {"timeout", "{a", false}, NULL, 0, -1, "timeout:"},
+        {"two", "openai-chat", {"prompts", "x", true}, "y", 0, -1, "give one of them"},
+        {"audio", "openai-chat", {"corpus", "x", true}, NULL, 0, -1, "sends no audio"},
+        {"clips", "openai-transcriptions", {"timeout", "1s", true}, NULL, 0, -1, "--corpus FOLDER"},
+        {"no clips", "openai-transcriptions", {"timeout", "1s", true}, "x", 0, -1, "no prompts"},
+        {"warm-up", "openai-chat", {"timeout", "1s", true}, NULL, 5, NS_PER_S, "--warmup"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct bench_setup *setup = NULL;
+        struct err err = ERR_INIT;
+        struct bench_options options = {.protocol = protocol_of(rows[i].protocol),
+                                        .warmup_ns = rows[i].warmup_ns,
+                                        .requests = rows[i].requests,
+                                        .prompt = rows[i].prompt,
+                                        .pairs = &rows[i].pair,
+                                        .pair_count = 1};
+        bool ok = make(options, arena, &setup, &err);
+        CHECK_ROW(i, rows[i].name, ok == (rows[i].words == NULL));
+        if (ok)
+            continue;
+        CHECK_ROW(i, rows[i].name, err.code == ERR_INPUT && !setup);
+        if (!strstr(err.text, rows[i].words))
+            fail_msg("row %zu (%s): no \"%s\" in \"%s\"", i, rows[i].name, rows[i].words, err.text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(urls_are_completed),
+        cmocka_unit_test(defaults_are_sensible),
+        cmocka_unit_test(keys_of_the_load_are_bound),
+        cmocka_unit_test(mistakes_are_one_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
