@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/digest.h"
+#include "spec/capacity.h"
 #include "spec/service.h"
 
 enum {
@@ -46,22 +47,6 @@ struct spec_measure {
     double contention_ratio; /* default 0.10 */
     int64_t lateness_ns; /* default 1 ms (the bound: it or 1 % of the median latency if larger) */
     int repeats;         /* default 4, at least 3: cold starts of each finalist and the baseline */
-};
-
-enum spec_capacity_of { CAPACITY_OF_CONCURRENCY, CAPACITY_OF_RATE, CAPACITY_OF_COUNT_ };
-const char *spec_capacity_of_name(enum spec_capacity_of of); /* "concurrency", "rate" */
-
-/* A search for how much one service can take: clients, or requests per second. */
-struct spec_capacity {
-    size_t service;
-    enum spec_capacity_of of;
-    double start, most;      /* the first level, the largest; 1 <= both for clients */
-    double resolution_ratio; /* 0: exact, for clients */
-    bool beside;             /* all other services keep their load */
-    int64_t warmup_ns, window_ns, within_ns;
-    struct spec_requirement *requirements; /* what must hold; at least one */
-    size_t requirement_count;
-    struct spec_place place;
 };
 
 struct spec_search {

@@ -84,7 +84,8 @@ static double final_trial_guess_s(const struct study_plan *plan)
     for (size_t i = 0; i < plan->study->service_count; i++)
         loaded += plan->study->services[i].load.given;
     double alone = loaded > 1 ? (double)loaded * (seconds(m->alone_ns) + 3) : 0;
-    return seconds(m->warmup_ns) + seconds(m->window_ns) + alone + START_GUESS_S;
+    double capacity = study_capacity_guess_s(plan->study) / m->repeats;
+    return seconds(m->warmup_ns) + seconds(m->window_ns) + alone + capacity + START_GUESS_S;
 }
 
 static size_t racers(const struct study_plan *plan)

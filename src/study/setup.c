@@ -178,6 +178,20 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
     return true;
 }
 
+/* Doubling, halving, the second looks. Some windows are left early, some are repeated. */
+enum { CAPACITY_WINDOWS_GUESS = 14 };
+
+double study_capacity_guess_s(const struct spec_study *study)
+{
+    double sum_s = 0;
+    for (size_t i = 0; i < study->capacity_count; i++) {
+        const struct spec_capacity *c = &study->capacities[i];
+        double guess_s = CAPACITY_WINDOWS_GUESS * (double)(c->warmup_ns + c->window_ns) / NS_PER_S;
+        sum_s += fmin(guess_s, (double)c->within_ns / NS_PER_S);
+    }
+    return sum_s;
+}
+
 struct study_estimate study_estimate(const struct spec_study *study, uint64_t candidates,
                                      double restart_s)
 {
@@ -202,5 +216,8 @@ struct study_estimate study_estimate(const struct spec_study *study, uint64_t ca
     estimate.final_s =
         (double)estimate.final_trials *
         (restart_s + warmup_s + window_s + (loaded > 1 ? (double)loaded * (alone_s + 3) : 0));
+    estimate.final_s +=
+        study_capacity_guess_s(study) *
+        (double)(study->knob_count ? estimate.final_trials / (size_t)m->repeats : 1);
     return estimate;
 }

@@ -84,6 +84,8 @@ NODISCARD bool study_load_corpora(const struct spec_study *study, struct arena *
 NODISCARD bool study_check_services(const struct spec_study *study, bool fetch,
                                     struct buf *ret_problems, struct err *err);
 
+/* About how long the study's capacities take in the one trial of a candidate that finds them. */
+double study_capacity_guess_s(const struct spec_study *study);
 /* How long a study takes, without having run: windows plus stated allowances for starts. */
 struct study_estimate {
     size_t explore_trials, final_trials;

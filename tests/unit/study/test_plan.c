@@ -2,6 +2,7 @@
  * it is cut anywhere. */
 #include "study/simulate.h"
 
+#include "base/clock.h"
 #include "base/rng.h"
 
 static const struct space_knob knobs[] = {{0, 4}, {0, 3}, {1, 5}};
@@ -81,6 +82,32 @@ static void test_requests(void **state)
         assert_true(sim_step(&sim));
     }
     sim_done(&sim);
+}
+
+/* Once for each finalist and the baseline, and for nobody who was not asked for. */
+static void test_capacity(void **state)
+{
+    (void)state;
+    for (size_t asked = 0; asked < 2; asked++) {
+        struct sim sim;
+        init(&sim, healthy, NULL);
+        struct spec_capacity capacity = {.within_ns = 600 * NS_PER_S, .window_ns = 10 * NS_PER_S};
+        sim.study->capacities = &capacity;
+        sim.study->capacity_count = asked;
+        size_t searches = 0;
+        for (;;) {
+            const struct study_step step = sim_next(&sim);
+            if (step.stage == STAGE_DONE)
+                break;
+            bool first = step.stage == STAGE_FINAL && step.request.repeat == 1;
+            assert_int_equal(step.request.capacity, first && asked);
+            searches += step.request.capacity;
+            assert_true(sim_step(&sim));
+        }
+        assert_int_equal(searches, asked ? 4 : 0);
+        assert_true(study_capacity_guess_s(sim.study) == (asked ? 140 : 0));
+        sim_done(&sim);
+    }
 }
 
 static void test_without_baseline(void **state)
@@ -483,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_late_load_is_shared_out),
         cmocka_unit_test(test_healthy_study),
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_without_baseline),
         cmocka_unit_test(test_retries),
         cmocka_unit_test(test_retry_keeps_its_window),
