@@ -189,6 +189,15 @@ static double lateness_bound_s(const struct attempt *attempt)
 
 /* A worker that did not come to its report has told only a part, and maybe not even when its window
  * began: no number is made of that. */
+/* Answers of the stream that began the chain which this one is a step of; NULL: it is none. */
+static const struct answer_list *chain_begun(const struct run *run, size_t stream)
+{
+    size_t at = stream;
+    while (run->plan.streams[at].arrivals == ARRIVALS_AFTER)
+        at = run->plan.streams[at].after;
+    return at != stream ? &run->answers[at] : NULL;
+}
+
 static void collect(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     bool shared = window->only < 0;
@@ -209,6 +218,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .corpus = &attempt->runner->options.corpora[i],
             .sources = spec_load_sources(protocol, &attempt->study->services[i].load),
             .seed = attempt->study->seed,
+            .begun = chain_begun(run, s),
             .limits = &limits,
         };
         input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);

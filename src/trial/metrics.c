@@ -298,10 +298,31 @@ static void add_findings(struct attempt *attempt, const struct metrics_input *in
     }
 }
 
+/* Turns that began in the window against those that came to a first text or sound here. Counted by
+ * when they began, whichever step failed, and whatever was cut as warm-up: an error is none the
+ * less one. */
+static void add_turn_errors(struct attempt *attempt, const struct metrics_input *input)
+{
+    const struct stats_interval none = {NAN, NAN};
+    size_t begun = 0, whole = 0;
+    for (size_t k = 0; k < input->begun->count; k++) {
+        const struct load_record *r = &input->begun->items[k].record;
+        begun += r->part != LOAD_PROBE && r->error != LOAD_RELOAD &&
+                 r->intended_ns >= input->window_start_ns && r->intended_ns < input->window_end_ns;
+    }
+    for (size_t k = 0; k < input->answers->count; k++) {
+        const struct load_record *r = &input->answers->items[k].record;
+        whole += !isnan(load_turn_s(r)) && r->turn_start_ns >= input->window_start_ns &&
+                 r->turn_start_ns < input->window_end_ns;
+    }
+    add_row(attempt, input, METRIC_TURN_ERRORS, STAT_VALUE, (double)(begun - whole), none, NULL,
+            begun);
+}
+
 void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *input,
                          struct judge_service *facts)
 {
-    AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0};
+    AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0}, turn = {0};
     struct judge_service dropped = {0};
     struct judge_service *into = facts ? facts : &dropped;
     const struct window_series window = window_settle(input, attempt->arena);
@@ -328,6 +349,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         const struct load_record *r = &answer->record;
         series_add(&latency, load_latency_s(r));
         series_add(&ttft, load_ttft_s(r));
+        series_add(&turn, load_turn_s(r));
         series_add(&rtf, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
         for (uint32_t g = 0; g < r->gap_count; g++)
             series_add(&itl, (double)answer->gaps_ns[g] / NS_PER_S);
@@ -336,6 +358,8 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     add_distribution(attempt, input, METRIC_LATENCY, &latency);
     if (input->sources & (SOURCE_TEXT | SOURCE_SPEECH))
         add_distribution(attempt, input, METRIC_TTFT, &ttft);
+    if (input->sources & SOURCE_TURN)
+        add_distribution(attempt, input, METRIC_TURN, &turn);
     if (input->sources & SOURCE_TEXT)
         add_distribution(attempt, input, METRIC_ITL, &itl);
     if (input->sources & (SOURCE_AUDIO | SOURCE_SPEECH))
@@ -349,4 +373,6 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     add_findings(attempt, input);
     add_rates(attempt, input, window.from_ns);
     add_errors(attempt, input, failed, requests);
+    if ((input->sources & SOURCE_TURN) && input->begun)
+        add_turn_errors(attempt, input);
 }

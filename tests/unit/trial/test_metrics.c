@@ -422,6 +422,36 @@ static void test_alone(void **state)
     arena_free(f.arena);
 }
 
+/* A turn counts from the chain's first send; a turn that broke before this step is no time, and an
+ * error of the turn though none of this service. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct fixture f, first;
+    init(&first, SOURCE_ANY | SOURCE_AUDIO);
+    init(&f, SOURCE_ANY | SOURCE_TEXT | SOURCE_TURN);
+    for (int64_t i = -1; i < 5; i++) {
+        add(&first, i * (int64_t)S, i * (int64_t)S + 300 * (int64_t)MS,
+            i == 4 ? LOAD_TIMEOUT : LOAD_OK);
+        if (i == 4)
+            continue;
+        struct trial_answer *a =
+            add(&f, i * (int64_t)S + 300 * (int64_t)MS, i * (int64_t)S + 900 * (int64_t)MS,
+                i == 3 ? LOAD_CLOSED : LOAD_OK);
+        events(&f, a, 1, (const int64_t[]){i * (int64_t)S + 500 * (int64_t)MS});
+        a->record.part = i < 0 ? LOAD_WARMUP : LOAD_WINDOW;
+        a->record.turn_start_ns = ZERO + i * (int64_t)S;
+    }
+    f.input.begun = &first.answers;
+    run(&f);
+    assert_near(value(&f, "turn", "p50"), 0.5);
+    assert_near(value(&f, "ttft", "p50"), 0.2);
+    assert_near(value(&f, "turn_errors", ""), 2);
+    assert_near(value(&f, "errors", ""), 1);
+    arena_free(f.arena);
+    arena_free(first.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
