@@ -58,8 +58,8 @@ static bool load_clips(const struct bench_options *options, struct arena *arena,
                        "%s sends audio: give --corpus FOLDER, with .wav, .flac or .ogg files and "
                        "the transcript of each in a .txt beside it",
                        options->protocol->name);
-    if (!corpus_load_audio(arena, setup->load.corpus, &setup->corpus, err))
-        return err_wrap(err, "corpus");
+    if (!corpus_load(arena, "", &setup->load, &setup->corpus, err))
+        return false;
     setup->sending =
         arena_printf(arena, "%zu clips of %s%s", setup->corpus.clip_count, setup->load.corpus,
                      setup->corpus.all_transcribed ? "" : ", not all with a transcript");
@@ -85,9 +85,9 @@ static bool load_prompts(const struct bench_options *options, struct arena *aren
                        options->protocol->name);
     if (options->prompt && setup->load.prompts)
         return err_set(err, ERR_INPUT, "--prompt and --prompts: give one of them");
+    if (!corpus_load(arena, "", &setup->load, corpus, err))
+        return false;
     if (setup->load.prompts) {
-        if (!corpus_load_prompts(arena, setup->load.prompts, corpus, err))
-            return err_wrap(err, "prompts");
         setup->sending =
             arena_printf(arena, "%zu prompts of %s", corpus->prompt_count, setup->load.prompts);
         return true;
