@@ -24,9 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAGS = 10, NEAR = 10, BLOCK_LAGS_MAX = 300 };
+enum { LAGS = 10, NEAR = 10, BLOCK_LAGS_MAX = 300, SPAN_MAX = 50 };
 static const double CHI_SQUARE_10_AT_1_PERCENT = 23.209251158954356;
-static const double CLUSTER_ERROR = 0.005, TAIL = 0.1;
+static const double CLUSTER_ERROR = 0.005, TAIL = 0.1, COST_LEAST = 0.1;
 
 static double *zeros(size_t n)
 {
@@ -115,26 +115,46 @@ static double lagged(const double *values, size_t n, size_t lag, double mean)
     return sum;
 }
 
+/* Sums over all runs of products of values that lie `lag` apart, 0 to `last`. */
+static void sum_products(const struct stats_series *series, const double *values, size_t last,
+                         double *ret_products)
+{
+    for (size_t lag = 0; lag <= last; lag++)
+        ret_products[lag] = 0;
+    for (size_t r = 0; r < run_count(series); values += run_length(series, r++)) {
+        double mean = mean_of(values, run_length(series, r));
+        for (size_t lag = 0; lag <= last && run_length(series, r) > lag; lag++)
+            ret_products[lag] += lagged(values, run_length(series, r), lag, mean);
+    }
+}
+
+/* Does the correlation take from the sample's worth? Clips that come round in the same order make a
+ * series that is far from independent and whose counts spread less, not more: there the weighted
+ * sum of correlations (Bartlett's, over 50 lags) is not above 0. */
+static bool costs(const struct stats_series *series, const double *values)
+{
+    double products[SPAN_MAX + 1], sum = 0;
+    size_t span = series->n / 4 < SPAN_MAX ? series->n / 4 : SPAN_MAX;
+    sum_products(series, values, span, products);
+    for (size_t lag = 1; lag <= span && products[0] > 0; lag++)
+        sum += (1 - (double)lag / (double)(span + 1)) * products[lag] / products[0];
+    return sum > COST_LEAST;
+}
+
 bool stats_series_correlated(const struct stats_series *series)
 {
-    double n = (double)series->n, squares = 0, statistic = 0;
+    double n = (double)series->n, statistic = 0, products[LAGS + 1];
     if (series->n <= 2 * LAGS)
         return false;
     double *ranks = ranks_of(series->values, series->n);
-    double products[LAGS + 1] = {0};
-    const double *run = ranks;
-    for (size_t r = 0; r < run_count(series); run += run_length(series, r++)) {
-        double mean = mean_of(run, run_length(series, r));
-        for (size_t lag = 0; lag <= LAGS && run_length(series, r) > lag; lag++)
-            products[lag] += lagged(run, run_length(series, r), lag, mean);
-    }
-    squares = products[0];
-    for (size_t lag = 1; lag <= LAGS && squares > 0; lag++) {
-        double r = products[lag] / squares;
+    sum_products(series, ranks, LAGS, products);
+    for (size_t lag = 1; lag <= LAGS && products[0] > 0; lag++) {
+        double r = products[lag] / products[0];
         statistic += n * (n + 2) * r * r / (n - (double)lag);
     }
+    bool correlated = statistic > CHI_SQUARE_10_AT_1_PERCENT && costs(series, ranks);
     free(ranks);
-    return statistic > CHI_SQUARE_10_AT_1_PERCENT;
+    return correlated;
 }
 
 static bool unknown_in(const struct stats_series *series)
@@ -186,10 +206,18 @@ bool stats_series_clustered(const struct stats_series *series, double q)
     }
     double n = (double)series->n, m = (double)beyond;
     double mean = n > 1 ? possible * m * (m - 1) / (n * (n - 1)) : 0;
-    /* Pairs overlap: three together are three pairs. So the count spreads a little more than
-     * Poisson's, which the last factor allows for. */
-    return beyond >= 3 && mean < 500 && (double)pairs > mean &&
-           poisson_tail(mean, pairs) < CLUSTER_ERROR;
+    /* Pairs overlap (three together are three pairs), so that the count spreads a little more than
+     * Poisson's: bench/instrument_stats.c shows how many false alarms that makes. */
+    bool together = beyond >= 3 && mean < 500 && (double)pairs > mean &&
+                    poisson_tail(mean, pairs) < CLUSTER_ERROR;
+    if (!together)
+        return false;
+    double *over = zeros(series->n);
+    for (size_t i = 0; i < series->n; i++)
+        over[i] = q > 0.5 ? series->values[i] > limit : series->values[i] < limit;
+    together = costs(series, over);
+    free(over);
+    return together;
 }
 
 double stats_series_block(const double *values, size_t n)

@@ -55,15 +55,17 @@ struct stats_series_interval {
 struct stats_series_interval stats_series_quantile(const struct stats_series *series, double q,
                                                    double confidence);
 
-/* Are neighbours alike? Ljung and Box 1978 on the ranks, 10 lags, at 1 %. */
+/* Are neighbours alike, so that the sample is worth less? Ljung and Box 1978 on the ranks, 10 lags,
+ * at 1 %, and a sum of the correlations (Bartlett's weights, 50 lags) over 0.1: clips that come
+ * round in the same order are correlated too and cost nothing. */
 bool stats_series_correlated(const struct stats_series *series);
 /* Do those beyond the q-quantile (q >= 0.9 or <= 0.1; else false) stand together? Pairs of them
  * within 10 requests, against the Poisson distribution, at 0.5 %. A freeze is seen here first. */
 bool stats_series_clustered(const struct stats_series *series, double q);
 
 /* The mean length of blocks that suits this series: Politis and White 2004, corrected by Patton,
- * Politis and White 2009, for the circular bootstrap; 1 where no correlation shows. Lags beyond 300 are
- * not looked at. */
+ * Politis and White 2009, for the circular bootstrap; 1 where no correlation shows. Lags beyond 300
+ * are not looked at. */
 double stats_series_block(const double *values, size_t n);
 
 /* How many independent requests the n are worth for the share of values over `limit`: n over the

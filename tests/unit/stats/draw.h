@@ -15,12 +15,18 @@ enum series {
     SERIES_FREEZE,
     SERIES_COLD,
     SERIES_RISE,
-    SERIES_LATE
+    SERIES_LATE,
+    SERIES_ROUND
 };
 
 static inline double *draw_reference(enum series kind, uint32_t seed, size_t n)
 {
-    double *values = calloc(n, sizeof *values), level = 0.5;
+    double *values = calloc(n, sizeof *values), level = 0.5, clips[23];
+    uint64_t clip = 99;
+    for (size_t i = 0; i < 23; i++) {
+        clip = clip * 48271 % 2147483647;
+        clips[i] = (double)clip / 2147483647;
+    }
     uint64_t state = seed;
     for (size_t i = 0; values && i < n; i++) {
         state = state * 48271 % 2147483647;
@@ -28,6 +34,7 @@ static inline double *draw_reference(enum series kind, uint32_t seed, size_t n)
         level = 0.6 * level + 0.4 * u;
         values[i] = kind == SERIES_INDEPENDENT ? 1 + u * u * u
                     : kind == SERIES_QUEUE     ? level
+                    : kind == SERIES_ROUND     ? clips[i % 23] + 0.1 * u
                     : kind == SERIES_FREEZE    ? (i >= n / 2 && i < n / 2 + 12 ? 50 + u : 1 + u)
                     : kind == SERIES_COLD      ? (i < n / 10 ? 3 * (1 + u) : 1 + u)
                     : kind == SERIES_LATE      ? (i < n * 2 / 3 ? 4 * (1 + u) : 1 + u)

@@ -32,6 +32,8 @@ def series(kind, seed, n):
             level = 0.6 * level + 0.4 * x
             out.append(level)
         return np.array(out)
+    if kind == "ROUND":  # clips of 23 lengths in the same order, again and again
+        return uniform(99, 23)[np.arange(n) % 23] + 0.1 * u
     if kind == "FREEZE":  # twelve in a row
         out = 1 + u
         out[n // 2:n // 2 + 12] = 50 + u[n // 2:n // 2 + 12]
@@ -94,12 +96,18 @@ def fixed():
                  "    enum stats_answer answer;\n} fixed_cases[]", rows)
 
 
+def costs(y):
+    y = y - y.mean()
+    span = min(50, len(y) // 4)
+    return sum((1 - k / (span + 1)) * (y[:-k] @ y[k:]) for k in range(1, span + 1)) > 0.1 * (y @ y)
+
+
 def ljung_box(x):
     r = stats.rankdata(x)
     r = r - r.mean()
     n = len(x)
     q = sum(n * (n + 2) * ((r[:-k] @ r[k:]) / (r @ r)) ** 2 / (n - k) for k in range(1, 11))
-    return stats.chi2.sf(q, 10) < 0.01
+    return stats.chi2.sf(q, 10) < 0.01 and costs(r)
 
 
 def clustered(x, q):
@@ -108,7 +116,8 @@ def clustered(x, q):
     possible = sum(n - k for k in range(1, 11))
     m = over.sum()
     mean = possible * m * (m - 1) / (n * (n - 1))
-    return m >= 3 and pairs > mean and stats.poisson.sf(pairs - 1, mean) < 0.005
+    return m >= 3 and pairs > mean and stats.poisson.sf(pairs - 1, mean) < 0.005 and \
+        costs(over * 1.0)
 
 
 def block_variance(x, b):
@@ -129,7 +138,7 @@ def worth(x, limit):
 
 def correlations():
     rows = []
-    for kind in ("INDEPENDENT", "QUEUE", "FREEZE"):
+    for kind in ("INDEPENDENT", "QUEUE", "FREEZE", "ROUND"):
         for n in (200, 1000, 1500):
             x = series(kind, 7 + n, n)
             for q in (0.5, 0.95, 0.99):
