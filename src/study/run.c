@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "study/certain.h"
 #include "study/decide.h"
 
 #include <inttypes.h>
@@ -188,6 +189,11 @@ static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, s
 {
     AUTO(arena_free) struct arena *scratch = arena_new();
     AUTO_JSON json_t *decision = study_decide(&loop->plan, &loop->history, scratch, ret_outcome);
+    struct store_trial *trials = NULL;
+    size_t count = 0;
+    if (!store_read_trials(loop->store, scratch, true, &trials, &count, err))
+        return err_wrap(err, "deciding");
+    study_add_requirements(decision, trials, count);
     AUTO(free) char *text = json_dump_text(decision);
     return store_decision_put(loop->store, text, err) &&
            store_event_add(loop->store, clock_now_wall_us(), "decided",
