@@ -55,6 +55,10 @@ json_t *report_number_json(const struct report_measure *m, const struct report_n
     set_real(object, "high", number->high);
     set_int(object, "count", number->count);
     set_int(object, "runs", (int64_t)number->runs);
+    if (number->method)
+        set_text(object, "method", number->method);
+    if (number->refused)
+        set_text(object, "no_interval", number->refused);
     if (isnan(number->value))
         set_text(object, "reason", number->unknown ? number->unknown : "not measured");
     return object;

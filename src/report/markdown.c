@@ -4,6 +4,7 @@
  *
  * It is also the source of report.html, so it keeps to headings, paragraphs, lists, tables whose
  * cells are inline text, and figures on a line of their own. */
+#include "report/finding.h"
 #include "report/markdown.h"
 #include "report/words.h"
 
@@ -142,7 +143,10 @@ static void add_comparison(struct buf *buf, const struct report_view *view)
         "Percentiles are of all requests of the runs together, with %.0f %% intervals that "
         "suppose no distribution. Memory, rates and start times are means over the runs with "
         "the least and the largest run. \"- (n=12)\": 12 requests do not carry that percentile. "
-        "Word errors: intervals by clip. Changes are called certain only when their whole "
+        "Where requests that follow each other are alike, the interval is that of the requests "
+        "that "
+        "the sample is worth, or there is none. Word errors: intervals by clip. Changes are called "
+        "certain only when their whole "
         "interval lies on one side.\n\n",
         100 * view->confidence);
 }
@@ -253,6 +257,7 @@ void report_add_markdown(struct buf *buf, const struct report_view *view)
     add_sharing(buf, view);
     report_add_capacities(buf, view);
     report_add_crowd(buf, view);
+    report_add_utterances(buf, view);
     report_add_progression(buf, view);
     report_add_losers(buf, view);
     report_add_front(buf, view);

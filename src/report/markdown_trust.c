@@ -1,5 +1,6 @@
 /* "Can I trust it?": how certain, how often and how undisturbed it was measured, what was not
  * checked, on which machine. Bounds stand beside what was measured against them. */
+#include "report/finding.h"
 #include "report/markdown.h"
 #include "report/words.h"
 
@@ -166,6 +167,7 @@ void report_add_trust(struct buf *buf, const struct report_view *view)
     add_method(buf, view);
     if (view->side_count)
         add_quality(buf, view);
+    report_add_steadiness(buf, view);
     add_proof(buf, view);
     add_growth(buf, view);
     add_machine(buf, view);

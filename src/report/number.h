@@ -20,6 +20,8 @@ struct report_number {
     int64_t count; /* requests, words for WER, values for NUMBER_RUNS */
     size_t runs;
     const char *unknown; /* why value is NaN; NULL otherwise */
+    const char *method;  /* of the interval of a quantile; NULL: none, or another kind */
+    const char *refused; /* why a quantile has no interval; NULL */
 };
 
 /* Against something else: a ratio (1: the same), or a difference for shares and counts. */

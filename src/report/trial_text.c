@@ -1,6 +1,7 @@
 /* One trial in full, for a person who wants to know what really happened: when each phase ran, what
  * was started with which command and environment, where it ran and how that was proven, every
  * number shared beside alone, every error by kind. */
+#include "report/finding.h"
 #include "report/trial_sheet.h"
 #include "report/words.h"
 
@@ -252,6 +253,7 @@ static void add_metric_row(const struct trial_sheet *sheet, struct report_grid *
     row->cells[1] = shared ? report_metric_text(sheet, m) : "";
     row->cells[2] = arena_printf(sheet->arena, "%" PRId64, m->count);
     row->cells[3] = report_metric_text(sheet, shared ? find_metric(sheet->trial, m, "alone") : m);
+    row->cells[4] = m->method ? m->method : "";
 }
 
 static void print_capacities(const struct trial_sheet *sheet)
@@ -288,8 +290,10 @@ static void print_metrics(const struct trial_sheet *sheet)
     const struct store_trial *t = sheet->trial;
     struct report_grid grid = {.arena = sheet->arena, .column_count = 4, .right = {[2] = true}};
     bool any = false;
-    for (size_t i = 0; i < t->metric_count; i++)
+    for (size_t i = 0; i < t->metric_count; i++) {
+        grid.column_count = t->metrics[i].method ? 5 : grid.column_count;
         any = any || strcmp(t->metrics[i].mode, "fallback") != 0;
+    }
     if (!any)
         return;
     struct grid_row *head = report_grid_add(&grid);
@@ -297,6 +301,7 @@ static void print_metrics(const struct trial_sheet *sheet)
     head->cells[1] = "beside the others";
     head->cells[2] = "n";
     head->cells[3] = "alone";
+    head->cells[4] = "interval by";
     head->paint = PAINT_BOLD;
     for (size_t i = 0; i < t->metric_count; i++) {
         bool shared = strcmp(t->metrics[i].mode, "shared") == 0;
@@ -370,6 +375,7 @@ bool report_print_trial(struct store *store, const struct spec_catalog *catalog,
     report_print_cards(&sheet);
     print_services(&sheet);
     print_metrics(&sheet);
+    report_print_findings(&sheet);
     print_capacities(&sheet);
     print_wrong_place(store, catalog, &sheet);
     return print_errors(store, &sheet, err);

@@ -11,6 +11,7 @@
 #include "report/build.h"
 
 #include "stats/binomial.h"
+#include "stats/series.h"
 #include "stats/wer.h"
 
 #include <inttypes.h>
@@ -76,7 +77,6 @@ bool report_read_runs(struct report_builder *b, const struct report_side *side,
         if (!store_read_values(b->store, b->arena, side->runs[i]->number, service_name(b->view, m),
                                mode, (enum store_sample)(sample_of[m->metric] - 1), &values, err))
             return false;
-        stats_sort(values.values, values.count);
         if (values.count)
             runs[count++] = (struct stats_run){values.values, values.count};
     }
@@ -95,14 +95,18 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
     for (size_t i = 0; i < runs.count; i++)
         n += runs.runs[i].n;
     AUTO(free) double *pool = calloc(n + 1, sizeof *pool);
-    if (!pool)
+    AUTO(free) size_t *lengths = calloc(runs.count + 1, sizeof *lengths);
+    if (!pool || !lengths)
         abort();
     for (size_t i = 0; i < runs.count; i++) {
         memcpy(pool + at, runs.runs[i].values, runs.runs[i].n * sizeof *pool);
+        lengths[i] = runs.runs[i].n;
         at += runs.runs[i].n;
     }
-    stats_sort(pool, n);
+    const struct stats_series series = {pool, n, lengths, runs.count};
     double q = metric_stat_quantile(m->stat);
+    struct stats_series_interval found = stats_series_quantile(&series, q, b->view->confidence);
+    stats_sort(pool, n);
     *ret = (struct report_number){.kind = NUMBER_QUANTILE,
                                   .value = NAN,
                                   .low = NAN,
@@ -113,9 +117,10 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
         ret->unknown = "no request of it succeeded";
         return true;
     }
-    struct stats_interval interval = stats_quantile_interval(pool, n, q, b->view->confidence);
-    ret->low = interval.low;
-    ret->high = interval.high;
+    ret->low = found.interval.low;
+    ret->high = found.interval.high;
+    ret->method = stats_method_name(found.method);
+    ret->refused = stats_refusal_text(found.refusal);
     if (stats_quantile_allowed(n, q))
         ret->value = stats_quantile(pool, n, q);
     else
