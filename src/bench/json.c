@@ -92,10 +92,11 @@ static json_t *load_json(const struct bench_setup *setup)
                              (double)s->timeout_ns / NS_PER_S, "reuse_connection",
                              s->reuse_connection, "sends", setup->sending, "model",
                              json_text_or_null(s->model), "seed", (json_int_t)setup->plan.seed);
-    json_t *settings = json_object();
-    for (size_t i = 0; i < s->setting_count; i++)
-        json_object_set_new(settings, s->settings[i].name, json_text_or_null(s->settings[i].text));
-    json_object_set_new(json, "options", settings);
+    /* As written: what of the load's shape has no member above shows here. */
+    json_t *asked = json_object();
+    for (size_t i = 0; i < setup->pair_count; i++)
+        json_object_set_new(asked, setup->pairs[i].key, json_text_or_null(setup->pairs[i].text));
+    json_object_set_new(json, "asked", asked);
     return json;
 }
 

@@ -35,12 +35,11 @@ static json_t *wall_ns(int64_t at_ns, int64_t offset_ns)
 static json_t *metadata_of(const struct load_record *r, int64_t offset_ns)
 {
     return json_pack(
-        "{s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}", "session_num",
-        (json_int_t)r->session, "turn_index", (int)r->turn, "credit_issued_ns",
-        wall_ns(r->intended_ns, offset_ns), "request_start_ns", wall_ns(r->sent_ns, offset_ns),
-        "request_ack_ns", wall_ns(r->first_byte_ns, offset_ns), "request_end_ns",
-        wall_ns(r->done_ns, offset_ns), "benchmark_phase",
-        r->part == LOAD_WARMUP ? "warmup" : "profiling", "was_cancelled",
+        "{s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}", "session_num", (json_int_t)r->session,
+        "turn_index", (int)r->turn, "credit_issued_ns", wall_ns(r->intended_ns, offset_ns),
+        "request_start_ns", wall_ns(r->sent_ns, offset_ns), "request_ack_ns",
+        wall_ns(r->first_byte_ns, offset_ns), "request_end_ns", wall_ns(r->done_ns, offset_ns),
+        "benchmark_phase", r->part == LOAD_WARMUP ? "warmup" : "profiling", "was_cancelled",
         r->error == LOAD_UNFINISHED, "item", (json_int_t)r->item, "held_back", r->held_back);
 }
 

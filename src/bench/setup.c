@@ -83,17 +83,16 @@ static bool load_prompts(const struct bench_options *options, struct arena *aren
     if (setup->load.corpus)
         return err_set(err, ERR_INPUT, "%s sends no audio: --prompts FILE instead of --corpus",
                        options->protocol->name);
-    if (options->prompt && setup->load.prompts)
-        return err_set(err, ERR_INPUT, "--prompt and --prompts: give one of them");
+    setup->sending = sent_by_shape(&setup->load.shape, arena);
+    if (options->prompt && (setup->load.prompts || setup->sending))
+        return err_set(err, ERR_INPUT, "--prompt beside other prompts: give one of them");
+    /* Whatever is sent, lengths may be drawn from files. */
     if (!corpus_load(arena, "", &setup->load, corpus, err))
         return false;
-    if (setup->load.prompts) {
+    if (setup->load.prompts && !setup->sending)
         setup->sending =
             arena_printf(arena, "%zu prompts of %s", corpus->prompt_count, setup->load.prompts);
-        return true;
-    }
-    setup->sending = sent_by_shape(&setup->load.shape, arena);
-    if (setup->sending && !options->prompt)
+    if (setup->sending)
         return true;
     corpus->prompt_count = options->prompt ? 1 : bench_prompt_count;
     corpus->prompts = arena_array(arena, corpus->prompt_count, sizeof *corpus->prompts);
@@ -137,6 +136,8 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     if (!(protocol->sends_audio ? load_clips : load_prompts)(options, arena, setup, err))
         return false;
     set_times(options, setup);
+    setup->pairs = options->pairs;
+    setup->pair_count = options->pair_count;
     setup->plan.seed = options->seed;
     setup->plan.salt = "bench";
     setup->plan.stream_count = 1;

@@ -24,8 +24,10 @@ struct bench_setup { /* in the arena */
     struct load_plan plan;
     struct spec_load load;
     struct corpus corpus;
-    const char *sending; /* "12 built-in prompts" */
-    bool timed;          /* the window's length was asked for, or is the default */
+    const char *sending;           /* "12 built-in prompts" */
+    const struct spec_pair *pairs; /* the options', borrowed */
+    size_t pair_count;
+    bool timed; /* the window's length was asked for, or is the default */
 };
 
 /* Errors are ERR_INPUT, one line that says what to give. */

@@ -30,9 +30,9 @@ void bench_add_load(struct buf *buf, const struct bench_setup *setup)
                  s->concurrency);
         return;
     }
-    buf_addf(buf, "%s arrivals", spec_arrivals_names[s->arrivals]);
+    buf_addf(buf, "arrivals: %s", spec_arrivals_names[s->arrivals]);
     if (s->rate_rps > 0) {
-        buf_add(buf, ", ");
+        buf_add(buf, s->arrivals == ARRIVALS_RAMP ? ", up to " : ", ");
         metric_add_value(buf, UNIT_PER_SECOND, s->rate_rps);
     }
 }
