@@ -32,7 +32,7 @@ enum {
     CHUNKS_MAX = 1 << 18,
     HELD_MAX = 256 << 20,  /* by all answers together, while in flight or waiting to be read */
     HELD_SHARE = 64 << 10, /* of one answer, whatever the others hold */
-    KEPT_BYTES = 64 << 10, /* of a body's memory, from one request to the next */
+    KEPT_BYTES = 16 << 10, /* of a body's memory, from one request to the next */
     KEPT_CHUNKS = 4096,
     TURN_MAX_NS = 500000,
     BATCH_NS = 100000, /* of answers, before sends and timers are looked at again */

@@ -368,7 +368,7 @@ static void become_worker(int channel, pid_t parent)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (channel != CHANNEL && dup2(channel, CHANNEL) < 0)
+    if (channel != CHANNEL && dup3(channel, CHANNEL, O_CLOEXEC) < 0)
         _exit(1);
     int null = open("/dev/null", O_RDWR);
     dup2(null, 0);
@@ -406,7 +406,7 @@ static bool add_sources(struct load_child *child)
         sd_event_add_io(child->event, &child->in, child->channel, EPOLLIN, on_in, child) < 0)
         return false;
     /* A descriptor of its own: sd-event takes each one once. */
-    int again = dup(child->channel);
+    int again = fcntl(child->channel, F_DUPFD_CLOEXEC, 0);
     if (again < 0 ||
         sd_event_add_io(child->event, &child->out_ready, again, EPOLLOUT, on_out, child) < 0)
         return false;
