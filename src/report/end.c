@@ -1,6 +1,7 @@
 /* The last lines of a run: the answer, its numbers against the baseline, how certain, what next. */
 #include "report/grid.h"
 #include "report/report.h"
+#include "report/turn.h"
 #include "report/words.h"
 
 #include <inttypes.h>
@@ -135,6 +136,18 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
     print_entry(out, terminal, "GPU", buf_text(&text));
 }
 
+static void print_turns(const struct report_view *view, FILE *out, struct report_terminal terminal)
+{
+    const struct report_side *side = view->winner ? view->winner : view->baseline;
+    for (size_t i = 0; side && i < view->study->service_count; i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        if (report_ends_turn(view, i))
+            report_add_turn(&text, TEXT_TERMINAL, view, side, i);
+        if (text.len)
+            print_entry(out, terminal, "Voice turn", buf_text(&text));
+    }
+}
+
 /* "llm 20 clients, 21 are too many; stt at least 50 /s": of the winner, else of the baseline. */
 static void print_capacities(const struct report_view *view, FILE *out,
                              struct report_terminal terminal)
@@ -168,6 +181,7 @@ void report_print_end(const struct report_view *view, FILE *out, struct report_t
             print_verdicts(view, out, terminal);
     }
     print_device(view, out, terminal);
+    print_turns(view, out, terminal);
     print_capacities(view, out, terminal);
     if (view->statement && view->outcome != REPORT_INFEASIBLE) {
         AUTO(buf_done) struct buf text = BUF_INIT(8192);

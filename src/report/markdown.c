@@ -6,6 +6,7 @@
  * cells are inline text, and figures on a line of their own. */
 #include "report/finding.h"
 #include "report/markdown.h"
+#include "report/turn.h"
 #include "report/words.h"
 
 #include <math.h>
@@ -245,10 +246,31 @@ static void add_check(struct buf *buf, const struct report_view *view)
         "IN (...)\"`\n");
 }
 
+static void add_turns(struct buf *buf, const struct report_view *view)
+{
+    AUTO(buf_done) struct buf scratch = BUF_INIT(64);
+    bool begun = false;
+    for (size_t i = 0; i < view->study->service_count; i++)
+        for (size_t k = 0; report_ends_turn(view, i) && k < view->side_count; k++) {
+            if (view->sides[k].run_count == 0)
+                continue;
+            buf_add(buf, begun ? ""
+                               : "## The voice turn\n\nFrom the end of speech on, medians "
+                                 "of each step and of the whole; the parts need not add "
+                                 "up.\n\n");
+            begun = true;
+            buf_addf(buf, "- %s: ", report_side_title(view, k, &scratch));
+            report_add_turn(buf, MD, view, &view->sides[k], i);
+            buf_addc(buf, '\n');
+        }
+    buf_add(buf, begun ? "\n" : "");
+}
+
 void report_add_markdown(struct buf *buf, const struct report_view *view)
 {
     add_top(buf, view);
     add_comparison(buf, view);
+    add_turns(buf, view);
     report_add_trust(buf, view);
     if (spec_study_on_gpu(view->study)) {
         report_add_places(buf, view);
