@@ -115,9 +115,9 @@ static void add_metric_title(struct buf *buf, const struct display *display, siz
     else if (dot)
         buf_addf(&title, "%.*s %s", (int)(dot - name), name, dot + 1);
     const struct metric_ref *ref = &display->study->objectives[objective].metric;
-    if (ref->metric == METRIC_TTFT) {
+    if (ref->metric == METRIC_TTFT || ref->metric == METRIC_TURN) {
         buf_clear(&title);
-        buf_addf(&title, "ttft %s", stat + 1);
+        buf_addf(&title, "%s %s", metric_facts(ref->metric)->name, stat + 1);
     } else if (ref->metric == METRIC_TOKENS_PER_S) {
         buf_clear(&title);
         buf_add(&title, "tokens/s");

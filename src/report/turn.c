@@ -45,22 +45,31 @@ static bool add_value(struct buf *buf, const struct report_view *view,
     return true;
 }
 
+/* Is its answer sound, whichever engine gives it? */
+static bool speaks_aloud(const struct spec_service *s)
+{
+    const struct spec_protocol *protocol = s->protocol;
+    if (!protocol && s->engine_use_count > 0)
+        protocol = s->engine_uses[0].protocol;
+    return protocol && (protocol->sources & SOURCE_SPEECH);
+}
+
 static void add_step(struct buf *buf, enum text_target target, const struct report_view *view,
                      const struct report_side *side, size_t service, bool last)
 {
     const struct spec_service *s = &view->study->services[service];
-    bool speaks = find(view, service, METRIC_WER, STAT_VALUE) >= 0;
+    bool heard = find(view, service, METRIC_WER, STAT_VALUE) >= 0;
     report_add_text(buf, target, s->name);
     if (!s->load.after)
         buf_add(buf, ": end of speech");
     if (last) {
         add_value(buf, view, side, service, METRIC_TTFT, STAT_P50,
-                  s->role == ROLE_LLM ? ": first token " : ": first text or sound ");
+                  speaks_aloud(s) ? ": first sound " : ": first token ");
         return;
     }
     add_value(buf, view, side, service, METRIC_LATENCY, STAT_P50,
               s->load.after ? ": whole answer "
-              : speaks      ? " to transcript "
+              : heard       ? " to transcript "
                             : " to answer ");
     if (s->load.after &&
         add_value(buf, view, side, service, METRIC_TTFT, STAT_P50, " (first token "))
