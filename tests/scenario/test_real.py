@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Real servers, real weights, real speech: llama-server beside whisper-server and beside
-faster-whisper-server, for a few seconds each.
+"""Real servers, real weights, real speech: llama-server beside whisper-server, beside
+faster-whisper-server and beside wyoming-faster-whisper, for a few seconds each.
 
 What the fakes can't show: that the engines' flags, ready paths, protocols and transcripts are those of
 the programs which people run. tools/setup builds and fetches what this needs; where it is missing the
@@ -18,7 +18,11 @@ NEEDED = ["bin/llama-server", "bin/whisper-server", "bin/faster-whisper-server",
 
 
 def need_the_demo():
-    missing = [name for name in NEEDED if not os.path.exists(os.path.join(DEMO, name))]
+    need(*NEEDED)
+
+
+def need(*names):
+    missing = [name for name in names if not os.path.exists(os.path.join(DEMO, name))]
     if missing and os.environ.get("SPICA_SKIP_IS_FAILURE"):
         raise AssertionError(f"not set up (tools/setup all): {', '.join(missing)}")
     if missing:
@@ -34,9 +38,9 @@ def llm():
             "model": demo("models/smollm2-135m-q4_1.gguf"), "threads": 1}
 
 
-def run_beside_the_llm(box, stt):
-    box.study(stt=dict(stt, role="stt", language="en"), llm=llm(),
-              load={"stt": {"corpus": demo("speech-real"), "timeout": "60s"},
+def run_beside_the_llm(box, stt, **load):
+    box.study(stt=dict(stt, role="stt"), llm=llm(),
+              load={"stt": dict(load, corpus=demo("speech-real"), timeout="60s"),
                     "llm": {"prompts": demo("prompts.jsonl"), "timeout": "60s", "max_tokens": 16}},
               measure={"warmup": "1s", "window": "8s", "drain": "60s", "probe_within": "60s"},
               goal={"optimise": {"stt.latency.p50": {"good": "100ms", "bad": "60s"},
@@ -66,7 +70,8 @@ def run_beside_the_llm(box, stt):
 def whisper_server_beside_llama_server(box):
     need_the_demo()
     run_beside_the_llm(box, {"engine": "whisper-server", "program": demo("bin/whisper-server"),
-                             "model": demo("models/ggml-tiny.en.bin"), "threads": 1})
+                             "model": demo("models/ggml-tiny.en.bin"), "threads": 1,
+                             "language": "en"})
 
 
 @scenario(alone=True)
@@ -75,7 +80,20 @@ def faster_whisper_server_beside_llama_server(box):
     run_beside_the_llm(box, {"engine": "faster-whisper-server",
                              "program": demo("bin/faster-whisper-server"),
                              "model": demo("models/ct2-tiny.en"), "compute_type": "int8",
-                             "threads": 1})
+                             "threads": 1, "language": "en"})
+
+
+@scenario(alone=True)
+def wyoming_faster_whisper_beside_llama_server(box):
+    """Wyoming over TCP, spoken to the program that Home Assistant's users run."""
+    need_the_demo()
+    need("bin/wyoming-faster-whisper")
+    run_beside_the_llm(box, {"command": [
+        demo("bin/wyoming-faster-whisper"), "--uri", "tcp://127.0.0.1:{port}",
+        "--model", demo("models/ct2-tiny.en"), "--stt-library", "faster-whisper",
+        "--language", "en", "--device", "cpu", "--compute-type", "int8", "--beam-size", "5",
+        "--cpu-threads", "1", "--data-dir", "{dir}", "--local-files-only"],
+        "protocol": "wyoming", "ready": {"within": "120s"}}, language="en")
 
 
 @scenario(alone=True)

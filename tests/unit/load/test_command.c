@@ -57,10 +57,9 @@ static const struct {
     {"signals have their defaults", "command", "sh -c 'kill -TERM $$; echo alive' {prompt}", false,
      LOAD_SERVER_ERROR, "killed by signal 15 (Terminated)"},
     {"none is ignored or held back", "command",
-     "sh -c 'grep -cE \"^Sig(Ign|Blk):.0000000000000000\" /proc/$$/status' {prompt}", false,
-     LOAD_OK, "2"},
-    {"no descriptor of ours", "command", "sh -c 'ls /proc/$$/fd | tr -d \"\\n\"' {prompt}", false,
-     LOAD_OK, "012"},
+     "grep -cE '^Sig(Ign|Blk):.0000000000000000' /proc/self/status", true, LOAD_OK, "2"},
+    {"no descriptor of ours", "command", "ls /proc/self/fd", true, LOAD_OK,
+     "0\n1\n2\n3"}, /* 3: the folder that it lists */
     {"its own session", "command", "sh -c 'test $(ps -o sid= $$) = $$ && echo yes' {prompt}", false,
      LOAD_OK, "yes"},
     {"what it left running", "command", "sh -c 'sleep 1000 & echo hi' {prompt}", false, LOAD_OK,
@@ -156,7 +155,7 @@ static void test_timeout_kills_all(void **state)
              "sh -c 'sleep 1000 & echo $! >>%s; echo $$ >>%s; wait' {prompt}", path, path);
     struct spec_setting settings[1];
     struct load_plan plan = plan_for("command", settings, command);
-    plan.streams[0].timeout_ns = 700 * NS_PER_MS;
+    plan.streams[0].timeout_ns = 3 * NS_PER_S;
     struct run run = worker_run(&plan);
     assert_int_equal(run.by_error[LOAD_TIMEOUT], 1);
     pid_t pids[2];
@@ -211,9 +210,9 @@ static void test_times(void **state)
     const struct load_record *r = &run.kept[0].record;
     assert_int_equal(r->error, LOAD_OK);
     assert_string_equal(run.kept[0].text, "ab");
-    assert_true(r->first_token_ns - r->sent_ns < r->done_ns - r->sent_ns - 400 * NS_PER_MS);
-    assert_true(r->last_token_ns - r->first_token_ns >= 200 * NS_PER_MS);
-    assert_true(r->done_ns - r->last_token_ns >= 200 * NS_PER_MS);
+    assert_true(r->first_token_ns - r->sent_ns < r->done_ns - r->sent_ns - 200 * NS_PER_MS);
+    assert_true(r->last_token_ns - r->first_token_ns >= 100 * NS_PER_MS);
+    assert_true(r->done_ns - r->last_token_ns >= 100 * NS_PER_MS);
     assert_int_equal(r->tokens, -1);
     free(run.kept);
 }
