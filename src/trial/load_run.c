@@ -198,6 +198,18 @@ static const struct answer_list *chain_begun(const struct run *run, size_t strea
     return at != stream ? &run->answers[at] : NULL;
 }
 
+/* Of any stream: what is beside a burst feels it. */
+static bool load_moves(const struct load_plan *plan)
+{
+    bool moves = false;
+    for (size_t s = 0; s < plan->stream_count; s++) {
+        enum arrivals arrivals = plan->streams[s].arrivals;
+        moves = moves || arrivals == ARRIVALS_BURSTS || arrivals == ARRIVALS_RAMP ||
+                arrivals == ARRIVALS_TRACE;
+    }
+    return moves;
+}
+
 static void collect(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     bool shared = window->only < 0;
@@ -220,6 +232,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .seed = attempt->study->seed,
             .begun = chain_begun(run, s),
             .limits = &limits,
+            .moving = load_moves(&run->plan),
         };
         input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);

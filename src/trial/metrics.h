@@ -31,7 +31,8 @@ struct metrics_input {
     uint64_t seed;                    /* of the bootstrap */
     const struct level_bound *bounds; /* requirements on its requests; NULL none */
     size_t bound_count;
-    const struct answer_list *begun;     /* of the stream that began the turns; NULL: no chain */
+    const struct answer_list *begun; /* of the stream that began the turns; NULL: no chain */
+    bool moving; /* the load itself changes within the window: there is no steady state to find */
     const struct finding_limits *limits; /* what a good request keeps; NULL: nothing is asked */
 };
 

@@ -115,7 +115,10 @@ struct window_series window_settle(const struct metrics_input *input, struct are
     for (size_t i = 0; i < count; i++)
         latency[i] = load_latency_s(&order[i]->record);
     struct window_series series = {.from_ns = input->window_start_ns};
-    struct stats_warmup found = stats_warmup_find(latency, count);
+    /* A ramp's beginning differs from its end because it was asked to. */
+    struct stats_warmup found = {.settled = true};
+    if (!input->moving)
+        found = stats_warmup_find(latency, count);
     if (found.cut > 0 && found.cut < count) {
         cut = found.cut;
         series.from_ns = order[cut]->record.intended_ns;
@@ -133,6 +136,6 @@ struct window_series window_settle(const struct metrics_input *input, struct are
     series.answers = arena_array(arena, series.count + 1, sizeof *series.answers);
     for (size_t i = cut; i < count; i++)
         series.answers[i - cut] = order[i];
-    series.unsteady = drift_words(&series, input->sources, arena);
+    series.unsteady = input->moving ? NULL : drift_words(&series, input->sources, arena);
     return series;
 }

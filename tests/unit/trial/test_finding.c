@@ -292,6 +292,19 @@ static void test_steady_window_is_left_alone(void **state)
     arena_free(f.arena);
 }
 
+/* Bursts, ramps, traces: what changes there was asked for. */
+static void test_moving_load_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    fill(&f, 60, 0.6);
+    f.input.moving = true;
+    struct window_series series = window_settle(&f.input, f.arena);
+    assert_true(series.count == 600 && !series.warmup && !series.unsteady);
+    arena_free(f.arena);
+}
+
 static void test_drift_is_named(void **state)
 {
     (void)state;
@@ -314,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_worst_utterances),
         cmocka_unit_test(test_cold_beginning_is_cut),
         cmocka_unit_test(test_steady_window_is_left_alone),
+        cmocka_unit_test(test_moving_load_is_left_alone),
         cmocka_unit_test(test_drift_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
