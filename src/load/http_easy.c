@@ -81,12 +81,12 @@ static void explain_certificate(struct load_http_call *call)
         const char *said, *meaning;
     } rows[] = {
         {"self-signed certificate in certificate chain",
-         "the server's certificate is signed by an authority this machine does not know; `ca:` "
+         "the server's certificate is signed by an authority this machine does not know; ca "
          "names a file with it"},
         {"self-signed certificate",
-         "the server's certificate is self-signed and not trusted; `ca:` names a file with it"},
+         "the server's certificate is self-signed and not trusted; ca names a file with it"},
         {"unable to get local issuer",
-         "the server's certificate is signed by an authority this machine does not know; `ca:` "
+         "the server's certificate is signed by an authority this machine does not know; ca "
          "names a file with it"},
         {"certificate has expired", "the server's certificate has expired"},
         {"certificate is not yet valid", "the server's certificate is not valid yet"},
