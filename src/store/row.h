@@ -15,9 +15,7 @@ struct store_phase {
     const char *outcome;
 };
 struct store_evidence {
-    const char *service;
-    const char *kind;
-    const char *text;
+    const char *service, *kind, *text;
 };
 
 /* One outside number at one moment of a trial. */
@@ -64,9 +62,10 @@ struct store_request {
     int64_t sequence, item;
     const char *error; /* load_error_name(), NULL for success */
     int http_status;
-    /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. */
+    /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. A turn's start is
+     * that of the chain which the request is a step of. */
     int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns;
-    int64_t turn_start_ns; /* of the chain it is a step of, likewise; NEVER: it follows nothing */
+    int64_t turn_start_ns;
     bool held_back; /* the in-flight limit made it wait: sent - intended is not our lateness */
     int64_t tokens; /* < 0: NULL */
     bool tokens_exact;
