@@ -95,16 +95,9 @@ static const struct store_utterance utterances[] = {
     {"stt", 0, 1, 9, 0, 1, 0, "good evening", NULL},
 };
 
-struct store_trial made_trial(struct arena *arena, int64_t number, size_t requests)
+static struct store_service *made_services(struct arena *arena, int64_t number)
 {
-    struct store_phase *phases = arena_array(arena, 2, sizeof *phases);
-    struct store_evidence *evidence = arena_array(arena, 1, sizeof *evidence);
     struct store_service *services = arena_array(arena, 2, sizeof *services);
-    struct store_metric *metrics = arena_array(arena, 2, sizeof *metrics);
-    struct store_request *rows = arena_array(arena, 2 * requests + 1, sizeof *rows);
-    phases[0] = (struct store_phase){"start", 0, 2.5, NULL};
-    phases[1] = (struct store_phase){"measure", 2.5, 30, "cut short"};
-    evidence[0] = (struct store_evidence){"stt", "log", "failed to allocate"};
     services[0] = (struct store_service){
         .name = "stt",
         .engine = "whisper-server",
@@ -131,6 +124,19 @@ struct store_trial made_trial(struct arena *arena, int64_t number, size_t reques
                                          .cpu_s = 3,
                                          .exit_code = -1,
                                          .signal = 9};
+    return services;
+}
+
+struct store_trial made_trial(struct arena *arena, int64_t number, size_t requests)
+{
+    struct store_phase *phases = arena_array(arena, 2, sizeof *phases);
+    struct store_evidence *evidence = arena_array(arena, 1, sizeof *evidence);
+    struct store_service *services = made_services(arena, number);
+    struct store_metric *metrics = arena_array(arena, 2, sizeof *metrics);
+    struct store_request *rows = arena_array(arena, 2 * requests + 1, sizeof *rows);
+    phases[0] = (struct store_phase){"start", 0, 2.5, NULL};
+    phases[1] = (struct store_phase){"measure", 2.5, 30, "cut short"};
+    evidence[0] = (struct store_evidence){"stt", "log", "failed to allocate"};
     metrics[0] = (struct store_metric){"stt", "shared", "latency",         "p95", 0.118, 0.1,
                                        NAN,   40,       "order statistics"};
     metrics[1] = (struct store_metric){"llm", "alone", "tokens_per_s", "", NAN, NAN, NAN, 0, NULL};
