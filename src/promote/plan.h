@@ -50,7 +50,15 @@ struct promote_step {
     const char *unit;
     bool was_up;       /* a unit that was down stays down, said in the plan */
     double downtime_s; /* expected: the measured restart; NaN unknown */
-    int64_t within_ns;
+    int64_t within_ns; /* of a command too; 0: some minutes */
+    /* RESTART: ready again when this answers 200, without a path when the port accepts; port 0:
+     * when systemd says so */
+    int port;
+    const char *ready_path;
+    /* RESTART: what systemd must have read after the reload, else all is undone before anything is
+     * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
+     * systemd's quotes and specifiers. NULL: not compared */
+    const char *const *environment, *const *exec;
     /* HOOK, COMMAND, COMPOSE: argv, NULL-terminated; `undo` NULL when nothing undoes it */
     const char *const *run, *const *undo;
     const char *why; /* one line: what for, with which privilege */
@@ -69,9 +77,16 @@ struct promote_difference { /* production is not what was measured */
     bool accepted;
 };
 
+struct promote_witness { /* read for the plan and not changed by it: a unit's own file, its other
+                          * drop-ins, a Compose file. Applying asks that it is still the same */
+    const char *path;
+    char digest[DIGEST_HEX_SIZE];
+};
+
 struct promote_plan {
-    struct arena *arena; /* owned */
-    const struct spec_study *study;
+    struct arena *arena;            /* owned */
+    const struct spec_study *study; /* NULL: read back from a journal */
+    const char *run_folder;         /* absolute: commands run here; NULL: the study file's folder */
     struct spec_candidate winner;
     const char *winner_text;
     struct promote_step *steps;
@@ -80,6 +95,9 @@ struct promote_plan {
     size_t expectation_count;
     struct promote_difference *differences;
     size_t difference_count;
+    struct promote_witness *witnesses;
+    size_t witness_count;
+    const char *const *secret_names; /* variables marked `secret:`; NULL at the end, or NULL */
     double memory_before_bytes, memory_after_bytes; /* of all services; NaN unknown */
     char id[17]; /* 16 hex digits: of everything above that is shown, and of all bytes */
 };
