@@ -483,6 +483,8 @@ struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
         add_evidence(&j, NULL, "device", f->others_unknown);
     for (size_t i = 0; i < f->service_count; i++)
         add_evidence(&j, f->services[i].name, "start race", f->services[i].start_race);
+    if (f->measured)
+        add_evidence(&j, NULL, "early", f->left_early);
     for (size_t i = 0; f->measured && i < f->service_count; i++) {
         add_evidence(&j, f->services[i].name, "warm-up", f->services[i].warmup);
         add_evidence(&j, f->services[i].name, "not steady", f->services[i].unsteady);

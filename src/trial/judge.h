@@ -54,7 +54,7 @@ struct judge_service {
     const char *bad_example;        /* one of them */
     double wer;                     /* pooled over the window; NaN unknown */
     uint64_t wer_words;
-    double max_wer; /* study's limit; NaN: the default */
+    double max_wer;                /* study's limit; NaN: the default */
     const char *warmup, *unsteady; /* trial/window.h; NULL */
 };
 
@@ -77,6 +77,7 @@ struct judge_facts {
     const char *worker_failure; /* the load worker did not complete: why; NULL */
     const char *readings_failure; /* our own readings are not of the window: why; NULL */
     struct goal_result goal;      /* when measured */
+    const char *left_early;       /* its window, for a requirement that was missed; NULL */
 };
 
 struct judgement {

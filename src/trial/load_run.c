@@ -4,6 +4,7 @@
  * the machine, of our trees, of everybody else); their differences are the window's CPU use and its
  * contention. They are taken here, in the process that does not send. */
 #include "device/machine.h"
+#include "trial/early.h"
 #include "trial/finding.h"
 #include "trial/run.h"
 #include "trial/scrape.h"
@@ -198,18 +199,6 @@ static const struct answer_list *chain_begun(const struct run *run, size_t strea
     return at != stream ? &run->answers[at] : NULL;
 }
 
-/* Of any stream: what is beside a burst feels it. */
-static bool load_moves(const struct load_plan *plan)
-{
-    bool moves = false;
-    for (size_t s = 0; s < plan->stream_count; s++) {
-        enum arrivals arrivals = plan->streams[s].arrivals;
-        moves = moves || arrivals == ARRIVALS_BURSTS || arrivals == ARRIVALS_RAMP ||
-                arrivals == ARRIVALS_TRACE;
-    }
-    return moves;
-}
-
 static void collect(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     bool shared = window->only < 0;
@@ -232,7 +221,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .seed = attempt->study->seed,
             .begun = chain_begun(run, s),
             .limits = &limits,
-            .moving = load_moves(&run->plan),
+            .moving = run_load_moves(&run->plan),
         };
         input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);
@@ -241,7 +230,12 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
     }
     if (shared) {
         attempt->facts.measured = true;
-        attempt->facts.window_s = (double)window->window_ns / NS_PER_S;
+        attempt->facts.window_s =
+            (double)(run->report.window_end_ns - run->report.window_start_ns) / NS_PER_S;
+        if (run->left_ns)
+            attempt->facts.left_early = arena_printf(
+                attempt->arena, "left after %.1f s of %.0f s: a requirement was certainly missed",
+                attempt->facts.window_s, (double)window->window_ns / NS_PER_S);
         attempt->facts.lateness_bound_s = lateness_bound_s(attempt);
     }
 }
@@ -299,7 +293,7 @@ static enum wait_end await_start(struct attempt *attempt, size_t *ret_ended)
 }
 
 /* Warm-up, window and drain, one wait each; readings at the window's two ends. */
-static enum wait_end run_window(struct attempt *attempt, const struct run *run,
+static enum wait_end run_window(struct attempt *attempt, struct run *run,
                                 const struct load_window *window, struct window_readings *before,
                                 struct window_readings *after, size_t *ret_ended)
 {
@@ -322,12 +316,13 @@ static enum wait_end run_window(struct attempt *attempt, const struct run *run,
         scrape_window_begin(attempt);
     watch_window_begin(attempt, shared);
     attempt_progress(attempt, measure, who, (double)window->window_ns / NS_PER_S);
-    end = attempt_wait(attempt, window_at_ns + window->window_ns, ret_ended);
+    AUTO(early_free) struct early *early = shared ? early_new(attempt, run) : NULL;
+    end = early_wait(early, attempt, window_at_ns + window->window_ns, ret_ended, &run->left_ns);
     take_readings(attempt, after);
     watch_window_end(attempt);
     if (shared)
         scrape_window_end(attempt);
-    attempt_phase(attempt, measure, window_at_ns, who);
+    attempt_phase(attempt, measure, window_at_ns, run->left_ns ? "left early" : who);
     if (end != WAIT_TIME)
         return end;
     int64_t drain_at_ns = clock_now_ns();
@@ -356,6 +351,8 @@ bool attempt_load(struct attempt *attempt, const struct load_window *window, enu
     size_t ended = 0;
     enum wait_end end = run_window(attempt, run, window, &before, &after, &ended);
     bool ok = run_finish(attempt, run, end, ended, err);
+    if (run->left_ns)
+        early_settle(run);
     bool whole = load_worker_pid(worker) > 0 || run->report.complete;
     if (ok && whole && before.activity && after.activity)
         note_window(attempt, &before, &after, window->only < 0);

@@ -51,9 +51,9 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     stream->setting_count = setting_count;
     AUTO(buf_done) struct buf named = BUF_INIT(4096); /* the model may stand in the path */
     load_stream_add_path(stream, path, &named);
-    stream->url = arena_printf(attempt->arena, "%s://127.0.0.1:%d%s",
-                               load_protocol_scheme(stream->protocol),
-                               attempt->runner->services[i].launch.port, buf_text(&named));
+    stream->url =
+        arena_printf(attempt->arena, "%s://127.0.0.1:%d%s", load_protocol_scheme(stream->protocol),
+                     attempt->runner->services[i].launch.port, buf_text(&named));
     stream->corpus = spec->load.after ? &said_first : &attempt->runner->options.corpora[i];
     /* That it is there was checked before the first trial. */
     stream->api_key = spec->load.api_key_env ? getenv(spec->load.api_key_env) : NULL;
@@ -98,4 +98,15 @@ bool run_died_with_service(struct attempt *attempt, const struct answer_list *an
     enum load_error error = answers->items[answers->count - 1].record.error;
     return (error == LOAD_CLOSED || error == LOAD_CONNECT || error == LOAD_TRUNCATED) &&
            attempt_wait(attempt, clock_now_ns() + DEATH_NOTICE_NS, ret_ended) == WAIT_SERVICE;
+}
+
+bool run_load_moves(const struct load_plan *plan)
+{
+    bool moves = false;
+    for (size_t s = 0; s < plan->stream_count; s++) {
+        enum arrivals arrivals = plan->streams[s].arrivals;
+        moves = moves || arrivals == ARRIVALS_BURSTS || arrivals == ARRIVALS_RAMP ||
+                arrivals == ARRIVALS_TRACE;
+    }
+    return moves;
 }

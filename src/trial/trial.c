@@ -273,6 +273,9 @@ static bool measure(struct attempt *attempt, struct err *err)
     add_service_metrics(attempt);
     attempt->facts.goal =
         goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count, attempt->arena);
+    if (attempt->facts.left_early && attempt->facts.goal.met)
+        attempt->facts.goal =
+            (struct goal_result){.failed = attempt->facts.left_early, .failed_service = -1};
     if (attempt->request->alone && !load_alone(attempt, err))
         return false;
     return !attempt->request->capacity || !all_up(attempt) || attempt_capacities(attempt, err);

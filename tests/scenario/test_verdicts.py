@@ -57,6 +57,21 @@ def ok_and_slow(box):
 
 
 @scenario(quick=True)
+def a_certainly_slow_candidate_is_left_early(box):
+    # Expected: slow after a part of its window, with the reason; the others keep theirs whole.
+    box.study(llm=box.fake("llm", "--latency", "{latency}", knobs={"latency": ["5ms", "150ms"]}),
+              load={"llm": {"rate": "20/s", "concurrency": 64}}, measure={"window": "5s"},
+              goal={"optimise": {"llm.latency.p50": {"good": "1ms", "bad": "1s"}},
+                    "require": ["llm.latency.p95 < 100ms"]})
+    box.run("run", box.file, code=0)
+    for trial in box.trials():
+        slow = trial["candidate"] == "llm.latency=150ms"
+        box.expect(trial["number"], "slow" if slow else "ok")
+        check(trial["window_s"] < 3 if slow else abs(trial["window_s"] - 5) < 0.01,
+              f"{trial['candidate']}: {trial['window_s']} s")
+
+
+@scenario(quick=True)
 def slow_when_a_requirement_cannot_be_known(box):
     # Answers of one token have no gaps between tokens: the requirement is not met, and the text says why.
     box.study(llm=box.fake("llm", "--latency", "15ms"), load={"llm": {"max_tokens": 1}},
