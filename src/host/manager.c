@@ -21,7 +21,9 @@ static const char service_name[] = "org.freedesktop.systemd1";
 static const char manager_path[] = "/org/freedesktop/systemd1";
 static const char manager_interface[] = "org.freedesktop.systemd1.Manager";
 
-enum { CALL_WITHIN_US = 25 * 1000 * 1000, LOOK_EVERY_US = 200 * 1000 };
+/* A reload of a machine with thousands of units, or with slow generators, takes its time. */
+enum { CALL_WITHIN_US = 25 * 1000 * 1000, RELOAD_WITHIN_US = 180 * 1000 * 1000 };
+enum { LOOK_EVERY_US = 200 * 1000 };
 
 const char *const host_scope_names[HOST_SCOPE_COUNT_] = {
     [HOST_SYSTEM] = "system", [HOST_USER] = "user"};
@@ -31,6 +33,7 @@ static const struct {
 } verbs[HOST_VERB_COUNT_] = {
     [HOST_STOP] = {"StopUnit", "stopping"},
     [HOST_START] = {"StartUnit", "starting"},
+    [HOST_RESTART] = {"RestartUnit", "restarting"},
 };
 
 struct host_manager {
@@ -161,6 +164,17 @@ bool host_manager_job(struct host_manager *manager, enum host_verb verb, const c
         return bus_error(r, &error, err, doing, unit);
     expect_job(manager, path);
     return wait_job(manager, doing, unit, within_ns, heed, err);
+}
+
+bool host_manager_reload(struct host_manager *manager, struct err *err)
+{
+    AUTO_ERROR error = SD_BUS_ERROR_NULL;
+    AUTO_MESSAGE *call = NULL;
+    int r = sd_bus_message_new_method_call(manager->bus, &call, service_name, manager_path,
+                                           manager_interface, "Reload");
+    if (r >= 0)
+        r = sd_bus_call(manager->bus, call, RELOAD_WITHIN_US, &error, NULL);
+    return r >= 0 || bus_error(r, &error, err, "reloading", "systemd's files");
 }
 
 static int append_strings(sd_bus_message *message, const char *name, const char *const *strings)

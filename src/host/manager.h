@@ -27,7 +27,7 @@ AUTO_FN(struct host_manager, host_manager_close)
 struct sd_bus;
 struct sd_bus *host_manager_bus(struct host_manager *manager); /* borrowed, for unit.c */
 
-enum host_verb { HOST_STOP, HOST_START, HOST_VERB_COUNT_ };
+enum host_verb { HOST_STOP, HOST_START, HOST_RESTART, HOST_VERB_COUNT_ };
 
 /* Asks for it and waits until systemd says that the job is done; a unit's own failure (it does not
  * start) is an ERR_INTERNAL with systemd's word for it. `heed_cancel`: a wish to stop
@@ -35,6 +35,9 @@ enum host_verb { HOST_STOP, HOST_START, HOST_VERB_COUNT_ };
 enum host_heed { HOST_HEED_CANCEL, HOST_IGNORE_CANCEL };
 NODISCARD bool host_manager_job(struct host_manager *manager, enum host_verb verb, const char *unit,
                                 int64_t within_ns, enum host_heed heed, struct err *err);
+/* systemd reads its files again. Whether that is needed is not asked: NeedDaemonReload does not see
+ * the first drop-in of a unit whose ".d" folder was not there before. */
+NODISCARD bool host_manager_reload(struct host_manager *manager, struct err *err);
 
 struct host_transient {
     const char *name, *description;
