@@ -1,6 +1,7 @@
 /* check: the study file validated, its space counted, the baseline's exact commands; starts
  * nothing. */
 #include "cli/check_plan.h"
+#include "cli/check_production.h"
 #include "cli/command.h"
 
 #include "base/clock.h"
@@ -257,7 +258,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!choose(args, study, &candidate, &title, err))
         return false;
     printf("\nCommands of %s (ports are allotted anew for every trial):\n", title);
-    return print_commands(study, &candidate, &devices, err);
+    if (!print_commands(study, &candidate, &devices, err))
+        return false;
+    cli_print_production(study);
+    return true;
 }
 
 const struct cli_command cli_check = {
@@ -270,7 +274,8 @@ const struct cli_command cli_check = {
         "Prints the knobs, the exact number of feasible candidates, how long a run will take, "
         "and the\n"
         "exact command and environment of every service with the baseline's settings. A GPU is\n"
-        "named by its UUID there when its driver can be asked, else by its number in PCI order.\n\n"
+        "named by its UUID there when its driver can be asked, else by its number in PCI order.\n"
+        "With \"production\", also which files and units a promotion would write to.\n\n"
         "With --plan, instead: what the load sends and when (ns since its start), of closed loops\n"
         "and sessions what is known before the answers are. The same study gives the same bytes.",
     .options = options,

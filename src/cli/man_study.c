@@ -85,6 +85,22 @@ static const struct {
      "with a window for each level, at the first run of each finalist and of the baseline in the "
      "final, after everything else was measured. Overload there changes no verdict; a service "
      "that does not survive it does. A list asks for several of one service."},
+    {"production", NULL,
+     "How the services run in production: a mapping of services to where each of them runs, and "
+     "these keys. `spica promote` writes the winner there, once a person has approved what it "
+     "shows. No measurement depends on it: it may be written or mended after the study has run, "
+     "and is not stored with the results (in a study file in JSON it is). A service that it does "
+     "not name is not promoted. "
+     "Programs are run without a shell, from the study file's folder."},
+    {"production.verify", NULL, NULL},
+    {"production.SERVICE", NULL,
+     "Exactly one of `unit`, `env_file` (with `unit`), `compose`, `kubernetes` and `command` says "
+     "where it runs; nothing else is touched. Texts may hold placeholders (see PLACEHOLDERS), with "
+     "the winner's values and this `port`; {dir} is not known here. Of a unit a drop-in "
+     "10-spica.conf is written beside it, never the unit itself. A Compose override is used where "
+     "it is named on the command line of Docker Compose, or beside the file as "
+     "compose.override.yaml."},
+    {"production.SERVICE.command", NULL, NULL},
     {"search", NULL, "The strategies are under STRATEGIES. Without limits everything is tried."},
 };
 

@@ -18,5 +18,3 @@ struct spec_load_draft {
 NODISCARD bool spec_load_shape(struct spec_loader *l, struct spec_load_draft *draft,
                                const struct yaml_node *node, const char *where,
                                const struct spec_protocol *const *protocols, size_t count);
-/* A relative path starts at the study file's folder. NULL stays NULL. */
-void spec_make_absolute(struct spec_loader *l, const char **path);

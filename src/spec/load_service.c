@@ -245,7 +245,7 @@ bool spec_load_list(struct spec_loader *l, const struct yaml_node *node, const c
     return true;
 }
 
-static bool is_environment_name(const char *name)
+bool spec_is_variable(const char *name)
 {
     size_t i = 0;
     while (isalnum((unsigned char)name[i]) || name[i] == '_')
@@ -267,7 +267,7 @@ static bool load_environment(struct spec_loader *l, const struct yaml_node *node
     s->environment = arena_array(l->arena, node->count, sizeof *s->environment);
     for (const struct yaml_entry *e = node->first; e; e = e->next, n++) {
         const char *name = e->key->text;
-        if (!is_environment_name(name))
+        if (!spec_is_variable(name))
             return spec_fail(l, spec_place_of(e->key), where,
                              "\"%s\" is no variable's name: letters, digits and \"_\"",
                              spec_quote(l, name));

@@ -133,6 +133,20 @@ static bool check_texts(struct uses *u, const struct spec_setting *settings, siz
     return true;
 }
 
+bool spec_check_texts(struct spec_loader *l, size_t service, const struct spec_setting *settings,
+                      size_t count, const char *where, uint64_t *used)
+{
+    struct uses uses = {.l = l, .service = service, .used = *used};
+    for (size_t i = 0; i < count; i++) {
+        int knob = 0;
+        const char *name = settings[i].name;
+        if (!check_text(&uses, &settings[i], name ? spec_join(l, where, name) : where, &knob))
+            return false;
+    }
+    *used = uses.used;
+    return true;
+}
+
 /* ---- options ---- */
 
 /* The option takes every text that the knob can make of the setting. */

@@ -48,6 +48,9 @@ const char *spec_list(struct spec_loader *l, const char *const *names, size_t co
 const char *spec_did_you_mean(struct spec_loader *l, const char *const *names, size_t count,
                               const char *word);
 bool spec_is_name(const char *text); /* [a-z][a-z0-9_]*, at most 32 */
+bool spec_is_variable(const char *text); /* of an environment */
+/* A relative path starts at the study file's folder. NULL stays NULL. */
+void spec_make_absolute(struct spec_loader *l, const char **path);
 
 /* A scalar that becomes part of a command line or environment: text, or NULL for YAML null. */
 NODISCARD bool spec_load_text(struct spec_loader *l, const struct yaml_node *node,
@@ -89,6 +92,7 @@ NODISCARD bool spec_load_search(struct spec_loader *l, const struct yaml_node *s
 NODISCARD bool spec_load_requirement(struct spec_loader *l, const struct yaml_node *node,
                                      const char *where, struct spec_requirement *ret);
 NODISCARD bool spec_load_capacity(struct spec_loader *l, const struct yaml_node *capacity);
+NODISCARD bool spec_load_production(struct spec_loader *l, const struct yaml_node *production);
 NODISCARD bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goal);
 NODISCARD bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constraints);
 NODISCARD bool spec_load_baseline(struct spec_loader *l, const struct yaml_node *baseline);
@@ -106,3 +110,7 @@ size_t spec_service_protocols(const struct spec_service *s, const struct spec_pr
                               size_t max);
 /* Every placeholder has a knob, every knob is used, every option gets values that it takes. */
 NODISCARD bool spec_check_uses(struct spec_loader *l);
+/* Placeholders of some texts of one service; those of knobs are added to *used (bit per knob). */
+NODISCARD bool spec_check_texts(struct spec_loader *l, size_t service,
+                                const struct spec_setting *settings, size_t count,
+                                const char *where, uint64_t *used);

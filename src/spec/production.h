@@ -1,6 +1,6 @@
 /* How a service runs in production: the study file's `production:`. What is written there comes
  * from the winner's values by the same templates as in the study, with production's port. Borrowed
- * from the study's arena. */
+ * from the study's arena. No measurement depends on it: the study's digest leaves it out. */
 #pragma once
 
 #include "spec/service.h"
@@ -18,14 +18,14 @@ extern const char *const spec_production_names[PRODUCTION_COUNT_]; /* "unit", "e
 
 enum { SPEC_HOOKS_MAX = 8 };
 
-struct spec_argv { /* templates of one command; no shell */
+struct spec_argv { /* templates of one command; no shell. Hooks know {study} alone */
     struct spec_setting *items;
     size_t count; /* 0: not given */
 };
 
 struct spec_production {
     enum production_kind kind;
-    const char *unit; /* full name with its suffix; NULL where the kind needs none */
+    const char *unit; /* full name with its suffix, a service's; NULL where the kind needs none */
     bool user;        /* of the user's manager; else the system's */
     const char *file; /* env file, Compose override, Kubernetes patch; absolute. Of a unit: NULL,
                        * its drop-in is "10-spica.conf" */
@@ -34,10 +34,12 @@ struct spec_production {
     const char *container, *space;    /* Kubernetes; NULL: not given */
     int port;                         /* where production serves; 0: no request can be sent */
     struct spec_setting *environment; /* NAME: template; NULL text: the variable is taken away */
-    const bool *secret;               /* per variable: marked `secret:` */
+    bool *secret;                     /* per variable: marked `secret:`, its text taken literally */
     size_t environment_count;
     struct spec_argv exec;                    /* the whole command; count 0: left as it is */
-    bool exec_as_measured;                    /* the command line that the study measured */
+    bool exec_as_measured;                    /* the command line, variables and working folder that
+                                               * the study measured; PRODUCTION_UNIT alone */
+    uint64_t except; /* bit per knob of the study: production has a value of its own for it */
     struct spec_argv apply, verify, rollback; /* PRODUCTION_COMMAND */
     int64_t within_ns;                        /* to be ready again; default: the service's */
     struct spec_place place;

@@ -22,7 +22,7 @@
 struct draft {
     const char *name;
     const struct yaml_node *device, *neighbours, *services, *constraints, *load, *measure, *goal,
-        *capacity, *baseline, *search;
+        *capacity, *baseline, *search, *production;
     int64_t seed;
 };
 
@@ -47,6 +47,8 @@ static const struct spec_field study_fields[] = {
     {"baseline", FIELD_NODE, FIELD(baseline),
      .help = "what runs today: a value for each knob, or none"},
     {"search", FIELD_NODE, FIELD(search), .help = "how candidates are chosen, and the budget"},
+    {"production", FIELD_NODE, FIELD(production),
+     .help = "how the services run in production, and what a promotion writes there"},
     {"seed", FIELD_INT64, FIELD(seed), .min = 0, .max = 9e18, .fallback = "1",
      .help = "of everything drawn at random: same seed, same order"},
 };
@@ -55,13 +57,15 @@ const struct spec_section spec_study_section = {"", study_fields, ARRAY_LEN(stud
 
 const struct spec_section *spec_sections(void)
 {
-    static struct spec_section sections[16];
+    static struct spec_section sections[24];
     const struct spec_section *const all[] = {
         &spec_study_section,     &spec_neighbour_section, &spec_service_section,
         &spec_ready_section,     &spec_knob_section,      &spec_load_section,
         &spec_rate_section,      &spec_think_section,     &spec_length_section,
         &spec_prefix_section,    &spec_measure_section,   &spec_goal_section,
         &spec_objective_section, &spec_capacity_section,  &spec_search_section,
+        &spec_promotion_section, &spec_check_section,     &spec_production_section,
+        &spec_hand_section,
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         sections[i] = *all[i];
@@ -99,7 +103,52 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
            spec_check_uses(l) && spec_load_measure(l, draft.measure) &&
            spec_load_goal(l, draft.goal) && spec_load_capacity(l, draft.capacity) &&
            spec_load_constraints(l, draft.constraints) && spec_load_baseline(l, draft.baseline) &&
-           spec_load_search(l, draft.search);
+           spec_load_search(l, draft.search) && spec_load_production(l, draft.production);
+}
+
+/* ---- the bytes that a measurement depends on ---- */
+
+static const char *line_start(const char *text, int line)
+{
+    for (int i = 1; i < line && text; i++) {
+        const char *end = strchr(text, '\n');
+        text = end ? end + 1 : NULL;
+    }
+    return text;
+}
+
+/* The file without its `production:`: it may be written after the study has run, be mended, and
+ * hold secrets that are not to be stored. Of a file in flow style, as JSON, everything stays, and
+ * so where the rest is no study without it (it holds an anchor). The last section takes the blank
+ * lines and comments before it along, so that a study which gets one at its end keeps its
+ * digest. */
+static const char *measured_text(struct arena *arena, const struct yaml_node *root,
+                                 const char *text)
+{
+    const struct yaml_entry *entry = root->kind == YAML_MAP ? root->first : NULL;
+    while (entry && strcmp(entry->key->text, "production") != 0)
+        entry = entry->next;
+    if (!entry || entry->key->column != 1)
+        return text;
+    const char *start = line_start(text, entry->key->line);
+    const char *end = entry->next ? line_start(text, entry->next->key->line) : "";
+    if (!start || !end)
+        return text;
+    while (!*end && start > text) {
+        const char *before = start - 1;
+        while (before > text && before[-1] != '\n')
+            before--;
+        size_t blanks = strspn(before, " \r");
+        if (before[blanks] != '\n' && before[blanks] != '#')
+            break;
+        start = before;
+    }
+    const char *rest = arena_printf(arena, "%.*s%s", (int)(start - text), text, end);
+    const struct yaml_node *again = NULL;
+    bool whole = spec_yaml_parse(arena, "", rest, strlen(rest), &again, NULL) &&
+                 again->kind == YAML_MAP && again->count + 1 == root->count &&
+                 !spec_yaml_get(again, "production");
+    return whole ? rest : text;
 }
 
 /* Absolute folder of the file; without asking the disk where it can't be resolved (a test's
@@ -131,8 +180,12 @@ bool spec_study_parse(const char *path, const char *text, size_t len,
     if (!spec_yaml_parse(arena, study->path, text, len, &root, err))
         return false;
     study->folder = absolute_folder(arena, path);
-    study->text = arena_strndup(arena, text, len);
-    digest_bytes(text, len, study->digest);
+    const char *read = arena_strndup(arena, text, len);
+    study->text = measured_text(arena, root, read);
+    if (study->text == read)
+        digest_bytes(text, len, study->digest);
+    else
+        digest_bytes(study->text, strlen(study->text), study->digest);
     struct spec_loader loader = {
         .path = study->path, .arena = arena, .catalog = catalog, .study = study, .err = err};
     if (!load_all(&loader, root))

@@ -4,7 +4,7 @@
 
 #include "base/digest.h"
 #include "spec/capacity.h"
-#include "spec/service.h"
+#include "spec/production.h"
 
 enum {
     SPEC_SERVICES_MAX = 32,
@@ -61,13 +61,13 @@ struct spec_study {
     const char *name;
     const char *path;             /* of the file, as given */
     const char *folder;           /* absolute folder of the file: relative paths start there */
-    char digest[DIGEST_HEX_SIZE]; /* of the file's bytes */
+    char digest[DIGEST_HEX_SIZE]; /* of `text`: of all that a measurement depends on */
     const char *device;           /* "cpu", "gpu0", a UUID: devices[0] */
     /* Every device the file names. The first `lane_count` are the list under `device:`, equals on
      * each of which a whole trial can run; services may name others. */
     const char *devices[SPEC_DEVICES_MAX];
     size_t device_count, lane_count;
-    const char *text; /* the file as read (stored with the study) */
+    const char *text; /* the file as read, without `production:` (stored with the study) */
 
     struct spec_service *services;
     size_t service_count;
@@ -88,6 +88,8 @@ struct spec_study {
     int *baseline; /* value index per knob (-1: inactive), or NULL when none given */
     struct spec_measure measure;
     struct spec_search search;
+    struct spec_production *production; /* one for each service; NULL: the file has none */
+    struct spec_promotion promotion;
     uint64_t seed;
 };
 
