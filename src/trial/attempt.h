@@ -7,9 +7,12 @@
 #include "trial/readings.h"
 #include "trial/runner.h"
 
+struct live_options;
+
 struct attempt {
     struct trial_runner *runner;
-    const struct spec_study *study; /* = runner->options.study */
+    const struct live_options *live; /* production's services are asked; NULL: a trial */
+    const struct spec_study *study;  /* = runner->options.study */
     const struct trial_request *request;
     struct arena *arena; /* of the trial's rows, borrowed */
     int64_t started_ns;
@@ -53,6 +56,11 @@ struct attempt {
     size_t capacity_point_count;
 };
 
+void attempt_init(struct attempt *attempt, struct trial_runner *runner,
+                  const struct trial_request *request, struct arena *arena);
+/* Metrics that are not about requests. A kept service's ready time stays what it was at its start.
+ */
+void attempt_add_service_metrics(struct attempt *attempt);
 /* The device that this trial's candidate puts service `i` on. */
 struct device *attempt_device(const struct attempt *attempt, size_t i);
 
@@ -73,6 +81,8 @@ void attempt_progress(struct attempt *attempt, enum trial_phase phase, const cha
  * not come up is written into attempt->facts and *ret_up is false. */
 NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up,
                                      struct err *err);
+/* One check; `why`: what was seen, left alone when nothing was. */
+bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size_t size);
 /* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
 void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
                           const char **ret_left);

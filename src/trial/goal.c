@@ -62,13 +62,18 @@ static const struct metric_ref *requirement_ref(const struct spec_study *study,
     return first;
 }
 
+static const char *state_of(const struct lookup *lookup, const struct expr *expr)
+{
+    return expr_eval(expr, look_up, lookup) == EXPR_TRUE ? "met" : "not met";
+}
+
 /* "stt.latency.p95 is 612 ms, required < 500 ms" where the metric stands alone on the left; else
  * the requirement as written, with the metric's value. */
-static const char *describe_failure(const struct lookup *lookup, const struct expr *expr,
-                                    const struct metric_ref *ref, struct arena *arena)
+static const char *describe(const struct lookup *lookup, const struct expr *expr,
+                            const struct metric_ref *ref, struct arena *arena)
 {
     if (!ref)
-        return arena_printf(arena, "not met: %s", expr_text(expr));
+        return arena_printf(arena, "%s: %s", state_of(lookup, expr), expr_text(expr));
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
     enum metric_unit unit = metric_facts(ref->metric)->unit;
     const char *name = spec_metric_ref_name(lookup->study, *ref);
@@ -79,7 +84,7 @@ static const char *describe_failure(const struct lookup *lookup, const struct ex
                  expr_sides(expr, look_up, lookup, &left, &op, &right) &&
                  (left.kind == EXPR_NUMBER ? left.number == value : isnan(value));
     if (!plain)
-        buf_addf(&text, "not met: %s; ", expr_text(expr));
+        buf_addf(&text, "%s: %s; ", state_of(lookup, expr), expr_text(expr));
     buf_addf(&text, "%s is ", name);
     metric_add_value(&text, unit, value);
     if (plain) {
@@ -107,21 +112,34 @@ static double fitness_of(const struct lookup *lookup)
     return stats_desirability_mean(desirabilities, weights, n);
 }
 
+struct goal_answer goal_requirement(const struct spec_study *study,
+                                    const struct store_metric *metrics, size_t count, size_t k,
+                                    struct arena *arena)
+{
+    const struct lookup lookup = {study, metrics, count};
+    const struct expr *expr = study->requirements[k].expr;
+    const struct metric_ref *ref = requirement_ref(study, expr);
+    return (struct goal_answer){
+        .truth = expr_eval(expr, look_up, &lookup),
+        .text = describe(&lookup, expr, ref, arena),
+        .on_errors = ref && (ref->metric == METRIC_ERRORS || ref->metric == METRIC_ERROR_RATIO),
+        .service = ref ? (int)ref->service : -1,
+    };
+}
+
 struct goal_result goal_evaluate(const struct spec_study *study, const struct store_metric *metrics,
                                  size_t count, struct arena *arena)
 {
     struct lookup lookup = {study, metrics, count};
     for (size_t i = 0; i < study->requirement_count; i++) {
-        const struct expr *expr = study->requirements[i].expr;
-        if (expr_eval(expr, look_up, &lookup) == EXPR_TRUE)
+        if (expr_eval(study->requirements[i].expr, look_up, &lookup) == EXPR_TRUE)
             continue;
-        const struct metric_ref *ref = requirement_ref(study, expr);
+        const struct goal_answer answer = goal_requirement(study, metrics, count, i, arena);
         return (struct goal_result){
             .fitness = 0,
-            .failed = describe_failure(&lookup, expr, ref, arena),
-            .failed_on_errors =
-                ref && (ref->metric == METRIC_ERRORS || ref->metric == METRIC_ERROR_RATIO),
-            .failed_service = ref ? (int)ref->service : -1,
+            .failed = answer.text,
+            .failed_on_errors = answer.on_errors,
+            .failed_service = answer.service,
         };
     }
     /* An objective that could not be measured is no success: not one request may have fitted into

@@ -17,6 +17,17 @@ struct goal_result {
 double goal_metric(const struct spec_study *study, const struct store_metric *metrics, size_t count,
                    struct metric_ref ref);
 
+/* One requirement by itself. */
+struct goal_answer {
+    enum expr_truth truth; /* EXPR_MAYBE: it could not be told */
+    const char *text;      /* "stt.latency.p95 is 612 ms, required < 500 ms"; in the arena */
+    bool on_errors;        /* it is about errors or error_ratio */
+    int service;           /* index of the service it names first, -1 if none */
+};
+struct goal_answer goal_requirement(const struct spec_study *study,
+                                    const struct store_metric *metrics, size_t count, size_t k,
+                                    struct arena *arena);
+
 /* Texts are in `arena`. A requirement that comes out unknown has failed: unknown is not "fine". */
 struct goal_result goal_evaluate(const struct spec_study *study, const struct store_metric *metrics,
                                  size_t count, struct arena *arena);

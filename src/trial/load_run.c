@@ -6,6 +6,7 @@
 #include "device/machine.h"
 #include "trial/early.h"
 #include "trial/finding.h"
+#include "trial/live.h"
 #include "trial/run.h"
 #include "trial/scrape.h"
 #include "trial/watch.h"
@@ -38,13 +39,13 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
     struct trial_runner *runner = attempt->runner;
     r->keepers_cpu_ns = 0;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
-        if (!runner->services[i].process)
+        pid_t root = runner->services[i].root;
+        if (root == 0)
             continue;
-        pid_t keeper = service_process_status(runner->services[i].process)->keeper;
         struct device_usage usage;
-        device_usage(attempt_device(attempt, i), keeper, &usage);
+        device_usage(attempt_device(attempt, i), root, &usage);
         r->tree_cpu_ns[i] = usage.cpu_ns;
-        r->keepers_cpu_ns += process_cpu_ns(keeper);
+        r->keepers_cpu_ns += process_cpu_ns(root);
     }
     r->worker_cpu_ns = load_worker_cpu_ns(attempt->worker);
     r->own_cpu_ns = clock_cpu_ns();
@@ -78,8 +79,8 @@ static size_t own_roots(const struct attempt *attempt, pid_t *ret_roots)
     ret_roots[count++] = getpid();
     count += load_worker_pids(attempt->worker, ret_roots + count);
     for (size_t i = 0; i < attempt->study->service_count; i++)
-        if (runner->services[i].process)
-            ret_roots[count++] = service_process_status(runner->services[i].process)->keeper;
+        if (runner->services[i].root)
+            ret_roots[count++] = runner->services[i].root;
     return count;
 }
 
@@ -255,7 +256,9 @@ static void link_chains(const struct attempt *attempt, struct load_plan *plan)
 static bool is_loaded(const struct attempt *attempt, const struct load_window *window, size_t i)
 {
     const struct spec_load *load = &attempt->study->services[i].load;
-    return load->given && (window->only < 0 || (window->only == (int)i && !load->after));
+    if (!load->given || !live_is_here(attempt, i))
+        return false;
+    return window->only < 0 || (window->only == (int)i && !load->after);
 }
 
 static void plan_load(struct attempt *attempt, struct run *run, const struct load_window *window)

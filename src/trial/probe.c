@@ -115,7 +115,7 @@ static enum placement own_words(const struct running *running, char *ret_words, 
             return said;
     }
     size_t len = 0;
-    AUTO(free) char *log = service_process_log(running->process, &len);
+    AUTO(free) char *log = running->process ? service_process_log(running->process, &len) : NULL;
     return log ? engine_placement(ops ? ops->spec->name : NULL, log, len, ret_words, size)
                : PLACEMENT_UNPROVEN;
 }
@@ -151,8 +151,11 @@ static void read_back(struct attempt *attempt, size_t i, const struct device_usa
     static const char *const names[] = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"};
     const struct running *running = &attempt->runner->services[i];
     struct judge_service *facts = &attempt->facts.services[i];
-    pid_t pid =
-        usage->holder_pid > 0 ? usage->holder_pid : service_process_status(running->process)->pid;
+    pid_t pid = usage->holder_pid;
+    if (!running->process)
+        return; /* nothing was set by us */
+    if (pid <= 0)
+        pid = service_process_status(running->process)->pid;
     for (size_t n = 0; n < ARRAY_LEN(names); n++) {
         const char *set = set_value(&running->launch, names[n]);
         AUTO(free) char *seen = proc_environ("/proc", pid, names[n]);
@@ -180,7 +183,7 @@ static bool needs_another(const struct judge_service *facts, const struct device
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)
 {
     struct device *device = attempt_device(attempt, i);
-    pid_t keeper = service_process_status(attempt->runner->services[i].process)->keeper;
+    pid_t root = attempt->runner->services[i].root;
     struct judge_service *facts = &attempt->facts.services[i];
     attempt_progress(attempt, PHASE_PROBE, attempt->study->services[i].name, NAN);
     *ret_answered = false;
@@ -189,12 +192,12 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
         struct run *run = arena_alloc(attempt->arena, sizeof *run);
         struct device_usage before, after;
         bool over = false;
-        device_usage(device, keeper, &before);
+        device_usage(device, root, &before);
         if (!ask(attempt, i, probe, run, &over, err))
             return false;
         if (over)
             return true;
-        device_usage(device, keeper, &after);
+        device_usage(device, root, &after);
         began_ns = began_ns ? began_ns : clock_now_ns(); /* the first answer: it may be slow */
         device_prove(device, &before, &after, facts->on, &facts->proof);
         facts->probed = true;

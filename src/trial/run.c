@@ -1,4 +1,5 @@
 /* A load plan from a candidate, and the worker that sends it: what a probe and a window share. */
+#include "trial/live.h"
 #include "trial/run.h"
 
 #include "base/cancel.h"
@@ -57,6 +58,7 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     stream->corpus = spec->load.after ? &said_first : &attempt->runner->options.corpora[i];
     /* That it is there was checked before the first trial. */
     stream->api_key = spec->load.api_key_env ? getenv(spec->load.api_key_env) : NULL;
+    live_soften(attempt, i, stream);
 }
 
 bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,

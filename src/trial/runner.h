@@ -10,6 +10,9 @@ struct running {
     struct service_launch launch;
     struct service_process *process; /* owned; NULL: not up */
     const char *settings;            /* its part of the candidate's text */
+    /* Its processes are the tree below this one: its keeper, or whatever stands there for a service
+     * that somebody else runs (trial/live.h). 0: nothing is up. */
+    pid_t root;
     int64_t started_in_trial;
     double ready_s, first_request_s; /* NaN until known */
     double idle_memory_bytes;        /* before the first request; NaN unknown */

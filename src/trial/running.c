@@ -159,7 +159,7 @@ static bool listener_is_ours(const struct running *running, pid_t *ret_other)
         return true;
     struct proc_stat *tree = NULL;
     size_t count = 0;
-    if (!proc_tree("/proc", service_process_status(running->process)->keeper, &tree, &count, NULL))
+    if (!proc_tree("/proc", running->root, &tree, &count, NULL))
         return true;
     bool ours = false;
     for (size_t k = 0; k < count; k++)
@@ -188,15 +188,28 @@ static bool serves_model(const struct running *running, char *why, size_t size)
     return false;
 }
 
+bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size_t size)
+{
+    const struct running *running = &attempt->runner->services[i];
+    const char *path = attempt->study->services[i].ready_path;
+    int status = 0;
+    char seen[128] = "";
+    if (!path && running->launch.engine)
+        path = running->launch.engine->ready_path;
+    load_http_get(running->launch.port, path, READY_CHECK_NS, &status, seen, sizeof seen);
+    if (status == 200)
+        return serves_model(running, why, size);
+    if (*seen)
+        snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
+    return false;
+}
+
 enum ready_end { READY_YES, READY_ENDED, READY_LATE, READY_FOREIGN, READY_CANCEL };
 
 static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, size_t size)
 {
     struct running *running = &attempt->runner->services[i];
     const struct spec_service *spec = &attempt->study->services[i];
-    const char *path = spec->ready_path;
-    if (!path && running->launch.engine)
-        path = running->launch.engine->ready_path;
     int64_t started_ns = clock_now_ns(), deadline_ns = started_ns + spec->ready_within_ns;
     int64_t pause_ns = 10 * NS_PER_MS;
     snprintf(why, size, "its port never opened");
@@ -209,10 +222,7 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
             return READY_CANCEL;
         if (end == WAIT_SERVICE)
             return READY_ENDED; /* of this service, or of one that was up: the caller looks */
-        int status = 0;
-        char seen[128] = "";
-        load_http_get(running->launch.port, path, READY_CHECK_NS, &status, seen, sizeof seen);
-        if (status == 200 && serves_model(running, why, size)) {
+        if (attempt_says_ready(attempt, i, why, size)) {
             pid_t other = 0;
             if (listener_is_ours(running, &other)) {
                 running->ready_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
@@ -222,8 +232,6 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
                      running->launch.port, (int)other);
             return READY_FOREIGN;
         }
-        if (*seen && status != 200)
-            snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
         if (clock_now_ns() >= deadline_ns)
             return READY_LATE;
         /* Short at first, for engines that need 0.2 s; never a noticeable load on one that is slow.
@@ -235,8 +243,7 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
 static double memory_now(struct attempt *attempt, size_t i)
 {
     struct device_usage usage;
-    device_usage(attempt_device(attempt, i),
-                 service_process_status(attempt->runner->services[i].process)->keeper, &usage);
+    device_usage(attempt_device(attempt, i), attempt->runner->services[i].root, &usage);
     return reading_value(usage.memory_bytes);
 }
 
@@ -300,9 +307,12 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     running->started_in_trial = attempt->request->number;
     const struct device_facts *facts = device_facts(attempt_device(attempt, i));
     struct launch_device device = {facts->cores > 0 ? NULL : facts->id, facts->number};
-    return service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i,
-                                port, &device, scratch, log, &running->launch, err) &&
-           service_process_start(&running->launch, attempt->study->name, &running->process, err);
+    if (!service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i, port,
+                              &device, scratch, log, &running->launch, err) ||
+        !service_process_start(&running->launch, attempt->study->name, &running->process, err))
+        return false;
+    running->root = service_process_status(running->process)->keeper;
+    return true;
 }
 
 /* Whose end was it, and was it only a taken port? */

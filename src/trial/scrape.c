@@ -21,7 +21,7 @@ static bool read_page(const struct running *running, struct engine_metrics *ret_
     AUTO(buf_done) struct buf body = BUF_INIT(4 << 20);
     char seen[128];
     int status = 0;
-    if (!running->process || !ops || !ops->metrics_path)
+    if (running->root == 0 || !ops || !ops->metrics_path)
         return false;
     load_http_fetch(running->launch.port, ops->metrics_path, PAGE_WITHIN_NS, &body, &status, seen,
                     sizeof seen);

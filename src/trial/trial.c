@@ -40,8 +40,8 @@ struct trial_runner *trial_runner_free(struct trial_runner *runner)
     return NULL;
 }
 
-static void attempt_init(struct attempt *attempt, struct trial_runner *runner,
-                         const struct trial_request *request, struct arena *arena)
+void attempt_init(struct attempt *attempt, struct trial_runner *runner,
+                  const struct trial_request *request, struct arena *arena)
 {
     const struct spec_study *study = runner->options.study;
     *attempt = (struct attempt){
@@ -221,9 +221,7 @@ static void add_value(struct attempt *attempt, size_t i, enum metric metric, dou
     attempt_add_metric(attempt, &row);
 }
 
-/* Metrics that are not about requests. A kept service's ready time stays what it was at its start.
- */
-static void add_service_metrics(struct attempt *attempt)
+void attempt_add_service_metrics(struct attempt *attempt)
 {
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         const struct running *running = &attempt->runner->services[i];
@@ -270,7 +268,7 @@ static bool measure(struct attempt *attempt, struct err *err)
         return false;
     if (end != LOAD_RAN || !attempt->facts.measured)
         return true;
-    add_service_metrics(attempt);
+    attempt_add_service_metrics(attempt);
     attempt->facts.goal =
         goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count, attempt->arena);
     if (attempt->facts.left_early && attempt->facts.goal.met)

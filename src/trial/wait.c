@@ -2,6 +2,7 @@
  * poll(2); readings and progress have due times. A trial's phases are straight-line code that calls
  * this, which reads better than a state machine spread over callbacks, and nothing here has to be
  * fast: sends are timed in the worker's own process. */
+#include "trial/live.h"
 #include "trial/watch.h"
 
 #include "base/cancel.h"
@@ -74,6 +75,8 @@ static void report_progress(struct attempt *attempt, int64_t since_ns, int64_t n
 
 static bool find_ended(struct attempt *attempt, size_t *ret_service)
 {
+    if (live_has_ended(attempt, ret_service))
+        return true;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         struct service_process *process = attempt->runner->services[i].process;
         if (!process)

@@ -44,16 +44,16 @@ static bool uses(const struct attempt *attempt, size_t d)
     return false;
 }
 
-/* The keepers of what is up, in service order; ret_service[k] is whose roots[k] is. */
+/* The roots of what is up, in service order; ret_service[k] is whose roots[k] is. */
 static size_t own_roots(const struct trial_runner *runner, pid_t roots[SPEC_SERVICES_MAX],
                         size_t ret_service[SPEC_SERVICES_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < runner->options.study->service_count; i++) {
-        if (!runner->services[i].process)
+        if (runner->services[i].root == 0)
             continue;
         ret_service[count] = i;
-        roots[count++] = service_process_status(runner->services[i].process)->keeper;
+        roots[count++] = runner->services[i].root;
     }
     return count;
 }
@@ -226,11 +226,10 @@ static void sample_host_memory(struct attempt *attempt)
     int64_t begin_ns = clock_now_ns(), begin_cpu_ns = clock_cpu_ns();
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         struct running *running = &attempt->runner->services[i];
-        if (!running->process)
+        if (running->root == 0)
             continue;
         double bytes = is_gpu(attempt_device(attempt, i))
-                           ? reading_value(device_host_memory(
-                                 "/proc", service_process_status(running->process)->keeper))
+                           ? reading_value(device_host_memory("/proc", running->root))
                            : running->peak_memory_bytes;
         if (!(running->peak_host_bytes >= bytes))
             running->peak_host_bytes = bytes;
