@@ -1,0 +1,235 @@
+/* Secrets hidden in what is shown: files of systemd, variables, YAML, command lines.
+ *
+ * One scanner for all of them, by what they have in common: a name, something that says "is", a
+ * value that ends at its quote, at a blank, or with the line. Rejected: a parser for each format.
+ * What one of them does not understand it would show.
+ *
+ * What looks like a secret is hidden too, wherever it stands. A number is never one by its name
+ * alone (MAX_TOKEN=512), nor a file's path under ..._FILE. */
+#include "promote/secret.h"
+
+#include "base/digest.h"
+#include "base/text.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- what is one ---- */
+
+static bool is_word(const char *part, size_t len)
+{
+    static const char *const words[] = {"KEY",         "TOKEN",       "SECRET",  "PASSWORD",
+                                        "PASSWD",      "PASSPHRASE",  "APIKEY",  "CREDENTIAL",
+                                        "CREDENTIALS", "ACCESSTOKEN", "PRIVATE", "SECRETS"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strlen(words[i]) == len && strncasecmp(words[i], part, len) == 0)
+            return true;
+    return false;
+}
+
+/* "HF_TOKEN", "--api-key", "OPENAI_API_KEY"; not "TOKENIZERS_PARALLELISM", not "KEY_FILE". */
+static bool name_says_so(const char *name)
+{
+    static const char *const harmless[] = {"FILE", "PATH", "DIR", "ENV", "NAME", "ID"};
+    bool says = false;
+    size_t len = 0;
+    const char *part = name;
+    for (; *part; part += len + strspn(part + len, "_-.")) {
+        len = strcspn(part, "_-.");
+        says = says || (len && is_word(part, len));
+        if (part[len] == '\0')
+            break;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(harmless) && says; i++)
+        if (strlen(harmless[i]) == len && strncasecmp(harmless[i], part, len) == 0)
+            return false;
+    return says;
+}
+
+/* At least 20 letters and digits on end, of all three kinds, as no word or version has. */
+static bool looks_random(const char *value)
+{
+    enum { RUN = 20 };
+    size_t run = 0;
+    unsigned kinds = 0;
+    for (; *value; value++) {
+        unsigned char c = (unsigned char)*value;
+        if (!isalnum(c)) {
+            run = 0;
+            kinds = 0;
+            continue;
+        }
+        kinds |= isupper(c) ? 1u : islower(c) ? 2u : 4u;
+        if (++run >= RUN && kinds == 7)
+            return true;
+    }
+    return false;
+}
+
+static bool looks_so(const char *value)
+{
+    static const char *const beginnings[] = {"sk-",   "hf_",   "ghp_",   "gho_", "github_pat_",
+                                             "xoxb-", "xoxp-", "glpat-", "AKIA", "eyJ"};
+    enum { LEAST = 12 };
+    if (strlen(value) < LEAST)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++)
+        if (text_starts_with(value, beginnings[i]))
+            return true;
+    return looks_random(value);
+}
+
+bool promote_is_secret(const char *name, const char *value)
+{
+    size_t digits = strspn(value, "0123456789");
+    if (!*value || (digits <= 9 && value[digits] == '\0'))
+        return false;
+    return (name && name_says_so(name)) || looks_so(value);
+}
+
+/* ---- where it stands ---- */
+
+struct scanner {
+    const char *at;
+    const char *line; /* start of the one that `at` is in */
+    const char *const *marked;
+    struct buf *buf;
+    char name[160];   /* the last one that a value may follow */
+    char listed[160]; /* of "- name: X", whose value stands in the next line */
+};
+
+static bool is_name_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+}
+
+static bool is_marked(const struct scanner *s, const char *name)
+{
+    for (size_t i = 0; s->marked && s->marked[i]; i++)
+        if (strcmp(s->marked[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void add_hidden(struct buf *buf, const char *value)
+{
+    char hex[DIGEST_HEX_SIZE];
+    digest_bytes(value, strlen(value), hex);
+    buf_addf(buf, "<secret %.8s>", hex);
+}
+
+/* The value as its format means it: without the escapes that systemd, env files and YAML write. */
+static char *plain(const char *raw, size_t len)
+{
+    struct buf buf = BUF_INIT(1 << 20);
+    for (size_t i = 0; i < len; i++) {
+        if ((raw[i] == '\\' || ((raw[i] == '%' || raw[i] == '$') && raw[i + 1] == raw[i])) &&
+            i + 1 < len)
+            i++;
+        buf_addc(&buf, raw[i]);
+    }
+    return buf_take(&buf);
+}
+
+static size_t quoted_length(const char *text, char quote)
+{
+    size_t len = 0;
+    while (text[len] && text[len] != quote && text[len] != '\n')
+        len += text[len] == '\\' && text[len + 1] && text[len + 1] != '\n' ? 2 : 1;
+    return len;
+}
+
+static void pass(struct scanner *s, size_t len)
+{
+    if (!buf_append(s->buf, s->at, len))
+        s->buf->over = true;
+    s->at += len;
+}
+
+/* A value of `len` bytes at hand, hidden if it is to be. */
+static void add_value(struct scanner *s, const char *name, size_t len)
+{
+    AUTO(free) char *value = plain(s->at, len);
+    if (len && (is_marked(s, name) || promote_is_secret(name, value))) {
+        add_hidden(s->buf, value);
+        s->at += len;
+    } else {
+        pass(s, len);
+    }
+}
+
+/* What is between a name and its value: `=`, `: `, or for an option a blank, with their quotes. */
+static size_t link_length(const char *at, char quote, bool option, char *ret_sign)
+{
+    size_t len = quote && at[0] == quote ? 1 : 0;
+    if (at[len] == '=' && (!quote || len == 0)) {
+        *ret_sign = '=';
+        return len + 1;
+    }
+    if (at[len] == ':' && (at[len + 1] == ' ' || at[len + 1] == '"')) {
+        *ret_sign = ':';
+        return len + 1 + strspn(at + len + 1, " ");
+    }
+    size_t blanks = strspn(at + len, " \t,\\\n");
+    *ret_sign = ' ';
+    return option && blanks ? len + blanks : 0;
+}
+
+/* At the start of a name. */
+static void scan_name(struct scanner *s)
+{
+    const char before = s->at > s->line ? s->at[-1] : '\n';
+    const char quote = before == '"' || before == '\'' ? before : '\0';
+    size_t len = 0;
+    char sign = 0;
+    while (is_name_char(s->at[len]))
+        len++;
+    const size_t dashes = strspn(s->at, "-");
+    snprintf(s->name, sizeof s->name, "%.*s", (int)len, s->at);
+    const bool option = dashes && dashes < len;
+    size_t link = link_length(s->at + len, quote, option, &sign);
+    if (link == 0) {
+        add_value(s, "", len); /* a word by itself may look like one */
+        return;
+    }
+    const char *name = s->name + (option ? dashes : 0);
+    const bool named = promote_is_secret(name, "a value") || is_marked(s, name);
+    const bool at_line = s->at == s->line + strspn(s->line, " \t-");
+    pass(s, len + link);
+    const bool listed = strcmp(name, "value") == 0 && s->listed[0];
+    const char *whose = listed ? s->listed : name;
+    if (!named && !listed && strcmp(name, "name") != 0)
+        return; /* the value is looked at as any text */
+    size_t value = 0;
+    if (quote && sign == '=') {
+        value = quoted_length(s->at, quote);
+    } else if (*s->at == '"' || *s->at == '\'') {
+        const char inner = *s->at;
+        pass(s, 1);
+        value = quoted_length(s->at, inner);
+    } else {
+        value = strcspn(s->at, (sign == '=' && at_line) || sign == ':' ? "\n" : " \t\n\"',");
+    }
+    if (strcmp(name, "name") == 0)
+        snprintf(s->listed, sizeof s->listed, "%.*s", (int)value, s->at);
+    if (sign == ' ' && *s->at == '-') /* an option without one */
+        return;
+    add_value(s, strcmp(name, "name") == 0 ? "" : whose, value);
+    if (listed)
+        s->listed[0] = '\0';
+}
+
+void promote_hide_secrets(const char *text, const char *const *marked_names, struct buf *buf)
+{
+    struct scanner s = {.at = text, .line = text, .marked = marked_names, .buf = buf};
+    while (*s.at) {
+        if (is_name_char(*s.at)) {
+            scan_name(&s);
+            continue;
+        }
+        if (*s.at == '\n')
+            s.line = s.at + 1;
+        pass(&s, 1);
+    }
+}

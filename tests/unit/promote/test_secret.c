@@ -1,0 +1,106 @@
+/* What is hidden, and what must stay readable because a person approves by it. */
+#include "promote/secret.h"
+
+#include "base/digest.h"
+
+#include "check.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name, *value;
+    bool secret;
+} values[] = {
+    {"HF_TOKEN", "x", true},
+    {"OPENAI_API_KEY", "abc", true},
+    {"api-key", "abc", true},
+    {"DB_PASSWORD", "/pass", true},
+    {"MAX_TOKEN", "512", false},
+    {"TOKENIZERS_PARALLELISM", "false", false},
+    {"MAX_TOKENS", "many", false},
+    {"SSL_KEY_FILE", "/etc/x.pem", false},
+    {"HF_TOKEN", "", false},
+    {"KEYBOARD", "de", false},
+    {"MODEL", "sk-proj-0123456789", true},
+    {"MODEL", "hf_abcdefghijkl", true},
+    {"MODEL", "Qwen2.5-7B-Instruct-GPTQ-Int4", false},
+    {"MODEL", "/srv/models/ggml-tiny.en-q5_1.bin", false},
+    {"X", "Zm9vYmFyYmF6cXV4MTIzNDU2", true},
+    {"CUDA_VISIBLE_DEVICES", "GPU-8f0a2b3c-1d2e-3f40-5162-738495a6b7c8", false},
+    {"REVISION", "0123456789abcdef0123456789abcdef01234567", false},
+};
+
+static void knows_them(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++)
+        if (promote_is_secret(values[i].name, values[i].value) != values[i].secret)
+            fail_msg("%s=%s", values[i].name, values[i].value);
+}
+
+/* "@" stands for the hidden "hunter2 x", "#" for "hunter2". */
+static const struct {
+    const char *text, *shown;
+} texts[] = {
+    {"Environment=\"HF_TOKEN=hunter2 x\"\n", "Environment=\"HF_TOKEN=@\"\n"},
+    {"Environment=HF_TOKEN=hunter2\n", "Environment=HF_TOKEN=#\n"},
+    {"HF_TOKEN=hunter2 x\nA=b\n", "HF_TOKEN=@\nA=b\n"},
+    {"export HF_TOKEN=hunter2\n", "export HF_TOKEN=#\n"},
+    {"HF_TOKEN=\"hunter2 x\"\n", "HF_TOKEN=\"@\"\n"},
+    {"HF_TOKEN='hunter2 x'\n", "HF_TOKEN='@'\n"},
+    {"+HF_TOKEN=hunter2\n", "+HF_TOKEN=#\n"},
+    {"      HF_TOKEN: \"hunter2 x\"\n", "      HF_TOKEN: \"@\"\n"},
+    {"      HF_TOKEN: hunter2 x\n", "      HF_TOKEN: @\n"},
+    {"{\"HF_TOKEN\": \"hunter2\", \"A\": \"b\"}", "{\"HF_TOKEN\": \"#\", \"A\": \"b\"}"},
+    {"ExecStart=/x --api-key hunter2 --port 1\n", "ExecStart=/x --api-key # --port 1\n"},
+    {"ExecStart=/x --api-key=hunter2 --port 1\n", "ExecStart=/x --api-key=# --port 1\n"},
+    {"ExecStart=/x \\\n    --api-key \\\n    hunter2 \\\n    --port 1\n",
+     "ExecStart=/x \\\n    --api-key \\\n    # \\\n    --port 1\n"},
+    {"command: [\"x\", \"--api-key\", \"hunter2 x\"]\n",
+     "command: [\"x\", \"--api-key\", \"@\"]\n"},
+    {"- name: HF_TOKEN\n  value: \"hunter2 x\"\n- name: B\n  value: \"c\"\n",
+     "- name: HF_TOKEN\n  value: \"@\"\n- name: B\n  value: \"c\"\n"},
+    {"MINE=hunter2\nOTHER=hunter3\n", "MINE=#\nOTHER=hunter3\n"},
+    {"Environment=\"MINE=hunter2 x\" \"B=c d\"\n", "Environment=\"MINE=@\" \"B=c d\"\n"},
+    {"# HF_TOKEN and others\nExecStart=/x --max-tokens 5 --key-file /k\n",
+     "# HF_TOKEN and others\nExecStart=/x --max-tokens 5 --key-file /k\n"},
+    {"UnsetEnvironment=HF_TOKEN\n", "UnsetEnvironment=HF_TOKEN\n"},
+    {"HF_TOKEN=\n", "HF_TOKEN=\n"},
+};
+
+static void add_expected(struct buf *buf, const char *shown)
+{
+    for (; *shown; shown++) {
+        char hex[DIGEST_HEX_SIZE];
+        const char *secret = *shown == '@' ? "hunter2 x" : *shown == '#' ? "hunter2" : NULL;
+        if (!secret || shown[1] == ' ' /* a comment */) {
+            if (!secret || strncmp(shown, "# HF", 4) == 0) {
+                buf_addc(buf, *shown);
+                continue;
+            }
+        }
+        digest_bytes(secret, strlen(secret), hex);
+        buf_addf(buf, "<secret %.8s>", hex);
+    }
+}
+
+static void hides_them(void **state)
+{
+    static const char *const marked[] = {"MINE", NULL};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        AUTO(buf_done) struct buf got = BUF_INIT(4096), want = BUF_INIT(4096);
+        promote_hide_secrets(texts[i].text, marked, &got);
+        add_expected(&want, texts[i].shown);
+        assert_string_equal(buf_text(&got), buf_text(&want));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_them),
+        cmocka_unit_test(hides_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
