@@ -165,15 +165,18 @@ def a_model_that_is_thrown_out_all_the_time(box):
 
 @scenario(quick=True)
 def the_engine_ollama(box):
+    """Without a word about the protocol it is asked through /api/chat, where a reload shows."""
     program = os.path.join(box.bin, "ollama")
     os.symlink(FAKE, program)
-    script = box.write("script-ollama", "--life 300s\n--latency 5ms\n")
+    script = box.write("script-ollama", "--life 300s\n--latency 5ms\n--at 9:reload:1500ms\n")
     box.study(llm={"engine": "ollama", "program": program, "model": "fake-model",
-                   "protocol": "ollama-chat", "environment": {"FAKE_SERVICE_SCRIPT": script},
-                   "stop_grace": "5s", "ready": {"within": "20s"}})
+                   "environment": {"FAKE_SERVICE_SCRIPT": script},
+                   "stop_grace": "5s", "ready": {"within": "20s"}}, measure={"window": "3s"})
     box.run("run", box.file, code=0)
     box.expect(1, "ok")
     known(box, "llm", ("ttft", "p50"), ("tokens_per_s", ""))
+    reloads = [r for r in box.requests(1, "llm") if r["error"] == "reload"]
+    check(len(reloads) == 1, "expected: a cold load is told from a slow answer; before: openai-chat can't")
 
 
 if __name__ == "__main__":

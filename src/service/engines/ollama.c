@@ -3,8 +3,9 @@
  * It loads a model when it is first asked for, so it is ready long before it can answer: the probe
  * pays for the load, and a request may name another model and throw this one out. It never forgets
  * a loaded model here (keep_alive -1), since a reload in the middle of a window would be taken for
- * a slow answer. It deletes pieces of models that nothing refers to when it starts; a trial does
- * not, the folder may be production's.
+ * a slow answer. It is spoken to in its own words (ollama-chat): only there it says that it had to
+ * load, which openai-chat can't tell from a slow answer. It deletes pieces of models that nothing
+ * refers to when it starts; a trial does not, the folder may be production's.
  *
  * Where a model lies is told by /api/ps (size_vram below size) and by its runner's log. */
 #include "service/engines/engines.h"
@@ -91,7 +92,7 @@ static const struct spec_engine spec = {
     .name = "ollama",
     .help = "Ollama: models by name, loaded when asked for",
     .role = ROLE_LLM,
-    .protocol = "openai-chat",
+    .protocol = "ollama-chat",
     .program = "ollama",
     .ready_path = "/api/version",
     .options = options,
