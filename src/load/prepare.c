@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { BUDGET_BYTES = 256 << 20 };
+enum { BUDGET_BYTES = 256 << 20 }; /* of all workers together */
 
 /* One client for all streams of a transport. */
 static bool open_client(struct load_child *child, struct load_run *run, struct err *err)
@@ -139,9 +139,11 @@ bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_
     if (share.limit == 0 || load_stream_follows(run->stream))
         return true;
     size_t used = 0;
+    const size_t budget =
+        BUDGET_BYTES / (size_t)(child->plan->workers > 1 ? child->plan->workers : 1);
     uint64_t count = expected(child, run, &share, span_ns);
     struct load_turn turn = {.session = (uint64_t)share.index};
-    for (uint64_t i = 0; i < count && used < BUDGET_BYTES; i++) {
+    for (uint64_t i = 0; i < count && used < budget; i++) {
         size_t len = 0;
         if (load_stream_makes(run->stream)) {
             len = load_made_ahead(run, turn.session, share.count, i + 1, err);
