@@ -88,7 +88,10 @@ def compare_report(box, best):
                 number = side[mode][f"{service}.latency.p50"]
                 check(number["count"] == len(values), (candidate, service, mode, number, len(values)))
                 close_to(number["value"], quantile(values, 0.5), f"{candidate} {service} {mode}")
-                check(number["low"] <= number["value"] <= number["high"], number)
+                if number["low"] is None:  # other work on the machine makes neighbours in time alike
+                    check("correlated" in number["no_interval"], number)
+                else:
+                    check(number["low"] <= number["value"] <= number["high"], number)
     for trial in report["trials"]:
         for service in ("stt", "llm"):
             value = trial["values"][f"{service}.latency.p50"]
