@@ -188,12 +188,6 @@ bool promote_run_read(const char *const *argv, const char *folder, int64_t withi
     return true;
 }
 
-bool promote_run(const char *const *argv, const char *folder, int64_t within_ns,
-                 enum promote_heed heed, struct promote_ran *ret_ran, struct err *err)
-{
-    return promote_run_read(argv, folder, within_ns, heed, NULL, ret_ran, err);
-}
-
 bool promote_ran_well(const struct promote_ran *ran)
 {
     return ran->status == 0 && !ran->late && !ran->stopped;

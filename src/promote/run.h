@@ -18,11 +18,9 @@ struct promote_ran {
     char last[256]; /* the last line of its output that says something; outside text */
 };
 
-/* The program is looked for as execvp does, from `folder`, where it runs. What it leaves running
- * when it ends by itself goes on. ERR_MISSING: there is no such program. */
-NODISCARD bool promote_run(const char *const *argv, const char *folder, int64_t within_ns,
-                           enum promote_heed heed, struct promote_ran *ret_ran, struct err *err);
-/* The same with its standard output, as far as it has room. */
+/* The program is looked for as execvp does, from `folder`, where it runs. Its standard output, as
+ * far as it has room, is added to `ret_output` (NULL: not kept). What it leaves running when it
+ * ends by itself goes on. ERR_MISSING: there is no such program. */
 NODISCARD bool promote_run_read(const char *const *argv, const char *folder, int64_t within_ns,
                                 enum promote_heed heed, struct buf *ret_output,
                                 struct promote_ran *ret_ran, struct err *err);
