@@ -2,10 +2,10 @@
  * finish it or undo it. One file beside the study's folder ("NAME.spica.promotion.json", mode 0600:
  * it holds whole files), replaced atomically at every change.
  *
- * A step is `doing` before it is begun and `done` after it. Undoing goes backwards and is
- * repeatable: a file is put back to its bytes before (whether the step had happened or not), a unit
- * is restarted. Invariant: with the journal in any state, undoing everything gives the old state.
- */
+ * A step is `begun` before it is done. Undoing first puts back every file of a step that was begun
+ * (whether it had happened or not), has systemd read its files again, and then goes backwards
+ * through the units and commands; each part of it can be repeated. Invariant: with the journal in
+ * any state, undoing gives the old state. */
 #pragma once
 
 #include "promote/plan.h"
@@ -24,18 +24,29 @@ const char *promote_state_name(enum promote_state state);
 struct promote_journal {
     enum promote_state state;
     char plan_id[17];
-    size_t step; /* the step that is being done or undone */
+    /* Applying: the step that is next, or being done. Undoing: those before it are left to be
+     * undone, and it too when it is begun. */
+    size_t step;
     bool step_begun;
-    int64_t since_wall_us;
-    const char *user;          /* who approved it, and how: "root, by prompt" */
-    const char *why;           /* of an undo: what failed; NULL */
-    struct promote_plan *plan; /* owned: as read back, enough to undo without the study file */
+    int64_t since_wall_us; /* when the applying began */
+    const char *user;      /* who approved it, and how: "root, by prompt" */
+    const char *why;       /* of an undo: what failed; NULL */
+    /* As read back: its steps, names of secrets, where commands run and who won; enough to undo
+     * without the study file. Owned when it was read. */
+    struct promote_plan *plan;
 };
 
 char *promote_journal_path(const char *folder); /* owned by the caller */
+/* ERR_LIMIT when it would be larger than what is read back. */
 NODISCARD bool promote_journal_write(const char *path, const struct promote_journal *journal,
                                      struct err *err);
-/* *ret_journal NULL: there is none. */
+/* *ret_journal NULL: there is none. ERR_INPUT: no such file as we write, or one that somebody else
+ * (neither root nor us) owns or may write: it says what is to be written and run as us. */
 NODISCARD bool promote_journal_read(const char *path, struct promote_journal **ret_journal,
                                     struct err *err);
-struct promote_journal *promote_journal_free(struct promote_journal *journal);
+struct promote_journal *promote_journal_free(struct promote_journal *journal); /* returns NULL */
+AUTO_FN(struct promote_journal, promote_journal_free)
+
+/* Something was begun and is not ended. One that was put back whole but not seen to work is not
+ * pending: another promotion may be the cure. */
+bool promote_journal_is_pending(const struct promote_journal *journal);

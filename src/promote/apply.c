@@ -1,0 +1,210 @@
+/* Applying a plan.
+ *
+ * Straight on: look whether all is as planned, then step by step with the journal before and after
+ * each, then verify. Whatever fails on the way, and a wish to stop, has one end: the undo, which
+ * starts from the journal as it stands (promote/undo.c). So there is no second way back that would
+ * be taken only when something fails, and the one after a kill is the one that every failure tests.
+ *
+ * Rejected: finishing what was begun after a kill. Whoever comes later can't know whether the plan
+ * is still wanted; that the old state is wanted was never in doubt.
+ *
+ * Hooks at the end of the plan ("after") run once all is verified: they tell others that it is
+ * done.
+ *
+ * Invariant: nothing is touched before the journal says that it is about to be. */
+#include "promote/session.h"
+
+#include "promote/audit.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+static bool changed(const char *what, struct err *err)
+{
+    return err_set(err, ERR_DECLINED,
+                   "%s has changed since the plan was made: nothing was touched; make a new plan",
+                   what);
+}
+
+static bool witness_same(const struct promote_witness *witness)
+{
+    char hex[DIGEST_HEX_SIZE] = "";
+    struct err ignored = ERR_INIT;
+    if (!digest_file(witness->path, hex, &ignored))
+        hex[0] = '\0'; /* as is the digest of a file that was not there */
+    return strcmp(hex, witness->digest) == 0;
+}
+
+static bool check_unit(const struct promote_session *session, const struct promote_step *step,
+                       struct err *err)
+{
+    bool up = false;
+    if (!session->hands->unit_is_up(session->hands->context, step, &up, err))
+        return false;
+    if (up == step->was_up)
+        return true;
+    return err_set(err, ERR_DECLINED,
+                   "%s was %s when the plan was made and is %s now: nothing was "
+                   "touched; make a new plan",
+                   step->unit, step->was_up ? "up" : "down", up ? "up" : "down");
+}
+
+static bool check_as_planned(const struct promote_session *session, const struct promote_plan *plan,
+                             struct err *err)
+{
+    for (size_t i = 0; i < plan->witness_count; i++)
+        if (!witness_same(&plan->witnesses[i]))
+            return changed(plan->witnesses[i].path, err);
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        if (step->kind == PROMOTE_FILE &&
+            !session->hands->file_is(session->hands->context, step, &step->before))
+            return changed(step->path, err);
+        if (step->kind == PROMOTE_RESTART && !check_unit(session, step, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- one step of each kind --- */
+
+static bool do_file(struct promote_session *session, size_t i, struct err *err)
+{
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    if (!session->hands->file_is(session->hands->context, step, &step->before))
+        return err_set(err, ERR_PROBLEM, "%s was changed by somebody else just now", step->path);
+    return session->hands->file_put(session->hands->context, step, &step->after, err);
+}
+
+/* What systemd has read is compared before any unit is restarted with it. */
+static bool do_reload(struct promote_session *session, size_t i, struct err *err)
+{
+    const struct promote_plan *plan = session->journal.plan;
+    enum host_scope scope = plan->steps[i].scope;
+    if (!session->hands->reload(session->hands->context, scope, err))
+        return false;
+    for (size_t j = 0; j < plan->step_count; j++) {
+        const struct promote_step *step = &plan->steps[j];
+        if (step->kind == PROMOTE_RESTART && step->scope == scope &&
+            (step->environment || step->exec) &&
+            !session->hands->unit_check(session->hands->context, step, err))
+            return false;
+    }
+    return true;
+}
+
+static bool do_restart(struct promote_session *session, size_t i, struct err *err)
+{
+    return !session->journal.plan->steps[i].was_up ||
+           promote_session_restart(session, i, HOST_HEED_CANCEL, err);
+}
+
+static bool do_run(struct promote_session *session, size_t i, struct err *err)
+{
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    return session->hands->run(session->hands->context, step->run, session->journal.plan,
+                               step->within_ns, HOST_HEED_CANCEL, err);
+}
+
+static const struct {
+    const char *doing;
+    bool (*apply)(struct promote_session *session, size_t i, struct err *err);
+} kinds[PROMOTE_KIND_COUNT_] = {
+    [PROMOTE_HOOK] = {"running", do_run},        [PROMOTE_FILE] = {"writing", do_file},
+    [PROMOTE_RELOAD] = {"reloading", do_reload}, [PROMOTE_RESTART] = {"restarting", do_restart},
+    [PROMOTE_COMPOSE] = {"running", do_run},     [PROMOTE_COMMAND] = {"running", do_run},
+};
+
+static bool apply_steps(struct promote_session *session, enum promote_state state, size_t from,
+                        size_t to, struct err *err)
+{
+    for (size_t i = from; i < to; i++) {
+        if (cancel_level() != CANCEL_NONE)
+            return err_set(err, ERR_STOPPED, "stopped by a wish");
+        if (!promote_session_note(session, state, i, true, err))
+            return false;
+        enum promote_kind kind = session->journal.plan->steps[i].kind;
+        promote_session_tell(session, i, kinds[kind].doing);
+        if (!kinds[kind].apply(session, i, err) ||
+            !promote_session_note(session, state, i + 1, false, err))
+            return false;
+    }
+    return true;
+}
+
+/* The first of the hooks that wait for the verification; a plan of hooks alone has none. */
+static size_t first_after(const struct promote_plan *plan)
+{
+    size_t first = plan->step_count;
+    while (first > 0 && plan->steps[first - 1].kind == PROMOTE_HOOK)
+        first--;
+    return first > 0 ? first : plan->step_count;
+}
+
+static bool apply_all(struct promote_session *session, struct err *err)
+{
+    const struct promote_plan *plan = session->journal.plan;
+    size_t after = first_after(plan);
+    if (!apply_steps(session, PROMOTE_APPLYING, 0, after, err) ||
+        !promote_session_note(session, PROMOTE_VERIFYING, after, false, err) ||
+        !promote_session_verify(session, true, err) ||
+        !apply_steps(session, PROMOTE_VERIFYING, after, plan->step_count, err))
+        return false;
+    if (cancel_level() != CANCEL_NONE)
+        return err_set(err, ERR_STOPPED, "stopped by a wish");
+    session->result.outcome = PROMOTE_PROMOTED;
+    return promote_audit_add(session->folder, plan, &session->checks, &session->result,
+                             session->user, err) &&
+           promote_session_note(session, PROMOTE_DONE, plan->step_count, false, err);
+}
+
+static bool check_none_pending(const struct promote_session *session, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    if (!promote_journal_read(session->journal_path, &last, err))
+        return false;
+    return !last || !promote_journal_is_pending(last) ||
+           err_set(err, ERR_DECLINED,
+                   "an earlier promotion has not ended (%s): nothing was touched; first: spica "
+                   "rollback",
+                   promote_state_name(last->state));
+}
+
+static bool apply(struct promote_session *session, const struct promote_plan *plan, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    if (!promote_session_lock(session, plan, err) || !check_none_pending(session, err) ||
+        !check_as_planned(session, plan, err))
+        return false;
+    session->journal =
+        (struct promote_journal){.since_wall_us = clock_now_wall_us(),
+                                 .user = session->user,
+                                 .plan = (struct promote_plan *)plan}; /* only read */
+    snprintf(session->journal.plan_id, sizeof session->journal.plan_id, "%s", plan->id);
+    if (!promote_session_note(session, PROMOTE_APPLYING, 0, false, err))
+        return err_wrap(err, "nothing was touched");
+    if (apply_all(session, &cause))
+        return true;
+    if (session->failed_ns == 0)
+        session->failed_ns = clock_now_ns();
+    promote_session_undo(session, cause.text);
+    return true;
+}
+
+bool promote_apply_by(const struct promote_hands *hands, const struct promote_plan *plan,
+                      const char *folder, const char *user, const struct promote_events *events,
+                      struct promote_result *ret_result, struct err *err)
+{
+    struct promote_session *session = calloc(1, sizeof *session);
+    if (!session)
+        abort();
+    bool good = promote_session_open(session, hands, folder, user, events, err) &&
+                apply(session, plan, err);
+    if (good)
+        *ret_result = session->result;
+    promote_session_close(session);
+    free(session);
+    return good;
+}

@@ -1,0 +1,178 @@
+/* What applying and undoing have in common.
+ *
+ * Locks are flock(2)s of device/lock.h, one for the study and one for each file and unit, so they
+ * end with us whatever kills us, and two studies that want the same unit find each other wherever
+ * their folders are. Rejected: a lock beside each file of production, litter in /etc.
+ *
+ * Downtime is from the asking for the restart until the unit is ready: by its port where one is
+ * known, else when verifying finds it so. */
+#include "promote/session.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool take_lock(struct promote_session *session, const char *kind, const char *name,
+                      struct err *err)
+{
+    char hex[DIGEST_HEX_SIZE], id[64];
+    AUTO(buf_done) struct buf key = BUF_INIT(8192);
+    struct err cause = ERR_INIT;
+    struct device_lock_holder holder = {0};
+    buf_addf(&key, "%s %s", kind, name);
+    digest_bytes(buf_text(&key), key.len, hex);
+    snprintf(id, sizeof id, "promotion-%.32s", hex);
+    const char *slash = strrchr(session->folder, '/');
+    if (device_lock_take(name, id, slash ? slash + 1 : session->folder,
+                         &session->locks[session->lock_count], &cause)) {
+        device_lock_describe(session->locks[session->lock_count++], "promotion");
+        return true;
+    }
+    if (cause.code != ERR_BUSY)
+        return err_set(err, cause.code, "%s", cause.text);
+    if (!device_lock_held(id, &holder) || holder.pid == 0)
+        return err_set(err, ERR_BUSY, "%s is being changed by another promotion; wait for its end",
+                       name);
+    return err_set(err, ERR_BUSY,
+                   "%s is being changed by the promotion of \"%s\" (pid %d); wait for its end",
+                   name, holder.study, (int)holder.pid);
+}
+
+bool promote_session_open(struct promote_session *session, const struct promote_hands *hands,
+                          const char *folder, const char *user, const struct promote_events *events,
+                          struct err *err)
+{
+    *session = (struct promote_session){.hands = hands,
+                                        .folder = folder,
+                                        .user = user,
+                                        .journal_path = promote_journal_path(folder),
+                                        .result = {.downtime_s = NAN, .rollback_after_s = NAN}};
+    if (events)
+        session->events = *events;
+    return take_lock(session, "study", session->journal_path, err);
+}
+
+/* Several steps may name one unit. */
+static bool named_before(const struct promote_plan *plan, size_t i)
+{
+    const struct promote_step *step = &plan->steps[i];
+    for (size_t j = 0; j < i; j++) {
+        const struct promote_step *other = &plan->steps[j];
+        if (other->kind != step->kind)
+            continue;
+        if (step->kind == PROMOTE_FILE
+                ? strcmp(step->path, other->path) == 0
+                : step->scope == other->scope && strcmp(step->unit, other->unit) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool promote_session_lock(struct promote_session *session, const struct promote_plan *plan,
+                          struct err *err)
+{
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        if (step->kind != PROMOTE_FILE && step->kind != PROMOTE_RESTART)
+            continue;
+        const char *kind = step->kind == PROMOTE_FILE ? "file" : host_scope_names[step->scope];
+        const char *name = step->kind == PROMOTE_FILE ? step->path : step->unit;
+        if (!named_before(plan, i) && !take_lock(session, kind, name, err))
+            return false;
+    }
+    return true;
+}
+
+void promote_session_close(struct promote_session *session)
+{
+    while (session->lock_count > 0)
+        device_lock_release(session->locks[--session->lock_count]);
+    free(session->journal_path);
+    session->journal_path = NULL;
+}
+
+bool promote_session_note(struct promote_session *session, enum promote_state state, size_t step,
+                          bool begun, struct err *err)
+{
+    session->journal.state = state;
+    session->journal.step = step;
+    session->journal.step_begun = begun;
+    return session->hands->write_journal(session->hands->context, session->journal_path,
+                                         &session->journal, err);
+}
+
+void promote_session_tell(const struct promote_session *session, size_t step, const char *doing)
+{
+    if (session->events.step)
+        session->events.step(session->events.context, &session->journal.plan->steps[step], doing);
+}
+
+/* The unit of this step is up again. */
+static void note_ready(struct promote_session *session, size_t step)
+{
+    if (session->down_ns[step] == 0)
+        return;
+    double s = (double)(clock_now_ns() - session->down_ns[step]) / NS_PER_S;
+    session->down_ns[step] = 0;
+    if (!(session->result.downtime_s >= s)) /* or it is unknown yet */
+        session->result.downtime_s = s;
+}
+
+bool promote_session_restart(struct promote_session *session, size_t step, enum host_heed heed,
+                             struct err *err)
+{
+    const struct promote_step *restart = &session->journal.plan->steps[step];
+    session->down_ns[step] = clock_now_ns();
+    if (!session->hands->unit_restart(session->hands->context, restart, heed, err))
+        return false;
+    if (restart->port != 0)
+        note_ready(session, step);
+    return true;
+}
+
+/* --- verifying --- */
+
+static void on_check(void *context, const struct promote_check *check)
+{
+    struct promote_session *session = context;
+    const struct promote_plan *plan = session->journal.plan;
+    if (check->answer == PROMOTE_FAILED && session->failed_ns == 0)
+        session->failed_ns = clock_now_ns();
+    for (size_t i = 0; check->kind == CHECK_READY && i < plan->step_count; i++)
+        if (plan->steps[i].service == check->service && check->answer == PROMOTE_PASSED)
+            note_ready(session, i);
+    if (session->events.verified)
+        session->events.verified(session->events.context, check);
+}
+
+/* The first check that failed, else the first that is not known. */
+static const struct promote_check *culprit(const struct promote_checks *checks)
+{
+    static const enum promote_answer order[] = {PROMOTE_FAILED, PROMOTE_UNKNOWN};
+    for (size_t k = 0; k < ARRAY_LEN(order); k++)
+        for (size_t i = 0; i < checks->count; i++)
+            if (checks->items[i].answer == order[k])
+                return &checks->items[i];
+    return NULL;
+}
+
+bool promote_session_verify(struct promote_session *session, bool load, struct err *err)
+{
+    session->checks = (struct promote_checks){0};
+    session->failed_ns = 0;
+    bool good = session->hands->verify(session->hands->context, session->journal.plan, load,
+                                       on_check, session, &session->checks, err);
+    /* Where nobody said when a unit was ready, it is so now. */
+    for (size_t i = 0; good && session->checks.passed && i < PROMOTE_STEPS_MAX; i++)
+        note_ready(session, i);
+    if (good && session->checks.passed)
+        return true;
+    if (session->failed_ns == 0)
+        session->failed_ns = clock_now_ns();
+    const struct promote_check *check = culprit(&session->checks);
+    if (!good)
+        return err_wrap(err, "verifying");
+    return err_set(err, ERR_PROBLEM, "%s", check ? check->text : "verifying did not pass");
+}

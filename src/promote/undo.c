@@ -1,0 +1,287 @@
+/* Back to what was before.
+ *
+ * In three parts: all files of steps that were begun, then systemd reads its files again, then
+ * units and commands from the last to the first, so that who was given memory last gives it back
+ * first. Rejected: undoing step by step backwards, which would restart a unit while its file is
+ * still the new one.
+ *
+ * The first two parts are done anew after a kill, and change nothing the second time; the journal
+ * counts down the third. A unit is restarted when its step was begun, and also when its process is
+ * younger than the promotion: systemd may have restarted it by itself with the new files.
+ *
+ * A file that is neither as before nor as after is somebody's work. A rollback that a person asks
+ * for is declined then, with nothing touched; when something was begun and not ended, the old state
+ * is more urgent: his version is kept beside the file.
+ *
+ * When a part can't be done as a whole (a disk that is full or read-only), what comes after it is
+ * left: a service must not be restarted with half of its files. The journal stays as it is, and the
+ * same command, later, goes on.
+ *
+ * Invariant: no content of a file of production is lost, whoever wrote it. */
+#include "promote/session.h"
+
+#include "promote/audit.h"
+#include "promote/safe_file.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { KEPT_MAX = 100 };
+
+struct undo {
+    struct promote_session *session;
+    size_t begun;      /* steps that were begun: the first so many */
+    struct buf failed; /* what could not be done, in words */
+    struct buf kept;   /* whose changes stand where */
+};
+
+static bool is_edited(const struct promote_session *session, const struct promote_step *step)
+{
+    const struct promote_hands *hands = session->hands;
+    static const struct promote_bytes missing = {0};
+    return step->kind == PROMOTE_FILE && !hands->file_is(hands->context, step, &step->before) &&
+           !hands->file_is(hands->context, step, &step->after) &&
+           !hands->file_is(hands->context, step, &missing);
+}
+
+static size_t steps_begun(const struct promote_journal *journal)
+{
+    return journal->step + journal->step_begun;
+}
+
+const char *promote_session_edited(const struct promote_session *session, struct arena *arena)
+{
+    const struct promote_plan *plan = session->journal.plan;
+    AUTO(buf_done) struct buf names = BUF_INIT(700);
+    for (size_t i = 0; i < steps_begun(&session->journal); i++)
+        if (is_edited(session, &plan->steps[i]))
+            buf_addf(&names, "%s%s", names.len ? ", " : "", plan->steps[i].path);
+    return names.len || names.over ? arena_strdup(arena, buf_text(&names)) : NULL;
+}
+
+static void fail(struct undo *undo, const struct err *err)
+{
+    buf_addf(&undo->failed, "%s%s", undo->failed.len ? "; " : "", err->text);
+}
+
+/* Somebody's version of the file, beside it under a name that nobody reads. */
+static bool keep_edited(struct undo *undo, const struct promote_step *step, struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct promote_bytes theirs, there;
+    if (!promote_file_read(arena, step->path, &theirs, err))
+        return false;
+    for (int i = 1; i <= KEPT_MAX; i++) {
+        const char *path = i == 1 ? arena_printf(arena, "%s.spica-kept", step->path)
+                                  : arena_printf(arena, "%s.spica-kept-%d", step->path, i);
+        if (!promote_file_read(arena, path, &there, err))
+            return false;
+        if (there.there && !promote_bytes_equal(&there, &theirs))
+            continue;
+        buf_addf(&undo->kept, "; what somebody else wrote to %s stands in %s", step->path, path);
+        return promote_file_put(path, &theirs, err);
+    }
+    return err_set(err, ERR_INTERNAL, "%s: too many kept versions", step->path);
+}
+
+static bool put_back_files(struct undo *undo)
+{
+    struct promote_session *session = undo->session;
+    const struct promote_plan *plan = session->journal.plan;
+    for (size_t i = undo->begun; i-- > 0;) {
+        const struct promote_step *step = &plan->steps[i];
+        struct err err = ERR_INIT;
+        if (step->kind != PROMOTE_FILE)
+            continue;
+        promote_session_tell(session, i, "putting back");
+        if ((is_edited(session, step) && !keep_edited(undo, step, &err)) ||
+            !session->hands->file_put(session->hands->context, step, &step->before, &err))
+            fail(undo, &err);
+    }
+    return undo->failed.len == 0;
+}
+
+/* Also where our reload had not been begun: somebody else may have had systemd read our files. */
+static bool reload(struct undo *undo)
+{
+    struct promote_session *session = undo->session;
+    const struct promote_plan *plan = session->journal.plan;
+    bool done[HOST_SCOPE_COUNT_] = {false};
+    for (size_t i = 0; undo->begun > 0 && i < plan->step_count; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        struct err err = ERR_INIT;
+        if (step->kind != PROMOTE_RELOAD || done[step->scope])
+            continue;
+        done[step->scope] = true;
+        promote_session_tell(session, i, "reloading");
+        if (!session->hands->reload(session->hands->context, step->scope, &err))
+            fail(undo, &err);
+    }
+    return undo->failed.len == 0;
+}
+
+static bool undo_restart(struct undo *undo, size_t i, struct err *err)
+{
+    struct promote_session *session = undo->session;
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    const struct promote_hands *hands = session->hands;
+    if (undo->begun == 0 || !step->was_up ||
+        (i >= undo->begun &&
+         !hands->unit_is_younger(hands->context, step, session->journal.since_wall_us)))
+        return true;
+    promote_session_tell(session, i, "restarting");
+    return promote_session_restart(session, i, HOST_IGNORE_CANCEL, err);
+}
+
+static bool undo_run(struct undo *undo, size_t i, struct err *err)
+{
+    struct promote_session *session = undo->session;
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    if (i >= undo->begun || !step->undo)
+        return true;
+    promote_session_tell(session, i, "undoing");
+    return session->hands->run(session->hands->context, step->undo, session->journal.plan,
+                               step->within_ns, HOST_IGNORE_CANCEL, err);
+}
+
+static bool (*const kinds[PROMOTE_KIND_COUNT_])(struct undo *undo, size_t i, struct err *err) = {
+    [PROMOTE_HOOK] = undo_run,
+    [PROMOTE_RESTART] = undo_restart,
+    [PROMOTE_COMPOSE] = undo_run,
+    [PROMOTE_COMMAND] = undo_run,
+};
+
+/* Goes on where one fails: the others are wanted all the same. A journal that can't be written is
+ * no reason to stop: what stands in it has more undone, which does no harm. */
+static void go_back(struct undo *undo)
+{
+    struct promote_session *session = undo->session;
+    const struct promote_plan *plan = session->journal.plan;
+    for (size_t i = plan->step_count; i-- > 0;) {
+        struct err err = ERR_INIT, ignored = ERR_INIT;
+        if (kinds[plan->steps[i].kind] && !kinds[plan->steps[i].kind](undo, i, &err))
+            fail(undo, &err);
+        if (i < undo->begun && undo->failed.len == 0)
+            (void)!promote_session_note(session, PROMOTE_UNDOING, i, false, &ignored);
+    }
+}
+
+/* Is the old state seen to work? When nothing had been begun, nothing is to be seen. */
+static void verify(struct undo *undo)
+{
+    struct promote_session *session = undo->session;
+    struct err err = ERR_INIT;
+    session->checks = (struct promote_checks){0};
+    if (undo->begun > 0 && !promote_session_verify(session, false, &err)) {
+        err_wrap(&err, "all was put back, and is not seen to work");
+        fail(undo, &err);
+    }
+}
+
+/* What is left in the journal: all of it when something could not be done, else nothing. */
+static void end(struct undo *undo, bool all_back)
+{
+    struct promote_session *session = undo->session;
+    struct promote_result *result = &session->result;
+    bool good = undo->failed.len == 0;
+    struct err err = ERR_INIT;
+    AUTO(buf_done) struct buf why = BUF_INIT(sizeof result->why - 1);
+    result->outcome = good ? PROMOTE_ROLLED_BACK : PROMOTE_ROLLBACK_INCOMPLETE;
+    buf_addf(&why, "%.600s", session->journal.why);
+    buf_addf(&why, "%s%.300s", good ? "" : "; left to do: ", buf_text(&undo->failed));
+    buf_addf(&why, "%.120s", buf_text(&undo->kept));
+    snprintf(result->why, sizeof result->why, "%s", buf_text(&why));
+    session->journal.why = result->why;
+    bool noted = promote_audit_add(session->folder, session->journal.plan, &session->checks, result,
+                                   session->user, &err) &&
+                 promote_session_note(session, good ? PROMOTE_UNDONE : PROMOTE_UNDO_FAILED,
+                                      all_back ? 0 : undo->begun, false, &err);
+    size_t len = strlen(result->why);
+    if (!noted)
+        snprintf(result->why + len, sizeof result->why - len, "; not recorded: %.200s", err.text);
+}
+
+void promote_session_undo(struct promote_session *session, const char *why)
+{
+    struct undo undo = {.session = session,
+                        .begun = steps_begun(&session->journal),
+                        .failed = BUF_INIT(4096),
+                        .kept = BUF_INIT(4096)};
+    struct err ignored = ERR_INIT;
+    char cause[sizeof session->result.why];
+    snprintf(cause, sizeof cause, "%s", why);
+    session->journal.why = cause;
+    if (session->failed_ns != 0)
+        session->result.rollback_after_s = (double)(clock_now_ns() - session->failed_ns) / NS_PER_S;
+    (void)!promote_session_note(session, PROMOTE_UNDOING, undo.begun, false, &ignored);
+    bool all_back = put_back_files(&undo) && reload(&undo);
+    if (all_back) {
+        go_back(&undo);
+        all_back = undo.failed.len == 0;
+    }
+    if (all_back)
+        verify(&undo);
+    end(&undo, all_back);
+    session->journal.why = NULL;
+    buf_done(&undo.failed);
+    buf_done(&undo.kept);
+}
+
+/* --- the command --- */
+
+static bool check_unedited(const struct promote_session *session, struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const char *edited = promote_session_edited(session, arena);
+    return !edited || err_set(err, ERR_DECLINED,
+                              "changed since the promotion: %s; nothing was touched: move it away "
+                              "(what was there before the promotion comes back), then again",
+                              edited);
+}
+
+static bool undo_last(struct promote_session *session, const char *why, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    if (!promote_journal_read(session->journal_path, &last, err))
+        return false;
+    if (!last || last->state == PROMOTE_UNDONE ||
+        (last->state == PROMOTE_UNDO_FAILED && !promote_journal_is_pending(last)))
+        return err_set(err, ERR_MISSING, "there is no promotion to undo");
+    session->journal = *last;
+    if (!promote_session_lock(session, last->plan, err) ||
+        (last->state == PROMOTE_DONE && !check_unedited(session, err)))
+        return false;
+    promote_session_undo(session, why);
+    return true;
+}
+
+bool promote_undo_by(const struct promote_hands *hands, const char *folder, const char *user,
+                     const char *why, const struct promote_events *events,
+                     struct promote_result *ret_result, struct err *err)
+{
+    struct promote_session *session = calloc(1, sizeof *session);
+    if (!session)
+        abort();
+    bool good = promote_session_open(session, hands, folder, user, events, err) &&
+                undo_last(session, why, err);
+    if (good)
+        *ret_result = session->result;
+    promote_session_close(session);
+    free(session);
+    return good;
+}
+
+bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,
+                     struct err *err)
+{
+    AUTO(free) char *path = promote_journal_path(folder);
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    if (!promote_journal_read(path, &last, err))
+        return false;
+    *ret_pending = last && promote_journal_is_pending(last);
+    if (*ret_pending)
+        *ret_state = last->state;
+    return true;
+}
