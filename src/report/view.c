@@ -56,6 +56,16 @@ static bool read_study(struct report_builder *b, const struct spec_catalog *cata
     return true;
 }
 
+/* Trials of `spica compare` are an answer to another question. */
+static size_t drop_comparisons(struct store_trial *trials, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(trials[i].purpose, "compare") != 0)
+            trials[kept++] = trials[i];
+    return kept;
+}
+
 static bool read_trials(struct report_builder *b, struct err *err)
 {
     struct report_view *view = b->view;
@@ -63,6 +73,7 @@ static bool read_trials(struct report_builder *b, struct err *err)
     if (!store_read_trials(b->store, b->arena, true, &trials, &view->trial_count, err) ||
         !store_count_requests(b->store, &view->requests, err))
         return false;
+    view->trial_count = drop_comparisons(trials, view->trial_count);
     view->trials = arena_array(b->arena, view->trial_count + 1, sizeof *view->trials);
     double *values =
         arena_array(b->arena, view->trial_count * view->measure_count + 1, sizeof *values);

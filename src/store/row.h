@@ -77,7 +77,7 @@ struct store_request {
 struct store_trial {
     int64_t number;        /* 1, 2, ... in order of start, unique; retries get their own */
     const char *candidate; /* spica_candidate text */
-    const char *purpose;   /* "baseline", "explore", "final" */
+    const char *purpose;   /* "baseline", "explore", "final", "compare" */
     int round, repeat;     /* exploring round; repeat of a final (1..n), else 0 */
     int64_t retry_of;      /* number of the trial this one repeats, 0 */
     const char *verdict;   /* verdict_facts()->name */

@@ -6,7 +6,7 @@
 
 static int purpose_from_name(const char *name)
 {
-    static const char *const names[] = {"baseline", "explore", "final"};
+    static const char *const names[] = {"baseline", "explore", "final", "compare"};
     for (int i = 0; i < (int)ARRAY_LEN(names); i++)
         if (strcmp(names[i], name) == 0)
             return i;
@@ -64,15 +64,19 @@ static struct history_trial *grow(struct history *history, struct arena *arena)
     return &history->trials[history->count];
 }
 
-bool history_load(struct store *store, const struct spec_study *study, struct arena *arena,
-                  struct history *ret_history, struct err *err)
+/* `comparison` 0: the study's own. */
+static bool load(struct store *store, const struct spec_study *study, int comparison,
+                 struct arena *arena, struct history *ret_history, struct err *err)
 {
     AUTO(free) struct store_history_row *rows = NULL;
     size_t count = 0;
     if (!store_history(store, &rows, &count, err))
         return false;
-    struct history history = {0};
+    struct history history = {.last_number = count ? rows[count - 1].number : 0};
     for (size_t i = 0; i < count; i++) {
+        bool compares = strcmp(rows[i].purpose, "compare") == 0;
+        if (compares != (comparison > 0) || (compares && rows[i].round != comparison))
+            continue;
         if (!convert(study, &rows[i], grow(&history, arena), err))
             return false;
         if (rows[i].ruled_out)
@@ -81,6 +85,18 @@ bool history_load(struct store *store, const struct spec_study *study, struct ar
     }
     *ret_history = history;
     return true;
+}
+
+bool history_load(struct store *store, const struct spec_study *study, struct arena *arena,
+                  struct history *ret_history, struct err *err)
+{
+    return load(store, study, 0, arena, ret_history, err);
+}
+
+bool history_load_compare(struct store *store, const struct spec_study *study, int comparison,
+                          struct arena *arena, struct history *ret_history, struct err *err)
+{
+    return load(store, study, comparison, arena, ret_history, err);
 }
 
 bool history_append(struct history *history, const struct spec_study *study,

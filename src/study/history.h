@@ -6,7 +6,7 @@
 
 struct history_trial {
     int64_t number, retry_of;
-    enum { HISTORY_BASELINE, HISTORY_EXPLORE, HISTORY_FINAL } purpose;
+    enum { HISTORY_BASELINE, HISTORY_EXPLORE, HISTORY_FINAL, HISTORY_COMPARE } purpose;
     spec_code code;
     int round, repeat;
     enum verdict verdict;
@@ -22,12 +22,18 @@ struct history_trial {
 struct history { /* in one arena, in order of number */
     struct history_trial *trials;
     size_t count, capacity;
+    int64_t
+        last_number; /* of any trial in the store when it was loaded, those of comparisons too */
 };
 
-/* Rows of candidates that the study file no longer has are an ERR_INTERNAL: the digest should have
- * caught that. */
+/* All trials but those of comparisons. Rows of candidates that the study file no longer has are an
+ * ERR_INTERNAL: the digest should have caught that. */
 NODISCARD bool history_load(struct store *store, const struct spec_study *study,
                             struct arena *arena, struct history *ret_history, struct err *err);
+/* Those of the comparison of this number instead. */
+NODISCARD bool history_load_compare(struct store *store, const struct spec_study *study,
+                                    int comparison, struct arena *arena,
+                                    struct history *ret_history, struct err *err);
 /* Goes to its place by number: lanes end their trials in any order. */
 NODISCARD bool history_append(struct history *history, const struct spec_study *study,
                               const struct store_trial *trial, struct arena *arena,

@@ -206,6 +206,8 @@ static bool next_final(const struct study_plan *plan, const struct history *hist
 static int64_t next_number(const struct history *history, const struct study_beside *beside)
 {
     int64_t last = history->count ? history->trials[history->count - 1].number : 0;
+    if (history->last_number > last)
+        last = history->last_number; /* that of a comparison */
     for (size_t i = 0; i < beside->count; i++)
         last = beside->pending[i].number > last ? beside->pending[i].number : last;
     return last + 1;

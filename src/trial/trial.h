@@ -54,7 +54,7 @@ struct trial_options { /* all borrowed, for as long as the runner lives */
 struct trial_request {
     int64_t number; /* of the trial, for logs, seeds and the store */
     struct spec_candidate candidate;
-    const char *purpose; /* "baseline", "explore", "final" */
+    const char *purpose; /* "baseline", "explore", "final", "compare" */
     int round, repeat;
     int64_t retry_of;
     int64_t window_ns;
