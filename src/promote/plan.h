@@ -9,60 +9,10 @@
 
 #include "base/arena.h"
 #include "base/digest.h"
-#include "host/manager.h"
+#include "promote/step.h"
 #include "spec/production.h"
 #include "spec/space.h"
 #include "spec/study.h"
-
-#include <sys/types.h>
-
-enum { PROMOTE_STEPS_MAX = 128, PROMOTE_FILE_MAX = 1 << 20 };
-
-enum promote_kind {
-    PROMOTE_HOOK,    /* a command before everything, or after it */
-    PROMOTE_FILE,    /* a file made, replaced or removed */
-    PROMOTE_RELOAD,  /* systemd reads its files again: always, NeedDaemonReload lies */
-    PROMOTE_RESTART, /* a unit */
-    PROMOTE_COMPOSE, /* docker compose up for one service */
-    PROMOTE_COMMAND, /* the user's own */
-    PROMOTE_KIND_COUNT_
-};
-const char *promote_kind_name(enum promote_kind kind);
-
-struct promote_bytes {
-    bool there; /* false: no such file */
-    const char *data;
-    size_t len;
-    mode_t mode;
-    uid_t uid;
-    gid_t gid;
-};
-
-struct promote_step {
-    enum promote_kind kind;
-    int service; /* index into the study's services, or -1 */
-    /* FILE */
-    const char *path;
-    struct promote_bytes before, after;
-    bool makes_folder; /* its folder is missing and is made (and removed by the undo) */
-    /* RELOAD, RESTART */
-    enum host_scope scope;
-    const char *unit;
-    bool was_up;       /* a unit that was down stays down, said in the plan */
-    double downtime_s; /* expected: the measured restart; NaN unknown */
-    int64_t within_ns; /* of a command too; 0: some minutes */
-    /* RESTART: ready again when this answers 200, without a path when the port accepts; port 0:
-     * when systemd says so */
-    int port;
-    const char *ready_path;
-    /* RESTART: what systemd must have read after the reload, else all is undone before anything is
-     * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
-     * systemd's quotes and specifiers. NULL: not compared */
-    const char *const *environment, *const *exec;
-    /* HOOK, COMMAND, COMPOSE: argv, NULL-terminated; `undo` NULL when nothing undoes it */
-    const char *const *run, *const *undo;
-    const char *why; /* one line: what for, with which privilege */
-};
 
 struct promote_expectation {               /* one metric: what the study says will change */
     const char *metric;                    /* "stt.latency.p95" */
@@ -72,7 +22,8 @@ struct promote_expectation {               /* one metric: what the study says wi
 };
 
 struct promote_difference { /* production is not what was measured */
-    const char *name;       /* for --accept: "version.llm", "driver", "device", "study" */
+    const char *name;       /* for --accept: "version.llm", "driver", "device", "study", "spica",
+                             * "candidate" (it is not the winner) */
     const char *measured, *found;
     bool accepted;
 };
@@ -89,6 +40,8 @@ struct promote_plan {
     const char *run_folder;         /* absolute: commands run here; NULL: the study file's folder */
     struct spec_candidate winner;
     const char *winner_text;
+    const char *nothing; /* why there is nothing to promote (what runs today stays best), one line;
+                          * NULL: there is a plan */
     struct promote_step *steps;
     size_t step_count;
     struct promote_expectation *expectations;
@@ -102,14 +55,18 @@ struct promote_plan {
     char id[17]; /* 16 hex digits: of everything above that is shown, and of all bytes */
 };
 
+struct promote_world; /* promote/world.h */
 struct promote_options {
-    const char *folder;        /* the study's results, absolute */
-    const char *const *accept; /* names of differences, NULL at the end */
-    const char *candidate;     /* text; NULL: the study's winner */
+    const char *folder;                 /* the study's results, absolute */
+    const struct spec_catalog *catalog; /* to read the study as it is stored */
+    const char *const *accept;          /* names of differences, NULL at the end; NULL: none */
+    const char *candidate;              /* text; NULL: the study's winner */
+    const struct promote_world *world;  /* NULL: this machine */
 };
 
 /* ERR_INPUT: no `production:`, no proven winner, an unsafe file, a unit that does not exist;
- * ERR_DECLINED: a difference that was not accepted (names all of them and how to accept). */
+ * ERR_INFEASIBLE: no candidate met the requirements; ERR_DECLINED: a difference that was not
+ * accepted (names all of them and how to accept). */
 NODISCARD bool promote_plan_make(const struct spec_study *study,
                                  const struct promote_options *options,
                                  struct promote_plan **ret_plan, struct err *err);

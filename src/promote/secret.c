@@ -233,3 +233,13 @@ void promote_hide_secrets(const char *text, const char *const *marked_names, str
         pass(&s, 1);
     }
 }
+
+void promote_hide_word(const char *before, const char *word, const char *const *marked_names,
+                       struct buf *buf)
+{
+    const size_t dashes = before ? strspn(before, "-") : 0;
+    if (dashes && word[0] != '-' && promote_is_secret(before + dashes, word))
+        add_hidden(buf, word);
+    else
+        promote_hide_secrets(word, marked_names, buf);
+}

@@ -10,3 +10,6 @@
 bool promote_is_secret(const char *name, const char *value);
 /* The text of a file (unit, env file, YAML, arguments) with the values of secrets hidden. */
 void promote_hide_secrets(const char *text, const char *const *marked_names, struct buf *buf);
+/* One word of a command, after the one before it (NULL: the first): "--api-key" hides the next. */
+void promote_hide_word(const char *before, const char *word, const char *const *marked_names,
+                       struct buf *buf);

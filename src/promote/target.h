@@ -2,12 +2,16 @@
  * the winner's values for one service into steps. Reads files and asks systemd; changes nothing. */
 #pragma once
 
+#include "base/buf.h"
 #include "promote/plan.h"
 
+struct promote_world;
 struct promote_context {
     struct promote_plan *plan;
+    const struct promote_world *world;
     struct host_manager *managers[HOST_SCOPE_COUNT_]; /* opened when first needed */
     double restart_s[SPEC_SERVICES_MAX];              /* measured start to ready; NaN unknown */
+    const char *undo; /* "spica rollback STUDY", for the header of what is written */
 };
 
 struct promote_target {
@@ -16,15 +20,67 @@ struct promote_target {
 };
 extern const struct promote_target *const promote_target_table[];
 extern const size_t promote_target_count;
+extern const struct promote_target promote_target_unit, promote_target_env_file,
+    promote_target_compose, promote_target_kubernetes, promote_target_command;
 
-/* For targets. A step is added with everything zeroed; NULL when there are too many. */
-struct promote_step *promote_step_add(struct promote_context *context, enum promote_kind kind,
-                                      int service, struct err *err);
-/* The production's variable or argument with the winner's values and its port put in. */
-NODISCARD bool promote_expand(struct promote_context *context, size_t service, const char *text,
-                              const char **ret_text, struct err *err);
-/* A file step: reads what is there (promote/safe_file.h) and compares; adds nothing when equal. */
-NODISCARD bool promote_file_add(struct promote_context *context, size_t service, const char *path,
-                                const char *data, size_t len, const char *why, struct err *err);
+/* ---- for targets; all texts are in the plan's arena ---- */
+
+/* A step with everything zeroed but `kind` and `service` (-1: none); ERR_LIMIT when there are too
+ * many. */
+NODISCARD bool promote_step_add(struct promote_context *context, enum promote_kind kind,
+                                int service, struct promote_step **ret_step, struct err *err);
+
+struct promote_variable {
+    const char *name;
+    const char *value; /* NULL: taken away, also where the winner leaves it out */
+    bool secret;       /* marked, or looks like one */
+};
+struct promote_variables {
+    struct promote_variable *items;
+    size_t count;
+    bool secret; /* one of them is */
+};
+/* The production's variables with the winner's values and its port put in. ERR_INPUT: a value that
+ * is not printable UTF-8. */
+NODISCARD bool promote_variables(struct promote_context *context, size_t service,
+                                 struct promote_variables *ret, struct err *err);
+/* The same for a command, NULL at the end; what the winner leaves out is left out. `service`
+ * SIZE_MAX for hooks. */
+NODISCARD bool promote_command(struct promote_context *context, size_t service,
+                               const struct spec_argv *argv, const char *const **ret_argv,
+                               struct err *err);
+/* Such a command that we run ourselves: its program found, absolute, and a witness. */
+NODISCARD bool promote_own_command(struct promote_context *context, size_t service,
+                                   const struct spec_argv *argv, const char *const **ret_argv,
+                                   struct err *err);
+
+/* Two lines of comment, "# ..." each: who wrote this, how to undo it. */
+void promote_header_add(struct buf *buf, const struct promote_context *context, size_t service);
+bool promote_header_is_there(const char *text);
+/* As JSON and YAML read it. `dollar` is doubled (0: nothing is). */
+void promote_quoted_add(struct buf *buf, const char *text, char dollar);
+
+/* A file step: reads what is there (promote/safe_file.h) and compares; adds nothing when equal
+ * (*ret_changed false). A file with secrets is made with mode 0600, others with 0644; one that is
+ * there keeps its owner, and its mode but for a secret in a file that spica alone writes. */
+enum promote_owned { PROMOTE_OURS, PROMOTE_SHARED };
+struct promote_text {
+    const char *path;
+    const struct buf *text;
+    enum promote_owned owned;
+    bool secret;
+};
+NODISCARD bool promote_file_add(struct promote_context *context, size_t service,
+                                const struct promote_text *file, bool *ret_changed,
+                                struct err *err);
+/* What is there now, NULL: nothing. Refuses what is unsafe. */
+NODISCARD bool promote_file_text(struct promote_context *context, const char *path,
+                                 const char **ret_text, struct err *err);
+/* Nothing when there is no such file. */
+NODISCARD bool promote_witness_add(struct promote_context *context, const char *path,
+                                   struct err *err);
+/* A reload and the restart of the service's unit, which the caller may complete. */
+struct host_unit;
 NODISCARD bool promote_restart_add(struct promote_context *context, size_t service,
+                                   const struct host_unit *unit, struct promote_step **ret_step,
                                    struct err *err);

@@ -1,0 +1,312 @@
+/* From a study's results to a plan: who won, which texts production gets, in which order.
+ *
+ * The winner is read from the study's decision, never chosen here: what is promoted is what the
+ * report calls the winner. Services that will need less memory than now come first, so that the
+ * others find it free; rejected: all files first, then all restarts. A failure half way would leave
+ * more to undo, and a service restarted by somebody else meanwhile would already run the new files.
+ *
+ * Invariant: the id is the digest of all that a person is shown and of all bytes that are written;
+ * two plans made of the same state have the same one. So nothing of the moment (times, memory in
+ * use just now) is in a plan. */
+#include "promote/plan.h"
+
+#include "base/json.h"
+#include "promote/draft.h"
+#include "promote/json.h"
+#include "promote/world.h"
+#include "study/study.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const kind_names[PROMOTE_KIND_COUNT_] = {
+    [PROMOTE_HOOK] = "hook",       [PROMOTE_FILE] = "file",       [PROMOTE_RELOAD] = "reload",
+    [PROMOTE_RESTART] = "restart", [PROMOTE_COMPOSE] = "compose", [PROMOTE_COMMAND] = "command",
+};
+
+const char *promote_kind_name(enum promote_kind kind)
+{
+    return kind_names[kind];
+}
+
+/* ---- who ---- */
+
+static bool fail_outcome(const struct report_view *view, const struct spec_study *study,
+                         struct err *err)
+{
+    if (view->outcome == REPORT_INFEASIBLE)
+        return err_set(err, ERR_INFEASIBLE,
+                       "%s: no candidate met the requirements: there is nothing to promote",
+                       study->name);
+    return err_set(err, ERR_INPUT,
+                   "%s: not decided yet: nothing is a winner before the final has ended "
+                   "(spica run %s)",
+                   study->name, study->path);
+}
+
+/* Each measured run of the winner proved where it computed; without that nobody is a winner. */
+static bool check_proof(const struct promote_draft *draft, struct err *err)
+{
+    const struct report_side *side = draft->then;
+    const struct spec_study *study = draft->context.plan->study;
+    if (side->run_count == 0)
+        return err_set(err, ERR_INPUT, "%s: was not measured in the final: not proven",
+                       side->candidate->text);
+    for (size_t i = 0; i < side->run_count; i++)
+        for (size_t k = 0; k < side->runs[i]->service_count; k++) {
+            const struct store_service *s = &side->runs[i]->services[k];
+            int service = spec_study_service(study, s->name);
+            if (service < 0 || study->services[service].on != ON_GPU ||
+                (s->placement && strcmp(s->placement, "gpu") == 0))
+                continue;
+            return err_set(err, ERR_INPUT,
+                           "trial %lld did not prove that %s computed on the GPU (%s): not proven",
+                           (long long)side->runs[i]->number, s->name,
+                           s->placement ? s->placement : "not probed");
+        }
+    return true;
+}
+
+static bool find_side(struct promote_draft *draft, struct err *err)
+{
+    struct promote_plan *plan = draft->context.plan;
+    const struct report_view *view = draft->view;
+    const char *wanted = draft->options->candidate;
+    draft->now = view->baseline;
+    if (!wanted && view->outcome == REPORT_BASELINE_BEST) {
+        plan->nothing = "Nothing was shown to be better than what runs today: it stays.";
+        return true;
+    }
+    if (!wanted && (view->outcome != REPORT_WINNER || !view->winner))
+        return fail_outcome(view, plan->study, err);
+    if (view->outcome == REPORT_UNFINISHED || view->outcome == REPORT_INFEASIBLE)
+        return fail_outcome(view, plan->study, err);
+    draft->then = wanted ? NULL : view->winner;
+    if (wanted) {
+        AUTO(buf_done) struct buf text = BUF_INIT(65536);
+        if (!spec_candidate_parse(plan->study, wanted, &plan->winner, err))
+            return err_wrap(err, "--candidate");
+        spec_candidate_add_text(&text, plan->study, &plan->winner);
+        for (size_t i = 0; i < view->side_count; i++)
+            if (strcmp(view->sides[i].candidate->text, buf_text(&text)) == 0)
+                draft->then = &view->sides[i];
+    }
+    if (!draft->then)
+        return err_set(err, ERR_INPUT, "--candidate: it was not in the final: not proven");
+    plan->winner_text = arena_strdup(plan->arena, draft->then->candidate->text);
+    if (!spec_candidate_parse(plan->study, plan->winner_text, &plan->winner, err))
+        return err_wrap(err, "%s: the winner is none of its candidates any more",
+                        plan->study->path);
+    return check_proof(draft, err);
+}
+
+/* ---- in which order ---- */
+
+static double ready_mean_s(const struct report_side *side, const char *service)
+{
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < side->run_count; i++)
+        for (size_t k = 0; k < side->runs[i]->service_count; k++) {
+            const struct store_service *s = &side->runs[i]->services[k];
+            if (strcmp(s->name, service) != 0 || isnan(s->ready_s))
+                continue;
+            sum += s->ready_s;
+            count++;
+        }
+    return count ? sum / (double)count : NAN;
+}
+
+/* Those that will need least, compared with now, first; unknown is no change. Stable. */
+static size_t find_order(const struct promote_draft *draft, size_t *order)
+{
+    const struct spec_study *study = draft->context.plan->study;
+    const struct spec_promotion *p = &study->promotion;
+    double more[SPEC_SERVICES_MAX] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < p->order_count; i++)
+        order[i] = p->order[i];
+    if (p->order_count)
+        return p->order_count;
+    for (size_t i = 0; i < study->service_count; i++) {
+        const char *name = study->services[i].name;
+        if (study->production[i].kind == PRODUCTION_NONE)
+            continue;
+        more[i] = promote_peak_bytes(draft->then, name) - promote_peak_bytes(draft->now, name);
+        if (isnan(more[i]))
+            more[i] = 0;
+        size_t at = count++;
+        for (; at > 0 && more[order[at - 1]] > more[i]; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+    return count;
+}
+
+/* ---- what ---- */
+
+static bool add_hooks(struct promote_context *context, const struct spec_argv *hooks, size_t count,
+                      const char *why, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct promote_step *step = NULL;
+        if (!promote_step_add(context, PROMOTE_HOOK, -1, &step, err) ||
+            !promote_own_command(context, SIZE_MAX, &hooks[i], &step->run, err))
+            return false;
+        step->why = why;
+    }
+    return true;
+}
+
+static bool plan_service(struct promote_context *context, size_t service, struct err *err)
+{
+    const struct spec_production *p = &context->plan->study->production[service];
+    for (size_t i = 0; i < promote_target_count; i++)
+        if (promote_target_table[i]->kind == p->kind)
+            return promote_target_table[i]->plan(context, service, err);
+    return err_set(err, ERR_INTERNAL, "production has a kind without a target");
+}
+
+static bool add_steps(struct promote_draft *draft, struct err *err)
+{
+    struct promote_context *context = &draft->context;
+    struct promote_plan *plan = context->plan;
+    const struct spec_study *study = plan->study;
+    const struct spec_promotion *p = &study->promotion;
+    size_t order[SPEC_SERVICES_MAX];
+    size_t count = find_order(draft, order);
+    for (size_t i = 0; i < study->service_count; i++)
+        context->restart_s[i] = ready_mean_s(draft->then, study->services[i].name);
+    plan->steps = arena_array(plan->arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);
+    if (!add_hooks(context, p->before, p->before_count, "before anything is changed", err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!plan_service(context, order[i], err))
+            return false;
+    return add_hooks(context, p->after, p->after_count, "once it was verified", err);
+}
+
+static void note_secrets(struct promote_plan *plan)
+{
+    const struct spec_study *study = plan->study;
+    size_t count = 0;
+    for (size_t i = 0; i < study->service_count; i++)
+        count += study->production[i].environment_count;
+    const char **names = arena_array(plan->arena, count + 1, sizeof *names);
+    count = 0;
+    for (size_t i = 0; i < study->service_count; i++)
+        for (size_t k = 0; k < study->production[i].environment_count; k++)
+            if (study->production[i].secret[k])
+                names[count++] = study->production[i].environment[k].name;
+    plan->secret_names = names;
+}
+
+/* ---- its id ---- */
+
+static void add_bytes(struct buf *all, const struct promote_bytes *bytes)
+{
+    buf_addf(all, "|%d %o %u %u %zu ", bytes->there, (unsigned)bytes->mode, (unsigned)bytes->uid,
+             (unsigned)bytes->gid, bytes->len);
+    if (bytes->there && !buf_append(all, bytes->data, bytes->len))
+        all->over = true;
+}
+
+static void add_words(struct buf *all, const char *const *words)
+{
+    for (size_t i = 0; words && words[i]; i++)
+        buf_addf(all, "|%zu %s", strlen(words[i]), words[i]);
+    buf_addc(all, '\n');
+}
+
+static bool seal(struct promote_plan *plan, struct err *err)
+{
+    enum { ALL_MAX = 1 << 29 };
+    AUTO_JSON json_t *shown = promote_plan_json(plan);
+    AUTO(free) char *text = json_dump_text(shown);
+    AUTO(buf_done) struct buf all = BUF_INIT(ALL_MAX);
+    char hex[DIGEST_HEX_SIZE];
+    buf_add(&all, text);
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        if (step->kind == PROMOTE_FILE) {
+            add_bytes(&all, &step->before);
+            add_bytes(&all, &step->after);
+        }
+        add_words(&all, step->run);
+        add_words(&all, step->undo);
+        add_words(&all, step->environment);
+        add_words(&all, step->exec);
+    }
+    if (all.over)
+        return err_set(err, ERR_LIMIT, "the files of this promotion are longer than 512 MiB");
+    digest_bytes(buf_text(&all), all.len, hex);
+    snprintf(plan->id, sizeof plan->id, "%.16s", hex);
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static bool fill(struct promote_draft *draft, struct store *store, struct err *err)
+{
+    struct promote_plan *plan = draft->context.plan;
+    AUTO(arena_free) struct arena *scratch = arena_new();
+    if (!report_view_build(store, draft->options->catalog, scratch, &draft->view, err) ||
+        !find_side(draft, err))
+        return false;
+    if (plan->nothing)
+        return true;
+    /* Whole, however the path was given: the same plan writes the same bytes. */
+    const char *slash = strrchr(plan->study->path, '/');
+    draft->context.undo = arena_printf(plan->arena, "spica rollback %s/%s", plan->study->folder,
+                                       slash ? slash + 1 : plan->study->path);
+    note_secrets(plan);
+    if (!add_steps(draft, err) || !promote_differ(draft, err))
+        return false;
+    promote_expect(draft);
+    return true;
+}
+
+bool promote_plan_make(const struct spec_study *study, const struct promote_options *options,
+                       struct promote_plan **ret_plan, struct err *err)
+{
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(free) char *path = study_store_path(options->folder);
+    if (!study->promotion.given)
+        return err_set(err, ERR_INPUT,
+                       "%s: has no \"production\": say where its services run (spica-study(5))",
+                       study->path);
+    if (!store_open(path, STORE_READ, &store, err))
+        return false;
+    struct arena *arena = arena_new();
+    AUTO(promote_plan_free) struct promote_plan *plan = arena_alloc(arena, sizeof *plan);
+    *plan = (struct promote_plan){.arena = arena,
+                                  .study = study,
+                                  .memory_before_bytes = NAN,
+                                  .memory_after_bytes = NAN,
+                                  .run_folder = arena_strdup(arena, study->folder)};
+    struct promote_draft draft = {
+        .context = {.plan = plan, .world = options->world ? options->world : &promote_this_machine},
+        .options = options};
+    bool ok = fill(&draft, store, err) && seal(plan, err);
+    for (int i = 0; i < HOST_SCOPE_COUNT_; i++)
+        host_manager_close(draft.context.managers[i]);
+    if (!ok)
+        return false;
+    *ret_plan = TAKE(plan);
+    return true;
+}
+
+struct promote_plan *promote_plan_free(struct promote_plan *plan)
+{
+    if (plan)
+        arena_free(plan->arena); /* the plan itself lives in it */
+    return NULL;
+}
+
+bool promote_plan_is_empty(const struct promote_plan *plan)
+{
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].kind != PROMOTE_HOOK)
+            return false;
+    return true;
+}

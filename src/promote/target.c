@@ -1,0 +1,292 @@
+/* What all targets share: the winner's values put into production's texts, files compared with what
+ * is there, restarts.
+ *
+ * Values are checked here, once, for every format: printable UTF-8 on one line. Whoever quotes them
+ * afterwards only has to know its own quotes. Rejected: escaping control characters where a format
+ * could. A newline in a variable is a mistake far more often than a wish, and is read differently
+ * by each of systemd, Compose and Kubernetes. */
+#include "promote/target.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "promote/safe_file.h"
+#include "promote/secret.h"
+#include "promote/world.h"
+
+#include <string.h>
+
+/* In the order in which the manual names them. */
+const struct promote_target *const promote_target_table[] = {
+    &promote_target_unit,       &promote_target_env_file, &promote_target_compose,
+    &promote_target_kubernetes, &promote_target_command,
+};
+const size_t promote_target_count = ARRAY_LEN(promote_target_table);
+
+bool promote_step_add(struct promote_context *context, enum promote_kind kind, int service,
+                      struct promote_step **ret_step, struct err *err)
+{
+    struct promote_plan *plan = context->plan;
+    if (plan->step_count == PROMOTE_STEPS_MAX)
+        return err_set(err, ERR_LIMIT, "a promotion of more than %d steps", PROMOTE_STEPS_MAX);
+    struct promote_step *step = &plan->steps[plan->step_count++];
+    *step =
+        (struct promote_step){.kind = kind, .service = service, .downtime_s = __builtin_nan("")};
+    *ret_step = step;
+    return true;
+}
+
+/* ---- texts with the winner's values ---- */
+
+static bool is_printable(const char *text)
+{
+    size_t len = strlen(text), used = 0;
+    for (; len; text += used, len -= used) {
+        uint32_t code = 0;
+        used = text_utf8_next(text, len, &code);
+        if (used == 0 || (code < 0x20 && code != '\t') || code == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* *ret_text NULL: left out. */
+static bool expand(struct promote_context *context, size_t service, const char *where,
+                   const char *text, const char **ret_text, struct err *err)
+{
+    enum { EXPANDED_MAX = 64 * 1024 };
+    const struct promote_plan *plan = context->plan;
+    const int port = service == SIZE_MAX ? 0 : plan->study->production[service].port;
+    AUTO(buf_done) struct buf buf = BUF_INIT(EXPANDED_MAX);
+    *ret_text = NULL;
+    if (!text || !spec_setting_expand(plan->study, &plan->winner, service, text, port, "", &buf))
+        return true;
+    if (buf.over)
+        return err_set(err, ERR_LIMIT, "%s: longer than 64 KiB", where);
+    if (!is_printable(buf_text(&buf)))
+        return err_set(err, ERR_INPUT, "%s: is not one line of printable UTF-8", where);
+    *ret_text = arena_strdup(plan->arena, buf_text(&buf));
+    return true;
+}
+
+static const char *where_of(struct promote_context *context, size_t service, const char *part)
+{
+    if (service == SIZE_MAX)
+        return "production: a hook";
+    return arena_printf(context->plan->arena, "production.%s.%s",
+                        context->plan->study->services[service].name, part);
+}
+
+bool promote_variables(struct promote_context *context, size_t service,
+                       struct promote_variables *ret, struct err *err)
+{
+    const struct spec_production *p = &context->plan->study->production[service];
+    struct promote_variables all = {
+        .items = arena_array(context->plan->arena, p->environment_count + 1, sizeof *all.items)};
+    for (size_t i = 0; i < p->environment_count; i++, all.count++) {
+        struct promote_variable *v = &all.items[i];
+        v->name = p->environment[i].name;
+        if (!expand(context, service, where_of(context, service, v->name), p->environment[i].text,
+                    &v->value, err))
+            return false;
+        v->secret = v->value && (p->secret[i] || promote_is_secret(v->name, v->value));
+        all.secret = all.secret || v->secret;
+    }
+    *ret = all;
+    return true;
+}
+
+static bool words_of(struct promote_context *context, size_t service, const struct spec_argv *argv,
+                     const char ***ret_words, struct err *err)
+{
+    const char **words = arena_array(context->plan->arena, argv->count + 1, sizeof *words);
+    size_t count = 0;
+    for (size_t i = 0; i < argv->count; i++) {
+        if (!expand(context, service, where_of(context, service, "exec"), argv->items[i].text,
+                    &words[count], err))
+            return false;
+        if (words[count])
+            count++;
+        else if (i == 0)
+            return err_set(err, ERR_INPUT, "%s: the winner leaves its program out",
+                           where_of(context, service, "exec"));
+    }
+    *ret_words = words;
+    return true;
+}
+
+bool promote_command(struct promote_context *context, size_t service, const struct spec_argv *argv,
+                     const char *const **ret_argv, struct err *err)
+{
+    const char **words = NULL;
+    if (!words_of(context, service, argv, &words, err))
+        return false;
+    *ret_argv = words;
+    return true;
+}
+
+bool promote_own_command(struct promote_context *context, size_t service,
+                         const struct spec_argv *argv, const char *const **ret_argv,
+                         struct err *err)
+{
+    struct promote_plan *plan = context->plan;
+    const char **words = NULL;
+    if (!words_of(context, service, argv, &words, err))
+        return false;
+    AUTO(free) char *found = file_find_program(words[0], plan->study->folder);
+    if (!found)
+        return err_set(err, ERR_MISSING, "%s: no program %s: not found, or not executable",
+                       where_of(context, service, "command"), words[0]);
+    AUTO(free) char *absolute = file_absolute(found);
+    words[0] = arena_strdup(plan->arena, absolute);
+    *ret_argv = words;
+    return promote_witness_add(context, words[0], err);
+}
+
+/* ---- files ---- */
+
+static const char header_word[] = "# Written by spica promote";
+
+void promote_header_add(struct buf *buf, const struct promote_context *context, size_t service)
+{
+    const struct spec_study *study = context->plan->study;
+    buf_addf(buf, "%s: %s of study %s. Undo: %s\n", header_word, study->services[service].name,
+             study->name, context->undo);
+    buf_add(buf, "# Edit the study file instead: the next promotion writes this file again.\n");
+}
+
+bool promote_header_is_there(const char *text)
+{
+    return text && text_starts_with(text, header_word);
+}
+
+void promote_quoted_add(struct buf *buf, const char *text, char dollar)
+{
+    buf_addc(buf, '"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            buf_addc(buf, '\\');
+        if (dollar && *text == dollar)
+            buf_addc(buf, dollar);
+        if (*text == '\t')
+            buf_add(buf, "\\t");
+        else
+            buf_addc(buf, *text);
+    }
+    buf_addc(buf, '"');
+}
+
+bool promote_file_text(struct promote_context *context, const char *path, const char **ret_text,
+                       struct err *err)
+{
+    struct promote_bytes bytes;
+    if (!promote_file_read(context->plan->arena, path, &bytes, err))
+        return false;
+    if (bytes.there && memchr(bytes.data, '\0', bytes.len))
+        return err_set(err, ERR_INPUT, "%s: holds a NUL byte: not a file of text", path);
+    *ret_text = bytes.there ? arena_strndup(context->plan->arena, bytes.data, bytes.len) : NULL;
+    return true;
+}
+
+static const char *why_file(const struct promote_context *context, const char *path,
+                            const struct promote_bytes *before, enum promote_owned owned)
+{
+    const bool root = text_starts_with(path, "/etc/") || text_starts_with(path, "/usr/");
+    const char *what = !before->there ? "new"
+                       : owned == PROMOTE_SHARED || promote_header_is_there(before->data)
+                           ? "replaced"
+                           : "replaced: it was not spica's";
+    return arena_printf(context->plan->arena, "%s%s", what, root ? "; needs root" : "");
+}
+
+bool promote_file_add(struct promote_context *context, size_t service,
+                      const struct promote_text *file, bool *ret_changed, struct err *err)
+{
+    enum { OPEN = 0644, CLOSED = 0600 };
+    struct promote_plan *plan = context->plan;
+    struct promote_step *step = NULL;
+    struct promote_bytes before, after;
+    if (file->text->over)
+        return err_set(err, ERR_LIMIT, "%s would be longer than %d bytes", file->path,
+                       PROMOTE_FILE_MAX);
+    if (!promote_file_read(plan->arena, file->path, &before, err))
+        return false;
+    after = before;
+    if (!before.there) {
+        after.uid = geteuid();
+        after.gid = getegid();
+        after.mode = file->secret ? CLOSED : OPEN;
+    } else if (file->secret && file->owned == PROMOTE_OURS) {
+        after.mode = CLOSED;
+    }
+    after.there = true;
+    after.data = arena_strndup(plan->arena, buf_text(file->text), file->text->len);
+    after.len = file->text->len;
+    *ret_changed = !promote_bytes_equal(&before, &after);
+    if (!*ret_changed)
+        return true;
+    bool folder = true;
+    AUTO(free) char *parent = file_folder(file->path);
+    if (!promote_folder_is_there(parent, &folder, err) ||
+        !promote_step_add(context, PROMOTE_FILE, (int)service, &step, err))
+        return false;
+    step->path = arena_strdup(plan->arena, file->path);
+    step->before = before;
+    step->after = after;
+    step->makes_folder = !folder;
+    step->why = why_file(context, file->path, &before, file->owned);
+    return true;
+}
+
+bool promote_witness_add(struct promote_context *context, const char *path, struct err *err)
+{
+    struct promote_plan *plan = context->plan;
+    struct promote_witness witness = {.path = arena_strdup(plan->arena, path)};
+    for (size_t i = 0; i < plan->witness_count; i++)
+        if (strcmp(plan->witnesses[i].path, path) == 0)
+            return true;
+    if (!file_exists(path))
+        return true;
+    if (!digest_file(path, witness.digest, err))
+        return false;
+    struct promote_witness *grown =
+        arena_array(plan->arena, plan->witness_count + 1, sizeof *grown);
+    for (size_t i = 0; i < plan->witness_count; i++)
+        grown[i] = plan->witnesses[i];
+    grown[plan->witness_count++] = witness;
+    plan->witnesses = grown;
+    return true;
+}
+
+/* ---- restarts ---- */
+
+static const char *ready_path(const struct promote_plan *plan, size_t service)
+{
+    const struct spec_engine_use *use = spec_candidate_engine(plan->study, &plan->winner, service);
+    const char *own = plan->study->services[service].ready_path;
+    return own ? own : use ? use->engine->ready_path : NULL;
+}
+
+bool promote_restart_add(struct promote_context *context, size_t service,
+                         const struct host_unit *unit, struct promote_step **ret_step,
+                         struct err *err)
+{
+    const struct spec_production *p = &context->plan->study->production[service];
+    const enum host_scope scope = p->user ? HOST_USER : HOST_SYSTEM;
+    struct promote_step *reload = NULL, *restart = NULL;
+    if (!promote_step_add(context, PROMOTE_RELOAD, (int)service, &reload, err) ||
+        !promote_step_add(context, PROMOTE_RESTART, (int)service, &restart, err))
+        return false;
+    reload->scope = restart->scope = scope;
+    reload->why = scope == HOST_SYSTEM ? "needs root or a polkit rule" : "of your own systemd";
+    restart->unit = arena_strdup(context->plan->arena, p->unit);
+    restart->was_up = unit->up;
+    restart->downtime_s = context->restart_s[service];
+    restart->within_ns = p->within_ns;
+    restart->port = p->port;
+    restart->ready_path = p->port ? ready_path(context->plan, service) : NULL;
+    restart->why = !unit->up              ? "it is down and stays down"
+                   : scope == HOST_SYSTEM ? "needs root or a polkit rule"
+                                          : "of your own systemd";
+    *ret_step = restart;
+    return true;
+}

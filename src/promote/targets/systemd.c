@@ -1,0 +1,128 @@
+/* Units as they are: found, sound, and what other files say about the same things.
+ *
+ * Files of units are read line by line, no more exactly than their questions need: does this file
+ * set that variable, has it a command of its own? systemd's own reading of ours is compared after
+ * the reload, before anything is restarted. */
+#include "promote/targets/systemd.h"
+
+#include "base/text.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool fail_missing(struct promote_context *context, enum host_scope scope, const char *unit,
+                         const char *service, struct err *err)
+{
+    const char *const *names = NULL;
+    size_t count = 0;
+    if (context->world->names && !context->world->names(context, scope, &names, &count, NULL))
+        count = 0;
+    const char *near = text_nearest(names, count, unit);
+    return err_set(err, ERR_INPUT,
+                   "production.%s.unit: there is no unit %s in the %s's systemd%s%s%s%s", service,
+                   unit, scope == HOST_USER ? "user" : "system", near ? "; did you mean " : "",
+                   near ? near : "", near ? "?" : "",
+                   scope == HOST_SYSTEM ? " (a user's own unit needs \"user: true\")" : "");
+}
+
+bool promote_unit_read(struct promote_context *context, size_t service, const char *except,
+                       struct host_unit *ret_unit, struct host_config *ret_config, struct err *err)
+{
+    const struct spec_study *study = context->plan->study;
+    const struct spec_production *p = &study->production[service];
+    const enum host_scope scope = p->user ? HOST_USER : HOST_SYSTEM;
+    struct host_unit unit = {0};
+    struct host_config config = {0};
+    if (!context->world->unit(context, scope, p->unit, &unit, &config, err))
+        return err_wrap(err, "production.%s.unit", study->services[service].name);
+    if (!unit.found || !config.found)
+        return fail_missing(context, scope, p->unit, study->services[service].name, err);
+    if (config.load_state && strcmp(config.load_state, "loaded") != 0)
+        return err_set(err, ERR_INPUT,
+                       "production.%s.unit: systemd does not take the files of %s (%s)",
+                       study->services[service].name, p->unit, config.load_state);
+    if (unit.transient)
+        return err_set(err, ERR_INPUT,
+                       "production.%s.unit: %s has no file: it was made on the fly and is gone "
+                       "once it is stopped",
+                       study->services[service].name, p->unit);
+    if (config.fragment && config.fragment[0] &&
+        !promote_witness_add(context, config.fragment, err))
+        return false;
+    for (size_t i = 0; config.drop_ins && config.drop_ins[i]; i++)
+        if ((!except || strcmp(config.drop_ins[i], except) != 0) &&
+            !promote_witness_add(context, config.drop_ins[i], err))
+            return false;
+    *ret_unit = unit;
+    *ret_config = config;
+    return true;
+}
+
+const char *promote_unit_text(struct promote_context *context, const char *path)
+{
+    AUTO(buf_done) struct buf buf = BUF_INIT(PROMOTE_FILE_MAX);
+    if (!buf_read_file(&buf, path, NULL))
+        return "";
+    return arena_strdup(context->plan->arena, buf_text(&buf));
+}
+
+/* The text behind "KEY=" of the line, with its continuations; NULL: another line. */
+static const char *value_of(const char *line, const char *key, size_t *ret_len)
+{
+    size_t len = strlen(key);
+    line += strspn(line, " \t");
+    if (strncmp(line, key, len) != 0)
+        return NULL;
+    line += len + strspn(line + len, " \t");
+    if (*line != '=')
+        return NULL;
+    line++;
+    size_t end = strcspn(line, "\n");
+    while (end && line[end] && line[end - 1] == '\\')
+        end += 1 + strcspn(line + end + 1, "\n");
+    *ret_len = end;
+    return line;
+}
+
+static const char *next_line(const char *line)
+{
+    line += strcspn(line, "\n");
+    return *line ? line + 1 : line;
+}
+
+/* A word of the value is NAME or NAME=... */
+static bool names_it(const char *value, size_t len, const char *name)
+{
+    size_t name_len = strlen(name);
+    for (size_t i = 0; i + name_len <= len; i++) {
+        if (strncmp(value + i, name, name_len) != 0)
+            continue;
+        char before = i ? value[i - 1] : ' ';
+        char after = i + name_len < len ? value[i + name_len] : ' ';
+        if (strchr(" \t\"'\n", before) && strchr(" \t\"'=\n\\", after))
+            return true;
+    }
+    return false;
+}
+
+bool promote_unit_sets(const char *text, const char *key, const char *name)
+{
+    size_t len = 0;
+    bool sets = false;
+    for (const char *line = text; *line; line = next_line(line)) {
+        const char *value = value_of(line, key ? key : name, &len);
+        if (!value)
+            continue;
+        sets = !key || (len && (sets || names_it(value, len, name)));
+    }
+    return sets;
+}
+
+bool promote_unit_has(const char *text, const char *key)
+{
+    size_t len = 0;
+    for (const char *line = text; *line; line = next_line(line))
+        if (value_of(line, key, &len))
+            return true;
+    return false;
+}

@@ -1,0 +1,16 @@
+/* What the two targets of systemd share. */
+#pragma once
+
+#include "promote/target.h"
+#include "promote/world.h"
+
+/* The service's unit. ERR_INPUT: there is none (names the nearest), or systemd does not take its
+ * files. Its own file and its drop-ins but for `except` become witnesses. */
+NODISCARD bool promote_unit_read(struct promote_context *context, size_t service,
+                                 const char *except, struct host_unit *ret_unit,
+                                 struct host_config *ret_config, struct err *err);
+/* Does the text of a unit, of an environment file (`key` NULL) give this variable? */
+bool promote_unit_sets(const char *text, const char *key, const char *name);
+bool promote_unit_has(const char *text, const char *key);
+/* The file's text, "" when it can't be read; in the plan's arena. */
+const char *promote_unit_text(struct promote_context *context, const char *path);
