@@ -83,11 +83,6 @@ NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *re
                                      struct err *err);
 /* One check; `why`: what was seen, left alone when nothing was. */
 bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size_t size);
-/* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
-void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
-                          const char **ret_left);
-bool attempt_service_matches(const struct trial_runner *runner,
-                             const struct spec_candidate *candidate, size_t i);
 /* Writes into facts how the service ended (or that it is up), from its process and log. */
 void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
                       enum trial_phase phase, const char *detail);
@@ -121,6 +116,5 @@ void attempt_phase(struct attempt *attempt, enum trial_phase phase, int64_t star
 /* Everything into one row set. */
 void attempt_finish_rows(struct attempt *attempt, const struct judgement *judgement,
                          struct store_trial *ret_trial);
-void attempt_forget_versions(struct trial_runner *runner);
 /* Room for one more element in an arena array. */
 void *attempt_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t size);

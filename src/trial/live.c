@@ -3,9 +3,10 @@
  * probe, the proof, the metrics and the judge are the trial's own functions, and production can't
  * be measured by another yardstick than the winner was.
  *
- * What differs is said in one place, here: the load is a gentle one, since real users are on it as
- * well; others may work beside the services, so contention is no finding; and what only a start or
- * a full load would show (a time to ready, tokens per second) is not asked of it.
+ * What differs is said in one place, here: the load is a gentle one and never more than the
+ * study's, since real users are on it as well; others may work beside the services, so contention
+ * is no finding; and what only a start or a full load would show (a time to ready, tokens per
+ * second) is not asked of it.
  *
  * Rejected: bench/, which loads one service and has no proof of placement. */
 #include "trial/live.h"
@@ -50,8 +51,19 @@ void live_soften(const struct attempt *attempt, size_t i, struct load_stream *st
     const struct spec_load *load = &attempt->study->services[i].load;
     if (!live || (load->after && live->services[load->after_service].here))
         return;
-    stream->arrivals = ARRIVALS_CONSTANT;
-    stream->rate_rps = live->rate_rps;
+    double rate_rps = live->rate_rps;
+    if (stream->arrivals == ARRIVALS_CLOSED) {
+        /* One client with pauses. At a fixed rate, answers that take longer than its gaps would
+         * have more at once than the study ever had. */
+        stream->concurrency = 1;
+        stream->shape.think_ns =
+            (struct spec_spread){.kind = SPREAD_FIXED, .low = NS_PER_S / rate_rps};
+    } else {
+        if (load->rate_rps > 0 && load->rate_rps < rate_rps)
+            rate_rps = load->rate_rps;
+        stream->arrivals = ARRIVALS_CONSTANT;
+        stream->rate_rps = rate_rps;
+    }
     stream->start_after_ns = 0;
     stream->shape.trace = NULL;
     stream->shape.on_ns = stream->shape.off_ns = 0;
@@ -188,8 +200,15 @@ static struct judgement judge(struct live *live)
     struct judge_facts facts = live->attempt->facts;
     facts.dirty = facts.harmed = facts.device_contention = facts.readings_failure = NULL;
     facts.contention_ratio = NAN;
+    facts.lateness_bound_s = INFINITY;
     facts.goal = (struct goal_result){.met = true, .failed_service = -1};
     return judge_trial(&facts, live->arena);
+}
+
+static double lateness_over(const struct judge_facts *facts)
+{
+    double worst_s = fmax(facts->lateness_p99_s, facts->stall_p99_s); /* a NaN counts for nothing */
+    return worst_s > facts->lateness_bound_s ? worst_s : 0;
 }
 
 static struct live_requirement look_at(const struct live *live, size_t k)
@@ -237,6 +256,7 @@ bool live_load(struct live *live, struct live_load *ret_load, struct err *err)
     if (attempt->facts.measured)
         attempt_add_service_metrics(attempt);
     load.judgement = judge(live);
+    load.late_s = lateness_over(&attempt->facts);
     load.requirements =
         arena_array(live->arena, study->requirement_count + 1, sizeof *load.requirements);
     for (size_t k = 0; k < study->requirement_count; k++)

@@ -58,8 +58,10 @@ struct live_requirement {
 struct live_load {
     bool ended; /* as in a probe: the window was left then */
     size_t ended_service;
-    struct judgement judgement; /* of answers, errors and our own instrument; not of contention:
-                                 * others are meant to work beside them */
+    struct judgement judgement; /* of answers and errors. Not of contention, others are meant to
+                                 * work beside them; nor of our lateness, which only adds to times:
+                                 * what is kept in spite of it is kept */
+    double late_s; /* our own lateness p99, when it is over the bound of a trial; else 0 */
     struct live_requirement *requirements;
     size_t requirement_count;
     uint64_t requests, failed;

@@ -32,3 +32,11 @@ struct trial_runner {
     bool clean_known[SPEC_DEVICES_MAX];
     double clean_bytes[SPEC_DEVICES_MAX];
 };
+
+/* --- running.c, rows.c --- */
+/* Stops one service and proves it gone. *ret_left: what survived, in `arena`; NULL: nothing. */
+void attempt_stop_service(struct trial_runner *runner, size_t i, struct arena *arena,
+                          const char **ret_left);
+bool attempt_service_matches(const struct trial_runner *runner,
+                             const struct spec_candidate *candidate, size_t i);
+void attempt_forget_versions(struct trial_runner *runner);
