@@ -122,6 +122,22 @@ static void set_times(const struct bench_options *options, struct bench_setup *s
     plan->drain_ns = setup->load.timeout_ns + NS_PER_S;
 }
 
+/* What is asked, as people are told: a URL, or the program that is run. */
+static bool name_target(const struct bench_options *options, struct arena *arena,
+                        struct load_stream *stream, struct err *err)
+{
+    if (!options->protocol->runs_program) {
+        stream->url = bench_url_complete(options->url, options->protocol, arena);
+        return true;
+    }
+    stream->url = load_stream_setting(stream, "command");
+    return stream->url ||
+           err_set(err, ERR_INPUT,
+                   "%s runs a program for each request: give it, as in --option "
+                   "command='PROGRAM %s'",
+                   options->protocol->name, stream->protocol->sends_audio ? "{audio}" : "{prompt}");
+}
+
 bool bench_setup_make(const struct bench_options *options, const struct spec_catalog *catalog,
                       struct arena *arena, struct bench_setup **ret_setup, struct err *err)
 {
@@ -144,7 +160,8 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     struct load_stream *stream = &setup->plan.streams[0];
     *stream = load_stream_of("the service", &setup->load);
     stream->protocol = protocol;
-    stream->url = bench_url_complete(options->url, options->protocol, arena);
+    if (!name_target(options, arena, stream, err))
+        return false;
     stream->model = options->model;
     stream->ca = options->ca;
     if (options->api_key_env && !load_upstream_key(options->api_key_env, &stream->api_key, err))
@@ -174,7 +191,9 @@ static bool fail_probe(const struct bench_setup *setup, const struct bench_resul
     const char *colon = *words ? ": " : "";
     switch (error) {
     case LOAD_CONNECT:
-        return err_set(err, ERR_PROBLEM, "nothing answers at %s%s%s", stream->url, colon, words);
+        return err_set(err, ERR_PROBLEM, "%s %s%s%s",
+                       stream->protocol->spec->runs_program ? "can't run" : "nothing answers at",
+                       stream->url, colon, words);
     case LOAD_TIMEOUT:
         return err_set(err, ERR_PROBLEM, "%s does not answer within its timeout of %g s",
                        stream->url, (double)stream->timeout_ns / NS_PER_S);

@@ -7,7 +7,7 @@
 
 struct bench_options {
     const struct spec_protocol *protocol;
-    const char *url;
+    const char *url;               /* NULL where the protocol runs a program */
     const char *model;             /* NULL: none is sent */
     const char *api_key_env;       /* name of the variable that holds a key; NULL: none */
     const char *ca;                /* https: file of authorities to trust; NULL: the system's */

@@ -23,7 +23,8 @@
 static const struct cli_option options[] = {
     {"protocol", 'p', "NAME", "how the service is spoken to, as in a study file: openai-chat, ..."},
     {"url", 'u', "URL",
-     "where it is: http://127.0.0.1:8000; without a path the protocol's own is taken"},
+     "where it is: http://127.0.0.1:8000; without a path the protocol's own is taken "
+     "(not for a program: --option command=...)"},
     {"model", 'm', "NAME", "model to ask for (default: none is named)"},
     {"rate", 'r', "N/s",
      "requests per second, whatever the answers do (default: clients wait for their answers)"},
@@ -194,7 +195,11 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
                               .seed = 1};
     if (!find_protocol(args, &o.protocol, err))
         return false;
-    if (!o.url)
+    if (o.url && o.protocol->runs_program)
+        return err_set(err, ERR_INPUT,
+                       "--url: %s runs a program for each request, so there is nowhere to ask",
+                       o.protocol->name);
+    if (!o.url && !o.protocol->runs_program)
         return err_set(
             err, ERR_INPUT,
             "bench: --url is missing: where the service is, as in http://127.0.0.1:8000");

@@ -171,6 +171,11 @@ static void print_knobs(void)
     man_text("a private folder of the service");
     man_item("{study}", NULL);
     man_text("the folder of the study file");
+    man_item("{audio}, {prompt}, {text_file}", NULL);
+    man_text(
+        "in the `command` of a service whose `protocol` is `command-audio` or `command`, which "
+        "is run for each request and never started as a server: the request's clip as a file, "
+        "its text as it is, its text as a file. Such a service has no {port}, and a load");
 }
 
 static void print_containers(void)

@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define OUR_MINDER "spica-minder" /* load/minder.h */
+
 enum { WALKS = 4, CHILDREN_CHUNK = 4096, ADOPTED_MAX = 64 };
 
 struct walk {
@@ -138,6 +140,18 @@ static void walk_add_adopted(struct walk *walk, pid_t pid)
     }
 }
 
+static void walk_drop(struct walk *walk, size_t at)
+{
+    memmove(&walk->list[at], &walk->list[at + 1], (walk->count - at - 1) * sizeof *walk->list);
+    walk->count--;
+}
+
+/* The load worker's own, and none of the programs that it runs. */
+static bool is_minder(const struct proc_stat *process, pid_t root)
+{
+    return process->ppid == root && strcmp(process->comm, OUR_MINDER) == 0;
+}
+
 /* Children first, the stat after: a stat that says "alive" proves that the children had not moved
  * away before they were read. */
 static void walk_run(struct walk *walk, pid_t pid)
@@ -150,14 +164,18 @@ static void walk_run(struct walk *walk, pid_t pid)
         walk_add_children(walk, member);
         walk_add_adopted(walk, member);
         struct proc_stat stat;
-        if (proc_file_stat(walk->root_fd, member, &stat)) {
+        bool read = proc_file_stat(walk->root_fd, member, &stat);
+        if (read && is_minder(&stat, pid)) {
+            walk_drop(walk, i);
+            continue;
+        }
+        if (read) {
             walk->list[i++] = stat;
             walk->unsettled = walk->unsettled || proc_is_dead(&stat);
             continue;
         }
         walk->unsettled = true;
-        memmove(&walk->list[i], &walk->list[i + 1], (walk->count - i - 1) * sizeof *walk->list);
-        walk->count--;
+        walk_drop(walk, i);
     }
 }
 
@@ -219,7 +237,8 @@ static bool scan_tree(const char *root, pid_t pid, struct proc_stat **ret_list, 
             continue;
         size_t kept = 0, members = count_marked(mark, count);
         for (size_t i = 0; i < count && kept < members; i++) {
-            if (mark[i])
+            members -= mark[i] && is_minder(&list[i], pid);
+            if (mark[i] && !is_minder(&list[i], pid))
                 list[kept++] = list[i];
         }
         *ret_list = TAKE(list);

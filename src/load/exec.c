@@ -11,6 +11,7 @@
  *
  * Invariant: `done` is called exactly once per send, never from within it. */
 #include "load/exec_file.h"
+#include "load/exec_side.h"
 #include "load/exec_start.h"
 #include "load/inbox.h"
 #include "load/plan.h"
@@ -31,7 +32,6 @@
 #include <time.h>
 
 enum {
-    AT_ONCE_MAX = 256,  /* programs of one stream */
     DYING_MAX = 4096,   /* groups killed and not gone */
     READS_AT_ONCE = 16, /* of one program's output, before the others have their turn */
     SAID_BYTES = 1024,  /* of a program's last words */
@@ -42,8 +42,9 @@ struct exec_call {
     struct load_call call;
     struct load_inbox inbox;
     struct exec_client *client;
-    pid_t pid;               /* 0: not running */
-    int out, err, in, pidfd; /* -1: closed */
+    struct load_exec_side *side; /* of its stream */
+    pid_t pid;                   /* 0: not running */
+    int out, err, in, pidfd;     /* -1: closed */
     sd_event_source *out_io, *err_io, *in_io, *pid_io;
     const char *body; /* borrowed: to be written to it */
     size_t len, sent;
@@ -65,6 +66,8 @@ struct exec_client {
     char folder[64];
     int nice;
     struct rlimit files;
+    struct load_exec_side sides[LOAD_STREAMS_MAX];
+    size_t side_count;
     pid_t dying[DYING_MAX];
     size_t dying_count;
 };
@@ -166,6 +169,7 @@ static void read_said(struct exec_call *call)
             close_one(&call->err_io, &call->err);
             break;
         }
+        load_exec_side_log(call->side, bytes, (size_t)n);
         size_t len = (size_t)n, keep = SAID_BYTES - len;
         keep = call->said_len < keep ? call->said_len : keep;
         memmove(call->said, call->said + call->said_len - keep, keep);
@@ -309,10 +313,23 @@ static bool refuse(struct exec_call *call, const char *doing, const char *what, 
     return false;
 }
 
+static struct load_exec_side *side_of(struct exec_client *client,
+                                      const struct load_program *program)
+{
+    size_t i = 0;
+    while (i < client->side_count && client->sides[i].program != program)
+        i++;
+    if (i == client->side_count)
+        load_exec_side_init(&client->sides[client->side_count++], program, client->folder);
+    return &client->sides[i];
+}
+
 static bool begin(struct exec_call *call, const struct load_parcel *parcel)
 {
     const struct load_exec_line *line = parcel->ready;
+    const struct load_program *program = parcel->stream->program;
     struct exec_client *client = call->client;
+    call->side = side_of(client, program);
     AUTO(fd) int in = -1;
     AUTO(fd) int out = -1;
     AUTO(fd) int err = -1;
@@ -328,6 +345,8 @@ static bool begin(struct exec_call *call, const struct load_parcel *parcel)
     const struct load_exec_start start = {
         .program = parcel->target,
         .argv = line->argv,
+        .env = call->side->env,
+        .folder = program ? program->folder : NULL,
         .in_fd = in,
         .out_fd = out,
         .err_fd = err,
@@ -416,10 +435,14 @@ static bool find_program(const char *name, char *ret_path, size_t size, struct e
 static bool check(const struct load_stream *stream, char *ret_target, size_t size, struct err *err)
 {
     const char *command = load_stream_setting(stream, "command");
+    const struct load_program *program = stream->program;
     const char *fed = load_stream_setting(stream, "stdin");
     const char *name = stream->protocol->spec->name;
     AUTO(buf_done) struct buf words = BUF_INIT(65536);
-    if (!load_exec_words(command ? command : "", &words, err))
+    if (program && !program->path)
+        return err_set(err, ERR_MISSING, "there is no program of %s", program->name);
+    if (!(program ? load_exec_take(program->argv, &words, err)
+                  : load_exec_words(command ? command : "", &words, err)))
         return false;
     bool audio = stream->protocol->sends_audio;
     const char *file = audio ? "{audio}" : "{text_file}";
@@ -431,12 +454,17 @@ static bool check(const struct load_stream *stream, char *ret_target, size_t siz
     if (!inlined && !load_exec_names(&words, file) && !(fed && strcmp(fed, "true") == 0))
         return err_set(err, ERR_INPUT, "command: it is given nothing: %s, %sor stdin: true", file,
                        audio ? "" : "{prompt} ");
-    if (stream->concurrency > AT_ONCE_MAX)
+    if (stream->concurrency > SPEC_PROGRAMS_MAX)
         return err_set(err, ERR_INPUT, "a concurrency of %d programs; at most %d",
-                       stream->concurrency, AT_ONCE_MAX);
+                       stream->concurrency, SPEC_PROGRAMS_MAX);
     if (stream->reuse_connection)
         return err_set(err, ERR_INPUT, "%s has no connection that could be reused", name);
-    return find_program(words.data, ret_target, size, err);
+    if (!program)
+        return find_program(words.data, ret_target, size, err);
+    if (strlen(program->path) >= size)
+        return err_set(err, ERR_INPUT, "command: a path too long: %.200s", program->path);
+    snprintf(ret_target, size, "%s", program->path);
+    return true;
 }
 
 /* What was killed is gone after this, or cannot be helped. */
@@ -456,6 +484,8 @@ static void exec_close(void *opaque)
     if (!client)
         return;
     quit(client);
+    for (size_t i = 0; i < client->side_count; i++)
+        load_exec_side_done(&client->sides[i]);
     sd_event_source_disable_unref(client->wake);
     sd_event_unref(client->event);
     free(client);

@@ -50,6 +50,14 @@ bool load_exec_words(const char *command, struct buf *ret_words, struct err *err
     return true;
 }
 
+bool load_exec_take(const char *const *argv, struct buf *ret_words, struct err *err)
+{
+    for (size_t i = 0; argv[i]; i++)
+        if (!buf_append(ret_words, argv[i], strlen(argv[i]) + 1))
+            return err_set(err, ERR_LIMIT, "command: a command line over our size limit");
+    return true;
+}
+
 bool load_exec_names(const struct buf *words, const char *placeholder)
 {
     return words->len > 0 && memmem(words->data, words->len, placeholder, strlen(placeholder));

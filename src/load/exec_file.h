@@ -15,6 +15,8 @@ struct load_exec_line {
  * them, \ keeps the next character. Nothing is expanded: no shell is involved. Each word is
  * appended with its NUL. ERR_INPUT: a quote without its end, or no word. */
 NODISCARD bool load_exec_words(const char *command, struct buf *ret_words, struct err *err);
+/* The same of words that are words already. ERR_LIMIT. */
+NODISCARD bool load_exec_take(const char *const *argv, struct buf *ret_words, struct err *err);
 /* Does a word hold this placeholder, e.g. "{audio}"? */
 bool load_exec_names(const struct buf *words, const char *placeholder);
 

@@ -17,8 +17,6 @@
 
 enum { SLACK_NS = 50000 }; /* the system's default */
 
-extern char **environ;
-
 static _Noreturn void fail(volatile int *ret_sys)
 {
     *ret_sys = errno ? errno : EINVAL;
@@ -48,7 +46,9 @@ static _Noreturn void become(const struct load_exec_start *start, pid_t worker,
         fail(ret_sys);
     if (syscall(SYS_close_range, 3U, ~0U, 0U) != 0)
         fail(ret_sys);
-    execve(start->program, start->argv, environ);
+    if (start->folder && chdir(start->folder) != 0)
+        fail(ret_sys);
+    execve(start->program, start->argv, start->env);
     fail(ret_sys);
 }
 

@@ -7,7 +7,8 @@
 
 struct load_exec_start {
     const char *program; /* absolute */
-    char *const *argv;
+    char *const *argv, *const *env;
+    const char *folder;        /* working folder; NULL: ours */
     int in_fd, out_fd, err_fd; /* become 0, 1 and 2 */
     const struct load_minder *minder;
     int nice;            /* the program's own, not the worker's */

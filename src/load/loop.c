@@ -478,7 +478,7 @@ _Noreturn void load_child_main(const struct load_plan *plan, int index, int chan
     bool ready = add_sources(child) || err_set(&err, ERR_INTERNAL, "setting up the event loop");
     if (ready && prepare(child, &err)) {
         child->last_ns = CLOCK_NEVER;
-        if (plan->workers <= 1)
+        if (load_plan_processes(plan) <= 1)
             start(child, clock_now_ns() + LEAD_NS);
         else if (load_wire_add(&child->out, LOAD_WIRE_READY, &index, sizeof index))
             want_out(child);

@@ -5,18 +5,31 @@
  * ignores, holds no descriptor but the pipe (the worker's channel least of all: its parent must see
  * it close), allocates nothing, and kills only groups which were begun and not ended. A group's
  * number is not given again while one of its processes is there, zombies included, and the worker
- * reaps only after it has killed. */
+ * reaps only after it has killed. What left its group (setsid) is found by a mark in its
+ * environment, at the worker's end; a program that wipes its own environment and leaves its group
+ * is not found. */
 #include "load/minder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { GROUPS_MAX = 16384, PIPE_FD = 3 };
+enum {
+    GROUPS_MAX = 16384,
+    PIPE_FD = 3,
+    ENVIRON_MAX = 256 << 10, /* of a process that is looked at; a mark beyond is not found */
+    FOLDER_MAX = 256,
+    SWEEPS = 100,
+};
 
 static pid_t groups[GROUPS_MAX]; /* of the minder's own process; 0: free */
 
@@ -35,6 +48,50 @@ static void kill_all(void)
     for (size_t i = 0; i < GROUPS_MAX; i++)
         if (groups[i] > 1)
             kill(-groups[i], SIGKILL);
+}
+
+/* Is the mark among the environment that the process was started with? */
+static bool is_marked(int proc, const char *pid, const char *mark, size_t mark_len)
+{
+    static char text[ENVIRON_MAX];
+    char path[64];
+    size_t len = 0;
+    snprintf(path, sizeof path, "%.16s/environ", pid);
+    int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t n = 1; fd >= 0 && n > 0 && len<sizeof text; len += n> 0 ? (size_t)n : 0)
+        n = read(fd, text + len, sizeof text - len);
+    if (fd >= 0)
+        close(fd);
+    const char *at = memmem(text, len, mark, mark_len);
+    return at && (at == text || at[-1] == '\0');
+}
+
+/* Whoever left its group. By a pidfd, so that nobody else who got its number dies. */
+static bool kill_marked(const char *mark, size_t mark_len)
+{
+    DIR *dir = opendir("/proc");
+    bool found = false;
+    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        int fd = pid > 1 && pid != getpid() ? (int)syscall(SYS_pidfd_open, pid, 0U) : -1;
+        if (fd < 0)
+            continue;
+        if (is_marked(dirfd(dir), entry->d_name, mark, mark_len))
+            found = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0U) == 0 || found;
+        close(fd);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* A pass that finds one may have missed what it forked meanwhile. */
+static void sweep(const char *folder)
+{
+    char mark[FOLDER_MAX + sizeof LOAD_MINDER_MARK + 2];
+    int len = snprintf(mark, sizeof mark, "%s=%s", LOAD_MINDER_MARK, folder) + 1; /* and its NUL */
+    for (int i = 0; i < SWEEPS && len <= (int)sizeof mark && kill_marked(mark, (size_t)len); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 }
 
 static void remove_folder(const char *folder)
@@ -65,6 +122,7 @@ static _Noreturn void mind(int pipe_fd, const char *folder)
             note(&told[i]);
     }
     kill_all();
+    sweep(folder);
     remove_folder(folder);
     _exit(0);
 }

@@ -7,6 +7,10 @@
 
 #include <sys/types.h>
 
+/* Who is started for a worker has this in its environment, its value the worker's folder: what left
+ * its group, and its parents, is found by it. */
+#define LOAD_MINDER_MARK "SPICA_RUN"
+
 struct load_minder {
     int fd; /* owned: what it is told; write(2) of a struct load_minded */
     pid_t pid;

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "load/corpus.h"
+#include "load/program.h"
 #include "load/protocol.h"
 #include "spec/study.h"
 
@@ -16,8 +17,11 @@ struct load_stream {
     const char *url;     /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
     const char *ca;      /* https: file of the authorities to trust; NULL: the system's */
     const char *api_key; /* secret, in memory only; NULL: none. See load/upstream.h */
-    const char *model;   /* model name to put into requests, or NULL */
-    bool unchecked;      /* texts mean nothing: tokens without any text are an answer too */
+    /* Protocols that run a program: the service's, which then has a worker of its own. NULL: what
+     * the protocol's option "command" says. */
+    const struct load_program *program;
+    const char *model; /* model name to put into requests, or NULL */
+    bool unchecked;    /* texts mean nothing: tokens without any text are an answer too */
     const struct spec_setting *settings; /* protocol options (already without placeholders) */
     size_t setting_count;
     const struct corpus *corpus;
@@ -64,6 +68,10 @@ struct load_share {
     int limit; /* requests in flight at once; 0 for a worker without a part */
 };
 struct load_share load_share_of(const struct load_plan *plan, size_t stream);
+/* Processes that the plan takes: its workers, and one for each chain with a service's program. */
+int load_plan_processes(const struct load_plan *plan);
+/* Which of them runs this stream's programs; -1: it is no service's program. */
+int load_plan_process_of(const struct load_plan *plan, size_t stream);
 
 /* Intended sends of an open-loop stream, one after the other, ns after the stream's start. The same
  * (seed, salt, stream name) gives the same times; tests and the worker share this. */

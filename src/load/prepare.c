@@ -41,8 +41,11 @@ bool load_run_init(struct load_child *child, size_t index, struct err *err)
     for (size_t i = 0; i < child->plan->stream_count; i++)
         if (load_stream_follows(&child->plan->streams[i]) && child->plan->streams[i].after == index)
             run->followed = true;
+    /* What runs programs has a minder beside it, which is not wanted where none is run. */
+    const struct load_share share = load_share_of(child->plan, index);
+    bool ours = share.index < share.count || !stream->program;
     return run->transport->check(stream, run->target, sizeof run->target, err) &&
-           open_client(child, run, err);
+           (!ours || open_client(child, run, err));
 }
 
 void load_prepared_clear(const struct load_run *run, struct load_prepared *prepared)

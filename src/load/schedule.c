@@ -109,19 +109,6 @@ static void add_clients(struct load_schedule *s)
     }
 }
 
-struct load_share load_share_of(const struct load_plan *plan, size_t stream)
-{
-    const struct load_stream *s = &plan->streams[stream];
-    int limit = s->arrivals == ARRIVALS_CLOSED ? 1 : LOAD_IN_FLIGHT_MAX;
-    if (s->concurrency > 0)
-        limit = s->concurrency;
-    int workers = plan->workers > 0 ? plan->workers : 1;
-    struct load_share share = {.count = workers < limit ? workers : limit, .index = plan->worker};
-    if (share.index < share.count)
-        share.limit = limit / share.count + (share.index < limit % share.count);
-    return share;
-}
-
 /* Past the arrivals of the other workers, to our own next one. */
 static void pass_over(struct load_schedule *s, int requests)
 {

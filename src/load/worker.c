@@ -38,6 +38,7 @@ struct part { /* one worker's */
 
 struct load_worker {
     size_t stream_count;
+    int process_of[LOAD_STREAMS_MAX]; /* the part that runs a service's program; -1 */
     struct part parts[LOAD_WORKERS_MAX];
     size_t count, next; /* next: whose turn it is to be read */
     int fd;             /* epoll of all channels; -1 once all have ended */
@@ -95,6 +96,11 @@ static bool check_plan(const struct load_plan *plan, struct err *err)
     if (plan->workers < 0 || plan->workers > LOAD_WORKERS_MAX)
         return err_set(err, ERR_INPUT, "%d load workers; at most %d", plan->workers,
                        LOAD_WORKERS_MAX);
+    if (load_plan_processes(plan) > LOAD_WORKERS_MAX)
+        return err_set(err, ERR_INPUT,
+                       "%d load workers, with those of services that are run for "
+                       "each request; at most %d",
+                       load_plan_processes(plan), LOAD_WORKERS_MAX);
     for (size_t i = 0; i < plan->stream_count; i++)
         if (!check_stream(&plan->streams[i], plan->probe, err) || !check_chain(plan, i, err))
             return err_wrap(err, "load on %s", plan->streams[i].name);
@@ -133,7 +139,9 @@ bool load_worker_start(const struct load_plan *plan, struct load_worker **ret_wo
     worker->fd = epoll_create1(EPOLL_CLOEXEC);
     if (worker->fd < 0)
         return err_sys(err, "watching the load workers");
-    for (int i = 0; i < worker->report.workers; i++)
+    for (size_t i = 0; i < plan->stream_count; i++)
+        worker->process_of[i] = load_plan_process_of(plan, i);
+    for (int i = 0; i < load_plan_processes(plan); i++)
         if (!add_part(worker, plan, err))
             return false;
     *ret_worker = TAKE(worker);
@@ -152,6 +160,12 @@ size_t load_worker_pids(const struct load_worker *worker, pid_t ret_pids[LOAD_WO
         if (worker->parts[i].member.pid > 0)
             ret_pids[count++] = worker->parts[i].member.pid;
     return count;
+}
+
+pid_t load_worker_runner(const struct load_worker *worker, size_t stream)
+{
+    int part = stream < worker->stream_count ? worker->process_of[stream] : -1;
+    return part >= 0 && (size_t)part < worker->count ? worker->parts[part].member.pid : 0;
 }
 
 pid_t load_worker_pid(const struct load_worker *worker)

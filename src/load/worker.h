@@ -35,6 +35,9 @@ NODISCARD bool load_worker_start(const struct load_plan *plan, struct load_worke
 int load_worker_fd(const struct load_worker *worker);
 pid_t load_worker_pid(const struct load_worker *worker); /* of one that is not reaped; 0: all are */
 size_t load_worker_pids(const struct load_worker *worker, pid_t ret_pids[LOAD_WORKERS_MAX]);
+/* The process below which the programs of this stream run, and no others; 0: it runs no service's
+ * program, or has ended. */
+pid_t load_worker_runner(const struct load_worker *worker, size_t stream);
 int64_t load_worker_cpu_ns(const struct load_worker *worker); /* of all, so far */
 
 enum load_news { LOAD_NEWS_NONE, LOAD_NEWS_RESULT, LOAD_NEWS_END };

@@ -178,6 +178,10 @@ static bool settle_levels(struct spec_loader *l, const struct yaml_node *map, co
     c->most = by_rate ? 10000 : 256;
     if (draft->up_to && !read_level(l, map, where, "up_to", draft->up_to, c->of, &c->most))
         return false;
+    if (l->study->services[c->service].by_request && !by_rate && c->most > SPEC_PROGRAMS_MAX)
+        return spec_fail(l, spec_place_of(spec_yaml_get(map, "up_to")),
+                         spec_join(l, where, "up_to"), "a concurrency of %.0f programs; at most %d",
+                         c->most, SPEC_PROGRAMS_MAX);
     double now = by_rate ? load->rate_rps : load->concurrency;
     c->start = closed != by_rate && now > 0 ? fmin(now, c->most) : 1;
     c->start = fmin(c->start, c->most);

@@ -164,7 +164,7 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
     s->answers_unchecked = draft->answers == 1;
     s->protocol_path = draft->path;
     return load_path(l, spec_yaml_get(entry->value, "path"), name, draft->path) &&
-           load_ready(l, draft) && load_protocol(l, draft);
+           load_ready(l, draft) && load_protocol(l, draft) && spec_check_by_request(l, draft);
 }
 
 /* Where the file sets no deadline, the slowest of the service's engines does. */

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+enum { BUILTINS_MAX = 8 };
+
 struct uses {
     struct spec_loader *l;
     size_t service;
@@ -69,10 +71,34 @@ static int find_knob(const struct spec_study *study, size_t service, const char 
     return -1;
 }
 
-static bool is_builtin(const struct spec_piece *piece)
+/* Names that are no knob's. A service that is run for each request listens nowhere, and what the
+ * request carries is known to its command alone. */
+static size_t builtins(const struct uses *u, const struct spec_setting *setting,
+                       const char *ret_names[BUILTINS_MAX])
 {
-    static const char *const names[] = {"port", "dir", "study"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+    static const char *const of_server[] = {"port"};
+    static const char *const of_any[] = {"dir", "study"};
+    static const char *const of_run[] = {"audio", "prompt", "text_file"};
+    const struct spec_service *s = &u->l->study->services[u->service];
+    bool run = false;
+    size_t count = 0;
+    for (size_t i = 0; i < s->command_count; i++)
+        run = run || setting == &s->command[i];
+    for (size_t i = 0; i < ARRAY_LEN(of_server) && !s->by_request; i++)
+        ret_names[count++] = of_server[i];
+    for (size_t i = 0; i < ARRAY_LEN(of_any); i++)
+        ret_names[count++] = of_any[i];
+    for (size_t i = 0; i < ARRAY_LEN(of_run) && s->by_request && run; i++)
+        ret_names[count++] = of_run[i];
+    return count;
+}
+
+static bool is_builtin(const struct uses *u, const struct spec_setting *setting,
+                       const struct spec_piece *piece)
+{
+    const char *names[BUILTINS_MAX];
+    size_t count = builtins(u, setting, names);
+    for (size_t i = 0; i < count; i++)
         if (strlen(names[i]) == piece->len && strncmp(names[i], piece->text, piece->len) == 0)
             return true;
     return false;
@@ -82,8 +108,11 @@ static bool fail_placeholder(struct uses *u, const struct spec_setting *setting,
                              const char *name)
 {
     struct spec_loader *l = u->l;
-    const char *names[SPEC_KNOBS_MAX + 3] = {"port", "dir", "study"};
-    size_t count = 3;
+    const char *names[SPEC_KNOBS_MAX + BUILTINS_MAX];
+    size_t count = builtins(u, setting, names);
+    if (l->study->services[u->service].by_request && strcmp(name, "port") == 0)
+        return spec_fail(l, setting->place, where,
+                         "{port}: it is run for each request and listens nowhere");
     for (size_t i = 0; i < l->study->knob_count; i++)
         if (l->study->knobs[i].service == u->service)
             names[count++] = l->study->knobs[i].name;
@@ -105,7 +134,7 @@ static bool check_text(struct uses *u, const struct spec_setting *setting, const
             return spec_fail(u->l, setting->place, where,
                              "\"%s\": a \"{\" opens no placeholder; \"{{\" writes a brace",
                              spec_quote(u->l, setting->text));
-        if (piece.kind != PIECE_NAME || is_builtin(&piece))
+        if (piece.kind != PIECE_NAME || is_builtin(u, setting, &piece))
             continue;
         int knob = find_knob(u->l->study, u->service, piece.text, piece.len);
         if (knob < 0)

@@ -47,7 +47,7 @@ const char *spec_quote(struct spec_loader *l, const char *text);
 const char *spec_list(struct spec_loader *l, const char *const *names, size_t count);
 const char *spec_did_you_mean(struct spec_loader *l, const char *const *names, size_t count,
                               const char *word);
-bool spec_is_name(const char *text); /* [a-z][a-z0-9_]*, at most 32 */
+bool spec_is_name(const char *text);     /* [a-z][a-z0-9_]*, at most 32 */
 bool spec_is_variable(const char *text); /* of an environment */
 /* A relative path starts at the study file's folder. NULL stays NULL. */
 void spec_make_absolute(struct spec_loader *l, const char **path);
@@ -75,6 +75,10 @@ NODISCARD bool spec_load_commands(struct spec_loader *l, const struct spec_servi
 NODISCARD bool spec_load_list(struct spec_loader *l, const struct yaml_node *node,
                               const char *where, struct spec_setting **ret_items,
                               size_t *ret_count);
+/* A service whose protocol runs a program: sets `by_request` and refuses what makes no sense. */
+NODISCARD bool spec_check_by_request(struct spec_loader *l, struct spec_service_draft *draft);
+/* What of that can be looked at only when the loads are known. */
+NODISCARD bool spec_check_runs(struct spec_loader *l);
 /* `container:`, into the service's command. */
 NODISCARD bool spec_load_container(struct spec_loader *l, const struct spec_service_draft *draft,
                                    struct spec_service *s);

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+enum { SPEC_PROGRAMS_MAX = 256 }; /* of one service that is run for each request, at once */
+
 struct spec_place { /* where in the file, for messages; 0 when not from the file */
     int line, column;
 };
@@ -58,17 +60,17 @@ struct spec_load {
     double rate_rps; /* open loop: requests (or sessions) per second; bursts: while on; ramp:
                       * its higher end; trace: 0 */
     struct spec_shape shape;
-    const char *after;       /* ARRIVALS_AFTER: the service whose answers its requests are made
-                              * from, by name and by index */
+    const char *after; /* ARRIVALS_AFTER: the service whose answers its requests are made
+                        * from, by name and by index */
     size_t after_service;
     const char *api_key_env; /* environment variable with a key; NULL: none */
-    int concurrency;       /* closed loop: clients; open loop: most requests in flight */
-    int64_t timeout_ns;    /* per request, from the intended send */
-    bool reuse_connection; /* false: a new connection per request */
-    const char *corpus;    /* folder of audio with transcripts, absolute; NULL if not given */
-    const char *prompts;   /* JSONL file of prompts, absolute; NULL if not given */
-    int max_tokens;        /* 0: as the prompt says */
-    double max_wer;        /* over this the answers are bad; NaN: no limit */
+    int concurrency;         /* closed loop: clients; open loop: most requests in flight */
+    int64_t timeout_ns;      /* per request, from the intended send */
+    bool reuse_connection;   /* false: a new connection per request */
+    const char *corpus;      /* folder of audio with transcripts, absolute; NULL if not given */
+    const char *prompts;     /* JSONL file of prompts, absolute; NULL if not given */
+    int max_tokens;          /* 0: as the prompt says */
+    double max_wer;          /* over this the answers are bad; NaN: no limit */
     struct spec_setting *settings; /* protocol options */
     size_t setting_count;
     struct spec_place place;
@@ -85,7 +87,9 @@ struct spec_service {
     int engine_knob;              /* index of the knob whose value names the engine, or -1 */
     struct spec_setting *command; /* argv templates */
     size_t command_count;
-    bool container; /* the command is podman's or docker's, as the file's `container:` */
+    bool by_request; /* started by nobody: the command is run for each request, with {audio},
+                      * {prompt} or {text_file} besides the knobs */
+    bool container;  /* the command is podman's or docker's, as the file's `container:` */
     struct spec_setting *arguments; /* `args:`, appended to an engine's own command line */
     size_t argument_count;
     struct spec_setting *environment;

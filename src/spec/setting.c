@@ -23,6 +23,14 @@ static bool is(const struct spec_piece *piece, const char *name)
     return strlen(name) == piece->len && strncmp(name, piece->text, piece->len) == 0;
 }
 
+/* What each request puts in stays a placeholder, for whoever runs the program. */
+static bool is_of_request(const struct spec_study *study, size_t service,
+                          const struct spec_piece *piece)
+{
+    return study->services[service].by_request &&
+           (is(piece, "audio") || is(piece, "prompt") || is(piece, "text_file"));
+}
+
 bool spec_setting_expand(const struct spec_study *study, const struct spec_candidate *candidate,
                          size_t service, const char *text, int port, const char *scratch,
                          struct buf *ret_text)
@@ -34,6 +42,8 @@ bool spec_setting_expand(const struct spec_study *study, const struct spec_candi
     while (spec_template_next(&text, &piece)) {
         if (piece.kind != PIECE_NAME) {
             buf_addf(ret_text, "%.*s", (int)piece.len, piece.text);
+        } else if (is_of_request(study, service, &piece)) {
+            buf_addf(ret_text, "{%.*s}", (int)piece.len, piece.text);
         } else if (is(&piece, "port")) {
             buf_addf(ret_text, "%d", port);
         } else if (is(&piece, "dir")) {

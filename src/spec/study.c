@@ -99,11 +99,12 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
     l->study->seed = (uint64_t)draft.seed;
     return load_name(l, root, draft.name) && spec_load_devices(l, draft.device) &&
            spec_load_neighbours(l, draft.neighbours) && spec_load_services(l, draft.services) &&
-           spec_load_loads(l, draft.load) && spec_check_proofs(l, draft.services) &&
-           spec_check_uses(l) && spec_load_measure(l, draft.measure) &&
-           spec_load_goal(l, draft.goal) && spec_load_capacity(l, draft.capacity) &&
-           spec_load_constraints(l, draft.constraints) && spec_load_baseline(l, draft.baseline) &&
-           spec_load_search(l, draft.search) && spec_load_production(l, draft.production);
+           spec_load_loads(l, draft.load) && spec_check_runs(l) &&
+           spec_check_proofs(l, draft.services) && spec_check_uses(l) &&
+           spec_load_measure(l, draft.measure) && spec_load_goal(l, draft.goal) &&
+           spec_load_capacity(l, draft.capacity) && spec_load_constraints(l, draft.constraints) &&
+           spec_load_baseline(l, draft.baseline) && spec_load_search(l, draft.search) &&
+           spec_load_production(l, draft.production);
 }
 
 /* ---- the bytes that a measurement depends on ---- */

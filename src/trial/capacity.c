@@ -33,6 +33,9 @@ void capacity_set_level(struct load_stream *stream, enum spec_capacity_of of, do
         stream->arrivals = ARRIVALS_POISSON;
     stream->rate_rps = level;
     stream->concurrency = in_flight_limit(level, patience_s);
+    /* More programs can't be run at once; what waits for one is charged for it. */
+    if (stream->protocol && stream->protocol->spec->runs_program)
+        stream->concurrency = IN_FLIGHT_LEAST;
 }
 
 static struct store_capacity_point *add_point(struct arena *arena, struct capacity_points *points)

@@ -161,13 +161,16 @@ static bool judge_memory(const struct judge_service *s, int index, bool start, s
     const struct service_signature *words = own_words(s);
     enum signature_cause cause = words ? words->cause : CAUSE_NONE;
     if (host_kill(s) || cause == CAUSE_OOM_HOST)
-        *ret = verdict_of(
-            VERDICT_OOM_HOST, index,
-            arena_printf(arena, "%s: alive, but a process of it was killed for memory", s->name));
+        *ret = verdict_of(VERDICT_OOM_HOST, index,
+                          arena_printf(arena,
+                                       s->by_request
+                                           ? "%s: a run of it was killed for memory"
+                                           : "%s: alive, but a process of it was killed for memory",
+                                       s->name));
     else if (cause == CAUSE_OOM)
-        *ret =
-            verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
-                       arena_printf(arena, "%s: %s, but it stays alive", s->name, words->meaning));
+        *ret = verdict_of(start ? VERDICT_OOM_START : VERDICT_OOM_LOAD, index,
+                          arena_printf(arena, "%s: %s%s", s->name, words->meaning,
+                                       s->by_request ? " in a run of it" : ", but it stays alive"));
     else
         return false;
     add_memory_evidence(ret, s, arena);
@@ -316,11 +319,10 @@ static bool judge_silence(const struct judge_facts *f, const struct judge_servic
         return false;
     if (!judge_memory(s, index, false, arena, ret))
         *ret = verdict_of(VERDICT_HUNG, index,
-                          never ? arena_printf(arena,
-                                               "%s: alive, answered none of %" PRIu64 " requests",
-                                               s->name, s->requests)
-                                : arena_printf(arena, "%s: alive, but silent for the last %.0f s",
-                                               s->name, s->silent_s));
+                          never ? arena_printf(arena, "%s: %sanswered none of %" PRIu64 " requests",
+                                               s->name, s->by_request ? "" : "alive, ", s->requests)
+                                : arena_printf(arena, "%s: %ssilent for the last %.0f s", s->name,
+                                               s->by_request ? "" : "alive, but ", s->silent_s));
     add_evidence(ret, s->name, "requests", error_list(s, arena));
     add_evidence(ret, s->name, "log", s->has_match ? s->match_line : s->last_line);
     return true;
@@ -378,7 +380,9 @@ static bool judge_errors(const struct judge_facts *f, const struct judge_service
     bool required = !f->goal.met && f->goal.failed_on_errors && f->goal.failed_service == index;
     if (failed == 0 || !(required || (double)failed > JUDGE_ERROR_RATIO * (double)s->requests))
         return false;
-    if (!judge_memory(s, index, false, arena, ret))
+    /* What is run for each request also starts with each: its first one is its start. */
+    bool start = s->by_request && !f->measured;
+    if (!judge_memory(s, index, start, arena, ret))
         *ret = verdict_of(VERDICT_ERRORS, index,
                           arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " requests failed: %s",
                                        s->name, failed, s->requests, error_list(s, arena)));

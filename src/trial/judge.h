@@ -40,6 +40,7 @@ struct judge_service {
         *overridden;    /* the process that computes has another environment than we set; NULL */
     const char *detail; /* for UNSTARTABLE, NOT_READY: what was seen last */
     enum spec_on on;
+    bool by_request; /* a program, run anew for each request */
     bool probed;
     struct device_proof proof;
     /* The window's requests (shared mode). */

@@ -87,6 +87,10 @@ static void take_launch(struct live *live, size_t i)
     running->launch.port = port;
     running->launch.scratch = NULL; /* no folder of ours: the runner's end would remove it */
     running->root = live->options.services[i].root;
+    if (live->options.study->services[i].by_request) {
+        running->root = 0; /* what is asked is run by us */
+        attempt_take_program(live->options.study, running);
+    }
 }
 
 struct live *live_new(const struct live_options *options, struct arena *arena)

@@ -45,7 +45,8 @@ static void take_readings(struct attempt *attempt, struct window_readings *r)
         struct device_usage usage;
         device_usage(attempt_device(attempt, i), root, &usage);
         r->tree_cpu_ns[i] = usage.cpu_ns;
-        r->keepers_cpu_ns += process_cpu_ns(root);
+        if (!runner->services[i].by_request) /* else it is the load worker */
+            r->keepers_cpu_ns += process_cpu_ns(root);
     }
     r->worker_cpu_ns = load_worker_cpu_ns(attempt->worker);
     r->own_cpu_ns = clock_cpu_ns();

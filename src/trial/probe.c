@@ -24,6 +24,7 @@
 enum { PROBES_MAX = 2 };
 static const int64_t DECIDED_WITHIN_NS = 3 * NS_PER_S;
 static const int64_t STATUS_PAGE_NS = NS_PER_S;
+static const int64_t LOOK_EVERY_NS = 50 * NS_PER_MS;
 static const int64_t FALLBACK_WINDOW_NS = 10 * NS_PER_S;
 
 static void plan_probe(struct attempt *attempt, size_t i, int probe, struct run *run)
@@ -46,18 +47,72 @@ static void plan_probe(struct attempt *attempt, size_t i, int probe, struct run 
         attempt->stream_service[s] = SIZE_MAX; /* a probe is no progress of the load */
 }
 
-/* One request; *ret_over: a service ended meanwhile, and that is noted. */
-static bool ask(struct attempt *attempt, size_t i, int probe, struct run *run, bool *ret_over,
-                struct err *err)
+/* What was seen of the service around one request. */
+struct sight {
+    struct device_usage before, after;
+    struct device_proof proof;
+    int rank; /* of a program's sighting; 0: it was never seen */
+};
+
+/* Where it computed was seen; it was on the device; it was there at all. */
+static int rank_of(const struct device_usage *usage, const struct device_proof *proof)
 {
+    return proof->placement == PLACEMENT_GPU ? 3 : usage->listed == DEVICE_LISTED_YES ? 2 : 1;
+}
+
+static void read_back(struct attempt *attempt, size_t i, const struct device_usage *usage);
+
+/* What is run for a request is gone once it has answered, so it is looked at while it runs. It
+ * loads its model first and gives it back in the end: the moment that says most is kept. */
+static enum wait_end wait_looking(struct attempt *attempt, size_t i, int64_t until_ns,
+                                  struct sight *sight, size_t *ret_ended)
+{
+    const struct running *running = &attempt->runner->services[i];
+    struct device *device = attempt_device(attempt, i);
+    bool known = false; /* its environment */
+    for (;;) {
+        int64_t next_ns = clock_now_ns() + LOOK_EVERY_NS;
+        enum wait_end end =
+            attempt_wait(attempt, next_ns < until_ns ? next_ns : until_ns, ret_ended);
+        if (end != WAIT_TIME || clock_now_ns() >= until_ns)
+            return end;
+        struct device_usage usage;
+        struct device_proof proof;
+        device_usage(device, running->root, &usage);
+        if (usage.processes == 0)
+            continue;
+        device_prove(device, &sight->before, &usage, attempt->facts.services[i].on, &proof);
+        int rank = rank_of(&usage, &proof);
+        if (rank >= sight->rank) {
+            sight->after = usage;
+            sight->proof = proof;
+            sight->rank = rank;
+        }
+        if (usage.holder_pid > 0 && !known)
+            read_back(attempt, i, &usage);
+        known = known || usage.holder_pid > 0;
+    }
+}
+
+/* One request; *ret_over: a service ended meanwhile, and that is noted. */
+static bool ask(struct attempt *attempt, size_t i, int probe, struct run *run, struct sight *sight,
+                bool *ret_over, struct err *err)
+{
+    const struct running *running = &attempt->runner->services[i];
+    struct device *device = attempt_device(attempt, i);
     plan_probe(attempt, i, probe, run);
+    if (!running->by_request)
+        device_usage(device, running->root, &sight->before);
     AUTO(load_worker_free) struct load_worker *worker = NULL;
     if (!load_worker_start(&run->plan, &worker, err))
         return err_wrap(err, "probing %s", attempt->study->services[i].name);
     run_begin(attempt, run, worker);
+    if (running->by_request) /* its root has just come to be */
+        device_usage(device, running->root, &sight->before);
     size_t ended = 0;
-    enum wait_end end =
-        attempt_wait(attempt, clock_now_ns() + run->plan.window_ns + RUN_SLACK_NS, &ended);
+    int64_t until_ns = clock_now_ns() + run->plan.window_ns + RUN_SLACK_NS;
+    enum wait_end end = running->by_request ? wait_looking(attempt, i, until_ns, sight, &ended)
+                                            : attempt_wait(attempt, until_ns, &ended);
     bool ok = run_finish(attempt, run, end, ended, err);
     run_end(attempt, run);
     if (!ok)
@@ -65,6 +120,11 @@ static bool ask(struct attempt *attempt, size_t i, int probe, struct run *run, b
     *ret_over = run->service_ended || run_died_with_service(attempt, &run->answers[0], &ended);
     if (*ret_over)
         attempt_note_end(attempt, ended, SERVICE_ENDED, PHASE_PROBE, NULL);
+    if (*ret_over || running->by_request)
+        return true;
+    device_usage(device, running->root, &sight->after);
+    device_prove(device, &sight->before, &sight->after, attempt->facts.services[i].on,
+                 &sight->proof);
     return true;
 }
 
@@ -115,7 +175,7 @@ static enum placement own_words(const struct running *running, char *ret_words, 
             return said;
     }
     size_t len = 0;
-    AUTO(free) char *log = running->process ? service_process_log(running->process, &len) : NULL;
+    AUTO(free) char *log = attempt_log(running, &len);
     return log ? engine_placement(ops ? ops->spec->name : NULL, log, len, ret_words, size)
                : PLACEMENT_UNPROVEN;
 }
@@ -152,7 +212,7 @@ static void read_back(struct attempt *attempt, size_t i, const struct device_usa
     const struct running *running = &attempt->runner->services[i];
     struct judge_service *facts = &attempt->facts.services[i];
     pid_t pid = usage->holder_pid;
-    if (!running->process)
+    if (!running->process && !running->by_request)
         return; /* nothing was set by us */
     if (pid <= 0)
         pid = service_process_status(running->process)->pid;
@@ -182,30 +242,28 @@ static bool needs_another(const struct judge_service *facts, const struct device
 
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)
 {
-    struct device *device = attempt_device(attempt, i);
-    pid_t root = attempt->runner->services[i].root;
+    const struct running *running = &attempt->runner->services[i];
     struct judge_service *facts = &attempt->facts.services[i];
     attempt_progress(attempt, PHASE_PROBE, attempt->study->services[i].name, NAN);
     *ret_answered = false;
     int64_t began_ns = 0;
     for (int probe = 0; probe < PROBES_MAX; probe++) {
         struct run *run = arena_alloc(attempt->arena, sizeof *run);
-        struct device_usage before, after;
+        struct sight sight = {.proof = {.evidence = {"its run was over before it could be seen"}}};
         bool over = false;
-        device_usage(device, root, &before);
-        if (!ask(attempt, i, probe, run, &over, err))
+        if (!ask(attempt, i, probe, run, &sight, &over, err))
             return false;
         if (over)
             return true;
-        device_usage(device, root, &after);
         began_ns = began_ns ? began_ns : clock_now_ns(); /* the first answer: it may be slow */
-        device_prove(device, &before, &after, facts->on, &facts->proof);
+        facts->proof = sight.proof;
         facts->probed = true;
         if (!note_answer(attempt, i, run))
             return true;
-        if (probe + 1 < PROBES_MAX && needs_another(facts, &after, began_ns))
+        if (probe + 1 < PROBES_MAX && needs_another(facts, &sight.after, began_ns))
             continue;
-        read_back(attempt, i, &after);
+        if (!running->by_request)
+            read_back(attempt, i, &sight.after);
         break;
     }
     apply_words(attempt, i, &facts->proof);

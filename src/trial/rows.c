@@ -216,11 +216,9 @@ static void fill_service(struct attempt *attempt, size_t i, struct store_service
         row->ready_s = running->ready_s;
         row->first_request_s = running->first_request_s;
     }
-    if (running->process) {
-        size_t len = 0;
-        AUTO(free) char *log = service_process_log(running->process, &len);
-        row->log = log ? arena_strndup(arena, log, len) : NULL;
-    }
+    size_t len = 0;
+    AUTO(free) char *log = attempt_log(running, &len);
+    row->log = log ? arena_strndup(arena, log, len) : NULL;
 }
 
 /* An env_fault of one service's binary, library or weights lies in its settings: every candidate

@@ -52,9 +52,12 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     stream->setting_count = setting_count;
     AUTO(buf_done) struct buf named = BUF_INIT(4096); /* the model may stand in the path */
     load_stream_add_path(stream, path, &named);
-    stream->url =
-        arena_printf(attempt->arena, "%s://127.0.0.1:%d%s", load_protocol_scheme(stream->protocol),
-                     attempt->runner->services[i].launch.port, buf_text(&named));
+    stream->program = spec->by_request ? &attempt->runner->services[i].program : NULL;
+    stream->url = spec->by_request
+                      ? ""
+                      : arena_printf(attempt->arena, "%s://127.0.0.1:%d%s",
+                                     load_protocol_scheme(stream->protocol),
+                                     attempt->runner->services[i].launch.port, buf_text(&named));
     stream->corpus = spec->load.after ? &said_first : &attempt->runner->options.corpora[i];
     /* That it is there was checked before the first trial. */
     stream->api_key = spec->load.api_key_env ? getenv(spec->load.api_key_env) : NULL;
@@ -81,6 +84,12 @@ void run_begin(struct attempt *attempt, struct run *run, struct load_worker *wor
         service_child_add(run->pids[i]);
     attempt->worker = worker;
     attempt->answers = run->answers;
+    for (size_t s = 0; s < run->plan.stream_count; s++)
+        for (size_t i = 0; i < attempt->study->service_count; i++) {
+            struct running *running = &attempt->runner->services[i];
+            if (running->by_request && run->plan.streams[s].program == &running->program)
+                running->root = load_worker_runner(worker, s);
+        }
 }
 
 void run_end(struct attempt *attempt, const struct run *run)
@@ -88,6 +97,9 @@ void run_end(struct attempt *attempt, const struct run *run)
     /* The worker has forgotten those that are reaped. */
     for (size_t i = 0; i < run->pid_count; i++)
         service_child_remove(run->pids[i]);
+    for (size_t i = 0; i < attempt->study->service_count; i++)
+        if (attempt->runner->services[i].by_request)
+            attempt->runner->services[i].root = 0;
     attempt->worker = NULL;
     attempt->answers = NULL;
 }

@@ -1,6 +1,7 @@
 /* Inside trial/: the runner, with what is up and stays true from trial to trial. */
 #pragma once
 
+#include "load/plan.h"
 #include "service/process.h"
 #include "trial/trial.h"
 
@@ -13,12 +14,19 @@ struct running {
     /* Its processes are the tree below this one: its keeper, or whatever stands there for a service
      * that somebody else runs (trial/live.h). 0: nothing is up. */
     pid_t root;
+    bool by_request; /* it has no process: its root is the load worker that is under way */
+    struct load_program program; /* which that one runs */
     int64_t started_in_trial;
     double ready_s, first_request_s; /* NaN until known */
     double idle_memory_bytes;        /* before the first request; NaN unknown */
     double peak_memory_bytes;        /* over its life, on its device; NaN until read */
     double peak_host_bytes;          /* the same of the machine's memory (PSS) */
 };
+
+/* Its launch as what the load worker runs for each request. */
+void attempt_take_program(const struct spec_study *study, struct running *running);
+/* What the service has printed, for the caller to free; NULL: nothing is known of it. */
+char *attempt_log(const struct running *running, size_t *ret_len);
 
 struct program_version { /* heap texts; version NULL: unknown */
     char *program, *version;

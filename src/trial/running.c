@@ -36,6 +36,19 @@ bool attempt_service_matches(const struct trial_runner *runner,
     return strcmp(buf_text(&settings), running->settings) == 0;
 }
 
+char *attempt_log(const struct running *running, size_t *ret_len)
+{
+    struct err ignored = ERR_INIT; /* nothing was said, or nothing is left to read */
+    struct buf text = BUF_INIT(1 << 20);
+    if (running->process)
+        return service_process_log(running->process, ret_len);
+    if (!running->by_request)
+        return NULL;
+    (void)!buf_read_file(&text, running->launch.log_path, &ignored);
+    *ret_len = text.len;
+    return buf_take(&text);
+}
+
 static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *ftw)
 {
     (void)stat, (void)type, (void)ftw;
@@ -112,12 +125,11 @@ void attempt_note_log(struct attempt *attempt, size_t i)
 {
     const struct running *running = &attempt->runner->services[i];
     struct judge_service *facts = &attempt->facts.services[i];
-    if (!running->process)
-        return;
-    /* Of a living parent, a killed child is all that tells of memory. */
-    facts->oom_kills = service_process_status(running->process)->oom_kills;
     size_t len = 0;
-    AUTO(free) char *log = service_process_log(running->process, &len);
+    /* Of a living parent, a killed child is all that tells of memory. */
+    if (running->process)
+        facts->oom_kills = service_process_status(running->process)->oom_kills;
+    AUTO(free) char *log = attempt_log(running, &len);
     if (!log)
         return;
     const struct engine_ops *engine =
@@ -192,6 +204,8 @@ bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size
 {
     const struct running *running = &attempt->runner->services[i];
     const char *path = attempt->study->services[i].ready_path;
+    if (running->by_request)
+        return true; /* there is nothing to wait for */
     int status = 0;
     char seen[128] = "";
     if (!path && running->launch.engine)
@@ -252,8 +266,9 @@ static double memory_now(struct attempt *attempt, size_t i)
 static bool is_last_to_start(const struct attempt *attempt, size_t i)
 {
     for (size_t k = i + 1; k < attempt->study->service_count; k++)
-        if (attempt->request->cold ||
-            !attempt_service_matches(attempt->runner, &attempt->request->candidate, k))
+        if (!attempt->study->services[k].by_request &&
+            (attempt->request->cold ||
+             !attempt_service_matches(attempt->runner, &attempt->request->candidate, k)))
             return false;
     return true;
 }
@@ -279,6 +294,23 @@ static enum wait_end settle(struct attempt *attempt, size_t i, size_t *ret_ended
     }
 }
 
+/* As a service would have been started. */
+void attempt_take_program(const struct spec_study *study, struct running *running)
+{
+    const struct service_launch *launch = &running->launch;
+    running->by_request = true;
+    running->program = (struct load_program){
+        .path = launch->program,
+        .argv = launch->argv,
+        .env = launch->env,
+        .unset = launch->env_unset,
+        .folder = launch->folder,
+        .log_path = launch->log_path,
+        .study = study->name,
+        .name = launch->name,
+    };
+}
+
 static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t taken_count,
                    struct err *err)
 {
@@ -299,7 +331,8 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     if (!file_make_folders(logs, err) || !file_make_folders(scratch, err))
         return err_wrap(err, "starting %s", name);
     int port = 0;
-    if (!service_port_allot(taken, taken_count, &port, err))
+    bool by_request = attempt->study->services[i].by_request;
+    if (!by_request && !service_port_allot(taken, taken_count, &port, err))
         return false;
     AUTO(buf_done) struct buf settings = BUF_INIT(65536);
     spec_candidate_add_service_text(&settings, attempt->study, &attempt->request->candidate, i);
@@ -308,10 +341,16 @@ static bool launch(struct attempt *attempt, size_t i, const int *taken, size_t t
     const struct device_facts *facts = device_facts(attempt_device(attempt, i));
     struct launch_device device = {facts->cores > 0 ? NULL : facts->id, facts->number};
     if (!service_launch_build(running->arena, attempt->study, &attempt->request->candidate, i, port,
-                              &device, scratch, log, &running->launch, err) ||
-        !service_process_start(&running->launch, attempt->study->name, &running->process, err))
+                              &device, scratch, log, &running->launch, err))
         return false;
-    running->root = service_process_status(running->process)->keeper;
+    if (!by_request) {
+        if (!service_process_start(&running->launch, attempt->study->name, &running->process, err))
+            return false;
+        running->root = service_process_status(running->process)->keeper;
+        return true;
+    }
+    unlink(log); /* of a run that was killed: what is run now appends to it */
+    attempt_take_program(attempt->study, running);
     return true;
 }
 
@@ -428,6 +467,12 @@ bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up, stru
         if (runner->services[k].process)
             taken[taken_count++] = runner->services[k].launch.port;
     bool raced = false;
+    /* Nobody starts it: it is up as soon as it is known what to run. */
+    if (attempt->study->services[i].by_request) {
+        struct err launch_err = ERR_INIT;
+        *ret_up = launch(attempt, i, NULL, 0, &launch_err);
+        return *ret_up || fault_of_launch(attempt, i, &launch_err, err);
+    }
     for (int try = 0; try < PORT_TRIES; try++) {
         struct err launch_err = ERR_INIT;
         if (!launch(attempt, i, taken, taken_count, &launch_err))

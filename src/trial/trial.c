@@ -70,6 +70,7 @@ void attempt_init(struct attempt *attempt, struct trial_runner *runner,
             .exit_code = -1,
             .oom_kills = -1,
             .on = study->services[i].on,
+            .by_request = study->services[i].by_request,
             .unchecked = study->services[i].answers_unchecked,
             .silent_s = NAN,
             .wer = NAN,
@@ -334,7 +335,7 @@ void trial_finish(struct trial_runner *runner, const struct trial_request *next,
         if (keeps(runner, trial, next, i))
             continue;
         const char *left = NULL;
-        stopped = stopped || runner->services[i].process;
+        stopped = stopped || runner->services[i].process || runner->services[i].by_request;
         attempt_stop_service(runner, i, arena, &left);
         survived = left ? left : survived;
     }

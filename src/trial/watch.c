@@ -168,11 +168,12 @@ static void note_tree(struct attempt *attempt, size_t i, double bytes, int64_t a
 {
     struct running *running = &attempt->runner->services[i];
     struct memory_trend *trend = &attempt->trends[i];
-    if (isnan(bytes))
+    /* Between two runs there is nothing, and from run to run nothing grows. */
+    if (isnan(bytes) || (running->by_request && bytes == 0))
         return;
     if (!(running->peak_memory_bytes >= bytes))
         running->peak_memory_bytes = bytes;
-    if (!attempt->in_window || !attempt->in_shared_window)
+    if (!attempt->in_window || !attempt->in_shared_window || running->by_request)
         return;
     /* Sums of a least-squares line; times from the window's start keep them small. */
     double t = (double)(at_ns - attempt->window_started_ns) / NS_PER_S;
@@ -231,6 +232,8 @@ static void sample_host_memory(struct attempt *attempt)
         double bytes = is_gpu(attempt_device(attempt, i))
                            ? reading_value(device_host_memory("/proc", running->root))
                            : running->peak_memory_bytes;
+        if (running->by_request && bytes == 0)
+            continue;
         if (!(running->peak_host_bytes >= bytes))
             running->peak_host_bytes = bytes;
     }
@@ -245,6 +248,9 @@ void watch_sample(struct attempt *attempt)
     int64_t every_ns = CPU_EVERY_NS;
     struct ours ours;
     fill_ours(attempt->runner, &ours);
+    for (size_t k = 0; k < ours.ours.root_count; k++)
+        if (attempt->runner->services[ours.services[k]].by_request)
+            every_ns = GPU_EVERY_NS; /* a run may be over within a second */
     for (size_t d = 0; d < attempt->study->device_count; d++) {
         if (!attempt->watches[d].used)
             continue;

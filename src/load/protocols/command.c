@@ -13,7 +13,7 @@
 
 #define COMMAND_OPTION(placeholders)                                                               \
     {                                                                                              \
-        .name = "command", .type = OPTION_TEXT, .required = true,                                  \
+        .name = "command", .type = OPTION_TEXT,                                                    \
         .help = "the program and its arguments, in which " placeholders                            \
                 " (in a study file {{ for the brace) is filled in; quotes as in a shell, but no "  \
                 "shell is run"                                                                     \
@@ -44,6 +44,7 @@ static const struct spec_protocol text_spec = {
     .name = "command",
     .help = "a program run for each request: a prompt in, its output out",
     .sources = SOURCE_ANY | SOURCE_TEXT,
+    .runs_program = true,
     .path = "",
     .options = text_options,
     .option_count = ARRAY_LEN(text_options),
@@ -52,6 +53,7 @@ static const struct spec_protocol audio_spec = {
     .name = "command-audio",
     .help = "a program run for each request: a clip in, its text out",
     .sources = SOURCE_ANY | SOURCE_AUDIO,
+    .runs_program = true,
     .path = "",
     .options = audio_options,
     .option_count = ARRAY_LEN(audio_options),
@@ -84,7 +86,9 @@ static bool build(const struct load_stream *stream, const struct load_input *inp
         .file_end = input->clip ? ".wav" : ".txt",
         .to_stdin = is_true(stream, "stdin"),
     };
-    if (!load_exec_words(command ? command : "", &request.words, err) ||
+    bool worded = stream->program ? load_exec_take(stream->program->argv, &request.words, err)
+                                  : load_exec_words(command ? command : "", &request.words, err);
+    if (!worded ||
         !(take_input(input, &request.body) || err_set(err, ERR_LIMIT, "an input too long"))) {
         buf_done(&request.words);
         buf_done(&request.body);

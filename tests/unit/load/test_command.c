@@ -235,6 +235,106 @@ static void test_many(void **state)
     free(run.kept);
 }
 
+static struct load_program program_of(const char *const *argv)
+{
+    static const char *const env[] = {"COLOUR=blue", NULL};
+    static const char *const unset[] = {"HOME", NULL};
+    return (struct load_program){.path = "/bin/sh",
+                                 .argv = argv,
+                                 .env = env,
+                                 .unset = unset,
+                                 .folder = "/",
+                                 .study = "s",
+                                 .name = "n"};
+}
+
+static void test_program(void **state)
+{
+    (void)state;
+    static const char *const argv[] = {
+        "sh", "-c",          "echo said >&2; echo \"$PWD $COLOUR ${HOME-none} $SPICA_SERVICE $1\"",
+        "x",  "{text_file}", NULL};
+    char folder[] = "/tmp/spica-test-XXXXXX", log[64], said[64] = "";
+    assert_non_null(mkdtemp(folder));
+    snprintf(log, sizeof log, "%s/log", folder);
+    struct load_program program = program_of(argv);
+    struct spec_setting settings[1];
+    struct load_plan plan = plan_for("command", settings, "false");
+    program.log_path = log;
+    plan.streams[0].program = &program;
+    plan.streams[0].setting_count = 0;
+    for (int i = 0; i < 2; i++) { /* the second run appends */
+        struct run run = worker_run(&plan);
+        assert_string_equal(run.report.failure, "");
+        assert_int_equal(run.by_error[LOAD_OK], 1);
+        assert_true(strncmp(run.kept[0].text, "/ blue none s/n /", 17) == 0);
+        free(run.kept);
+    }
+    FILE *file = fopen(log, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(said, 1, sizeof said, file), 10);
+    fclose(file);
+    assert_string_equal(said, "said\nsaid\n");
+    unlink(log);
+    rmdir(folder);
+}
+
+/* What a program leaves behind in a session of its own dies with the load. */
+static void test_leaves_nothing(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/spica-test-XXXXXX", path[64], command[256];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pids", folder);
+    snprintf(command, sizeof command,
+             "setsid sh -c 'echo $$ > %s; exec sleep 1000' & while ! test -s %s; do :; done; echo",
+             path, path);
+    const char *const argv[] = {"sh", "-c", command, "{text_file}", NULL};
+    struct load_program program = program_of(argv);
+    struct spec_setting settings[1];
+    struct load_plan plan = plan_for("command", settings, "false");
+    plan.streams[0].program = &program;
+    struct run run = worker_run(&plan);
+    pid_t pid = 0;
+    read_pids(path, &pid, 1);
+    assert_true(pid > 0);
+    assert_true(is_gone(pid));
+    free(run.kept);
+    unlink(path);
+    rmdir(folder);
+}
+
+/* Who sends what: a service's program has a process of its own, with the chain that it is in. */
+static void test_processes(void **state)
+{
+    (void)state;
+    struct load_program one = {.name = "one"}, two = {.name = "two"};
+    struct load_plan plan = {.stream_count = 5, .workers = 2};
+    for (size_t i = 0; i < 5; i++) {
+        plan.streams[i].arrivals = ARRIVALS_POISSON;
+        plan.streams[i].concurrency = 10;
+    }
+    plan.streams[1].program = &one;
+    plan.streams[3].arrivals = ARRIVALS_AFTER; /* of the program's answers */
+    plan.streams[3].after = 1;
+    plan.streams[4].program = &two;
+    assert_int_equal(load_plan_processes(&plan), 4);
+    assert_int_equal(load_plan_process_of(&plan, 0), -1);
+    assert_int_equal(load_plan_process_of(&plan, 1), 2);
+    assert_int_equal(load_plan_process_of(&plan, 3), -1);
+    assert_int_equal(load_plan_process_of(&plan, 4), 3);
+    static const int limits[][5] = {
+        {5, 0, 5, 0, 0}, {5, 0, 5, 0, 0}, {0, 10, 0, 10, 0}, {0, 0, 0, 0, 10}};
+    for (plan.worker = 0; plan.worker < 4; plan.worker++)
+        for (size_t i = 0; i < 5; i++)
+            assert_int_equal(load_share_of(&plan, i).limit, limits[plan.worker][i]);
+    plan.workers = LOAD_WORKERS_MAX; /* together they are bounded */
+    assert_int_equal(load_plan_processes(&plan), LOAD_WORKERS_MAX);
+    plan.streams[0] = plan.streams[2] = plan.streams[4];
+    plan.stream_count = 1;
+    assert_int_equal(load_plan_processes(&plan), 1);
+}
+
 static void test_words(void **state)
 {
     (void)state;
@@ -260,10 +360,11 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_timeout_kills_all),
-        cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_times),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_words),          cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_timeout_kills_all),
+        cmocka_unit_test(test_worker_killed),  cmocka_unit_test(test_times),
+        cmocka_unit_test(test_many),           cmocka_unit_test(test_program),
+        cmocka_unit_test(test_leaves_nothing), cmocka_unit_test(test_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
