@@ -113,6 +113,9 @@ static enum stats_level judge_rest(struct climb *climb, struct bench_results *re
                                    enum stats_level outcome, struct arena *arena,
                                    const char **ret_broke)
 {
+    const struct finding_limits limits =
+        bench_require_limits(climb->options->requirements, climb->options->requirement_count);
+    bench_results_grade(results, &limits);
     for (size_t i = 0; i < climb->rest_count && outcome <= LEVEL_LEANS_MET; i++) {
         const struct bench_judgement j = bench_require_judge(climb->rest[i], results, arena);
         if (j.answer == BENCH_MET)

@@ -53,7 +53,8 @@ static json_t *metrics_json(const struct bench_run *run)
     for (int m = 0; m < METRIC_COUNT_; m++) {
         enum metric metric = (enum metric)m;
         const struct metric_facts *facts = metric_facts(metric);
-        if (!bench_measures(protocol, metric))
+        bool of_good = metric == METRIC_GOODPUT || metric == METRIC_GOODPUT_RATIO;
+        if (!bench_measures(protocol, metric) || (of_good && !run->results->limits.any))
             continue;
         if (facts->distribution) {
             json_object_set_new(all, facts->name, distribution_json(run->results, metric));
@@ -106,25 +107,29 @@ static json_t *instrument_json(const struct bench_run *run)
     double p99_s, bound_s;
     bool late = bench_is_late(r, &p99_s, &bound_s);
     return json_pack(
-        "{s:o, s:o, s:o, s:f, s:b, s:o}", "lateness_p50_s",
+        "{s:o, s:o, s:o, s:f, s:b, s:o, s:i, s:i}", "lateness_p50_s",
         json_real_or_null(
             stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 0.5)),
         "lateness_p99_s", json_real_or_null(p99_s), "lateness_max_s",
         json_real_or_null(stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 1)),
         "lateness_bound_s", bound_s, "late", late, "worker_cpu_s",
-        json_real_or_null((double)r->report.cpu_ns / NS_PER_S));
+        json_real_or_null((double)r->report.cpu_ns / NS_PER_S), "workers",
+        run->setup->plan.workers > 1 ? run->setup->plan.workers : 1, "tried_again",
+        run->tried_again);
 }
 
 static json_t *steady_json(struct bench_results *results)
 {
-    struct bench_steadiness s = bench_steadiness(results);
-    if (!s.drift.known && !s.warmup.known)
+    const struct stats_drift drift = bench_drift(results);
+    const struct window_cut *cut = &results->cut_off;
+    if (results->moving || results->latency.count == 0)
         return json_null();
-    return json_pack("{s:b, s:o, s:o, s:b, s:I, s:o}", "drifting", s.drift.drifting,
-                     "p50_first_third", json_real_or_null(s.drift.first), "p50_last_third",
-                     json_real_or_null(s.drift.last), "settled", s.warmup.settled,
-                     "warmup_requests_left", (json_int_t)s.warmup.cut, "warmup_left_s",
-                     json_real_or_null(s.warmup_s));
+    return json_pack("{s:b, s:o, s:o, s:o, s:b, s:I, s:o}", "drifting", results->unsteady != NULL,
+                     "why", json_text_or_null(results->unsteady), "p50_first_third",
+                     json_real_or_null(drift.first), "p50_last_third",
+                     json_real_or_null(drift.last), "settled", cut->settled, "warmup_requests_cut",
+                     (json_int_t)cut->count, "warmup_cut_s",
+                     json_real_or_null(cut->count ? cut->seconds : 0));
 }
 
 static json_t *requirements_json(const struct bench_run *run)
@@ -149,13 +154,14 @@ json_t *bench_json(const struct bench_run *run)
     char started[32];
     clock_format_wall(run->started_wall_us, started, sizeof started);
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+        "{s:i, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
         "spica_bench", 1, "version", SPICA_VERSION, "started", started, "protocol",
         stream->protocol->spec->name, "url", json_text_or_null(stream->url), "load",
         load_json(run->setup), "ended", ends[r->end], "window_s", json_real_or_null(r->window_s),
         "warmup_requests", (json_int_t)r->warmups, "requests", (json_int_t)r->requests, "answered",
         (json_int_t)r->ok, "cut", (json_int_t)r->cut, "held_back", (json_int_t)r->held_back,
-        "bytes", (json_int_t)r->bytes, "first_request_s", json_real_or_null(run->first_request_s));
+        "reloads", (json_int_t)r->reloads, "bytes", (json_int_t)r->bytes, "first_request_s",
+        json_real_or_null(run->first_request_s));
     json_object_set_new(json, "metrics", metrics_json(run));
     json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
     json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));

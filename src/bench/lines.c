@@ -12,8 +12,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-static const double WARMUP_RATIO = 1.2; /* what is worth a word */
-
 static void print_line(FILE *out, struct report_terminal terminal, enum grid_paint paint,
                        const char *name, const char *text)
 {
@@ -41,6 +39,10 @@ static void print_requests(const struct bench_run *run, FILE *out, struct report
     if (r->held_back)
         buf_addf(&text, "; %" PRIu64 " waited for the limit of %d in flight", r->held_back,
                  run->setup->plan.streams[0].concurrency);
+    if (r->reloads)
+        buf_addf(&text,
+                 "; for %" PRIu64 " more the model was loaded anew: no samples, and no failures",
+                 r->reloads);
     print_line(out, terminal, PAINT_NONE, "requests", buf_text(&text));
     for (int e = LOAD_OK + 1; e < LOAD_ERROR_COUNT_; e++) {
         if (r->errors[e] == 0)
@@ -141,6 +143,9 @@ static void print_lateness(const struct bench_run *run, FILE *out, struct report
     if (late)
         buf_add(&text, ": these times are partly our own. Is this machine too busy to measure "
                        "from? Try a lower rate, or another machine.");
+    if (run->setup->plan.workers > 1)
+        buf_addf(&text, "; sent by %d workers%s", run->setup->plan.workers,
+                 run->tried_again ? ", since fewer were late before" : "");
     print_line(out, terminal, late ? PAINT_BAD : PAINT_NONE, "lateness", buf_text(&text));
 }
 
@@ -157,26 +162,31 @@ static void add_overload(struct buf *text, const struct bench_run *run)
 static void print_steadiness(const struct bench_run *run, FILE *out,
                              struct report_terminal terminal)
 {
-    struct bench_steadiness s = bench_steadiness(run->results);
-    AUTO(buf_done) struct buf text = BUF_INIT(1024);
-    if (s.drift.known && s.drift.drifting) {
-        buf_add(&text, "latency p50 went from ");
-        text_add_duration(&text, s.drift.first);
-        buf_add(&text, " (first third) to ");
-        text_add_duration(&text, s.drift.last);
-        buf_add(&text, " (last third)");
-        add_overload(&text, run);
-        buf_add(&text, "; the percentiles depend on how long is measured");
-        print_line(out, terminal, PAINT_BAD, "not steady", buf_text(&text));
-    } else if (!isnan(s.warmup_s) && s.warmup.settled && s.warmup.before >= WARMUP_RATIO) {
-        buf_addf(&text, "the first %zu requests (", s.warmup.cut);
-        text_add_duration(&text, s.warmup_s);
-        buf_addf(&text,
-                 ") took %.2g times as long as the rest, and are counted: a longer --warmup "
-                 "leaves them out",
-                 s.warmup.before);
-        print_line(out, terminal, PAINT_BOLD, "warm-up", buf_text(&text));
-    }
+    const struct bench_results *r = run->results;
+    AUTO(buf_done) struct buf text = BUF_INIT(2048);
+    if (r->cut_off.words)
+        print_line(out, terminal, r->cut_off.settled ? PAINT_BOLD : PAINT_BAD, "warm-up",
+                   r->cut_off.words);
+    if (!r->unsteady)
+        return;
+    buf_add(&text, r->unsteady);
+    add_overload(&text, run);
+    buf_add(&text, "; the percentiles depend on how long is measured");
+    print_line(out, terminal, PAINT_BAD, "not steady", buf_text(&text));
+}
+
+static void print_goodput(const struct bench_run *run, FILE *out, struct report_terminal terminal)
+{
+    struct bench_results *r = run->results;
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    struct bench_number n = bench_measure(r, METRIC_GOODPUT_RATIO, STAT_VALUE, BENCH_INTERVAL);
+    if (isnan(n.value))
+        return;
+    add_rate(&text, bench_measure(r, METRIC_GOODPUT, STAT_VALUE, BENCH_INTERVAL).value,
+             "answers/s");
+    buf_addf(&text, " kept all that is required of one; %.3g %% [%.3g, %.3g] of the requests",
+             n.value * 100, n.low * 100, n.high * 100);
+    print_line(out, terminal, PAINT_NONE, "good", buf_text(&text));
 }
 
 static void print_alike(const struct bench_run *run, FILE *out, struct report_terminal terminal)
@@ -250,6 +260,7 @@ void bench_print_lines(const struct bench_run *run, FILE *out, struct report_ter
 {
     print_requests(run, out, terminal);
     print_rates(run, out, terminal);
+    print_goodput(run, out, terminal);
     print_wer(run, out, terminal);
     print_first(run, out, terminal);
     print_lateness(run, out, terminal);

@@ -109,17 +109,19 @@ struct bench_series *bench_series_of(struct bench_results *results, enum metric 
     }
 }
 
-static struct bench_number error_ratio(const struct bench_results *results, enum bench_sides sides)
+/* A share of the window's requests, with exact bounds. */
+static struct bench_number share_of(const struct bench_results *results, uint64_t count,
+                                    enum bench_sides sides)
 {
     struct bench_number number = unknown();
-    uint64_t n = results->requests, failed = n - results->ok;
+    uint64_t n = results->requests;
     number.count = n;
     if (n == 0)
         return number;
-    number.value = (double)failed / (double)n;
+    number.value = (double)count / (double)n;
     double tail = tail_of(sides);
-    number.low = stats_binomial_bound(failed, n, 1 - tail, SIDE_LOW);
-    number.high = stats_binomial_bound(failed, n, 1 - tail, SIDE_HIGH);
+    number.low = stats_binomial_bound(count, n, 1 - tail, SIDE_LOW);
+    number.high = stats_binomial_bound(count, n, 1 - tail, SIDE_HIGH);
     return number;
 }
 
@@ -163,7 +165,13 @@ struct bench_number bench_measure(struct bench_results *results, enum metric met
     case METRIC_ERRORS:
         return exactly((double)(results->requests - results->ok), results->requests);
     case METRIC_ERROR_RATIO:
-        return error_ratio(results, sides);
+        return share_of(results, results->requests - results->ok, sides);
+    case METRIC_GOODPUT:
+        return results->limits.any
+                   ? exactly((double)results->good_completed / results->window_s, results->good)
+                   : unknown();
+    case METRIC_GOODPUT_RATIO:
+        return results->limits.any ? share_of(results, results->good, sides) : unknown();
     case METRIC_WER:
         return word_error_rate(results, sides);
     default:
@@ -181,23 +189,19 @@ bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
                                         METRIC_WER,
                                         METRIC_REQUESTS_PER_S,
                                         METRIC_ERRORS,
-                                        METRIC_ERROR_RATIO};
+                                        METRIC_ERROR_RATIO,
+                                        METRIC_GOODPUT,
+                                        METRIC_GOODPUT_RATIO};
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (known[i] == metric)
             return (metric_facts(metric)->source & (protocol->sources | SOURCE_ANY)) != 0;
     return false;
 }
 
-struct bench_steadiness bench_steadiness(struct bench_results *results)
+struct stats_drift bench_drift(struct bench_results *results)
 {
     const double *at_s = NULL, *values = bench_series_ordered(&results->latency, &at_s);
-    size_t n = results->latency.count;
-    struct bench_steadiness steady = {.warmup = stats_warmup_find(values, n),
-                                      .warmup_s = NAN,
-                                      .drift = stats_drift_find(values, at_s, n, 0.5)};
-    if (steady.warmup.known && steady.warmup.cut > 0 && steady.warmup.cut < n)
-        steady.warmup_s = at_s[steady.warmup.cut];
-    return steady;
+    return stats_drift_find(values, at_s, results->moving ? 0 : results->latency.count, 0.5);
 }
 
 bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret_bound_s)

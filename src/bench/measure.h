@@ -32,13 +32,9 @@ struct bench_series *bench_series_of(struct bench_results *results, enum metric 
 /* Is this something that a window of this protocol tells? */
 bool bench_measures(const struct spec_protocol *protocol, enum metric metric);
 
-/* Did the service stay as it was while it was measured? */
-struct bench_steadiness {
-    struct stats_warmup warmup; /* of the latencies */
-    double warmup_s;            /* how long that went into the window; NaN: it did not */
-    struct stats_drift drift;   /* of their median */
-};
-struct bench_steadiness bench_steadiness(struct bench_results *results);
+/* The window's latency median in its first and last third, for programs; the words are in
+ * results->unsteady. */
+struct stats_drift bench_drift(struct bench_results *results);
 
 /* Our own lateness p99, or that of our loop, over the larger of 1 ms and 1 % of the median latency;
  * both in seconds. */

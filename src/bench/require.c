@@ -142,6 +142,16 @@ bool bench_require_parse(const char *text, const struct spec_protocol *protocol,
     return true;
 }
 
+struct finding_limits bench_require_limits(const struct bench_requirement *list, size_t count)
+{
+    struct finding_limits limits = finding_limits_none();
+    for (size_t i = 0; i < count; i++)
+        for (size_t id = 0; id < (size_t)METRIC_COUNT_ * STAT_COUNT_; id++)
+            finding_limits_add(&limits, list[i].expr, id,
+                               (struct metric_ref){.metric = metric_of(id), .stat = stat_of(id)});
+    return limits;
+}
+
 struct corner {
     size_t ids[VARIABLES_MAX];
     struct bench_number numbers[VARIABLES_MAX];

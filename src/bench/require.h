@@ -19,6 +19,9 @@ NODISCARD bool bench_require_parse(const char *text, const struct spec_protocol 
                                    struct arena *arena, struct bench_requirement *ret_requirement,
                                    struct err *err);
 
+/* What all of them together ask of a single answer. */
+struct finding_limits bench_require_limits(const struct bench_requirement *list, size_t count);
+
 struct bench_judgement {
     enum bench_answer answer;
     const char *why; /* "latency.p95 is 212 ms, 95 % sure below 240 ms", in the arena */

@@ -3,7 +3,9 @@
  * A request belongs to the window when it was meant to leave within it, whenever its answer came:
  * else slow answers would leave the sample just because they are slow. Rates count what arrived
  * within the window, the warm-up's late answers too: an answer that straddles an edge counts with
- * the share of its text events that fell inside.
+ * the share of its text events that fell inside. Where the window begins is known at its end only
+ * (trial/window.h has the rule, the one of trials), so successful answers are kept without their
+ * text. Word errors are of all answers: how a service hears does not warm up.
  *
  * Invariant: a failed request adds to no series. */
 #include "bench/results.h"
@@ -24,6 +26,9 @@ struct bench_results *bench_results_new(const struct load_stream *stream)
         abort();
     results->window_s = NAN;
     results->tokens_exact = true;
+    results->limits = finding_limits_none();
+    results->cut_off.settled = true;
+    results->arena = arena_new();
     const struct corpus *corpus = stream->corpus;
     if (!stream->protocol->sends_audio || !corpus || !corpus->all_transcribed ||
         corpus->clip_count == 0)
@@ -46,30 +51,60 @@ struct bench_results *bench_results_free(struct bench_results *results)
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
         free(results->examples[i]);
     free(results->wer);
+    free(results->answers);
+    free(results->gaps_ns);
+    arena_free(results->arena);
     free(results);
     return NULL;
 }
 
-/* Share of an answer's text events that came within the window, 0 to 1. */
-static double share_inside(const struct load_result *result, int64_t start_ns, int64_t end_ns)
+/* Room for `more` items; what there is stays. */
+static void *grow(void *items, size_t count, size_t more, size_t *capacity, size_t size)
+{
+    if (count + more <= *capacity)
+        return items;
+    size_t wanted = *capacity ? 2 * *capacity : 256;
+    while (wanted < count + more)
+        wanted *= 2;
+    items = realloc(items, wanted * size);
+    if (!items)
+        abort();
+    *capacity = wanted;
+    return items;
+}
+
+static void keep_answer(struct bench_results *results, const struct load_result *result)
 {
     const struct load_record *r = &result->record;
+    results->answers = grow(results->answers, results->answer_count, 1, &results->answer_capacity,
+                            sizeof *results->answers);
+    results->answers[results->answer_count++] = *r;
+    results->gaps_ns = grow(results->gaps_ns, results->gap_count, r->gap_count,
+                            &results->gap_capacity, sizeof *results->gaps_ns);
+    if (r->gap_count)
+        memcpy(results->gaps_ns + results->gap_count, result->gaps_ns,
+               r->gap_count * sizeof *results->gaps_ns);
+    results->gap_count += r->gap_count;
+}
+
+/* Share of an answer's text events that came within the window, 0 to 1. */
+static double share_inside(const struct load_record *r, const int64_t *gaps_ns, int64_t start_ns,
+                           int64_t end_ns)
+{
     if (r->first_token_ns < 0)
         return r->done_ns >= start_ns && r->done_ns < end_ns;
     int64_t at_ns = r->first_token_ns;
     size_t inside = at_ns >= start_ns && at_ns < end_ns;
     for (uint32_t g = 0; g < r->gap_count; g++) {
-        at_ns += result->gaps_ns[g];
+        at_ns += gaps_ns[g];
         inside += at_ns >= start_ns && at_ns < end_ns;
     }
     return (double)inside / (double)(r->gap_count + 1);
 }
 
-static void add_rates(struct bench_results *results, const struct load_report *report,
-                      const struct load_result *result)
+static void add_rates(struct bench_results *results, const struct load_record *r,
+                      const int64_t *gaps_ns, int64_t start_ns, int64_t end_ns)
 {
-    const struct load_record *r = &result->record;
-    int64_t start_ns = report->window_start_ns, end_ns = report->window_end_ns;
     if (r->done_ns >= start_ns && r->done_ns < end_ns) {
         results->completed++;
         results->bytes += r->bytes > 0 ? (uint64_t)r->bytes : 0;
@@ -77,7 +112,7 @@ static void add_rates(struct bench_results *results, const struct load_report *r
             results->prompt_tokens = NAN;
         results->prompt_tokens += r->prompt_tokens;
     }
-    double share = share_inside(result, start_ns, end_ns);
+    double share = share_inside(r, gaps_ns, start_ns, end_ns);
     if (share <= 0)
         return;
     results->tokens += r->tokens < 0 ? NAN : share * (double)r->tokens;
@@ -126,10 +161,16 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
         results->cut++; /* our doing, not the service's */
         return;
     }
-    if (r->error == LOAD_OK)
-        add_rates(results, report, result);
+    if (r->error == LOAD_OK) {
+        add_rates(results, r, result->gaps_ns, report->window_start_ns, report->window_end_ns);
+        keep_answer(results, result);
+    }
     if (r->part == LOAD_WARMUP) {
         results->warmups++;
+        return;
+    }
+    if (r->error == LOAD_RELOAD) {
+        results->reloads++;
         return;
     }
     results->requests++;
@@ -144,12 +185,84 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     add_wer(results, stream->corpus, result);
 }
 
+/* Rates anew, for a window that begins later. */
+static void count_rates(struct bench_results *results, int64_t end_ns)
+{
+    const int64_t *gaps_ns = results->gaps_ns;
+    results->completed = results->bytes = 0;
+    results->tokens = results->prompt_tokens = 0;
+    results->tokens_exact = true;
+    for (size_t i = 0; i < results->answer_count; i++) {
+        add_rates(results, &results->answers[i], gaps_ns, results->from_ns, end_ns);
+        gaps_ns += results->answers[i].gap_count;
+    }
+}
+
+static void cut_off(struct bench_results *results, int64_t end_ns)
+{
+    struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
+                                  &results->itl, &results->rtf};
+    const double *at_s = NULL, *latency = bench_series_ordered(&results->latency, &at_s);
+    size_t count = results->latency.count;
+    if (count == 0)
+        return;
+    /* Times in a series count from its first. */
+    int64_t first_ns = INT64_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (results->latency.points[i].at_ns < first_ns)
+            first_ns = results->latency.points[i].at_ns;
+    double *into_s = arena_array(results->arena, count, sizeof *into_s);
+    for (size_t i = 0; i < count; i++)
+        into_s[i] = at_s[i] + (double)(first_ns - results->from_ns) / NS_PER_S;
+    results->cut_off = window_cut_find(latency, into_s, count, results->arena);
+    if (results->cut_off.count == 0)
+        return;
+    results->from_ns += llround(results->cut_off.seconds * (double)NS_PER_S);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        bench_series_drop_before(all[i], results->from_ns);
+    uint64_t left = count - results->latency.count;
+    results->warmups += left;
+    results->requests -= left;
+    results->ok -= left;
+    count_rates(results, end_ns);
+}
+
+static const char *unsteady(struct bench_results *results)
+{
+    static const enum metric metrics[] = {METRIC_LATENCY, METRIC_TTFT};
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    for (size_t m = 0; m < ARRAY_LEN(metrics); m++) {
+        struct bench_series *series = m ? &results->ttft : &results->latency;
+        const double *at_s = NULL, *values = bench_series_ordered(series, &at_s);
+        window_add_drift(&text, metrics[m], values, at_s, series->count);
+    }
+    return text.len ? arena_strdup(results->arena, buf_text(&text)) : NULL;
+}
+
 void bench_results_close(struct bench_results *results, const struct load_report *report,
                          int64_t until_ns)
 {
     results->report = *report;
+    results->from_ns = report->window_start_ns;
     if (until_ns > report->window_end_ns)
         until_ns = report->window_end_ns;
-    if (report->window_start_ns > 0 && until_ns > report->window_start_ns)
-        results->window_s = (double)(until_ns - report->window_start_ns) / NS_PER_S;
+    if (!results->moving && report->window_start_ns > 0) {
+        cut_off(results, report->window_end_ns);
+        results->unsteady = unsteady(results);
+    }
+    if (report->window_start_ns > 0 && until_ns > results->from_ns)
+        results->window_s = (double)(until_ns - results->from_ns) / NS_PER_S;
+}
+
+void bench_results_grade(struct bench_results *results, const struct finding_limits *limits)
+{
+    int64_t end_ns = results->report.window_end_ns;
+    results->limits = *limits;
+    results->good = results->good_completed = 0;
+    for (size_t i = 0; i < results->answer_count; i++) {
+        const struct load_record *r = &results->answers[i];
+        bool good = finding_is_good(limits, r);
+        results->good += good && r->part == LOAD_WINDOW && r->intended_ns >= results->from_ns;
+        results->good_completed += good && r->done_ns >= results->from_ns && r->done_ns < end_ns;
+    }
 }

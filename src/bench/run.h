@@ -10,9 +10,10 @@
 #include <stdio.h>
 
 struct bench_run { /* all borrowed */
-    const struct bench_setup *setup;
+    struct bench_setup *setup;
     struct bench_results *results;
     double first_request_s; /* of the probe */
+    int tried_again;        /* windows before this one in which we were late ourselves */
     int64_t started_wall_us;
     const struct bench_requirement *requirements;
     const struct bench_judgement *judgements; /* of each */

@@ -22,6 +22,16 @@ void bench_series_add(struct bench_series *series, int64_t at_ns, double value)
     series->points[series->count++] = (struct bench_point){at_ns, value};
 }
 
+void bench_series_drop_before(struct bench_series *series, int64_t at_ns)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < series->count; i++)
+        if (series->points[i].at_ns >= at_ns)
+            series->points[kept++] = series->points[i];
+    series->count = kept;
+    series->sorted_made = series->ordered_made = 0;
+}
+
 void bench_series_done(struct bench_series *series)
 {
     free(series->points);

@@ -19,6 +19,8 @@ struct bench_series { /* zeroed before first use; all owned */
 
 /* NaN is not added: an unknown value is none. */
 void bench_series_add(struct bench_series *series, int64_t at_ns, double value);
+/* Forgets what is older. */
+void bench_series_drop_before(struct bench_series *series, int64_t at_ns);
 void bench_series_done(struct bench_series *series);
 
 /* `count` values each, borrowed until the next addition. */

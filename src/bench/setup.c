@@ -155,6 +155,8 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     setup->pairs = options->pairs;
     setup->pair_count = options->pair_count;
     setup->plan.seed = options->seed;
+    setup->plan.workers = options->workers;
+    setup->workers_fixed = options->workers > 0;
     setup->plan.salt = "bench";
     setup->plan.stream_count = 1;
     struct load_stream *stream = &setup->plan.streams[0];
@@ -169,6 +171,16 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     stream->corpus = &setup->corpus;
     stream->request_limit = options->requests;
     *ret_setup = setup;
+    return true;
+}
+
+bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup)
+{
+    enum { WORKERS_MOST = 4 }; /* as a study goes */
+    int workers = plan->workers > 1 ? plan->workers : 1;
+    if (setup->workers_fixed || 2 * workers > WORKERS_MOST)
+        return false;
+    plan->workers = 2 * workers;
     return true;
 }
 
@@ -224,6 +236,7 @@ bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct 
     if (!plan)
         abort();
     *plan = setup->plan;
+    plan->workers = 1;
     plan->probe = true;
     plan->warmup_ns = plan->window_ns = plan->drain_ns = 0;
     struct load_stream *stream = &plan->streams[0];

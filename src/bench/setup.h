@@ -18,6 +18,7 @@ struct bench_options {
     int64_t warmup_ns; /* -1: default */
     uint64_t requests; /* 0: no limit */
     uint64_t seed;
+    int workers; /* processes that share the sending; 0: as many as it takes */
 };
 
 struct bench_setup { /* in the arena */
@@ -27,7 +28,8 @@ struct bench_setup { /* in the arena */
     const char *sending;           /* "12 built-in prompts" */
     const struct spec_pair *pairs; /* the options', borrowed */
     size_t pair_count;
-    bool timed; /* the window's length was asked for, or is the default */
+    bool workers_fixed; /* they were asked for */
+    bool timed;         /* the window's length was asked for, or is the default */
 };
 
 /* Errors are ERR_INPUT, one line that says what to give. */
@@ -43,6 +45,10 @@ const char *bench_url_complete(const char *url, const struct spec_protocol *prot
 /* One real request, so that a wrong address or a wrong protocol is said at once and in one line
  * (ERR_PROBLEM). *ret_latency_s is of the first request that was answered. */
 NODISCARD bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err);
+
+/* Twice as many workers for the same load, after a window in which they were late; false: they were
+ * asked for, or there are enough of them. */
+bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup);
 
 /* What is sent where nobody says what. */
 extern const struct corpus_prompt bench_prompts[];

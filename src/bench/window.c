@@ -121,6 +121,7 @@ bool bench_window(const struct load_plan *plan, const struct bench_hooks *hooks,
         .last_ns = 0,
         .deadline_ns = clock_now_ns() + PREPARE_NS,
     };
+    w.results->moving = load_plan_moves(plan);
     bool ended = follow(&w);
     close_window(&w, ended);
     *ret_results = w.results;

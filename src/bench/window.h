@@ -2,10 +2,13 @@
  * command's own run are both made of it. */
 #pragma once
 
+#include "base/arena.h"
 #include "bench/series.h"
 #include "load/plan.h"
 #include "load/worker.h"
 #include "stats/wer.h"
+#include "trial/finding.h"
+#include "trial/window.h"
 
 enum bench_end {
     BENCH_WHOLE,   /* the plan ran to its end */
@@ -14,12 +17,18 @@ enum bench_end {
     BENCH_BROKEN,  /* our worker failed; report.failure says how */
 };
 
-/* Answers of the window; warm-up is only counted. Seconds, bytes. */
+/* Answers of the window; warm-up is only counted. Seconds, bytes. What of the window's beginning is
+ * warm-up after all (trial/window.h) is moved there when it is closed; failures stay. */
 struct bench_results {
     enum bench_end end;
     struct load_report report; /* of the worker; its lateness is not per window: see `lateness` */
     double window_s;           /* over which rates are: until the last answer, or as planned */
+    int64_t from_ns;           /* where it begins: after what was cut */
+    struct window_cut cut_off; /* of its beginning */
+    const char *unsteady;      /* which quantiles move, by how much; NULL: none that shows */
+    bool moving;               /* the load itself changes: nothing is cut, and nothing steady */
     uint64_t warmups;
+    uint64_t reloads;      /* the server loaded its model first: neither requests nor failures */
     uint64_t requests, ok; /* of the window; requests that we cut short are no requests */
     uint64_t cut;          /* in flight when we stopped */
     uint64_t held_back;    /* waited for the in-flight limit */
@@ -34,6 +43,15 @@ struct bench_results {
     struct bench_series ttft, itl, rtf, lateness;
     struct stats_wer *wer; /* owned, per clip of the corpus; NULL: no transcripts */
     size_t wer_count;
+    /* Successful ones, the warm-up's too, in the order of their ends; their gaps one after the
+     * other. Owned. */
+    struct load_record *answers;
+    size_t answer_count, answer_capacity;
+    int64_t *gaps_ns;
+    size_t gap_count, gap_capacity;
+    struct finding_limits limits;  /* what a good answer keeps, see bench_results_grade() */
+    uint64_t good, good_completed; /* of the window; answered within window_s */
+    struct arena *arena;           /* owned: texts */
 };
 
 struct bench_hooks { /* members may be NULL */
@@ -50,5 +68,7 @@ struct bench_hooks { /* members may be NULL */
  * False: the plan can't be run. The owner ends *ret_results. */
 NODISCARD bool bench_window(const struct load_plan *plan, const struct bench_hooks *hooks,
                             struct bench_results **ret_results, struct err *err);
+/* Which answers were good for everything that is asked of one at once. */
+void bench_results_grade(struct bench_results *results, const struct finding_limits *limits);
 struct bench_results *bench_results_free(struct bench_results *results);
 AUTO_FN(struct bench_results, bench_results_free)

@@ -67,3 +67,14 @@ size_t load_stream_items(const struct load_stream *stream)
     bool made = stream->shape.prompt_tokens.kind != SPREAD_NONE || corpus->trace_count > 0;
     return made && corpus->prompt_count == 0 ? 1 : corpus->prompt_count;
 }
+
+bool load_plan_moves(const struct load_plan *plan)
+{
+    bool moves = false;
+    for (size_t s = 0; s < plan->stream_count; s++) {
+        enum arrivals arrivals = plan->streams[s].arrivals;
+        moves = moves || arrivals == ARRIVALS_BURSTS || arrivals == ARRIVALS_RAMP ||
+                arrivals == ARRIVALS_TRACE;
+    }
+    return moves;
+}

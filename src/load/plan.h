@@ -90,6 +90,9 @@ struct load_arrivals load_arrivals_init(const struct load_plan *plan, size_t str
 int64_t load_arrivals_next(struct load_arrivals *arrivals);
 /* Requests (or sessions) per second, over a window; NaN for a closed loop. */
 double load_stream_rate_rps(const struct load_plan *plan, size_t stream);
+/* Does the load of any stream change within the window by itself (bursts, ramp, trace)? What is
+ * beside a burst feels it. */
+bool load_plan_moves(const struct load_plan *plan);
 /* The generator for draw number n of one use, of this plan's salt and this stream's name. */
 struct rng load_plan_draw(const struct load_plan *plan, size_t stream, const char *use, uint64_t n);
 /* The plan as lines of JSON: for each stream its requests by their times, the intended time

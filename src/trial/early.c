@@ -54,7 +54,7 @@ struct early *early_new(struct attempt *attempt, struct run *run)
         return NULL;
     for (size_t s = 0; s < run->plan.stream_count; s++) {
         const struct load_stream *stream = &run->plan.streams[s];
-        if (run_load_moves(&run->plan))
+        if (load_plan_moves(&run->plan))
             return NULL;
         plan.expected[s] = stream->rate_rps > 0 ? stream->rate_rps * window_s : NAN;
     }
@@ -111,7 +111,7 @@ static bool is_missed(struct early *early, int64_t now_ns, int64_t window_start_
         for (; early->taken[s] < early->run->answers[s].count; early->taken[s]++) {
             const struct load_record *r = &early->run->answers[s].items[early->taken[s]].record;
             level_check_add(early->check, r);
-            early->failed = early->failed || r->error != LOAD_OK;
+            early->failed = early->failed || (r->error != LOAD_OK && r->error != LOAD_RELOAD);
             if (r->error == LOAD_OK && r->done_ns > early->last_ok_ns)
                 early->last_ok_ns = r->done_ns;
         }

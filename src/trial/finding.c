@@ -39,19 +39,33 @@ struct level_bound *finding_bounds(const struct spec_study *study, size_t i, str
     return bounds;
 }
 
-static double *limit_of(struct finding_limits *limits, enum metric metric)
+struct finding_limits finding_limits_none(void)
+{
+    return (struct finding_limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, false};
+}
+
+static bool limit_of(struct finding_limits *limits, enum metric metric, double **ret_limit,
+                     double **ret_share)
 {
     switch (metric) {
     case METRIC_LATENCY:
-        return &limits->latency_s;
+        *ret_limit = &limits->latency_s;
+        *ret_share = &limits->of_latency;
+        return true;
     case METRIC_TTFT:
-        return &limits->ttft_s;
+        *ret_limit = &limits->ttft_s;
+        *ret_share = &limits->of_ttft;
+        return true;
     case METRIC_ITL:
-        return &limits->itl_s;
+        *ret_limit = &limits->itl_s;
+        *ret_share = &limits->of_itl;
+        return true;
     case METRIC_RTF:
-        return &limits->rtf;
+        *ret_limit = &limits->rtf;
+        *ret_share = &limits->of_rtf;
+        return true;
     default:
-        return NULL;
+        return false;
     }
 }
 
@@ -61,23 +75,26 @@ static double strictness(enum metric_stat stat)
     return stat == STAT_MAX ? 1 : metric_stat_quantile(stat);
 }
 
+void finding_limits_add(struct finding_limits *limits, const struct expr *expr, size_t id,
+                        struct metric_ref ref)
+{
+    double *limit = NULL, *share = NULL, wanted = strictness(ref.stat), value = NAN;
+    if (!limit_of(limits, ref.metric, &limit, &share) || isnan(wanted) || !expr_uses(expr, id) ||
+        !level_limit_of(expr, id, &value) || *share > wanted)
+        return;
+    *limit = *share == wanted ? fmin(*limit, value) : value;
+    *share = wanted;
+    limits->any = true;
+}
+
 struct finding_limits finding_limits_of(const struct spec_study *study, size_t i)
 {
-    struct finding_limits limits = {NAN, NAN, NAN, NAN, false}, strict = limits;
-    for (size_t k = 0; k < study->requirement_count; k++) {
-        const struct expr *expr = study->requirements[k].expr;
-        for (size_t id = 0; id < study->metric_ref_count; id++) {
-            const struct metric_ref ref = study->metric_refs[id];
-            double *limit = limit_of(&limits, ref.metric), *share = limit_of(&strict, ref.metric);
-            double wanted = strictness(ref.stat), value = NAN;
-            if (ref.service != i || !limit || isnan(wanted) || !expr_uses(expr, id) ||
-                !level_limit_of(expr, id, &value) || (!isnan(*share) && *share > wanted))
-                continue;
-            *limit = *share == wanted ? fmin(*limit, value) : value;
-            *share = wanted;
-            limits.any = true;
-        }
-    }
+    struct finding_limits limits = finding_limits_none();
+    for (size_t k = 0; k < study->requirement_count; k++)
+        for (size_t id = 0; id < study->metric_ref_count; id++)
+            if (study->metric_refs[id].service == i)
+                finding_limits_add(&limits, study->requirements[k].expr, id,
+                                   study->metric_refs[id]);
     return limits;
 }
 
@@ -123,7 +140,8 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
     size_t count = 0;
     int64_t total = 0;
     for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].record.part == LOAD_WINDOW)
+        if (all->items[i].record.part == LOAD_WINDOW &&
+            all->items[i].record.error != LOAD_RELOAD) /* no sample of anything */
             order[count++] = &all->items[i];
     qsort(order, count, sizeof *order, compare_intended);
     for (size_t i = 0; i < count; i++) {

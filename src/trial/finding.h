@@ -11,12 +11,18 @@
 struct finding_limits {
     double latency_s, ttft_s, rtf;
     double itl_s; /* of the request's mean gap between text events, as others' TPOT */
+    double of_latency, of_ttft, of_rtf, of_itl; /* the share of requests that each is of */
     bool any;
 };
 
 /* Requirements on service `i` that say how many requests may be over; in the arena. */
 struct level_bound *finding_bounds(const struct spec_study *study, size_t i, struct arena *arena,
                                    size_t *ret_count);
+struct finding_limits finding_limits_none(void);
+/* What a comparison of the metric `id`, "METRIC < number", asks of a single request. */
+void finding_limits_add(struct finding_limits *limits, const struct expr *expr, size_t id,
+                        struct metric_ref ref);
+/* All that is required of service `i`. */
 struct finding_limits finding_limits_of(const struct spec_study *study, size_t i);
 /* A failed request is never good. */
 bool finding_is_good(const struct finding_limits *limits, const struct load_record *record);

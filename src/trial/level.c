@@ -290,13 +290,14 @@ void level_check_begin(struct level_check *check, int64_t window_start_ns)
 void level_check_add(struct level_check *check, const struct load_record *r)
 {
     uint64_t over = 0;
+    const bool counts = r->part == LOAD_WINDOW && r->error != LOAD_RELOAD;
     assert(r->stream < LOAD_STREAMS_MAX);
     struct stream *stream = &check->streams[r->stream];
     for (size_t b = 0; b < check->plan.bound_count; b++)
         if (check->plan.bounds[b].stream == r->stream &&
             level_bound_over(&check->plan.bounds[b], r))
             over |= UINT64_C(1) << b;
-    if (r->part == LOAD_WINDOW) {
+    if (counts) {
         add_value(&check->lateness, load_lateness_s(r));
         if (r->stream == check->plan.stream)
             count_searched(check, r, r->error == LOAD_OK && over == 0);
@@ -309,7 +310,7 @@ void level_check_add(struct level_check *check, const struct load_record *r)
     if (r->sequence >= stream->count)
         stream->count = (size_t)r->sequence + 1;
     struct request *request = &stream->requests[r->sequence];
-    if (request->state == REQUEST_GIVEN_UP && request->in_window)
+    if (request->state == REQUEST_GIVEN_UP && request->in_window && counts)
         note_failure(check, r, over & ~check->timed);
     if (request->state != REQUEST_MISSING)
         return;
@@ -319,7 +320,7 @@ void level_check_add(struct level_check *check, const struct load_record *r)
                                 .ttft_s = (float)value_of(METRIC_TTFT, r),
                                 .rtf = (float)value_of(METRIC_RTF, r),
                                 .state = REQUEST_KNOWN,
-                                .in_window = r->part == LOAD_WINDOW};
+                                .in_window = counts};
 }
 
 static void feed(struct level_check *check, size_t s, uint64_t over)

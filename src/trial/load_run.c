@@ -223,7 +223,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .seed = attempt->study->seed,
             .begun = chain_begun(run, s),
             .limits = &limits,
-            .moving = run_load_moves(&run->plan),
+            .moving = load_plan_moves(&run->plan),
         };
         input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);

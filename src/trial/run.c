@@ -113,14 +113,3 @@ bool run_died_with_service(struct attempt *attempt, const struct answer_list *an
     return (error == LOAD_CLOSED || error == LOAD_CONNECT || error == LOAD_TRUNCATED) &&
            attempt_wait(attempt, clock_now_ns() + DEATH_NOTICE_NS, ret_ended) == WAIT_SERVICE;
 }
-
-bool run_load_moves(const struct load_plan *plan)
-{
-    bool moves = false;
-    for (size_t s = 0; s < plan->stream_count; s++) {
-        enum arrivals arrivals = plan->streams[s].arrivals;
-        moves = moves || arrivals == ARRIVALS_BURSTS || arrivals == ARRIVALS_RAMP ||
-                arrivals == ARRIVALS_TRACE;
-    }
-    return moves;
-}

@@ -21,9 +21,6 @@ struct run {
 /* What the candidate asks of service `i`, on the port where it is. */
 void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stream);
 void run_begin(struct attempt *attempt, struct run *run, struct load_worker *worker);
-/* Does the load of any stream change within the window by itself (bursts, ramp, trace)? What is
- * beside a burst feels it. */
-bool run_load_moves(const struct load_plan *plan);
 /* Takes the worker's report; false (ERR_STOPPED) when we were asked to stop. */
 NODISCARD bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,
                           struct err *err);

@@ -49,6 +49,24 @@ static const char *cut_words(const struct stats_warmup *found, double seconds, s
     return arena_strdup(arena, buf_text(&text));
 }
 
+struct window_cut window_cut_find(const double *latency, const double *at_s, size_t count,
+                                  struct arena *arena)
+{
+    const struct stats_warmup found = stats_warmup_find(latency, count);
+    struct window_cut cut = {.settled = found.settled || !found.known};
+    if (found.cut > 0 && found.cut < count) {
+        cut.count = found.cut;
+        cut.seconds = at_s[cut.count];
+        cut.words = cut_words(&found, cut.seconds, arena);
+    } else if (!cut.settled) {
+        cut.words = arena_printf(arena,
+                                 "never settled: latency went on changing into the second half "
+                                 "of the window, before it %.2g times what it was after",
+                                 found.before);
+    }
+    return cut;
+}
+
 /* Values of the series; false: none has one. Times are seconds from the first. */
 static size_t take_values(const struct window_series *series,
                           double (*of)(const struct load_record *), double *ret_values,
@@ -66,8 +84,8 @@ static size_t take_values(const struct window_series *series,
     return count;
 }
 
-static void add_drift(struct buf *text, const char *metric, enum metric_stat stat,
-                      const struct stats_drift *drift)
+static void add_change(struct buf *text, const char *metric, enum metric_stat stat,
+                       const struct stats_drift *drift)
 {
     buf_addf(text, "%s%s.%s %s from ", text->len ? "; " : "", metric, metric_stat_name(stat),
              drift->change > 0 ? "rose" : "fell");
@@ -80,6 +98,18 @@ static void add_drift(struct buf *text, const char *metric, enum metric_stat sta
     buf_addc(text, ')');
 }
 
+void window_add_drift(struct buf *text, enum metric metric, const double *values,
+                      const double *at_s, size_t count)
+{
+    static const enum metric_stat stats[] = {STAT_P50, STAT_P95};
+    for (size_t k = 0; k < ARRAY_LEN(stats); k++) {
+        struct stats_drift drift =
+            stats_drift_find(values, at_s, count, metric_stat_quantile(stats[k]));
+        if (drift.drifting)
+            add_change(text, metric_facts(metric)->name, stats[k], &drift);
+    }
+}
+
 static const char *drift_words(const struct window_series *series, unsigned sources,
                                struct arena *arena)
 {
@@ -89,7 +119,6 @@ static const char *drift_words(const struct window_series *series, unsigned sour
         unsigned source;
     } metrics[] = {{METRIC_LATENCY, load_latency_s, SOURCE_ANY},
                    {METRIC_TTFT, load_ttft_s, SOURCE_TEXT}};
-    static const enum metric_stat stats[] = {STAT_P50, STAT_P95};
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
     double *values = arena_array(arena, series->count + 1, sizeof *values);
     double *at_s = arena_array(arena, series->count + 1, sizeof *at_s);
@@ -97,12 +126,7 @@ static const char *drift_words(const struct window_series *series, unsigned sour
         if (!(sources & metrics[m].source) && metrics[m].source != SOURCE_ANY)
             continue;
         size_t count = take_values(series, metrics[m].of, values, at_s);
-        for (size_t k = 0; k < ARRAY_LEN(stats); k++) {
-            struct stats_drift drift =
-                stats_drift_find(values, at_s, count, metric_stat_quantile(stats[k]));
-            if (drift.drifting)
-                add_drift(&text, metric_facts(metrics[m].metric)->name, stats[k], &drift);
-        }
+        window_add_drift(&text, metrics[m].metric, values, at_s, count);
     }
     return text.len ? arena_strdup(arena, buf_text(&text)) : NULL;
 }
@@ -112,26 +136,22 @@ struct window_series window_settle(const struct metrics_input *input, struct are
     struct trial_answer **order = arena_array(arena, input->answers->count + 1, sizeof *order);
     size_t count = collect(input->answers, order), cut = 0;
     double *latency = arena_array(arena, count + 1, sizeof *latency);
-    for (size_t i = 0; i < count; i++)
-        latency[i] = load_latency_s(&order[i]->record);
+    double *at_s = arena_array(arena, count + 1, sizeof *at_s);
     struct window_series series = {.from_ns = input->window_start_ns};
-    /* A ramp's beginning differs from its end because it was asked to. */
-    struct stats_warmup found = {.settled = true};
-    if (!input->moving)
-        found = stats_warmup_find(latency, count);
-    if (found.cut > 0 && found.cut < count) {
-        cut = found.cut;
-        series.from_ns = order[cut]->record.intended_ns;
-        double seconds = (double)(series.from_ns - input->window_start_ns) / NS_PER_S;
-        series.warmup = cut_words(&found, seconds, arena);
-        for (size_t i = 0; i < cut; i++)
-            order[i]->record.part = LOAD_WARMUP;
-    } else if (!found.settled) {
-        series.warmup = arena_printf(arena,
-                                     "never settled: latency went on changing into the second half "
-                                     "of the window, before it %.2g times what it was after",
-                                     found.before);
+    for (size_t i = 0; i < count; i++) {
+        latency[i] = load_latency_s(&order[i]->record);
+        at_s[i] = (double)(order[i]->record.intended_ns - input->window_start_ns) / NS_PER_S;
     }
+    /* A ramp's beginning differs from its end because it was asked to. */
+    struct window_cut found = {.settled = true};
+    if (!input->moving)
+        found = window_cut_find(latency, at_s, count, arena);
+    series.warmup = found.words;
+    cut = found.count;
+    if (cut > 0)
+        series.from_ns = order[cut]->record.intended_ns;
+    for (size_t i = 0; i < cut; i++)
+        order[i]->record.part = LOAD_WARMUP;
     series.count = count - cut;
     series.answers = arena_array(arena, series.count + 1, sizeof *series.answers);
     for (size_t i = cut; i < count; i++)

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import time
 
-from harness import FAKE, check, main, scenario
+from harness import FAKE, check, descendants, main, processes, scenario
 
 WITHIN_S = 30  # until a service has its port
+# With a fixed number of workers nothing is tried again, however busy this machine is.
+ALONE = ("bench", "--workers", "1")
 
 
 def serve(box, kind, *options):
@@ -34,8 +36,8 @@ def serve(box, kind, *options):
         time.sleep(0.02)
 
 
-def chat(url, *more):
-    return ["bench", "--protocol", "openai-chat", "--url", url, "--warmup", "0s", *more]
+def chat(url, *more, bench=ALONE):
+    return [*bench, "--protocol", "openai-chat", "--url", url, "--warmup", "0s", *more]
 
 
 def words_of(result):
@@ -121,7 +123,7 @@ def same_seed_same_load(box):
 def closed_loop_and_limits(box):
     """--concurrency and --requests: exactly so many requests, by so many clients at once."""
     url = serve(box, "llm", "--latency", "20ms")
-    run = as_json(box.run("bench", "-p", "openai-chat", "-u", url, "-c", "3", "-n", "31", "--json", code=0))
+    run = as_json(box.run(*ALONE, "-p", "openai-chat", "-u", url, "-c", "3", "-n", "31", "--json", code=0))
     check(run["requests"] == 31 and run["load"]["arrivals"] == "closed"
           and run["load"]["concurrency"] == 3, run)
 
@@ -130,7 +132,7 @@ def closed_loop_and_limits(box):
 def p99_needs_its_sample(box):
     """Below 100 requests p99 has no value and says what it needs."""
     url = serve(box, "llm")
-    run = as_json(box.run("bench", "-p", "openai-chat", "-u", url, "-n", "40", "--json", code=0))
+    run = as_json(box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "40", "--json", code=0))
     p99 = run["metrics"]["latency"]["p99"]
     check(p99["value"] is None and p99["needs"] == 100, p99)
     check(run["metrics"]["latency"]["p95"]["value"] is not None, run["metrics"]["latency"])
@@ -140,12 +142,12 @@ def p99_needs_its_sample(box):
 def requirements(box):
     """Met is 0, missed is 3, and what the sample can't tell is 6."""
     url = serve(box, "llm", "--latency", "200ms", "--slots", "8")
-    base = ["bench", "-c", "8", "-p", "openai-chat", "-u", url, "-n", "80"]
+    base = [*ALONE, "-c", "8", "-p", "openai-chat", "-u", url, "-n", "80"]
     good = box.run(*base, "--require", "latency.p95 < 20s", "--require", "errors == 0", code=0)
     check(good.out.count("\nmet ") == 2, good.out)
     bad = box.run(*base, "--require", "latency.p50 < 10ms", "--require", "errors == 0", code=3)
     check("missed latency.p50 < 10ms" in words_of(bad), bad.out)
-    untold = box.run("bench", "-p", "openai-chat", "-u", url, "-n", "20", "--require",
+    untold = box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "20", "--require",
                      "latency.p99 < 20s", code=6, lines=0)
     check("cannot tell" in untold.out and "299 with none over" in words_of(untold), untold.out)
 
@@ -157,17 +159,17 @@ def comparison(box):
     # Constant and slow: neighbours do not wait for each other, so that there are intervals.
     load = ["--rate", "100/s", "--arrivals", "constant", "--for", "12s", "--max-tokens", "1",
             "--warmup", "0s"]
-    before = box.run("bench", "-p", "openai-chat", "-u", url, *load, "--json", code=0).out
+    before = box.run(*ALONE, "-p", "openai-chat", "-u", url, *load, "--json", code=0).out
     box.write("old.json", before)
     slow = serve(box, "llm", "--latency", "250ms")
-    worse = box.run("bench", "-p", "openai-chat", "-u", slow, *load, "--compare", "old.json",
+    worse = box.run(*ALONE, "-p", "openai-chat", "-u", slow, *load, "--compare", "old.json",
                     "--tolerance", "10%", code=6, lines=0)
     check("slower [" in worse.out and "certainly exceeded" in worse.out, worse.out)
-    other = box.run("bench", "-p", "openai-chat", "-u", slow, "-n", "10", "--compare", "old.json",
+    other = box.run(*ALONE, "-p", "openai-chat", "-u", slow, "-n", "10", "--compare", "old.json",
                     code=0)
     check("not the same load: arrivals" in other.out and "cannot tell" in other.out, other.out)
     box.write("text", "{}")
-    box.run("bench", "-p", "openai-chat", "-u", slow, "--compare", "text", code=2)
+    box.run(*ALONE, "-p", "openai-chat", "-u", slow, "--compare", "text", code=2)
     box.run("bench", "-p", "openai-completions", "-u", slow, "-n", "5", "--compare", "old.json",
             code=2)
 
@@ -176,13 +178,13 @@ def comparison(box):
 def word_errors(box):
     """Clips with transcripts give a word error rate; without a corpus one line says what to give."""
     url = serve(box, "stt", "--wer", "0.25")
-    run = as_json(box.run("bench", "-p", "openai-transcriptions", "-u", url, "--corpus", "speech",
+    run = as_json(box.run(*ALONE, "-p", "openai-transcriptions", "-u", url, "--corpus", "speech",
                           "-n", "12", "--json", code=0))
     wer = run["metrics"]["wer"]
     check(0.05 < wer["value"] < 0.6 and wer["count"] >= 12 * 11, wer)
     check("ttft" not in run["metrics"] or run["metrics"]["ttft"]["count"] == 0, run["metrics"])
     check(run["metrics"]["rtf"]["count"] == 12, run["metrics"]["rtf"])
-    err = box.run("bench", "-p", "openai-transcriptions", "-u", url, code=2).err
+    err = box.run(*ALONE, "-p", "openai-transcriptions", "-u", url, code=2).err
     check("--corpus FOLDER" in err, err)
 
 
@@ -192,13 +194,13 @@ def nothing_there(box):
     url = serve(box, "llm", "--from", "3:garbage")
     for target, words in (("127.0.0.1:1", "nothing answers at http://127.0.0.1:1/v1/chat"),
                           (url + "/other", "HTTP status 404")):
-        err = box.run("bench", "-p", "openai-chat", "-u", target, code=6).err
+        err = box.run(*ALONE, "-p", "openai-chat", "-u", target, code=6).err
         check(words in err, err)
     err = box.run("bench", "-p", "whisper-inference", "-u", url, "--corpus", box.corpus(),
                   code=6).err
     check("whisper-inference" in err or "HTTP status" in err, err)
-    box.run("bench", "-p", "openai-chat", "-u", url, "-n", "1", code=None)
-    err = box.run("bench", "-p", "openai-chat", "-u", url, "-n", "5", code=6).err
+    box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "1", code=None)
+    err = box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "5", code=6).err
     check("gives no openai-chat answer" in err, err)
 
 
@@ -289,6 +291,69 @@ def dies_under_load(box):
     url = serve(box, "llm", "--at", "30:die:1")
     result = box.run(*chat(url, "--rate", "50/s", "--for", "2s"), code=0)
     check("failed" in result.out and "connect" in result.out, result.out)
+
+
+def halt_the_worker(running, seconds):
+    """Stops what spica has started, its load worker, for so long, once."""
+    end = time.monotonic() + WITHIN_S
+    below = set()
+    while not below:
+        check(running.poll() is None and time.monotonic() < end, "no worker was seen")
+        below = descendants(running.pid, processes())
+        time.sleep(0.02)
+    time.sleep(1)  # into its window, also on a busy machine
+    below = descendants(running.pid, processes())
+    for pid in below:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    for pid in below:
+        os.kill(pid, signal.SIGCONT)
+
+
+@scenario(quick=True)
+def late_ourselves(box):
+    """Standing still is our fault: the same load again by more workers, said, and only that one counts."""
+    url = serve(box, "llm", "--latency", "5ms")
+    running = box.start(*chat(url, "--rate", "50/s", "--for", "3s", "--json", "--records", "r.jsonl",
+                              bench=("bench",)))
+    halt_the_worker(running, 0.7)
+    result = running.wait()
+    running.result = result
+    check(result.code == 0 and "late ourselves by" in result.err and "sent by 2 workers" in result.err, str(result))
+    run = as_json(result)
+    check(run["instrument"]["workers"] in (2, 4) and run["instrument"]["tried_again"] >= 1, run["instrument"])
+    lines = open(box.path("r.jsonl")).read().splitlines()
+    check(len(lines) == run["requests"] + run["warmup_requests"], f"{len(lines)} lines: of an earlier window too?")
+    asked = as_json(box.run(*chat(url, "--rate", "50/s", "--for", "1s", "--json", bench=("bench", "--workers", "3")),
+                            code=0))
+    check(asked["instrument"]["workers"] == 3 and asked["instrument"]["tried_again"] == 0, asked["instrument"])
+    err = box.run(*chat(url, bench=("bench", "--workers", "99")), code=2).err
+    check("at most 16" in err, err)
+
+
+@scenario(quick=True)
+def a_reload_is_no_sample(box):
+    # expected: neither a sample nor a failure, and said; before: a failed request
+    url = serve(box, "llm", "--latency", "5ms", "--at", "9:reload:1500ms")
+    args = [*ALONE, "-p", "ollama-chat", "-u", url, "-m", "any", "--rate", "20/s", "--for", "3s", "--warmup", "0s",
+            "--require", "errors == 0"]
+    run = as_json(box.run(*args, "--json", code=0))
+    check(run["reloads"] == 1 and run["errors"] == {} and run["requests"] == run["answered"], run)
+
+
+@scenario(quick=True)
+def good_for_everything_at_once(box):
+    """goodput: the requests that keep every limit, of all; required as a count."""
+    url = serve(box, "llm", "--latency", "5ms", "--every", "4:http:503:busy")
+    limits = ["--require", "latency.p95 < 20s", "--require", "ttft.p50 < 10s"]
+    result = box.run(*chat(url, "--rate", "100/s", "--for", "2s", *limits, "--require", "goodput_ratio > 90%", "--json"),
+                     code=3)
+    run = as_json(result)
+    ratio = run["metrics"]["goodput_ratio"]
+    check(ratio["value"] == run["answered"] / run["requests"] and ratio["low"] < ratio["value"] < ratio["high"], ratio)
+    answers = [r["answer"] for r in run["requirements"]]
+    check(answers[2] == "missed", run["requirements"])
+    check("goodput" not in as_json(box.run(*chat(url, "-n", "5", "--json"), code=0))["metrics"], "nothing was asked")
 
 
 if __name__ == "__main__":

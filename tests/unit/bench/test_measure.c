@@ -123,10 +123,89 @@ static void drift_is_named(void **state)
         fixture_add(r, &stream, &one);
     }
     bench_results_close(r, &fixture_report, CLOCK_NEVER);
-    struct bench_steadiness s = bench_steadiness(r);
-    assert_true(s.drift.known && s.drift.drifting && s.drift.last > s.drift.first);
+    assert_non_null(r->unsteady);
+    assert_non_null(strstr(r->unsteady, "latency.p50 rose from "));
+    struct stats_drift drift = bench_drift(r);
+    assert_true(drift.drifting && drift.last > drift.first);
     AUTO(bench_results_free) struct bench_results *steady = fixture_run(&stream, 300, 0.1, 0, 5);
-    assert_false(bench_steadiness(steady).drift.drifting);
+    assert_null(steady->unsteady);
+}
+
+static void reloads_are_no_requests(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("ollama-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    for (int k = 0; k < 20; k++) {
+        struct fixture_request one = {.at_s = k,
+                                      .latency_s = k == 7 ? 3 : 0.01,
+                                      .error = k == 7 ? LOAD_RELOAD : LOAD_OK,
+                                      .part = LOAD_WINDOW};
+        fixture_add(r, &stream, &one);
+    }
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    assert_int_equal(r->reloads, 1); /* expected: neither; before: a failure of 20 requests */
+    assert_int_equal(r->requests, 19);
+    assert_int_equal(r->ok, 19);
+    assert_int_equal(r->errors[LOAD_RELOAD], 0);
+    struct bench_number max = bench_measure(r, METRIC_LATENCY, STAT_MAX, BENCH_INTERVAL);
+    assert_true(max.value < 0.02);
+}
+
+/* A hundred slow ones at first, a failure among them: the slow ones are warm-up, the failure stays
+ * one, and rates begin where the window then does. */
+static void a_cold_beginning_is_cut(void **state)
+{
+    (void)state;
+    enum { COLD = 100, ALL = 900 };
+    struct load_stream stream = fixture_stream("openai-chat");
+    struct rng rng = rng_init(3, "cold");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    for (int k = 0; k < ALL; k++) {
+        double factor = k < COLD ? 4 : 1;
+        struct fixture_request one = {.at_s = 0.1 * k,
+                                      .latency_s = factor * (0.1 + rng_exponential(&rng, 0.01)),
+                                      .error = k == 10 ? LOAD_TIMEOUT : LOAD_OK,
+                                      .tokens = 10,
+                                      .part = LOAD_WINDOW};
+        fixture_add(r, &stream, &one);
+    }
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    assert_true(r->cut_off.count >= 90 && r->cut_off.count <= 110);
+    assert_non_null(strstr(r->cut_off.words, "count as warm-up"));
+    assert_int_equal(r->warmups, r->cut_off.count);
+    assert_int_equal(r->requests, ALL - r->cut_off.count);
+    assert_int_equal(r->requests - r->ok, 1);
+    assert_int_equal(r->latency.count, r->ok);
+    struct bench_number max = bench_measure(r, METRIC_LATENCY, STAT_MAX, BENCH_INTERVAL);
+    assert_true(max.value < 0.3);
+    double from_s = (double)(r->from_ns - fixture_report.window_start_ns) / NS_PER_S;
+    assert_true(fabs(r->window_s - (100 - from_s)) < 1e-6);
+    assert_true(r->completed <= r->ok + 5 && r->completed >= r->ok);
+    AUTO(bench_results_free) struct bench_results *moves = bench_results_new(&stream);
+    moves->moving = true;
+    bench_results_close(moves, &fixture_report, CLOCK_NEVER);
+    assert_null(moves->cut_off.words);
+}
+
+static void goodput_is_all_at_once(void **state)
+{
+    (void)state;
+    struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = fixture_run(&stream, 200, 0.1, 10, 4);
+    assert_true(isnan(bench_measure(r, METRIC_GOODPUT, STAT_VALUE, BENCH_INTERVAL).value));
+    struct finding_limits limits = finding_limits_none();
+    limits.latency_s = 0.1;
+    limits.any = true;
+    size_t good = 0;
+    for (size_t i = 0; i < r->latency.count; i++)
+        good += r->latency.points[i].value <= 0.1;
+    bench_results_grade(r, &limits);
+    struct bench_number n = bench_measure(r, METRIC_GOODPUT_RATIO, STAT_VALUE, BENCH_INTERVAL);
+    assert_true(good > 50 && fabs(n.value - (double)good / 200) < 1e-9); /* failed ones count */
+    assert_true(n.low < n.value && n.high > n.value && n.count == 200);
+    n = bench_measure(r, METRIC_GOODPUT, STAT_VALUE, BENCH_INTERVAL);
+    assert_true(fabs(n.value - (double)good / 100) < 1e-9);
 }
 
 static void order_of_ends_does_not_matter(void **state)
@@ -151,13 +230,11 @@ static void order_of_ends_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_window_counts),
-        cmocka_unit_test(small_samples_are_refused),
-        cmocka_unit_test(nothing_is_unknown),
-        cmocka_unit_test(tokens_unknown_stay_unknown),
-        cmocka_unit_test(lateness_has_a_bound),
-        cmocka_unit_test(drift_is_named),
-        cmocka_unit_test(order_of_ends_does_not_matter),
+        cmocka_unit_test(only_the_window_counts),  cmocka_unit_test(small_samples_are_refused),
+        cmocka_unit_test(nothing_is_unknown),      cmocka_unit_test(tokens_unknown_stay_unknown),
+        cmocka_unit_test(lateness_has_a_bound),    cmocka_unit_test(drift_is_named),
+        cmocka_unit_test(reloads_are_no_requests), cmocka_unit_test(a_cold_beginning_is_cut),
+        cmocka_unit_test(goodput_is_all_at_once),  cmocka_unit_test(order_of_ends_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

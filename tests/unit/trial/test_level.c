@@ -216,7 +216,8 @@ static void test_errors(void **state)
     const struct level_bound bounds[] = {p95_bound, no_errors};
     static const struct {
         const char *name;
-        int failing, late_ms, part_before; /* which request fails; our own lateness */
+        int failing, late_ms,
+            part_before; /* which request fails, below -1: is a reload; our own lateness */
         enum stats_level outcome;
         const char *broke;
     } rows[] = {
@@ -224,6 +225,8 @@ static void test_errors(void **state)
         {"one failed", 300, 0, 0, LEVEL_MISSED, "llm.errors == 0: 1 of 301 failed"},
         {"one failed in the warm-up", 20, 0, 40, LEVEL_MET, NULL},
         {"we were late", -1, 5, 0, LEVEL_OWN_LIMIT, NULL},
+        /* expected: neither a request nor a failure; before: one over every limit */
+        {"one loaded its model", -300, 0, 0, LEVEL_MET, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct load_record records[900];
@@ -231,8 +234,8 @@ static void test_errors(void **state)
         for (uint32_t k = 0; k < ARRAY_LEN(records); k++) {
             records[k] = record_of(k, ((double)k - rows[i].part_before) * 0.002, 0.015);
             records[k].sent_ns += rows[i].late_ms * NS_PER_MS;
-            if ((int)k == rows[i].failing)
-                records[k].error = LOAD_CLOSED;
+            if (rows[i].failing != -1 && (int)k == abs(rows[i].failing))
+                records[k].error = rows[i].failing < -1 ? LOAD_RELOAD : LOAD_CLOSED;
         }
         const struct level_plan plan = plan_of(bounds, ARRAY_LEN(bounds));
         AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
