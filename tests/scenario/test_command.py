@@ -5,7 +5,8 @@ import os
 import signal
 import time
 
-from harness import alive, check, environment_of, main, processes, scenario
+from gpu import GIB, cards, used_mib, world
+from harness import FAKE, alive, check, environment_of, main, processes, scenario
 
 
 def program(box, name, text):
@@ -137,6 +138,35 @@ def speech_by_a_program_begins_a_turn(box):
     box.run("run", box.file, code=0)
     box.expect(1, "ok")
     check(box.metric(1, "llm", "turn", "p50") > 0, "no turn")
+
+
+def on_the_card(box, *arguments):
+    """A program that holds a card for half a second and then answers."""
+    cards(box)
+    hold = f"{FAKE} --gpu {world(box)} --life 600ms {' '.join(arguments)} > /dev/null"
+    return run_by(box, hold + '; echo "you said: $1"', on="gpu")
+
+
+@scenario(quick=True)
+def it_is_proven_on_the_card_while_it_runs(box):
+    box.study(device="gpu0", measure={"window": "3s"},
+              tool=on_the_card(box, "--gpu-hold", "3G", "--gpu-sm", "60", "--gpu-work-at", "0"))
+    box.run("run", box.file, "--trials", "1", code=0)
+    box.expect(1, "ok")
+    row = box.services(1)["tool"]
+    check(row["placement"] == "gpu", row)
+    check(2.5 * GIB < row["peak_memory_bytes"] < 4 * GIB, row)
+    check("CUDA_VISIBLE_DEVICES" in row["environment"], row)
+    check(used_mib(box) < 600, "the card is not clean")
+
+
+@scenario(quick=True)
+def it_is_not_proven_where_it_holds_nothing(box):
+    service = on_the_card(box, "--gpu-hold", "1G")
+    program(box, "answer.sh", 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo "$1"')
+    box.study(device="gpu0", tool=service)
+    box.run("run", box.file, "--trials", "1")
+    box.expect(1, "cpu_fallback", service="tool", evidence="not listed on gpu0")
 
 
 WRONG = [
