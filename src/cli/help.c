@@ -36,6 +36,8 @@ const struct cli_exit_status cli_exit_statuses[] = {
     {4, "device busy or not clean"},
     {5, "stopped: by you, by surroundings, by contention; a study can be resumed"},
     {6, "a check found a problem; bench: nothing answers, or it can't be told"},
+    {7, "a promotion failed and was rolled back: production is as it was"},
+    {8, "a rollback is incomplete: production needs a look"},
     {9, "a plan was declined, or is outdated; nothing was changed"},
 };
 const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);

@@ -14,8 +14,8 @@
 
 /* In the order in which a new user meets them. */
 const struct cli_command *const cli_commands[] = {
-    &cli_init,   &cli_check,   &cli_prepare, &cli_run,    &cli_restore, &cli_show,
-    &cli_report, &cli_compare, &cli_bench,   &cli_doctor, &cli_help,
+    &cli_init,    &cli_check,    &cli_prepare, &cli_run,     &cli_restore, &cli_show,   &cli_report,
+    &cli_promote, &cli_rollback, &cli_history, &cli_compare, &cli_bench,   &cli_doctor, &cli_help,
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);
 
@@ -148,7 +148,7 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
 
 static const struct cli_command *find_command(const char *name, struct err *err)
 {
-    const char *names[16];
+    const char *names[32];
     for (size_t i = 0; i < cli_command_count; i++) {
         names[i] = cli_commands[i]->name;
         if (strcmp(names[i], name) == 0)

@@ -1,0 +1,100 @@
+/* Approval of a plan: by its id on the command line, by a file that somebody signed off, or by a
+ * person at the terminal.
+ *
+ * The id is the digest of exactly what was shown, so approving by id is approving that text: when a
+ * file, a unit or the winner has changed since, the id is another one and the approval is of
+ * something that no longer exists. There is no way to approve "whatever comes". */
+#include "cli/approval.h"
+
+#include "base/json.h"
+#include "base/text.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_MAX_BYTES = 65536, NAME_MAX_BYTES = 200 };
+
+static bool is_plan(const char *given, const char *what, const struct promote_plan *plan,
+                    struct err *err)
+{
+    if (strcmp(given, plan->id) == 0)
+        return true;
+    return err_set(
+        err, ERR_DECLINED,
+        "%s is for plan %.40s, and the plan is %s now: something has changed since, look "
+        "at it anew; nothing was changed",
+        what, given, plan->id);
+}
+
+/* "2026-11-26", and whatever follows. */
+static bool is_date(const char *text)
+{
+    static const char shape[] = "dddd-dd-dd";
+    for (size_t i = 0; shape[i]; i++)
+        if (shape[i] == 'd' ? !isdigit((unsigned char)text[i]) : text[i] != shape[i])
+            return false;
+    return true;
+}
+
+static bool read_file(const char *path, const struct promote_plan *plan, struct buf *ret_who,
+                      struct err *err)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(FILE_MAX_BYTES);
+    json_error_t where;
+    if (!buf_read_file(&text, path, err))
+        return err_wrap(err, "--approved-file");
+    AUTO_JSON json_t *object =
+        json_loadb(buf_text(&text), text.len, JSON_REJECT_DUPLICATES, &where);
+    const char *id = json_get_text(object, "plan"), *name = json_get_text(object, "name"),
+               *date = json_get_text(object, "date");
+    if (!json_is_object(object))
+        return err_set(err, ERR_INPUT, "--approved-file %s:%d: %s", path, object ? 1 : where.line,
+                       object ? "must be an object" : where.text);
+    if (!id || !name || !*name || !date || !is_date(date))
+        return err_set(
+            err, ERR_INPUT,
+            "--approved-file %s: needs \"plan\" (the plan's id), \"name\" (who approves) "
+            "and \"date\" (as in 2026-11-26)",
+            path);
+    if (!is_plan(id, "the file", plan, err))
+        return false;
+    buf_add(ret_who, "by ");
+    text_add_escaped(ret_who, TEXT_TERMINAL, name, strlen(name), NAME_MAX_BYTES);
+    buf_add(ret_who, " on ");
+    text_add_escaped(ret_who, TEXT_TERMINAL, date, strlen(date), 40);
+    buf_add(ret_who, " (file)");
+    return true;
+}
+
+static bool ask(const struct promote_plan *plan, struct buf *ret_who, struct err *err)
+{
+    char answer[64];
+    printf("Apply plan %s? [y/N] ", plan->id);
+    fflush(stdout);
+    if (!fgets(answer, sizeof answer, stdin) ||
+        (strcmp(answer, "y\n") != 0 && strcmp(answer, "yes\n") != 0))
+        return err_set(err, ERR_DECLINED, "declined; nothing was changed");
+    buf_add(ret_who, "by prompt");
+    return true;
+}
+
+bool cli_approval_get(const struct cli_approval *approval, const struct promote_plan *plan,
+                      struct buf *ret_who, struct err *err)
+{
+    if (approval->id && approval->file)
+        return err_set(err, ERR_INPUT, "--approve and --approved-file: give one of them");
+    if (approval->file)
+        return read_file(approval->file, plan, ret_who, err);
+    if (approval->id) {
+        buf_add(ret_who, "by --approve");
+        return is_plan(approval->id, "--approve", plan, err);
+    }
+    if (approval->may_ask && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+        return ask(plan, ret_who, err);
+    return err_set(err, ERR_DECLINED,
+                   "not approved, and no terminal to ask on; nothing was changed. To apply exactly "
+                   "this plan: --approve %s",
+                   plan->id);
+}
