@@ -68,8 +68,48 @@ static void test_covers(void **state)
     sim_done(&sim);
 }
 
+/* s0 is started first: nobody else of ours was up when it failed. */
+static void test_first(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t service;
+        bool by_request; /* s0 is */
+        int fact[4], other[4];
+        bool covers;
+    } firsts[] = {
+        {"beside another's model", 0, false, {0, 1, 0, 0}, {0, 1, 2, 0}, true},
+        {"beside less of the other", 0, false, {0, 1, 2, 2}, {0, 1, 0, 0}, true},
+        {"more of its own", 0, false, {0, 1, 2, 2}, {0, 2, 0, 0}, true},
+        {"less of its own may fit", 0, false, {0, 1, 0, 0}, {0, 0, 0, 0}, false},
+        {"another model of its own", 0, false, {0, 1, 0, 0}, {1, 1, 0, 0}, false},
+        {"the second one was not alone", 1, false, {0, 1, 1, 0}, {0, 0, 1, 0}, false},
+        {"unless the first is not up by itself", 1, true, {0, 1, 1, 0}, {1, 0, 1, 0}, true},
+    };
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), nothing, NULL);
+    sim.study->knobs[1].memory = sim.study->knobs[2].memory = MEMORY_MORE;
+    for (size_t k = 0; k < ARRAY_LEN(knobs); k++)
+        for (size_t v = 0; v < 3; v++)
+            sim.study->knobs[k].values[v].number = (double)v;
+    for (size_t i = 0; i < ARRAY_LEN(firsts); i++) {
+        struct history_trial fact = {.bound = BOUND_ABOVE_FAILS,
+                                     .bound_service = firsts[i].service};
+        fact.code = code_of(sim.study, firsts[i].fact);
+        sim.study->services[0].by_request = firsts[i].by_request;
+        CHECK_ROW(i, firsts[i].name,
+                  study_bound_covers(sim.study, &fact, code_of(sim.study, firsts[i].other)) ==
+                      firsts[i].covers);
+    }
+    sim_done(&sim);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_covers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_covers),
+        cmocka_unit_test(test_first),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
