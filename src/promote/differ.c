@@ -9,6 +9,7 @@
 #include "promote/world.h"
 
 #include "base/text.h"
+#include "service/version.h"
 
 #include <string.h>
 
@@ -67,6 +68,8 @@ static bool take_unit_command(struct promote_context *context, size_t service,
             return err_set(err, ERR_MISSING, "its unit has no command");
         argv = config.commands[0].argv;
         launch->program = config.commands[0].program;
+        if (config.folder && config.folder[0] == '/')
+            launch->folder = config.folder;
     } else {
         launch->program = argv[0];
     }
@@ -79,19 +82,56 @@ static bool take_unit_command(struct promote_context *context, size_t service,
     return true;
 }
 
+/* As the study would start it, for the environment that a version is asked in; where the study's
+ * own program is not there, production's still is. */
 static bool build_launch(struct promote_context *context, size_t service,
                          struct service_launch *ret_launch, struct err *err)
 {
     struct promote_plan *plan = context->plan;
     const struct spec_production *p = &plan->study->production[service];
+    const struct spec_engine_use *use = spec_candidate_engine(plan->study, &plan->winner, service);
+    const bool of_unit = p->kind == PRODUCTION_UNIT || p->kind == PRODUCTION_ENV_FILE;
+    const char **nothing = arena_array(plan->arena, 1, sizeof *nothing);
+    struct service_launch launch = {.name = plan->study->services[service].name,
+                                    .spec = &plan->study->services[service],
+                                    .engine = use ? use->engine : NULL,
+                                    .env = nothing,
+                                    .env_unset = nothing,
+                                    .folder = plan->study->folder};
     struct launch_device none = {0};
-    return service_launch_build(plan->arena, plan->study, &plan->winner, service,
-                                p->port ? p->port : 1, &none, "/", "/", ret_launch, err) &&
-           ((p->kind != PRODUCTION_UNIT && p->kind != PRODUCTION_ENV_FILE) ||
-            take_unit_command(context, service, ret_launch, err));
+    struct err failure = ERR_INIT;
+    if (!service_launch_build(plan->arena, plan->study, &plan->winner, service,
+                              p->port ? p->port : 1, &none, "/", "/", &launch, &failure) &&
+        (!of_unit || p->exec_as_measured))
+        return err_set(err, failure.code, "%s", failure.text);
+    if (of_unit && !take_unit_command(context, service, &launch, err))
+        return false;
+    *ret_launch = launch;
+    return true;
 }
 
-static void compare_version(struct promote_draft *draft, size_t service)
+/* Asked once for each program: asking starts it. In the plan's arena. */
+struct versions {
+    const char *programs[SPEC_SERVICES_MAX], *found[SPEC_SERVICES_MAX];
+    size_t count;
+};
+
+static const char *ask_version(struct promote_context *context, struct versions *known,
+                               const struct service_launch *launch)
+{
+    struct arena *arena = context->plan->arena;
+    const char *key = arena_printf(arena, "%s %s %s", launch->engine ? launch->engine->name : "",
+                                   launch->program, service_version_subject(arena, launch));
+    for (size_t i = 0; i < known->count; i++)
+        if (strcmp(known->programs[i], key) == 0)
+            return known->found[i];
+    AUTO(free) char *found = context->world->version(context, launch);
+    known->programs[known->count] = key;
+    known->found[known->count] = arena_strdup(arena, found);
+    return known->found[known->count++];
+}
+
+static void compare_version(struct promote_draft *draft, struct versions *known, size_t service)
 {
     struct promote_context *context = &draft->context;
     const struct spec_production *p = &context->plan->study->production[service];
@@ -109,8 +149,7 @@ static void compare_version(struct promote_draft *draft, size_t service)
                 arena_printf(context->plan->arena, "unknown: %.300s", err.text));
         return;
     }
-    AUTO(free) char *found = context->world->version(context, &launch);
-    compare(draft, label, measured, found);
+    compare(draft, label, measured, ask_version(context, known, &launch));
 }
 
 /* ---- the machine, the file ---- */
@@ -195,6 +234,7 @@ bool promote_differ(struct promote_draft *draft, struct err *err)
     const struct store_study *stored = &draft->view->stored;
     plan->differences = arena_array(plan->arena, SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8,
                                     sizeof *plan->differences);
+    struct versions known = {.count = 0};
     if (!check_names(draft, err))
         return false;
     if (draft->view->winner != draft->then)
@@ -206,6 +246,6 @@ bool promote_differ(struct promote_draft *draft, struct err *err)
     compare_devices(draft);
     for (size_t i = 0; i < study->service_count; i++)
         if (study->production[i].kind != PRODUCTION_NONE)
-            compare_version(draft, i);
+            compare_version(draft, &known, i);
     return refuse(plan, err);
 }

@@ -8,7 +8,7 @@
 #include "promote/json.h"
 #include "promote/secret.h"
 #include "report/grid.h"
-#include "spec/metric.h"
+#include "report/words.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,10 +150,10 @@ static void print_steps(const struct shower *s)
 {
     for (size_t i = 0; i < s->plan->step_count; i++) {
         AUTO(buf_done) struct buf line = BUF_INIT(SHOWN_MAX), safe = BUF_INIT(SHOWN_MAX);
-        buf_addf(&line, "%2zu. ", i + 1);
+        buf_addf(&line, "%zu. ", i + 1);
         add_step(&line, s->plan, &s->plan->steps[i]);
         text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, line.len);
-        report_print_wrapped(s->out, s->terminal, buf_text(&safe), 0, 4);
+        report_print_wrapped(s->out, s->terminal, buf_text(&safe), 0, i < 9 ? 3 : 4);
         if (s->plan->steps[i].kind == PROMOTE_FILE)
             print_diff(s, &s->plan->steps[i]);
     }
@@ -170,13 +170,24 @@ static const char *value_text(struct arena *arena, int unit, double value)
     return arena_strdup(arena, buf_text(&text));
 }
 
+static const char *interval_text(struct arena *arena, const struct promote_expectation *e)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    const struct report_measure measure = {.unit = (enum metric_unit)e->unit};
+    const struct report_number number = {
+        .value = e->then, .low = e->then_low, .high = e->then_high};
+    report_add_interval(&text, &measure, &number);
+    return arena_strdup(arena, buf_text(&text));
+}
+
 static void print_expected(const struct shower *s)
 {
+    enum { BESIDE = 26 }; /* columns of a change that stands in its row */
     AUTO(arena_free) struct arena *arena = arena_new();
     struct report_grid grid = {
         .arena = arena, .column_count = 5, .right = {[1] = true, [2] = true}};
     struct grid_row *head = report_grid_add(&grid);
-    static const char *const titles[] = {"expected", "now", "then", "from, to", "change"};
+    static const char *const titles[] = {"expected", "now", "then", "", "change"};
     for (size_t i = 0; i < ARRAY_LEN(titles); i++)
         head->cells[i] = titles[i];
     head->paint = PAINT_DIM;
@@ -186,10 +197,11 @@ static void print_expected(const struct shower *s)
         row->cells[0] = e->metric;
         row->cells[1] = value_text(arena, e->unit, e->now);
         row->cells[2] = value_text(arena, e->unit, e->then);
-        if (!isnan(e->then_low) || !isnan(e->then_high))
-            row->cells[3] = arena_printf(arena, "%s, %s", value_text(arena, e->unit, e->then_low),
-                                         value_text(arena, e->unit, e->then_high));
-        row->cells[4] = e->words;
+        row->cells[3] = interval_text(arena, e);
+        if (text_columns(e->words) <= BESIDE)
+            row->cells[4] = e->words;
+        else
+            row->below[0] = e->words;
     }
     fputc('\n', s->out);
     if (s->plan->expectation_count)
@@ -199,17 +211,31 @@ static void print_expected(const struct shower *s)
 static void print_sums(const struct shower *s)
 {
     AUTO(buf_done) struct buf line = BUF_INIT(1024);
-    buf_add(&line, "memory    ");
+    buf_add(&line, "Memory: ");
     text_add_bytes(&line, s->plan->memory_before_bytes);
     buf_add(&line, " now, ");
     text_add_bytes(&line, s->plan->memory_after_bytes);
-    buf_add(&line, " then: the peaks of all services, added up, as measured");
-    report_print_wrapped(s->out, s->terminal, buf_text(&line), 0, 10);
+    buf_add(&line, " then (the measured peaks of all services, added up).");
+    fputc('\n', s->out);
+    report_print_wrapped(s->out, s->terminal, buf_text(&line), 0, 2);
     buf_clear(&line);
-    buf_add(&line, "downtime  ");
+    buf_add(&line, "Downtime: ");
     text_add_duration(&line, promote_plan_downtime_s(s->plan));
-    buf_add(&line, " of all services together, one after the other, as measured");
-    report_print_wrapped(s->out, s->terminal, buf_text(&line), 0, 10);
+    buf_add(&line, " in all, one service after the other (their starts as measured).");
+    report_print_wrapped(s->out, s->terminal, buf_text(&line), 0, 2);
+}
+
+/* What the plan rests on: other files of the same units, scripts. */
+static void print_reads(const struct shower *s)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(SHOWN_MAX), safe = BUF_INIT(SHOWN_MAX);
+    if (s->plan->witness_count == 0)
+        return;
+    buf_add(&line, "Read, left alone, and to be the same when it is done: ");
+    for (size_t i = 0; i < s->plan->witness_count; i++)
+        buf_addf(&line, "%s%s", i ? ", " : "", s->plan->witnesses[i].path);
+    text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, line.len);
+    report_print_wrapped(s->out, s->terminal, buf_text(&safe), 0, 2);
 }
 
 static void print_differences(const struct shower *s)
@@ -247,6 +273,7 @@ void promote_plan_show(const struct promote_plan *plan, FILE *out, struct report
     print_steps(&s);
     print_expected(&s);
     print_sums(&s);
+    print_reads(&s);
     print_differences(&s);
     fprintf(out, "\nPlan %s\n", plan->id);
 }

@@ -149,7 +149,7 @@ static const char header_word[] = "# Written by spica promote";
 void promote_header_add(struct buf *buf, const struct promote_context *context, size_t service)
 {
     const struct spec_study *study = context->plan->study;
-    buf_addf(buf, "%s: %s of study %s. Undo: %s\n", header_word, study->services[service].name,
+    buf_addf(buf, "%s: %s of study %s.\n# Undo: %s\n", header_word, study->services[service].name,
              study->name, context->undo);
     buf_add(buf, "# Edit the study file instead: the next promotion writes this file again.\n");
 }
@@ -191,11 +191,12 @@ static const char *why_file(const struct promote_context *context, const char *p
                             const struct promote_bytes *before, enum promote_owned owned)
 {
     const bool root = text_starts_with(path, "/etc/") || text_starts_with(path, "/usr/");
-    const char *what = !before->there ? "new"
-                       : owned == PROMOTE_SHARED || promote_header_is_there(before->data)
-                           ? "replaced"
-                           : "replaced: it was not spica's";
-    return arena_printf(context->plan->arena, "%s%s", what, root ? "; needs root" : "");
+    const bool theirs = before->there && owned == PROMOTE_OURS && before->len > 0 &&
+                        !promote_header_is_there(before->data);
+    if (!root && !theirs)
+        return NULL;
+    return arena_printf(context->plan->arena, "%s%s%s", theirs ? "it was not spica's" : "",
+                        theirs && root ? "; " : "", root ? "needs root" : "");
 }
 
 bool promote_file_add(struct promote_context *context, size_t service,
@@ -225,8 +226,7 @@ bool promote_file_add(struct promote_context *context, size_t service,
     if (!*ret_changed)
         return true;
     bool folder = true;
-    AUTO(free) char *parent = file_folder(file->path);
-    if (!promote_folder_is_there(parent, &folder, err) ||
+    if (!promote_folder_is_there(file->path, &folder, err) ||
         !promote_step_add(context, PROMOTE_FILE, (int)service, &step, err))
         return false;
     step->path = arena_strdup(plan->arena, file->path);

@@ -54,7 +54,7 @@ NODISCARD bool promote_own_command(struct promote_context *context, size_t servi
                                    const struct spec_argv *argv, const char *const **ret_argv,
                                    struct err *err);
 
-/* Two lines of comment, "# ..." each: who wrote this, how to undo it. */
+/* Lines of comment, "# ..." each: who wrote this, how to undo it. */
 void promote_header_add(struct buf *buf, const struct promote_context *context, size_t service);
 bool promote_header_is_there(const char *text);
 /* As JSON and YAML read it. `dollar` is doubled (0: nothing is). */

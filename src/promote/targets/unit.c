@@ -11,6 +11,7 @@
  * a further command until an empty one has taken the others away. */
 #include "promote/targets/systemd.h"
 
+#include "base/file.h"
 #include "base/text.h"
 
 #include <ctype.h>
@@ -266,6 +267,9 @@ static bool plan_unit(struct promote_context *context, size_t service, struct er
     bool changed = false;
     if (!folder)
         return err_set(err, ERR_INPUT, "no folder for a user's units: HOME is not set");
+    if (!file_exists(folder))
+        return err_set(err, ERR_INPUT, "%s is not there, where systemd reads drop-ins: make it",
+                       folder);
     w.path = arena_printf(context->plan->arena, "%s/%s.d/%s", folder, p->unit, drop_in_name);
     if (!promote_unit_read(context, service, w.path, &w.unit, &w.config, err) ||
         !promote_variables(context, service, &w.variables, err) || !take_exec(&w, err) ||

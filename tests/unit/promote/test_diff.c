@@ -76,8 +76,8 @@ static void gives_the_new_text_back(void **state)
     struct rng rng = rng_init(7, "diff");
     for (int round = 0; round < 3000; round++) {
         AUTO(buf_done)
-        struct buf a = BUF_INIT(1 << 20),
-                   b = BUF_INIT(1 << 20), diff = BUF_INIT(1 << 20), again = BUF_INIT(1 << 20);
+        struct buf a = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20), diff = BUF_INIT(1 << 20),
+                   again = BUF_INIT(1 << 20);
         uint64_t letters = 1 + rng_below(&rng, 6);
         random_text(&rng, rng_below(&rng, 30), letters, &a);
         random_text(&rng, rng_below(&rng, 30), letters, &b);
@@ -96,8 +96,8 @@ static void many(void **state)
 {
     (void)state;
     AUTO(buf_done)
-    struct buf a = BUF_INIT(1 << 20),
-               b = BUF_INIT(1 << 20), diff = BUF_INIT(1 << 20), again = BUF_INIT(1 << 20);
+    struct buf a = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20), diff = BUF_INIT(1 << 20),
+               again = BUF_INIT(1 << 20);
     for (int i = 0; i < 3000; i++) {
         buf_addf(&a, "a%d\n", i);
         buf_addf(&b, i % 3 ? "b%d\n" : "a%d\n", i);

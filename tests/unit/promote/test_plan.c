@@ -1,0 +1,244 @@
+/* Plans as a whole: what a person sees (golden), that a plan is what it is made of, who is promoted
+ * and who is not, what differs, in which order. */
+#include "check.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "promote/json.h"
+#include "promote/show.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "made.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct host_command whisper = {"/opt/whisper",
+                                            (const char *const[]){"/opt/whisper", NULL}};
+static const struct host_command llama = {"/opt/llama", (const char *const[]){"/opt/llama", NULL}};
+static const struct host_config units[] = {
+    {.name = "whisper.service", .load_state = "loaded", .commands = &whisper, .command_count = 1},
+    {.name = "llama.service", .load_state = "loaded", .commands = &llama, .command_count = 1},
+};
+
+static const char both[] =
+    "production:\n"
+    "  stt:\n"
+    "    unit: whisper\n"
+    "    port: 9000\n"
+    "    environment: {WHISPER_MODEL: \"{model}\", WHISPER_THREADS: \"{threads}\",\n"
+    "                  HF_TOKEN: {secret: hunter2}, OLD_FLAG: null}\n"
+    "  llm:\n"
+    "    unit: llama\n"
+    "    port: 8000\n"
+    "    within: 3m\n"
+    "    exec: [/opt/llama/bin/llama-server, --model, /srv/models/a-model-with-a-rather-long-name-"
+    "that-does-not-fit-into-a-line.gguf, --parallel, \"{slots}\", --port, \"{port}\"]\n"
+    "  before: [[/bin/true, \"{study}\"]]\n";
+
+static void setup(struct made *made, enum sample_story story, const char *production)
+{
+    made_init(made, story);
+    made->configs = units;
+    made->config_count = 2;
+    made_study(made, production);
+}
+
+/* With "@" for the folder, and for what differs between machines. */
+static char *shown(const struct made *made, const struct promote_plan *plan)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    promote_plan_show(plan, out, (struct report_terminal){.width = 80});
+    fclose(out);
+    AUTO(buf_done) struct buf neutral = BUF_INIT(1 << 20);
+    for (const char *c = text; *c;) {
+        size_t len = strlen(made->folder);
+        if (strncmp(c, made->folder, len) == 0) {
+            buf_add(&neutral, "/tmp/spica-plan-XXXXXX");
+            c += len;
+        } else {
+            buf_addc(&neutral, *c++);
+        }
+    }
+    free(text);
+    return buf_take(&neutral);
+}
+
+static void check_golden(const char *name, const char *text)
+{
+    char path[512];
+    struct err err = ERR_INIT;
+    AUTO(buf_done) struct buf want = BUF_INIT(1 << 20);
+    snprintf(path, sizeof path, "%s/%s", GOLDEN, name);
+    if (getenv("UPDATE_GOLDEN"))
+        assert_true(file_write_atomic(path, text, strlen(text), &err));
+    assert_true(buf_read_file(&want, path, &err));
+    assert_string_equal(text, buf_text(&want));
+}
+
+/* The id is of the folder's name too, so it is left out here. */
+static void cut_id(char *text)
+{
+    char *id = strstr(text, "\nPlan ");
+    assert_non_null(id);
+    id[1] = '\0';
+}
+
+static void looks(void **state)
+{
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    setup(&made, SAMPLE_WINNER, both);
+    made.versions[1] = "b5000";
+    made_file(&made, "system/whisper.service.d/10-spica.conf",
+              "# Written by spica promote: old\n[Service]\nEnvironment=WHISPER_MODEL=base\n"
+              "Environment=HF_TOKEN=hunter1\nEnvironment=BY_HAND=1\n");
+    chmod(made_path(&made, "system/whisper.service.d/10-spica.conf"), 0600);
+    AUTO(promote_plan_free)
+    struct promote_plan *plan =
+        made_plan(&made, (const char *const[]){"version.llm", "spica", NULL}, &err);
+    assert_string_equal(err.text, "");
+    AUTO(free) char *text = shown(&made, plan);
+    assert_null(strstr(text, "hunter"));
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    cut_id(text);
+    check_golden("plan.txt", text);
+    AUTO_JSON json_t *json = promote_plan_json(plan);
+    AUTO(free) char *dump = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    assert_null(strstr(dump, "hunter"));
+    assert_string_equal(json_get_text(json, "id"), plan->id);
+    made_done(&made);
+}
+
+static void is_what_it_is_made_of(void **state)
+{
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    setup(&made, SAMPLE_WINNER, both);
+    AUTO(promote_plan_free) struct promote_plan *one = made_plan(&made, NULL, &err);
+    AUTO(promote_plan_free) struct promote_plan *two = made_plan(&made, NULL, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(strlen(one->id), 16);
+    assert_string_equal(one->id, two->id);
+    /* A byte in a file that is replaced, hidden or not; a version that was accepted. */
+    made_file(&made, "system/whisper.service.d/10-spica.conf", "[Service]\n");
+    AUTO(promote_plan_free) struct promote_plan *three = made_plan(&made, NULL, &err);
+    assert_string_not_equal(three->id, one->id);
+    made_file(&made, "system/whisper.service.d/10-spica.conf", "[Service]\n\n");
+    AUTO(promote_plan_free) struct promote_plan *four = made_plan(&made, NULL, &err);
+    assert_string_not_equal(four->id, three->id);
+    made.versions[0] = "2.0";
+    AUTO(promote_plan_free)
+    struct promote_plan *five =
+        made_plan(&made, (const char *const[]){"version.stt", "spica", NULL}, &err);
+    assert_string_equal(err.text, "");
+    assert_string_not_equal(five->id, four->id);
+    made_done(&made);
+}
+
+static const struct {
+    enum sample_story story;
+    const char *stt_version, *device_versions;
+    enum err_code code;
+    const char *error; /* its beginning; NULL: a plan, or nothing to do */
+} who[] = {
+    {SAMPLE_WINNER, NULL, NULL, ERR_NONE, NULL},
+    {SAMPLE_BASELINE_BEST, NULL, NULL, ERR_NONE, NULL},
+    {SAMPLE_INFEASIBLE, NULL, NULL, ERR_INFEASIBLE, "voice: no candidate met the requirements"},
+    {SAMPLE_UNFINISHED, NULL, NULL, ERR_INPUT, "voice: not decided yet"},
+    {SAMPLE_WINNER, "1.8", NULL, ERR_DECLINED,
+     "production is not what was measured: version.stt was 1.7.4, now 1.8. Measure again, or "
+     "accept it: --accept version.stt"},
+    {SAMPLE_WINNER, "1.8", "Linux 6.2", ERR_DECLINED,
+     "production is not what was measured: driver was Linux 6.1, now Linux 6.2; version.stt was "
+     "1.7.4, now 1.8. Measure again, or accept it: --accept driver --accept version.stt"},
+};
+
+static void promotes_winners_alone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(who); i++) {
+        struct made made;
+        struct err err = ERR_INIT;
+        setup(&made, who[i].story, both);
+        made.versions[0] = who[i].stt_version;
+        made.device_versions = who[i].device_versions;
+        AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, NULL, &err);
+        assert_int_equal(err.code, who[i].code);
+        if (who[i].error)
+            assert_memory_equal(err.text, who[i].error, strlen(who[i].error));
+        if (who[i].story == SAMPLE_BASELINE_BEST) {
+            assert_non_null(plan->nothing);
+            assert_true(promote_plan_is_empty(plan));
+        }
+        made_done(&made);
+    }
+}
+
+static void checks_accepted_names(void **state)
+{
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    setup(&made, SAMPLE_WINNER, both);
+    assert_null(made_plan(&made, (const char *const[]){"version.sst", NULL}, &err));
+    assert_string_equal(err.text, "--accept: there is no difference \"version.sst\"; did you mean "
+                                  "version.stt?");
+    made_done(&made);
+}
+
+/* A study that was changed since: its digest differs, unless in `production:` alone. */
+static void sees_an_edited_study(void **state)
+{
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    setup(&made, SAMPLE_WINNER, "");
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    buf_addf(&text, "# another comment\n%s%s", made.study->text, both);
+    made.study = spec_study_free(made.study);
+    if (!spec_study_parse(made_path(&made, "voice.yaml"), buf_text(&text), text.len,
+                          sample_catalog(), &made.study, &err))
+        fail_msg("%s", err.text);
+    assert_null(made_plan(&made, NULL, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    assert_non_null(strstr(err.text, "--accept study"));
+    made_done(&made);
+}
+
+static void keeps_the_order(void **state)
+{
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    setup(&made, SAMPLE_WINNER, both);
+    AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, NULL, &err);
+    assert_int_equal(plan->steps[0].kind, PROMOTE_HOOK);
+    assert_int_equal(plan->steps[1].service, 0);
+    buf_addf(&text, "%s  order: [llm, stt]\n", both);
+    made_study(&made, buf_text(&text));
+    AUTO(promote_plan_free) struct promote_plan *other = made_plan(&made, NULL, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(other->steps[1].service, 1);
+    made_done(&made);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(looks),
+        cmocka_unit_test(is_what_it_is_made_of),
+        cmocka_unit_test(promotes_winners_alone),
+        cmocka_unit_test(checks_accepted_names),
+        cmocka_unit_test(sees_an_edited_study),
+        cmocka_unit_test(keeps_the_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
