@@ -2,7 +2,7 @@
  *
  * Rejected: rows in the study's database, which a user may move away or start afresh, and one
  * growing file, of which a crash could cost more than the last line. The name begins with the time
- * in UTC, so that sorted names are sorted times.
+ * in UTC to the microsecond, so that sorted names are sorted times.
  *
  * Invariant: every text that may hold a variable's value passes promote_hide_secrets(). A file as a
  * whole is named by the digest of its bytes. */
@@ -164,7 +164,7 @@ static bool write_record(const char *folder, const json_t *record, const char *s
         if (!file_exists(path))
             return json_write_file(record, path, err);
     }
-    return err_set(err, ERR_INTERNAL, "%s: too many records of one second", folder);
+    return err_set(err, ERR_INTERNAL, "%s: too many records of one moment", folder);
 }
 
 bool promote_audit_add(const char *folder, const struct promote_plan *plan,
@@ -174,10 +174,11 @@ bool promote_audit_add(const char *folder, const struct promote_plan *plan,
     AUTO(free) char *records = folder_of(folder);
     int64_t now_us = clock_now_wall_us();
     time_t now_s = (time_t)(now_us / 1000000);
-    char stamp[32];
+    char second[32], stamp[48];
     struct tm utc;
-    if (!gmtime_r(&now_s, &utc) || strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &utc) == 0)
+    if (!gmtime_r(&now_s, &utc) || strftime(second, sizeof second, "%Y%m%dT%H%M%S", &utc) == 0)
         return err_set(err, ERR_INTERNAL, "the time is not one that can be written");
+    snprintf(stamp, sizeof stamp, "%s.%06dZ", second, (int)(now_us % 1000000));
     AUTO_JSON json_t *record = json_pack(
         "{s:i, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "version", VERSION, "outcome",
         outcome_words[result->outcome], "wall_us", (json_int_t)now_us, "when", stamp, "user",
