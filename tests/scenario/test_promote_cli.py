@@ -1,0 +1,235 @@
+"""`spica promote`, `rollback` and `history` as a person and a pipeline use them, with production as a
+`command` of its own: a script that ends the old server and starts the new one."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+
+from harness import FAKE, SPICA, check, main, scenario
+
+APPLY = """#!/usr/bin/env python3
+# apply.py WAIT: the old server goes, one with that latency comes.
+import os, signal, socket, subprocess, sys, time
+here, wait, port = os.path.dirname(os.path.abspath(__file__)), sys.argv[1], int(sys.argv[2])
+def state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "gone"
+def is_open():
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+if os.path.exists(os.path.join(here, "slow")):
+    open(os.path.join(here, "begun"), "w").close()
+    time.sleep(60)
+path = os.path.join(here, "server.pid")
+if os.path.exists(path):
+    pid = int(open(path).read())
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    while state(pid) not in ("gone", "Z"):
+        time.sleep(0.02)
+more = open(os.path.join(here, "broken")).read().split() if wait == "5ms" and os.path.exists(
+    os.path.join(here, "broken")) else []
+# Its output is ours: what it writes after our end must not kill it.
+server = subprocess.Popen([FAKE, "--kind", "llm", "--port", str(port), "--life", "300s", "--latency",
+                           wait] + more, start_new_session=True)
+open(path, "w").write(str(server.pid))
+while not is_open() and server.poll() is None:
+    time.sleep(0.02)
+open(os.path.join(here, "runs"), "a").write(wait + "\\n")
+""".replace("FAKE", repr(FAKE))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(moment, text, within=60):
+    end = time.monotonic() + within
+    while not moment():
+        check(time.monotonic() < end, f"not {text} in time")
+        time.sleep(0.02)
+
+
+class Production:
+    """A measured study and the old server in production."""
+
+    def __init__(self, box, **verify):
+        self.box, self.port = box, free_port()
+        script = box.write("apply.py", APPLY)
+        os.chmod(script, 0o755)
+        words = [script, "{wait}", str(self.port)]
+        box.study(llm=box.fake("llm", "--latency", "{wait}", knobs={"wait": ["60ms", "5ms"]}),
+                  baseline={"llm.wait": "60ms"},
+                  goal={"optimise": {"llm.latency.p50": {"good": "1ms", "bad": "1s"}},
+                        "require": ["llm.latency.p50 < 800ms", "llm.errors == 0"]},
+                  production={"llm": {"command": {"apply": words, "verify": ["true"],
+                                                  "rollback": [script, "60ms", str(self.port)]},
+                                      "port": self.port, "within": "20s"},
+                              "verify": dict({"window": "2s", "rate": "10/s"}, **verify)})
+        box.run("run", box.file, "--quiet", code=0)
+        os.spawnve(os.P_WAIT, script, [script, "60ms", str(self.port)], box.env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            with open(self.box.path("server.pid"), encoding="utf-8") as file:
+                os.kill(int(file.read()), signal.SIGKILL)
+        except (OSError, ValueError):
+            pass
+
+    def runs(self):
+        """The settings that production was started with, in order."""
+        with open(self.box.path("runs"), encoding="utf-8") as file:
+            return file.read().split()
+
+    def plan(self):
+        result = self.box.run("promote", self.box.file, "--plan-only", "--json", code=0)
+        return json.loads(result.out)["plan"]["id"]
+
+
+def records(box):
+    return json.loads(box.run("history", box.file, "--json", code=0).out)["promotions"]
+
+
+@scenario(quick=True)
+def a_pipeline_promotes_and_rolls_back(box):
+    with Production(box) as production:
+        shown = box.run("promote", box.file, "--dry-run", code=0)
+        check("wait=5ms" in shown.out and "Plan " in shown.out, shown)
+        plan = production.plan()
+        refused = box.run("promote", box.file, code=9)
+        check(f"--approve {plan}" in refused.err, refused)
+        refused = box.run("promote", box.file, "--approve", "0123456789abcdef", code=9)
+        check(plan in refused.err and "has changed" in refused.err, refused)
+        refused = box.run("promote", box.file, "--json", code=9)
+        check(json.loads(refused.out)["outcome"] == "not approved", refused)
+        check(production.runs() == ["60ms"], "something was touched without approval")
+
+        done = box.run("promote", box.file, "--approve", plan, "--json", code=0, lines=-1)
+        result = json.loads(done.out)
+        check(result["outcome"] == "promoted" and result["plan"]["id"] == plan, done)
+        checks = {(c["check"], c["answer"]) for c in result["checks"]}
+        for kind in ("active", "ready", "probe", "placement", "load"):
+            check((kind, "passed") in checks, (kind, result["checks"]))
+        check(os.path.isfile(result["record"]), result["record"])
+        check(production.runs() == ["60ms", "5ms"], production.runs())
+
+        looked = box.run("rollback", box.file, "--dry-run", code=0)
+        check("is in production" in looked.out and production.runs()[-1] == "5ms", looked)
+        back = box.run("rollback", box.file, code=0)
+        check("Rolled back" in back.out and production.runs()[-1] == "60ms", back)
+        again = box.run("rollback", box.file, code=2)
+        check("no promotion to undo" in again.err, again)
+        check([r["outcome"] for r in records(box)] == ["promoted", "rolled back"], records(box))
+        check("by --approve" in records(box)[0]["user"], records(box)[0])
+        listed = box.run("history", box.file, code=0)
+        check(plan in listed.out and "rolled back" in listed.out, listed)
+
+
+@scenario(quick=True)
+def what_disappoints_is_undone(box):
+    with Production(box) as production:
+        box.write("broken", "--from 4:http:500")
+        done = box.run("promote", box.file, "--approve", production.plan(), "--json", code=7, lines=-1)
+        result = json.loads(done.out)
+        check(result["outcome"] == "rolled back" and "errors" in result["why"], done)
+        check(any(c["answer"] == "failed" and c["check"] == "load" for c in result["checks"]), done)
+        check(result["rollback_after_s"] is not None, result)
+        check(production.runs() == ["60ms", "5ms", "60ms"], production.runs())
+        check([r["outcome"] for r in records(box)] == ["rolled back"], records(box))
+
+
+@scenario()
+def what_does_not_start_is_undone(box):
+    with Production(box) as production:
+        for broken, says in (("--never-ready", "not ready"), ("--exit-at-start 1", "listens"),
+                             ("--latency 1s", "llm.latency.p50"), ("--ready-then-die 1s", "llm")):
+            box.write("broken", broken)
+            done = box.run("promote", box.file, "--approve", production.plan(), code=7, lines=0)
+            check("Rolled back" in done.out and says in done.out, done)
+            check(production.runs()[-1] == "60ms", production.runs())
+
+
+@scenario()
+def somebody_signs_it_off(box):
+    with Production(box) as production:
+        plan = production.plan()
+        path = box.write("ok.json", json.dumps({"plan": plan, "name": "Anna \x1b[31m", "date": "2026"}))
+        refused = box.run("promote", box.file, "--approved-file", path, code=2)
+        check("\"date\"" in refused.err, refused)
+        box.write("ok.json", json.dumps({"plan": "f" * 16, "name": "Anna", "date": "2026-11-26"}))
+        refused = box.run("promote", box.file, "--approved-file", path, code=9)
+        check("the file is for plan" in refused.err, refused)
+        box.write("ok.json", json.dumps({"plan": plan, "name": "Anna", "date": "2026-11-26", "ticket": 7}))
+        box.run("promote", box.file, "--approved-file", path, code=0)
+        check("by Anna on 2026-11-26 (file)" in records(box)[0]["user"], records(box)[0])
+
+
+def typed(box, text, *args):
+    """Runs spica on a terminal of its own and answers its question."""
+    ours, its = pty.openpty()
+    popen = subprocess.Popen([SPICA, *args], stdin=its, stdout=its, stderr=its, env=box.env,
+                             cwd=box.folder, start_new_session=True)
+    os.close(its)
+    printed, answered = b"", False
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        printed += piece
+        if b"[y/N]" in printed and not answered:
+            os.write(ours, text)
+            answered = True
+    os.close(ours)
+    return popen.wait(120), printed.decode(errors="replace")
+
+
+@scenario()
+def a_person_is_asked(box):
+    with Production(box) as production:
+        code, text = typed(box, b"n\n", "promote")
+        check(code == 9 and "declined; nothing was changed" in text, text)
+        check("Apply plan" in text and production.runs() == ["60ms"], text)
+        code, text = typed(box, b"y\n", "promote")
+        check(code == 0 and "Promoted: " in text and "spica rollback" in text, text)
+        check("by prompt" in records(box)[0]["user"], records(box)[0])
+
+
+@scenario(quick=True)
+def killed_in_the_middle(box):
+    with Production(box) as production:
+        plan = production.plan()
+        box.write("slow", "")
+        running = box.start("promote", box.file, "--approve", plan)
+        wait_until(lambda: os.path.exists(box.path("begun")) or running.poll() is not None, "begun")
+        running.signal(signal.SIGKILL)
+        running.wait()
+        os.remove(box.path("slow"))
+        check(production.runs() == ["60ms"], production.runs())
+        refused = box.run("promote", box.file, "--approve", plan, code=9)
+        check("was interrupted" in refused.err and "spica rollback" in refused.err, refused)
+        back = box.run("rollback", box.file, code=0)
+        check("was interrupted while it was applied, in step" in back.out, back)
+        check(production.runs()[-1] == "60ms", production.runs())
+        box.run("promote", box.file, "--approve", production.plan(), code=0)
+        check(production.runs()[-1] == "5ms", production.runs())
+
+
+if __name__ == "__main__":
+    main(__name__)
