@@ -47,6 +47,10 @@ void report_build_fallbacks(struct report_builder *b);
 /* view_contention.c */
 void report_build_crowd(struct report_builder *b, const struct store_event *events, size_t count);
 
+/* compared.c */
+void report_build_compared(struct report_builder *b, const struct store_event *events,
+                           size_t count);
+
 /* view_capacity.c; before the unknowns. */
 void report_build_capacities(struct report_builder *b);
 void report_build_unknowns(struct report_builder *b);

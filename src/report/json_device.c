@@ -1,5 +1,6 @@
 /* GPUs as JSON, for report.json and winner.json: placement with both pieces of evidence, memory per
  * service, readings of the cards; and what was left out or kept up. docs/REPORT.md names each. */
+#include "report/markdown.h"
 #include "report/winner.h"
 #include "report/words.h"
 
@@ -149,5 +150,6 @@ void report_set_device_json(json_t *root, const struct report_view *view)
     json_object_set_new(root, "not_run_for_memory", bounds_json(view));
     json_object_set_new(root, "services_kept_up", kept_json(view));
     json_object_set_new(root, "contention", crowd_json(view->crowd));
+    json_object_set_new(root, "compared", report_compared_json(view));
     json_object_set_new(root, "wrong_place", fallbacks_json(view));
 }

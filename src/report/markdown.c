@@ -279,6 +279,7 @@ void report_add_markdown(struct buf *buf, const struct report_view *view)
     add_sharing(buf, view);
     report_add_capacities(buf, view);
     report_add_crowd(buf, view);
+    report_add_compared(buf, view);
     report_add_utterances(buf, view);
     report_add_progression(buf, view);
     report_add_losers(buf, view);

@@ -21,6 +21,9 @@ void report_add_trust(struct buf *buf, const struct report_view *view);
 /* markdown_device.c: of studies on GPUs. */
 void report_add_places(struct buf *buf, const struct report_view *view);
 void report_add_memory(struct buf *buf, const struct report_view *view);
+/* compared.c: nothing unless something was compared. The second for report.json, new reference. */
+void report_add_compared(struct buf *buf, const struct report_view *view);
+json_t *report_compared_json(const struct report_view *view);
 /* markdown_crowd.c: nothing unless it was measured. */
 void report_add_crowd(struct buf *buf, const struct report_view *view);
 

@@ -100,6 +100,7 @@ static bool read_last_event(struct report_builder *b, struct err *err)
     if (!store_read_events(b->store, b->arena, &events, &count, err))
         return false;
     report_build_crowd(b, events, count);
+    report_build_compared(b, events, count);
     b->view->last_event = count ? events[count - 1].kind : NULL;
     return true;
 }

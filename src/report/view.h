@@ -4,6 +4,7 @@
 #pragma once
 
 #include "report/capacity.h"
+#include "report/compared.h"
 #include "report/crowd.h"
 #include "report/device.h"
 #include "report/number.h"
@@ -104,6 +105,8 @@ struct report_view {
     struct report_crowd *crowd;         /* NULL: not measured */
     struct report_capacity *capacities; /* the winner's first, then the baseline's */
     size_t capacity_count;
+    struct report_compared *compared; /* in order of number */
+    size_t compared_count;
 };
 
 /* The measure of all services' memory (the only one's); measure_count: it is an objective already,

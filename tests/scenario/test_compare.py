@@ -14,8 +14,6 @@ from harness import check, main, scenario
 
 SLOW = "llm.latency=150ms"
 FAST = "llm.latency=20ms"
-OOM = ("--print", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
-       "--exit-at-start", "1")
 
 
 def two(box, *options, **parts):
@@ -74,6 +72,9 @@ def equals_within_the_tolerance(box):
     again = compared(box, "baseline", "llm.seed=2", "--tolerance", "0.0001%", "--blocks", 3, code=0)
     check(again["comparison"] == 1 and metric(again, "llm.latency.p50")["answer"] != "worse", again)
     check(again["end"] == "blocks" and again["blocks"] >= 3, again)
+    short = compared(box, "baseline", "llm.seed=2", "--time", "1s", "--fresh", code=0)
+    check(short["comparison"] == 2 and short["end"] == "time" and short["blocks"] == 1, short)
+    check(metric(short, "llm.latency.p50")["answer"] == "open", short)
 
 
 @scenario(quick=True)
@@ -141,7 +142,13 @@ def beside_a_study(box):
     with open(f"{box.results}/winner.json", encoding="utf-8") as file:
         check(json.load(file) == winner, "the winner's file has changed")
     with open(f"{box.results}/report.json", encoding="utf-8") as file:
-        check("\"compare\"" not in file.read(), "a comparison's trial in the report")
+        report = json.load(file)
+    check(len(report["trials"]) == len(before), "a comparison's trial in the report")
+    check([c["comparison"] for c in report["compared"]] == [1], report["compared"])
+    check(report["compared"][0]["judged"][0]["answer"] == "worse", report["compared"])
+    for name in ("report.md", "report.html"):
+        with open(f"{box.results}/{name}", encoding="utf-8") as file:
+            check("Compared with each other" in file.read(), name)
 
 
 @scenario(quick=True)
