@@ -31,7 +31,7 @@ struct climb {
     const struct bench_requirement *rest[LEVEL_BOUNDS_MAX]; /* what is judged at a window's end */
     size_t rest_count;
     double best_rps, rps, quickest_s;
-    int windows;
+    int windows, workers;
     bool stopped;
 };
 
@@ -177,6 +177,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     *plan = climb->setup->plan;
     plan->salt = arena_printf(arena, "capacity %s %d", buf_text(&level), climb->windows++);
     plan->window_ns *= probe->stretch;
+    plan->workers = climb->workers;
     plan->streams[0].request_limit = 0;
     capacity_set_level(&plan->streams[0], climb->options->of, probe->level, patience_s(climb),
                        climb->best_rps);
@@ -195,6 +196,8 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
         *ret_outcome = LEVEL_DISTURBED;
     if (results->end == BENCH_WHOLE)
         *ret_outcome = judge_rest(climb, results, *ret_outcome, arena, &ret_point->broke);
+    if (!climb->setup->workers_fixed)
+        *ret_outcome = capacity_add_workers(&climb->workers, *ret_outcome, ret_point, arena);
     climb->rps = (double)level_check_count(check, 0) / ret_point->window_s;
     climb->best_rps = fmax(climb->best_rps, ret_point->answered_rps);
     climb->quickest_s = fmin(climb->quickest_s, ret_point->p50);
@@ -231,7 +234,11 @@ bool bench_capacity_find(const struct bench_setup *setup,
 {
     struct climb *climb = arena_alloc(arena, sizeof *climb);
     struct capacity_points points = {0};
-    *climb = (struct climb){.setup = setup, .options = options, .rps = NAN, .quickest_s = INFINITY};
+    *climb = (struct climb){.setup = setup,
+                            .options = options,
+                            .rps = NAN,
+                            .quickest_s = INFINITY,
+                            .workers = setup->plan.workers};
     if (!split_requirements(climb, err))
         return false;
     const struct capacity_plan plan = {.limits = limits_of(setup, options),

@@ -14,7 +14,8 @@ struct store_capacity {
     const char *end;     /* stats_capacity_end_name() */
     double low, high;    /* the largest level that met, the smallest that did not; NaN: none */
     bool unsure;         /* one of the two rests on too few requests to be certain */
-    const char *broke;   /* at `high`: the first requirement that failed, with its numbers; NULL */
+    const char *broke;   /* at `high`: the first requirement that failed, with its numbers; where
+                          * the search ended for it, what disturbed it; NULL */
     double memory_bytes; /* peak of the service on its device during the search; NaN unknown */
     double seconds;      /* that the search took */
 };
@@ -28,5 +29,5 @@ struct store_capacity_point {
     double p50, p50_low, p50_high, p95, p95_low, p95_high; /* seconds; NaN: too few requests */
     double answered_rps;
     double good_rps;   /* answers that meet every requirement that is of one request */
-    const char *broke; /* the requirement that failed; NULL */
+    const char *broke; /* the requirement that failed, or what disturbed it; NULL */
 };

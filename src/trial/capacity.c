@@ -56,9 +56,23 @@ static const char *broke_at(const struct capacity_points *points, size_t from, d
 {
     const char *broke = NULL;
     for (size_t i = from; i < points->count; i++)
-        if (points->items[i].level == level && points->items[i].broke)
+        if (points->items[i].level == level && points->items[i].broke &&
+            strcmp(points->items[i].outcome, stats_level_name(LEVEL_DISTURBED)) != 0)
             broke = points->items[i].broke;
     return broke;
+}
+
+enum stats_level capacity_add_workers(int *workers, enum stats_level outcome,
+                                      struct store_capacity_point *point, struct arena *arena)
+{
+    enum { WORKERS_MOST = 4 };
+    int now = *workers > 1 ? *workers : 1;
+    if (outcome != LEVEL_OWN_LIMIT || 2 * now > WORKERS_MOST)
+        return outcome;
+    *workers = 2 * now;
+    point->broke =
+        arena_printf(arena, "we were late ourselves: again, sent by %d workers", 2 * now);
+    return LEVEL_DISTURBED;
 }
 
 bool capacity_find(const struct capacity_plan *plan, int search, struct arena *arena,
@@ -91,6 +105,8 @@ bool capacity_find(const struct capacity_plan *plan, int search, struct arena *a
     ret_found->high = answer.high;
     ret_found->unsure = answer.unsure;
     ret_found->broke = isnan(answer.high) ? NULL : broke_at(points, from, answer.high);
+    if (answer.end == CAPACITY_DISTURBED && points->count > from)
+        ret_found->broke = points->items[points->count - 1].broke;
     ret_found->seconds = (double)(clock_now_ns() - started_ns) / NS_PER_S;
     return true;
 }

@@ -26,6 +26,12 @@ struct capacity_plan {
 void capacity_set_level(struct load_stream *stream, enum spec_capacity_of of, double level,
                         double patience_s, double best_rps);
 
+/* After a level at which we were late ourselves (LEVEL_OWN_LIMIT): more workers, up to four, and
+ * LEVEL_DISTURBED, so that it is looked at again. Any other outcome, or no more workers: as it is.
+ */
+enum stats_level capacity_add_workers(int *workers, enum stats_level outcome,
+                                      struct store_capacity_point *point, struct arena *arena);
+
 struct capacity_points { /* in the arena; doubled when full */
     struct store_capacity_point *items;
     size_t count, capacity;

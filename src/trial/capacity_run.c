@@ -13,6 +13,7 @@
  * Rejected: the trial's own attempt_load() for each level. It notes contention, metrics and facts
  * of a window that counts, and always runs to its end. */
 #include "trial/capacity.h"
+#include "trial/contention.h"
 #include "trial/level.h"
 #include "trial/run.h"
 
@@ -40,7 +41,7 @@ struct climb { /* one search */
     double rps[SPEC_SERVICES_MAX]; /* requests per second in the last window; NaN unknown */
     double best_rps;               /* the most answers per second in any window */
     double quickest_s;             /* the smallest median; NaN none */
-    int windows;
+    int windows, workers;
     bool ended;         /* no more windows: somebody is down, or silent */
     const char *silent; /* who answers no more, and since when; NULL */
 };
@@ -124,6 +125,7 @@ static struct run *plan_window(struct climb *climb, const struct stats_capacity_
     plan->warmup_ns = spec->warmup_ns;
     plan->window_ns = spec->window_ns * probe->stretch;
     plan->drain_ns = attempt->study->measure.drain_ns;
+    plan->workers = climb->workers;
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
         attempt->stream_service[s] = SIZE_MAX;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
@@ -169,6 +171,7 @@ struct window_end {
     enum wait_end wait;
     size_t service;   /* who ended */
     int64_t until_ns; /* when it was decided; CLOCK_NEVER: not before its end */
+    struct contention_readings before, after; /* at the window's ends, or when it was decided */
 };
 
 static void hand_over(struct attempt *attempt, struct run *run, struct level_check *check,
@@ -199,9 +202,14 @@ static struct window_end watch_level(struct attempt *attempt, struct run *run,
             level_check_begin(check, report->window_start_ns);
         begun = true;
         now_ns = clock_now_ns();
+        if (!end.before.activity && now_ns >= report->window_start_ns)
+            contention_take(attempt, &end.before);
         bool open = now_ns < report->window_start_ns + run->plan.window_ns;
         hand_over(attempt, run, check, taken);
-        if (open && level_check_look(check, now_ns) != STATS_OPEN) {
+        bool decided = open && level_check_look(check, now_ns) != STATS_OPEN;
+        if ((decided || !open) && end.before.activity && !end.after.activity)
+            contention_take(attempt, &end.after);
+        if (decided) {
             end.until_ns = now_ns;
             break;
         }
@@ -235,6 +243,25 @@ static const char *failed_of_the_rest(struct climb *climb, struct run *run)
     struct goal_result goal =
         goal_evaluate(&climb->rest, scratch.metrics, scratch.metric_count, scratch.arena);
     return goal.failed;
+}
+
+/* Was somebody else at work, so that what was missed may be their doing? Readings lag by a clock
+ * tick for each process: of a window left early some hundredths of a second are no evidence. */
+static const char *disturbed_by(struct climb *climb, const struct window_end *end)
+{
+    static const double TICKS_S = 0.05;
+    struct attempt *attempt = climb->attempt;
+    if (!end->before.activity || !end->after.activity)
+        return NULL;
+    double span_s = (double)(end->after.machine.at_ns - end->before.machine.at_ns) / NS_PER_S;
+    double bound = attempt->study->measure.contention_ratio +
+                   TICKS_S / (span_s * (double)device_machine_cores());
+    const struct contention found = contention_between(attempt, &end->before, &end->after);
+    if (!(found.ratio > bound))
+        return NULL;
+    const char *names = contention_names(attempt, &end->before, &end->after);
+    return arena_printf(attempt->arena, "others used %.0f %% of the cores%s%s", 100 * found.ratio,
+                        names ? ": " : "", names ? names : "");
 }
 
 static void learn(struct climb *climb, const struct run *run, const struct level_check *check,
@@ -362,6 +389,9 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     struct window_end end = watch_level(attempt, run, check);
     bool decided = end.until_ns != CLOCK_NEVER;
     bool ok = run_finish(attempt, run, end.wait, end.service, err);
+    const char *disturbed = disturbed_by(climb, &end);
+    contention_done(&end.before);
+    contention_done(&end.after);
     run_end(attempt, run);
     if (!ok)
         return false;
@@ -377,8 +407,13 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
         *ret_outcome = LEVEL_MISSED;
         ret_point->broke = failed;
     }
-    learn(climb, run, check, ret_point, *ret_outcome);
     bool overloaded = *ret_outcome == LEVEL_MISSED || *ret_outcome == LEVEL_LEANS_MISSED;
+    if (overloaded && disturbed) { /* what is met in spite of others is met */
+        *ret_outcome = LEVEL_DISTURBED;
+        ret_point->broke = disturbed;
+    }
+    *ret_outcome = capacity_add_workers(&climb->workers, *ret_outcome, ret_point, arena);
+    learn(climb, run, check, ret_point, *ret_outcome);
     if (!has_ended(climb, run, &end, probe->level) && overloaded &&
         !settle(climb, probe->level, err))
         return false;
@@ -410,7 +445,8 @@ static bool climb_one(struct attempt *attempt, size_t index, struct capacity_poi
 {
     const struct spec_capacity *spec = &attempt->study->capacities[index];
     struct running *running = &attempt->runner->services[spec->service];
-    struct climb climb = {.attempt = attempt, .spec = spec, .quickest_s = NAN};
+    struct climb climb = {
+        .attempt = attempt, .spec = spec, .quickest_s = NAN, .workers = attempt->request->workers};
     for (size_t i = 0; i < ARRAY_LEN(climb.rps); i++)
         climb.rps[i] = NAN;
     split_requirements(&climb);

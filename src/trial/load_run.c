@@ -1,9 +1,9 @@
 /* Requests against what is up: the mixed load, then each service alone.
  *
- * Between the window's first and last instant this process takes two sets of readings (core time of
- * the machine, of our trees, of everybody else); their differences are the window's CPU use and its
- * contention. They are taken here, in the process that does not send. */
-#include "device/machine.h"
+ * At the window's first and last instant this process takes readings (trial/contention.h); their
+ * differences are the window's CPU use and its contention. They are taken here, in the process that
+ * does not send. */
+#include "trial/contention.h"
 #include "trial/early.h"
 #include "trial/finding.h"
 #include "trial/live.h"
@@ -21,127 +21,32 @@ static const int64_t START_STEP_NS = 2 * NS_PER_MS;
 /* How far from the window's ends our readings may be: at once is not possible on a busy machine. */
 static const double READINGS_LATE_MIN_S = 0.5, READINGS_LATE_RATIO = 0.1;
 
-struct window_readings {
-    struct device_snapshot machine;
-    struct device_activity *activity;
-    int64_t tree_cpu_ns[SPEC_SERVICES_MAX];
-    int64_t keepers_cpu_ns, worker_cpu_ns, own_cpu_ns;
-};
-
-static int64_t process_cpu_ns(pid_t pid)
-{
-    struct proc_stat stat;
-    return proc_read_stat("/proc", pid, &stat) ? stat.cpu_ns : 0;
-}
-
-static void take_readings(struct attempt *attempt, struct window_readings *r)
-{
-    struct trial_runner *runner = attempt->runner;
-    r->keepers_cpu_ns = 0;
-    for (size_t i = 0; i < attempt->study->service_count; i++) {
-        pid_t root = runner->services[i].root;
-        if (root == 0)
-            continue;
-        struct device_usage usage;
-        device_usage(attempt_device(attempt, i), root, &usage);
-        r->tree_cpu_ns[i] = usage.cpu_ns;
-        if (!runner->services[i].by_request) /* else it is the load worker */
-            r->keepers_cpu_ns += process_cpu_ns(root);
-    }
-    r->worker_cpu_ns = load_worker_cpu_ns(attempt->worker);
-    r->own_cpu_ns = clock_cpu_ns();
-    r->activity = device_activity_take("/proc");
-    device_machine_snapshot("/proc", &r->machine);
-}
-
-static const char *name_contenders(struct attempt *attempt, const struct window_readings *before,
-                                   const struct window_readings *after)
-{
-    pid_t roots[SPEC_SERVICES_MAX + 1];
-    size_t root_count = 0;
-    roots[root_count++] = attempt->runner->options.root ? attempt->runner->options.root : getpid();
-    struct device_holder top[3];
-    const struct spec_study *study = attempt->study;
-    size_t count =
-        device_activity_strangers(before->activity, after->activity, roots, root_count,
-                                  study->neighbours, study->neighbour_count, top, ARRAY_LEN(top));
-    AUTO(buf_done) struct buf text = BUF_INIT(512);
-    for (size_t k = 0; k < count; k++)
-        buf_addf(&text, "%s%s (pid %d, %.2f cores)", text.len ? ", " : "", top[k].comm,
-                 (int)top[k].pid, top[k].cpu_ratio);
-    return text.len ? arena_strdup(attempt->arena, buf_text(&text)) : NULL;
-}
-
-/* Everything of ours that note_window() counts by itself. A keeper may have left our tree. */
-static size_t own_roots(const struct attempt *attempt, pid_t *ret_roots)
-{
-    const struct trial_runner *runner = attempt->runner;
-    size_t count = 0;
-    ret_roots[count++] = getpid();
-    count += load_worker_pids(attempt->worker, ret_roots + count);
-    for (size_t i = 0; i < attempt->study->service_count; i++)
-        if (runner->services[i].root)
-            ret_roots[count++] = runner->services[i].root;
-    return count;
-}
-
-/* CPU time of the declared neighbours without what is ours by the same name (both may be
- * "python3"). With several lanes: of all that is below their parent as well, this lane's own
- * included; the sum is over processes, none of which counts twice. */
-static int64_t others_ns(const struct attempt *attempt, const struct window_readings *before,
-                         const struct window_readings *after)
-{
-    const struct spec_study *study = attempt->study;
-    pid_t root = attempt->runner->options.root;
-    size_t count = study->neighbour_count;
-    struct spec_neighbour *list = arena_array(attempt->arena, count + 1, sizeof *list);
-    if (count)
-        memcpy(list, study->neighbours, count * sizeof *list);
-    if (root)
-        list[count++] = (struct spec_neighbour){.pid = root};
-    pid_t own[SPEC_SERVICES_MAX + LOAD_WORKERS_MAX + 1];
-    size_t own_count = root ? 0 : own_roots(attempt, own);
-    return device_activity_neighbours_ns(before->activity, after->activity, list, count, own,
-                                         own_count);
-}
-
 /* Differences of the two readings into facts: contention is the worst of the trial's windows. */
-static void note_window(struct attempt *attempt, const struct window_readings *before,
-                        const struct window_readings *after, bool shared)
+static void note_window(struct attempt *attempt, const struct contention_readings *before,
+                        const struct contention_readings *after, bool shared)
 {
     const struct spec_study *study = attempt->study;
-    int64_t own_ns = after->keepers_cpu_ns - before->keepers_cpu_ns + after->worker_cpu_ns -
-                     before->worker_cpu_ns + after->own_cpu_ns - before->own_cpu_ns;
-    for (size_t i = 0; i < study->service_count; i++) {
-        int64_t tree_ns = after->tree_cpu_ns[i] - before->tree_cpu_ns[i];
-        own_ns += tree_ns;
-        if (shared)
-            attempt->window_cpu_s[i] = (double)tree_ns / NS_PER_S;
-    }
-    int64_t others = others_ns(attempt, before, after);
-    own_ns = attempt->runner->options.root ? others : own_ns + others;
-    int cores = device_machine_cores();
-    double ratio = device_contention_ratio(&before->machine, &after->machine, own_ns, cores);
+    for (size_t i = 0; i < study->service_count && shared; i++)
+        attempt->window_cpu_s[i] =
+            (double)(after->tree_cpu_ns[i] - before->tree_cpu_ns[i]) / NS_PER_S;
     if (shared) {
         attempt->own_cpu_s = (double)(after->own_cpu_ns - before->own_cpu_ns) / NS_PER_S;
         attempt->worker_cpu_s = (double)(after->worker_cpu_ns - before->worker_cpu_ns) / NS_PER_S;
     }
-    if (isnan(attempt->facts.contention_ratio) || ratio > attempt->facts.contention_ratio) {
-        attempt->facts.contention_ratio = ratio;
-        double steal_ns =
-            reading_value(after->machine.steal_ns) - reading_value(before->machine.steal_ns);
-        double span_ns = (double)(after->machine.at_ns - before->machine.at_ns) * cores;
-        attempt->facts.steal_ratio = steal_ns / span_ns;
-        attempt->facts.contenders = ratio > study->measure.contention_ratio
-                                        ? name_contenders(attempt, before, after)
+    const struct contention found = contention_between(attempt, before, after);
+    if (isnan(attempt->facts.contention_ratio) || found.ratio > attempt->facts.contention_ratio) {
+        attempt->facts.contention_ratio = found.ratio;
+        attempt->facts.steal_ratio = found.steal_ratio;
+        attempt->facts.contenders = found.ratio > study->measure.contention_ratio
+                                        ? contention_names(attempt, before, after)
                                         : NULL;
     }
 }
 
 /* Readings say something about the window only if they were taken at its two ends: we may have been
  * stopped, or starved, while the worker went on. */
-static void note_readings(struct attempt *attempt, const struct window_readings *before,
-                          const struct window_readings *after, const struct load_report *report)
+static void note_readings(struct attempt *attempt, const struct contention_readings *before,
+                          const struct contention_readings *after, const struct load_report *report)
 {
     double window_s = (double)(report->window_end_ns - report->window_start_ns) / NS_PER_S;
     double bound_s = fmax(READINGS_LATE_MIN_S, READINGS_LATE_RATIO * window_s);
@@ -298,8 +203,9 @@ static enum wait_end await_start(struct attempt *attempt, size_t *ret_ended)
 
 /* Warm-up, window and drain, one wait each; readings at the window's two ends. */
 static enum wait_end run_window(struct attempt *attempt, struct run *run,
-                                const struct load_window *window, struct window_readings *before,
-                                struct window_readings *after, size_t *ret_ended)
+                                const struct load_window *window,
+                                struct contention_readings *before,
+                                struct contention_readings *after, size_t *ret_ended)
 {
     bool shared = window->only < 0;
     enum trial_phase measure = shared ? PHASE_MEASURE : PHASE_ALONE;
@@ -315,14 +221,14 @@ static enum wait_end run_window(struct attempt *attempt, struct run *run,
         attempt_phase(attempt, PHASE_WARMUP, start_ns, NULL);
     if (end != WAIT_TIME)
         return end;
-    take_readings(attempt, before);
+    contention_take(attempt, before);
     if (shared)
         scrape_window_begin(attempt);
     watch_window_begin(attempt, shared);
     attempt_progress(attempt, measure, who, (double)window->window_ns / NS_PER_S);
     AUTO(early_free) struct early *early = shared ? early_new(attempt, run) : NULL;
     end = early_wait(early, attempt, window_at_ns + window->window_ns, ret_ended, &run->left_ns);
-    take_readings(attempt, after);
+    contention_take(attempt, after);
     watch_window_end(attempt);
     if (shared)
         scrape_window_end(attempt);
@@ -351,7 +257,7 @@ bool attempt_load(struct attempt *attempt, const struct load_window *window, enu
     if (!load_worker_start(&run->plan, &worker, err))
         return err_wrap(err, "loading %s", window->mode);
     run_begin(attempt, run, worker);
-    struct window_readings before = {0}, after = {0};
+    struct contention_readings before = {0}, after = {0};
     size_t ended = 0;
     enum wait_end end = run_window(attempt, run, window, &before, &after, &ended);
     bool ok = run_finish(attempt, run, end, ended, err);
@@ -363,8 +269,8 @@ bool attempt_load(struct attempt *attempt, const struct load_window *window, enu
     if (ok && run->report.complete)
         note_readings(attempt, &before, &after, &run->report);
     run_end(attempt, run);
-    device_activity_free(before.activity);
-    device_activity_free(after.activity);
+    contention_done(&before);
+    contention_done(&after);
     if (!ok)
         return false;
     for (size_t s = 0; s < run->plan.stream_count && !run->service_ended; s++)

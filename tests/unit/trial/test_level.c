@@ -326,12 +326,91 @@ static void test_bounds(void **state)
     }
 }
 
+/* Late twice: by two, then by four workers; after that it is a limit of ours. */
+static void test_workers_are_added(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int before, after;
+        enum stats_level outcome, told;
+    } rows[] = {
+        {"one was late", 0, 2, LEVEL_OWN_LIMIT, LEVEL_DISTURBED},
+        {"two were", 2, 4, LEVEL_OWN_LIMIT, LEVEL_DISTURBED},
+        {"four are all", 4, 4, LEVEL_OWN_LIMIT, LEVEL_OWN_LIMIT},
+        {"nobody was", 0, 0, LEVEL_MISSED, LEVEL_MISSED},
+    };
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct store_capacity_point point = {.broke = NULL};
+        int workers = rows[i].before;
+        enum stats_level told = capacity_add_workers(&workers, rows[i].outcome, &point, arena);
+        CHECK_ROW_TEXT(i, rows[i].name, stats_level_name(told), stats_level_name(rows[i].told));
+        CHECK_ROW(i, rows[i].name, workers == rows[i].after);
+        CHECK_ROW(i, rows[i].name, !point.broke == (told != LEVEL_DISTURBED));
+    }
+}
+
+struct disturbance {
+    int windows, spoilt; /* so many of them, from the third on */
+};
+
+static bool disturbed_window(void *context, const struct stats_capacity_probe *probe,
+                             struct arena *arena, enum stats_level *ret_outcome,
+                             struct store_capacity_point *ret_point, struct err *err)
+{
+    (void)err, (void)arena;
+    struct disturbance *d = context;
+    d->windows++;
+    *ret_outcome = probe->level > 2 ? LEVEL_MISSED : LEVEL_MET;
+    *ret_point = (struct store_capacity_point){.broke = probe->level > 2 ? "too slow" : NULL};
+    if (d->windows > 2 && d->windows <= 2 + d->spoilt) {
+        *ret_outcome = LEVEL_DISTURBED;
+        ret_point->broke = "others used 80 % of the cores";
+    }
+    return true;
+}
+
+/* A level that somebody disturbed is looked at again; one that is disturbed always ends the search,
+ * which then says by what. */
+static void test_disturbed_levels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int spoilt;
+        const char *end, *broke;
+    } rows[] = {
+        {"not at all", 0, "found", "too slow"},
+        {"once", 1, "found", "too slow"},
+        {"always", 99, "disturbed", "others used 80 % of the cores"},
+    };
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct disturbance d = {.spoilt = rows[i].spoilt};
+        const struct capacity_plan plan = {
+            .limits =
+                {.whole = true, .start = 1, .least = 1, .most = 64, .stretch = 4, .windows = 60},
+            .within_ns = 3600 * NS_PER_S,
+            .context = &d,
+            .window = disturbed_window};
+        struct capacity_points points = {0};
+        struct store_capacity found = {0};
+        struct err err = ERR_INIT;
+        assert_true(capacity_find(&plan, 0, arena, &points, &found, &err));
+        CHECK_ROW_TEXT(i, rows[i].name, found.end, rows[i].end);
+        CHECK_ROW_TEXT(i, rows[i].name, found.broke, rows[i].broke);
+        CHECK_ROW(i, rows[i].name, found.low == 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed_loop),     cmocka_unit_test(test_poisson),
-        cmocka_unit_test(test_slow_ones_count), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_too_few_to_tell), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_closed_loop),       cmocka_unit_test(test_poisson),
+        cmocka_unit_test(test_slow_ones_count),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_too_few_to_tell),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_workers_are_added), cmocka_unit_test(test_disturbed_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
