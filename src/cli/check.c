@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double RESTART_GUESS_S = 8; /* start, probe and stop of all services */
-
 static const struct cli_option options[] = {
     {"candidate", 'c', "TEXT", "show this candidate's commands instead of the baseline's"},
     {"list", 'l', NULL, "print every feasible candidate, one a line"},
@@ -68,7 +66,8 @@ static void print_space(const struct spec_study *study, uint64_t count)
 
 static void print_estimate(const struct spec_study *study, uint64_t count)
 {
-    struct study_estimate e = study_estimate(study, count, RESTART_GUESS_S);
+    double start_s = study_start_guess_s(study);
+    struct study_estimate e = study_estimate(study, count, start_s);
     double total_s = e.explore_s + e.final_s;
     double limit_s = (double)study->search.time_ns / NS_PER_S;
     AUTO(buf_done) struct buf line = BUF_INIT(512);
@@ -80,7 +79,7 @@ static void print_estimate(const struct spec_study *study, uint64_t count)
         text_add_duration(&line, limit_s);
     }
     printf("%s\n(supposing %.0f s for each start and stop of the services)\n", buf_text(&line),
-           RESTART_GUESS_S);
+           start_s);
 }
 
 /* The study file's own text on its way to a terminal: studies are shared between people. */
@@ -166,16 +165,38 @@ static void print_header(const struct spec_study *study)
     printf(", %zu knobs\n", study->knob_count);
 }
 
+/* One that is missing is said, and the others are looked at all the same: whoever sets a machine up
+ * wants to know all of it. The last one is the error. */
+struct missing {
+    char last[sizeof((struct err *)NULL)->text];
+    size_t count;
+};
+
+static bool note_missing(const struct spec_study *study, const struct err *fault,
+                         struct missing *missing, struct err *err)
+{
+    if (fault->code != ERR_MISSING) {
+        *err = *fault;
+        return err_wrap(err, "%s", study->path);
+    }
+    if (missing->count++)
+        fprintf(stderr, "spica: %s: %s\n", study->path, missing->last);
+    snprintf(missing->last, sizeof missing->last, "%s", fault->text);
+    return true;
+}
+
 static bool print_commands(const struct spec_study *study, const struct spec_candidate *candidate,
                            const struct devices *devices, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(free) char *folder = study_folder(study, NULL);
     int taken[SPEC_SERVICES_MAX];
+    struct missing missing = {.count = 0};
     for (size_t i = 0; i < study->service_count; i++) {
         const char *name = study->services[i].name;
         const size_t device = spec_candidate_device(study, candidate, i);
         struct service_launch launch;
+        struct err fault = ERR_INIT;
         int port = 0;
         if (!service_port_allot(taken, i, &port, err))
             return err_wrap(err, "%s", study->path);
@@ -183,8 +204,11 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
         if (!service_launch_build(arena, study, candidate, i, port, &devices->launch[device],
                                   arena_printf(arena, "%s/scratch/%s", folder, name),
                                   arena_printf(arena, "%s/logs/%s.log", folder, name), &launch,
-                                  err))
-            return err_wrap(err, "%s", study->path);
+                                  &fault)) {
+            if (!note_missing(study, &fault, &missing, err))
+                return false;
+            continue;
+        }
         AUTO(buf_done) struct buf line = BUF_INIT(1 << 20);
         service_launch_add_text(&line, &launch);
         if (spec_study_on_gpu(study))
@@ -201,7 +225,7 @@ static bool print_commands(const struct spec_study *study, const struct spec_can
             print_safe("    ", launch.config_text);
         }
     }
-    return true;
+    return missing.count == 0 || err_set(err, ERR_MISSING, "%s: %s", study->path, missing.last);
 }
 
 static bool take_first(void *context, spec_code code)

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 enum { HOLDERS_MAX = 256 };
-static const double RESTART_GUESS_S = 8; /* start, probe and stop of all services */
 static const double MIB = 1024 * 1024;
 static const int64_t RESTORER_WITHIN_NS = 120 * NS_PER_S;
 
@@ -157,7 +156,7 @@ static void add_duration(struct buf *line, const struct cli_pause *pause)
     uint64_t count = spec_space_count(study);
     double limit_s =
         (double)(pause->time_ns > 0 ? pause->time_ns : study->search.time_ns) / NS_PER_S;
-    struct study_estimate e = study_estimate(study, count, RESTART_GUESS_S);
+    struct study_estimate e = study_estimate(study, count, study_start_guess_s(study));
     double total_s = e.explore_s + e.final_s;
     if (count == UINT64_MAX && limit_s <= 0) {
         buf_add(line, "a time that can't be told");

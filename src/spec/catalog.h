@@ -52,6 +52,7 @@ struct spec_engine {
     const char *ready_path; /* default HTTP path of the ready check */
     int64_t
         ready_within_ns; /* default deadline of it where the usual one is too short; 0: it is not */
+    double start_s;      /* what a start usually takes, for estimates; 0: some seconds */
     const struct spec_option *options;
     size_t option_count;
 };

@@ -21,9 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A start of all services, a probe each and the stop, when nothing has been measured yet. */
-static const double START_GUESS_S = 8;
-
 static bool is_retried_by(const struct study_beside *beside, int64_t chain)
 {
     for (size_t i = 0; i < beside->count; i++)
@@ -85,7 +82,8 @@ static double final_trial_guess_s(const struct study_plan *plan)
         loaded += plan->study->services[i].load.given;
     double alone = loaded > 1 ? (double)loaded * (seconds(m->alone_ns) + 3) : 0;
     double capacity = study_capacity_guess_s(plan->study) / m->repeats;
-    return seconds(m->warmup_ns) + seconds(m->window_ns) + alone + capacity + START_GUESS_S;
+    return seconds(m->warmup_ns) + seconds(m->window_ns) + alone + capacity +
+           study_start_guess_s(plan->study);
 }
 
 static size_t racers(const struct study_plan *plan)
@@ -341,9 +339,9 @@ struct study_progress_counts study_count(const struct study_plan *plan,
         counts.finals_done +=
             history->trials[i].purpose == HISTORY_FINAL && history_settled(history, i);
     const struct spec_measure *m = &plan->study->measure;
-    double explore_s =
-        mean_duration_s(history, HISTORY_EXPLORE,
-                        seconds(m->warmup_ns) + seconds(m->window_ns) / 2 + START_GUESS_S);
+    double explore_s = mean_duration_s(history, HISTORY_EXPLORE,
+                                       seconds(m->warmup_ns) + seconds(m->window_ns) / 2 +
+                                           study_start_guess_s(plan->study));
     double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
     bool final_begun = counts.finals_done > 0;
     size_t explore_left = final_begun || counts.explored >= counts.explore_planned

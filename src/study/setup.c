@@ -180,6 +180,7 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
 
 /* Doubling, halving, the second looks. Some windows are left early, some are repeated. */
 enum { CAPACITY_WINDOWS_GUESS = 14 };
+static const double START_GUESS_S = 8;
 
 double study_capacity_guess_s(const struct spec_study *study)
 {
@@ -188,6 +189,20 @@ double study_capacity_guess_s(const struct spec_study *study)
         const struct spec_capacity *c = &study->capacities[i];
         double guess_s = CAPACITY_WINDOWS_GUESS * (double)(c->warmup_ns + c->window_ns) / NS_PER_S;
         sum_s += fmin(guess_s, (double)c->within_ns / NS_PER_S);
+    }
+    return sum_s;
+}
+
+/* Some seconds whatever they are, and what the slow ones take: one starts after the other. */
+double study_start_guess_s(const struct spec_study *study)
+{
+    double sum_s = START_GUESS_S;
+    for (size_t i = 0; i < study->service_count; i++) {
+        const struct spec_service *s = &study->services[i];
+        double slowest_s = 0;
+        for (size_t u = 0; u < s->engine_use_count; u++)
+            slowest_s = fmax(slowest_s, s->engine_uses[u].engine->start_s);
+        sum_s += slowest_s;
     }
     return sum_s;
 }

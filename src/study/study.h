@@ -86,6 +86,8 @@ NODISCARD bool study_check_services(const struct spec_study *study, bool fetch,
 
 /* About how long the study's capacities take in the one trial of a candidate that finds them. */
 double study_capacity_guess_s(const struct spec_study *study);
+/* A start of all services, a probe each and the stop, when nothing has been measured yet. */
+double study_start_guess_s(const struct spec_study *study);
 /* How long a study takes, without having run: windows plus stated allowances for starts. */
 struct study_estimate {
     size_t explore_trials, final_trials;

@@ -560,6 +560,17 @@ def templates_pass_check(box):
 
 
 @scenario(quick=True)
+def check_names_every_missing_program(box):
+    box.study(one={"command": ["/no/one", "{port}"], "protocol": "openai-chat"},
+              llm=box.fake("llm"), two={"command": ["/no/two", "{port}"], "protocol": "openai-chat"})
+    result = box.run("check", box.file, code=2, lines=-1)
+    lines = result.err.splitlines()
+    check(len(lines) == 2 and "no program /no/one" in lines[0] and "no program /no/two" in lines[1],
+          result.err)
+    check("--kind llm" in result.out, result.out)
+
+
+@scenario(quick=True)
 def check_prints_the_space_and_the_commands(box):
     box.study(stt=box.fake("stt", "--slots", "{threads}", knobs={"threads": [1, 2, 3]},
                            environment={"WAIT_POLICY": "{policy}"}),

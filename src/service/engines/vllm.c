@@ -174,6 +174,7 @@ static const struct spec_engine spec = {
     .protocol = "openai-chat",
     .program = "vllm",
     .ready_path = "/health",
+    .start_s = 60,
     .ready_within_ns = 600 * NS_PER_S, /* a minute at best; the first start compiles for minutes */
     .options = options,
     .option_count = ARRAY_LEN(options),

@@ -92,6 +92,22 @@ static void test_vast_space(void **state)
     assert_int_equal(problems.len, 0);
 }
 
+static void test_start_guess(void **state)
+{
+    (void)state;
+    static const struct spec_engine quick = {.name = "quick"},
+                                    slow = {.name = "slow", .start_s = 60};
+    struct spec_engine_use one[] = {{.engine = &quick}},
+                           either[] = {{.engine = &quick}, {.engine = &slow}};
+    struct spec_service services[] = {{.engine_uses = one, .engine_use_count = 1},
+                                      {.engine_uses = either, .engine_use_count = 1},
+                                      {.command_count = 1}};
+    const struct spec_study study = {.services = services, .service_count = 3};
+    assert_true(study_start_guess_s(&study) == 8);
+    services[1].engine_use_count = 2;
+    assert_true(study_start_guess_s(&study) == 68);
+}
+
 static void test_estimate(void **state)
 {
     (void)state;
@@ -169,9 +185,9 @@ static void test_devices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),    cmocka_unit_test(test_programs),
-        cmocka_unit_test(test_vast_space), cmocka_unit_test(test_estimate),
-        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_devices),     cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_vast_space),  cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_start_guess), cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
