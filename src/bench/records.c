@@ -29,7 +29,7 @@ static void add_count(json_t *metrics, const char *name, int64_t count, const ch
 
 static json_t *wall_ns(int64_t at_ns, int64_t offset_ns)
 {
-    return at_ns < 0 ? json_null() : json_integer((json_int_t)(at_ns + offset_ns));
+    return at_ns < 0 ? json_null() : json_integer(at_ns + offset_ns);
 }
 
 static json_t *metadata_of(const struct load_record *r, int64_t offset_ns)

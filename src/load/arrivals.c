@@ -116,8 +116,8 @@ static void next_trace(struct load_arrivals *a)
         a->next_ns = INFINITY;
         return;
     }
-    double at_ns =
-        (double)(n / count) * trace_period_ns(corpus) + (double)corpus->trace[n % count].at_ns;
+    uint64_t round = n / count;
+    double at_ns = (double)round * trace_period_ns(corpus) + (double)corpus->trace[n % count].at_ns;
     a->next_ns = at_ns / trace_speed(a->stream);
 }
 

@@ -43,7 +43,7 @@ static double draw_spread(const struct spec_spread *spread, const struct corpus_
         value = spread->low * exp(draw_normal(rng) * log(spread->high / spread->low) / Z95);
         break;
     case SPREAD_FILE:
-        value = numbers->count ? numbers->values[rng_below(rng, numbers->count)] : 1;
+        value = numbers && numbers->count ? numbers->values[rng_below(rng, numbers->count)] : 1;
         break;
     }
     return fmin(value, spread->max);

@@ -110,7 +110,7 @@ static bool write_target(const struct sockaddr_storage *address, char *ret_targe
 
 static bool check(const struct load_stream *stream, char *ret_target, size_t size, struct err *err)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = 0;
     if (!load_tcp_address(stream->url ? stream->url : "", &address, &len, err))
         return false;
@@ -243,7 +243,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *ctx)
 
 static bool begin(struct tcp_call *call, const char *target)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = 0;
     struct err err = ERR_INIT;
     int on = 1;

@@ -77,7 +77,8 @@ static enum audio_state read_pcm(const char *bytes, size_t len, double rate_hz,
 {
     if (all_zero(bytes, len))
         return AUDIO_NONE;
-    *ret = (struct load_audio){0, (double)(len / 2) / rate_hz};
+    size_t samples = len / 2;
+    *ret = (struct load_audio){0, (double)samples / rate_hz};
     return len % 2 ? AUDIO_CUT : AUDIO_GOOD;
 }
 
