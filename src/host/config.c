@@ -135,6 +135,7 @@ static void read_config(const struct place *place, struct host_config *config)
     config->environment = get_list(place, service_interface, "Environment");
     config->unset = get_list(place, service_interface, "UnsetEnvironment");
     config->folder = get_text(place, service_interface, "WorkingDirectory");
+    config->folder += config->folder[0] == '!'; /* "may be missing" */
     config->user = get_text(place, service_interface, "User");
     config->result = get_text(place, service_interface, "Result");
     read_commands(place, config);

@@ -177,6 +177,12 @@ bool host_manager_reload(struct host_manager *manager, struct err *err)
     return r >= 0 || bus_error(r, &error, err, "reloading", "systemd's files");
 }
 
+void host_manager_forgive(struct host_manager *manager, const char *unit)
+{
+    (void)sd_bus_call_method(manager->bus, service_name, manager_path, manager_interface,
+                             "ResetFailedUnit", NULL, NULL, "s", unit);
+}
+
 static int append_strings(sd_bus_message *message, const char *name, const char *const *strings)
 {
     int r = sd_bus_message_open_container(message, 'r', "sv");

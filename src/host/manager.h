@@ -38,6 +38,9 @@ NODISCARD bool host_manager_job(struct host_manager *manager, enum host_verb ver
 /* systemd reads its files again. Whether that is needed is not asked: NeedDaemonReload does not see
  * the first drop-in of a unit whose ".d" folder was not there before. */
 NODISCARD bool host_manager_reload(struct host_manager *manager, struct err *err);
+/* systemd forgets that a unit failed, and how often it was started of late: one that ended over and
+ * over is else refused its next start ("start-limit-hit"). No unit of that name is no error. */
+void host_manager_forgive(struct host_manager *manager, const char *unit);
 
 struct host_transient {
     const char *name, *description;

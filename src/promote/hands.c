@@ -102,8 +102,11 @@ static bool still_starting(const struct promote_step *step, struct err *err)
         return false;
     if (!config.found)
         return err_set(err, ERR_PROBLEM, "%s is gone", step->unit);
+    if (config.restarts > 0)
+        return err_set(err, ERR_PROBLEM, "%s ended after its start, and systemd has restarted it",
+                       step->unit);
     bool ended = strcmp(config.active, "failed") == 0 || strcmp(config.active, "inactive") == 0 ||
-                 strcmp(config.sub, "auto-restart") == 0 || config.restarts > 0;
+                 strcmp(config.sub, "auto-restart") == 0;
     return !ended || err_set(err, ERR_PROBLEM, "%s ended after its start (%s, %s, %s)", step->unit,
                              config.active, config.sub, config.result);
 }
@@ -141,8 +144,10 @@ static bool unit_restart(void *context, const struct promote_step *step, enum ho
     int64_t within_ns = step->within_ns > 0 ? step->within_ns : WITHIN_DEFAULT_NS;
     int64_t end_ns = clock_now_ns() + within_ns;
     (void)context;
-    if (!host_manager_open(step->scope, &manager, err) ||
-        !host_manager_job(manager, HOST_RESTART, step->unit, within_ns, heed, err))
+    if (!host_manager_open(step->scope, &manager, err))
+        return false;
+    host_manager_forgive(manager, step->unit);
+    if (!host_manager_job(manager, HOST_RESTART, step->unit, within_ns, heed, err))
         return false;
     manager = host_manager_close(manager);
     return step->port == 0 ? still_starting(step, err) : wait_ready(step, end_ns, heed, err);

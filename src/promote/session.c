@@ -70,16 +70,25 @@ static bool named_before(const struct promote_plan *plan, size_t i)
     return false;
 }
 
+/* Two users may each have a unit of that name of their own. */
+static bool lock_step(struct promote_session *session, const struct promote_step *step,
+                      struct err *err)
+{
+    char scope[64];
+    if (step->kind == PROMOTE_FILE)
+        return take_lock(session, "file", step->path, err);
+    snprintf(scope, sizeof scope, "%s %u", host_scope_names[step->scope],
+             step->scope == HOST_USER ? (unsigned)geteuid() : 0U);
+    return take_lock(session, scope, step->unit, err);
+}
+
 bool promote_session_lock(struct promote_session *session, const struct promote_plan *plan,
                           struct err *err)
 {
     for (size_t i = 0; i < plan->step_count; i++) {
-        const struct promote_step *step = &plan->steps[i];
-        if (step->kind != PROMOTE_FILE && step->kind != PROMOTE_RESTART)
-            continue;
-        const char *kind = step->kind == PROMOTE_FILE ? "file" : host_scope_names[step->scope];
-        const char *name = step->kind == PROMOTE_FILE ? step->path : step->unit;
-        if (!named_before(plan, i) && !take_lock(session, kind, name, err))
+        enum promote_kind kind = plan->steps[i].kind;
+        if ((kind == PROMOTE_FILE || kind == PROMOTE_RESTART) && !named_before(plan, i) &&
+            !lock_step(session, &plan->steps[i], err))
             return false;
     }
     return true;
@@ -124,7 +133,8 @@ bool promote_session_restart(struct promote_session *session, size_t step, enum 
                              struct err *err)
 {
     const struct promote_step *restart = &session->journal.plan->steps[step];
-    session->down_ns[step] = clock_now_ns();
+    if (session->down_ns[step] == 0) /* else it has not been up since */
+        session->down_ns[step] = clock_now_ns();
     if (!session->hands->unit_restart(session->hands->context, restart, heed, err))
         return false;
     if (restart->port != 0)
