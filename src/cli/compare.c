@@ -65,8 +65,8 @@ static bool read_limits(const struct cli_args *args, struct compare_options *how
 static void on_trial_end(void *context, const struct study_view *view,
                          const struct store_trial *trial)
 {
-    (void)context;
     (void)view;
+    display_clear(context);
     AUTO(buf_done) struct buf line = BUF_INIT(8192);
     buf_addf(&line, "block %d  ", trial->repeat);
     text_add_escaped(&line, TEXT_TERMINAL, trial->candidate, strlen(trial->candidate), 400);
@@ -79,15 +79,9 @@ static void on_trial_end(void *context, const struct study_view *view,
     fprintf(stderr, "%s\n", buf_text(&line));
 }
 
-static void on_waiting(void *context, const char *why)
-{
-    (void)context;
-    fprintf(stderr, "waiting: %s\n", why);
-}
-
 static void on_looked(void *context, const struct study_comparison *so_far)
 {
-    (void)context;
+    display_clear(context);
     AUTO(buf_done) struct buf line = BUF_INIT(65536);
     report_add_comparison_look(&line, so_far);
     fprintf(stderr, "%s\n", buf_text(&line));
@@ -135,17 +129,23 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     AUTO(free) char *folder = study_folder(study, cli_value(&cli_compare, args, "out"));
     study_options.study = study;
     study_options.folder = folder;
-    if (cli_flag(&cli_compare, args, "verbose"))
+    struct display display_state = display_init(study, stderr);
+    AUTO(display_done) struct display *display = &display_state;
+    display->verbose = cli_flag(&cli_compare, args, "verbose");
+    if (display->verbose)
         log_set_level(LOG_DEBUG);
     if (!cli_flag(&cli_compare, args, "quiet")) {
-        study_options.observer =
-            (struct study_observer){.trial_end = on_trial_end, .waiting = on_waiting};
+        study_options.observer = display_observer(display);
+        study_options.observer.begin = NULL; /* its table is of a study */
+        study_options.observer.trial_end = on_trial_end;
         how.looked = on_looked;
+        how.context = display;
     }
     cancel_install();
     struct study_comparison result;
-    if (!service_init(err) || !study_compare(&study_options, &how, arena, &result, err) ||
-        !report_write_comparison(&result, folder, err) || !show(args, &result, err))
+    bool ok = service_init(err) && study_compare(&study_options, &how, arena, &result, err);
+    display_clear(display);
+    if (!ok || !report_write_comparison(&result, folder, err) || !show(args, &result, err))
         return false;
     *ret_status = status_of(&result);
     return true;

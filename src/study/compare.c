@@ -20,6 +20,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double START_GUESS_S = 8; /* of all services, before any was started */
+
 struct comparing {
     struct study_loop *loop;
     const struct compare_options *options;
@@ -117,6 +119,30 @@ static void on_progress(void *context, const struct trial_progress *progress)
         observer->progress(observer->context, &c->loop->view, c->loop->request, progress);
 }
 
+/* For people. What is left is for as many blocks as are allowed; it may be over much sooner. */
+static void update_view(struct comparing *c)
+{
+    struct study_loop *loop = c->loop;
+    const struct spec_measure *m = &loop->study->measure;
+    size_t done = loop->history.count, all = c->result->blocks_most * c->result->side_count;
+    double elapsed_s = history_elapsed_s(&loop->history);
+    double each_s = done ? elapsed_s / (double)done
+                         : (double)(m->warmup_ns + m->window_ns) / NS_PER_S + START_GUESS_S;
+    loop->view = (struct study_view){
+        .study = loop->study,
+        .device = &loop->lanes[0].facts,
+        .stage = STAGE_FINAL,
+        .trials_done = (int64_t)done,
+        .finals_done = done,
+        .finals_planned = all,
+        .candidates = loop->plan.code_count,
+        .best_fitness = NAN,
+        .elapsed_s = elapsed_s,
+        .left_s = all > done ? each_s * (double)(all - done) : 0,
+        .lanes = 1,
+    };
+}
+
 static bool run_trial(struct comparing *c, struct trial_runner *runner,
                       const struct trial_request *request)
 {
@@ -138,7 +164,7 @@ static bool run_trial(struct comparing *c, struct trial_runner *runner,
     if (!study_loop_store_exists(loop, c->err) || !store_trial_add(loop->store, &trial, c->err) ||
         !history_append(&loop->history, loop->study, &trial, loop->arena, c->err))
         return false;
-    loop->view.trials_done++;
+    update_view(c);
     if (observer->trial_end)
         observer->trial_end(observer->context, &loop->view, &trial);
     return study_loop_check(loop, &trial, loop->history.count - 1,
@@ -216,22 +242,6 @@ static bool run_all(struct comparing *c)
 
 /* ---- the whole ---- */
 
-static void fill_view(struct study_loop *loop, const struct study_comparison *result)
-{
-    loop->view = (struct study_view){
-        .study = loop->study,
-        .device = &loop->lanes[0].facts,
-        .stage = STAGE_FINAL,
-        .trials_done = (int64_t)loop->history.count,
-        .finals_planned = result->blocks_most * result->side_count,
-        .candidates = loop->plan.code_count,
-        .best_fitness = NAN,
-        .elapsed_s = history_elapsed_s(&loop->history),
-        .left_s = NAN,
-        .lanes = 1,
-    };
-}
-
 static bool compare(struct comparing *c, bool resumed)
 {
     struct study_loop *loop = c->loop;
@@ -239,7 +249,7 @@ static bool compare(struct comparing *c, bool resumed)
     if (!find_number(c) || !history_load_compare(loop->store, loop->study, (int)c->result->number,
                                                  loop->arena, &loop->history, c->err))
         return false;
-    fill_view(loop, c->result);
+    update_view(c);
     if (observer->begin)
         observer->begin(observer->context, &loop->view, resumed && loop->history.count > 0);
     size_t before = loop->history.count;

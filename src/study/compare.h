@@ -8,7 +8,7 @@
 #include "stats/compare.h"
 #include "study/study.h"
 
-enum { COMPARE_SIDES_MAX = 6, COMPARE_BLOCKS_MAX = 96, COMPARE_ROWS_MAX = 160 };
+enum { COMPARE_SIDES_MAX = 6, COMPARE_BLOCKS_MAX = 96, COMPARE_ROWS_MAX = 448 };
 
 /* How a measure of the other side stands to the first's. */
 enum compare_answer {

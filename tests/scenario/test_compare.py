@@ -181,6 +181,15 @@ def bad_input(box):
 
 
 @scenario()
+def on_a_terminal(box):
+    two(box)
+    code, text = box.terminal("compare", box.file, FAST, SLOW)
+    check(code == 6, text)
+    check("block 1" in text and "3 blocks: llm.latency.p50 worse" in text, text)
+    check(text.rindex("B is slower by") > text.rindex("left"), "a live line was left standing")
+
+
+@scenario()
 def words_and_memory(box):
     stt = box.fake("stt", "--latency", "10ms", "--wer", "{wrong}", knobs={"wrong": [0, 0.5],
                                                                                 "other": [1, 2]})
