@@ -17,5 +17,9 @@ void promote_expect(struct promote_draft *draft);
 /* The largest device memory that a service took in a side's measured runs; NaN unknown. */
 double promote_peak_bytes(const struct report_side *side, const char *service);
 
+/* In which order services are changed: as the study file says, else those that will need least,
+ * compared with now, first (unknown is no change; equals as in the file). Returns how many. */
+size_t promote_order(const struct promote_draft *draft, size_t *ret_order);
+
 /* differ.c: ERR_DECLINED names those that were not accepted. */
 NODISCARD bool promote_differ(struct promote_draft *draft, struct err *err);

@@ -117,32 +117,6 @@ static double ready_mean_s(const struct report_side *side, const char *service)
     return count ? sum / (double)count : NAN;
 }
 
-/* Those that will need least, compared with now, first; unknown is no change. Stable. */
-static size_t find_order(const struct promote_draft *draft, size_t *order)
-{
-    const struct spec_study *study = draft->context.plan->study;
-    const struct spec_promotion *p = &study->promotion;
-    double more[SPEC_SERVICES_MAX] = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < p->order_count; i++)
-        order[i] = p->order[i];
-    if (p->order_count)
-        return p->order_count;
-    for (size_t i = 0; i < study->service_count; i++) {
-        const char *name = study->services[i].name;
-        if (study->production[i].kind == PRODUCTION_NONE)
-            continue;
-        more[i] = promote_peak_bytes(draft->then, name) - promote_peak_bytes(draft->now, name);
-        if (isnan(more[i]))
-            more[i] = 0;
-        size_t at = count++;
-        for (; at > 0 && more[order[at - 1]] > more[i]; at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
-    return count;
-}
-
 /* ---- what ---- */
 
 static bool add_hooks(struct promote_context *context, const struct spec_argv *hooks, size_t count,
@@ -174,7 +148,7 @@ static bool add_steps(struct promote_draft *draft, struct err *err)
     const struct spec_study *study = plan->study;
     const struct spec_promotion *p = &study->promotion;
     size_t order[SPEC_SERVICES_MAX];
-    size_t count = find_order(draft, order);
+    size_t count = promote_order(draft, order);
     for (size_t i = 0; i < study->service_count; i++)
         context->restart_s[i] = ready_mean_s(draft->then, study->services[i].name);
     plan->steps = arena_array(plan->arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);

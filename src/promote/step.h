@@ -41,8 +41,8 @@ struct promote_step {
     bool was_up;       /* a unit that was down stays down, said in the plan */
     double downtime_s; /* expected: the measured restart; NaN unknown */
     int64_t within_ns; /* of a command too; 0: some minutes */
-    /* RESTART: ready again when this answers 200, without a path when the port accepts; port 0:
-     * when systemd says so */
+    /* RESTART (and, for verifying alone, COMPOSE, COMMAND): ready again when this answers 200,
+     * without a path when the port accepts; port 0: when systemd says so */
     int port;
     const char *ready_path;
     /* RESTART: what systemd must have read after the reload, else all is undone before anything is

@@ -132,7 +132,10 @@ bool promote_own_command(struct promote_context *context, size_t service,
     const char **words = NULL;
     if (!words_of(context, service, argv, &words, err))
         return false;
-    AUTO(free) char *found = file_find_program(words[0], plan->study->folder);
+    AUTO(free)
+    char *own = text_starts_with(words[0], "./") ? file_join(plan->study->folder, words[0] + 2)
+                                                 : strdup(words[0]);
+    AUTO(free) char *found = file_find_program(own, plan->study->folder);
     if (!found)
         return err_set(err, ERR_MISSING, "%s: no program %s: not found, or not executable",
                        where_of(context, service, "command"), words[0]);
@@ -266,6 +269,13 @@ static const char *ready_path(const struct promote_plan *plan, size_t service)
     return own ? own : use ? use->engine->ready_path : NULL;
 }
 
+void promote_step_set_port(struct promote_context *context, size_t service,
+                           struct promote_step *step)
+{
+    step->port = context->plan->study->production[service].port;
+    step->ready_path = step->port ? ready_path(context->plan, service) : NULL;
+}
+
 bool promote_restart_add(struct promote_context *context, size_t service,
                          const struct host_unit *unit, struct promote_step **ret_step,
                          struct err *err)
@@ -282,8 +292,7 @@ bool promote_restart_add(struct promote_context *context, size_t service,
     restart->was_up = unit->up;
     restart->downtime_s = context->restart_s[service];
     restart->within_ns = p->within_ns;
-    restart->port = p->port;
-    restart->ready_path = p->port ? ready_path(context->plan, service) : NULL;
+    promote_step_set_port(context, service, restart);
     restart->why = !unit->up              ? "it is down and stays down"
                    : scope == HOST_SYSTEM ? "needs root or a polkit rule"
                                           : "of your own systemd";

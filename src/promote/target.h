@@ -79,6 +79,9 @@ NODISCARD bool promote_file_text(struct promote_context *context, const char *pa
 /* Nothing when there is no such file. */
 NODISCARD bool promote_witness_add(struct promote_context *context, const char *path,
                                    struct err *err);
+/* Where the step's service answers once it is done, for whoever verifies without the study file. */
+void promote_step_set_port(struct promote_context *context, size_t service,
+                           struct promote_step *step);
 /* A reload and the restart of the service's unit, which the caller may complete. */
 struct host_unit;
 NODISCARD bool promote_restart_add(struct promote_context *context, size_t service,

@@ -380,6 +380,14 @@ static bool check_knobs(struct spec_loader *l, size_t service, const struct spec
     return true;
 }
 
+/* Without "./", so that equal files have equal paths: systemd's among them. */
+static void make_absolute(struct spec_loader *l, const char **path)
+{
+    while (*path && text_starts_with(*path, "./"))
+        *path += 2;
+    spec_make_absolute(l, path);
+}
+
 static bool settle_files(struct spec_loader *l, const struct yaml_node *node, const char *where,
                          const struct production_draft *draft, struct spec_production *p)
 {
@@ -388,8 +396,8 @@ static bool settle_files(struct spec_loader *l, const struct yaml_node *node, co
               : draft->kubernetes ? draft->kubernetes
                                   : NULL;
     p->compose_file = draft->compose;
-    spec_make_absolute(l, &p->file);
-    spec_make_absolute(l, &p->compose_file);
+    make_absolute(l, &p->file);
+    make_absolute(l, &p->compose_file);
     if (p->compose_file && strcmp(p->file, p->compose_file) == 0)
         return spec_fail(l, spec_place_of(spec_yaml_get(node, "override")),
                          spec_join(l, where, "override"),

@@ -17,6 +17,7 @@ static bool plan_command(struct promote_context *context, size_t service, struct
     if (p->verify.count && !promote_own_command(context, service, &p->verify, &verify, err))
         return false;
     step->within_ns = p->within_ns;
+    promote_step_set_port(context, service, step);
     step->downtime_s = context->restart_s[service];
     step->why = "a command of your own, run as you";
     return true;

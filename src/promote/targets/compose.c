@@ -117,6 +117,7 @@ static bool add_up(struct promote_context *context, size_t service, bool was_the
     step->run = compose_up(context, program, p, true);
     step->undo = compose_up(context, program, p, was_there);
     step->within_ns = p->within_ns;
+    promote_step_set_port(context, service, step);
     step->downtime_s = context->restart_s[service];
     step->why = "needs whoever may use Docker";
     return true;

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "promote/secret.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -50,6 +51,8 @@ static void put_variable(struct promote_variables *all, struct promote_variable 
     for (size_t i = 0; i < all->count; i++)
         if (strcmp(all->items[i].name, variable.name) == 0)
             return; /* what production says itself counts */
+    variable.secret = variable.value && promote_is_secret(variable.name, variable.value);
+    all->secret = all->secret || variable.secret;
     all->items[all->count++] = variable;
 }
 

@@ -108,8 +108,7 @@ void made_init(struct made *made, enum sample_story story)
         fail_msg("%s", err.text);
 }
 
-/* The stored study's text with this `production:` behind it. */
-void made_study(struct made *made, const char *production)
+void made_edited_study(struct made *made, const char *from, const char *to, const char *production)
 {
     AUTO(store_close) struct store *store = NULL;
     AUTO(buf_done) struct buf text = BUF_INIT(1 << 20);
@@ -120,10 +119,18 @@ void made_study(struct made *made, const char *production)
     if (!store_open(made_path(made, "r/study.db"), STORE_READ, &store, &err) ||
         !store_study_get(store, &found, &stored, &err))
         fail_msg("%s", err.text);
-    buf_addf(&text, "%s%s", stored.text, production);
+    const char *at = strstr(stored.text, from);
+    assert_non_null(at);
+    buf_addf(&text, "%.*s%s%s%s", (int)(at - stored.text), stored.text, to, at + strlen(from),
+             production);
     if (!spec_study_parse(made_path(made, "voice.yaml"), buf_text(&text), text.len,
                           sample_catalog(), &made->study, &err))
         fail_msg("%s", err.text);
+}
+
+void made_study(struct made *made, const char *production)
+{
+    made_edited_study(made, "", "", production);
 }
 
 struct promote_plan *made_plan(struct made *made, const char *const *accept, struct err *err)

@@ -24,5 +24,7 @@ const char *made_path(const struct made *made, const char *name);
 void made_file(const struct made *made, const char *name, const char *text);
 /* The stored study's text with this `production:` behind it. */
 void made_study(struct made *made, const char *production);
+/* The same with one text of it replaced: another study, for its digest. */
+void made_edited_study(struct made *made, const char *from, const char *to, const char *production);
 /* NULL with err set; `accept` NULL: what is always accepted here ("spica"). */
 struct promote_plan *made_plan(struct made *made, const char *const *accept, struct err *err);

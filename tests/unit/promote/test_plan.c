@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "promote/draft.h"
 #include "promote/json.h"
 #include "promote/show.h"
 
@@ -11,6 +12,7 @@
 #include "base/file.h"
 #include "made.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -230,6 +232,67 @@ static void keeps_the_order(void **state)
     made_done(&made);
 }
 
+/* Who frees memory comes before who takes it; unknown is no change. */
+static void frees_before_it_takes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    static const double now[] = {4, 8, 2, NAN}, then[] = {6, 1, 2, 5};
+    struct store_service services[2][4] = {0};
+    struct spec_service specs[4] = {0};
+    struct spec_production production[4] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        specs[i].name = services[0][i].name = services[1][i].name = names[i];
+        services[0][i].peak_memory_bytes = now[i];
+        services[1][i].peak_memory_bytes = then[i];
+        production[i].kind = PRODUCTION_UNIT;
+    }
+    const struct store_trial trials[] = {{.services = services[0], .service_count = 4},
+                                         {.services = services[1], .service_count = 4}};
+    const struct store_trial *runs[] = {&trials[0], &trials[1]};
+    const struct report_side sides[] = {{.runs = &runs[0], .run_count = 1},
+                                        {.runs = &runs[1], .run_count = 1}};
+    struct spec_study study = {.services = specs, .service_count = 4, .production = production};
+    struct promote_plan plan = {.study = &study};
+    const struct promote_draft draft = {
+        .context = {.plan = &plan}, .now = &sides[0], .then = &sides[1]};
+    size_t order[4];
+    assert_int_equal(promote_order(&draft, order), 4);
+    assert_int_equal(order[0], 1);
+    assert_int_equal(order[1], 2);
+    assert_int_equal(order[2], 3);
+    assert_int_equal(order[3], 0);
+}
+
+/* A candidate that is not the winner: only one that was in the final, and by name. */
+static void takes_another_candidate(void **state)
+{
+    static const char baseline[] = "stt.model=base stt.threads=2 llm.slots=1";
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT, unknown = ERR_INIT;
+    setup(&made, SAMPLE_WINNER, both);
+    AUTO(free) char *results = strdup(made_path(&made, "r"));
+    struct promote_options options = {.folder = results,
+                                      .catalog = sample_catalog(),
+                                      .accept = (const char *const[]){"spica", NULL},
+                                      .candidate = baseline,
+                                      .world = &made.world};
+    struct promote_plan *plan = NULL;
+    assert_false(promote_plan_make(made.study, &options, &plan, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    assert_non_null(strstr(err.text, "--accept candidate"));
+    options.accept = (const char *const[]){"spica", "candidate", NULL};
+    err = ERR_INIT;
+    assert_true(promote_plan_make(made.study, &options, &plan, &err));
+    assert_string_equal(plan->winner_text, baseline);
+    promote_plan_free(plan);
+    options.candidate = "stt.model=base stt.threads=1 llm.slots=2";
+    assert_false(promote_plan_make(made.study, &options, &plan, &unknown));
+    assert_int_equal(unknown.code, ERR_INPUT);
+    made_done(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +302,8 @@ int main(void)
         cmocka_unit_test(checks_accepted_names),
         cmocka_unit_test(sees_an_edited_study),
         cmocka_unit_test(keeps_the_order),
+        cmocka_unit_test(frees_before_it_takes),
+        cmocka_unit_test(takes_another_candidate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

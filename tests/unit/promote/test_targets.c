@@ -346,11 +346,76 @@ static void sees_what_is_there(void **state)
     made_done(&made);
 }
 
+/* The command line, variables and folder that were measured, with production's port; what
+ * production says itself comes first. */
+static void writes_as_measured(void **state)
+{
+    static const char *const all[] = {"spica", "study", NULL};
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    made_init(&made, SAMPLE_WINNER);
+    const struct host_config config = UNIT(.main_pid = 1);
+    made.configs = &config;
+    made.config_count = 1;
+    made_edited_study(&made, "/bin/stt, ", "/bin/true, ",
+                      STT("unit: w, port: 9000, exec: as-measured, environment: "
+                          "{HF_HUB_OFFLINE: null}"));
+    AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, all, &err);
+    assert_string_equal(err.text, "");
+    AUTO(arena_free) struct arena *arena = arena_new();
+    assert_string_equal(plan->steps[0].after.data,
+                        filled(arena, &made,
+                               "#[Service]\nUnsetEnvironment=HF_HUB_OFFLINE\n"
+                               "Environment=TRANSFORMERS_OFFLINE=1\n"
+                               "Environment=CUDA_VISIBLE_DEVICES=\nWorkingDirectory=@\n"
+                               "ExecStart=\nExecStart=/bin/true tiny.en 2 9000\n"));
+    assert_string_equal(plan->steps[2].exec[3], "9000");
+    assert_int_equal(plan->steps[2].port, 9000);
+    made_edited_study(&made, "/bin/stt, ", "/bin/true, \"{dir}\", ",
+                      STT("unit: w, port: 9000, exec: as-measured"));
+    assert_null(made_plan(&made, all, &err));
+    assert_string_equal(err.text, "production.stt.exec: as-measured: what the study runs needs a "
+                                  "trial's own folder; write the command as a list");
+    made_done(&made);
+}
+
+/* Commands and hooks: programs found, absolute, and part of the plan by their digest. */
+static void runs_commands(void **state)
+{
+    static const char *const all[] = {"spica", "version.stt", NULL};
+    (void)state;
+    struct made made;
+    struct err err = ERR_INIT;
+    made_init(&made, SAMPLE_WINNER);
+    made_file(&made, "apply.sh", "#!/bin/sh\n");
+    made_file(&made, "undo.sh", "#!/bin/sh\n");
+    chmod(made_path(&made, "apply.sh"), 0755);
+    chmod(made_path(&made, "undo.sh"), 0755);
+    made_study(&made, STT("port: 9, command: {apply: [./apply.sh, \"{model}\", \"{threads}\", "
+                          "\"{port}\"], rollback: [./undo.sh]}"));
+    AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, all, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(plan->step_count, 1);
+    assert_string_equal(plan->steps[0].run[0], made_path(&made, "apply.sh"));
+    assert_string_equal(plan->steps[0].run[1], "tiny.en");
+    assert_string_equal(plan->steps[0].run[3], "9");
+    assert_string_equal(plan->steps[0].undo[0], made_path(&made, "undo.sh"));
+    assert_int_equal(plan->witness_count, 2);
+    made_file(&made, "apply.sh", "#!/bin/sh\nrm -rf /\n");
+    chmod(made_path(&made, "apply.sh"), 0755);
+    AUTO(promote_plan_free) struct promote_plan *other = made_plan(&made, all, &err);
+    assert_string_not_equal(plan->id, other->id);
+    made_done(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes),
         cmocka_unit_test(sees_what_is_there),
+        cmocka_unit_test(writes_as_measured),
+        cmocka_unit_test(runs_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

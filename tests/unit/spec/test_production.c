@@ -51,7 +51,7 @@ static const struct {
      "f:11:15: production.llm.unit: does not go with \"compose\""},
     {"production:\n  llm: {compose: c, service: s}\n",
      "f:11:8: production.llm: \"compose\" needs \"override\""},
-    {"production:\n  llm: {compose: c, service: s, override: c, exec: [a]}\n",
+    {"production:\n  llm: {compose: c, service: s, override: ./c, exec: [a]}\n",
      "f:11:43: production.llm.override: is the Compose file itself: a file of its own is written"},
     {"production:\n  llm: {env_file: e, environment: {A: b}}\n",
      "f:11:8: production.llm: \"env_file\" needs \"unit\""},
