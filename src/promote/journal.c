@@ -155,9 +155,9 @@ static json_t *step_json(const struct promote_step *step)
         json_object_set_new(object, "unit", text_json(step->unit));
         json_object_set_new(object, "was_up", json_boolean(step->was_up));
         json_object_set_new(object, "downtime_s", json_real_or_null(step->downtime_s));
-        json_object_set_new(object, "port", json_integer(step->port));
-        json_object_set_new(object, "ready_path", text_json(step->ready_path));
     }
+    json_object_set_new(object, "port", json_integer(step->port));
+    json_object_set_new(object, "ready_path", text_json(step->ready_path));
     json_object_set_new(object, "run", words_json(step->run));
     json_object_set_new(object, "undo", words_json(step->undo));
     return object;
@@ -338,16 +338,21 @@ static bool take_file(struct arena *arena, const json_t *object, struct promote_
 static bool take_restart(struct arena *arena, const json_t *object, struct promote_step *step)
 {
     const json_t *was_up = json_object_get(object, "was_up");
-    int64_t port = json_get_int(object, "port", -1);
     step->was_up = json_is_true(was_up);
     step->downtime_s = json_get_real(object, "downtime_s");
-    step->port = (int)port;
-    return json_is_boolean(was_up) && port >= 0 && port <= 65535 &&
-           take_text(arena, json_object_get(object, "ready_path"), TEXT_MAX, &step->ready_path) &&
-           (!step->ready_path || step->ready_path[0] == '/') &&
+    return json_is_boolean(was_up) &&
            take_text(arena, json_object_get(object, "unit"), HOST_NAME_SIZE - 1, &step->unit) &&
            step->unit && step->unit[0] && step->unit[0] != '-' &&
            step->unit[strspn(step->unit, unit_characters)] == '\0';
+}
+
+static bool take_port(struct arena *arena, const json_t *object, struct promote_step *step)
+{
+    int64_t port = json_get_int(object, "port", -1);
+    step->port = (int)port;
+    return port >= 0 && port <= 65535 &&
+           take_text(arena, json_object_get(object, "ready_path"), TEXT_MAX, &step->ready_path) &&
+           (!step->ready_path || step->ready_path[0] == '/');
 }
 
 static int index_of(const json_t *object, const char *key, const char *const *words, int count)
@@ -370,7 +375,8 @@ static bool take_step(struct arena *arena, const json_t *object, struct promote_
     if (step->within_ns < 0 || step->within_ns > WITHIN_MAX_NS ||
         !take_text(arena, json_object_get(object, "why"), TEXT_MAX, &step->why) ||
         !take_argv(arena, json_object_get(object, "run"), &step->run) ||
-        !take_argv(arena, json_object_get(object, "undo"), &step->undo))
+        !take_argv(arena, json_object_get(object, "undo"), &step->undo) ||
+        !take_port(arena, object, step))
         return false;
     if (step->kind == PROMOTE_FILE)
         return take_file(arena, object, step);

@@ -106,11 +106,14 @@ static void take_steps(struct verifying *v)
 {
     for (size_t k = 0; k < v->plan->step_count; k++) {
         const struct promote_step *step = &v->plan->steps[k];
-        if (step->kind != PROMOTE_RESTART)
+        bool asked =
+            step->kind == PROMOTE_RESTART ||
+            (step->port > 0 && (step->kind == PROMOTE_COMPOSE || step->kind == PROMOTE_COMMAND));
+        if (!asked)
             continue;
         v->subjects[v->subject_count++] = (struct verifying_subject){
             .service = step->service,
-            .name = step->unit,
+            .name = step->unit ? step->unit : arena_printf(v->arena, "port %d", step->port),
             .alive = {.unit = step->unit, .scope = step->scope, .port = step->port},
             .within_ns = step->within_ns,
             .ready_path = step->ready_path,
@@ -316,14 +319,32 @@ static bool each(struct verifying *v,
     return true;
 }
 
+static bool has_step(const struct verifying *v, int service, enum promote_kind kind)
+{
+    for (size_t i = 0; i < v->plan->step_count; i++)
+        if (v->plan->steps[i].kind == kind && v->plan->steps[i].service == service)
+            return true;
+    return false;
+}
+
+/* Where there is no Compose, its file is for whoever runs it elsewhere. */
+static bool is_only_written(const struct verifying *v, const struct verifying_subject *s)
+{
+    if (!s->production)
+        return false;
+    return s->production->kind == PRODUCTION_KUBERNETES ||
+           (s->production->kind == PRODUCTION_COMPOSE && has_step(v, s->service, PROMOTE_FILE) &&
+            !has_step(v, s->service, PROMOTE_COMPOSE));
+}
+
 /* Who has no port, or was only written. */
 static bool begin_each(struct verifying *v, struct err *err)
 {
     for (size_t k = 0; k < v->subject_count && !v->failed; k++) {
         struct verifying_subject *s = &v->subjects[k];
-        if (s->production && s->production->kind == PRODUCTION_KUBERNETES) {
+        if (is_only_written(v, s)) {
             verifying_add(v, CHECK_ACTIVE, s->service, PROMOTE_UNKNOWN, MAY_BE_UNKNOWN,
-                          "%s: its patch is written and not applied, so there is nothing to verify",
+                          "%s: its file is written and not applied, so there is nothing to verify",
                           s->name);
             continue;
         }

@@ -128,9 +128,9 @@ static void say_missed(struct verifying *v, const struct live_requirement *r, do
     if (r->answer.truth == EXPR_MAYBE)
         verifying_add(v, CHECK_LOAD, service, PROMOTE_UNKNOWN, MUST_BE_KNOWN,
                       "%s: it could not be measured", r->answer.text);
-    else if (late_s > 0)
+    else if (r->doubtful)
         verifying_add(v, CHECK_LOAD, service, PROMOTE_UNKNOWN, MUST_BE_KNOWN,
-                      "%s, but our own sends were late by %.0f ms, in each of several windows",
+                      "%s, and our own worst delay was %.0f ms, in each of several windows",
                       r->answer.text, 1e3 * late_s);
     else
         verifying_add(v, CHECK_LOAD, service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s", r->answer.text);
@@ -181,19 +181,16 @@ static bool loads_anything(const struct verifying *v)
     return false;
 }
 
-static bool is_missed(const struct live_requirement *r)
-{
-    return r->here && r->shown && r->answer.truth != EXPR_TRUE;
-}
-
-/* Nothing is known of the services when our own part failed, or when they missed a requirement
- * while we were late ourselves. */
+/* Nothing is known of the services when our own part failed, or when what they missed may be our
+ * own lateness. */
 static bool is_doubtful(const struct live_load *load)
 {
-    bool missed = false;
-    for (size_t k = 0; k < load->requirement_count; k++)
-        missed = missed || is_missed(&load->requirements[k]);
-    return load->judgement.verdict == VERDICT_INSTRUMENT || (load->late_s > 0 && missed);
+    bool doubtful = load->judgement.verdict == VERDICT_INSTRUMENT;
+    for (size_t k = 0; k < load->requirement_count; k++) {
+        const struct live_requirement *r = &load->requirements[k];
+        doubtful = doubtful || (r->here && r->shown && r->doubtful);
+    }
+    return doubtful;
 }
 
 /* Another window decides what this one can't tell. */

@@ -188,6 +188,7 @@ static void forget_window(struct attempt *attempt)
     attempt->facts.measured = false;
     attempt->facts.worker_failure = NULL;
     attempt->facts.stall_p99_s = attempt->facts.lateness_p99_s = NAN;
+    attempt->stall_max_s = NAN;
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         struct judge_service *facts = &attempt->facts.services[i];
         memset(facts->errors, 0, sizeof facts->errors);
@@ -209,13 +210,39 @@ static struct judgement judge(struct live *live)
     return judge_trial(&facts, live->arena);
 }
 
-static double lateness_over(const struct judge_facts *facts)
+/* The worst delay that is ours, in a window in which we were late by a trial's bound; else 0. */
+static double own_delay_s(const struct attempt *attempt)
 {
-    double worst_s = fmax(facts->lateness_p99_s, facts->stall_p99_s); /* a NaN counts for nothing */
-    return worst_s > facts->lateness_bound_s ? worst_s : 0;
+    const struct judge_facts *facts = &attempt->facts;
+    double worst_s = fmax(attempt->stall_max_s, 0); /* a NaN counts for nothing */
+    if (!(fmax(facts->lateness_p99_s, facts->stall_p99_s) > facts->lateness_bound_s))
+        return 0;
+    for (size_t k = 0; k < attempt->request_count; k++) {
+        const struct store_request *r = &attempt->requests[k];
+        if (!r->held_back && r->sent_ns != STORE_NEVER)
+            worst_s = fmax(worst_s, (double)(r->sent_ns - r->intended_ns) / NS_PER_S);
+    }
+    return worst_s;
 }
 
-static struct live_requirement look_at(const struct live *live, size_t k)
+/* Would it be kept with that taken off every time? */
+static bool is_kept_without(const struct live *live, size_t k, double delay_s)
+{
+    const struct attempt *attempt = live->attempt;
+    struct store_metric *rows = arena_array(live->arena, attempt->metric_count + 1, sizeof *rows);
+    for (size_t m = 0; m < attempt->metric_count; m++) {
+        rows[m] = attempt->metrics[m];
+        int metric = metric_from_name(rows[m].metric);
+        if (metric == METRIC_RTF)
+            rows[m].value = 0; /* the delay over an audio's length, which is not known here */
+        else if (metric >= 0 && metric_facts((enum metric)metric)->unit == UNIT_SECONDS)
+            rows[m].value -= delay_s;
+    }
+    return goal_requirement(live->options.study, rows, attempt->metric_count, k, live->arena)
+               .truth == EXPR_TRUE;
+}
+
+static struct live_requirement look_at(const struct live *live, size_t k, double delay_s)
 {
     const struct spec_study *study = live->options.study;
     const struct attempt *attempt = live->attempt;
@@ -231,6 +258,8 @@ static struct live_requirement look_at(const struct live *live, size_t k)
         found.here = found.here && live->options.services[ref.service].here;
         found.shown = found.shown && !not_shown[ref.metric];
     }
+    found.doubtful =
+        found.answer.truth == EXPR_FALSE && delay_s > 0 && is_kept_without(live, k, delay_s);
     return found;
 }
 
@@ -260,11 +289,11 @@ bool live_load(struct live *live, struct live_load *ret_load, struct err *err)
     if (attempt->facts.measured)
         attempt_add_service_metrics(attempt);
     load.judgement = judge(live);
-    load.late_s = lateness_over(&attempt->facts);
+    load.late_s = own_delay_s(attempt);
     load.requirements =
         arena_array(live->arena, study->requirement_count + 1, sizeof *load.requirements);
     for (size_t k = 0; k < study->requirement_count; k++)
-        load.requirements[k] = look_at(live, k);
+        load.requirements[k] = look_at(live, k, load.late_s);
     *ret_load = load;
     return true;
 }

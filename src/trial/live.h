@@ -51,8 +51,10 @@ NODISCARD bool live_probe(struct live *live, size_t i, struct live_probe *ret_pr
 
 struct live_requirement {
     struct goal_answer answer;
-    bool here;  /* every service that it names is */
-    bool shown; /* a gentle window on a running service can show it: no throughput, no start */
+    bool here;     /* every service that it names is */
+    bool doubtful; /* missed, and kept if our own worst delay is taken off every time: we were late
+                    * ourselves, and it may be that alone */
+    bool shown;    /* a gentle window on a running service can show it: no throughput, no start */
 };
 
 struct live_load {
@@ -61,7 +63,7 @@ struct live_load {
     struct judgement judgement; /* of answers and errors. Not of contention, others are meant to
                                  * work beside them; nor of our lateness, which only adds to times:
                                  * what is kept in spite of it is kept */
-    double late_s; /* our own lateness p99, when it is over the bound of a trial; else 0 */
+    double late_s; /* our own worst delay, when we were late by a trial's bound; else 0 */
     struct live_requirement *requirements;
     size_t requirement_count;
     uint64_t requests, failed;
