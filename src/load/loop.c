@@ -7,7 +7,8 @@
  *
  * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last
  * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the
- * whole terminal group and it is the parent who decides; the parent's death kills it.
+ * whole terminal group and it is the parent who decides; the parent's death kills it. It has a
+ * session to itself, for the priority's sake.
  *
  * A tick each 20 ms, at the priority of answers, measures the loop itself: a worker that was
  * stopped or starved notices answers late, and in a closed loop no send is late then, since the
@@ -350,6 +351,23 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
 
 /* --- the process --- */
 
+/* Beside services that want every core we must be woken in time. Allowed to root only; what it
+ * costs when it is not, the lateness shows. Where sessions share the cores before their processes
+ * do (sched_autogroup_enabled), a priority counts within its session alone: so the worker has one
+ * of its own, and that has the priority too (sched(7)). Alone in it, it raises nobody else. */
+static void raise_priority(void)
+{
+    setpriority(PRIO_PROCESS, 0, -10);
+    static const char nice[] = "-10";
+    int fd = setsid() >= 0 ? open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    /* Refused to who may not: as above. */
+    ssize_t written = write(fd, nice, sizeof nice - 1);
+    (void)written;
+    close(fd);
+}
+
 static void become_worker(int channel, pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -381,9 +399,7 @@ static void become_worker(int channel, pid_t parent)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    /* Beside services that want every core we must be woken in time. Allowed to root only; what it
-     * costs when it is not, the lateness shows. */
-    setpriority(PRIO_PROCESS, 0, -10);
+    raise_priority();
 }
 
 static bool add_timer(struct load_child *child, sd_event_source **ret_timer,

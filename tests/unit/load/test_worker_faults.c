@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sys/resource.h>
 
 static const struct corpus prompts = PROMPTS({.prompt = "one"}, {.prompt = "two"});
 
@@ -297,6 +298,32 @@ static void test_interrupt_is_ignored(void **state)
     fake_stop(&fake);
 }
 
+/* Woken in time beside services that want every core: a session of its own, and where sessions
+ * share the cores before processes do, a priority that counts there. Expected: "nice -10". Before:
+ * 0. */
+static void test_priority(void **state)
+{
+    (void)state;
+    struct fake fake = fake_start(NULL);
+    char url[128], path[64], line[128] = "";
+    struct load_plan plan = long_plan(&fake, url, sizeof url);
+    struct run run;
+    struct load_worker *worker = worker_begin(&plan, &run);
+    wait_for_records(worker, &run, 1);
+    pid_t pid = load_worker_pid(worker);
+    assert_int_equal(getsid(pid), pid);
+    snprintf(path, sizeof path, "/proc/%d/autogroup", (int)pid);
+    FILE *file = fopen(path, "r");
+    /* Empty where a control group shares the cores instead; and not everybody may be -10. */
+    if (file && fgets(line, sizeof line, file) && getpriority(PRIO_PROCESS, (id_t)pid) == -10)
+        assert_non_null(strstr(line, " nice -10\n"));
+    if (file)
+        fclose(file);
+    load_worker_free(worker);
+    free(run.kept);
+    fake_stop(&fake);
+}
+
 /* A parent that does not read: nothing is lost, and no send is late for it. */
 static void test_slow_reader(void **state)
 {
@@ -354,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_worker_killed),
         cmocka_unit_test(test_parent_killed),
         cmocka_unit_test(test_interrupt_is_ignored),
+        cmocka_unit_test(test_priority),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_refused_plans),
     };
