@@ -176,7 +176,7 @@ static bool apply(struct promote_session *session, const struct promote_plan *pl
 {
     struct err cause = ERR_INIT;
     if (!promote_session_lock(session, plan, err) || !check_none_pending(session, err) ||
-        !check_as_planned(session, plan, err))
+        !check_as_planned(session, plan, err) || !promote_audit_prepare(session->folder, err))
         return false;
     session->journal =
         (struct promote_journal){.since_wall_us = clock_now_wall_us(),

@@ -51,6 +51,22 @@ static char *folder_of(const char *folder)
     return buf_take(&path);
 }
 
+static bool prepare(const char *records, struct err *err)
+{
+    struct stat st;
+    if (!file_make_folders(records, err))
+        return false;
+    if (lstat(records, &st) != 0 || !S_ISDIR(st.st_mode))
+        return err_set(err, ERR_INPUT, "%s: is a symlink, which is not followed", records);
+    return access(records, W_OK) == 0 || err_sys(err, "writing into %s", records);
+}
+
+bool promote_audit_prepare(const char *folder, struct err *err)
+{
+    AUTO(free) char *records = folder_of(folder);
+    return prepare(records, err);
+}
+
 static json_t *hidden_json(const struct promote_plan *plan, const char *text)
 {
     AUTO(buf_done) struct buf hidden = BUF_INIT(TEXT_MAX);
@@ -188,7 +204,7 @@ bool promote_audit_add(const char *folder, const struct promote_plan *plan,
         checks_json(plan, checks));
     if (!record)
         return err_set(err, ERR_INTERNAL, "the record of a promotion can't be made");
-    return file_make_folders(records, err) && write_record(records, record, stamp, plan->id, err);
+    return prepare(records, err) && write_record(records, record, stamp, plan->id, err);
 }
 
 static int is_record(const struct dirent *entry)

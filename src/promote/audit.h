@@ -7,6 +7,9 @@
 
 #include <jansson.h>
 
+/* Makes the folder, before anything is touched: a record that can't be written would undo the
+ * promotion at its very end. ERR_INPUT when it is a link, which might lead root anywhere. */
+NODISCARD bool promote_audit_prepare(const char *folder, struct err *err);
 NODISCARD bool promote_audit_add(const char *folder, const struct promote_plan *plan,
                                  const struct promote_checks *checks,
                                  const struct promote_result *result, const char *user,

@@ -385,6 +385,20 @@ static void test_secrets(void **state)
     assert_null(strstr(text, "hunter2"));
 }
 
+/* Known before anything is touched, not when all is done. */
+static void test_no_place_for_records(void **state)
+{
+    AUTO(free) char *records = file_join(stage.folder, "x.spica.promotions");
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    assert_int_equal(symlink("locks", records), 0);
+    assert_false(apply("new", &result, &err));
+    assert_int_equal(err.code, ERR_INPUT);
+    assert_string_equal(stage.trace, "");
+    assert_true(is_old() && !is_pending());
+}
+
 int main(void)
 {
     /* Memory, where that can be: each write is synced. */
@@ -404,6 +418,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restarted_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secrets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_place_for_records, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
