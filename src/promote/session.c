@@ -157,15 +157,18 @@ static void on_check(void *context, const struct promote_check *check)
         session->events.verified(session->events.context, check);
 }
 
-/* The first check that failed, else the first that is not known. */
+/* The first check that failed, else the last that is not known: verifying ends with what must be
+ * known, and others that need not be may stand before it. */
 static const struct promote_check *culprit(const struct promote_checks *checks)
 {
-    static const enum promote_answer order[] = {PROMOTE_FAILED, PROMOTE_UNKNOWN};
-    for (size_t k = 0; k < ARRAY_LEN(order); k++)
-        for (size_t i = 0; i < checks->count; i++)
-            if (checks->items[i].answer == order[k])
-                return &checks->items[i];
-    return NULL;
+    const struct promote_check *unknown = NULL;
+    for (size_t i = 0; i < checks->count; i++) {
+        if (checks->items[i].answer == PROMOTE_FAILED)
+            return &checks->items[i];
+        if (checks->items[i].answer == PROMOTE_UNKNOWN)
+            unknown = &checks->items[i];
+    }
+    return unknown;
 }
 
 bool promote_session_verify(struct promote_session *session, bool load, struct err *err)
