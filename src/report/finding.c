@@ -39,10 +39,12 @@ void report_print_findings(const struct trial_sheet *sheet)
     for (size_t i = 0; i < t->requirement_count; i++) {
         const struct store_requirement *r = &t->requirements[i];
         buf_clear(&text);
-        buf_addf(&text, "%s: %" PRId64 " of %" PRId64 " requests over, %.3g %% may be", r->text,
-                 r->over, r->requests, 100 * r->allowed);
+        bool words = strcmp(r->of, "words") == 0;
+        buf_addf(&text, "%s: %" PRId64 " of %" PRId64 " %s, %.3g %% may be", r->text, r->over,
+                 r->requests, words ? "words wrong" : "requests over", 100 * r->allowed);
         if (r->worth < (double)r->requests - 0.5)
-            buf_addf(&text, "; neighbours are alike, they are worth %.0f", r->worth);
+            buf_addf(&text, "; %s alike, they are worth %.0f",
+                     words ? "those of a clip are" : "neighbours are", r->worth);
         report_print_field(sheet, r->answer, buf_text(&text));
     }
     if (t->utterance_count)

@@ -11,7 +11,7 @@
 #include "report/build.h"
 
 #include "stats/binomial.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 #include "stats/wer.h"
 
 #include <inttypes.h>
@@ -84,35 +84,57 @@ bool report_read_runs(struct report_builder *b, const struct report_side *side,
     return true;
 }
 
+struct pool { /* in the arena */
+    struct stats_series series;
+    double *values;
+    uint32_t *sessions;
+};
+
+/* All runs of a side, one after the other. */
+static bool read_pool(struct report_builder *b, const struct report_side *side,
+                      const struct report_measure *m, const char *mode, struct pool *ret,
+                      struct err *err)
+{
+    struct store_values *all = arena_array(b->arena, side->run_count + 1, sizeof *all);
+    size_t *lengths = arena_array(b->arena, side->run_count + 1, sizeof *lengths);
+    size_t n = 0, count = 0, at = 0;
+    for (size_t i = 0; i < side->run_count; i++) {
+        if (!store_read_values(b->store, b->arena, side->runs[i]->number, service_name(b->view, m),
+                               mode, (enum store_sample)(sample_of[m->metric] - 1), &all[count],
+                               err))
+            return false;
+        n += all[count].count;
+        lengths[count] = all[count].count;
+        count += all[count].count > 0;
+    }
+    ret->values = arena_array(b->arena, n + 1, sizeof *ret->values);
+    ret->sessions = arena_array(b->arena, n + 1, sizeof *ret->sessions);
+    for (size_t i = 0; i < count; at += all[i++].count) {
+        memcpy(ret->values + at, all[i].values, all[i].count * sizeof *ret->values);
+        memcpy(ret->sessions + at, all[i].sessions, all[i].count * sizeof *ret->sessions);
+    }
+    ret->series = (struct stats_series){ret->values, n, lengths, count};
+    return true;
+}
+
 static bool fill_quantile(struct report_builder *b, const struct report_side *side,
                           const struct report_measure *m, const char *mode,
                           struct report_number *ret, struct err *err)
 {
-    struct stats_runs runs = {0};
-    if (!report_read_runs(b, side, m, mode, &runs, err))
+    struct pool runs = {0};
+    if (!read_pool(b, side, m, mode, &runs, err))
         return false;
-    size_t n = 0, at = 0;
-    for (size_t i = 0; i < runs.count; i++)
-        n += runs.runs[i].n;
-    AUTO(free) double *pool = calloc(n + 1, sizeof *pool);
-    AUTO(free) size_t *lengths = calloc(runs.count + 1, sizeof *lengths);
-    if (!pool || !lengths)
-        abort();
-    for (size_t i = 0; i < runs.count; i++) {
-        memcpy(pool + at, runs.runs[i].values, runs.runs[i].n * sizeof *pool);
-        lengths[i] = runs.runs[i].n;
-        at += runs.runs[i].n;
-    }
-    const struct stats_series series = {pool, n, lengths, runs.count};
-    double q = metric_stat_quantile(m->stat);
-    struct stats_series_interval found = stats_series_quantile(&series, q, b->view->confidence);
+    size_t n = runs.series.n;
+    double *pool = runs.values, q = metric_stat_quantile(m->stat);
+    struct stats_series_interval found =
+        stats_sessions_quantile(&runs.series, runs.sessions, q, b->view->confidence);
     stats_sort(pool, n);
     *ret = (struct report_number){.kind = NUMBER_QUANTILE,
                                   .value = NAN,
                                   .low = NAN,
                                   .high = NAN,
                                   .count = (int64_t)n,
-                                  .runs = runs.count};
+                                  .runs = runs.series.run_count};
     if (n == 0) {
         ret->unknown = "no request of it succeeded";
         return true;

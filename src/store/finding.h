@@ -4,14 +4,16 @@
 
 #include <stdint.h>
 
-/* A requirement on a share of requests ("stt.latency.p95 < 500 ms": 5 % may be over). Counts of
+/* A requirement on a share of requests ("stt.latency.p95 < 500 ms": 5 % may be over), or of words
+ * ("stt.wer < 10 %": these may be wrong, and `over` are). Counts of
  * several trials may be added up; answers may not. */
 struct store_requirement {
     const char *service, *text; /* text as in the study file */
     double allowed;             /* ratio of requests that may be over */
     int64_t requests, over;
-    double worth;       /* independent requests that they are worth */
+    double worth;       /* independent ones that they are worth */
     const char *answer; /* "met", "missed", "undecided" */
+    const char *of;     /* what is counted: "requests", "words" */
 };
 
 /* One clip that was heard wrong, with everything that was heard of it in the window. */

@@ -150,7 +150,8 @@ static bool read_requirement(struct reader *r, sqlite3_stmt *s, void *ret, struc
     requirement->over = store_sql_int(s, 5, 0);
     requirement->worth = store_sql_real(s, 6);
     return text_of(r, s, 1, &requirement->service, err) &&
-           text_of(r, s, 2, &requirement->text, err) && text_of(r, s, 7, &requirement->answer, err);
+           text_of(r, s, 2, &requirement->text, err) &&
+           text_of(r, s, 7, &requirement->answer, err) && text_of(r, s, 8, &requirement->of, err);
 }
 
 static void attach_requirements(struct store_trial *trial, const void *items, size_t count)
@@ -243,7 +244,7 @@ static const struct detail details[] = {
     {"SELECT trial, service, mode, metric, stat, value, low, high, count, method FROM "
      "metric" OF_TRIALS,
      sizeof(struct store_metric), read_metric, attach_metrics},
-    {"SELECT trial, service, body, allowed, requests, over, worth, answer FROM "
+    {"SELECT trial, service, body, allowed, requests, over, worth, answer, counted FROM "
      "requirement" OF_TRIALS,
      sizeof(struct store_requirement), read_requirement, attach_requirements},
     {"SELECT trial, service, item, heard, words, substitutions, deletions, insertions, reference,"

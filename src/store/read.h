@@ -33,7 +33,8 @@ enum store_sample {
 };
 struct store_values {
     double *values;
-    size_t count; /* in the arena, in order of sequence */
+    uint32_t *sessions; /* whose turn each is of */
+    size_t count;       /* in the arena, in order of sequence */
 };
 /* Successful requests of part LOAD_WINDOW in seconds (rtf: ratio). */
 NODISCARD bool store_read_values(struct store *store, struct arena *arena, int64_t trial,

@@ -58,9 +58,9 @@ struct store_metric {
 
 struct store_request {
     const char *service, *mode;
-    int part; /* enum load_part */
-    int64_t sequence, item;
-    const char *error; /* load_error_name(), NULL for success */
+    int part;                              /* enum load_part */
+    int64_t sequence, item, session, turn; /* without sessions each is one: sequence, 0 */
+    const char *error;                     /* load_error_name(), NULL for success */
     int http_status;
     /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. A turn's start is
      * that of the chain which the request is a step of. */

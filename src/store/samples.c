@@ -15,8 +15,8 @@
     " AND service = (SELECT id FROM text WHERE body = ?2)"                                         \
     " AND mode = (SELECT id FROM text WHERE body = ?3)) AND part = ?4"
 #define SAMPLE(expression)                                                                         \
-    "SELECT " expression OF_STREAM " AND error IS NULL AND " expression                            \
-    " IS NOT NULL ORDER BY position"
+    "SELECT " expression ", coalesce(session, sequence)" OF_STREAM                                 \
+    " AND error IS NULL AND " expression " IS NOT NULL ORDER BY position"
 
 static const char *const sample_sql[] = {
     [SAMPLE_LATENCY] = SAMPLE("(done_ns - intended_ns) / 1e9"),
@@ -68,13 +68,16 @@ bool store_read_values(struct store *store, struct arena *arena, int64_t trial, 
 {
     AUTO(sqlite3_finalize) sqlite3_stmt *s = NULL;
     struct store_values values = {0};
-    size_t capacity = 0;
+    size_t capacity = 0, session_capacity = 0;
     bool row = false;
     if (!prepare_stream(store, sample_sql[sample], trial, service, mode, &s, err) ||
         !store_sql_step(store, s, &row, err))
         return false;
     while (row) {
         values.values = grow(arena, values.values, values.count, &capacity, sizeof(double));
+        values.sessions =
+            grow(arena, values.sessions, values.count, &session_capacity, sizeof(uint32_t));
+        values.sessions[values.count] = (uint32_t)sqlite3_column_int64(s, 1);
         values.values[values.count++] = sqlite3_column_double(s, 0);
         if (!store_sql_step(store, s, &row, err))
             return false;

@@ -67,8 +67,8 @@ static const char first[] =
     "CREATE TABLE requirement (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " service INTEGER NOT NULL REFERENCES text, body INTEGER NOT NULL REFERENCES text,"
     " allowed REAL NOT NULL, requests INTEGER NOT NULL, over INTEGER NOT NULL, worth REAL,"
-    " answer INTEGER NOT NULL REFERENCES text, PRIMARY KEY (trial, position))"
-    " STRICT, WITHOUT ROWID;"
+    " answer INTEGER NOT NULL REFERENCES text, counted INTEGER NOT NULL REFERENCES text,"
+    " PRIMARY KEY (trial, position)) STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE utterance (trial INTEGER NOT NULL REFERENCES trial, position INTEGER NOT NULL,"
     " service INTEGER NOT NULL REFERENCES text, item INTEGER NOT NULL, heard INTEGER NOT NULL,"
@@ -100,7 +100,8 @@ static const char first[] =
     " http_status INTEGER, intended_ns INTEGER, sent_ns INTEGER, first_byte_ns INTEGER,"
     " first_token_ns INTEGER, last_token_ns INTEGER, done_ns INTEGER, tokens INTEGER,"
     " tokens_exact INTEGER, audio_s REAL, answer INTEGER REFERENCES text, word_errors INTEGER,"
-    " words INTEGER, held_back INTEGER, turn_start_ns INTEGER, PRIMARY KEY (stream, position))"
+    " words INTEGER, held_back INTEGER, turn_start_ns INTEGER, session INTEGER,"
+    " turn INTEGER, PRIMARY KEY (stream, position))"
     " STRICT, WITHOUT ROWID;"
     "CREATE INDEX request_failed ON request (stream) WHERE error IS NOT NULL;"
 
@@ -121,8 +122,9 @@ static const char first[] =
     " JOIN text t ON t.id = stat LEFT JOIN text h ON h.id = method;"
 
     "CREATE VIEW requirements AS SELECT trial, s.body AS service, b.body AS requirement, allowed,"
-    " requests, over, worth, a.body AS answer FROM requirement JOIN text s ON s.id = service"
-    " JOIN text b ON b.id = requirement.body JOIN text a ON a.id = answer;"
+    " requests, over, worth, a.body AS answer, o.body AS counted FROM requirement"
+    " JOIN text s ON s.id = service JOIN text b ON b.id = requirement.body"
+    " JOIN text a ON a.id = answer JOIN text o ON o.id = counted;"
 
     "CREATE VIEW capacities AS SELECT trial, position, s.body AS service, k.body AS kind,"
     " m.body AS metric, beside, o.body AS outcome, low, high, unsure, broke, memory_bytes, seconds"
@@ -136,7 +138,7 @@ static const char first[] =
     "CREATE VIEW requests AS SELECT trial, s.body AS service, o.body AS mode, part, sequence, item,"
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words, "
-    "held_back, turn_start_ns"
+    "held_back, turn_start_ns, coalesce(session, sequence) AS session, coalesce(turn, 0) AS turn"
     " FROM request JOIN stream ON stream.id = stream JOIN text s ON s.id = service"
     " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = "
     "answer;";

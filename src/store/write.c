@@ -54,7 +54,8 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_METRIC] = "INSERT INTO metric (trial, position, service, mode, metric, stat, value, low,"
                    " high, count, method) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_REQUIREMENT] = "INSERT INTO requirement (trial, position, service, body, allowed,"
-                        " requests, over, worth, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        " requests, over, worth, answer, counted)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ADD_UTTERANCE] = "INSERT INTO utterance (trial, position, service, item, heard, words,"
                       " substitutions, deletions, insertions, reference, hypothesis)"
                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -69,8 +70,8 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_REQUEST] = "INSERT INTO request (stream, position, part, sequence, item, error,"
                     " http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
                     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, answer, word_errors,"
-                    " words, held_back, turn_start_ns)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " words, held_back, turn_start_ns, session, turn)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 static_assert((int)WRITE_SQL_COUNT_ <= STORE_WRITE_STATEMENTS, "room for all statements");
 
@@ -339,6 +340,7 @@ static void write_requirements(struct writer *w, const struct store_trial *t)
         add_int(w, r->over);
         add_real(w, r->worth);
         add_shared(w, r->answer);
+        add_shared(w, r->of ? r->of : "requests");
         end_row(w);
     }
 }
@@ -386,6 +388,9 @@ static void write_request(struct writer *w, int64_t stream, int64_t position,
     add_int_unless(w, r->words < 0, r->words);
     add_int(w, r->held_back);
     add_time(w, r->turn_start_ns);
+    bool alone = r->session == r->sequence && r->turn == 0; /* as the view reads NULL */
+    add_int_unless(w, alone, r->session);
+    add_int_unless(w, alone, r->turn);
     end_row(w);
 }
 

@@ -37,8 +37,10 @@ static size_t pool(const struct store_trial *trials, size_t count, const char *c
             if (at == REQUIREMENTS_MAX)
                 continue;
             if (at == n)
-                ret_pooled[n++] = (struct store_requirement){
-                    .service = r->service, .text = r->text, .allowed = r->allowed};
+                ret_pooled[n++] = (struct store_requirement){.service = r->service,
+                                                             .text = r->text,
+                                                             .allowed = r->allowed,
+                                                             .of = r->of ? r->of : "requests"};
             ret_pooled[at].requests += r->requests;
             ret_pooled[at].over += r->over;
             ret_pooled[at].worth += r->worth; /* unknown in one run: unknown */
@@ -67,14 +69,16 @@ void study_add_requirements(json_t *decision, const struct store_trial *trials, 
         json_t *object = json_object();
         json_object_set_new(object, "requirement", json_text_or_null(r->text));
         json_object_set_new(object, "answer", json_string(r->answer));
+        json_object_set_new(object, "of", json_text_or_null(r->of));
         json_object_set_new(object, "requests", json_integer(r->requests));
         json_object_set_new(object, "over", json_integer(r->over));
         json_object_set_new(object, "allowed", json_real_or_null(r->allowed));
         json_object_set_new(object, "worth", json_real_or_null(r->worth));
         json_array_append_new(list, object);
         if (strcmp(r->answer, "met") != 0)
-            buf_addf(&text, "%s%s (%s: %" PRId64 " of %" PRId64 " requests over, %.3g %% may be)",
+            buf_addf(&text, "%s%s (%s: %" PRId64 " of %" PRId64 " %s, %.3g %% may be)",
                      text.len ? "; " : "", r->text, r->answer, r->over, r->requests,
+                     strcmp(r->of, "words") == 0 ? "words wrong" : "requests over",
                      100 * r->allowed);
     }
     const char *said = json_get_text(decision, "statement");

@@ -9,7 +9,7 @@
 #include "trial/finding.h"
 
 #include "base/clock.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 #include "stats/wer.h"
 
 #include <math.h>
@@ -137,6 +137,7 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
     const struct answer_list *all = input->answers;
     const struct trial_answer **order = arena_array(arena, all->count + 1, sizeof *order);
     double *over = arena_array(arena, all->count + 1, sizeof *over);
+    uint32_t *sessions = arena_array(arena, all->count + 1, sizeof *sessions);
     size_t count = 0;
     int64_t total = 0;
     for (size_t i = 0; i < all->count; i++)
@@ -146,16 +147,18 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
     qsort(order, count, sizeof *order, compare_intended);
     for (size_t i = 0; i < count; i++) {
         over[i] = level_bound_over(bound, &order[i]->record);
+        sessions[i] = order[i]->record.session;
         total += over[i] > 0;
     }
     const struct stats_series series = {.values = over, .n = count};
-    double worth = count ? stats_series_worth(&series, 0.5) : 0;
+    double worth = count ? stats_sessions_worth(&series, sessions, 0.5) : 0;
     return (struct store_requirement){
         .service = input->service,
         .text = bound->text,
         .allowed = bound->allowed,
         .requests = (int64_t)count,
         .over = total,
+        .of = "requests",
         .worth = worth,
         .answer = finding_answer(bound->allowed, (int64_t)count, total, worth),
     };

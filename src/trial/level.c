@@ -162,7 +162,7 @@ static struct expr_operand look_up(const void *context, size_t id)
 }
 
 /* The metric alone on the left, and a right side that does not move with it. */
-static bool plain_limit(const struct expr *expr, size_t id, const char **ret_op, double *ret_limit)
+bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, double *ret_limit)
 {
     static const double assumed[] = {12345.678, 0.0078125};
     double limits[ARRAY_LEN(assumed)];
@@ -184,7 +184,7 @@ bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit)
 {
     const char *op = NULL;
     double limit = NAN;
-    if (!plain_limit(expr, id, &op, &limit) || op[0] != '<')
+    if (!level_plain_limit(expr, id, &op, &limit) || op[0] != '<')
         return false;
     *ret_limit = limit;
     return true;
@@ -196,7 +196,7 @@ bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
     const char *op = NULL;
     double limit = NAN;
     struct level_bound bound = {.text = expr_text(expr), .stream = ref.service};
-    if (!plain_limit(expr, id, &op, &limit) || !settle_bound(ref, op, limit, &bound))
+    if (!level_plain_limit(expr, id, &op, &limit) || !settle_bound(ref, op, limit, &bound))
         return false;
     *ret_bound = bound;
     return true;

@@ -47,6 +47,8 @@ struct level_plan { /* borrowed until the check is freed */
 bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
                     struct level_bound *ret_bound);
 
+/* "METRIC OP number": its operator and its number. */
+bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, double *ret_limit);
 /* The limit of "METRIC < number" (or "<="), whatever the metric is; false: it is no such
  * comparison. */
 bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);

@@ -7,6 +7,7 @@
 #include "trial/early.h"
 #include "trial/finding.h"
 #include "trial/live.h"
+#include "trial/ratio.h"
 #include "trial/run.h"
 #include "trial/scrape.h"
 #include "trial/watch.h"
@@ -131,6 +132,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
             .moving = load_plan_moves(&run->plan),
         };
         input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
+        input.ratios = ratio_bounds(attempt->study, i, attempt->arena, &input.ratio_count);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);
         if (shared)
             attempt_note_log(attempt, i);

@@ -11,10 +11,11 @@
 #include "stats/answers.h"
 #include "stats/binomial.h"
 #include "stats/quantile.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 #include "stats/summary.h"
 #include "stats/wer.h"
 #include "trial/finding.h"
+#include "trial/ratio.h"
 #include "trial/window.h"
 
 #include <math.h>
@@ -25,25 +26,29 @@ enum { UTTERANCES_MOST = 5 };
 
 struct series { /* plain heap, ended by metrics' caller */
     double *values;
+    uint32_t *sessions; /* whose each is */
     size_t count, capacity;
 };
 
-static void series_add(struct series *series, double value)
+static void series_add(struct series *series, uint32_t session, double value)
 {
     if (isnan(value))
         return;
     if (series->count == series->capacity) {
         series->capacity = series->capacity ? 2 * series->capacity : 256;
         series->values = realloc(series->values, series->capacity * sizeof *series->values);
-        if (!series->values)
+        series->sessions = realloc(series->sessions, series->capacity * sizeof *series->sessions);
+        if (!series->values || !series->sessions)
             abort();
     }
+    series->sessions[series->count] = session;
     series->values[series->count++] = value;
 }
 
 static void series_done_auto_(struct series *series)
 {
     free(series->values);
+    free(series->sessions);
 }
 #define AUTO_SERIES __attribute__((cleanup(series_done_auto_)))
 
@@ -67,7 +72,8 @@ static void add_row(struct attempt *attempt, const struct metrics_input *input, 
     attempt_add_metric(attempt, &row);
 }
 
-/* The values in the order of their requests: whether neighbours are alike decides the interval. */
+/* The values in the order of their requests: whether neighbours, or turns of one session, are alike
+ * decides the interval. */
 static void add_distribution(struct attempt *attempt, const struct metrics_input *input,
                              enum metric metric, struct series *series)
 {
@@ -78,7 +84,8 @@ static void add_distribution(struct attempt *attempt, const struct metrics_input
     if (series->count == 0)
         return;
     for (size_t k = 0; k < ARRAY_LEN(quantiles); k++)
-        found[k] = stats_series_quantile(&in_order, metric_stat_quantile(quantiles[k]), CONFIDENCE);
+        found[k] = stats_sessions_quantile(&in_order, series->sessions,
+                                           metric_stat_quantile(quantiles[k]), CONFIDENCE);
     stats_sort(series->values, series->count);
     for (size_t k = 0; k < ARRAY_LEN(quantiles); k++) {
         const char *method = found[k].refusal ? stats_refusal_text(found[k].refusal)
@@ -207,6 +214,8 @@ static void add_request(struct attempt *attempt, const struct metrics_input *inp
         .mode = input->mode,
         .part = r->part,
         .sequence = r->sequence,
+        .session = r->session,
+        .turn = r->turn,
         .item = r->item,
         .error = r->error == LOAD_OK ? NULL : load_error_name(r->error),
         .http_status = r->http_status,
@@ -276,16 +285,21 @@ static bool is_shared(const struct metrics_input *input)
     return strcmp(input->mode, "shared") == 0;
 }
 
+static void add_requirement(struct attempt *attempt, struct store_requirement requirement)
+{
+    attempt->requirements =
+        attempt_grow(attempt->arena, attempt->requirements, attempt->requirement_count,
+                     &attempt->requirement_capacity, sizeof *attempt->requirements);
+    attempt->requirements[attempt->requirement_count++] = requirement;
+}
+
 static void add_findings(struct attempt *attempt, const struct metrics_input *input)
 {
     struct arena *arena = attempt->arena;
-    for (size_t b = 0; b < input->bound_count && is_shared(input); b++) {
-        attempt->requirements =
-            attempt_grow(arena, attempt->requirements, attempt->requirement_count,
-                         &attempt->requirement_capacity, sizeof *attempt->requirements);
-        attempt->requirements[attempt->requirement_count++] =
-            finding_requirement(input, &input->bounds[b], arena);
-    }
+    for (size_t b = 0; b < input->bound_count && is_shared(input); b++)
+        add_requirement(attempt, finding_requirement(input, &input->bounds[b], arena));
+    for (size_t b = 0; b < input->ratio_count && is_shared(input); b++)
+        add_requirement(attempt, ratio_requirement(input, &input->ratios[b], arena));
     struct store_utterance *worst = NULL;
     size_t count = (input->sources & SOURCE_AUDIO) && is_shared(input)
                        ? finding_worst(input, arena, UTTERANCES_MOST, &worst)
@@ -347,12 +361,12 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     for (size_t k = 0; k < window.count; k++) {
         const struct trial_answer *answer = window.answers[k];
         const struct load_record *r = &answer->record;
-        series_add(&latency, load_latency_s(r));
-        series_add(&ttft, load_ttft_s(r));
-        series_add(&turn, load_turn_s(r));
-        series_add(&rtf, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
+        series_add(&latency, r->session, load_latency_s(r));
+        series_add(&ttft, r->session, load_ttft_s(r));
+        series_add(&turn, r->session, load_turn_s(r));
+        series_add(&rtf, r->session, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
         for (uint32_t g = 0; g < r->gap_count; g++)
-            series_add(&itl, (double)answer->gaps_ns[g] / NS_PER_S);
+            series_add(&itl, r->session, (double)answer->gaps_ns[g] / NS_PER_S);
     }
     into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;
     add_distribution(attempt, input, METRIC_LATENCY, &latency);

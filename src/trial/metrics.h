@@ -6,6 +6,7 @@
 #include "trial/judge.h"
 
 struct level_bound;
+struct ratio_bound;
 struct finding_limits;
 
 struct attempt;
@@ -31,6 +32,8 @@ struct metrics_input {
     uint64_t seed;                    /* of the bootstrap */
     const struct level_bound *bounds; /* requirements on its requests; NULL none */
     size_t bound_count;
+    const struct ratio_bound *ratios; /* requirements on shares of other kinds; NULL none */
+    size_t ratio_count;
     const struct answer_list *begun; /* of the stream that began the turns; NULL: no chain */
     bool moving; /* the load itself changes within the window: there is no steady state to find */
     const struct finding_limits *limits; /* what a good request keeps; NULL: nothing is asked */

@@ -55,6 +55,9 @@ static struct store_request made_request(size_t i, size_t count)
         .mode = "shared",
         .part = sequence == 0 ? LOAD_WARMUP : LOAD_WINDOW,
         .sequence = (int64_t)sequence,
+        /* The llm is asked in sessions of two turns. */
+        .session = (int64_t)(stt ? sequence : sequence / 2),
+        .turn = stt ? 0 : (int64_t)(sequence % 2),
         .item = (int64_t)(sequence % 3),
         .error = failed ? "timeout" : NULL,
         .http_status = failed ? 0 : 200,
@@ -87,8 +90,9 @@ static const struct store_capacity_point points[] = {
 };
 
 static const struct store_requirement requirements[] = {
-    {"stt", "stt.latency.p95 < 500ms", 0.05, 40, 1, 31.5, "undecided"},
-    {"llm", "llm.goodput_ratio >= 90%", 0.1, 400, 3, 400, "met"},
+    {"stt", "stt.latency.p95 < 500ms", 0.05, 40, 1, 31.5, "undecided", "requests"},
+    {"llm", "llm.goodput_ratio >= 90%", 0.1, 400, 3, 400, "met", "requests"},
+    {"stt", "stt.wer < 10%", 0.1, 900, 80, 120, "undecided", "words"},
 };
 static const struct store_utterance utterances[] = {
     {"stt", 3, 2, 20, 1, 2, 3, "good morning", "could \"mourning\""},

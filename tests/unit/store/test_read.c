@@ -23,7 +23,8 @@ static void check_findings(const struct store_trial *is, const struct store_tria
         const struct store_requirement *a = &is->requirements[i], *b = &was->requirements[i];
         assert_true(same_text(a->service, b->service) && same_text(a->text, b->text) &&
                     a->allowed == b->allowed && a->requests == b->requests && a->over == b->over &&
-                    same_real(a->worth, b->worth) && same_text(a->answer, b->answer));
+                    same_real(a->worth, b->worth) && same_text(a->answer, b->answer) &&
+                    same_text(a->of, b->of));
     }
     assert_int_equal(is->utterance_count, was->utterance_count);
     for (size_t i = 0; i < is->utterance_count; i++) {

@@ -49,6 +49,12 @@ static void writes_every_row(void **state)
          " r.position + 1 WHERE s.part = r.part AND s.sequence <= r.sequence",
          0},
         {"SELECT count(*) FROM pragma_foreign_key_check", 0},
+        /* Turns stand with their session; without sessions each request is one of its own. */
+        {"SELECT count(*) FROM requests WHERE service = 'stt' AND session = sequence AND turn = 0",
+         3 * 40},
+        {"SELECT count(*) FROM requests WHERE service = 'llm' AND 2 * session + turn = sequence",
+         3 * 40},
+        {"SELECT count(*) FROM requirements WHERE counted = 'words'", 3},
     };
     char *folder = check_make_folder();
     struct store *store = made_store(folder);

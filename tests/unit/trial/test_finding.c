@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "trial/attempt.h"
 #include "trial/finding.h"
+#include "trial/ratio.h"
 #include "trial/window.h"
 
 #include <math.h>
@@ -18,6 +19,7 @@ static const struct metric_ref refs[] = {
     {0, METRIC_TTFT, STAT_P99},    {0, METRIC_ITL, STAT_P95},
     {0, METRIC_RTF, STAT_MAX},     {0, METRIC_ERROR_RATIO, STAT_VALUE},
     {1, METRIC_LATENCY, STAT_P95}, {0, METRIC_LATENCY, STAT_MEAN},
+    {0, METRIC_WER, STAT_VALUE},   {0, METRIC_GOODPUT_RATIO, STAT_VALUE},
 };
 
 struct fixture {
@@ -318,6 +320,95 @@ static void test_drift_is_named(void **state)
     arena_free(f.arena);
 }
 
+static struct store_requirement ratio_of(struct fixture *f)
+{
+    size_t count = 0;
+    const struct ratio_bound *bounds = ratio_bounds(&f->study, 0, f->arena, &count);
+    assert_int_equal(count, 1);
+    return ratio_requirement(&f->input, &bounds[0], f->arena);
+}
+
+/* expected: decided like a quantile; before: a point value against a number, nothing said */
+static void test_goodput_is_a_count(void **state)
+{
+    (void)state;
+    static const struct {
+        int requests, slow, reloads;
+        const char *answer;
+    } rows[] = {
+        {59, 0, 5, "met"},        {58, 0, 0, "undecided"}, {200, 4, 0, "met"},
+        {200, 8, 0, "undecided"}, {200, 30, 0, "missed"},  {0, 0, 0, "undecided"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        init(&f);
+        require(&f, "llm.latency.p95 < 500ms");
+        require(&f, "llm.goodput_ratio > 95%");
+        struct finding_limits limits = finding_limits_of(&f.study, 0);
+        f.input.limits = &limits;
+        for (int k = 0; k < rows[i].requests + rows[i].reloads; k++) {
+            bool slow = rows[i].slow && k % (rows[i].requests / rows[i].slow) == 0 &&
+                        k / (rows[i].requests / rows[i].slow) < rows[i].slow;
+            struct trial_answer *answer = add(&f, k * NS_PER_S, (slow ? 900 : 100) * MS);
+            answer->record.session = answer->record.sequence;
+            if (k >= rows[i].requests)
+                answer->record.error = LOAD_RELOAD;
+        }
+        struct store_requirement r = ratio_of(&f);
+        CHECK_ROW(i, "requests", r.requests == rows[i].requests && r.over == rows[i].slow);
+        CHECK_ROW_TEXT(i, "answer", r.answer, rows[i].answer);
+        CHECK_ROW_TEXT(i, "of", r.of, "requests");
+        CHECK_ROW(i, "allowed", fabs(r.allowed - 0.05) < 1e-12);
+        arena_free(f.arena);
+    }
+}
+
+/* Forty clips of ten words: errors spread over all of them tell more than the same number in few.
+ */
+static void test_words_are_counted_by_clips(void **state)
+{
+    (void)state;
+    enum { CLIPS = 40 };
+    static const char said[] = "please turn on the light in the kitchen before breakfast";
+    static const char wrong_one[] = "please turn on the light in the kitchen before oops";
+    static const char wrong_all[] = "nothing of it was heard well by that poor server";
+    static const struct {
+        const char *name, *limit;
+        int one, all; /* clips with one wrong word, with nothing but wrong ones */
+        int64_t over;
+        const char *answer;
+        bool alike;
+    } rows[] = {
+        {"none", "llm.wer < 10%", 0, 0, 0, "met", true},
+        {"one in each of twenty", "llm.wer < 10%", 20, 0, 20, "met", false},
+        {"all of two clips", "llm.wer < 10%", 0, 2, 20, "undecided", true},
+        {"one in each", "llm.wer < 5%", 40, 0, 40, "missed", false},
+    };
+    struct corpus_clip clips[CLIPS];
+    for (int i = 0; i < CLIPS; i++)
+        clips[i] = (struct corpus_clip){.transcript = (char *)(uintptr_t)said};
+    const struct corpus corpus = {.clips = clips, .clip_count = CLIPS, .all_transcribed = true};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        init(&f);
+        require(&f, rows[i].limit);
+        f.input.corpus = &corpus;
+        for (int k = 0; k < CLIPS; k++) {
+            struct trial_answer *answer = add(&f, k * NS_PER_S, 100 * MS);
+            answer->record.item = (uint32_t)k;
+            answer->text = k < rows[i].all                 ? wrong_all
+                           : k < rows[i].all + rows[i].one ? wrong_one
+                                                           : said;
+        }
+        struct store_requirement r = ratio_of(&f);
+        CHECK_ROW(i, rows[i].name, r.requests == 10 * CLIPS && r.over == rows[i].over);
+        CHECK_ROW_TEXT(i, rows[i].name, r.answer, rows[i].answer);
+        CHECK_ROW(i, rows[i].name, (r.worth < 100) == rows[i].alike);
+        CHECK_ROW_TEXT(i, rows[i].name, r.of, "words");
+        arena_free(f.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +420,8 @@ int main(void)
         cmocka_unit_test(test_steady_window_is_left_alone),
         cmocka_unit_test(test_moving_load_is_left_alone),
         cmocka_unit_test(test_drift_is_named),
+        cmocka_unit_test(test_goodput_is_a_count),
+        cmocka_unit_test(test_words_are_counted_by_clips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
