@@ -160,6 +160,8 @@ static const struct {
     {"NAME.spica/report.md, report.html, report.json", "the report, for people and for programs"},
     {"NAME.spica/winner.json", "the winner's settings and numbers, or why there is none"},
     {"NAME.spica/logs/", "the services' logs of the trial under way"},
+    {"NAME.spica.promotions/", "a record of each promotion and rollback, never written again"},
+    {"NAME.spica.promotion.json", "how far the last promotion has come: what undoes it"},
 };
 
 static const struct {

@@ -131,6 +131,7 @@ def a_pipeline_promotes_and_rolls_back(box):
         check("is in production" in looked.out and production.runs()[-1] == "5ms", looked)
         back = box.run("rollback", box.file, code=0)
         check("Rolled back" in back.out and production.runs()[-1] == "60ms", back)
+        check(f"ready on port {production.port}" in back.out, back)
         again = box.run("rollback", box.file, code=2)
         check("no promotion to undo" in again.err, again)
         check([r["outcome"] for r in records(box)] == ["promoted", "rolled back"], records(box))

@@ -338,13 +338,53 @@ static void test_card(void **state)
     check_remove_folder(folder);
 }
 
+/* A container's process is told by its runtime, in two questions. */
+static void test_compose(void **state)
+{
+    (void)state;
+    char *folder = make_folder(), docker[600], script[900], production[600];
+    const char *const options[] = {"--kind", "llm", NULL};
+    struct fake fake = fake_start(options);
+    snprintf(docker, sizeof docker, "%s/docker", folder);
+    snprintf(script, sizeof script,
+             "#!/bin/sh\ncase \"$*\" in\n"
+             "'compose -f a ps -q llm') echo abc123 ;;\n"
+             "'inspect --format {{.State.Pid}} abc123') echo %d ;;\n"
+             "*) exit 1 ;; esac\n",
+             (int)fake.pid);
+    write_file(folder, "docker", script);
+    chmod(docker, 0755);
+    snprintf(production, sizeof production,
+             "compose: a, service: llm, override: b, environment: {N: \"{n}\"}, port: %d",
+             fake.port);
+    struct spec_study *study = study_of(folder, "cpu", production, "");
+    const char *const up[] = {docker, "compose", "-f", "a", "up", "-d", "llm", NULL};
+    struct promote_step step = {.kind = PROMOTE_COMPOSE, .service = 0, .run = up};
+    struct promote_plan plan = {.study = study, .steps = &step, .step_count = 1};
+    struct promote_checks checks;
+    struct err err = ERR_INIT;
+    char says[64];
+    snprintf(says, sizeof says, "process %d (", (int)fake.pid);
+    if (!promote_verify(&plan, true, NULL, NULL, &checks, &err))
+        fail_msg("%s", err.text);
+    assert_true(checks.passed);
+    assert_non_null(strstr(checks.items[0].text, says));
+    /* Without Compose its file is for whoever runs it elsewhere. */
+    step = (struct promote_step){.kind = PROMOTE_FILE, .service = 0, .path = "b"};
+    assert_true(promote_verify(&plan, true, NULL, NULL, &checks, &err));
+    assert_int_equal(checks.count, 1);
+    assert_non_null(strstr(checks.items[0].text, "written and not applied"));
+    spec_study_free(study);
+    fake_stop(&fake);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_without_port),
-        cmocka_unit_test(test_services),
-        cmocka_unit_test(test_card),
+        cmocka_unit_test(test_nobody),   cmocka_unit_test(test_without_port),
+        cmocka_unit_test(test_services), cmocka_unit_test(test_card),
+        cmocka_unit_test(test_compose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
