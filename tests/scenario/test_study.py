@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import time
 
-from harness import FAKE, check, main, scenario
+from harness import FAKE, check, descendants, main, processes, scenario
 
 
 def pair(box, stt=("10ms", "60ms"), llm=("5ms", "50ms"), baseline=("60ms", "50ms"), **parts):
@@ -609,6 +609,46 @@ def a_terminal_is_left_clean_by_an_interrupt(box):
     check([line for line in lines if line.startswith("spica: ")], left)
     check(all(len(line) <= 80 for line in lines if not line.startswith("spica: ")), left)
     box.expect_clean()
+
+
+def window_worker(running):
+    """The load worker of a window: one that is there for a whole second (a probe's is not)."""
+    seen = {}
+    while True:
+        check(running.poll() is None, f"it ended before a window was seen: {running.poll() is not None and running.wait()}")
+        table = processes()
+        for pid in descendants(running.pid, table):
+            if table[pid][2] == "spica-load":
+                if time.monotonic() - seen.setdefault(pid, time.monotonic()) > 1:
+                    return pid
+        time.sleep(0.02)
+
+
+@scenario()
+def late_ourselves(box):
+    # The worker stands still for a while: no number of that window counts, the retry is shared out
+    # to two, and both the trial's page and the report say so.
+    box.study(llm=box.fake("llm", "--latency", "{latency}", knobs={"latency": ["5ms", "30ms"]}),
+              measure={"window": "3s", "lateness": "100ms"}, load={"llm": {"concurrency": 4}},
+              baseline={"llm.latency": "30ms"})
+    running = box.start("run", box.file)
+    worker = window_worker(running)
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(worker, signal.SIGCONT)
+    running.result = running.wait()
+    check(running.result.code == 0, str(running.result))
+    box.expect(1, "instrument")
+    again = box.expect(2, "ok")
+    check(again["retry_of"] == 1, again)
+    tries = box.rows("SELECT workers, stall_p99_s FROM trial WHERE number <= 2 ORDER BY number")
+    check([t["workers"] for t in tries] == [1, 2], f"by {tries}")
+    check(tries[0]["stall_p99_s"] > 0.1, f"it stood still, unseen: {tries}")
+    check("sent by 2 workers" in box.run("show", box.results, "--trial", 2, code=0).out, "show says nothing")
+    box.run("report", box.results, code=0)
+    with open(os.path.join(box.results, "report.md"), encoding="utf-8") as file:
+        text = file.read()
+    check("Sent by 2 workers, since one was too late" in text, f"the report says nothing:\n{text}")
 
 
 if __name__ == "__main__":
