@@ -16,8 +16,13 @@ static const struct spec_protocol protocols[] = {
      .help = "speech",
      .sources = SOURCE_ANY | SOURCE_AUDIO,
      .path = "/v1/audio/transcriptions"},
+    {.name = "ollama-chat",
+     .help = "chat",
+     .sources = SOURCE_ANY | SOURCE_TEXT,
+     .path = "/api/chat"},
 };
-static const struct spec_protocol *const protocol_list[] = {&protocols[0], &protocols[1]};
+static const struct spec_protocol *const protocol_list[] = {&protocols[0], &protocols[1],
+                                                            &protocols[2]};
 static const char *const strategies[] = {"grid", "tournament"};
 
 /* A folder with programs and models that look real enough, and a study in it. */
