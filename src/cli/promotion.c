@@ -59,6 +59,8 @@ void cli_promotion_done(struct cli_promotion *promotion)
 
 /* ---- progress ---- */
 
+enum { CHECK_COLUMN = 20 }; /* where a check's text begins */
+
 static const char *service_name(const struct cli_promotion *promotion, int service)
 {
     const struct promote_plan *plan = promotion->plan;
@@ -83,6 +85,9 @@ static void on_step(void *context, const struct promote_step *step, const char *
 {
     struct cli_promotion *promotion = context;
     AUTO(buf_done) struct buf line = BUF_INIT(8192), safe = BUF_INIT(32768);
+    if (promotion->failed > 0 && !promotion->undoing)
+        fputs("Undoing:\n", promotion->talk);
+    promotion->undoing = promotion->failed > 0;
     buf_add(&line, doing);
     add_object(&line, step);
     text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, 1000);
@@ -106,8 +111,10 @@ static void on_check(void *context, const struct promote_check *check)
     text_add_escaped(&safe, TEXT_TERMINAL, check->text, strlen(check->text), sizeof check->text);
     fputs("  ", promotion->talk);
     report_print_painted(promotion->talk, terminal, paints[check->answer], answers[check->answer]);
-    fprintf(promotion->talk, "%*s %-9s %s\n", (int)(7 - strlen(answers[check->answer])), "",
-            kinds[check->kind], buf_text(&safe));
+    fprintf(promotion->talk, "%*s %-9s ", (int)(7 - strlen(answers[check->answer])), "",
+            kinds[check->kind]);
+    report_print_wrapped(promotion->talk, cli_terminal(fileno(promotion->talk)), buf_text(&safe),
+                         CHECK_COLUMN, CHECK_COLUMN);
     fflush(promotion->talk);
     json_array_append_new(promotion->checks,
                           json_pack("{s:s, s:o, s:s, s:o}", "check", kinds[check->kind], "service",

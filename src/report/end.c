@@ -193,5 +193,9 @@ void report_print_end(const struct report_view *view, FILE *out, struct report_t
     buf_add(&next, verb);
     report_add_text(&next, TEXT_TERMINAL, report_study_argument(view));
     buf_add(&next, view->outcome == REPORT_UNFINISHED ? " resumes" : " · report.html, report.md");
+    if (view->outcome == REPORT_WINNER) {
+        buf_add(&next, " · spica promote ");
+        report_add_text(&next, TEXT_TERMINAL, report_study_argument(view));
+    }
     print_entry(out, terminal, "Next", buf_text(&next));
 }
