@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """spica as an instrument, beside the tools that people trust and against servers that are known.
 
-    bench/instrument.py                    all rows, about 17 minutes on a quiet machine
+    bench/instrument.py                    all rows, about 25 minutes on a quiet machine
     bench/instrument.py NAME...            only these; the others keep their last results
     bench/instrument.py --list             what there is
     bench/instrument.py --setup            gets the referees that are missing (about 4 minutes, 1.5 GB)
@@ -38,7 +38,7 @@ ROWS = {
     "arrivals": (instrument_time.arrivals, "known arrivals at 1,000/s: constant, Poisson, a trace", 75),
     "freeze": (instrument_time.freeze, "a server that freezes 2 s in a run of 20 s at 100/s", 65),
     "fixed": (instrument_time.fixed, "a fixed 20 ms at 1,000/s, beside wrk, vegeta and AIPerf", 190),
-    "capacity": (instrument_model.capacity, "16 slots of a fixed 20 ms: what it can take", 240),
+    "capacity": (instrument_model.capacity, "16 slots of a fixed 20 ms: what it can take", 600),
     "streams": (instrument_model.streams, "64 streams of 200 tokens/s with a known first token and gaps", 25),
     "llama": (instrument_model.llama, "a real llama-server, beside AIPerf and its own timings", 70),
     "intervals": (instrument_facts.intervals, "95 % intervals of quantiles, 2,000 simulated windows", 140),
