@@ -194,7 +194,8 @@ static void count_rates(struct bench_results *results, int64_t end_ns)
     results->tokens_exact = true;
     for (size_t i = 0; i < results->answer_count; i++) {
         add_rates(results, &results->answers[i], gaps_ns, results->from_ns, end_ns);
-        gaps_ns += results->answers[i].gap_count;
+        if (gaps_ns) /* NULL where no answer has a gap */
+            gaps_ns += results->answers[i].gap_count;
     }
 }
 
