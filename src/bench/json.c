@@ -83,14 +83,20 @@ static json_t *errors_json(const struct bench_results *r)
     return all;
 }
 
+/* 0: none was set. */
+static json_t *limit_or_null(int limit)
+{
+    return limit > 0 ? json_integer(limit) : json_null();
+}
+
 static json_t *load_json(const struct bench_setup *setup)
 {
     const struct load_stream *s = &setup->plan.streams[0];
-    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:f, s:b, s:s, s:o, s:I}", "arrivals",
+    json_t *json = json_pack("{s:s, s:o, s:i, s:o, s:f, s:b, s:s, s:o, s:I}", "arrivals",
                              spec_arrivals_names[s->arrivals], "rate_rps",
                              json_real_or_null(s->rate_rps > 0 ? s->rate_rps : NAN), "concurrency",
-                             s->concurrency, "max_tokens", s->max_tokens, "timeout_s",
-                             (double)s->timeout_ns / NS_PER_S, "reuse_connection",
+                             s->concurrency, "max_tokens", limit_or_null(s->max_tokens),
+                             "timeout_s", (double)s->timeout_ns / NS_PER_S, "reuse_connection",
                              s->reuse_connection, "sends", setup->sending, "model",
                              json_text_or_null(s->model), "seed", (json_int_t)setup->plan.seed);
     /* As written: what of the load's shape has no member above shows here. */
@@ -151,17 +157,18 @@ json_t *bench_json(const struct bench_run *run)
                                        [BENCH_BROKEN] = "broken"};
     struct bench_results *r = run->results;
     const struct load_stream *stream = &run->setup->plan.streams[0];
+    AUTO(arena_free) struct arena *arena = arena_new();
     char started[32];
     clock_format_wall(run->started_wall_us, started, sizeof started);
     json_t *json = json_pack(
         "{s:i, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
         "spica_bench", 1, "version", SPICA_VERSION, "started", started, "protocol",
-        stream->protocol->spec->name, "url", json_text_or_null(stream->url), "load",
-        load_json(run->setup), "ended", ends[r->end], "window_s", json_real_or_null(r->window_s),
-        "warmup_requests", (json_int_t)r->warmups, "requests", (json_int_t)r->requests, "answered",
-        (json_int_t)r->ok, "cut", (json_int_t)r->cut, "held_back", (json_int_t)r->held_back,
-        "reloads", (json_int_t)r->reloads, "bytes", (json_int_t)r->bytes, "first_request_s",
-        json_real_or_null(run->first_request_s));
+        stream->protocol->spec->name, "url", json_text_or_null(bench_target(run->setup, arena)),
+        "load", load_json(run->setup), "ended", ends[r->end], "window_s",
+        json_real_or_null(r->window_s), "warmup_requests", (json_int_t)r->warmups, "requests",
+        (json_int_t)r->requests, "answered", (json_int_t)r->ok, "cut", (json_int_t)r->cut,
+        "held_back", (json_int_t)r->held_back, "reloads", (json_int_t)r->reloads, "bytes",
+        (json_int_t)r->bytes, "first_request_s", json_real_or_null(run->first_request_s));
     json_object_set_new(json, "metrics", metrics_json(run));
     json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
     json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));

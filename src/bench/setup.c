@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "load/upstream.h"
+#include "load/url.h"
 #include "stats/quantile.h"
 
 #include <math.h>
@@ -122,6 +123,13 @@ static void set_times(const struct bench_options *options, struct bench_setup *s
     plan->drain_ns = setup->load.timeout_ns + NS_PER_S;
 }
 
+const char *bench_target(const struct bench_setup *setup, struct arena *arena)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(2 * LOAD_URL_MAX);
+    load_url_add_shown(setup->plan.streams[0].url, &text);
+    return arena_strdup(arena, buf_text(&text));
+}
+
 /* What is asked, as people are told: a URL, or the program that is run. */
 static bool name_target(const struct bench_options *options, struct arena *arena,
                         struct load_stream *stream, struct err *err)
@@ -166,6 +174,9 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
         return false;
     stream->model = options->model;
     stream->ca = options->ca;
+    if (options->protocol->needs_model && !load_stream_model(stream))
+        return err_set(err, ERR_INPUT, "%s needs a model: give --model NAME",
+                       options->protocol->name);
     if (options->api_key_env && !load_upstream_key(options->api_key_env, &stream->api_key, err))
         return err_wrap(err, "--api-key-env");
     stream->corpus = &setup->corpus;
@@ -201,22 +212,24 @@ static bool fail_probe(const struct bench_setup *setup, const struct bench_resul
     enum load_error error = first_error(results);
     const char *words = results->examples[error] ? results->examples[error] : "";
     const char *colon = *words ? ": " : "";
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const char *target = bench_target(setup, arena);
     switch (error) {
     case LOAD_CONNECT:
         return err_set(err, ERR_PROBLEM, "%s %s%s%s",
                        stream->protocol->spec->runs_program ? "can't run" : "nothing answers at",
-                       stream->url, colon, words);
+                       target, colon, words);
     case LOAD_TIMEOUT:
-        return err_set(err, ERR_PROBLEM, "%s does not answer within its timeout of %g s",
-                       stream->url, (double)stream->timeout_ns / NS_PER_S);
+        return err_set(err, ERR_PROBLEM, "%s does not answer within its timeout of %g s", target,
+                       (double)stream->timeout_ns / NS_PER_S);
     case LOAD_HTTP_STATUS:
-        return err_set(err, ERR_PROBLEM, "%s answers with HTTP status %d%s%s%s", stream->url,
+        return err_set(err, ERR_PROBLEM, "%s answers with HTTP status %d%s%s%s", target,
                        results->http_status[error], colon, words,
                        results->http_status[error] == 404
                            ? " (is that the path, and the protocol right?)"
                            : "");
     default:
-        return err_set(err, ERR_PROBLEM, "%s gives no %s answer (%s)%s%s", stream->url,
+        return err_set(err, ERR_PROBLEM, "%s gives no %s answer (%s)%s%s", target,
                        stream->protocol->spec->name, load_error_name(error), colon, words);
     }
 }

@@ -42,6 +42,9 @@ NODISCARD bool bench_setup_make(const struct bench_options *options,
 const char *bench_url_complete(const char *url, const struct spec_protocol *protocol,
                                struct arena *arena);
 
+/* What is asked, for eyes: without a key that stands in a URL. In the arena. */
+const char *bench_target(const struct bench_setup *setup, struct arena *arena);
+
 /* One real request, so that a wrong address or a wrong protocol is said at once and in one line
  * (ERR_PROBLEM). *ret_latency_s is of the first request that was answered. */
 NODISCARD bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err);

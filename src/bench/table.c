@@ -41,9 +41,10 @@ static void print_head(const struct bench_run *run, FILE *out, struct report_ter
 {
     const struct bench_setup *setup = run->setup;
     const struct load_stream *s = &setup->plan.streams[0];
+    AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     buf_addf(&text, "%s at ", s->protocol->spec->name);
-    report_add_text(&text, TEXT_TERMINAL, s->url);
+    report_add_text(&text, TEXT_TERMINAL, bench_target(setup, arena));
     if (s->model) {
         buf_add(&text, ", model ");
         report_add_text(&text, TEXT_TERMINAL, s->model);

@@ -99,11 +99,42 @@ static bool take_host(const char *start, size_t authority, struct load_url *pars
     return !bracket && is_name(parsed->host);
 }
 
+/* May the value of this parameter be shown? Rather hidden once too often ("max_tokens"). */
+static bool is_secret(const char *name, size_t len)
+{
+    static const char *const words[] = {"key", "token", "secret", "passw", "auth", "signature"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        for (size_t at = 0; at + strlen(words[i]) <= len; at++)
+            if (strncasecmp(name + at, words[i], strlen(words[i])) == 0)
+                return true;
+    return false;
+}
+
+void load_url_add_shown(const char *url, struct buf *ret_text)
+{
+    size_t head = strstr(url, "://") ? strcspn(url, "?") : strlen(url);
+    buf_addf(ret_text, "%.*s", (int)head, url);
+    for (const char *at = url + head; *at && *at != '#';) {
+        size_t len = 1 + strcspn(at + 1, "&#"), name = 1 + strcspn(at + 1, "=&#");
+        bool hide = name < len && is_secret(at + 1, name - 1);
+        buf_addf(ret_text, "%.*s%s", (int)(hide ? name + 1 : len), at, hide ? "..." : "");
+        at += len;
+    }
+}
+
+/* "WHAT: WHY", without a key that stands in its query. */
+static bool refuse(const char *url, const char *why, struct err *err)
+{
+    AUTO(buf_done) struct buf shown = BUF_INIT(4096);
+    load_url_add_shown(url, &shown);
+    return err_set(err, ERR_INPUT, "%.200s: %s", buf_text(&shown), why);
+}
+
 static bool check_characters(const char *url, struct err *err)
 {
     for (const char *p = url; *p; p++)
         if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return err_set(err, ERR_INPUT, "%.200s: a URL holds no blanks or controls", url);
+            return refuse(url, "a URL holds no blanks or controls", err);
     return true;
 }
 
@@ -114,14 +145,14 @@ bool load_url_parse(const char *url, struct load_url *ret_url, struct err *err)
     if (!check_characters(url, err))
         return false;
     if (!take_scheme(url, &parsed, &start))
-        return err_set(err, ERR_INPUT, "%.200s: only http:// and https:// URLs can be loaded", url);
+        return refuse(url, "only http:// and https:// URLs can be loaded", err);
     size_t authority = strcspn(start, "/?#"), used = 0;
     if (memchr(start, '@', authority))
         return err_set(err, ERR_INPUT,
                        "a URL names no user or password; a key comes from the environment");
     if (!take_host(start, authority, &parsed, &used))
-        return err_set(err, ERR_INPUT, "%.200s: not %s://HOST:PORT/PATH", url,
-                       parsed.tls ? "https" : "http");
+        return refuse(url, parsed.tls ? "not https://HOST:PORT/PATH" : "not http://HOST:PORT/PATH",
+                      err);
     bool rewrite = parsed.local && !parsed.named && strcasecmp(parsed.host, "localhost") == 0;
     if (rewrite)
         memcpy(parsed.host, "127.0.0.1", sizeof "127.0.0.1");

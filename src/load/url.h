@@ -1,6 +1,7 @@
 /* Where requests go: http:// or https://, any host that a person wrote down. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #include <stddef.h>
@@ -27,3 +28,7 @@ NODISCARD bool load_url_check(const char *url, char *ret_url, size_t size, struc
  * block for seconds: never while something is being measured. ERR_INPUT when there is none. */
 NODISCARD bool load_url_resolve(const struct load_url *url, char *ret_addresses, size_t size,
                                 struct err *err);
+
+/* The URL for eyes: values in its query whose names speak of a key, a token or the like become
+ * "...". What is no URL is added as it is. */
+void load_url_add_shown(const char *url, struct buf *ret_text);

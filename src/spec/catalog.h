@@ -63,6 +63,7 @@ struct spec_protocol {
     unsigned sources;                  /* enum metric_source bits its answers carry */
     unsigned streamed_sources;         /* more of them, with its option "stream" */
     bool needs_text;                   /* sends prompts, though no text comes back */
+    bool needs_model;                  /* no request without the name of a model */
     bool runs_program;                 /* asks nobody: a program is run for each request */
     const char *path;                  /* default HTTP path */
     const struct spec_option *options; /* keys allowed under `load:` of the service, besides the

@@ -36,6 +36,7 @@ static const struct spec_protocol spec = {
     .help = "KServe v2 (Triton): tensors in and out, in JSON; items {\"inputs\": [...]} or prompts",
     .sources = SOURCE_ANY,
     .needs_text = true,
+    .needs_model = true,
     .path = "/v2/models/{model}/infer",
     .options = options,
     .option_count = ARRAY_LEN(options),

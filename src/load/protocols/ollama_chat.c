@@ -10,6 +10,7 @@ static const struct spec_protocol spec = {
     .name = "ollama-chat",
     .help = "Ollama's /api/chat, streamed by default",
     .sources = SOURCE_ANY | SOURCE_TEXT,
+    .needs_model = true,
     .path = "/api/chat",
     .options = options,
     .option_count = ARRAY_LEN(options),

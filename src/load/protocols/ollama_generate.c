@@ -14,6 +14,7 @@ static const struct spec_protocol spec = {
     .name = "ollama-generate",
     .help = "Ollama's /api/generate, streamed by default",
     .sources = SOURCE_ANY | SOURCE_TEXT,
+    .needs_model = true,
     .path = "/api/generate",
     .options = options,
     .option_count = ARRAY_LEN(options),

@@ -131,7 +131,7 @@ static json_t *json_of(const struct load_stream *stream, struct bench_results *r
 {
     AUTO(free) struct bench_setup *setup = calloc(1, sizeof *setup);
     setup->plan.streams[0] = *stream;
-    setup->plan.streams[0].url = "http://127.0.0.1:1/";
+    setup->plan.streams[0].url = "http://127.0.0.1:1/?api_key=hush&x=1";
     setup->sending = "x";
     struct bench_run run = {.setup = setup, .results = results, .first_request_s = 0.1};
     return bench_json(&run);
@@ -180,6 +180,8 @@ static void json_has_its_shape(void **state)
     assert_int_equal(json_get_int(errors, "count", 0), 20);
     assert_int_equal(json_get_int(errors, "http_status", 0), 503);
     assert_true(json_is_null(json_object_get(json_object_get(json, "load"), "rate_rps")));
+    assert_true(json_is_null(json_object_get(json_object_get(json, "load"), "max_tokens")));
+    assert_string_equal(json_get_text(json, "url"), "http://127.0.0.1:1/?api_key=...&x=1");
     /* Nothing in it is NaN, which jansson would refuse: the text can be written and read. */
     AUTO(free) char *text = json_dump_text(json);
     AUTO_JSON json_t *again = json_loads(text, 0, NULL);

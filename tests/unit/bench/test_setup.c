@@ -110,6 +110,9 @@ static void mistakes_are_one_line(void **state)
         {"audio", "openai-chat", {"corpus", "x", true}, NULL, 0, -1, "sends no audio"},
         {"clips", "openai-transcriptions", {"timeout", "1s", true}, NULL, 0, -1, "--corpus FOLDER"},
         {"no clips", "openai-transcriptions", {"timeout", "1s", true}, "x", 0, -1, "no prompts"},
+        {"no model", "ollama-chat", {"timeout", "1s", true}, NULL, 0, -1, "--model NAME"},
+        {"no model in the path", "kserve", {"timeout", "1s", true}, NULL, 0, -1, "--model NAME"},
+        {"a model as an option", "kserve", {"model", "m", true}, NULL, 0, -1, NULL},
         {"warm-up", "openai-chat", {"timeout", "1s", true}, NULL, 5, NS_PER_S, "--warmup"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

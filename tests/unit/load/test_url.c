@@ -3,6 +3,34 @@
 
 #include "check.h"
 
+static void keys_are_not_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *shown;
+    } shown_rows[] = {
+        {"http://h/x", "http://h/x"},
+        {"http://h/x?a=1&b", "http://h/x?a=1&b"},
+        {"http://h/x?api_key=hush&b=2", "http://h/x?api_key=...&b=2"},
+        {"http://h/x?b=2&Access-Token=hush", "http://h/x?b=2&Access-Token=..."},
+        {"http://h/x?key=hush=&secret", "http://h/x?key=...&secret"},
+        {"http://h/x?key=#hush", "http://h/x?key=..."},
+        {"http://h/x?", "http://h/x?"},
+        {"http://h/x?&&", "http://h/x?&&"},
+        {"http://h/key=1", "http://h/key=1"},
+        {"program --key=1 ?key=2", "program --key=1 ?key=2"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(shown_rows); i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(256);
+        load_url_add_shown(shown_rows[i].url, &text);
+        CHECK_ROW_TEXT(i, shown_rows[i].url, buf_text(&text), shown_rows[i].shown);
+    }
+    struct load_url url;
+    struct err err = ERR_INIT;
+    assert_false(load_url_parse("http://h /x?key=hush", &url, &err));
+    assert_null(strstr(err.text, "hush"));
+}
+
 static const struct {
     const char *url, *result; /* NULL: refused */
     const char *host;
@@ -100,6 +128,7 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_not_shown),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_too_long),
