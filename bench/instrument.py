@@ -21,6 +21,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -158,7 +159,12 @@ def main():
     return 1 if short or barred else 0
 
 
+def stop(*_):
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)  # the servers have sessions of their own: they are ended on the way out
     try:
         sys.exit(main())
     except KeyboardInterrupt:
