@@ -102,12 +102,15 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     AUTO(promote_journal_free) struct promote_journal *journal = NULL;
     bool json = cli_flag(&cli_rollback, args, "json");
     const char *found = NULL;
+    bool pending = false;
+    enum promote_state state;
     if (!cli_find_folder(args->argument_count ? args->arguments[0] : NULL,
                          cli_value(&cli_rollback, args, "out"), arena, &found, err))
         return false;
     AUTO(free) char *folder = file_absolute(found);
     AUTO(free) char *path = promote_journal_path(folder);
-    if (!promote_journal_read(path, &journal, err))
+    if (!promote_pending(folder, &pending, &state, err) ||
+        !promote_journal_read(path, &journal, err))
         return false;
     if (has_ended(journal))
         return err_set(err, ERR_MISSING, "there is no promotion to undo%s (%s)",

@@ -33,6 +33,7 @@ NODISCARD bool promote_apply(const struct promote_plan *plan, const char *folder
 NODISCARD bool promote_undo(const char *folder, const char *user, const char *why,
                             const struct promote_events *events, struct promote_result *ret_result,
                             struct err *err);
-/* Something was begun and not ended: *ret_state says where it stands. */
+/* Something was begun and not ended: *ret_state says where it stands. ERR_BUSY: somebody is at it.
+ */
 NODISCARD bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,
                                struct err *err);

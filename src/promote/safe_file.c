@@ -265,6 +265,20 @@ static bool replace(const struct parent *parent, const char *path,
     return false;
 }
 
+/* A name that is not there is gone already, also where a read-only file system refuses before it
+ * looks. */
+static bool take_away(const struct parent *parent, const char *name, int flags)
+{
+    struct stat st;
+    if (unlinkat(parent->fd, name, flags) == 0 || errno == ENOENT)
+        return true;
+    int sys = errno;
+    if (sys == EROFS && fstatat(parent->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+        return true;
+    errno = sys;
+    return false;
+}
+
 static bool put_at(const struct parent *parent, const char *path, const struct promote_bytes *bytes,
                    struct err *err)
 {
@@ -272,7 +286,7 @@ static bool put_at(const struct parent *parent, const char *path, const struct p
     struct promote_bytes now;
     AUTO(buf_done) struct buf buf = BUF_INIT(PROMOTE_FILE_MAX);
     temp_name(parent->name, temp);
-    if (unlinkat(parent->fd, temp, 0) != 0 && errno != ENOENT)
+    if (!take_away(parent, temp, 0))
         return err_sys(err, "removing what is left of an earlier writing of %s", path);
     if (!read_bytes(parent, path, &buf, &now, err))
         return false;
@@ -351,8 +365,7 @@ bool promote_folder_drop(const char *path, struct err *err)
     AUTO(fd) int fd = parent.fd;
     if (fd < 0)
         return true;
-    if (unlinkat(fd, parent.name, AT_REMOVEDIR) != 0)
-        return errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST ||
-               err_sys(err, "removing folder %s", folder);
+    if (!take_away(&parent, parent.name, AT_REMOVEDIR))
+        return errno == ENOTEMPTY || errno == EEXIST || err_sys(err, "removing folder %s", folder);
     return sync_folder(fd) || err_sys(err, "syncing the folder of %s", folder);
 }

@@ -273,6 +273,18 @@ bool promote_undo_by(const struct promote_hands *hands, const char *folder, cons
     return good;
 }
 
+/* Is the study's lock free? Who holds it is in the middle of what the journal says. */
+static bool nobody_at_it(const char *folder, struct err *err)
+{
+    struct promote_session *session = calloc(1, sizeof *session);
+    if (!session)
+        abort();
+    bool free_now = promote_session_open(session, &promote_hands_real, folder, "", NULL, err);
+    promote_session_close(session);
+    free(session);
+    return free_now;
+}
+
 bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,
                      struct err *err)
 {
@@ -280,8 +292,11 @@ bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
     if (!promote_journal_read(path, &last, err))
         return false;
-    *ret_pending = last && promote_journal_is_pending(last);
-    if (*ret_pending)
+    bool pending = last && promote_journal_is_pending(last);
+    if (pending && !nobody_at_it(folder, err))
+        return false;
+    *ret_pending = pending;
+    if (pending)
         *ret_state = last->state;
     return true;
 }
