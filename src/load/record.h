@@ -48,17 +48,18 @@ struct load_record {
     int64_t first_token_ns; /* first non-empty text on any channel (content, reasoning) */
     int64_t first_content_ns; /* first non-empty text of the content channel */
     int64_t last_token_ns;
-    int64_t done_ns;       /* answer complete, or failure noticed */
-    int64_t bytes;         /* of the answer's body */
-    int32_t tokens;        /* output tokens; -1 unknown */
-    bool tokens_exact;     /* from the server's usage; false: counted text events */
-    int32_t prompt_tokens; /* -1 unknown */
-    int64_t turn_start_ns; /* intended send of the first request of the chain that this one is a
-                            * step of: the end of speech, in a voice turn; -1: it follows nothing */
-    double audio_s;        /* duration of the clip sent; NaN if none */
-    uint32_t text_len;     /* bytes of text that follow: transcript or answer, cut at the max;
-                            * of a failed request what is known about the failure */
-    uint32_t gap_count;    /* gaps between text events that follow, in ns, as int64_t */
+    int64_t done_ns;        /* answer complete, or failure noticed */
+    int64_t bytes;          /* of the answer's body */
+    int32_t tokens;         /* output tokens; -1 unknown */
+    bool tokens_exact;      /* from the server's usage; false: counted text events */
+    int32_t prompt_tokens;  /* -1 unknown */
+    int64_t turn_start_ns;  /* intended send of the first request of the chain that this one is a
+                             * step of: the end of speech, in a voice turn; -1: it follows nothing */
+    uint64_t gaps_left_out; /* gaps between text events beyond LOAD_GAPS_MAX, which don't follow */
+    double audio_s;         /* duration of the clip sent; NaN if none */
+    uint32_t text_len;      /* bytes of text that follow: transcript or answer, cut at the max;
+                             * of a failed request what is known about the failure */
+    uint32_t gap_count;     /* gaps between text events that follow, in ns, as int64_t */
 };
 
 /* A record with its tail; both borrowed from whoever hands it out, valid until its next call. */

@@ -110,7 +110,8 @@ bool finding_is_good(const struct finding_limits *limits, const struct load_reco
     double latency_s = load_latency_s(r);
     double gaps_s = (double)(r->last_token_ns - r->first_token_ns) / NS_PER_S;
     /* One event has no gap, and so keeps every limit on gaps. */
-    double itl_s = r->gap_count ? gaps_s / r->gap_count : r->first_token_ns >= 0 ? 0 : NAN;
+    double gaps = (double)r->gap_count + (double)r->gaps_left_out;
+    double itl_s = gaps > 0 ? gaps_s / gaps : r->first_token_ns >= 0 ? 0 : NAN;
     return keeps(latency_s, limits->latency_s) && keeps(load_ttft_s(r), limits->ttft_s) &&
            keeps(itl_s, limits->itl_s) &&
            keeps(r->audio_s > 0 ? latency_s / r->audio_s : NAN, limits->rtf);

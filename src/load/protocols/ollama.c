@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "load/protocols/counts.h"
 #include "load/protocols/json_answer.h"
 #include "load/protocols/json_request.h"
 
@@ -30,7 +31,7 @@ struct reader {
     int64_t line_ns; /* when the line was whole */
     int64_t done_ns; /* of the last line; -1 */
     double load_s;
-    bool streamed, error, object_seen, broken_last, broken_before;
+    bool streamed, unchecked, error, object_seen, broken_last, broken_before;
 };
 
 /* A number of seconds must be a number, a duration ("10m") a text: "-1" as a text is refused. */
@@ -98,11 +99,8 @@ static void note_token(struct reader *r, bool content)
     r->text_events++;
     if (!r->streamed)
         return; /* a whole answer has no token times */
-    if (record->last_token_ns >= 0 && r->gaps->len < LOAD_GAPS_MAX * sizeof(int64_t)) {
-        int64_t gap_ns = r->line_ns - record->last_token_ns;
-        if (!buf_append(r->gaps, &gap_ns, sizeof gap_ns))
-            r->gaps->over = true;
-    }
+    if (record->last_token_ns >= 0)
+        load_gap_add(record, r->gaps, r->line_ns - record->last_token_ns);
     record->last_token_ns = r->line_ns;
     if (record->first_token_ns < 0)
         record->first_token_ns = r->line_ns;
@@ -115,10 +113,8 @@ static void take_figures(struct reader *r, const json_t *root)
     struct load_record *record = r->record;
     int64_t tokens = json_get_int(root, "eval_count", -1);
     int64_t prompt = json_get_int(root, "prompt_eval_count", -1);
-    if (tokens >= 0 && tokens <= INT32_MAX) {
-        record->tokens = (int32_t)tokens;
-        record->tokens_exact = true;
-    }
+    /* Tokens may show as nothing where texts mean nothing. */
+    load_tokens_take(record, tokens, r->unchecked ? INT32_MAX : r->answer->len);
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
     r->load_s = (double)json_get_int(root, "load_duration", 0) / 1e9;
@@ -193,6 +189,7 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
         .thinking = BUF_INIT(LOAD_TEXT_MAX),
         .done_ns = -1,
         .streamed = load_setting_is_true(stream, "stream"),
+        .unchecked = stream->unchecked,
     };
     for (size_t at = 0; at < answer->len;) {
         const char *line = answer->body + at;

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "load/protocols/counts.h"
 #include "load/protocols/json_answer.h"
 #include "load/protocols/json_request.h"
 #include "load/sse.h"
@@ -28,7 +29,7 @@ struct reader {
     int32_t text_events;
     int64_t finish_ns, done_ns; /* stamps of the end marks; -1 */
     int64_t event_ns;
-    bool error, broken_last, broken_before;
+    bool error, broken_last, broken_before, unchecked;
 };
 
 static void set_common(const struct load_stream *stream, const struct load_input *input,
@@ -125,23 +126,19 @@ static bool add_channels(struct reader *r, const json_t *choice, const char *hol
 static void take_gap(struct reader *r)
 {
     struct load_record *record = r->record;
-    if (record->last_token_ns >= 0 && r->gaps->len < LOAD_GAPS_MAX * sizeof(int64_t)) {
-        int64_t gap_ns = r->event_ns - record->last_token_ns;
-        if (!buf_append(r->gaps, &gap_ns, sizeof gap_ns))
-            r->gaps->over = true;
-    }
+    if (record->last_token_ns >= 0)
+        load_gap_add(record, r->gaps, r->event_ns - record->last_token_ns);
     record->last_token_ns = r->event_ns;
 }
 
-static void take_usage(struct load_record *record, const json_t *root)
+static void take_usage(struct reader *r, const json_t *root)
 {
+    struct load_record *record = r->record;
     const json_t *usage = json_object_get(root, "usage");
     int64_t tokens = json_get_int(usage, "completion_tokens", -1);
     int64_t prompt = json_get_int(usage, "prompt_tokens", -1);
-    if (tokens >= 0 && tokens <= INT32_MAX) {
-        record->tokens = (int32_t)tokens;
-        record->tokens_exact = true;
-    }
+    /* Tokens may show as nothing where texts mean nothing. */
+    load_tokens_take(record, tokens, r->unchecked ? INT32_MAX : r->answer->len);
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
 }
@@ -170,7 +167,7 @@ static void take_chunk(struct reader *r, const json_t *root)
         record->first_content_ns = r->event_ns;
     if (take_finish(r, choice) && r->finish_ns < 0)
         r->finish_ns = r->event_ns;
-    take_usage(record, root);
+    take_usage(r, root);
 }
 
 static void fail(struct reader *r, const char *why)
@@ -257,7 +254,7 @@ static void read_whole(struct reader *r, const json_t *root)
     bool content = false;
     bool found = add_channels(r, choice, r->shape->whole, &content);
     take_finish(r, choice);
-    take_usage(record, root);
+    take_usage(r, root);
     if (r->error)
         record->error = LOAD_SERVER_ERROR;
     else if (!json_is_object(choice))
@@ -308,6 +305,7 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
         .reasoning = BUF_INIT(LOAD_TEXT_MAX),
         .finish_ns = -1,
         .done_ns = -1,
+        .unchecked = stream->unchecked,
     };
     bool streamed = load_setting_is_true(stream, "stream");
     if (!streamed || starts_like_json(answer))

@@ -9,6 +9,7 @@
 #include "load/protocols/transcript_stream.h"
 
 #include "base/json.h"
+#include "load/protocols/counts.h"
 #include "load/protocols/json_answer.h"
 #include "load/sse.h"
 
@@ -54,26 +55,21 @@ static void take_piece(struct reader *r, const json_t *piece)
         return;
     load_text_add(r->text, json_string_value(piece), json_string_length(piece));
     r->text_events++;
-    if (record->last_token_ns >= 0 && r->gaps->len < LOAD_GAPS_MAX * sizeof(int64_t)) {
-        int64_t gap_ns = r->event_ns - record->last_token_ns;
-        if (!buf_append(r->gaps, &gap_ns, sizeof gap_ns))
-            r->gaps->over = true;
-    }
+    if (record->last_token_ns >= 0)
+        load_gap_add(record, r->gaps, r->event_ns - record->last_token_ns);
     record->last_token_ns = r->event_ns;
     if (record->first_token_ns < 0)
         record->first_token_ns = record->first_content_ns = r->event_ns;
 }
 
-static void take_usage(struct load_record *record, const json_t *usage)
+static void take_usage(struct reader *r, const json_t *usage)
 {
+    struct load_record *record = r->record;
     int64_t tokens = json_get_int(usage, "output_tokens", -1);
     int64_t prompt = json_get_int(usage, "input_tokens", -1);
     if (tokens < 0)
         tokens = json_get_int(usage, "completion_tokens", -1);
-    if (tokens >= 0 && tokens <= INT32_MAX) {
-        record->tokens = (int32_t)tokens;
-        record->tokens_exact = true;
-    }
+    load_tokens_take(record, tokens, r->answer->len);
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
 }
@@ -117,7 +113,7 @@ static void take_object(struct reader *r, const json_t *root, const char *event_
         take_piece(r, json_object_get(json_object_get(choice, "delta"), "content"));
     if (json_is_string(json_object_get(choice, "finish_reason")))
         note_end(r);
-    take_usage(r->record, json_object_get(root, "usage"));
+    take_usage(r, json_object_get(root, "usage"));
 }
 
 static void take_event(void *ctx, const struct load_sse_event *event)

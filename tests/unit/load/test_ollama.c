@@ -28,6 +28,8 @@ static const struct answer_row chat[] = {
      true, 100, 100, 100, 200, 0},
     {"no counts", CHAT("a") CHAT("b") "~{\"done\":true}\n", LOAD_OK, "ab", 2, false, 100, 100, 100,
      200, 1},
+    {"more tokens than bytes", CHAT("a") "{\"done\":true,\"eval_count\":2000000000}\n", LOAD_OK,
+     "a", 1, false, 100, 100, 100, 100, 0},
     {"absurd counts", CHAT("a") "{\"done\":true,\"eval_count\":-4}\n", LOAD_OK, "a", 1, false, 100,
      100, 100, 100, 0},
     {"text in the last line", "{\"message\":{\"content\":\"a\"},\"done\":true," COUNTS "}\n",

@@ -30,6 +30,9 @@ static const struct answer_row chat[] = {
      "a", 1, false, 100, 100, 100, 100, 0},
     {"usage absurd", TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":-4}}\n\n" DONE,
      LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
+    {"more tokens than bytes",
+     TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":2000000000}}\n\n" DONE, LOAD_OK, "a",
+     1, false, 100, 100, 100, 100, 0},
     {"no [DONE]: finish is the end", TEXT("a") "~" STOP "~data: {\"choices\":[]," USAGE "}\n\n",
      LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
     {"[DONE] without finish", TEXT("a") "~" DONE, LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
@@ -111,6 +114,9 @@ static const struct answer_row whole[] = {
     {"plain",
      "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]," USAGE "}",
      LOAD_OK, "a", 5, true, -1, -1, -1, -1, 0},
+    {"more tokens than bytes",
+     "{\"choices\":[{\"message\":{\"content\":\"a\"}}],\"usage\":{\"completion_tokens\":90}}",
+     LOAD_OK, "a", -1, false, -1, -1, -1, -1, 0},
     {"no usage", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_OK, "a", -1, false, -1,
      -1, -1, -1, 0},
     {"empty", "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", LOAD_EMPTY, "", -1, false, -1, -1,
@@ -166,6 +172,38 @@ static void test_textless(void **state)
     }
 }
 
+/* Ten more than are kept: the last one still ends the answer, and the ten are counted. */
+static void test_gaps_over_the_most(void **state)
+{
+    (void)state;
+    enum { EVENTS = LOAD_GAPS_MAX + 11 };
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    struct load_chunk *chunks = calloc(EVENTS, sizeof *chunks);
+    struct buf body = BUF_INIT(4 << 20), text = BUF_INIT(LOAD_TEXT_MAX),
+               gaps = BUF_INIT(LOAD_GAPS_MAX * 8);
+    assert_non_null(chunks);
+    for (size_t i = 0; i < EVENTS; i++) {
+        buf_add(&body, TEXT("a"));
+        buf_add(&body, i + 1 == EVENTS ? STOP DONE : "");
+        chunks[i] = (struct load_chunk){body.len, 100 * (int64_t)(i + 1)};
+    }
+    struct load_answer answer = {.http_status = 200,
+                                 .body = buf_text(&body),
+                                 .len = body.len,
+                                 .chunks = chunks,
+                                 .chunk_count = EVENTS};
+    struct load_record r = {.first_token_ns = -1, .last_token_ns = -1, .tokens = -1};
+    plan.streams[0].protocol->read(&plan.streams[0], &answer, &r, &text, &gaps);
+    assert_int_equal(r.error, LOAD_OK);
+    assert_int_equal(gaps.len / sizeof(int64_t), LOAD_GAPS_MAX);
+    assert_int_equal(r.gaps_left_out, 10);
+    assert_int_equal(r.last_token_ns, 100 * EVENTS);
+    buf_done(&body);
+    buf_done(&text);
+    buf_done(&gaps);
+    free(chunks);
+}
+
 static const struct {
     const char *body;
     bool complete;
@@ -205,9 +243,8 @@ static void test_complete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_textless),
+        cmocka_unit_test(test_chat),     cmocka_unit_test(test_others),
+        cmocka_unit_test(test_textless), cmocka_unit_test(test_gaps_over_the_most),
         cmocka_unit_test(test_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,10 +126,12 @@ static void test_goodput(void **state)
         uint32_t gaps;
         enum load_error error;
         bool good;
+        uint64_t left_out;
     } rows[] = {
-        {400, 90, 390, 20, LOAD_OK, true},   {600, 90, 390, 20, LOAD_OK, false},
-        {400, 110, 390, 20, LOAD_OK, false}, {400, 90, 390, 10, LOAD_OK, false}, /* 30 ms gaps */
-        {400, 90, 90, 0, LOAD_OK, true},     {400, 90, 390, 20, LOAD_TIMEOUT, false},
+        {400, 90, 390, 10, LOAD_OK, true, 10}, /* gaps that are not kept are gaps */
+        {400, 90, 390, 20, LOAD_OK, true},     {600, 90, 390, 20, LOAD_OK, false},
+        {400, 110, 390, 20, LOAD_OK, false},   {400, 90, 390, 10, LOAD_OK, false}, /* 30 ms gaps */
+        {400, 90, 90, 0, LOAD_OK, true},       {400, 90, 390, 20, LOAD_TIMEOUT, false},
         {400, -1, -1, 0, LOAD_OK, false},
     };
     struct fixture f;
@@ -143,6 +145,7 @@ static void test_goodput(void **state)
         struct load_record *r = &add(&f, (int64_t)i * NS_PER_S, rows[i].took_ms * MS)->record;
         r->error = rows[i].error;
         r->gap_count = rows[i].gaps;
+        r->gaps_left_out = rows[i].left_out;
         f.answers.items[i].gaps_ns = arena_array(f.arena, 32, sizeof(int64_t));
         if (rows[i].first_ms >= 0) {
             r->first_token_ns = r->intended_ns + rows[i].first_ms * MS;
