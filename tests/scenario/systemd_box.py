@@ -69,9 +69,10 @@ def _cgroup2_folder():
 class Systemd:
     """The manager, up between enter and exit. Units are written below the box's folder."""
 
-    def __init__(self, box):
-        self.box = box
-        self.units = box.path("config/systemd/user")
+    def __init__(self, box, config="config"):
+        """`config`: name of the folder that the user's configuration is in."""
+        self.box, self.config = box, config
+        self.units = box.path(config, "systemd/user")
         self.groups = None   # descriptor of the folder that our control group is in
         self.group = f"spica-test-{os.getpid()}-{os.path.basename(box.folder)}"
 
@@ -105,7 +106,7 @@ class Systemd:
         for folder in ("/run/systemd/system", runtime, self.units):
             os.makedirs(folder, exist_ok=True)
         os.chmod(runtime, 0o700)
-        self.box.env.update(XDG_RUNTIME_DIR=runtime, XDG_CONFIG_HOME=self.box.path("config"),
+        self.box.env.update(XDG_RUNTIME_DIR=runtime, XDG_CONFIG_HOME=self.box.path(self.config),
                             DBUS_SESSION_BUS_ADDRESS=f"unix:path={runtime}/bus")
         for name, text in BUS.items():
             with open(os.path.join(self.units, name), "w", encoding="utf-8") as file:
