@@ -9,6 +9,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+/* The header's names for clang's analyser; nothing elsewhere. */
+#undef err_set
+#undef err_sys
+#undef err_wrap
+
 bool err_is_set(const struct err *err)
 {
     return err && err->code != ERR_NONE;

@@ -44,3 +44,15 @@ bool err_is_set(const struct err *err);
 
 /* The program's exit status for an err code, as documented in spica(1). */
 int err_exit_status(enum err_code code);
+
+/* That the setters return false is written above, where clang's analyser can't read it. */
+#ifdef __clang_analyzer__
+static inline bool err_false_(bool set)
+{
+    (void)set;
+    return false;
+}
+#define err_set(...) err_false_(err_set(__VA_ARGS__))
+#define err_sys(...) err_false_(err_sys(__VA_ARGS__))
+#define err_wrap(...) err_false_(err_wrap(__VA_ARGS__))
+#endif
