@@ -15,6 +15,7 @@
 #include "cli/bench_live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -311,6 +312,19 @@ static bool try_again(struct bench_run *run, struct bench_results *results)
     return true;
 }
 
+/* What is in the file stays there until something is measured. NULL: errno says why. */
+static FILE *open_records(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!file && fd >= 0) {
+        int sys = errno;
+        close(fd);
+        errno = sys;
+    }
+    return file;
+}
+
 static bool measure(const struct cli_args *args, struct bench_run *run,
                     struct bench_results **ret_results, struct err *err)
 {
@@ -318,7 +332,7 @@ static bool measure(const struct cli_args *args, struct bench_run *run,
     AUTO(bench_results_free) struct bench_results *results = NULL;
     const char *path = given(args, "records");
     if (path) {
-        records = fopen(path, "we");
+        records = open_records(path);
         if (!records) {
             int sys = errno;
             return err_set(err, ERR_INPUT, "--records %s: %s", path, strerror(sys));

@@ -156,7 +156,7 @@ const struct cli_command cli_compare = {
     .arguments = "STUDY.yaml A B [C...]",
     .arguments_min = 3,
     .arguments_max = 1 + COMPARE_SIDES_MAX,
-    .help = "candidates against each other, with an interval for the difference",
+    .help = "candidates against each other, with intervals",
     .text = "A, B are winner, baseline or settings such as \"stt.model=base llm.threads=4\"; what "
             "is not\n"
             "typed is the baseline's, or the winner's where the study names no baseline. Each "

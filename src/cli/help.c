@@ -98,8 +98,8 @@ void cli_print_help(const struct cli_command *command)
         print_program_help();
         return;
     }
-    printf("spica %s: %s\n\nusage: spica %s [OPTIONS] %s\n\n", command->name, command->help,
-           command->name, command->arguments);
+    printf("spica %s: %s\n\nusage: spica %s [OPTIONS]%s%s\n\n", command->name, command->help,
+           command->name, command->arguments[0] ? " " : "", command->arguments);
     print_words(command->text, 0, 0);
     putchar('\n');
     print_options(command);

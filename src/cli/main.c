@@ -140,9 +140,9 @@ static bool parse(const struct cli_command *command, int argc, char **argv,
         return err_set(err, ERR_INPUT, "%s: %s is missing; usage: spica %s %s", command->name,
                        command->arguments, command->name, command->arguments);
     if (ret_args->argument_count > command->arguments_max)
-        return err_set(err, ERR_INPUT, "%s: what is \"%s\"? usage: spica %s %s", command->name,
+        return err_set(err, ERR_INPUT, "%s: what is \"%s\"? usage: spica %s%s%s", command->name,
                        ret_args->arguments[command->arguments_max], command->name,
-                       command->arguments);
+                       command->arguments[0] ? " " : "", command->arguments);
     return true;
 }
 

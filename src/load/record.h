@@ -54,7 +54,7 @@ struct load_record {
     bool tokens_exact;      /* from the server's usage; false: counted text events */
     int32_t prompt_tokens;  /* -1 unknown */
     int64_t turn_start_ns;  /* intended send of the first request of the chain that this one is a
-                             * step of: the end of speech, in a voice turn; -1: it follows nothing */
+                             * step of: the end of speech, in a voice turn; -1: of none */
     uint64_t gaps_left_out; /* gaps between text events beyond LOAD_GAPS_MAX, which don't follow */
     double audio_s;         /* duration of the clip sent; NaN if none */
     uint32_t text_len;      /* bytes of text that follow: transcript or answer, cut at the max;

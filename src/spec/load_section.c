@@ -206,6 +206,21 @@ static bool is_variable(const char *text)
            strlen(text) <= 64;
 }
 
+/* A load that stands alone has nobody whose answers it could follow, so the key that names one is
+ * none of its keys. */
+static const struct spec_section *section_for(struct spec_loader *l)
+{
+    if (l->study->service_count > 0)
+        return &spec_load_section;
+    struct spec_section *alone = arena_alloc(l->arena, sizeof *alone);
+    struct spec_field *fields = arena_array(l->arena, ARRAY_LEN(load_fields), sizeof *fields);
+    *alone = (struct spec_section){spec_load_section.title, fields, 0};
+    for (size_t i = 0; i < ARRAY_LEN(load_fields); i++)
+        if (strcmp(load_fields[i].name, "after") != 0)
+            fields[alone->count++] = load_fields[i];
+    return alone;
+}
+
 bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct spec_place place,
                    const char *where, struct spec_service *service)
 {
@@ -215,7 +230,7 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
     if (count == 0)
         return spec_fail(l, place, where, "%s has no protocol: give its service one",
                          service->name);
-    if (!spec_bind(l, node, where, &spec_load_section, protocol_keys(l, all, count), &draft))
+    if (!spec_bind(l, node, where, section_for(l), protocol_keys(l, all, count), &draft))
         return false;
     struct spec_load *load = &draft.load;
     load->given = true;

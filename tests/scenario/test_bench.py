@@ -238,6 +238,28 @@ def what_was_typed(box):
 
 
 @scenario(quick=True)
+def a_failed_probe_costs_no_records(box):
+    """What an earlier run wrote stays when nothing answers; a key in a URL is not shown."""
+    box.write("r.jsonl", "from before\n")
+    result = box.run(*chat("127.0.0.1:1/x?api_key=hush", "--records", "r.jsonl"), code=6)
+    check(open(box.path("r.jsonl")).read() == "from before\n", "the records are gone")
+    check("hush" not in result.err and "api_key=..." in result.err, result.err)
+    # Longer than what comes: nothing of it may stay.
+    box.write("r.jsonl", "from before\n" * 10000)
+    url = serve(box, "llm")
+    box.run(*chat(url, "--requests", "3", "--records", "r.jsonl"), code=0)
+    lines = open(box.path("r.jsonl")).read().splitlines()
+    check(len(lines) == 3 and all(json.loads(line) for line in lines), lines)
+
+
+@scenario(quick=True)
+def a_model_is_asked_for(box):
+    for protocol in ("ollama-chat", "ollama-generate", "kserve"):
+        err = box.run("bench", "-p", protocol, "-u", "127.0.0.1:1", code=2).err
+        check("--model" in err and "load" not in err, err)
+
+
+@scenario(quick=True)
 def stopped_by_hand(box):
     """^C prints what there is, marked, exits 5, keeps the records, and leaves nothing behind."""
     url = serve(box, "llm", "--latency", "5ms")

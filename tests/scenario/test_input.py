@@ -533,6 +533,8 @@ def help_fits_a_terminal(box):
     for command, text in texts.items():
         wide = [line for line in text.splitlines() if len(line) > 80]
         check(not wide, f"{command}: {wide}")
+        blank = [line for line in text.splitlines() if line.endswith(" ")]
+        check(not blank, f"{command}: {blank}")
     check("spica" in box.run("--version", code=0).out, "its version")
     check(box.run("help", "--man", code=0).out.startswith(".TH SPICA 1"), "its man page")
 

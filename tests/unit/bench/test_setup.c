@@ -104,6 +104,7 @@ static void mistakes_are_one_line(void **state)
         {"rate", "openai-chat", {"rate", "5", true}, NULL, 0, -1, NULL}, /* a bare rate is one */
         {"no rate", "openai-chat", {"rate", "5x", true}, NULL, 0, -1, "rate: \"5x\" is not"},
         {"no key", "openai-chat", {"rat", "5/s", true}, NULL, 0, -1, "did you mean rate?"},
+        {"nobody to follow", "openai-chat", {"after", "x", true}, NULL, 0, -1, "no key \"after\""},
         {"list", "openai-chat", {"timeout", "[1, 2]", false}, NULL, 0, -1, "timeout: must be"},
         {"yaml", "openai-chat", {"timeout", "{a", false}, NULL, 0, -1, "timeout:"},
         {"two", "openai-chat", {"prompts", "x", true}, "y", 0, -1, "give one of them"},
