@@ -485,6 +485,8 @@ static void set_quantile(struct values *values, double q, double *ret_value, dou
 static const char *describe(const struct level_check *check, size_t b, struct arena *arena)
 {
     const struct bound_state *state = &check->states[b];
+    if (state->n == 0)
+        return arena_printf(arena, "%s: no request of it was counted", check->plan.bounds[b].text);
     return arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " %s", check->plan.bounds[b].text,
                         state->over, state->n,
                         check->plan.bounds[b].metric == METRIC_ERRORS ? "failed" : "over");

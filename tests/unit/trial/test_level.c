@@ -276,6 +276,18 @@ static void test_too_few_to_tell(void **state)
     }
 }
 
+static void test_nothing_was_counted(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct load_record none = {0};
+    struct store_capacity_point point;
+    const struct level_plan plan = plan_of(&no_errors, 1);
+    AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+    assert_int_equal(play(check, &none, 0, arena, &point), LEVEL_LEANS_MISSED);
+    assert_string_equal(point.broke, "llm.errors == 0: no request of it was counted");
+}
+
 static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
 {
     (void)context, (void)name, (void)err;
@@ -407,10 +419,15 @@ static void test_disturbed_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed_loop),       cmocka_unit_test(test_poisson),
-        cmocka_unit_test(test_slow_ones_count),   cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_too_few_to_tell),   cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_workers_are_added), cmocka_unit_test(test_disturbed_levels),
+        cmocka_unit_test(test_nothing_was_counted),
+        cmocka_unit_test(test_closed_loop),
+        cmocka_unit_test(test_poisson),
+        cmocka_unit_test(test_slow_ones_count),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_too_few_to_tell),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_workers_are_added),
+        cmocka_unit_test(test_disturbed_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
