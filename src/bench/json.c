@@ -172,6 +172,7 @@ json_t *bench_json(const struct bench_run *run)
     json_object_set_new(json, "metrics", metrics_json(run));
     json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
     json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));
+    json_object_set_new(json, "itl_left_out", json_integer((json_int_t)r->gaps_left_out));
     json_object_set_new(json, "errors", errors_json(r));
     json_object_set_new(json, "steady", steady_json(r));
     json_object_set_new(json, "instrument", instrument_json(run));

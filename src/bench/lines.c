@@ -256,10 +256,22 @@ static void print_comparison(const struct bench_comparison *c, FILE *out,
             c->over ? "certainly exceeded" : "not certainly exceeded");
 }
 
+static void print_left_out(const struct bench_run *run, FILE *out, struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    if (run->results->gaps_left_out == 0)
+        return;
+    text_add_grouped(&text, (int64_t)run->results->gaps_left_out);
+    buf_add(&text, " later gaps were too many to keep: its quantiles are of the first ");
+    text_add_grouped(&text, (int64_t)run->results->itl.count);
+    print_line(out, terminal, PAINT_BOLD, "itl", buf_text(&text));
+}
+
 void bench_print_lines(const struct bench_run *run, FILE *out, struct report_terminal terminal)
 {
     print_requests(run, out, terminal);
     print_rates(run, out, terminal);
+    print_left_out(run, out, terminal);
     print_goodput(run, out, terminal);
     print_wer(run, out, terminal);
     print_first(run, out, terminal);

@@ -49,6 +49,7 @@ struct bench_results {
     size_t answer_count, answer_capacity;
     int64_t *gaps_ns;
     size_t gap_count, gap_capacity;
+    uint64_t gaps_left_out;        /* of answers that came when there were too many: not in `itl` */
     struct finding_limits limits;  /* what a good answer keeps, see bench_results_grade() */
     uint64_t good, good_completed; /* of the window; answered within window_s */
     struct arena *arena;           /* owned: texts */

@@ -208,6 +208,62 @@ static void goodput_is_all_at_once(void **state)
     assert_true(fabs(n.value - (double)good / 100) < 1e-9);
 }
 
+static struct load_result answer_of(double first_s, double last_s, int tokens)
+{
+    const int64_t start_ns = NS_PER_S;
+    return (struct load_result){.record = {.part = LOAD_WINDOW,
+                                           .intended_ns = start_ns,
+                                           .sent_ns = start_ns,
+                                           .first_token_ns = start_ns + llround(first_s * 1e9),
+                                           .last_token_ns = start_ns + llround(last_s * 1e9),
+                                           .done_ns = start_ns + llround(last_s * 1e9),
+                                           .tokens = tokens,
+                                           .tokens_exact = true,
+                                           .audio_s = NAN},
+                                .text = ""};
+}
+
+/* What they take is bounded, their count and the answers stay, and what an answer keeps as well. */
+static void gaps_are_kept_up_to_a_number(void **state)
+{
+    (void)state;
+    enum { ANSWERS = 520, KEPT = 512 };
+    static int64_t gaps_ns[LOAD_GAPS_MAX];
+    for (size_t g = 0; g < LOAD_GAPS_MAX; g++)
+        gaps_ns[g] = NS_PER_MS;
+    const struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    for (int i = 0; i < ANSWERS; i++) {
+        struct load_result result = answer_of(1, 1 + LOAD_GAPS_MAX * 0.001, LOAD_GAPS_MAX + 1);
+        result.record.gap_count = LOAD_GAPS_MAX;
+        result.gaps_ns = gaps_ns;
+        bench_results_add(r, &stream, &fixture_report, &result, false);
+    }
+    assert_int_equal(r->itl.count, KEPT * LOAD_GAPS_MAX);
+    assert_int_equal(r->gap_count, KEPT * LOAD_GAPS_MAX);
+    assert_int_equal(r->gaps_left_out, (ANSWERS - KEPT) * LOAD_GAPS_MAX);
+    assert_int_equal(r->answer_count, ANSWERS);
+    assert_true(r->tokens == (double)ANSWERS * (LOAD_GAPS_MAX + 1));
+    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    struct finding_limits limits = finding_limits_none();
+    limits.any = true;
+    limits.itl_s = 0.0015;
+    bench_results_grade(r, &limits);
+    assert_int_equal(r->good, ANSWERS);
+}
+
+/* Where gaps are not known, what lies between the first and the last lies evenly. */
+static void a_share_without_gaps_is_even(void **state)
+{
+    (void)state;
+    const struct load_stream stream = fixture_stream("openai-chat");
+    AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+    struct load_result result = answer_of(99, 101, 100); /* the window ends at 100 */
+    result.record.gaps_left_out = 9;
+    bench_results_add(r, &stream, &fixture_report, &result, false);
+    assert_true(fabs(r->tokens - 55) < 1e-9); /* the first, and half of nine */
+}
+
 static void order_of_ends_does_not_matter(void **state)
 {
     (void)state;
@@ -230,11 +286,18 @@ static void order_of_ends_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_window_counts),  cmocka_unit_test(small_samples_are_refused),
-        cmocka_unit_test(nothing_is_unknown),      cmocka_unit_test(tokens_unknown_stay_unknown),
-        cmocka_unit_test(lateness_has_a_bound),    cmocka_unit_test(drift_is_named),
-        cmocka_unit_test(reloads_are_no_requests), cmocka_unit_test(a_cold_beginning_is_cut),
-        cmocka_unit_test(goodput_is_all_at_once),  cmocka_unit_test(order_of_ends_does_not_matter),
+        cmocka_unit_test(only_the_window_counts),
+        cmocka_unit_test(small_samples_are_refused),
+        cmocka_unit_test(nothing_is_unknown),
+        cmocka_unit_test(tokens_unknown_stay_unknown),
+        cmocka_unit_test(lateness_has_a_bound),
+        cmocka_unit_test(drift_is_named),
+        cmocka_unit_test(reloads_are_no_requests),
+        cmocka_unit_test(a_cold_beginning_is_cut),
+        cmocka_unit_test(gaps_are_kept_up_to_a_number),
+        cmocka_unit_test(a_share_without_gaps_is_even),
+        cmocka_unit_test(goodput_is_all_at_once),
+        cmocka_unit_test(order_of_ends_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
