@@ -84,7 +84,7 @@ struct load_share load_share_of(const struct load_plan *plan, size_t stream)
         return (struct load_share){
             .count = 1, .index = plan->worker != own, .limit = plan->worker == own ? limit : 0};
     struct load_share share = {.count = workers < limit ? workers : limit, .index = plan->worker};
-    if (share.index < share.count)
+    if (share.count > 0 && share.index < share.count)
         share.limit = limit / share.count + (share.index < limit % share.count);
     return share;
 }
