@@ -158,6 +158,7 @@ static struct level_plan level_plan_of(const struct climb *climb, const struct l
         .lateness_s = 0.001,
         .has_more = climb->rest_count > 0,
     };
+    level_plan_turns(&level, plan);
     level.expected[0] = (stream->rate_rps > 0 ? stream->rate_rps : climb->rps) * window_s;
     return level;
 }

@@ -154,6 +154,7 @@ static struct level_check *plan_check(const struct climb *climb, const struct ru
         .has_more = climb->rest.requirement_count > 0,
     };
     double window_s = (double)run->plan.window_ns / NS_PER_S;
+    level_plan_turns(&plan, &run->plan);
     for (size_t s = 0; s < run->plan.stream_count; s++) {
         const struct load_stream *stream = &run->plan.streams[s];
         size_t service = attempt->stream_service[s];

@@ -58,6 +58,7 @@ struct early *early_new(struct attempt *attempt, struct run *run)
             return NULL;
         plan.expected[s] = stream->rate_rps > 0 ? stream->rate_rps * window_s : NAN;
     }
+    level_plan_turns(&plan, &run->plan);
     plan.bound_count = gather(attempt, run, bounds);
     if (plan.bound_count == 0)
         return NULL;
@@ -137,6 +138,7 @@ enum wait_end early_wait(struct early *early, struct attempt *attempt, int64_t u
         if (is_missed(early, now_ns, load_worker_report(attempt->worker)->window_start_ns)) {
             load_worker_stop(attempt->worker);
             *ret_left_ns = now_ns;
+            early->run->left_why = level_check_missed(early->check, attempt->arena);
             return WAIT_TIME;
         }
     }

@@ -1,7 +1,10 @@
 /* Records wait in a table by their number until all before them are known, so that each requirement
  * sees the requests in the order of the plan. A hole whose successor is older than the limit is a
  * request that is over, whatever it will answer: it is counted at once and its record, when it
- * comes, is only part of the quantiles.
+ * comes, is only part of the quantiles. That holds for a successor that left after it: of the same
+ * worker, since workers of a closed loop drift apart; and never among requests that are made from
+ * another stream's answers, which leave as those come. Where such a hole is waited for, what was
+ * seen before it is no evidence of "met".
  *
  * Near its limit a service's requests wait behind one another, and neighbours are alike: sixty good
  * ones in a row are then no proof. So "met" is decided at two looks, at half of the window and at
@@ -212,6 +215,13 @@ static uint64_t sample_planned(const struct level_plan *plan, const struct level
     return (uint64_t)fmin(fmax(planned, SAMPLES_LEAST * smallest), STATS_REQUESTS_MAX);
 }
 
+void level_plan_turns(struct level_plan *plan, const struct load_plan *load)
+{
+    for (size_t s = 0; s < load->stream_count; s++)
+        plan->turns[s] =
+            load->streams[s].arrivals == ARRIVALS_AFTER ? 0 : load_share_of(load, s).count;
+}
+
 struct level_check *level_check_new(const struct level_plan *plan)
 {
     assert(plan->bound_count <= LEVEL_BOUNDS_MAX);
@@ -341,10 +351,12 @@ static void feed(struct level_check *check, size_t s, uint64_t over)
     }
 }
 
-/* A hole: lost for good, or older than its limit, since its successor is. */
-static bool may_pass(const struct stream *stream, int64_t now_ns, bool *ret_in_window)
+/* A hole: lost for good, or older than its limit, since a successor that left after it is. */
+static bool may_pass(const struct level_check *check, size_t s, int64_t now_ns, size_t step,
+                     bool *ret_in_window)
 {
-    for (size_t i = stream->next + 1; i < stream->count; i++) {
+    const struct stream *stream = &check->streams[s];
+    for (size_t i = stream->next + step; step > 0 && i < stream->count; i += step) {
         const struct request *later = &stream->requests[i];
         if (later->state != REQUEST_KNOWN)
             continue;
@@ -355,6 +367,16 @@ static bool may_pass(const struct stream *stream, int64_t now_ns, bool *ret_in_w
     return false;
 }
 
+/* Is it held up by a hole that may be one of the slow ones? */
+static bool is_held_up(const struct level_check *check, size_t s, int64_t now_ns)
+{
+    const struct stream *stream = &check->streams[s];
+    bool in_window = false;
+    return stream->next < stream->count &&
+           stream->requests[stream->next].state == REQUEST_MISSING &&
+           may_pass(check, s, now_ns, 1, &in_window);
+}
+
 static void advance(struct level_check *check, size_t s, int64_t now_ns, bool all_there)
 {
     struct stream *stream = &check->streams[s];
@@ -362,7 +384,8 @@ static void advance(struct level_check *check, size_t s, int64_t now_ns, bool al
         struct request *request = &stream->requests[stream->next];
         bool in_window = request->in_window;
         if (request->state == REQUEST_MISSING) {
-            bool pass = !all_there && may_pass(stream, now_ns, &in_window);
+            bool pass =
+                !all_there && may_pass(check, s, now_ns, (size_t)check->plan.turns[s], &in_window);
             if (!pass && !all_there)
                 return;
             request->state = REQUEST_GIVEN_UP;
@@ -410,12 +433,13 @@ static double worth_of(const struct level_check *check, size_t b)
 
 /* What is allowed to be over, on the evidence so far; those that are never allowed are met as long
  * as there is none. */
-static void look_at(struct level_check *check, double error)
+static void look_at(struct level_check *check, double error, int64_t now_ns)
 {
     for (size_t b = 0; b < check->plan.bound_count; b++) {
         const struct level_bound *bound = &check->plan.bounds[b];
         struct bound_state *state = &check->states[b];
-        if (state->answer != STATS_OPEN || state->n == 0)
+        if (state->answer != STATS_OPEN || state->n == 0 ||
+            is_held_up(check, bound->stream, now_ns))
             continue;
         enum stats_answer answer = STATS_MET;
         if (bound->allowed > 0)
@@ -462,7 +486,7 @@ enum stats_answer level_check_look(struct level_check *check, int64_t now_ns)
         look_for_clear_misses(check);
     if (halfway && !check->looked && check->first_missed < 0) {
         check->looked = true;
-        look_at(check, EARLY_SHARE * check->plan.error);
+        look_at(check, EARLY_SHARE * check->plan.error, now_ns);
     }
     if (check->first_missed >= 0)
         return STATS_MISSED;
@@ -490,6 +514,11 @@ static const char *describe(const struct level_check *check, size_t b, struct ar
     return arena_printf(arena, "%s: %" PRIu64 " of %" PRIu64 " %s", check->plan.bounds[b].text,
                         state->over, state->n,
                         check->plan.bounds[b].metric == METRIC_ERRORS ? "failed" : "over");
+}
+
+const char *level_check_missed(const struct level_check *check, struct arena *arena)
+{
+    return check->first_missed < 0 ? NULL : describe(check, (size_t)check->first_missed, arena);
 }
 
 static bool we_were_late(struct level_check *check)
@@ -536,7 +565,7 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns, 
     for (size_t s = 0; s < ARRAY_LEN(check->streams) && !early; s++)
         advance(check, s, INT64_MAX, true);
     if (!early)
-        look_at(check, (1 - EARLY_SHARE) * check->plan.error);
+        look_at(check, (1 - EARLY_SHARE) * check->plan.error, INT64_MAX);
     enum stats_level outcome = outcome_of(check, &bound);
     const char *broke = outcome == LEVEL_MISSED || outcome == LEVEL_LEANS_MISSED
                             ? describe(check, bound, arena)

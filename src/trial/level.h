@@ -39,6 +39,9 @@ struct level_plan { /* borrowed until the check is freed */
     double lateness_s; /* our own p99 beyond it (or beyond 1 % of the median latency, if more) is
                         * LEVEL_OWN_LIMIT */
     double expected[LOAD_STREAMS_MAX]; /* requests of the whole window; NaN unknown */
+    /* Numbers n, n + turns, n + 2 turns, ... of a stream leave in that order; 0: they leave in
+     * none, so that what is not there yet may leave at any time. */
+    int turns[LOAD_STREAMS_MAX];
     bool has_more; /* requirements that are looked at elsewhere, at the end: no early "met" */
 };
 
@@ -55,6 +58,9 @@ bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);
 /* Is this request over? A failed one is. */
 bool level_bound_over(const struct level_bound *bound, const struct load_record *record);
 
+/* Fills `turns` as the streams of `load` send. */
+void level_plan_turns(struct level_plan *plan, const struct load_plan *load);
+
 struct level_check; /* opaque */
 struct level_check *level_check_new(const struct level_plan *plan);
 struct level_check *level_check_free(struct level_check *check);
@@ -70,5 +76,7 @@ enum stats_answer level_check_look(struct level_check *check, int64_t now_ns);
  * else CLOCK_NEVER. Texts are in the arena. */
 enum stats_level level_check_close(struct level_check *check, int64_t until_ns, struct arena *arena,
                                    struct store_capacity_point *ret_point);
+/* The requirement that was certainly missed, and how, in the arena; NULL: none was. */
+const char *level_check_missed(const struct level_check *check, struct arena *arena);
 /* Requests of a stream so far, within the window. */
 uint64_t level_check_count(const struct level_check *check, size_t stream);

@@ -141,10 +141,10 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
         attempt->facts.measured = true;
         attempt->facts.window_s =
             (double)(run->report.window_end_ns - run->report.window_start_ns) / NS_PER_S;
-        if (run->left_ns)
+        if (run->left_why)
             attempt->facts.left_early = arena_printf(
-                attempt->arena, "left after %.1f s of %.0f s: a requirement was certainly missed",
-                attempt->facts.window_s, (double)window->window_ns / NS_PER_S);
+                attempt->arena, "left after %.1f s of %.0f s: certainly missed: %s",
+                attempt->facts.window_s, (double)window->window_ns / NS_PER_S, run->left_why);
         attempt->facts.lateness_bound_s = lateness_bound_s(attempt);
     }
 }

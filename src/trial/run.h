@@ -14,7 +14,8 @@ struct run {
     pid_t pids[LOAD_WORKERS_MAX]; /* of its workers */
     size_t pid_count;
     bool service_ended;
-    int64_t left_ns; /* when the window was left early; 0: it was not */
+    int64_t left_ns;      /* when the window was left early; 0: it was not */
+    const char *left_why; /* which requirement was missed by then; NULL: it was not left */
     size_t ended;
 };
 

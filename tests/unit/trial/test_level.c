@@ -43,7 +43,8 @@ static struct level_plan plan_of(const struct level_bound *bounds, size_t count)
                                .window_ns = 2 * NS_PER_S,
                                .error = 0.05,
                                .lateness_s = 0.001,
-                               .expected = {NAN}};
+                               .expected = {NAN},
+                               .turns = {1}};
 }
 
 static int by_done(const void *a, const void *b)
@@ -207,6 +208,84 @@ static void test_slow_ones_count(void **state)
     assert_int_equal(play(check, records, ARRAY_LEN(records), arena, &point), LEVEL_MISSED);
     assert_true(point.early && point.window_s < 1); /* before the first of them has answered */
     assert_int_equal(point.failed, 0);
+}
+
+/* Two workers of two clients each, numbers n mod 2; the second one is slow to begin with and stays
+ * behind. In a chain, a number leaves when what it follows has answered. expected: quick requests,
+ * whenever they leave, are no miss; before: a hole in the numbers was taken for one that is over.
+ */
+static void test_numbers_out_of_order(void **state)
+{
+    (void)state;
+    enum { COUNT = 400 };
+    static const struct {
+        const char *name;
+        int turns;
+        double behind_s, latency_s; /* of every second number */
+        bool missed;
+    } rows[] = {
+        {"another worker is behind", 2, 0.3, 0.010, false},
+        {"steps of a chain", 0, 0.3, 0.010, false},
+        {"one worker, every second one hangs", 1, 0, 1, true},
+        {"two workers, one of them slow", 2, 0, 0.1, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct load_record records[COUNT];
+        struct store_capacity_point point;
+        for (uint32_t n = 0; n < COUNT; n++)
+            records[n] = record_of(n, n * 0.004 + (n % 2 ? rows[i].behind_s : 0),
+                                   n % 2 ? rows[i].latency_s : 0.010);
+        struct level_plan plan = plan_of(&p95_bound, 1);
+        plan.turns[0] = rows[i].turns;
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        enum stats_level outcome = play(check, records, COUNT, arena, &point);
+        CHECK_ROW(i, rows[i].name, (outcome == LEVEL_MISSED) == rows[i].missed);
+        CHECK_ROW(i, rows[i].name, point.early || !rows[i].missed);
+        CHECK_ROW(i, rows[i].name, !level_check_missed(check, arena) == !rows[i].missed);
+    }
+}
+
+/* The client of a worker hangs at half of the window: nothing of that worker comes after it, and
+ * what was seen before it does not show that the level is met. */
+static void test_held_up(void **state)
+{
+    (void)state;
+    enum { COUNT = 400, HANGS = 121 };
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct load_record records[COUNT];
+    size_t count = 0;
+    for (uint32_t n = 0; n < COUNT; n++)
+        if (n % 2 == 0 || n < HANGS)
+            records[count++] = record_of(n, n * 0.004, 0.010);
+    const struct level_bound none_over = {.text = "llm.latency.p90 < 26ms",
+                                          .metric = METRIC_LATENCY,
+                                          .limit = 0.026,
+                                          .allowed = 0.10,
+                                          .at_limit_is_over = true};
+    struct level_plan plan = plan_of(&none_over, 1);
+    struct store_capacity_point point;
+    plan.turns[0] = 2;
+    AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+    play(check, records, count, arena, &point);
+    assert_false(point.early);
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    AUTO(free) struct load_plan *load = calloc(1, sizeof *load);
+    struct level_plan plan = {.bound_count = 0};
+    assert_non_null(load);
+    load->stream_count = 3;
+    load->workers = 4;
+    load->streams[0] = (struct load_stream){.arrivals = ARRIVALS_CLOSED, .concurrency = 3};
+    load->streams[1] = (struct load_stream){.arrivals = ARRIVALS_AFTER, .after = 0};
+    load->streams[2] = (struct load_stream){.arrivals = ARRIVALS_POISSON, .concurrency = 64};
+    level_plan_turns(&plan, load);
+    assert_int_equal(plan.turns[0], 3);
+    assert_int_equal(plan.turns[1], 0);
+    assert_int_equal(plan.turns[2], 4);
 }
 
 static void test_errors(void **state)
@@ -426,6 +505,9 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_too_few_to_tell),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_numbers_out_of_order),
+        cmocka_unit_test(test_held_up),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_workers_are_added),
         cmocka_unit_test(test_disturbed_levels),
     };
