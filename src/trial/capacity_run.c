@@ -38,6 +38,7 @@ struct climb { /* one search */
     struct level_bound bounds[LEVEL_BOUNDS_MAX]; /* stream: index of the service */
     size_t bound_count;
     struct spec_study rest;        /* the study with what can't be told from single requests only */
+    const struct spec_study *all;  /* the study with all that is required here */
     double rps[SPEC_SERVICES_MAX]; /* requests per second in the last window; NaN unknown */
     double best_rps;               /* the most answers per second in any window */
     double quickest_s;             /* the smallest median; NaN none */
@@ -78,8 +79,13 @@ static bool add_bound(struct climb *climb, const struct spec_requirement *requir
 static void split_requirements(struct climb *climb)
 {
     const struct spec_capacity *spec = climb->spec;
-    climb->rest = *climb->attempt->study;
-    climb->rest.objective_count = 0;
+    struct spec_study *all = arena_alloc(climb->attempt->arena, sizeof *all);
+    *all = *climb->attempt->study;
+    all->objective_count = 0;
+    all->requirements = spec->requirements;
+    all->requirement_count = spec->requirement_count;
+    climb->all = all;
+    climb->rest = *all;
     climb->rest.requirement_count = 0;
     climb->rest.requirements = arena_array(climb->attempt->arena, spec->requirement_count,
                                            sizeof *climb->rest.requirements);
@@ -137,6 +143,7 @@ static struct run *plan_window(struct climb *climb, const struct stats_capacity_
             capacity_set_level(stream, spec->of, probe->level, patience_s(climb), climb->best_rps);
         attempt->stream_service[plan->stream_count++] = i;
     }
+    run_link_chains(attempt, plan);
     return run;
 }
 
@@ -218,32 +225,36 @@ static struct window_end watch_level(struct attempt *attempt, struct run *run,
     return end;
 }
 
-/* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. */
-static const char *failed_of_the_rest(struct climb *climb, struct run *run)
+/* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. One
+ * that its window can't tell is not met, and no proof either. */
+static enum stats_level judge_rest(struct climb *climb, struct run *run, enum stats_level outcome,
+                                   const char **ret_broke)
 {
     struct attempt scratch = *climb->attempt;
+    scratch.study = climb->all; /* a good request is one that keeps what is required here */
     scratch.metrics = NULL;
-    scratch.requests = NULL;
     scratch.metric_count = scratch.metric_capacity = 0;
+    scratch.requests = NULL;
     scratch.request_count = scratch.request_capacity = 0;
+    scratch.requirements = NULL;
+    scratch.requirement_count = scratch.requirement_capacity = 0;
+    scratch.utterances = NULL;
+    scratch.utterance_count = scratch.utterance_capacity = 0;
     for (size_t s = 0; s < run->plan.stream_count; s++) {
-        size_t i = climb->attempt->stream_service[s];
-        const struct metrics_input input = {
-            .service = scratch.study->services[i].name,
-            .mode = "shared",
-            .answers = &run->answers[s],
-            .window_start_ns = run->report.window_start_ns,
-            .window_end_ns = run->report.window_end_ns,
-            .corpus = &scratch.runner->options.corpora[i],
-            .sources =
-                spec_candidate_protocol(scratch.study, &scratch.request->candidate, i)->sources,
-            .seed = scratch.study->seed,
-        };
+        const struct metrics_input input = run_metrics_input(&scratch, run, s, "shared");
         attempt_add_metrics(&scratch, &input, NULL);
     }
-    struct goal_result goal =
-        goal_evaluate(&climb->rest, scratch.metrics, scratch.metric_count, scratch.arena);
-    return goal.failed;
+    for (size_t k = 0; k < climb->rest.requirement_count; k++) {
+        const struct goal_answer answer =
+            goal_requirement(&climb->rest, scratch.metrics, scratch.metric_count, k, scratch.arena);
+        if (answer.truth == EXPR_TRUE || (answer.truth != EXPR_FALSE && outcome > LEVEL_LEANS_MET))
+            continue;
+        *ret_broke = answer.text;
+        outcome = answer.truth == EXPR_FALSE ? LEVEL_MISSED : LEVEL_LEANS_MISSED;
+        if (outcome == LEVEL_MISSED)
+            break;
+    }
+    return outcome;
 }
 
 /* Was somebody else at work, so that what was missed may be their doing? Readings lag by a clock
@@ -400,14 +411,8 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     *ret_outcome = level_check_close(check, end.until_ns, arena, ret_point);
     if (!decided && !run->report.complete)
         *ret_outcome = LEVEL_DISTURBED;
-    const char *failed =
-        !decided && *ret_outcome <= LEVEL_LEANS_MET && climb->rest.requirement_count
-            ? failed_of_the_rest(climb, run)
-            : NULL;
-    if (failed) {
-        *ret_outcome = LEVEL_MISSED;
-        ret_point->broke = failed;
-    }
+    if (!decided && *ret_outcome <= LEVEL_LEANS_MET && climb->rest.requirement_count)
+        *ret_outcome = judge_rest(climb, run, *ret_outcome, &ret_point->broke);
     bool overloaded = *ret_outcome == LEVEL_MISSED || *ret_outcome == LEVEL_LEANS_MISSED;
     if (overloaded && disturbed) { /* what is met in spite of others is met */
         *ret_outcome = LEVEL_DISTURBED;

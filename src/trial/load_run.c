@@ -96,8 +96,6 @@ static double lateness_bound_s(const struct attempt *attempt)
     return median * 0.01 > bound ? median * 0.01 : bound;
 }
 
-/* A worker that did not come to its report has told only a part, and maybe not even when its window
- * began: no number is made of that. */
 /* Answers of the stream that began the chain which this one is a step of; NULL: it is none. */
 static const struct answer_list *chain_begun(const struct run *run, size_t stream)
 {
@@ -107,6 +105,35 @@ static const struct answer_list *chain_begun(const struct run *run, size_t strea
     return at != stream ? &run->answers[at] : NULL;
 }
 
+struct metrics_input run_metrics_input(const struct attempt *attempt, const struct run *run,
+                                       size_t s, const char *mode)
+{
+    size_t i = attempt->stream_service[s];
+    const struct spec_service *service = &attempt->study->services[i];
+    const struct spec_protocol *protocol =
+        spec_candidate_protocol(attempt->study, &attempt->request->candidate, i);
+    struct finding_limits *limits = arena_alloc(attempt->arena, sizeof *limits);
+    *limits = finding_limits_of(attempt->study, i);
+    struct metrics_input input = {
+        .service = service->name,
+        .mode = mode,
+        .answers = &run->answers[s],
+        .window_start_ns = run->report.window_start_ns,
+        .window_end_ns = run->report.window_end_ns,
+        .corpus = &attempt->runner->options.corpora[i],
+        .sources = spec_load_sources(protocol, &service->load),
+        .seed = attempt->study->seed,
+        .begun = chain_begun(run, s),
+        .limits = limits,
+        .moving = load_plan_moves(&run->plan),
+    };
+    input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
+    input.ratios = ratio_bounds(attempt->study, i, attempt->arena, &input.ratio_count);
+    return input;
+}
+
+/* A worker that did not come to its report has told only a part, and maybe not even when its window
+ * began: no number is made of that. */
 static void collect(struct attempt *attempt, struct run *run, const struct load_window *window)
 {
     bool shared = window->only < 0;
@@ -115,24 +142,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
         return;
     for (size_t s = 0; s < run->plan.stream_count; s++) {
         size_t i = attempt->stream_service[s];
-        const struct spec_protocol *protocol =
-            spec_candidate_protocol(attempt->study, &attempt->request->candidate, i);
-        const struct finding_limits limits = finding_limits_of(attempt->study, i);
-        struct metrics_input input = {
-            .service = attempt->study->services[i].name,
-            .mode = window->mode,
-            .answers = &run->answers[s],
-            .window_start_ns = run->report.window_start_ns,
-            .window_end_ns = run->report.window_end_ns,
-            .corpus = &attempt->runner->options.corpora[i],
-            .sources = spec_load_sources(protocol, &attempt->study->services[i].load),
-            .seed = attempt->study->seed,
-            .begun = chain_begun(run, s),
-            .limits = &limits,
-            .moving = load_plan_moves(&run->plan),
-        };
-        input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
-        input.ratios = ratio_bounds(attempt->study, i, attempt->arena, &input.ratio_count);
+        const struct metrics_input input = run_metrics_input(attempt, run, s, window->mode);
         attempt_add_metrics(attempt, &input, shared ? &attempt->facts.services[i] : NULL);
         if (shared)
             attempt_note_log(attempt, i);
@@ -149,8 +159,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
     }
 }
 
-/* Which of the plan's streams the one is that another follows. */
-static void link_chains(const struct attempt *attempt, struct load_plan *plan)
+void run_link_chains(const struct attempt *attempt, struct load_plan *plan)
 {
     for (size_t s = 0; s < plan->stream_count; s++) {
         const struct spec_load *load = &attempt->study->services[attempt->stream_service[s]].load;
@@ -187,7 +196,7 @@ static void plan_load(struct attempt *attempt, struct run *run, const struct loa
         attempt->stream_service[plan->stream_count] = i;
         run_fill_stream(attempt, i, &plan->streams[plan->stream_count++]);
     }
-    link_chains(attempt, plan);
+    run_link_chains(attempt, plan);
 }
 
 /* Until the worker has prepared its requests and says when its window is; WAIT_TIME when it has. */

@@ -21,6 +21,13 @@ struct run {
 
 /* What the candidate asks of service `i`, on the port where it is. */
 void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stream);
+/* Which of the plan's streams the one is that another follows; attempt->stream_service is filled.
+ */
+void run_link_chains(const struct attempt *attempt, struct load_plan *plan);
+/* All that is asked of the answers of a stream, once its run is over. Limits and bounds are in the
+ * arena; the answers are borrowed. */
+struct metrics_input run_metrics_input(const struct attempt *attempt, const struct run *run,
+                                       size_t stream, const char *mode);
 void run_begin(struct attempt *attempt, struct run *run, struct load_worker *worker);
 /* Takes the worker's report; false (ERR_STOPPED) when we were asked to stop. */
 NODISCARD bool run_finish(struct attempt *attempt, struct run *run, enum wait_end end, size_t ended,

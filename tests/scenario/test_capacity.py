@@ -83,6 +83,46 @@ def rates_beside_another_service(box):
         check(point["answered_rps"] > 0 and point["good_rps"] > 0, point)
 
 
+def with_turns(box, order, goal, **capacity):
+    """llm is asked what stt has heard, and how much of that there may be is looked for."""
+    fakes = {"stt": box.fake("stt", "--latency", "20ms"),
+             "llm": box.fake("llm", "--latency", "5ms", "--tokens", "3")}
+    study = box.study(**{name: fakes[name] for name in order}, baseline={},
+                      load={"stt": {"rate": "20/s", "concurrency": 64}}, goal={"require": goal},
+                      capacity={"stt": dict({"of": "rate", "from": "20/s", "up_to": "40/s",
+                                             "window": "2s", "warmup": "200ms"}, **capacity)})
+    study["load"]["llm"] = {"after": "stt", "max_tokens": 8, "timeout": "10s"}
+    box.write("study.yaml", json.dumps(study, indent=1) + "\n")
+    box.run("run", box.file, code=0, lines=-1)
+    return capacities(box, 1)[0]
+
+
+@scenario()
+def turns_in_either_order(box):
+    # expected: the services' order in the file means nothing. before: the study was given up
+    found = with_turns(box, ["llm", "stt"], ["llm.ttft.p95 < 700ms", "stt.latency.p95 < 700ms"])
+    check(found["outcome"] == "most" and found["low"] == 40, found)
+
+
+@scenario()
+def what_is_asked_of_whole_turns(box):
+    # before: the time of a turn was unknown in these windows, and so every level was missed
+    found = with_turns(box, ["stt", "llm"], ["stt.errors == 0"],
+                       require=["stt.errors == 0", "llm.turn.p95 < 2s", "llm.turn_errors == 0"])
+    check(found["outcome"] == "most" and found["low"] == 40, f"{found}\n{points(box, 1)}")
+
+
+@scenario()
+def what_a_window_cannot_tell(box):
+    # expected: an answer of one token has no gaps, so nothing is met, and nothing is called missed
+    study = only_capacity(box, up_to=2, require=["llm.errors == 0", "llm.itl.mean < 10s"])
+    box.study(llm=box.fake("llm", *SLOTS, "--tokens", "1"), load={"llm": {"max_tokens": 1}}, **study)
+    box.run("run", box.file, code=0, lines=-1)
+    found, seen = capacities(box, 1)[0], points(box, 1)
+    check(found["low"] is None and "llm.itl.mean is unknown" in found["broke"], found)
+    check(seen and all(p["outcome"] != "missed" for p in seen), seen)
+
+
 def connections(box):
     """Of the fake service: how many clients it has just now."""
     most = 0

@@ -47,6 +47,21 @@ def a_turn_is_told_step_by_step(box):
     check("## The voice turn" in report and "→ tts: first sound" in report, report[:4000])
 
 
+@scenario()
+def steps_that_come_out_of_order_are_not_slow(box):
+    # expected: every answer of llm is quick, whenever what it follows came; both windows are whole.
+    # before: the steps after slow ones left holes in the numbers, which were taken for slow requests
+    chain(box, box.fake("stt", "--latency", "20ms", "--every", "2:slow:1500ms"),
+          box.fake("llm", "--latency", "5ms", "--tokens", "{tokens}", knobs={"tokens": [3, 4]}),
+          measure={"window": "4s"},
+          goal={"optimise": {"llm.latency.p50": {"good": "1ms", "bad": "10s"}},
+                "require": ["llm.ttft.p95 < 700ms"]})
+    box.run("run", box.file, code=0)
+    for trial in box.trials():
+        box.expect(trial["number"], "ok")
+        check(trial["window_s"] > 3.9, f"left after {trial['window_s']} s")
+
+
 @scenario(quick=True)
 def a_turn_that_breaks_is_nobodys_time(box):
     chain(box, box.fake("stt", "--every", "5:http:500"), box.fake("llm"))

@@ -69,6 +69,9 @@ def a_certainly_slow_candidate_is_left_early(box):
         box.expect(trial["number"], "slow" if slow else "ok")
         check(trial["window_s"] < 3 if slow else abs(trial["window_s"] - 5) < 0.01,
               f"{trial['candidate']}: {trial['window_s']} s")
+        said = [e["body"] for e in box.evidence(trial["number"]) if "certainly missed" in e["body"]]
+        check(bool(said) == slow, said)
+        check(not slow or "certainly missed: llm.latency.p95 < 100ms: " in said[0], said)
 
 
 @scenario(quick=True)
