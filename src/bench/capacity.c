@@ -8,6 +8,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "device/machine.h"
 #include "report/capacity.h"
 #include "report/grid.h"
 #include "report/words.h"
@@ -197,7 +198,8 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
         *ret_outcome = LEVEL_DISTURBED;
     if (results->end == BENCH_WHOLE)
         *ret_outcome = judge_rest(climb, results, *ret_outcome, arena, &ret_point->broke);
-    if (!climb->setup->workers_fixed)
+    int workers = climb->workers > 1 ? climb->workers : 1;
+    if (!climb->setup->workers_fixed && 2 * workers <= device_machine_cores())
         *ret_outcome = capacity_add_workers(&climb->workers, *ret_outcome, ret_point, arena);
     climb->rps = (double)level_check_count(check, 0) / ret_point->window_s;
     climb->best_rps = fmax(climb->best_rps, ret_point->answered_rps);
@@ -260,35 +262,80 @@ bool bench_capacity_find(const struct bench_setup *setup,
 
 /* ---- shown ---- */
 
+struct shown_time {
+    double value, low, high;
+};
+
+/* "22.6 ms [21.4, 25.7]": the unit once where it is the same. */
+static const char *time_text(const struct shown_time *time, bool with_interval, struct arena *arena)
+{
+    const double ends[] = {time->low, time->high};
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    AUTO(buf_done) struct buf end = BUF_INIT(64);
+    if (isnan(time->value))
+        return "-";
+    metric_add_value(&text, UNIT_SECONDS, time->value);
+    const char *unit = strrchr(buf_text(&text), ' ');
+    if (!with_interval || isnan(time->low) || isnan(time->high) || !unit)
+        return arena_strdup(arena, buf_text(&text));
+    unit = arena_strdup(arena, unit);
+    const char *words[ARRAY_LEN(ends)];
+    bool same = true;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        buf_clear(&end);
+        metric_add_value(&end, UNIT_SECONDS, ends[i]);
+        words[i] = arena_strdup(arena, buf_text(&end));
+        const char *its = strrchr(words[i], ' ');
+        same = same && its && strcmp(its, unit) == 0;
+    }
+    int cut = same ? (int)strlen(unit) : 0;
+    return arena_printf(arena, "%s [%.*s, %.*s]", buf_text(&text), (int)strlen(words[0]) - cut,
+                        words[0], (int)strlen(words[1]) - cut, words[1]);
+}
+
+/* The last so many of the two times with their intervals. */
 static void add_row(struct report_grid *grid, const struct bench_capacity *c,
-                    const struct store_capacity_point *p)
+                    const struct store_capacity_point *p, size_t intervals)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
     struct grid_row *row = report_grid_add(grid);
-    const struct {
-        double value, low, high;
-    } times[] = {{p->p50, p->p50_low, p->p50_high}, {p->p95, p->p95_low, p->p95_high}};
+    const struct shown_time times[] = {{p->p50, p->p50_low, p->p50_high},
+                                       {p->p95, p->p95_low, p->p95_high}};
     report_add_level(&text, &c->found, p->level);
     row->cells[0] = arena_strdup(grid->arena, buf_text(&text));
     row->cells[1] = p->outcome;
-    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-        buf_clear(&text);
-        if (isnan(times[i].value))
-            buf_add(&text, "-");
-        else
-            metric_add_value(&text, UNIT_SECONDS, times[i].value);
-        if (!isnan(times[i].value) && !isnan(times[i].low) && !isnan(times[i].high)) {
-            buf_add(&text, " [");
-            metric_add_value(&text, UNIT_SECONDS, times[i].low);
-            buf_add(&text, ", ");
-            metric_add_value(&text, UNIT_SECONDS, times[i].high);
-            buf_addc(&text, ']');
-        }
-        row->cells[2 + i] = arena_strdup(grid->arena, buf_text(&text));
-    }
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        row->cells[2 + i] = time_text(&times[i], i + intervals >= ARRAY_LEN(times), grid->arena);
     buf_clear(&text);
     metric_add_value(&text, UNIT_PER_SECOND, p->good_rps);
     row->cells[4] = arena_strdup(grid->arena, buf_text(&text));
+}
+
+static struct report_grid make_grid(const struct bench_capacity *c, size_t intervals,
+                                    struct arena *arena)
+{
+    struct report_grid grid = {.arena = arena, .column_count = 5, .right = {[0] = true}};
+    struct grid_row *head = report_grid_add(&grid);
+    const char *const titles[] = {"level", "", arena_printf(arena, "%s p50", c->found.metric),
+                                  arena_printf(arena, "%s p95", c->found.metric), "good"};
+    for (size_t i = 0; i < ARRAY_LEN(titles); i++)
+        head->cells[i] = titles[i];
+    for (size_t i = 0; i < c->point_count; i++)
+        add_row(&grid, c, &c->points[i], intervals);
+    return grid;
+}
+
+/* An interval less rather than a number that is cut. */
+static void print_points(const struct bench_capacity *c, FILE *out, struct report_terminal terminal,
+                         struct arena *arena)
+{
+    for (size_t intervals = 2;; intervals--) {
+        const struct report_grid grid = make_grid(c, intervals, arena);
+        if (intervals > 0 && report_grid_width(&grid) > report_terminal_width(terminal))
+            continue;
+        report_grid_print(&grid, out, terminal, 0);
+        return;
+    }
 }
 
 void bench_capacity_print(const struct bench_capacity *c, FILE *out,
@@ -296,19 +343,7 @@ void bench_capacity_print(const struct bench_capacity *c, FILE *out,
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(buf_done) struct buf text = BUF_INIT(8192);
-    struct report_grid grid = {.arena = arena, .column_count = 5, .right = {[0] = true}};
-    struct grid_row *head = report_grid_add(&grid);
-    const char *const titles[] = {"level",
-                                  "",
-                                  arena_printf(arena, "%s p50", c->found.metric),
-                                  arena_printf(arena, "%s p95", c->found.metric),
-                                  "good",
-                                  ""};
-    for (size_t i = 0; i < ARRAY_LEN(titles); i++)
-        head->cells[i] = titles[i];
-    for (size_t i = 0; i < c->point_count; i++)
-        add_row(&grid, c, &c->points[i]);
-    report_grid_print(&grid, out, terminal, 0);
+    print_points(c, out, terminal, arena);
     buf_add(&text, "Capacity: ");
     report_add_capacity(&text, &c->found);
     if (c->found.broke) {

@@ -33,7 +33,7 @@ static void print_requests(const struct bench_run *run, FILE *out, struct report
     text_add_grouped(&text, (int64_t)(r->requests - r->ok));
     buf_add(&text, " failed");
     if (r->requests > 0) {
-        buf_addf(&text, " (%.3g %% [%.2g, %.2g])", ratio.value * 100, ratio.low * 100,
+        buf_addf(&text, " (%.3g %% [%.3g, %.3g])", ratio.value * 100, ratio.low * 100,
                  ratio.high * 100);
     }
     if (r->held_back)
@@ -138,14 +138,16 @@ static void print_lateness(const struct bench_run *run, FILE *out, struct report
         text_add_duration(&text, r->report.stall_p99_s);
         buf_add(&text, " (p99)");
     }
+    if (run->setup->plan.workers > 1)
+        buf_addf(&text, "; sent by %d workers%s", run->setup->plan.workers,
+                 run->fewer_were_late ? ", since fewer were late before" : "");
+    if (run->more_were_late)
+        buf_add(&text, "; more workers were no better");
     buf_add(&text, late ? "; OVER the bound of " : "; bound ");
     text_add_duration(&text, bound_s);
     if (late)
         buf_add(&text, ": these times are partly our own. Is this machine too busy to measure "
                        "from? Try a lower rate, or another machine.");
-    if (run->setup->plan.workers > 1)
-        buf_addf(&text, "; sent by %d workers%s", run->setup->plan.workers,
-                 run->tried_again ? ", since fewer were late before" : "");
     print_line(out, terminal, late ? PAINT_BAD : PAINT_NONE, "lateness", buf_text(&text));
 }
 

@@ -13,7 +13,8 @@ struct bench_run { /* all borrowed */
     struct bench_setup *setup;
     struct bench_results *results;
     double first_request_s; /* of the probe */
-    int tried_again;        /* windows before this one in which we were late ourselves */
+    int tried_again;        /* other windows, in which we were late ourselves; this is the best */
+    bool fewer_were_late, more_were_late; /* workers, in those */
     int64_t started_wall_us;
     const struct bench_requirement *requirements;
     const struct bench_judgement *judgements; /* of each */

@@ -185,11 +185,11 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     return true;
 }
 
-bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup)
+bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup, int cores)
 {
     enum { WORKERS_MOST = 4 }; /* as a study goes */
     int workers = plan->workers > 1 ? plan->workers : 1;
-    if (setup->workers_fixed || 2 * workers > WORKERS_MOST)
+    if (setup->workers_fixed || 2 * workers > WORKERS_MOST || 2 * workers > cores)
         return false;
     plan->workers = 2 * workers;
     return true;

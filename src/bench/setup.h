@@ -50,8 +50,9 @@ const char *bench_target(const struct bench_setup *setup, struct arena *arena);
 NODISCARD bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err);
 
 /* Twice as many workers for the same load, after a window in which they were late; false: they were
- * asked for, or there are enough of them. */
-bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup);
+ * asked for, or there are enough of them: four, or one for each core, as more would only wait for
+ * each other. */
+bool bench_setup_add_workers(struct load_plan *plan, const struct bench_setup *setup, int cores);
 
 /* What is sent where nobody says what. */
 extern const struct corpus_prompt bench_prompts[];

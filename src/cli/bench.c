@@ -13,6 +13,7 @@
 #include "bench/run.h"
 #include "cli/bench_capacity.h"
 #include "cli/bench_live.h"
+#include "device/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -273,11 +274,6 @@ static void on_tick(void *context, const struct bench_results *so_far)
 static bool measure_once(struct bench_run *run, struct under_way *u,
                          struct bench_results **ret_results, struct err *err)
 {
-    if (u->records) {
-        rewind(u->records);
-        if (ftruncate(fileno(u->records), 0) != 0 && errno != EINVAL) /* EINVAL: a pipe */
-            return err_sys(err, "--records");
-    }
     run->started_wall_us = clock_now_wall_us();
     u->live = bench_live_init(run->setup, stderr);
     u->wall_offset_ns = run->started_wall_us * NS_PER_US - clock_now_ns();
@@ -295,13 +291,22 @@ static bool measure_once(struct bench_run *run, struct under_way *u,
     return true;
 }
 
+/* How late we were in a whole window, of the bound; 0: not too late. */
+static double lateness_of(struct bench_results *results)
+{
+    double p99_s, bound_s;
+    if (!bench_is_late(results, &p99_s, &bound_s))
+        return 0;
+    return fmax(p99_s, results->report.stall_p99_s) / bound_s;
+}
+
 /* A window in which we were late says little of the service: the same load again, shared out. */
 static bool try_again(struct bench_run *run, struct bench_results *results)
 {
     double p99_s, bound_s;
     AUTO(buf_done) struct buf text = BUF_INIT(256);
     if (results->end != BENCH_WHOLE || !bench_is_late(results, &p99_s, &bound_s) ||
-        !bench_setup_add_workers(&run->setup->plan, run->setup))
+        !bench_setup_add_workers(&run->setup->plan, run->setup, device_machine_cores()))
         return false;
     run->tried_again++;
     text_add_duration(&text, fmax(p99_s, results->report.stall_p99_s));
@@ -325,6 +330,63 @@ static FILE *open_records(const char *path)
     return file;
 }
 
+static bool start_over(FILE *records, struct err *err)
+{
+    rewind(records);
+    if (ftruncate(fileno(records), 0) != 0 && errno != EINVAL) /* EINVAL: a pipe */
+        return err_sys(err, "--records");
+    return true;
+}
+
+/* The file is that of the window which counts. */
+static bool take_records(FILE *from, FILE *to, struct err *err)
+{
+    char piece[1 << 14];
+    rewind(from);
+    if (!start_over(to, err))
+        return false;
+    for (size_t len = sizeof piece; len == sizeof piece;) {
+        len = fread(piece, 1, sizeof piece, from);
+        if (fwrite(piece, 1, len, to) != len)
+            return err_sys(err, "--records");
+    }
+    return !ferror(from) || err_sys(err, "--records");
+}
+
+/* While we are late more workers may do better, or worse: the best window counts. One that was
+ * broken off is the last, and counts by the user's wish. */
+static bool measure_again(struct bench_run *run, FILE *records, struct bench_results **best,
+                          struct err *err)
+{
+    int workers = run->setup->plan.workers;
+    while (try_again(run, *best)) {
+        AUTO(bench_results_free) struct bench_results *results = NULL;
+        AUTO(fclose) FILE *own = records ? tmpfile() : NULL;
+        const int64_t best_started_us = run->started_wall_us;
+        struct under_way u = {.records = own};
+        if (records && !own)
+            return err_sys(err, "a file for records");
+        if (!measure_once(run, &u, &results, err))
+            return false;
+        if (u.unwritable)
+            return err_set(err, ERR_INTERNAL, "records of a second window: write error");
+        if (results->end == BENCH_WHOLE && lateness_of(results) >= lateness_of(*best)) {
+            run->started_wall_us = best_started_us;
+            run->setup->plan.workers = workers;
+            run->more_were_late = true;
+            fputs("more workers were no better: the window before counts\n", stderr);
+            return true;
+        }
+        if (own && !take_records(own, records, err))
+            return false;
+        run->fewer_were_late = true;
+        workers = run->setup->plan.workers;
+        bench_results_free(*best);
+        *best = TAKE(results);
+    }
+    return true;
+}
+
 static bool measure(const struct cli_args *args, struct bench_run *run,
                     struct bench_results **ret_results, struct err *err)
 {
@@ -341,11 +403,10 @@ static bool measure(const struct cli_args *args, struct bench_run *run,
     if (!bench_probe(run->setup, &run->first_request_s, err))
         return false;
     struct under_way u = {.records = records};
-    do {
-        results = bench_results_free(results);
-        if (!measure_once(run, &u, &results, err))
-            return false;
-    } while (try_again(run, results));
+    if (records && !start_over(records, err))
+        return false;
+    if (!measure_once(run, &u, &results, err) || !measure_again(run, records, &results, err))
+        return false;
     if (records && (fflush(records) != 0 || u.unwritable))
         return err_set(err, ERR_INTERNAL, "--records %s: write error", path);
     *ret_results = TAKE(results);

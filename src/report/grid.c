@@ -108,16 +108,31 @@ static void print_row(const struct report_grid *grid, const struct grid_row *row
     }
 }
 
-void report_grid_print(const struct report_grid *grid, FILE *out, struct report_terminal terminal,
-                       size_t indent)
+static void widths_of(const struct report_grid *grid, size_t ret_widths[GRID_COLUMNS_MAX])
 {
-    size_t widths[GRID_COLUMNS_MAX] = {0}, total = report_terminal_width(terminal);
+    memset(ret_widths, 0, GRID_COLUMNS_MAX * sizeof *ret_widths);
     for (size_t r = 0; r < grid->row_count; r++)
         for (size_t c = 0; c < grid->column_count; c++) {
             const char *cell = grid->rows[r].cells[c];
             size_t width = cell ? text_columns(cell) : 0;
-            widths[c] = width > widths[c] ? width : widths[c];
+            ret_widths[c] = width > ret_widths[c] ? width : ret_widths[c];
         }
+}
+
+size_t report_grid_width(const struct report_grid *grid)
+{
+    size_t widths[GRID_COLUMNS_MAX], total = 0;
+    widths_of(grid, widths);
+    for (size_t c = 0; c < grid->column_count; c++)
+        total += widths[c] + (c > 0 ? GAP : 0);
+    return total;
+}
+
+void report_grid_print(const struct report_grid *grid, FILE *out, struct report_terminal terminal,
+                       size_t indent)
+{
+    size_t widths[GRID_COLUMNS_MAX], total = report_terminal_width(terminal);
+    widths_of(grid, widths);
     for (size_t r = 0; r < grid->row_count; r++) {
         const struct grid_row *row = &grid->rows[r];
         begin_paint(out, terminal, row->paint);

@@ -21,6 +21,8 @@ struct report_grid {
 };
 
 struct grid_row *report_grid_add(struct report_grid *grid);
+/* Columns that the rows would take if nothing were cut. */
+size_t report_grid_width(const struct report_grid *grid);
 /* The last column takes what is left of the width and is cut with "..."; lines below are wrapped.
  */
 void report_grid_print(const struct report_grid *grid, FILE *out, struct report_terminal terminal,

@@ -90,6 +90,30 @@ static void keys_of_the_load_are_bound(void **state)
     assert_string_equal(s->corpus->prompts[0].prompt, "a: b");
 }
 
+/* expected: never more workers than cores; before: four on a machine of two, which were later */
+static void workers_have_a_core_each(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool fixed;
+        int workers, cores, then; /* then: 0: no more */
+    } rows[] = {
+        {"one core", false, 0, 1, 0},      {"two cores", false, 0, 2, 2},
+        {"two are all", false, 2, 2, 0},   {"four cores", false, 2, 4, 4},
+        {"four are all", false, 4, 64, 0}, {"asked for", true, 1, 64, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(free) struct bench_setup *setup = calloc(1, sizeof *setup);
+        assert_non_null(setup);
+        setup->workers_fixed = rows[i].fixed;
+        setup->plan.workers = rows[i].workers;
+        bool more = bench_setup_add_workers(&setup->plan, setup, rows[i].cores);
+        CHECK_ROW(i, rows[i].name, more == (rows[i].then > 0));
+        CHECK_ROW(i, rows[i].name, setup->plan.workers == (more ? rows[i].then : rows[i].workers));
+    }
+}
+
 static void mistakes_are_one_line(void **state)
 {
     (void)state;
@@ -139,9 +163,8 @@ static void mistakes_are_one_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(urls_are_completed),
-        cmocka_unit_test(defaults_are_sensible),
-        cmocka_unit_test(keys_of_the_load_are_bound),
+        cmocka_unit_test(urls_are_completed),         cmocka_unit_test(defaults_are_sensible),
+        cmocka_unit_test(keys_of_the_load_are_bound), cmocka_unit_test(workers_have_a_core_each),
         cmocka_unit_test(mistakes_are_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
