@@ -5,6 +5,7 @@
 #   make test       sets everything up and runs every test
 #   make bench      measures this project's own numbers (make bench-NAME for one)
 #   make bench-faults   every kind of failure on a fake GPU, 20 times each
+#   make bench-promote  what a promotion costs, on a real systemd in a box (root)
 #   make bench-instrument   spica as an instrument, beside wrk, vegeta, AIPerf and jiwer (ROWS="freeze fixed" for some)
 #   make bundle     build/spica-VERSION-linux-x86_64.tar.xz, which needs nothing installed
 #   make install    PREFIX=/usr/local DESTDIR=; make uninstall
@@ -13,7 +14,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 NINJA  ?= ninja
 
-.PHONY: all setup-apt setup demo test test-quick bench bench-faults bench-instrument bundle bundle-test install uninstall clean help
+.PHONY: all setup-apt setup demo test test-quick bench bench-faults bench-promote bench-instrument bundle bundle-test install uninstall clean help
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -48,6 +49,10 @@ bench: setup
 # Needs no services and no GPU.
 bench-faults: all
 	tools/bench faults
+
+# Needs no services and no GPU, but root: systemd runs in a box.
+bench-promote: all
+	tools/bench promote
 
 # Needs the real llama-server of the set-up; the referees come into the set-up's cache. 25 minutes.
 bench-instrument: setup

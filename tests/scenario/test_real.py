@@ -7,9 +7,13 @@ the programs which people run. tools/setup builds and fetches what this needs; w
 scenario is skipped with the reason, unless SPICA_SKIP_IS_FAILURE is set (as in CI).
 """
 
+import json
 import os
+import shutil
 
 from harness import ROOT, Skip, check, main, scenario
+from production import free_ports, write_study
+from systemd_box import Systemd
 
 DEMO = os.path.join(ROOT, "build/demo")
 NEEDED = ["bin/llama-server", "bin/whisper-server", "bin/faster-whisper-server",
@@ -102,6 +106,67 @@ def llama_server_says_what_it_refuses(box):
     box.study(llm=dict(llm(), args=["--no-such-flag"]))
     box.run("run", box.file, code=3)
     box.expect(1, "refused", service="llm", says="--no-such-flag")
+
+
+def latest(box, code, *args):
+    done = box.run("promote", box.file, *args, "--json", code=code, lines=-1, deadline=300)
+    return json.loads(done.out)
+
+
+@scenario(alone=True)
+def a_promotion_and_back(box):
+    """Both servers as measured to real units; then the new setting's model is gone, and the old one
+    serves again."""
+    need_the_demo()
+    weights = box.path("llm neu.gguf")
+    shutil.copy(demo("models/smollm2-135m-q4_1.gguf"), weights)
+    stt_port, llm_port = free_ports(2)
+    study = box.study(
+        file=False, stt={"engine": "whisper-server", "program": demo("bin/whisper-server"), "role": "stt",
+                         "model": demo("models/ggml-tiny.en.bin"), "threads": 1, "language": "en"},
+        llm=dict(llm(), model=weights, ctx_size="{context}", knobs={"context": [2048, 1024]}),
+        load={"stt": {"corpus": demo("speech-real"), "timeout": "60s"},
+              "llm": {"prompts": demo("prompts.jsonl"), "timeout": "60s", "max_tokens": 16}},
+        measure={"warmup": "1s", "window": "6s", "drain": "60s", "probe_within": "60s"},
+        baseline={"llm.context": 2048}, search={"finalists": 2},
+        goal={"optimise": {"llm.latency.p50": {"good": "10ms", "bad": "60s"}},
+              "require": ["stt.errors == 0", "llm.errors == 0"]})
+    write_study(box, study)
+    box.run("run", box.file, "--quiet", code=0, deadline=300)
+    unit = {"user": True, "exec": "as-measured", "within": "60s"}
+    write_study(box, study, {"stt": dict(unit, unit="stt.service", port=stt_port),
+                             "llm": dict(unit, unit="llm.service", port=llm_port),
+                             "verify": {"window": "5s", "rate": "1/s"}})
+    # Whichever won: here it is the way that is looked at.
+    chosen = ["--candidate", "llm.context=1024", "--accept", "candidate"]
+    with Systemd(box) as systemd:
+        old = demo("models/smollm2-135m-q4_1.gguf")
+        systemd.service("stt", f"{demo('bin/whisper-server')} --host 127.0.0.1 --port {stt_port} -m "
+                               f"{demo('models/ggml-tiny.en.bin')} -t 1")
+        systemd.service("llm", f"{demo('bin/llama-server')} --host 127.0.0.1 --port {llm_port} -m {old} "
+                               "-t 1")
+        systemd.start("stt", "llm")
+        plan = latest(box, 0, *chosen, "--plan-only")["plan"]["id"]
+        result = latest(box, 0, *chosen, "--approve", plan)
+        seen = {(c["check"], c["service"]): c["answer"] for c in result["checks"]}
+        for kind in ("active", "ready", "probe", "placement"):
+            for name in ("stt", "llm"):
+                check(seen[kind, name] == "passed", result["checks"])
+
+        def words():
+            with open(f"/proc/{systemd.pid('llm')}/cmdline", encoding="utf-8") as file:
+                return file.read().split("\0")
+
+        check(weights in words(), words())
+        box.run("rollback", box.file, code=0, deadline=300)
+        check(old in words() and systemd.active("stt"), words())
+        os.rename(weights, weights + ".gone")
+        plan = latest(box, 0, *chosen, "--plan-only")["plan"]["id"]
+        result = latest(box, 7, *chosen, "--approve", plan)
+        check("llm.service ended after its start" in result["why"], result["why"])
+        check(old in words() and systemd.active("llm") and systemd.active("stt"), systemd.story())
+        outcomes = json.loads(box.run("history", box.file, "--json", code=0).out)["promotions"]
+        check([r["outcome"] for r in outcomes] == ["promoted", "rolled back", "rolled back"], outcomes)
 
 
 if __name__ == "__main__":
