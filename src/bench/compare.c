@@ -100,6 +100,30 @@ static void judge_change(struct bench_change *change, double tolerance)
     change->certain = more_is_better ? direction : -direction;
     double limit = change->is_ratio ? 1 + tolerance : 0;
     change->over = !isnan(tolerance) && change->certain < 0 && change->low > limit;
+    /* An interval that reaches below the tolerance is an answer; none at that end is not, and a
+     * gate that lets pass what nobody could look at is no gate. */
+    bool beyond = more_is_better ? change->value * limit < 1 : change->value > limit;
+    if (more_is_better && change->is_ratio && change->before > 0 && change->after == 0)
+        beyond = true;
+    double end = more_is_better ? change->high : change->low;
+    change->untold = !isnan(tolerance) && beyond && isnan(end);
+}
+
+/* A ratio with nothing or with 0 in it is none; which of the two it was. */
+static const char *unknown_words(const struct bench_change *change, const json_t *before,
+                                 const json_t *after)
+{
+    if (!isnan(change->value))
+        return NULL;
+    if (change->before == 0 && change->after == 0)
+        return "the same, as seen: both 0";
+    if (json_get_int(after, "answered", -1) == 0)
+        return "cannot tell: nothing answered now";
+    if (json_get_int(before, "answered", -1) == 0)
+        return "cannot tell: nothing answered then";
+    if (change->before == 0 || change->after == 0)
+        return change->after == 0 ? "it is 0 now" : "it was 0";
+    return "cannot tell: too few requests";
 }
 
 static void warn(struct bench_comparison *c, const char *text)
@@ -169,7 +193,9 @@ bool bench_compare(const char *path, const json_t *before, const json_t *after, 
                                         .exact = old.exact || now.exact};
         set_change(change, now, old);
         judge_change(change, tolerance);
+        change->unknown = unknown_words(change, before, after);
         c->over = c->over || change->over;
+        c->untold = c->untold || change->untold;
     }
     compare_loads(c, before, after, arena);
     compare_trust(c, before, after, arena);
@@ -184,18 +210,18 @@ json_t *bench_compare_json(const struct bench_comparison *c)
         const struct bench_change *x = &c->changes[i];
         json_array_append_new(
             changes,
-            json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:i, s:b}", "metric",
+            json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:i, s:b, s:b}", "metric",
                       metric_facts(x->metric)->name, "stat", metric_stat_name(x->stat), "before",
                       json_real_or_null(x->before), "after", json_real_or_null(x->after), "kind",
                       x->is_ratio ? "ratio" : "difference", "value", json_real_or_null(x->value),
                       "low", json_real_or_null(x->low), "high", json_real_or_null(x->high),
-                      "certain", x->certain, "over", x->over));
+                      "certain", x->certain, "over", x->over, "untold", x->untold));
     }
     for (size_t i = 0; i < c->warning_count; i++)
         json_array_append_new(warnings, json_text_or_null(c->warnings[i]));
-    return json_pack("{s:o, s:o, s:b, s:o, s:o}", "with", json_text_or_null(c->path), "tolerance",
-                     json_real_or_null(c->tolerance), "over", c->over, "changes", changes,
-                     "warnings", warnings);
+    return json_pack("{s:o, s:o, s:b, s:b, s:o, s:o}", "with", json_text_or_null(c->path),
+                     "tolerance", json_real_or_null(c->tolerance), "over", c->over, "untold",
+                     c->untold, "changes", changes, "warnings", warnings);
 }
 
 /* ---- words ---- */
@@ -240,8 +266,8 @@ void bench_compare_add_words(struct buf *buf, const struct bench_change *change)
 {
     double ends[] = {percent_of(change, change->low), percent_of(change, change->high)};
     bool turned = ends[0] > ends[1];
-    if (isnan(change->value)) {
-        buf_add(buf, "cannot tell: too few requests");
+    if (change->unknown) {
+        buf_add(buf, change->unknown);
     } else if (change->exact && percent_of(change, change->value) < 0.05) {
         buf_add(buf, "the same, as seen");
     } else if (change->exact) {

@@ -14,6 +14,8 @@ struct bench_change {
     bool exact;              /* rates: no interval, so nothing is certain */
     int certain;             /* 1 better, -1 worse, 0 can't be told */
     bool over;               /* certainly worse by more than the tolerance */
+    bool untold;             /* worse by more than it as seen, and nothing says how sure that is */
+    const char *unknown;     /* why there is no value: "nothing answered now"; NULL: there is one */
 };
 
 enum { BENCH_CHANGES_MAX = 24, BENCH_WARNINGS_MAX = 12 };
@@ -24,7 +26,7 @@ struct bench_comparison { /* in the arena */
     size_t change_count;
     const char *warnings[BENCH_WARNINGS_MAX]; /* what was not the same in both runs */
     size_t warning_count;
-    bool over; /* any of the changes */
+    bool over, untold; /* any of the changes */
 };
 
 /* An earlier run's --json. ERR_INPUT when the file holds none. */

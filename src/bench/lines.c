@@ -155,7 +155,7 @@ static void add_overload(struct buf *text, const struct bench_run *run)
 {
     const struct bench_results *r = run->results;
     const struct load_stream *s = &run->setup->plan.streams[0];
-    double in = (double)r->requests / r->window_s, out = (double)r->completed / r->window_s;
+    double in = (double)r->settled / r->window_s, out = (double)r->completed / r->window_s;
     if (s->arrivals != ARRIVALS_CLOSED && out < 0.9 * in)
         buf_addf(text, "; %.3g/s came in and %.3g/s went out: more than it can do", in, out);
 }
@@ -255,7 +255,9 @@ static void print_comparison(const struct bench_comparison *c, FILE *out,
     if (isnan(c->tolerance))
         return;
     fprintf(out, "tolerance %.3g %%: %s\n", c->tolerance * 100,
-            c->over ? "certainly exceeded" : "not certainly exceeded");
+            c->over     ? "certainly exceeded"
+            : c->untold ? "can't be told: exceeded as seen, and no interval to say how sure that is"
+                        : "not certainly exceeded");
 }
 
 static void print_left_out(const struct bench_run *run, FILE *out, struct report_terminal terminal)

@@ -109,12 +109,10 @@ struct bench_series *bench_series_of(struct bench_results *results, enum metric 
     }
 }
 
-/* A share of the window's requests, with exact bounds. */
-static struct bench_number share_of(const struct bench_results *results, uint64_t count,
-                                    enum bench_sides sides)
+/* A share of n requests, with exact bounds. */
+static struct bench_number share_of(uint64_t count, uint64_t n, enum bench_sides sides)
 {
     struct bench_number number = unknown();
-    uint64_t n = results->requests;
     number.count = n;
     if (n == 0)
         return number;
@@ -165,13 +163,13 @@ struct bench_number bench_measure(struct bench_results *results, enum metric met
     case METRIC_ERRORS:
         return exactly((double)(results->requests - results->ok), results->requests);
     case METRIC_ERROR_RATIO:
-        return share_of(results, results->requests - results->ok, sides);
+        return share_of(results->requests - results->ok, results->requests, sides);
     case METRIC_GOODPUT:
         return results->limits.any
                    ? exactly((double)results->good_completed / results->window_s, results->good)
                    : unknown();
     case METRIC_GOODPUT_RATIO:
-        return results->limits.any ? share_of(results, results->good, sides) : unknown();
+        return results->limits.any ? share_of(results->good, results->settled, sides) : unknown();
     case METRIC_WER:
         return word_error_rate(results, sides);
     default:

@@ -21,6 +21,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { VARIABLES_MAX = 6 };
@@ -222,6 +223,54 @@ static bool is_limit(const struct expr *expr, double *ret_limit, bool *ret_inclu
     return true;
 }
 
+/* What was asked for, one request (for gaps: one gap) after the other as they were meant to leave.
+ * One that failed has kept nothing and is over every limit, and so is an answer without a first
+ * token where that is what is asked for: else a service that refuses half would pass by what it
+ * answers. */
+struct asked {
+    struct bench_point *points; /* in the arena */
+    double *values;             /* theirs */
+    size_t count, failed;
+};
+
+static int compare_points(const void *a, const void *b)
+{
+    const struct bench_point *x = a, *y = b;
+    if (x->at_ns != y->at_ns)
+        return x->at_ns < y->at_ns ? -1 : 1;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+static void add_failed(struct asked *asked, int64_t at_ns, int64_t from_ns)
+{
+    if (at_ns < from_ns)
+        return; /* in what was cut as warm-up: an error, and asked about as one */
+    asked->points[asked->count++] = (struct bench_point){at_ns, FINDING_WORST};
+    asked->failed++;
+}
+
+static struct asked all_asked(struct bench_results *results, enum metric metric,
+                              struct arena *arena)
+{
+    const struct bench_series *series = bench_series_of(results, metric);
+    size_t most = series->count + results->failed.count + results->answer_count;
+    struct asked asked = {.points = arena_array(arena, most + 1, sizeof *asked.points)};
+    for (size_t i = 0; i < series->count; i++)
+        asked.points[asked.count++] = series->points[i];
+    for (size_t i = 0; i < results->failed.count; i++)
+        add_failed(&asked, results->failed.points[i].at_ns, results->from_ns);
+    for (size_t i = 0; i < results->answer_count && metric == METRIC_TTFT; i++) {
+        const struct load_record *r = &results->answers[i];
+        if (r->part == LOAD_WINDOW && isnan(load_ttft_s(r)))
+            add_failed(&asked, r->intended_ns, results->from_ns);
+    }
+    qsort(asked.points, asked.count, sizeof *asked.points, compare_points);
+    asked.values = arena_array(arena, asked.count + 1, sizeof *asked.values);
+    for (size_t i = 0; i < asked.count; i++)
+        asked.values[i] = asked.points[i].value;
+    return asked;
+}
+
 static uint64_t count_over(const double *values, size_t count, double limit, bool inclusive)
 {
     uint64_t over = 0;
@@ -230,52 +279,62 @@ static uint64_t count_over(const double *values, size_t count, double limit, boo
     return over;
 }
 
-static enum bench_answer ask_fixed(struct bench_series *series, double allowed, uint64_t over,
+static double worth_of(const struct asked *asked, double limit)
+{
+    const struct stats_series series = {.values = asked->values, .n = asked->count};
+    return stats_series_worth(&series, limit);
+}
+
+static enum bench_answer ask_fixed(const struct asked *asked, double allowed, uint64_t over,
                                    double worth)
 {
     static const enum bench_answer answers[] = {
         [STATS_OPEN] = BENCH_UNTOLD, [STATS_MET] = BENCH_MET, [STATS_MISSED] = BENCH_MISSED};
-    return answers[stats_requirement_fixed(allowed, TAIL, series->count, over, worth)];
+    return answers[stats_requirement_fixed(allowed, TAIL, asked->count, over, worth)];
 }
 
 /* Would it be missed too if every request had all of our worst delay less? */
-static bool missed_anyway(struct bench_results *results, struct bench_series *series,
-                          double allowed, double limit)
+static bool missed_anyway(struct bench_results *results, const struct asked *asked, double allowed,
+                          double limit)
 {
     double own_s =
         stats_quantile(bench_series_sorted(&results->lateness), results->lateness.count, 1);
     own_s += results->report.stall_max_s > 0 ? results->report.stall_max_s : 0;
-    const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
-                                          .n = series->count};
-    uint64_t over = count_over(in_order.values, series->count, limit + own_s, false);
-    double worth = stats_series_worth(&in_order, limit + own_s);
-    return ask_fixed(series, allowed, over, worth) == BENCH_MISSED;
+    uint64_t over = count_over(asked->values, asked->count, limit + own_s, false);
+    return ask_fixed(asked, allowed, over, worth_of(asked, limit + own_s)) == BENCH_MISSED;
+}
+
+static void add_counts(struct buf *why, const struct asked *asked, uint64_t over, double worth)
+{
+    buf_addf(why, "; %" PRIu64 " of %zu are over", over, asked->count);
+    if (asked->failed)
+        buf_addf(why, ", %zu of them failed", asked->failed);
+    if (worth < (double)asked->count * 0.99)
+        buf_addf(why, ", alike beside each other and worth %.0f", worth);
 }
 
 /* The answer, and its reason in counts; false when the requirement has another form. */
 static bool ask_share(const struct expr *expr, size_t id, struct bench_results *results,
-                      struct buf *why, struct share *ret_share)
+                      struct arena *arena, struct buf *why, struct share *ret_share)
 {
     double q = metric_stat_quantile(stat_of(id)), limit = NAN;
-    struct bench_series *series = bench_series_of(results, metric_of(id));
     bool inclusive = false;
-    if (isnan(q) || !series || series->count == 0 || !is_limit(expr, &limit, &inclusive))
+    if (isnan(q) || !bench_series_of(results, metric_of(id)) || !is_limit(expr, &limit, &inclusive))
         return false;
-    const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
-                                          .n = series->count};
-    uint64_t over = count_over(in_order.values, series->count, limit, inclusive);
-    double worth = stats_series_worth(&in_order, limit);
+    const struct asked asked = all_asked(results, metric_of(id), arena);
+    if (asked.count == 0)
+        return false;
+    uint64_t over = count_over(asked.values, asked.count, limit, inclusive);
+    double worth = worth_of(&asked, limit);
     struct bench_number number = bench_measure(results, metric_of(id), stat_of(id), BENCH_BOUNDS);
-    ret_share->answer = ask_fixed(series, 1 - q, over, worth);
+    ret_share->answer = ask_fixed(&asked, 1 - q, over, worth);
     ret_share->surely = ret_share->answer == BENCH_MISSED &&
                         metric_facts(metric_of(id))->unit == UNIT_SECONDS &&
-                        missed_anyway(results, series, 1 - q, limit);
+                        missed_anyway(results, &asked, 1 - q, limit);
     add_name(why, id);
     buf_add(why, " is ");
     metric_add_value(why, metric_facts(metric_of(id))->unit, number.value);
-    buf_addf(why, "; %" PRIu64 " of %zu are over", over, series->count);
-    if (worth < (double)series->count * 0.99)
-        buf_addf(why, ", alike beside each other and worth %.0f", worth);
+    add_counts(why, &asked, over, worth);
     if (ret_share->answer == BENCH_UNTOLD && over == 0)
         buf_addf(why, " (%" PRIu64 " with none over are enough)",
                  stats_requirement_smallest(1 - q, TAIL));
@@ -310,6 +369,25 @@ static void describe(struct buf *buf, size_t id, const struct bench_number *n)
                  stats_quantile_needed(q, 1 - TAIL, SIDE_HIGH));
 }
 
+/* Its upper bound is that of all that were asked, those that failed being beyond any. */
+static struct bench_number measure(struct bench_results *results, size_t id, struct arena *arena)
+{
+    struct bench_number number = bench_measure(results, metric_of(id), stat_of(id), BENCH_BOUNDS);
+    if (isnan(metric_stat_quantile(stat_of(id))) || !bench_series_of(results, metric_of(id)))
+        return number;
+    struct asked asked = all_asked(results, metric_of(id), arena);
+    if (asked.failed == 0)
+        return number;
+    /* Its points stay the arena's. */
+    struct bench_series all = {
+        .points = asked.points, .count = asked.count, .capacity = asked.count};
+    double high = bench_series_number(&all, stat_of(id), BENCH_BOUNDS).high;
+    number.high = high < FINDING_WORST ? high : NAN;
+    all.points = NULL;
+    bench_series_done(&all);
+    return number;
+}
+
 struct bench_judgement bench_require_judge(const struct bench_requirement *requirement,
                                            struct bench_results *results, struct arena *arena)
 {
@@ -318,14 +396,14 @@ struct bench_judgement bench_require_judge(const struct bench_requirement *requi
     bool timed = false;
     struct share share = {.answer = BENCH_UNTOLD};
     corner.count = variables_of(requirement->expr, corner.ids);
-    bool asked =
-        corner.count == 1 && ask_share(requirement->expr, corner.ids[0], results, &why, &share);
+    bool asked = corner.count == 1 &&
+                 ask_share(requirement->expr, corner.ids[0], results, arena, &why, &share);
     for (size_t i = 0; i < corner.count; i++) {
         enum metric metric = metric_of(corner.ids[i]);
         timed = timed || metric_facts(metric)->unit == UNIT_SECONDS || metric == METRIC_RTF;
         if (asked)
             continue;
-        corner.numbers[i] = bench_measure(results, metric, stat_of(corner.ids[i]), BENCH_BOUNDS);
+        corner.numbers[i] = measure(results, corner.ids[i], arena);
         describe(&why, corner.ids[i], &corner.numbers[i]);
     }
     struct bench_judgement judgement = {asked ? share.answer : ask(requirement->expr, &corner),

@@ -47,7 +47,8 @@ struct bench_results *bench_results_free(struct bench_results *results)
     if (!results)
         return NULL;
     struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
-                                  &results->itl,     &results->rtf,     &results->lateness};
+                                  &results->itl,     &results->rtf,     &results->lateness,
+                                  &results->failed};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         bench_series_done(all[i]);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
@@ -199,6 +200,7 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     results->held_back += r->held_back;
     bench_series_add(&results->lateness, r->intended_ns, load_lateness_s(r));
     if (r->error != LOAD_OK) {
+        bench_series_add(&results->failed, r->intended_ns, 1);
         add_failure(results, result);
         return;
     }
@@ -243,10 +245,9 @@ static void cut_off(struct bench_results *results, int64_t end_ns)
     results->from_ns += llround(results->cut_off.seconds * (double)NS_PER_S);
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         bench_series_drop_before(all[i], results->from_ns);
-    uint64_t left = count - results->latency.count;
-    results->warmups += left;
-    results->requests -= left;
-    results->ok -= left;
+    results->settled = results->latency.count;
+    for (size_t i = 0; i < results->failed.count; i++)
+        results->settled += results->failed.points[i].at_ns >= results->from_ns;
     count_rates(results, end_ns);
 }
 
@@ -267,6 +268,7 @@ void bench_results_close(struct bench_results *results, const struct load_report
 {
     results->report = *report;
     results->from_ns = report->window_start_ns;
+    results->settled = results->requests;
     if (until_ns > report->window_end_ns)
         until_ns = report->window_end_ns;
     if (!results->moving && report->window_start_ns > 0) {

@@ -18,7 +18,8 @@ enum bench_end {
 };
 
 /* Answers of the window; warm-up is only counted. Seconds, bytes. What of the window's beginning is
- * warm-up after all (trial/window.h) is moved there when it is closed; failures stay. */
+ * warm-up after all (trial/window.h) is left out of every time and rate when it is closed, but not
+ * of the failures and what they are a share of. */
 struct bench_results {
     enum bench_end end;
     struct load_report report; /* of the worker; its lateness is not per window: see `lateness` */
@@ -28,11 +29,14 @@ struct bench_results {
     const char *unsteady;      /* which quantiles move, by how much; NULL: none that shows */
     bool moving;               /* the load itself changes: nothing is cut, and nothing steady */
     uint64_t warmups;
-    uint64_t reloads;      /* the server loaded its model first: neither requests nor failures */
-    uint64_t requests, ok; /* of the window; requests that we cut short are no requests */
-    uint64_t cut;          /* in flight when we stopped */
-    uint64_t held_back;    /* waited for the in-flight limit */
-    uint64_t completed;    /* answered within window_s */
+    uint64_t reloads; /* the server loaded its model first: neither requests nor failures */
+    /* Of the window as it was planned, with what was cut off, so that failures are a share of all
+     * that was asked for. Requests that we cut short are no requests. */
+    uint64_t requests, ok;
+    uint64_t settled;   /* requests from from_ns on */
+    uint64_t cut;       /* in flight when we stopped */
+    uint64_t held_back; /* waited for the in-flight limit */
+    uint64_t completed; /* answered within window_s */
     uint64_t errors[LOAD_ERROR_COUNT_];
     int http_status[LOAD_ERROR_COUNT_]; /* of the first of its kind */
     char *examples[LOAD_ERROR_COUNT_];  /* owned, NULL: none had words; outside text */
@@ -41,7 +45,8 @@ struct bench_results {
     bool tokens_exact;
     struct bench_series latency, service; /* from the intended send, from the real one */
     struct bench_series ttft, itl, rtf, lateness;
-    struct stats_wer *wer; /* owned, per clip of the corpus; NULL: no transcripts */
+    struct bench_series failed; /* when those were meant to leave; no values */
+    struct stats_wer *wer;      /* owned, per clip of the corpus; NULL: no transcripts */
     size_t wer_count;
     /* Successful ones, the warm-up's too, in the order of their ends; their gaps one after the
      * other. Owned. */

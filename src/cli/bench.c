@@ -449,7 +449,7 @@ static int status_of(const struct bench_run *run)
     if (missed)
         return err_exit_status(ERR_INFEASIBLE);
     bool nothing = run->results->ok == 0;
-    bool over = run->comparison && run->comparison->over;
+    bool over = run->comparison && (run->comparison->over || run->comparison->untold);
     return untold || nothing || over ? err_exit_status(ERR_PROBLEM) : 0;
 }
 

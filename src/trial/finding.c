@@ -103,18 +103,41 @@ static bool keeps(double value, double limit)
     return isnan(limit) || value <= limit; /* an unknown value keeps nothing */
 }
 
+/* The mean gap between text events. One event has no gap, and so keeps every limit on gaps. */
+static double mean_gap_s(const struct load_record *r)
+{
+    double gaps_s = (double)(r->last_token_ns - r->first_token_ns) / NS_PER_S;
+    double gaps = (double)r->gap_count + (double)r->gaps_left_out;
+    return gaps > 0 ? gaps_s / gaps : r->first_token_ns >= 0 ? 0 : NAN;
+}
+
+static double rtf_of(const struct load_record *r)
+{
+    return r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN;
+}
+
 bool finding_is_good(const struct finding_limits *limits, const struct load_record *r)
 {
     if (r->error != LOAD_OK)
         return false;
-    double latency_s = load_latency_s(r);
-    double gaps_s = (double)(r->last_token_ns - r->first_token_ns) / NS_PER_S;
-    /* One event has no gap, and so keeps every limit on gaps. */
-    double gaps = (double)r->gap_count + (double)r->gaps_left_out;
-    double itl_s = gaps > 0 ? gaps_s / gaps : r->first_token_ns >= 0 ? 0 : NAN;
-    return keeps(latency_s, limits->latency_s) && keeps(load_ttft_s(r), limits->ttft_s) &&
-           keeps(itl_s, limits->itl_s) &&
-           keeps(r->audio_s > 0 ? latency_s / r->audio_s : NAN, limits->rtf);
+    return keeps(load_latency_s(r), limits->latency_s) && keeps(load_ttft_s(r), limits->ttft_s) &&
+           keeps(mean_gap_s(r), limits->itl_s) && keeps(rtf_of(r), limits->rtf);
+}
+
+double finding_badness(const struct finding_limits *limits, const struct load_record *r)
+{
+    const double pairs[][2] = {{load_latency_s(r), limits->latency_s},
+                               {load_ttft_s(r), limits->ttft_s},
+                               {mean_gap_s(r), limits->itl_s},
+                               {rtf_of(r), limits->rtf}};
+    double worst = 0;
+    for (size_t i = 0; i < ARRAY_LEN(pairs) && r->error == LOAD_OK; i++) {
+        if (isnan(pairs[i][1]))
+            continue;
+        double part = pairs[i][0] / pairs[i][1];
+        worst = part < FINDING_WORST ? fmax(worst, part) : FINDING_WORST; /* NaN as well */
+    }
+    return r->error == LOAD_OK ? worst : FINDING_WORST;
 }
 
 const char *finding_answer(double allowed, int64_t requests, int64_t over, double worth)
@@ -132,27 +155,46 @@ static int compare_intended(const void *a, const void *b)
     return (x->intended_ns > y->intended_ns) - (x->intended_ns < y->intended_ns);
 }
 
+bool finding_counts(const struct metrics_input *input, const struct load_record *r)
+{
+    return r->part == LOAD_WINDOW && r->error != LOAD_RELOAD && r->intended_ns >= input->settled_ns;
+}
+
+/* In parts of the limit. Values and not only who is over: where none is, nothing else shows whether
+ * neighbours are alike. */
+static double part_of_limit(const struct level_bound *bound, const struct load_record *r)
+{
+    double value = bound->metric == METRIC_TTFT      ? load_ttft_s(r)
+                   : bound->metric == METRIC_RTF     ? rtf_of(r)
+                   : bound->metric == METRIC_LATENCY ? load_latency_s(r)
+                                                     : 0;
+    double part = bound->metric == METRIC_ERRORS ? 0 : value / bound->limit;
+    if (r->error != LOAD_OK || !(part < FINDING_WORST)) /* unknown as well */
+        return FINDING_WORST;
+    /* "<": at the limit is over. */
+    return part >= 1 && level_bound_over(bound, r) ? fmax(part, 1 + 1e-9) : part;
+}
+
 struct store_requirement finding_requirement(const struct metrics_input *input,
                                              const struct level_bound *bound, struct arena *arena)
 {
     const struct answer_list *all = input->answers;
     const struct trial_answer **order = arena_array(arena, all->count + 1, sizeof *order);
-    double *over = arena_array(arena, all->count + 1, sizeof *over);
+    double *parts = arena_array(arena, all->count + 1, sizeof *parts);
     uint32_t *sessions = arena_array(arena, all->count + 1, sizeof *sessions);
     size_t count = 0;
     int64_t total = 0;
     for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].record.part == LOAD_WINDOW &&
-            all->items[i].record.error != LOAD_RELOAD) /* no sample of anything */
+        if (finding_counts(input, &all->items[i].record))
             order[count++] = &all->items[i];
     qsort(order, count, sizeof *order, compare_intended);
     for (size_t i = 0; i < count; i++) {
-        over[i] = level_bound_over(bound, &order[i]->record);
+        parts[i] = part_of_limit(bound, &order[i]->record);
         sessions[i] = order[i]->record.session;
-        total += over[i] > 0;
+        total += level_bound_over(bound, &order[i]->record);
     }
-    const struct stats_series series = {.values = over, .n = count};
-    double worth = count ? stats_sessions_worth(&series, sessions, 0.5) : 0;
+    const struct stats_series series = {.values = parts, .n = count};
+    double worth = count ? stats_sessions_worth(&series, sessions, 1) : 0;
     return (struct store_requirement){
         .service = input->service,
         .text = bound->text,

@@ -27,6 +27,15 @@ struct finding_limits finding_limits_of(const struct spec_study *study, size_t i
 /* A failed request is never good. */
 bool finding_is_good(const struct finding_limits *limits, const struct load_record *record);
 
+/* Its values in parts of their limits, the largest; FINDING_WORST for a failed request or an
+ * unknown value. */
+#define FINDING_WORST 1e6
+double finding_badness(const struct finding_limits *limits, const struct load_record *record);
+
+/* Is it one of those that requirements on single requests are about? Not those before what was cut
+ * as warm-up, the failed ones among them neither: failures are held against the errors of the whole
+ * window as it was planned. */
+bool finding_counts(const struct metrics_input *input, const struct load_record *record);
 /* One requirement against the window's requests. Failed ones are over: they kept nothing. */
 struct store_requirement finding_requirement(const struct metrics_input *input,
                                              const struct level_bound *bound, struct arena *arena);

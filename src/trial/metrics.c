@@ -168,27 +168,32 @@ static void note_shape(const struct trial_answer *answer, const char *reference,
         facts->bad_example = answer->text;
 }
 
-/* Word errors of the window's answers, pooled. */
+/* Word errors of the window's answers, pooled. The bootstrap takes clips, not answers: a clip that
+ * was heard ten times repeats its errors ten times. `clips`: zeroes, one per clip. */
 static void add_wer(struct attempt *attempt, const struct metrics_input *input,
-                    struct judge_service *facts, struct stats_wer *utterances)
+                    struct judge_service *facts, struct stats_wer *clips)
 {
     struct stats_wer total = {0};
-    size_t count = 0;
+    size_t count = 0, heard = 0;
     for (size_t k = 0; k < input->answers->count; k++) {
         const struct trial_answer *answer = &input->answers->items[k];
         const char *reference = transcript_of(input, answer->record.item);
         if (answer->record.part != LOAD_WINDOW || answer->record.error != LOAD_OK || !reference)
             continue;
-        utterances[count] = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
-        stats_wer_pool(&total, &utterances[count++]);
+        struct stats_wer one = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
+        stats_wer_pool(&clips[answer->record.item], &one);
+        stats_wer_pool(&total, &one);
+        count++;
     }
+    for (size_t i = 0; count && i < input->corpus->clip_count; i++)
+        if (clips[i].reference_words > 0 || clips[i].hypothesis_words > 0)
+            clips[heard++] = clips[i];
     if (count == 0 || total.reference_words == 0)
         return;
     struct rng rng = rng_init(input->seed, "wer");
     double wer = stats_wer_ratio(&total);
     add_row(attempt, input, METRIC_WER, STAT_VALUE, wer,
-            stats_wer_interval(utterances, count, CONFIDENCE, 1000, &rng), "bootstrap of clips",
-            count);
+            stats_wer_interval(clips, heard, CONFIDENCE, 1000, &rng), "bootstrap of clips", count);
     if (facts) {
         facts->wer = wer;
         facts->wer_words = total.reference_words;
@@ -262,6 +267,9 @@ static void count_answer(const struct metrics_input *input, const struct trial_a
         facts->first_http_status = r->http_status;
 }
 
+/* Failures are a share of all that was asked for in the window as planned: a warm-up excuses no
+ * error, and without its successes it would count for more than one. What is asked of times is
+ * asked of what is left after the cut. */
 static void add_errors(struct attempt *attempt, const struct metrics_input *input, size_t failed,
                        size_t requests)
 {
@@ -270,14 +278,15 @@ static void add_errors(struct attempt *attempt, const struct metrics_input *inpu
     if (requests)
         add_row(attempt, input, METRIC_ERROR_RATIO, STAT_VALUE, (double)failed / (double)requests,
                 stats_binomial_interval(failed, requests, CONFIDENCE), "Clopper-Pearson", requests);
-    size_t good = 0;
+    size_t good = 0, counted = 0;
     for (size_t k = 0; k < input->answers->count && input->limits; k++) {
         const struct load_record *r = &input->answers->items[k].record;
-        good += r->part == LOAD_WINDOW && finding_is_good(input->limits, r);
+        counted += finding_counts(input, r);
+        good += finding_counts(input, r) && finding_is_good(input->limits, r);
     }
-    if (requests && input->limits && input->limits->any)
-        add_row(attempt, input, METRIC_GOODPUT_RATIO, STAT_VALUE, (double)good / (double)requests,
-                stats_binomial_interval(good, requests, CONFIDENCE), "Clopper-Pearson", requests);
+    if (counted && input->limits->any)
+        add_row(attempt, input, METRIC_GOODPUT_RATIO, STAT_VALUE, (double)good / (double)counted,
+                stats_binomial_interval(good, counted, CONFIDENCE), "Clopper-Pearson", counted);
 }
 
 static bool is_shared(const struct metrics_input *input)
@@ -339,7 +348,6 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0}, turn = {0};
     struct judge_service dropped = {0};
     struct judge_service *into = facts ? facts : &dropped;
-    const struct window_series window = window_settle(input, attempt->arena);
     size_t requests = 0, failed = 0;
     int64_t last_ok_ns = -1, last_ns = input->window_end_ns;
     /* The probe has left its mark there when it failed; a window starts counting anew. */
@@ -348,7 +356,6 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     for (size_t k = 0; k < input->answers->count; k++) {
         const struct trial_answer *answer = &input->answers->items[k];
         const struct load_record *r = &answer->record;
-        add_request(attempt, input, answer);
         if (r->part != LOAD_WINDOW)
             continue;
         requests += r->error != LOAD_RELOAD;
@@ -357,6 +364,11 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
             last_ns = r->done_ns;
         count_answer(input, answer, into, &last_ok_ns);
     }
+    const struct window_series window = window_settle(input, attempt->arena);
+    struct metrics_input settled = *input;
+    settled.settled_ns = window.from_ns;
+    for (size_t k = 0; k < input->answers->count; k++)
+        add_request(attempt, input, &input->answers->items[k]);
     /* A failure has no time to first token either, though one may have come. */
     for (size_t k = 0; k < window.count; k++) {
         const struct trial_answer *answer = window.answers[k];
@@ -379,14 +391,16 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     if (input->sources & (SOURCE_AUDIO | SOURCE_SPEECH))
         add_distribution(attempt, input, METRIC_RTF, &rtf);
     if (input->sources & SOURCE_AUDIO) {
-        add_wer(attempt, input, facts,
-                arena_array(attempt->arena, input->answers->count, sizeof(struct stats_wer)));
+        size_t clips = input->corpus ? input->corpus->clip_count : 0;
+        struct stats_wer *heard = arena_array(attempt->arena, clips + 1, sizeof *heard);
+        memset(heard, 0, (clips + 1) * sizeof *heard);
+        add_wer(attempt, input, facts, heard);
     }
     into->warmup = window.warmup;
     into->unsteady = window.unsteady;
-    add_findings(attempt, input);
+    add_findings(attempt, &settled);
     add_rates(attempt, input, window.from_ns);
-    add_errors(attempt, input, failed, requests);
+    add_errors(attempt, &settled, failed, requests);
     if ((input->sources & SOURCE_TURN) && input->begun)
         add_turn_errors(attempt, input);
 }

@@ -36,6 +36,8 @@ struct metrics_input {
     size_t ratio_count;
     const struct answer_list *begun; /* of the stream that began the turns; NULL: no chain */
     bool moving; /* the load itself changes within the window: there is no steady state to find */
+    int64_t
+        settled_ns; /* attempt_add_metrics sets it: where the window begins after what was cut */
     const struct finding_limits *limits; /* what a good request keeps; NULL: nothing is asked */
 };
 

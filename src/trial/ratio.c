@@ -71,17 +71,17 @@ static void count_requests(const struct metrics_input *input, struct arena *aren
     uint32_t *sessions = arena_array(arena, all->count + 1, sizeof *sessions);
     size_t count = 0;
     for (size_t i = 0; i < all->count && input->limits; i++)
-        if (all->items[i].record.part == LOAD_WINDOW && all->items[i].record.error != LOAD_RELOAD)
+        if (finding_counts(input, &all->items[i].record))
             order[count++] = &all->items[i];
     qsort(order, count, sizeof *order, compare_intended);
     for (size_t i = 0; i < count; i++) {
         sessions[i] = order[i]->record.session;
-        bad[i] = !finding_is_good(input->limits, &order[i]->record);
-        r->over += bad[i] > 0;
+        bad[i] = finding_badness(input->limits, &order[i]->record);
+        r->over += !finding_is_good(input->limits, &order[i]->record);
     }
     const struct stats_series series = {.values = bad, .n = count};
     r->requests = (int64_t)count;
-    r->worth = count ? stats_sessions_worth(&series, sessions, 0.5) : 0;
+    r->worth = count ? stats_sessions_worth(&series, sessions, 1) : 0;
     r->of = "requests";
 }
 

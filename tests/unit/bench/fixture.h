@@ -35,6 +35,7 @@ struct fixture_request {
     enum load_error error;
     enum load_part part;
     int tokens;
+    bool silent; /* an answer without a first token */
 };
 
 static inline void fixture_add(struct bench_results *results, const struct load_stream *stream,
@@ -49,7 +50,7 @@ static inline void fixture_add(struct bench_results *results, const struct load_
                    .intended_ns = intended_ns,
                    .sent_ns = intended_ns + llround(r->late_s * 1e9),
                    .first_byte_ns = intended_ns + llround(r->latency_s * 5e8),
-                   .first_token_ns = intended_ns + llround(r->latency_s * 5e8),
+                   .first_token_ns = r->silent ? -1 : intended_ns + llround(r->latency_s * 5e8),
                    .done_ns = intended_ns + llround(r->latency_s * 1e9),
                    .bytes = 100,
                    .tokens = r->tokens,

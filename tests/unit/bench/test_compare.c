@@ -75,6 +75,60 @@ static void changes(void **state)
     }
 }
 
+/* A metric's value then and now, in a run that answered so many. */
+static json_t *one_value(const char *metric, const char *stat, double value, int answered)
+{
+    json_t *at = json_pack("{s:o}", "value", json_real_or_null(value));
+    if (*stat)
+        at = json_pack(
+            "{s:o}", stat,
+            json_pack("{s:o, s:n, s:n}", "value", json_real_or_null(value), "low", "high"));
+    return json_pack("{s:i, s:s, s:s, s:i, s:{s:o}}", "spica_bench", 1, "protocol", "openai-chat",
+                     "ended", "whole", "answered", answered, "metrics", metric, at);
+}
+
+/* A gate that can't look does not let pass; and what is unknown says why. */
+static void what_cannot_be_told_does_not_pass(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *metric, *stat;
+        double before, after;
+        int answered;
+        bool untold;
+        const char *words;
+    } rows[] = {
+        {"latency", "p95", 0.0204, 0.0267, 177, true, "cannot tell: no interval"},
+        {"latency", "p95", 0.0204, 0.0214, 177, false, "cannot tell: no interval"},
+        {"latency", "p95", 0.0267, 0.0204, 177, false, "cannot tell: no interval"},
+        {"latency", "p95", 0.0204, NAN, 0, false, "cannot tell: nothing answered now"},
+        {"latency", "p95", 0.0204, NAN, 9, false, "cannot tell: too few requests"},
+        {"requests_per_s", "", 44.2, 0, 0, true, "cannot tell: nothing answered now"},
+        {"requests_per_s", "", 44.2, 0, 9, true, "it is 0 now"},
+        {"requests_per_s", "", 44.2, 22, 99, true, "50 % less, as seen"},
+        {"requests_per_s", "", 44.2, 42, 99, false, "5.0 % less, as seen"},
+        {"requests_per_s", "", 22, 44.2, 99, false, "101 % more, as seen"},
+        {"itl", "p50", 0, 0, 99, false, "the same, as seen: both 0"},
+        {"itl", "p50", 0, 0.01, 99, false, "it was 0"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO_JSON json_t *before = one_value(rows[i].metric, rows[i].stat, rows[i].before, 100);
+        AUTO_JSON json_t *after =
+            one_value(rows[i].metric, rows[i].stat, rows[i].after, rows[i].answered);
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        assert_true(bench_compare("old", before, after, 0.1, arena, &c, &err));
+        assert_int_equal(c->change_count, 1);
+        AUTO(buf_done) struct buf words = BUF_INIT(256);
+        bench_compare_add_words(&words, &c->changes[0]);
+        CHECK_ROW_TEXT(i, rows[i].metric, buf_text(&words), rows[i].words);
+        CHECK_ROW(i, rows[i].metric, c->untold == rows[i].untold && !c->over);
+        assert_true(bench_compare("old", before, after, NAN, arena, &c, &err));
+        CHECK_ROW(i, rows[i].metric, !c->untold);
+    }
+}
+
 static void another_load_is_named(void **state)
 {
     (void)state;
@@ -192,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes),
+        cmocka_unit_test(what_cannot_be_told_does_not_pass),
         cmocka_unit_test(another_load_is_named),
         cmocka_unit_test(old_files_are_hostile),
         cmocka_unit_test(same_service_is_not_told_apart),

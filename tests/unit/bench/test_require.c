@@ -99,6 +99,59 @@ static void answers(void **state)
     }
 }
 
+/* A service that refuses half, or never says a first word, keeps no promise about its times by
+ * what it answers in 0.1 s. */
+static void failures_are_over(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n, fail_every; /* each so many-th */
+        bool silent;          /* they answer, but without a first token */
+        enum bench_answer answer;
+        const char *words;
+    } rows[] = {
+        {"latency.p95 < 300ms", 200, 2, false, BENCH_MISSED, "100 of 200 are over, 100 of them"},
+        {"latency.p95 < 300ms", 200, 0, false, BENCH_MET, "0 of 200 are over"},
+        {"latency.p95 < 300ms", 200, 100, false, BENCH_MET, "2 of 200 are over, 2 of them failed"},
+        {"latency.p99 < 300ms", 300, 299, false, BENCH_UNTOLD, "2 of 300"},
+        {"latency.p50 < 300ms", 60, 1, false, BENCH_MISSED, "60 of 60 are over"},
+        {"itl.p95 < 300ms", 60, 1, false, BENCH_MISSED, "60 of 60 are over"},
+        {"ttft.p95 < 300ms", 200, 2, true, BENCH_MISSED, "100 of 200 are over"},
+        {"latency.p95 < 300ms", 200, 2, true, BENCH_MET, "0 of 200 are over"},
+        /* The same by the bounds of several metrics. */
+        {"latency.p95 < 300ms and ttft.p95 < 300ms", 200, 2, false, BENCH_UNTOLD, "surely over"},
+        {"latency.p95 < 300ms and ttft.p95 < 300ms", 200, 100, false, BENCH_MET, "and under"},
+        {"latency.p95 < 300ms and ttft.p95 < 300ms", 200, 0, false, BENCH_MET, "and under"},
+    };
+    const struct load_stream stream = fixture_stream("openai-chat");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+        struct rng rng = rng_init(1, "jitter");
+        for (size_t k = 0; k < rows[i].n; k++) {
+            bool bad = rows[i].fail_every && k % rows[i].fail_every == 0;
+            struct fixture_request one = {.at_s = 0.1 * (double)k,
+                                          .latency_s = 0.1 + 0.001 * rng_unit(&rng),
+                                          .error =
+                                              bad && !rows[i].silent ? LOAD_HTTP_STATUS : LOAD_OK,
+                                          .part = LOAD_WINDOW,
+                                          .tokens = 1,
+                                          .silent = bad && rows[i].silent};
+            fixture_add(r, &stream, &one);
+        }
+        bench_results_close(r, &fixture_report, CLOCK_NEVER);
+        struct bench_requirement requirement;
+        struct err err = ERR_INIT;
+        assert_true(
+            bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err));
+        struct bench_judgement j = bench_require_judge(&requirement, r, arena);
+        if (j.answer != rows[i].answer || !strstr(j.why, rows[i].words))
+            fail_msg("row %zu (%s): %s, expected %s: %s", i, rows[i].text,
+                     bench_answer_names[j.answer], bench_answer_names[rows[i].answer], j.why);
+    }
+}
+
 static void nothing_is_not_fine(void **state)
 {
     (void)state;
@@ -117,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(answers),
+        cmocka_unit_test(failures_are_over),
         cmocka_unit_test(nothing_is_not_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,35 @@ static void test_requirements_are_counted(void **state)
     arena_free(f.arena);
 }
 
+/* None is over, and each is like the one before it: 100 of them are worth far fewer. */
+static void test_alike_below_the_limit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    require(&f, "llm.latency.p95 < 500ms");
+    require(&f, "llm.goodput_ratio >= 95%");
+    struct finding_limits limits = finding_limits_of(&f.study, 0);
+    struct rng rng = rng_init(3, "alike");
+    f.input.limits = &limits;
+    f.input.bounds = finding_bounds(&f.study, 0, f.arena, &f.input.bound_count);
+    f.input.ratios = ratio_bounds(&f.study, 0, f.arena, &f.input.ratio_count);
+    assert_true(f.input.bound_count == 1 && f.input.ratio_count == 1);
+    double level = 0.5;
+    for (int i = 0; i < 100; i++) {
+        level = 0.9 * level + 0.1 * rng_unit(&rng);
+        add(&f, i * NS_PER_S / 2, 100 * MS + (int64_t)(level * 3e8));
+    }
+    const struct store_requirement both[] = {
+        finding_requirement(&f.input, &f.input.bounds[0], f.arena),
+        ratio_requirement(&f.input, &f.input.ratios[0], f.arena)};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        assert_true(both[i].requests == 100 && both[i].over == 0 && both[i].worth < 40);
+        assert_string_equal(both[i].answer, "undecided");
+    }
+    arena_free(f.arena);
+}
+
 static void test_worst_utterances(void **state)
 {
     (void)state;
@@ -268,7 +297,9 @@ static void test_cold_beginning_is_cut(void **state)
     for (size_t i = 0; i < f.attempt.request_count; i++)
         warmup += f.attempt.requests[i].part == LOAD_WARMUP;
     assert_true(warmup >= 55 && warmup <= 65);
-    assert_int_equal(f.facts.requests, 600 - warmup); /* the failure stayed in the window */
+    /* The failure stays in the window, and all that it is a share of. */
+    assert_int_equal(f.facts.requests, 600);
+    assert_int_equal(f.facts.ok, 599);
     assert_int_equal(f.facts.errors[LOAD_CLOSED], 1);
     assert_non_null(f.facts.warmup);
     assert_non_null(strstr(f.facts.warmup, "count as warm-up"));
@@ -277,11 +308,44 @@ static void test_cold_beginning_is_cut(void **state)
         const struct store_metric *m = &f.attempt.metrics[k];
         if (strcmp(m->metric, "latency") == 0 && strcmp(m->stat, "max") == 0)
             assert_true(m->value < 0.3);
+        if (strcmp(m->metric, "error_ratio") == 0)
+            assert_true(m->count == 600 && fabs(m->value - 1.0 / 600) < 1e-12);
         if (strcmp(m->metric, "requests_per_s") == 0) /* of what is left, over its time */
             assert_true(fabs(m->value - 10) < 0.2);
         if (strcmp(m->metric, "latency") == 0 && strcmp(m->stat, "p95") == 0)
             assert_string_equal(m->method, "order statistics");
     }
+    arena_free(f.arena);
+}
+
+/* 40 of the first 60 fail while it warms up: a share of 600, and none of what is asked of times. */
+static void test_failures_of_the_cut(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f);
+    require(&f, "llm.latency.p95 < 500ms");
+    f.input.bounds = finding_bounds(&f.study, 0, f.arena, &f.input.bound_count);
+    struct finding_limits limits = finding_limits_of(&f.study, 0);
+    f.input.limits = &limits;
+    fill(&f, 120, 0);
+    for (size_t i = 0; i < 60; i++)
+        f.answers.items[i].record.error = i % 3 ? LOAD_CLOSED : LOAD_OK;
+    attempt_add_metrics(&f.attempt, &f.input, &f.facts);
+    assert_non_null(f.facts.warmup);
+    assert_int_equal(f.attempt.requirement_count, 1);
+    const struct store_requirement *r = &f.attempt.requirements[0];
+    assert_true(r->over == 0 && r->requests >= 470 && r->requests <= 490);
+    assert_string_equal(r->answer, "met");
+    size_t seen = 0;
+    for (size_t k = 0; k < f.attempt.metric_count; k++) {
+        const struct store_metric *m = &f.attempt.metrics[k];
+        if (strcmp(m->metric, "error_ratio") == 0 && ++seen)
+            assert_true(m->count == 600 && fabs(m->value - 40.0 / 600) < 1e-12);
+        if (strcmp(m->metric, "goodput_ratio") == 0 && ++seen)
+            assert_true(m->value == 1 && m->count == r->requests);
+    }
+    assert_int_equal(seen, 2);
     arena_free(f.arena);
 }
 
@@ -420,6 +484,8 @@ int main(void)
         cmocka_unit_test(test_requirements_are_counted),
         cmocka_unit_test(test_worst_utterances),
         cmocka_unit_test(test_cold_beginning_is_cut),
+        cmocka_unit_test(test_failures_of_the_cut),
+        cmocka_unit_test(test_alike_below_the_limit),
         cmocka_unit_test(test_steady_window_is_left_alone),
         cmocka_unit_test(test_moving_load_is_left_alone),
         cmocka_unit_test(test_drift_is_named),

@@ -339,6 +339,26 @@ static void test_speech(void **state)
     arena_free(f.arena);
 }
 
+/* Two clips heard twenty times each, one with errors and one without: what varies is two clips, so
+ * that the interval reaches from one's ratio to the other's. */
+static void test_word_errors_are_of_clips(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f, SOURCE_ANY | SOURCE_AUDIO);
+    f.input.corpus = &corpus;
+    for (int i = 0; i < 40; i++)
+        say(add(&f, i * 100 * (int64_t)MS, (i * 100 + 50) * (int64_t)MS, LOAD_OK), (uint32_t)i % 2,
+            i % 2 ? "over a lazy dog now" : "The quick, brown fox jumps.");
+    run(&f);
+    const struct store_metric *wer = row(&f, "wer", "");
+    assert_near(wer->value, 2.0 / 9);
+    assert_near(wer->low, 0);
+    assert_near(wer->high, 0.5);
+    assert_int_equal(wer->count, 40);
+    arena_free(f.arena);
+}
+
 static void test_request_rows(void **state)
 {
     (void)state;
@@ -464,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_nothing_answered),
         cmocka_unit_test(test_no_requests),
         cmocka_unit_test(test_speech),
+        cmocka_unit_test(test_word_errors_are_of_clips),
         cmocka_unit_test(test_request_rows),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_silence),
