@@ -1,10 +1,12 @@
 /* How far the statistics keep what they promise, by simulation with a fixed seed: coverage of the
  * intervals of quantiles, wrong answers of the sequential check of a requirement at its boundary,
- * and false alarms of the warm-up cut and the drift test. One line per row; exit status 1 when a
- * bar is missed. `instrument-stats [WINDOWS]`, 2,000 unless said otherwise. Not timed. */
+ * wrong answers of the one look at a whole window there where requests are alike (an AR(1), a
+ * queue), and false alarms of the warm-up cut and the drift test. One line per row; exit status 1
+ * when a bar is missed. `instrument-stats [WINDOWS]`, 2,000 unless said otherwise. Not timed. */
 #include "base/auto.h"
 #include "base/rng.h"
 #include "stats/binomial.h"
+#include "stats/quantile.h"
 #include "stats/requirement.h"
 #include "stats/series.h"
 #include "stats/steady.h"
@@ -92,6 +94,70 @@ static void false_answers(double allowed, double error, uint64_t n_max, int wind
     }
 }
 
+/* M/D/1 in the order of arrival, from its arrival to its end; service takes 1. */
+static void draw_queue(struct rng *rng, double load, double *values, size_t n)
+{
+    enum { FORGET = 1000 };
+    double wait = 0;
+    for (size_t i = 0; i < n + FORGET; i++) {
+        if (i >= FORGET)
+            values[i - FORGET] = wait + 1;
+        wait = fmax(0, wait + 1 - rng_exponential(rng, 1 / load));
+    }
+}
+
+static double queue_limit(double load)
+{
+    enum { REQUESTS = 4000000 };
+    AUTO(free) double *values = calloc(REQUESTS, sizeof *values);
+    struct rng rng = rng_init(24, "queue limit");
+    if (!values)
+        abort();
+    draw_queue(&rng, load, values, REQUESTS);
+    stats_sort(values, REQUESTS);
+    return stats_quantile(values, REQUESTS, 0.95);
+}
+
+/* The limit is the p95 itself, so that "met" and "missed" are both wrong. `load` 0: an AR(1). The
+ * bar is of both; NAN: shown without one. */
+static void wrong_at_the_limit(double phi, double load, size_t n, int windows, double bar)
+{
+    AUTO(free) double *values = calloc(n, sizeof *values);
+    if (!values)
+        abort();
+    char name[100];
+    snprintf(name, sizeof name, "limit/%g/%g/%zu", phi, load, n);
+    struct rng rng = rng_init(24, name);
+    double limit = load > 0 ? queue_limit(load) : exp(stats_normal_quantile(0.95)), worth = 0;
+    int answers[3] = {0};
+    for (int w = 0; w < windows; w++) {
+        if (load > 0)
+            draw_queue(&rng, load, values, n);
+        else
+            draw_series(&rng, phi, values, n);
+        struct stats_series series = {.values = values, .n = n};
+        uint64_t over = 0;
+        for (size_t i = 0; i < n; i++)
+            over += values[i] > limit;
+        double one = stats_series_worth(&series, limit);
+        answers[stats_requirement_fixed(0.05, 0.05, n, over, one)]++;
+        worth += one / windows;
+    }
+    for (int a = STATS_MET; a <= STATS_MISSED; a++) {
+        double seen = 100.0 * answers[a] / windows;
+        double bound =
+            stats_binomial_bound((uint64_t)answers[a], (uint64_t)windows, 0.99, SIDE_LOW);
+        snprintf(name, sizeof name, "false %s, %s %g, p95, n=%zu (seen %.1f %%)",
+                 a == STATS_MET ? "met" : "missed", load > 0 ? "queue" : "AR(1)",
+                 load > 0 ? load : phi, n, seen);
+        if (isnan(bar))
+            printf("%-58s %8.3f %%  no bar\n", name, seen);
+        else
+            row(name, 100 * bound, "%", 0, bar);
+    }
+    printf("  worth %.0f on average\n", worth);
+}
+
 /* What a clearly good or bad service costs. */
 static void stops(double share, double allowed, uint64_t n_max, int windows)
 {
@@ -162,6 +228,14 @@ int main(int argc, char **argv)
     static const double shares[] = {0, 0.01, 0.025, 0.05, 0.10, 0.20, 0.90};
     for (size_t i = 0; i < ARRAY_LEN(shares); i++)
         stops(shares[i], 0.05, 1000, windows);
+    static const size_t windows_of[] = {59, 100, 200, 600, 1200};
+    static const double alike[] = {0, 0.5, 0.7, 0.9};
+    for (size_t k = 0; k < ARRAY_LEN(windows_of); k++) {
+        for (size_t i = 0; i < ARRAY_LEN(alike); i++)
+            wrong_at_the_limit(alike[i], 0, windows_of[k], windows, 5);
+        wrong_at_the_limit(0, 0.8, windows_of[k], windows, 5);
+        wrong_at_the_limit(0, 0.5, windows_of[k], windows, NAN);
+    }
     static const double phis[] = {0, 0.5};
     for (size_t i = 0; i < 2; i++) {
         alarms(phis[i], 60, windows);

@@ -238,6 +238,9 @@ static void print_settings(const struct display *display, const struct study_vie
     display_kept_add_finished(&kept, &display->lanes[view->lane].kept, trial);
     if (kept.len)
         buf_addf(&settings, " · %s", buf_text(&kept));
+    for (size_t i = 0; i < trial->evidence_count; i++)
+        if (trial->evidence[i].kind && strcmp(trial->evidence[i].kind, "warm-up") == 0)
+            buf_addf(&settings, " · warm-up in %s's window", trial->evidence[i].service);
     print_wrapped(display, buf_text(&settings), 0);
 }
 

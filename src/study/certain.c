@@ -20,14 +20,19 @@
 
 enum { REQUIREMENTS_MAX = 256 };
 
+static bool is_counted(const struct store_trial *trial, const char *candidate)
+{
+    return strcmp(trial->purpose, "final") == 0 &&
+           strcmp(trial->verdict, verdict_facts(VERDICT_OK)->name) == 0 &&
+           strcmp(trial->candidate, candidate) == 0;
+}
+
 static size_t pool(const struct store_trial *trials, size_t count, const char *candidate,
                    struct store_requirement *ret_pooled)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(trials[i].purpose, "final") != 0 ||
-            strcmp(trials[i].verdict, verdict_facts(VERDICT_OK)->name) != 0 ||
-            strcmp(trials[i].candidate, candidate) != 0)
+        if (!is_counted(&trials[i], candidate))
             continue;
         for (size_t k = 0; k < trials[i].requirement_count; k++) {
             const struct store_requirement *r = &trials[i].requirements[k];
@@ -50,6 +55,39 @@ static size_t pool(const struct store_trial *trials, size_t count, const char *c
         ret_pooled[at].answer = finding_answer(ret_pooled[at].allowed, ret_pooled[at].requests,
                                                ret_pooled[at].over, ret_pooled[at].worth);
     return n;
+}
+
+static void add_requirement(struct buf *text, const struct store_requirement *r)
+{
+    bool words = strcmp(r->of, "words") == 0;
+    buf_addf(text, "%s%s (%s: %" PRId64 " of %" PRId64 " %s", text->len ? "; " : "", r->text,
+             r->answer, r->over, r->requests, words ? "words wrong" : "requests over");
+    /* Else "none of 120 over" and yet undecided looks like a mistake. */
+    if (!words && r->worth < 0.99 * (double)r->requests)
+        buf_addf(text, ", alike beside each other and worth %.0f", r->worth);
+    buf_addf(text, ", %.3g %% may be)", 100 * r->allowed);
+}
+
+/* Where half of the runs or more began with what had to be left out, the numbers are of a service
+ * that has run for a while. */
+static void add_cuts(struct buf *statement, const struct store_trial *trials, size_t count,
+                     const char *candidate)
+{
+    size_t runs = 0, cut = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool found = false, counted = is_counted(&trials[i], candidate);
+        for (size_t e = 0; counted && e < trials[i].evidence_count; e++) {
+            const char *kind = trials[i].evidence[e].kind;
+            found = found || (kind && strcmp(kind, "warm-up") == 0);
+        }
+        runs += counted;
+        cut += found;
+    }
+    if (cut > 0 && 2 * cut >= runs)
+        buf_addf(statement,
+                 " In %zu of %zu runs the beginning of the window was slower or faster than its "
+                 "rest (warm-up in their evidence).",
+                 cut, runs);
 }
 
 void study_add_requirements(json_t *decision, const struct store_trial *trials, size_t count)
@@ -76,16 +114,16 @@ void study_add_requirements(json_t *decision, const struct store_trial *trials, 
         json_object_set_new(object, "worth", json_real_or_null(r->worth));
         json_array_append_new(list, object);
         if (strcmp(r->answer, "met") != 0)
-            buf_addf(&text, "%s%s (%s: %" PRId64 " of %" PRId64 " %s, %.3g %% may be)",
-                     text.len ? "; " : "", r->text, r->answer, r->over, r->requests,
-                     strcmp(r->of, "words") == 0 ? "words wrong" : "requests over",
-                     100 * r->allowed);
+            add_requirement(&text, r);
     }
     const char *said = json_get_text(decision, "statement");
-    if (!text.len || !said)
+    if (!said)
         return;
     AUTO(buf_done) struct buf statement = BUF_INIT(1 << 17);
-    buf_addf(&statement, "%s Not certain at 95 %%, all runs of the final together: %s.", said,
-             buf_text(&text));
+    buf_add(&statement, said);
+    if (text.len)
+        buf_addf(&statement, " Not certain at 95 %%, all runs of the final together: %s.",
+                 buf_text(&text));
+    add_cuts(&statement, trials, count, candidate);
     json_object_set_new(decision, "statement", json_text_or_null(buf_text(&statement)));
 }

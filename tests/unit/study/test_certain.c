@@ -84,11 +84,44 @@ static void test_nothing_to_say(void **state)
     assert_int_equal(json_array_size(json_object_get(none, "requirements")), 0);
 }
 
+/* None over and still undecided: why; and what was left out of the windows. */
+static void test_alike_and_cut_are_said(void **state)
+{
+    (void)state;
+    static const struct store_requirement alike[] = {
+        {"a", "a.latency.p95 < 1s", 0.05, 60, 0, 9.6, "undecided"},
+    };
+    static const struct store_evidence cut[] = {
+        {"a", "warm-up", "the first 12 s of the window (60 requests) count as warm-up"},
+    };
+    struct store_trial trials[] = {
+        trial_of("final", "ok", "k=1", alike, 1), trial_of("final", "ok", "k=1", alike, 1),
+        trial_of("final", "ok", "k=1", alike, 1), trial_of("final", "ok", "k=0", alike, 1)};
+    for (size_t i = 0; i < 4; i++) {
+        trials[i].evidence = cut;
+        trials[i].evidence_count = i > 0;
+    }
+    AUTO_JSON json_t *decision = decision_of("winner", "k=1");
+    study_add_requirements(decision, trials, 4);
+    assert_string_equal(json_get_text(decision, "winner"), "k=1");
+    assert_string_equal(
+        json_get_text(decision, "statement"),
+        "better than the baseline at 95 %. Not certain at 95 %, all runs of the final together: "
+        "a.latency.p95 < 1s (undecided: 0 of 180 requests over, alike beside each other and worth "
+        "29, 5 % may be). In 2 of 3 runs the beginning of the window was slower or faster than "
+        "its rest (warm-up in their evidence).");
+    trials[1].evidence_count = 0; /* one of three is chance */
+    AUTO_JSON json_t *rarely = decision_of("winner", "k=1");
+    study_add_requirements(rarely, trials, 4);
+    assert_null(strstr(json_get_text(rarely, "statement"), "warm-up"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_are_added_up),
         cmocka_unit_test(test_nothing_to_say),
+        cmocka_unit_test(test_alike_and_cut_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
