@@ -26,6 +26,7 @@
 
 enum { LAGS = 10, NEAR = 10, BLOCK_LAGS_MAX = 300, SPAN_MAX = 50 };
 static const double CHI_SQUARE_10_AT_1_PERCENT = 23.209251158954356;
+static const double FAR = 10;
 static const double NORMAL_AT_1_PERCENT = 2.3263478740408408;
 static const double CLUSTER_ERROR = 0.005, TAIL = 0.1, COST_LEAST = 0.1;
 
@@ -343,8 +344,13 @@ double stats_series_worth(const struct stats_series *series, double limit)
     if (series->n == 0 || unknown_in(series) || isnan(limit))
         return NAN;
     size_t over = 0;
-    for (size_t i = 0; i < series->n; i++)
+    double largest = -INFINITY;
+    for (size_t i = 0; i < series->n; i++) {
         over += series->values[i] > limit;
+        largest = fmax(largest, series->values[i]);
+    }
+    if (limit > 0 && largest < limit / FAR)
+        return (double)series->n; /* what moves down there says nothing about up there */
     double q = 1 - (double)over / (double)series->n;
     if (!stats_series_correlated(series) && !stats_series_clustered(series, q) &&
         !next_alike(series))

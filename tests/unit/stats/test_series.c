@@ -98,6 +98,16 @@ static void test_unknown_and_empty(void **state)
     assert_true(stats_series_worth(&flat, 5) == 2000);
 }
 
+/* Alike, and how far from the limit: noise of some ms says nothing about 20 s. */
+static void test_worth_far_below_the_limit(void **state)
+{
+    (void)state;
+    AUTO(free) double *values = draw_reference(SERIES_QUEUE, 9, 300); /* 0 to 1 */
+    struct stats_series series = {.values = values, .n = 300};
+    assert_true(stats_series_worth(&series, 2) < 150);
+    assert_true(stats_series_worth(&series, 20) == 300);
+}
+
 /* Two runs of different levels, each independent: neighbours across their border are no pair. */
 static void test_runs_are_looked_at_apart(void **state)
 {
@@ -222,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_correlation_equals_reference),
         cmocka_unit_test(test_method_follows_the_series),
         cmocka_unit_test(test_unknown_and_empty),
+        cmocka_unit_test(test_worth_far_below_the_limit),
         cmocka_unit_test(test_runs_are_looked_at_apart),
         cmocka_unit_test(test_ranks_hold_what_they_say),
         cmocka_unit_test(test_coverage),
