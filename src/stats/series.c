@@ -344,13 +344,15 @@ double stats_series_worth(const struct stats_series *series, double limit)
     if (series->n == 0 || unknown_in(series) || isnan(limit))
         return NAN;
     size_t over = 0;
-    double largest = -INFINITY;
+    double largest = -INFINITY, smallest = INFINITY;
     for (size_t i = 0; i < series->n; i++) {
         over += series->values[i] > limit;
         largest = fmax(largest, series->values[i]);
+        smallest = fmin(smallest, series->values[i]);
     }
-    if (limit > 0 && largest < limit / FAR)
-        return (double)series->n; /* what moves down there says nothing about up there */
+    /* What moves far away from the limit says nothing about who would cross it. */
+    if (limit > 0 && (largest < limit / FAR || smallest > limit * FAR))
+        return (double)series->n;
     double q = 1 - (double)over / (double)series->n;
     if (!stats_series_correlated(series) && !stats_series_clustered(series, q) &&
         !next_alike(series))

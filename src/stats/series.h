@@ -72,6 +72,6 @@ double stats_series_block(const double *values, size_t n);
  * where no correlation shows (here the test of lag 1 alone, one-sided at 1 %, is asked too), else n
  * over the greatest design effect at the limit, the median, p75 and p90, each with what its
  * estimate may be too small by. At the limit alone it can't be seen where few are over: no request
- * over is no pair of them. All values below a tenth of the limit: n, whatever they do down there.
+ * over is no pair of them. All values below a tenth of the limit, or all above ten times: n.
  * NaN for an empty or unknown series. Values, not only who is over. */
 double stats_series_worth(const struct stats_series *series, double limit);

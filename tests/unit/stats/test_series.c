@@ -106,6 +106,10 @@ static void test_worth_far_below_the_limit(void **state)
     struct stats_series series = {.values = values, .n = 300};
     assert_true(stats_series_worth(&series, 2) < 150);
     assert_true(stats_series_worth(&series, 20) == 300);
+    for (size_t i = 0; i < 300; i++)
+        values[i] += 1;
+    assert_true(stats_series_worth(&series, 0.9) < 150);
+    assert_true(stats_series_worth(&series, 0.09) == 300);
 }
 
 /* Two runs of different levels, each independent: neighbours across their border are no pair. */
