@@ -140,6 +140,17 @@ static size_t quoted_length(const char *text, char quote)
     return len;
 }
 
+/* A comma is part of it unless it is at its end, as in a list of YAML without quotes. */
+static size_t word_length(const char *text)
+{
+    size_t len = 0;
+    while (text[len] && !strchr(" \t\n\"'", text[len]))
+        len += text[len] == '\\' && text[len + 1] && text[len + 1] != '\n' ? 2 : 1;
+    while (len && text[len - 1] == ',')
+        len--;
+    return len;
+}
+
 static void pass(struct scanner *s, size_t len)
 {
     if (!buf_append(s->buf, s->at, len))
@@ -209,7 +220,7 @@ static void scan_name(struct scanner *s)
         pass(s, 1);
         value = quoted_length(s->at, inner);
     } else {
-        value = strcspn(s->at, (sign == '=' && at_line) || sign == ':' ? "\n" : " \t\n\"',");
+        value = (sign == '=' && at_line) || sign == ':' ? strcspn(s->at, "\n") : word_length(s->at);
     }
     if (strcmp(name, "name") == 0)
         snprintf(s->listed, sizeof s->listed, "%.*s", (int)value, s->at);

@@ -38,7 +38,7 @@ static void knows_them(void **state)
             fail_msg("%s=%s", values[i].name, values[i].value);
 }
 
-/* "@" stands for the hidden "hunter2 x", "#" for "hunter2". */
+/* "@" stands for the hidden "hunter2 x", "#" for "hunter2", "%" for "hunter2,TAIL". */
 static const struct {
     const char *text, *shown;
 } texts[] = {
@@ -66,13 +66,22 @@ static const struct {
      "# HF_TOKEN and others\nExecStart=/x --max-tokens 5 --key-file /k\n"},
     {"UnsetEnvironment=HF_TOKEN\n", "UnsetEnvironment=HF_TOKEN\n"},
     {"HF_TOKEN=\n", "HF_TOKEN=\n"},
+    /* A comma ends no value. */
+    {"Environment=MINE=hunter2,TAIL B=c\n", "Environment=MINE=% B=c\n"},
+    {"Environment=HF_TOKEN=hunter2,TAIL\n", "Environment=HF_TOKEN=%\n"},
+    {"ExecStart=/x --api-key=hunter2,TAIL --port 1\n", "ExecStart=/x --api-key=% --port 1\n"},
+    {"ExecStart=/x --api-key hunter2,TAIL --port 1\n", "ExecStart=/x --api-key % --port 1\n"},
+    {"command: [/x, --api-key, hunter2, --port, 1]\n", "command: [/x, --api-key, #, --port, 1]\n"},
 };
 
 static void add_expected(struct buf *buf, const char *shown)
 {
     for (; *shown; shown++) {
         char hex[DIGEST_HEX_SIZE];
-        const char *secret = *shown == '@' ? "hunter2 x" : *shown == '#' ? "hunter2" : NULL;
+        const char *secret = *shown == '@'   ? "hunter2 x"
+                             : *shown == '#' ? "hunter2"
+                             : *shown == '%' ? "hunter2,TAIL"
+                                             : NULL;
         if (!secret || shown[1] == ' ' /* a comment */) {
             if (!secret || strncmp(shown, "# HF", 4) == 0) {
                 buf_addc(buf, *shown);

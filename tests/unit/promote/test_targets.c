@@ -66,6 +66,13 @@ static const struct row rows[] = {
      "#[Service]\nEnvironment=\"A=x{y\"\n",
      0600,
      NULL},
+    {STT("unit: w, except: [model, threads], environment: {A: {secret: 'abc,TAIL'}}"),
+     {0},
+     UNIT(.main_pid = 1),
+     "system/w.service.d/10-spica.conf",
+     "#[Service]\nEnvironment=\"A=abc,TAIL\"\n",
+     0600,
+     NULL},
     {STT("unit: w, port: 9000, exec: [/opt/w x, --model, \"{model}\", --t=%d, '$HOME', \"\", -p, "
          "\"{port}\", \"{threads}\"]"),
      {0},
