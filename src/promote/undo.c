@@ -6,8 +6,10 @@
  * still the new one.
  *
  * The first two parts are done anew after a kill, and change nothing the second time; the journal
- * counts down the third. A unit is restarted when its step was begun, and also when its process is
- * younger than the promotion: systemd may have restarted it by itself with the new files.
+ * counts down the third, and keeps apart from that how much was ever begun. A unit is restarted
+ * when its step was begun, and also when its process is younger than the promotion: systemd may
+ * have restarted it by itself with the new files, or somebody may have started one that was down.
+ * One that was up and is not any more is started.
  *
  * A file that is neither as before nor as after is somebody's work. A rollback that a person asks
  * for is declined then, with nothing touched; when something was begun and not ended, the old state
@@ -32,7 +34,9 @@ enum { KEPT_MAX = 100 };
 
 struct undo {
     struct promote_session *session;
-    size_t begun;      /* steps that were begun: the first so many */
+    size_t begun;      /* steps that were ever begun: the first so many */
+    size_t left;       /* those of them whose units and commands are left to be undone */
+    bool resumed;      /* an undo before this one came not to its end */
     struct buf failed; /* what could not be done, in words */
     struct buf kept;   /* whose changes stand where */
 };
@@ -46,9 +50,14 @@ static bool is_edited(const struct promote_session *session, const struct promot
            !hands->file_is(hands->context, step, &missing);
 }
 
+static bool is_resumed(const struct promote_journal *journal)
+{
+    return journal->state == PROMOTE_UNDOING || journal->state == PROMOTE_UNDO_FAILED;
+}
+
 static size_t steps_begun(const struct promote_journal *journal)
 {
-    return journal->step + journal->step_begun;
+    return is_resumed(journal) ? journal->begun : journal->step + journal->step_begun;
 }
 
 const char *promote_session_edited(const struct promote_session *session, struct arena *arena)
@@ -80,7 +89,7 @@ static bool keep_edited(struct undo *undo, const struct promote_step *step, stru
             return false;
         if (there.there && !promote_bytes_equal(&there, &theirs))
             continue;
-        buf_addf(&undo->kept, "; what somebody else wrote to %s stands in %s", step->path, path);
+        buf_addf(&undo->kept, "; what somebody else wrote meanwhile stands in %s", path);
         return promote_file_put(path, &theirs, err);
     }
     return err_set(err, ERR_INTERNAL, "%s: too many kept versions", step->path);
@@ -122,15 +131,32 @@ static bool reload(struct undo *undo)
     return undo->failed.len == 0;
 }
 
+/* By what is: a unit that was down may have been started since, one that was up may be down. One
+ * that can't be asked is restarted when it was up, which says why it can't be. */
+static bool must_restart(const struct undo *undo, size_t i, bool *ret_must, struct err *err)
+{
+    const struct promote_session *session = undo->session;
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    const struct promote_hands *hands = session->hands;
+    struct err cause = ERR_INIT;
+    bool up = false;
+    *ret_must = i < undo->left && step->was_up;
+    if (*ret_must || (undo->begun == 0 && !undo->resumed))
+        return true;
+    bool asked = hands->unit_is_up(hands->context, step, &up, &cause);
+    if (!asked && !step->was_up && cause.code != ERR_DECLINED) /* which says that it is gone */
+        return err_set(err, cause.code, "%s", cause.text);
+    *ret_must = up ? hands->unit_is_younger(hands->context, step, session->journal.since_wall_us)
+                   : step->was_up;
+    return true;
+}
+
 static bool undo_restart(struct undo *undo, size_t i, struct err *err)
 {
     struct promote_session *session = undo->session;
-    const struct promote_step *step = &session->journal.plan->steps[i];
-    const struct promote_hands *hands = session->hands;
-    if (undo->begun == 0 || !step->was_up ||
-        (i >= undo->begun &&
-         !hands->unit_is_younger(hands->context, step, session->journal.since_wall_us)))
-        return true;
+    bool must = false;
+    if (!must_restart(undo, i, &must, err) || !must)
+        return !must && !err_is_set(err);
     promote_session_tell(session, i, "restarting");
     return promote_session_restart(session, i, HOST_IGNORE_CANCEL, err);
 }
@@ -139,7 +165,7 @@ static bool undo_run(struct undo *undo, size_t i, struct err *err)
 {
     struct promote_session *session = undo->session;
     const struct promote_step *step = &session->journal.plan->steps[i];
-    if (i >= undo->begun || !step->undo)
+    if (i >= undo->left || !step->undo)
         return true;
     promote_session_tell(session, i, "undoing");
     return session->hands->run(session->hands->context, step->undo, session->journal.plan,
@@ -163,25 +189,26 @@ static void go_back(struct undo *undo)
         struct err err = ERR_INIT, ignored = ERR_INIT;
         if (kinds[plan->steps[i].kind] && !kinds[plan->steps[i].kind](undo, i, &err))
             fail(undo, &err);
-        if (i < undo->begun && undo->failed.len == 0)
+        if (i < undo->left && undo->failed.len == 0)
             (void)!promote_session_note(session, PROMOTE_UNDOING, i, false, &ignored);
     }
 }
 
-/* Is the old state seen to work? When nothing had been begun, nothing is to be seen. */
+/* Is the old state seen to work? When nothing had ever been begun, nothing is to be seen. */
 static void verify(struct undo *undo)
 {
     struct promote_session *session = undo->session;
     struct err err = ERR_INIT;
     session->checks = (struct promote_checks){0};
-    if (undo->begun > 0 && !promote_session_verify(session, false, &err)) {
+    if ((undo->begun > 0 || undo->resumed) && !promote_session_verify(session, false, &err)) {
         err_wrap(&err, "all was put back, and is not seen to work");
         fail(undo, &err);
     }
 }
 
-/* What is left in the journal: all of it when something could not be done, else nothing. */
-static void end(struct undo *undo, bool all_back)
+/* What is left in the journal: all of it when something could not be done or is not seen to work,
+ * else nothing. */
+static void end(struct undo *undo)
 {
     struct promote_session *session = undo->session;
     struct promote_result *result = &session->result;
@@ -189,15 +216,17 @@ static void end(struct undo *undo, bool all_back)
     struct err err = ERR_INIT;
     AUTO(buf_done) struct buf why = BUF_INIT(sizeof result->why - 1);
     result->outcome = good ? PROMOTE_ROLLED_BACK : PROMOTE_ROLLBACK_INCOMPLETE;
-    buf_addf(&why, "%.600s", session->journal.why);
-    buf_addf(&why, "%s%.300s", good ? "" : "; left to do: ", buf_text(&undo->failed));
-    buf_addf(&why, "%.120s", buf_text(&undo->kept));
+    const bool kept = undo->kept.len > 0; /* where it stands must be readable */
+    buf_addf(&why, "%.*s", kept ? 300 : 600, session->journal.why);
+    buf_addf(&why, "%s%.*s", good ? "" : "; left to do: ", kept ? 200 : 300,
+             buf_text(&undo->failed));
+    buf_addf(&why, "%.500s", buf_text(&undo->kept));
     snprintf(result->why, sizeof result->why, "%s", buf_text(&why));
     session->journal.why = result->why;
     bool noted = promote_audit_add(session->folder, session->journal.plan, &session->checks, result,
                                    session->user, &err) &&
                  promote_session_note(session, good ? PROMOTE_UNDONE : PROMOTE_UNDO_FAILED,
-                                      all_back ? 0 : undo->begun, false, &err);
+                                      good ? 0 : undo->begun, false, &err);
     size_t len = strlen(result->why);
     if (!noted)
         snprintf(result->why + len, sizeof result->why - len, "; not recorded: %.200s", err.text);
@@ -207,15 +236,20 @@ void promote_session_undo(struct promote_session *session, const char *why)
 {
     struct undo undo = {.session = session,
                         .begun = steps_begun(&session->journal),
+                        .resumed = is_resumed(&session->journal),
                         .failed = BUF_INIT(4096),
                         .kept = BUF_INIT(4096)};
     struct err ignored = ERR_INIT;
     char cause[sizeof session->result.why];
     snprintf(cause, sizeof cause, "%s", why);
     session->journal.why = cause;
+    undo.left = session->journal.state == PROMOTE_UNDOING
+                    ? session->journal.step + session->journal.step_begun
+                    : undo.begun;
+    session->journal.begun = undo.begun;
     if (session->failed_ns != 0)
         session->result.rollback_after_s = (double)(clock_now_ns() - session->failed_ns) / NS_PER_S;
-    (void)!promote_session_note(session, PROMOTE_UNDOING, undo.begun, false, &ignored);
+    (void)!promote_session_note(session, PROMOTE_UNDOING, undo.left, false, &ignored);
     bool all_back = put_back_files(&undo) && reload(&undo);
     if (all_back) {
         go_back(&undo);
@@ -223,7 +257,7 @@ void promote_session_undo(struct promote_session *session, const char *why)
     }
     if (all_back)
         verify(&undo);
-    end(&undo, all_back);
+    end(&undo);
     session->journal.why = NULL;
     buf_done(&undo.failed);
     buf_done(&undo.kept);
@@ -246,8 +280,7 @@ static bool undo_last(struct promote_session *session, const char *why, struct e
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
     if (!promote_journal_read(session->journal_path, &last, err))
         return false;
-    if (!last || last->state == PROMOTE_UNDONE ||
-        (last->state == PROMOTE_UNDO_FAILED && !promote_journal_is_pending(last)))
+    if (!last || last->state == PROMOTE_UNDONE)
         return err_set(err, ERR_MISSING, "there is no promotion to undo");
     session->journal = *last;
     if (!promote_session_lock(session, last->plan, err) ||

@@ -209,6 +209,28 @@ def a_file_of_variables(box):
             check(file.read() == text, "as it was")
 
 
+@scenario()
+def a_unit_that_is_down_stays_down(box):
+    with Production(box) as production:
+        systemd = production.systemd
+        systemd.stop("rag")
+        files = production.contents()
+        shown = production.spica("promote", "--dry-run", code=0)
+        check("it is down and stays down" in shown.out, str(shown))
+        production.promote(0)
+        check(systemd.state("rag") == "inactive" and production.environment("llm")["WAIT"] == NEW["llm"],
+              systemd.story())
+        # Started later, by whomever, it has the new setting; the rollback leaves it up, with the old one.
+        production.start("rag")
+        production.expect(NEW)
+        production.rollback()
+        check(production.contents() == files and production.environment("llm")["WAIT"] == OLD["llm"],
+              production.contents())
+        systemd.ctl("restart", "rag", ok=True)
+        production.start("rag")
+        production.expect(OLD, files)
+
+
 # ---- it disappoints ----
 
 def undone(production, files, *says, code=7):
@@ -598,6 +620,20 @@ def a_read_only_folder(box):
         result = production.promote(7)
         check("Read-only file system" in result["why"], result["why"])
         production.expect(OLD, files)
+        unmount(folder)
+        os.rmdir(folder)
+        # The folder above it: the drop-in's own can't even be made.
+        units = production.systemd.units
+        subprocess.run(["mount", "--bind", units, units], check=True)
+        box.cleanups.append(lambda: unmount(units))
+        subprocess.run(["mount", "-o", "remount,ro,bind", units], check=True)
+        files = production.contents()
+        result = production.promote(7)
+        check("Read-only file system" in result["why"], result["why"])
+        production.expect(OLD, files)
+        unmount(units)
+        production.promote(0)
+        production.expect(NEW)
 
 
 @scenario()
@@ -690,6 +726,28 @@ def rollback_killed_at_each_step(box):
                 if production.journal()["state"] != "undone":
                     production.rollback()
                 production.expect(OLD, files)
+
+
+@scenario()
+def edited_after_a_kill(box):
+    """Undoing what was begun is more urgent than asking; what somebody wrote meanwhile is kept."""
+    with Production(box) as production:
+        files = production.contents()
+        check(production.kill_at(production.begin(), lambda j: j["step"] >= 4), "killed")
+        path = production.drop_in("llm") if os.path.exists(production.drop_in("llm")) else \
+            production.drop_in("rag")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("Nice=7\n")
+        with open(path, "rb") as file:
+            theirs = file.read()
+        result = production.rollback()
+        check(path + ".spica-kept" in result.out, str(result))
+        with open(path + ".spica-kept", "rb") as file:
+            check(file.read() == theirs, "not as it was")
+        check(not os.path.exists(path), "put back")
+        os.remove(path + ".spica-kept")
+        os.rmdir(os.path.dirname(path))
+        production.expect(OLD, files)
 
 
 @scenario()
