@@ -650,7 +650,24 @@ def no_room_for_the_journal(box):
         check("No space left" in result.err and "nothing was touched" in result.err, str(result))
         check(production.pids() == before and production.contents() == files, "touched")
         os.remove(full)
-        production.spica("promote", *args, "--approve", plan, code=0)
+        # It fills up in the middle, and nothing can be recorded: production is put back all the same.
+        production.fault("--latency 700ms")
+        running = box.start("promote", box.file, *args, "--approve", plan, "--json")
+        path = os.path.join(out, "sc.spica.promotion.json")
+
+        def verifying():
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)["state"] == "verifying"
+        wait_until(lambda: running.poll() is not None or os.path.exists(path) and verifying(), "verifying")
+        full = fill(out)
+        result = running.wait()
+        check(result.code == 7 and "not recorded" in json.loads(result.out)["why"], str(result))
+        production.expect(OLD, files)
+        os.remove(full)
+        result = production.spica("rollback", *args, code=0)
+        production.expect(OLD, files)
+        production.fault()
+        production.spica("promote", *args, "--approve", production.plan(*args), code=0)
         production.expect(NEW)
 
 
