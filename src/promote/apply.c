@@ -107,8 +107,16 @@ static bool do_reload(struct promote_session *session, size_t i, struct err *err
 
 static bool do_restart(struct promote_session *session, size_t i, struct err *err)
 {
-    return !session->journal.plan->steps[i].was_up ||
-           promote_session_restart(session, i, HOST_HEED_CANCEL, err);
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    bool up = false;
+    if (step->was_up)
+        return promote_session_restart(session, i, HOST_HEED_CANCEL, err);
+    if (!session->hands->unit_is_up(session->hands->context, step, &up, err))
+        return false;
+    return !up || err_set(err, ERR_PROBLEM,
+                          "%s was down when the plan was made, and was started by somebody else "
+                          "just now",
+                          step->unit);
 }
 
 static bool do_run(struct promote_session *session, size_t i, struct err *err)

@@ -56,16 +56,7 @@ const char *promote_state_name(enum promote_state state)
 
 bool promote_journal_is_pending(const struct promote_journal *journal)
 {
-    switch (journal->state) {
-    case PROMOTE_APPLYING:
-    case PROMOTE_VERIFYING:
-    case PROMOTE_UNDOING:
-        return true;
-    case PROMOTE_UNDO_FAILED:
-        return journal->step > 0 || journal->step_begun;
-    default:
-        return false;
-    }
+    return journal->state != PROMOTE_DONE && journal->state != PROMOTE_UNDONE;
 }
 
 char *promote_journal_path(const char *folder)
@@ -174,13 +165,14 @@ static json_t *journal_json(const struct promote_journal *journal)
     json_t *steps = json_array();
     for (size_t i = 0; i < plan->step_count; i++)
         json_array_append_new(steps, step_json(&plan->steps[i]));
-    json_t *object = json_pack(
-        "{s:i, s:s, s:s, s:I, s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version", VERSION, "state",
-        state_names[journal->state], "plan", journal->plan_id, "step", (json_int_t)journal->step,
-        "step_begun", journal->step_begun, "since_wall_us", (json_int_t)journal->since_wall_us,
-        "user", text_json(journal->user), "why", text_json(journal->why), "winner",
-        text_json(plan->winner_text), "run_folder", text_json(run_folder(plan)), "secret_names",
-        words_json(plan->secret_names), "steps", steps);
+    json_t *object =
+        json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                  VERSION, "state", state_names[journal->state], "plan", journal->plan_id, "step",
+                  (json_int_t)journal->step, "step_begun", journal->step_begun, "begun",
+                  (json_int_t)journal->begun, "since_wall_us", (json_int_t)journal->since_wall_us,
+                  "user", text_json(journal->user), "why", text_json(journal->why), "winner",
+                  text_json(plan->winner_text), "run_folder", text_json(run_folder(plan)),
+                  "secret_names", words_json(plan->secret_names), "steps", steps);
     if (!object)
         abort();
     return object;
@@ -410,7 +402,7 @@ static bool take_journal(const json_t *object, struct promote_journal *journal)
     int state = index_of(object, "state", state_names, PROMOTE_STATE_COUNT_);
     const char *id = json_get_text(object, "plan");
     const json_t *begun = json_object_get(object, "step_begun");
-    int64_t step = json_get_int(object, "step", -1);
+    int64_t step = json_get_int(object, "step", -1), all = 0;
     if (json_get_int(object, "version", 0) != VERSION || state < 0 || !id || strlen(id) != 16 ||
         id[strspn(id, "0123456789abcdef")] || !json_is_boolean(begun) || step < 0 ||
         !take_text(plan->arena, json_object_get(object, "user"), TEXT_MAX, &journal->user) ||
@@ -420,10 +412,13 @@ static bool take_journal(const json_t *object, struct promote_journal *journal)
     journal->state = (enum promote_state)state;
     journal->step = (size_t)step;
     journal->step_begun = json_is_true(begun);
+    all = json_get_int(object, "begun", (int64_t)plan->step_count); /* not known: take all */
+    journal->begun = (size_t)all;
     journal->since_wall_us = json_get_int(object, "since_wall_us", 0);
     snprintf(journal->plan_id, sizeof journal->plan_id, "%s", id);
     snprintf(plan->id, sizeof plan->id, "%s", id);
-    return journal->step + journal->step_begun <= plan->step_count;
+    return journal->step + journal->step_begun <= plan->step_count && all >= 0 &&
+           journal->begun <= plan->step_count;
 }
 
 /* *ret_found false: no such file. */

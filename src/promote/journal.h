@@ -28,6 +28,7 @@ struct promote_journal {
      * undone, and it too when it is begun. */
     size_t step;
     bool step_begun;
+    size_t begun;          /* undoing: the first so many were ever begun; does not count down */
     int64_t since_wall_us; /* when the applying began */
     const char *user;      /* who approved it, and how: "root, by prompt" */
     const char *why;       /* of an undo: what failed; NULL */
@@ -47,6 +48,6 @@ NODISCARD bool promote_journal_read(const char *path, struct promote_journal **r
 struct promote_journal *promote_journal_free(struct promote_journal *journal); /* returns NULL */
 AUTO_FN(struct promote_journal, promote_journal_free)
 
-/* Something was begun and is not ended. One that was put back whole but not seen to work is not
- * pending: another promotion may be the cure. */
+/* Something was begun and is not ended: also one that was put back and not seen to work, which the
+ * same rollback restarts and looks at again. */
 bool promote_journal_is_pending(const struct promote_journal *journal);

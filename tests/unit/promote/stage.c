@@ -50,6 +50,19 @@ void stage_crash(const struct stage *stage, int unit)
     stage_write(stage, started[unit], now);
 }
 
+void stage_stop(const struct stage *stage, int unit)
+{
+    AUTO(free) char *path = file_join(stage->folder, running[unit]);
+    if (unlink(path) != 0)
+        abort();
+}
+
+static bool is_up(const struct stage *stage, int unit)
+{
+    AUTO(free) char *path = file_join(stage->folder, running[unit]);
+    return file_exists(path);
+}
+
 void stage_open(struct stage *stage)
 {
     *stage = (struct stage){.folder = check_make_folder()};
@@ -155,10 +168,8 @@ static bool unit_check(void *context, const struct promote_step *step, struct er
 static bool unit_is_up(void *context, const struct promote_step *step, bool *ret_up,
                        struct err *err)
 {
-    (void)context;
-    (void)step;
     (void)err;
-    *ret_up = true;
+    *ret_up = is_up(context, unit_of(step));
     return true;
 }
 
@@ -192,6 +203,10 @@ static bool run(void *context, const char *const *argv, const struct promote_pla
     (void)err;
     may_die(stage);
     note(stage, "run ", argv[0]);
+    if (stage->hook_starts && strcmp(argv[0], "before") == 0)
+        stage_crash(stage, STAGE_A);
+    if (stage->hook_edits && strcmp(argv[0], "before") == 0)
+        stage_write(stage, "a.env", "by hand");
     if (strcmp(argv[0], "set") == 0)
         stage_write(stage, "command", argv[1]);
     may_die(stage);
@@ -290,8 +305,10 @@ struct promote_plan *stage_plan(const struct stage *stage, const char *text)
     steps[n++] = file_step(stage, arena, STAGE_A, copy);
     steps[n++] = file_step(stage, arena, STAGE_B, copy);
     steps[n++] = (struct promote_step){.kind = PROMOTE_RELOAD, .service = -1};
-    steps[n++] = (struct promote_step){
-        .kind = PROMOTE_RESTART, .service = STAGE_A, .unit = unit_names[STAGE_A], .was_up = true};
+    steps[n++] = (struct promote_step){.kind = PROMOTE_RESTART,
+                                       .service = STAGE_A,
+                                       .unit = unit_names[STAGE_A],
+                                       .was_up = is_up(stage, STAGE_A)};
     steps[n++] = (struct promote_step){.kind = PROMOTE_COMMAND,
                                        .service = -1,
                                        .run = words(arena, "set", copy),

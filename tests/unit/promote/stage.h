@@ -22,10 +22,11 @@ struct stage {
     int die_at; /* counts down; 0: never */
     /* What is to go wrong in this process. */
     bool verify_fails, verify_fails_after_undo, check_fails, reload_fails, puts_fail;
-    int restart_fails; /* index of the unit + 1 */
-    int cancel_at;     /* a wish to stop at that operation; 0: never */
-    int operations;    /* so far */
-    char trace[2048];  /* what was done: "put a, reload, restart a, ..." */
+    int restart_fails;            /* index of the unit + 1 */
+    bool hook_starts, hook_edits; /* the hook before all starts unit a; edits a.env */
+    int cancel_at;                /* a wish to stop at that operation; 0: never */
+    int operations;               /* so far */
+    char trace[2048];             /* what was done: "put a, reload, restart a, ..." */
 };
 
 enum { STAGE_KILLED = 99 };
@@ -41,6 +42,8 @@ char *stage_read(const struct stage *stage, const char *name);
 void stage_write(const struct stage *stage, const char *name, const char *text);
 /* systemd starts a unit again by itself. */
 void stage_crash(const struct stage *stage, int unit);
+/* Somebody stops it. */
+void stage_stop(const struct stage *stage, int unit);
 /* Somewhere below the folder is a file that holds exactly this text. */
 bool stage_holds(const struct stage *stage, const char *text);
 /* Half-written files that are still there. */

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static struct stage stage;
@@ -164,8 +165,8 @@ static void test_incomplete(void **state)
     assert_true(is_old() && !is_pending());
 }
 
-/* All is as before, and before it did not work either: nothing is left to do, and another
- * promotion may be the cure. */
+/* All is as before, and is not seen to work: the same command restarts it and looks again, until it
+ * is. */
 static void test_old_does_not_work(void **state)
 {
     struct promote_result result;
@@ -174,7 +175,16 @@ static void test_old_does_not_work(void **state)
     stage.verify_fails = stage.verify_fails_after_undo = true;
     assert_true(apply("new", &result, &err));
     assert_int_equal(result.outcome, PROMOTE_ROLLBACK_INCOMPLETE);
-    assert_true(is_old() && !is_pending());
+    assert_true(is_old() && is_pending());
+    for (int i = 0; i < 2; i++) {
+        stage.verify_fails_after_undo = i == 0;
+        assert_true(undo(&result, &err));
+        assert_string_equal(stage.trace,
+                            "put b, put a, reload, restart b, run set, restart a, verify old");
+        assert_int_equal(result.outcome,
+                         i == 0 ? PROMOTE_ROLLBACK_INCOMPLETE : PROMOTE_ROLLED_BACK);
+        assert_true(is_old() && is_pending() == (i == 0));
+    }
     stage.verify_fails = false;
     assert_true(apply("new", &result, &err));
     assert_true(is_new());
@@ -312,8 +322,12 @@ static void test_undo_killed(void **state)
         assert_true(apply("new", &result, &err));
         if (in_child(false, i) != STAGE_KILLED)
             break;
+        bool stopped = is_pending(); /* somebody stops one while nobody looks after it */
+        if (stopped)
+            stage_stop(&stage, STAGE_A);
         if (undo(&result, &err))
-            CHECK_ROW(i, result.why, result.outcome == PROMOTE_ROLLED_BACK);
+            CHECK_ROW(i, stage.trace,
+                      result.outcome == PROMOTE_ROLLED_BACK && strstr(stage.trace, "verify old"));
         else
             CHECK_ROW(i, err.text, err.code == ERR_MISSING);
         CHECK_ROW(i, "old again", is_old() && !is_pending());
@@ -335,6 +349,31 @@ static void test_restarted_meanwhile(void **state)
     assert_true(is("running.a", "new"));
     stage.check_fails = stage.reload_fails = false;
     assert_true(undo(&result, &err));
+    assert_true(is_old());
+}
+
+/* One that was down is left so, and the undo looks whether it still is. */
+static void test_started_since(void **state)
+{
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    stage_stop(&stage, STAGE_A);
+    assert_true(apply("new", &result, &err));
+    assert_true(!strstr(stage.trace, "restart a") && is("running.a", NULL));
+    assert_true(undo(&result, &err));
+    assert_true(!strstr(stage.trace, "restart a") && is("running.a", NULL));
+    assert_true(apply("new", &result, &err));
+    stage_crash(&stage, STAGE_A);
+    assert_true(undo(&result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    assert_true(is_old());
+    /* Started while it is applied: with which setting, nobody knows. */
+    stage_stop(&stage, STAGE_A);
+    stage.hook_starts = true;
+    assert_true(apply("new", &result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    assert_non_null(strstr(result.why, "a.service was down when the plan was made"));
     assert_true(is_old());
 }
 
@@ -371,18 +410,38 @@ static void test_busy(void **state)
     assert_true(apply("new", &result, &err));
 }
 
+/* A record is its owner's; it has the changed lines alone, with secrets hidden in each word. */
 static void test_secrets(void **state)
 {
-    struct promote_result result;
-    struct err err;
+    AUTO(free) char *folder = file_join(stage.folder, "x.spica.promotions");
     AUTO_JSON json_t *records = NULL;
+    struct promote_result result;
+    struct err err = ERR_INIT;
+    struct stat st;
+    static const char *const run[] = {"before", "--password", "hunter4 TAIL", NULL};
     (void)state;
-    assert_true(apply("HF_TOKEN=hunter2hunter2\n", &result, &err));
-    err = ERR_INIT;
+    AUTO(promote_plan_free)
+    struct promote_plan *plan = stage_plan(&stage, "HF_TOKEN=hunter2hunter2\nDB_PASS=hunter3\n");
+    for (size_t i = 0; i < plan->step_count; i++) {
+        struct promote_step *step = &plan->steps[i];
+        if (step->kind == PROMOTE_HOOK)
+            step->run = run;
+    }
+    struct promote_hands hands = stage_hands(&stage);
+    assert_true(promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err));
     assert_true(promote_audit_read(stage.results, &records, &err));
     AUTO(free) char *text = json_dump_text(records);
-    assert_non_null(strstr(text, "HF_TOKEN=<secret "));
-    assert_null(strstr(text, "hunter2"));
+    assert_non_null(strstr(text, "+HF_TOKEN=<secret "));
+    assert_non_null(strstr(text, "--password <secret "));
+    assert_null(strstr(text, "hunter"));
+    assert_null(strstr(text, "TAIL"));
+    assert_null(strstr(text, "\"text\":\"HF_TOKEN"));
+    AUTO(free)
+    char *path = file_join(folder, json_get_text(json_array_get(records, 0), "file"));
+    assert_int_equal(stat(folder, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
 }
 
 /* Known before anything is touched, not when all is done. */
@@ -416,6 +475,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_undo_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarted_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_started_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secrets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_place_for_records, set_up, tear_down),
