@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TEMP_TRIES = 100 };
+enum { TEMP_TRIES = 100, OPEN = 0666, CLOSED = 0600 };
 
 static char *copy(const char *text)
 {
@@ -39,11 +39,11 @@ static char *print_path(const char *fmt, ...)
 }
 
 /* Opens a new file beside `path` and gives its name, or -1 with errno. */
-static int open_temp(const char *path, char **ret_temp)
+static int open_temp(const char *path, mode_t mode, char **ret_temp)
 {
     for (int i = 0; i < TEMP_TRIES; i++) {
         AUTO(free) char *temp = print_path("%s.%ld-%d.tmp", path, (long)getpid(), i);
-        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (fd >= 0) {
             *ret_temp = TAKE(temp);
             return fd;
@@ -68,10 +68,11 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-static bool fill(int fd, const char *path, const void *data, size_t len)
+static bool fill(int fd, const char *path, mode_t mode, const void *data, size_t len)
 {
     struct stat old;
-    if (stat(path, &old) == 0 && S_ISREG(old.st_mode) && fchmod(fd, old.st_mode & 0777) != 0)
+    if (mode == OPEN && stat(path, &old) == 0 && S_ISREG(old.st_mode) &&
+        fchmod(fd, old.st_mode & 0777) != 0)
         return false;
     return write_all(fd, data, len) && fsync(fd) == 0;
 }
@@ -88,18 +89,29 @@ static bool sync_folder(const char *path)
     return fsync(fd) == 0 || errno == EINVAL;
 }
 
-bool file_write_atomic(const char *path, const void *data, size_t len, struct err *err)
+static bool write_whole(const char *path, mode_t mode, const void *data, size_t len,
+                        struct err *err)
 {
     AUTO(free) char *temp = NULL;
-    AUTO(fd) int fd = open_temp(path, &temp);
+    AUTO(fd) int fd = open_temp(path, mode, &temp);
     if (fd < 0)
         return err_sys(err, "writing %s", path);
-    if (!fill(fd, path, data, len) || rename(temp, path) != 0) {
+    if (!fill(fd, path, mode, data, len) || rename(temp, path) != 0) {
         err_sys(err, "writing %s", path);
         unlink(temp);
         return false;
     }
     return sync_folder(path) || err_sys(err, "syncing the folder of %s", path);
+}
+
+bool file_write_atomic(const char *path, const void *data, size_t len, struct err *err)
+{
+    return write_whole(path, OPEN, data, len, err);
+}
+
+bool file_write_private(const char *path, const void *data, size_t len, struct err *err)
+{
+    return write_whole(path, CLOSED, data, len, err);
 }
 
 bool file_make_folders(const char *path, struct err *err)

@@ -7,6 +7,8 @@
 
 /* Temporary file in the same folder, fsync, rename: readers see the old file or the new one. */
 NODISCARD bool file_write_atomic(const char *path, const void *data, size_t len, struct err *err);
+/* The same with mode 0600, whatever stood there before. */
+NODISCARD bool file_write_private(const char *path, const void *data, size_t len, struct err *err);
 
 /* mkdir -p with mode 0777 & ~umask; fine when it exists. */
 NODISCARD bool file_make_folders(const char *path, struct err *err);

@@ -4,13 +4,16 @@
  * growing file, of which a crash could cost more than the last line. The name begins with the time
  * in UTC to the microsecond, so that sorted names are sorted times.
  *
- * Invariant: every text that may hold a variable's value passes promote_hide_secrets(). A file as a
- * whole is named by the digest of its bytes. */
+ * Invariant: every text that may hold a variable's value passes promote_hide_secrets(). Of a file
+ * its change is kept, never the whole: what did not change was nobody's business. No pattern knows
+ * every secret, so only its owner reads a record. */
 #include "promote/audit.h"
 
 #include "promote/journal.h"
+#include "promote/json.h"
 #include "promote/secret.h"
 
+#include "base/auto.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -18,6 +21,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -53,12 +57,15 @@ static char *folder_of(const char *folder)
 
 static bool prepare(const char *records, struct err *err)
 {
-    struct stat st;
     if (!file_make_folders(records, err))
         return false;
-    if (lstat(records, &st) != 0 || !S_ISDIR(st.st_mode))
+    AUTO(fd) int fd = open(records, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         return err_set(err, ERR_INPUT, "%s: is a symlink, which is not followed", records);
-    return access(records, W_OK) == 0 || err_sys(err, "writing into %s", records);
+    /* Somebody else's folder stays as it is: each record is closed by itself. */
+    if (fd < 0 || (fchmod(fd, 0700) != 0 && errno != EPERM) || access(records, W_OK) != 0)
+        return err_sys(err, "writing into %s", records);
+    return true;
 }
 
 bool promote_audit_prepare(const char *folder, struct err *err)
@@ -81,24 +88,28 @@ static json_t *words_json(const struct promote_plan *plan, const char *const *wo
     AUTO(buf_done) struct buf line = BUF_INIT(TEXT_MAX);
     if (!words)
         return json_null();
-    for (size_t i = 0; words[i]; i++)
-        buf_addf(&line, "%s%s", i ? " " : "", words[i]);
-    return hidden_json(plan, buf_text(&line));
+    for (size_t i = 0; words[i]; i++) {
+        buf_add(&line, i ? " " : "");
+        promote_hide_word(i ? words[i - 1] : NULL, words[i], plan->secret_names, &line);
+    }
+    return json_text_or_null(buf_text(&line));
 }
 
-static json_t *file_json(const struct promote_plan *plan, const struct promote_bytes *bytes)
+static json_t *diff_json(const struct promote_plan *plan, const struct promote_step *step)
+{
+    AUTO(buf_done) struct buf diff = BUF_INIT(RECORD_MAX);
+    promote_step_add_diff(&diff, plan, step);
+    return json_text_or_null(buf_text(&diff));
+}
+
+static json_t *file_json(const struct promote_bytes *bytes)
 {
     char hex[DIGEST_HEX_SIZE];
     if (!bytes->there)
         return json_null();
     digest_bytes(bytes->data, bytes->len, hex);
-    json_t *object = json_pack("{s:s, s:i, s:I, s:I}", "digest", hex, "mode", (int)bytes->mode,
-                               "uid", (json_int_t)bytes->uid, "gid", (json_int_t)bytes->gid);
-    /* Bytes with a NUL are no text, and are not shown. */
-    json_object_set_new(object, "text",
-                        strlen(bytes->data) == bytes->len ? hidden_json(plan, bytes->data)
-                                                          : json_null());
-    return object;
+    return json_pack("{s:s, s:i, s:I, s:I}", "digest", hex, "mode", (int)bytes->mode, "uid",
+                     (json_int_t)bytes->uid, "gid", (json_int_t)bytes->gid);
 }
 
 static const char *service_name(const struct promote_plan *plan, int service)
@@ -115,8 +126,9 @@ static json_t *step_json(const struct promote_plan *plan, const struct promote_s
     json_object_set_new(object, "why", hidden_json(plan, step->why));
     if (step->kind == PROMOTE_FILE) {
         json_object_set_new(object, "path", json_text_or_null(step->path));
-        json_object_set_new(object, "before", file_json(plan, &step->before));
-        json_object_set_new(object, "after", file_json(plan, &step->after));
+        json_object_set_new(object, "before", file_json(&step->before));
+        json_object_set_new(object, "after", file_json(&step->after));
+        json_object_set_new(object, "diff", diff_json(plan, step));
     }
     if (step->kind == PROMOTE_RESTART) {
         json_object_set_new(object, "unit", json_text_or_null(step->unit));
@@ -171,16 +183,18 @@ static json_t *checks_json(const struct promote_plan *plan, const struct promote
 static bool write_record(const char *folder, const json_t *record, const char *stamp,
                          const char *id, struct err *err)
 {
-    for (int i = 1; i <= TRIES; i++) {
+    AUTO(free) char *text = json_dumps(record, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    for (int i = 1; text && i <= TRIES; i++) {
         char name[128], more[16] = "";
         if (i > 1)
             snprintf(more, sizeof more, "-%d", i);
         snprintf(name, sizeof name, "%s-%s%s.json", stamp, id, more);
         AUTO(free) char *path = file_join(folder, name);
         if (!file_exists(path))
-            return json_write_file(record, path, err);
+            return file_write_private(path, text, strlen(text), err);
     }
-    return err_set(err, ERR_INTERNAL, "%s: too many records of one moment", folder);
+    return err_set(err, ERR_INTERNAL, "%s: %s", folder,
+                   text ? "too many records of one moment" : "a record can't be written as JSON");
 }
 
 bool promote_audit_add(const char *folder, const struct promote_plan *plan,

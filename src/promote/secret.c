@@ -19,20 +19,39 @@
 
 static bool is_word(const char *part, size_t len)
 {
-    static const char *const words[] = {"KEY",         "TOKEN",       "SECRET",  "PASSWORD",
-                                        "PASSWD",      "PASSPHRASE",  "APIKEY",  "CREDENTIAL",
-                                        "CREDENTIALS", "ACCESSTOKEN", "PRIVATE", "SECRETS"};
+    static const char *const words[] = {"KEY",     "TOKEN",         "SECRET",  "APIKEY",
+                                        "PRIVATE", "CREDENTIAL",    "SECRETS", "ACCESSTOKEN",
+                                        "AUTH",    "AUTHORIZATION", "BEARER",  "CREDENTIALS"};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (strlen(words[i]) == len && strncasecmp(words[i], part, len) == 0)
             return true;
-    return false;
+    return len > 4 && strncasecmp(part + len - 4, "AUTH", 4) == 0;
+}
+
+/* Anywhere in it, as people run it together: PGPASSWORD, DBPASS, "mysqlpwd". The shell's own names
+ * of folders are none, nor are words that begin so: "passed", "passthrough". */
+static bool names_password(const char *name)
+{
+    static const char *const folders[] = {"PWD", "OLDPWD"};
+    static const char *const others[] = {"ED", "ES", "ING", "IVE", "THR"};
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        if (strcasecmp(name, folders[i]) == 0)
+            return false;
+    for (const char *at = strcasestr(name, "PASS"); at; at = strcasestr(at + 4, "PASS")) {
+        bool other = false;
+        for (size_t i = 0; i < ARRAY_LEN(others); i++)
+            other = other || strncasecmp(at + 4, others[i], strlen(others[i])) == 0;
+        if (!other)
+            return true;
+    }
+    return strcasestr(name, "PWD");
 }
 
 /* "HF_TOKEN", "--api-key", "OPENAI_API_KEY"; not "TOKENIZERS_PARALLELISM", not "KEY_FILE". */
 static bool name_says_so(const char *name)
 {
     static const char *const harmless[] = {"FILE", "PATH", "DIR", "ENV", "NAME", "ID"};
-    bool says = false;
+    bool says = names_password(name);
     size_t len = 0;
     const char *part = name;
     for (; *part; part += len + strspn(part + len, "_-.")) {
@@ -80,12 +99,22 @@ static bool looks_so(const char *value)
     return looks_random(value);
 }
 
+static bool is_switch(const char *value)
+{
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strcasecmp(value, words[i]) == 0)
+            return true;
+    return false;
+}
+
 bool promote_is_secret(const char *name, const char *value)
 {
     size_t digits = strspn(value, "0123456789");
-    if (!*value || (digits <= 9 && value[digits] == '\0'))
+    bool number = digits <= 9 && value[digits] == '\0';
+    if (!*value || (number && !(name && names_password(name))))
         return false;
-    return (name && name_says_so(name)) || looks_so(value);
+    return (name && name_says_so(name) && !is_switch(value)) || looks_so(value);
 }
 
 /* ---- where it stands ---- */
@@ -132,11 +161,32 @@ static char *plain(const char *raw, size_t len)
     return buf_take(&buf);
 }
 
+/* Over several lines, as files of variables allow it. One that is never closed ends with its
+ * line. */
 static size_t quoted_length(const char *text, char quote)
 {
     size_t len = 0;
-    while (text[len] && text[len] != quote && text[len] != '\n')
-        len += text[len] == '\\' && text[len + 1] && text[len + 1] != '\n' ? 2 : 1;
+    while (text[len] && text[len] != quote)
+        len += text[len] == '\\' && text[len + 1] ? 2 : 1;
+    return text[len] ? len : strcspn(text, "\n");
+}
+
+/* To the end of the line; a backslash there, and YAML's block ("|", ">"), goes on in the next. */
+static size_t lines_length(const struct scanner *s, char sign)
+{
+    const char *at = s->at;
+    size_t len = strcspn(at, "\n"), depth = strspn(s->line, " ");
+    while (sign == '=' && len && at[len] && at[len - 1] == '\\')
+        len += 1 + strcspn(at + len + 1, "\n");
+    while (sign == ':' && strchr("|>", *at) && at[len]) {
+        const char *next = at + len + 1;
+        size_t blanks = strspn(next, " ");
+        if (next[blanks] && next[blanks] != '\n' && blanks <= depth)
+            break;
+        len += 1 + strcspn(next, "\n");
+    }
+    while (sign == ':' && len && at[len - 1] == '\n')
+        len--;
     return len;
 }
 
@@ -198,29 +248,33 @@ static void scan_name(struct scanner *s)
         len++;
     const size_t dashes = strspn(s->at, "-");
     snprintf(s->name, sizeof s->name, "%.*s", (int)len, s->at);
-    const bool option = dashes && dashes < len;
+    /* "Bearer XYZ" is followed by its value, as an option is. */
+    const bool bearer = strcasecmp(s->name, "Bearer") == 0;
+    const bool option = bearer || (dashes && dashes < len);
     size_t link = link_length(s->at + len, quote, option, &sign);
     if (link == 0) {
         add_value(s, "", len); /* a word by itself may look like one */
         return;
     }
-    const char *name = s->name + (option ? dashes : 0);
+    const char *name = s->name + (option && !bearer ? dashes : 0);
     const bool named = promote_is_secret(name, "a value") || is_marked(s, name);
     const bool at_line = s->at == s->line + strspn(s->line, " \t-");
+    const bool closed = s->at[len] == quote;
     pass(s, len + link);
     const bool listed = strcmp(name, "value") == 0 && s->listed[0];
     const char *whose = listed ? s->listed : name;
     if (!named && !listed && strcmp(name, "name") != 0)
         return; /* the value is looked at as any text */
     size_t value = 0;
-    if (quote && sign == '=') {
+    if (quote && (sign == '=' || !closed)) { /* the quotes are around the name and the value */
         value = quoted_length(s->at, quote);
     } else if (*s->at == '"' || *s->at == '\'') {
         const char inner = *s->at;
         pass(s, 1);
         value = quoted_length(s->at, inner);
     } else {
-        value = (sign == '=' && at_line) || sign == ':' ? strcspn(s->at, "\n") : word_length(s->at);
+        value =
+            (sign == '=' && at_line) || sign == ':' ? lines_length(s, sign) : word_length(s->at);
     }
     if (strcmp(name, "name") == 0)
         snprintf(s->listed, sizeof s->listed, "%.*s", (int)value, s->at);
@@ -231,12 +285,40 @@ static void scan_name(struct scanner *s)
         s->listed[0] = '\0';
 }
 
+/* At "://": who logs in there, "USER:PASSWORD@" or "TOKEN@". A password may hold a slash that
+ * should have been escaped; "host:8000/a@b" has none. */
+static void scan_url(struct scanner *s)
+{
+    enum { SHORT = 8 }; /* "git@", "anna@" */
+    pass(s, 3);
+    size_t all = strcspn(s->at, " \t\n\"'"), end = strcspn(s->at, "/?#"), colon = 0, at = 0;
+    end = end < all ? end : all;
+    colon = strcspn(s->at, ":");
+    if (colon < end && strspn(s->at + colon + 1, "0123456789") < end - colon - 1)
+        end = all;
+    for (size_t i = 0; i < end; i++)
+        at = s->at[i] == '@' ? i : at;
+    if (at == 0 || (colon >= at && at < SHORT))
+        return;
+    if (colon < at)
+        pass(s, colon + 1);
+    at -= colon < at ? colon + 1 : 0;
+    AUTO(free) char *value = strndup(s->at, at);
+    if (at && value)
+        add_hidden(s->buf, value);
+    s->at += at;
+}
+
 void promote_hide_secrets(const char *text, const char *const *marked_names, struct buf *buf)
 {
     struct scanner s = {.at = text, .line = text, .marked = marked_names, .buf = buf};
     while (*s.at) {
         if (is_name_char(*s.at)) {
             scan_name(&s);
+            continue;
+        }
+        if (text_starts_with(s.at, "://")) {
+            scan_url(&s);
             continue;
         }
         if (*s.at == '\n')
@@ -248,9 +330,20 @@ void promote_hide_secrets(const char *text, const char *const *marked_names, str
 void promote_hide_word(const char *before, const char *word, const char *const *marked_names,
                        struct buf *buf)
 {
-    const size_t dashes = before ? strspn(before, "-") : 0;
-    if (dashes && word[0] != '-' && promote_is_secret(before + dashes, word))
+    const size_t dashes = before ? strspn(before, "-") : 0, own = strspn(word, "-");
+    const size_t link = strcspn(word, "=");
+    AUTO(free) char *name = strndup(word + own, link > own ? link - own : 0);
+    const struct scanner s = {.marked = marked_names};
+    if (dashes && !own &&
+        (promote_is_secret(before + dashes, word) || is_marked(&s, before + dashes))) {
         add_hidden(buf, word);
-    else
+    } else if (name && word[link] && word[link + 1] &&
+               (promote_is_secret(name, word + link + 1) || is_marked(&s, name))) {
+        /* One word, whatever blanks and quotes are in it. */
+        if (!buf_append(buf, word, link + 1))
+            buf->over = true;
+        add_hidden(buf, word + link + 1);
+    } else {
         promote_hide_secrets(word, marked_names, buf);
+    }
 }

@@ -410,7 +410,6 @@ static void test_busy(void **state)
     assert_true(apply("new", &result, &err));
 }
 
-/* A record is its owner's; it has the changed lines alone, with secrets hidden in each word. */
 static void test_secrets(void **state)
 {
     AUTO(free) char *folder = file_join(stage.folder, "x.spica.promotions");

@@ -15,6 +15,17 @@ static const struct {
     {"OPENAI_API_KEY", "abc", true},
     {"api-key", "abc", true},
     {"DB_PASSWORD", "/pass", true},
+    {"DB_PASS", "x", true},
+    {"PGPASSWORD", "x", true},
+    {"MYSQL_PWD", "1234", true},
+    {"dbpass", "x", true},
+    {"REDISCLI_AUTH", "x", true},
+    {"BASICAUTH", "x", true},
+    {"USE_AUTH", "true", false},
+    {"PWD", "/srv", false},
+    {"PASSES", "2 of 3", false},
+    {"DB_PASS_FILE", "/run/x", false},
+    {"AUTHOR", "anna", false},
     {"MAX_TOKEN", "512", false},
     {"TOKENIZERS_PARALLELISM", "false", false},
     {"MAX_TOKENS", "many", false},
@@ -38,7 +49,15 @@ static void knows_them(void **state)
             fail_msg("%s=%s", values[i].name, values[i].value);
 }
 
-/* "@" stands for the hidden "hunter2 x", "#" for "hunter2", "%" for "hunter2,TAIL". */
+/* Each sign stands for a hidden text. */
+static const struct {
+    char sign;
+    const char *secret;
+} signs[] = {
+    {'@', "hunter2 x"},  {'#', "hunter2"},        {'%', "hunter2,TAIL"},
+    {'~', "hunter2\nx"}, {'&', "Bearer hunter2"}, {'^', "|\n    hunter2\n\n    x"},
+};
+
 static const struct {
     const char *text, *shown;
 } texts[] = {
@@ -72,21 +91,44 @@ static const struct {
     {"ExecStart=/x --api-key=hunter2,TAIL --port 1\n", "ExecStart=/x --api-key=% --port 1\n"},
     {"ExecStart=/x --api-key hunter2,TAIL --port 1\n", "ExecStart=/x --api-key % --port 1\n"},
     {"command: [/x, --api-key, hunter2, --port, 1]\n", "command: [/x, --api-key, #, --port, 1]\n"},
+    /* More than one line. */
+    {"DB_PASS=\"hunter2\nx\"\nA=b\n", "DB_PASS=\"~\"\nA=b\n"},
+    {"DB_PASS='hunter2\nx'\nA=b\n", "DB_PASS='~'\nA=b\n"},
+    {"DB_PASS=\"hunter2\nA=b\n", "DB_PASS=\"#\nA=b\n"},
+    {"  DB_PASS: |\n    hunter2\n\n    x\n  A: b\n", "  DB_PASS: ^\n  A: b\n"},
+    /* Who logs in where. */
+    {"Authorization: Bearer hunter2\n", "Authorization: &\n"},
+    {"ExecStart=/x -H \"Authorization: Bearer hunter2\" --port 1\n",
+     "ExecStart=/x -H \"Authorization: &\" --port 1\n"},
+    {"HEADER=Bearer hunter2\n", "HEADER=Bearer #\n"},
+    {"URL=postgres://anna:hunter2@db:5432/x\n", "URL=postgres://anna:#@db:5432/x\n"},
+    {"URL=redis://:hunter2@db/0\n", "URL=redis://:#@db/0\n"},
+    {"URL=http://127.0.0.1:8000/a@b git://git@host/x\n",
+     "URL=http://127.0.0.1:8000/a@b git://git@host/x\n"},
+};
+
+static const struct {
+    const char *before, *word, *shown;
+} words[] = {
+    {"--password", "hunter2 x", "@"},
+    {"--MINE", "hunter2 x", "@"},
+    {NULL, "--password=hunter2 x", "--password=@"},
+    {"-e", "MINE=hunter2 x", "MINE=@"},
+    {"-H", "Authorization: Bearer hunter2", "Authorization: &"},
+    {"--port", "8000", "8000"},
 };
 
 static void add_expected(struct buf *buf, const char *shown)
 {
     for (; *shown; shown++) {
         char hex[DIGEST_HEX_SIZE];
-        const char *secret = *shown == '@'   ? "hunter2 x"
-                             : *shown == '#' ? "hunter2"
-                             : *shown == '%' ? "hunter2,TAIL"
-                                             : NULL;
-        if (!secret || shown[1] == ' ' /* a comment */) {
-            if (!secret || strncmp(shown, "# HF", 4) == 0) {
-                buf_addc(buf, *shown);
-                continue;
-            }
+        const char *secret = NULL;
+        for (size_t i = 0; i < ARRAY_LEN(signs); i++)
+            if (signs[i].sign == *shown && shown[1] != 'b' && strncmp(shown, "# HF", 4) != 0)
+                secret = signs[i].secret;
+        if (!secret || (*shown == '@' && strchr("dh", shown[1]) && shown[1])) {
+            buf_addc(buf, *shown);
+            continue;
         }
         digest_bytes(secret, strlen(secret), hex);
         buf_addf(buf, "<secret %.8s>", hex);
@@ -105,11 +147,24 @@ static void hides_them(void **state)
     }
 }
 
+static void hides_words(void **state)
+{
+    static const char *const marked[] = {"MINE", NULL};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        AUTO(buf_done) struct buf got = BUF_INIT(4096), want = BUF_INIT(4096);
+        promote_hide_word(words[i].before, words[i].word, marked, &got);
+        add_expected(&want, words[i].shown);
+        assert_string_equal(buf_text(&got), buf_text(&want));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_them),
         cmocka_unit_test(hides_them),
+        cmocka_unit_test(hides_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
