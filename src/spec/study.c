@@ -152,6 +152,24 @@ static const char *measured_text(struct arena *arena, const struct yaml_node *ro
     return whole ? rest : text;
 }
 
+/* What stays in the stored text must hold no secret. */
+static bool check_secrets_left_out(struct spec_loader *l, const char *read)
+{
+    const struct spec_study *study = l->study;
+    const bool stays = study->production && study->text == read;
+    for (size_t i = 0; stays && i < study->service_count; i++) {
+        const struct spec_production *p = &study->production[i];
+        for (size_t k = 0; k < p->environment_count; k++)
+            if (p->secret[k])
+                return spec_fail(l, p->environment[k].place, "production",
+                                 "%s is a secret, and would be stored with the study: only a "
+                                 "\"production:\" at the beginning of a line, in a file that is "
+                                 "not in flow style (\"{...}\"), is left out of what is stored",
+                                 p->environment[k].name);
+    }
+    return true;
+}
+
 /* Absolute folder of the file; without asking the disk where it can't be resolved (a test's
  * file). */
 static const char *absolute_folder(struct arena *arena, const char *path)
@@ -189,7 +207,7 @@ bool spec_study_parse(const char *path, const char *text, size_t len,
         digest_bytes(study->text, strlen(study->text), study->digest);
     struct spec_loader loader = {
         .path = study->path, .arena = arena, .catalog = catalog, .study = study, .err = err};
-    if (!load_all(&loader, root))
+    if (!load_all(&loader, root) || !check_secrets_left_out(&loader, read))
         return false;
     *ret_study = TAKE(study);
     return true;

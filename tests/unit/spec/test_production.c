@@ -200,12 +200,44 @@ static void leaves_the_digest(void **state)
     assert_string_not_equal(middle->digest, plain->digest);
 }
 
+/* Where `production:` can't be cut out of what is stored, it may hold no secret. */
+static void stores_no_secret(void **state)
+{
+    static const struct {
+        const char *value, *error;
+    } rows[] = {
+        {"b", ""},
+        {"{secret: hunter2}",
+         "f:5:65: production: A is a secret, and would be stored with the study: only a "
+         "\"production:\" at the beginning of a line, in a file that is not in flow style "
+         "(\"{...}\"), is left out of what is stored"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        AUTO(buf_done) struct buf text = BUF_INIT(65536);
+        AUTO(spec_study_free) struct spec_study *study = NULL;
+        buf_addf(&text,
+                 "{study: s, baseline: none, load: {stt: {rate: 1/s}},\n"
+                 "services: {stt: {command: [x, \"{port}\", \"{m}\"], knobs: {m: [a, b]},\n"
+                 "protocol: plain}},\n"
+                 "goal: {optimise: {stt.latency.p95: {good: 100ms, bad: 1s}}},\n"
+                 "production: {stt: {unit: w, environment: {M: \"{m}\", A: %s}}}}\n",
+                 rows[i].value);
+        bool good =
+            spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, &study, &err);
+        assert_string_equal(err.text, rows[i].error);
+        assert_int_equal(good, i == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses),
         cmocka_unit_test(becomes),
         cmocka_unit_test(leaves_the_digest),
+        cmocka_unit_test(stores_no_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
