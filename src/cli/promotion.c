@@ -165,6 +165,7 @@ void cli_promotion_add_json(json_t *object, const struct cli_promotion *promotio
 {
     AUTO(free) char *record = cli_promotion_record(folder);
     json_object_set_new(object, "outcome", json_string(cli_promotion_outcomes[result->outcome]));
+    json_object_set_new(object, "verified", json_boolean(result->verified));
     json_object_set_new(object, "why", json_text_or_null(result->why[0] ? result->why : NULL));
     json_object_set_new(object, "downtime_s", json_real_or_null(result->downtime_s));
     json_object_set_new(object, "rollback_after_s", json_real_or_null(result->rollback_after_s));
@@ -196,22 +197,30 @@ static void print_times(const struct cli_promotion *promotion, const struct prom
     }
 }
 
+/* The second of each: something was seen to work. */
+static const char *const titles[][2] = {
+    [PROMOTE_PROMOTED] =
+        {"Written, not verified: nothing of the new setting could be seen to work.",
+         "Promoted: production runs the new setting, and was seen to work."},
+    [PROMOTE_ROLLED_BACK] = {"Rolled back: production is as it was before; nothing was verified.",
+                             "Rolled back: production is as it was before, and was seen to work."},
+    [PROMOTE_ROLLBACK_INCOMPLETE] =
+        {"ROLLBACK INCOMPLETE: production needs a look by somebody, now.",
+         "ROLLBACK INCOMPLETE: production needs a look by somebody, now."},
+};
+
 void cli_promotion_print(const struct cli_promotion *promotion, const struct promote_result *result,
                          const char *folder, const char *undo)
 {
-    static const char *const titles[] = {
-        [PROMOTE_PROMOTED] = "Promoted: production runs the new setting, and was seen to work.",
-        [PROMOTE_ROLLED_BACK] = "Rolled back: production is as it was before.",
-        [PROMOTE_ROLLBACK_INCOMPLETE] =
-            "ROLLBACK INCOMPLETE: production needs a look by somebody, now.",
-    };
     const struct report_terminal terminal = {.color = promotion->color};
     AUTO(free) char *record = cli_promotion_record(folder);
     AUTO(buf_done) struct buf line = BUF_INIT(1024);
     fputc('\n', promotion->talk);
     report_print_painted(promotion->talk, terminal,
-                         result->outcome == PROMOTE_PROMOTED ? PAINT_GOOD : PAINT_BAD,
-                         titles[result->outcome]);
+                         result->outcome != PROMOTE_PROMOTED ? PAINT_BAD
+                         : result->verified                  ? PAINT_GOOD
+                                                             : PAINT_NONE,
+                         titles[result->outcome][result->verified]);
     fputc('\n', promotion->talk);
     if (result->why[0])
         print_row(promotion, "why", result->why);

@@ -21,14 +21,15 @@ AUTO_FN(struct cli_promotion, cli_promotion_done)
 /* Borrows the promotion. */
 struct promote_events cli_promotion_events(struct cli_promotion *promotion);
 
-extern const char *const cli_promotion_outcomes[];      /* "promoted", "rolled back", ... */
-int cli_promotion_status(enum promote_outcome outcome); /* exit status: 0, 7, 8 */
+extern const char *const cli_promotion_outcomes[]; /* "promoted", "rolled back", ... */
+/* Exit status of `promote`: 0, 7, 8. */
+int cli_promotion_status(enum promote_outcome outcome);
 
 /* "root", "anna (by sudo)". */
 void cli_promotion_add_user(struct buf *buf);
 /* Path of the newest audit record beside the results' folder, owned; NULL: none. */
 char *cli_promotion_record(const char *folder);
-/* outcome, why, downtime_s, rollback_after_s, steps, checks, record, set in `object`. */
+/* outcome, verified, why, downtime_s, rollback_after_s, steps, checks, record, set in `object`. */
 void cli_promotion_add_json(json_t *object, const struct cli_promotion *promotion,
                             const struct promote_result *result, const char *folder);
 /* The block at the end. `undo`: what undoes it, NULL: nothing does. */

@@ -86,7 +86,7 @@ static bool undo(const char *folder, const struct promote_journal *journal, bool
     bool whole = result.outcome == PROMOTE_ROLLED_BACK;
     buf_addf(&again, "once the cause is gone: spica rollback %s", folder);
     cli_promotion_print(promotion, &result, folder, whole ? NULL : buf_text(&again));
-    *ret_status = whole ? 0 : cli_promotion_status(result.outcome);
+    *ret_status = whole ? result.unrecorded : cli_promotion_status(result.outcome);
     if (!json)
         return true;
     AUTO_JSON json_t *object =

@@ -11,7 +11,8 @@
  * Hooks at the end of the plan ("after") run once all is verified: they tell others that it is
  * done.
  *
- * Invariant: nothing is touched before the journal says that it is about to be. */
+ * Invariant: nothing is touched before the journal says that it is about to be, and nothing at all
+ * before the journal was read back. */
 #include "promote/session.h"
 
 #include "promote/audit.h"
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static bool changed(const char *what, struct err *err)
 {
@@ -70,12 +72,20 @@ static bool check_as_planned(const struct promote_session *session, const struct
 
 /* --- one step of each kind --- */
 
+/* Before the journal says that it is begun: what we have not written is not put back. */
+static bool check_file(const struct promote_session *session, size_t i, struct err *err)
+{
+    const struct promote_step *step = &session->journal.plan->steps[i];
+    return step->kind != PROMOTE_FILE ||
+           session->hands->file_is(session->hands->context, step, &step->before) ||
+           err_set(err, ERR_PROBLEM, "%s was changed by somebody else just now", step->path);
+}
+
 static bool do_file(struct promote_session *session, size_t i, struct err *err)
 {
     const struct promote_step *step = &session->journal.plan->steps[i];
-    if (!session->hands->file_is(session->hands->context, step, &step->before))
-        return err_set(err, ERR_PROBLEM, "%s was changed by somebody else just now", step->path);
-    return session->hands->file_put(session->hands->context, step, &step->after, err);
+    return check_file(session, i, err) &&
+           session->hands->file_put(session->hands->context, step, &step->after, err);
 }
 
 /* Are the files of the step's service written? Those of the services after it are not yet. */
@@ -141,7 +151,7 @@ static bool apply_steps(struct promote_session *session, enum promote_state stat
     for (size_t i = from; i < to; i++) {
         if (cancel_level() != CANCEL_NONE)
             return err_set(err, ERR_STOPPED, "stopped by a wish");
-        if (!promote_session_note(session, state, i, true, err))
+        if (!check_file(session, i, err) || !promote_session_note(session, state, i, true, err))
             return false;
         enum promote_kind kind = session->journal.plan->steps[i].kind;
         promote_session_tell(session, i, kinds[kind].doing);
@@ -190,6 +200,21 @@ static bool check_none_pending(const struct promote_session *session, struct err
                    promote_state_name(last->state));
 }
 
+/* The first that is written, read back: checked before, so that the one of an earlier promotion is
+ * not lost for nothing, and on disk. */
+static bool begin_journal(struct promote_session *session, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *back = NULL;
+    if (!promote_journal_check(&session->journal, err) ||
+        !promote_session_note(session, PROMOTE_APPLYING, 0, false, err))
+        return false;
+    if (promote_journal_read(session->journal_path, &back, err) && back)
+        return true;
+    unlink(session->journal_path);
+    return err_is_set(err) ||
+           err_set(err, ERR_INTERNAL, "%s: was written and is not there", session->journal_path);
+}
+
 static bool apply(struct promote_session *session, const struct promote_plan *plan, struct err *err)
 {
     struct err cause = ERR_INIT;
@@ -201,7 +226,7 @@ static bool apply(struct promote_session *session, const struct promote_plan *pl
                                  .user = session->user,
                                  .plan = (struct promote_plan *)plan}; /* only read */
     snprintf(session->journal.plan_id, sizeof session->journal.plan_id, "%s", plan->id);
-    if (!promote_session_note(session, PROMOTE_APPLYING, 0, false, err))
+    if (!begin_journal(session, err))
         return err_wrap(err, "nothing was touched");
     if (apply_all(session, &cause))
         return true;

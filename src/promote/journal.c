@@ -28,7 +28,7 @@ enum {
     VERSION = 1,
     FILE_MAX = 64 << 20,
     PATH_MAX_LEN = 4095,
-    WORDS_MAX = 1024,
+    WORDS_MAX = 1 << 16,
     WORD_MAX = 1 << 17,
     TEXT_MAX = 4096,
 };
@@ -467,6 +467,15 @@ static struct promote_journal *journal_new(void)
     journal->plan = arena_alloc(arena, sizeof *journal->plan);
     journal->plan->arena = arena;
     return journal;
+}
+
+bool promote_journal_check(const struct promote_journal *journal, struct err *err)
+{
+    AUTO_JSON json_t *object = journal_json(journal);
+    AUTO(promote_journal_free) struct promote_journal *read = journal_new();
+    return take_journal(object, read) ||
+           err_set(err, ERR_LIMIT,
+                   "its journal could not be read back: too many words, or too long ones");
 }
 
 bool promote_journal_read(const char *path, struct promote_journal **ret_journal, struct err *err)

@@ -41,6 +41,9 @@ char *promote_journal_path(const char *folder); /* owned by the caller */
 /* ERR_LIMIT when it would be larger than what is read back. */
 NODISCARD bool promote_journal_write(const char *path, const struct promote_journal *journal,
                                      struct err *err);
+/* Would it be read back as it is? Asked before anything is touched: one that is written and can't
+ * be read is no way back. */
+NODISCARD bool promote_journal_check(const struct promote_journal *journal, struct err *err);
 /* *ret_journal NULL: there is none. ERR_INPUT: no such file as we write, or one that somebody else
  * (neither root nor us) owns or may write: it says what is to be written and run as us. */
 NODISCARD bool promote_journal_read(const char *path, struct promote_journal **ret_journal,

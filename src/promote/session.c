@@ -171,15 +171,25 @@ static const struct promote_check *culprit(const struct promote_checks *checks)
     return unknown;
 }
 
+static bool any_passed(const struct promote_checks *checks)
+{
+    for (size_t i = 0; i < checks->count; i++)
+        if (checks->items[i].answer == PROMOTE_PASSED)
+            return true;
+    return false;
+}
+
 bool promote_session_verify(struct promote_session *session, bool load, struct err *err)
 {
     session->checks = (struct promote_checks){0};
+    session->result.verified = false;
     session->failed_ns = 0;
     bool good = session->hands->verify(session->hands->context, session->journal.plan, load,
                                        on_check, session, &session->checks, err);
     /* Where nobody said when a unit was ready, it is so now. */
     for (size_t i = 0; good && session->checks.passed && i < PROMOTE_STEPS_MAX; i++)
         note_ready(session, i);
+    session->result.verified = good && session->checks.passed && any_passed(&session->checks);
     if (good && session->checks.passed)
         return true;
     if (session->failed_ns == 0)

@@ -63,7 +63,7 @@ static size_t steps_begun(const struct promote_journal *journal)
 const char *promote_session_edited(const struct promote_session *session, struct arena *arena)
 {
     const struct promote_plan *plan = session->journal.plan;
-    AUTO(buf_done) struct buf names = BUF_INIT(700);
+    AUTO(buf_done) struct buf names = BUF_INIT(1 << 16);
     for (size_t i = 0; i < steps_begun(&session->journal); i++)
         if (is_edited(session, &plan->steps[i]))
             buf_addf(&names, "%s%s", names.len ? ", " : "", plan->steps[i].path);
@@ -200,36 +200,46 @@ static void verify(struct undo *undo)
     struct promote_session *session = undo->session;
     struct err err = ERR_INIT;
     session->checks = (struct promote_checks){0};
+    session->result.verified = false;
     if ((undo->begun > 0 || undo->resumed) && !promote_session_verify(session, false, &err)) {
         err_wrap(&err, "all was put back, and is not seen to work");
         fail(undo, &err);
     }
 }
 
+static void add_why(struct promote_result *result, const char *what, const struct err *err)
+{
+    size_t len = strlen(result->why);
+    snprintf(result->why + len, sizeof result->why - len, "%s%.200s", what, err->text);
+}
+
 /* What is left in the journal: all of it when something could not be done or is not seen to work,
- * else nothing. */
+ * else nothing. It is closed also where the record can't be written. */
 static void end(struct undo *undo)
 {
     struct promote_session *session = undo->session;
     struct promote_result *result = &session->result;
     bool good = undo->failed.len == 0;
     struct err err = ERR_INIT;
-    AUTO(buf_done) struct buf why = BUF_INIT(sizeof result->why - 1);
+    AUTO(buf_done) struct buf why = BUF_INIT(sizeof result->why - 512);
     result->outcome = good ? PROMOTE_ROLLED_BACK : PROMOTE_ROLLBACK_INCOMPLETE;
-    const bool kept = undo->kept.len > 0; /* where it stands must be readable */
-    buf_addf(&why, "%.*s", kept ? 300 : 600, session->journal.why);
-    buf_addf(&why, "%s%.*s", good ? "" : "; left to do: ", kept ? 200 : 300,
-             buf_text(&undo->failed));
-    buf_addf(&why, "%.500s", buf_text(&undo->kept));
+    buf_addf(&why, "%.600s", session->journal.why);
+    buf_addf(&why, "%s%.1000s", good ? "" : "; left to do: ", buf_text(&undo->failed));
+    buf_add(&why, buf_text(&undo->kept)); /* paths are told whole */
+    if (why.over)
+        buf_add(&why, "; what somebody else wrote stands beside its file as FILE.spica-kept");
     snprintf(result->why, sizeof result->why, "%s", buf_text(&why));
     session->journal.why = result->why;
-    bool noted = promote_audit_add(session->folder, session->journal.plan, &session->checks, result,
-                                   session->user, &err) &&
-                 promote_session_note(session, good ? PROMOTE_UNDONE : PROMOTE_UNDO_FAILED,
-                                      good ? 0 : undo->begun, false, &err);
-    size_t len = strlen(result->why);
-    if (!noted)
-        snprintf(result->why + len, sizeof result->why - len, "; not recorded: %.200s", err.text);
+    result->unrecorded = !promote_audit_add(session->folder, session->journal.plan,
+                                            &session->checks, result, session->user, &err);
+    if (result->unrecorded)
+        add_why(result, "; not recorded: ", &err);
+    err = ERR_INIT;
+    if (!promote_session_note(session, good ? PROMOTE_UNDONE : PROMOTE_UNDO_FAILED,
+                              good ? 0 : undo->begun, false, &err)) {
+        result->outcome = PROMOTE_ROLLBACK_INCOMPLETE; /* the journal still says that it goes on */
+        add_why(result, "; the journal can't be closed: ", &err);
+    }
 }
 
 void promote_session_undo(struct promote_session *session, const char *why)
@@ -270,8 +280,8 @@ static bool check_unedited(const struct promote_session *session, struct err *er
     AUTO(arena_free) struct arena *arena = arena_new();
     const char *edited = promote_session_edited(session, arena);
     return !edited || err_set(err, ERR_DECLINED,
-                              "changed since the promotion: %s; nothing was touched: move it away "
-                              "(what was there before the promotion comes back), then again",
+                              "changed since the promotion, and nothing was touched; move it away "
+                              "(what was there before the promotion comes back), then again: %s",
                               edited);
 }
 

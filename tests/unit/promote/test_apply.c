@@ -241,6 +241,7 @@ static void test_edited_since(void **state)
     assert_false(undo(&result, &err));
     assert_int_equal(err.code, ERR_DECLINED);
     assert_string_equal(stage.trace, "");
+    assert_non_null(strstr(err.text, stage.paths[STAGE_A]));
     unlink(stage.paths[STAGE_A]); /* moved away, as the message says */
     assert_true(undo(&result, &err));
     assert_true(is_old());
@@ -251,7 +252,61 @@ static void test_edited_since(void **state)
     stage.reload_fails = false;
     assert_true(undo(&result, &err));
     assert_true(is_old() && is("a.env.spica-kept", "by hand"));
-    assert_non_null(strstr(result.why, "a.env.spica-kept"));
+    AUTO(free) char *kept = file_join(stage.folder, "a.env.spica-kept");
+    assert_non_null(strstr(result.why, kept));
+}
+
+/* What was edited before it was our turn is not ours to put back. */
+static void test_edited_meanwhile(void **state)
+{
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    stage.hook_edits = true;
+    assert_true(apply("new", &result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    assert_non_null(strstr(result.why, "a.env was changed by somebody else"));
+    assert_true(is("a.env", "by hand") && is("running.a", "old") && !is_pending());
+    assert_false(strstr(stage.trace, "put a") != NULL);
+}
+
+/* A journal that can't be read back is no way back: nothing is touched. */
+static void test_journal_not_readable(void **state)
+{
+    struct promote_hands hands = stage_hands(&stage);
+    struct promote_plan *plan = stage_plan(&stage, "new");
+    struct promote_result result;
+    struct err err = ERR_INIT;
+    (void)state;
+    assert_true(apply("newer", &result, &err) && undo(&result, &err));
+    stage.trace[0] = '\0';
+    plan->run_folder = "relative";
+    assert_false(promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err));
+    assert_non_null(strstr(err.text, "nothing was touched"));
+    assert_string_equal(stage.trace, "");
+    assert_true(is_old() && !is_pending());
+    arena_free(plan->arena);
+}
+
+/* The journal is closed all the same, and it is said. */
+static void test_undo_unrecorded(void **state)
+{
+    AUTO(free) char *records = file_join(stage.folder, "x.spica.promotions");
+    AUTO(free) char *aside = file_join(stage.folder, "aside");
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    assert_true(apply("new", &result, &err));
+    assert_true(result.verified && !result.unrecorded);
+    assert_int_equal(rename(records, aside), 0);
+    stage_write(&stage, "x.spica.promotions", "");
+    assert_true(undo(&result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    assert_true(result.verified && result.unrecorded);
+    assert_non_null(strstr(result.why, "not recorded: "));
+    assert_true(is_old() && !is_pending());
+    assert_false(undo(&result, &err));
+    assert_int_equal(err.code, ERR_MISSING);
 }
 
 /* A wish to stop before any operation gives the old state, at once or by the undo. */
@@ -350,6 +405,21 @@ static void test_restarted_meanwhile(void **state)
     stage.check_fails = stage.reload_fails = false;
     assert_true(undo(&result, &err));
     assert_true(is_old());
+}
+
+/* Nothing failed, and nothing was seen. */
+static void test_blind(void **state)
+{
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    stage.verify_blind = true;
+    assert_true(apply("new", &result, &err));
+    assert_int_equal(result.outcome, PROMOTE_PROMOTED);
+    assert_false(result.verified);
+    assert_true(undo(&result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    assert_false(result.verified);
 }
 
 /* One that was down is left so, and the undo looks whether it still is. */
@@ -474,6 +544,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_undo_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarted_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_edited_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_journal_not_readable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_undo_unrecorded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_blind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_started_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secrets, set_up, tear_down),

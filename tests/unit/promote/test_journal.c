@@ -261,12 +261,35 @@ static void test_pending(void **state)
         CHECK_ROW(i, rows[i].name, promote_journal_is_pending(&rows[i].journal) == rows[i].pending);
 }
 
+/* As many words as there can be secrets. */
+static void test_many_words(void **state)
+{
+    enum { MANY = 32 * 1024 };
+    static const char *names[MANY + 1];
+    struct promote_plan plan;
+    struct promote_journal journal = make_journal(&plan);
+    AUTO(promote_journal_free) struct promote_journal *read = NULL;
+    struct err err = ERR_INIT;
+    (void)state;
+    for (size_t i = 0; i < MANY; i++)
+        names[i] = "HF_TOKEN";
+    plan.secret_names = names;
+    assert_true(promote_journal_check(&journal, &err));
+    assert_true(promote_journal_write(path, &journal, &err));
+    assert_true(promote_journal_read(path, &read, &err));
+    assert_non_null(read->plan->secret_names[MANY - 1]);
+    plan.run_folder = "relative";
+    assert_false(promote_journal_check(&journal, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_believed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_words, set_up, tear_down),
         cmocka_unit_test(test_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
