@@ -129,12 +129,13 @@ class Production:
         return self
 
     def units(self):
-        """The units as somebody wrote them, up."""
-        systemd = self.systemd
+        """The units as somebody wrote them, up. One that is asked to end while it starts may not hear
+        it; that is systemd's to end, soon."""
+        systemd, soon = self.systemd, "TimeoutStopSec=5"
         systemd.service("llm", f"{FAKE} --kind llm --port {self.llm_port} --life 900s "
-                               "--latency ${WAIT}", extra=f"Environment=WAIT={OLD['llm']}")
+                               "--latency ${WAIT}", extra=f"Environment=WAIT={OLD['llm']}\n{soon}")
         systemd.service("rag", f"{FAKE} --kind llm --port {self.rag_port} --life 900s "
-                               f"--latency {OLD['rag']}")
+                               f"--latency {OLD['rag']}", extra=soon)
         self.start("llm", "rag")
 
     def start(self, *names):
