@@ -93,11 +93,16 @@ static json_t *step_json(const struct promote_plan *plan, const struct promote_s
     if (step->kind == PROMOTE_RESTART) {
         json_object_set_new(object, "unit", json_text_or_null(step->unit));
         json_object_set_new(object, "was_up", json_boolean(step->was_up));
+        json_object_set_new(object, "dependents", json_text_or_null(step->dependents));
+    }
+    if (step->port || step->kind == PROMOTE_RESTART) {
         json_object_set_new(object, "port", step->port ? json_integer(step->port) : json_null());
+        json_object_set_new(object, "ready_path", json_text_or_null(step->ready_path));
     }
     if (step->run) {
         json_object_set_new(object, "run", words_json(plan, step->run));
         json_object_set_new(object, "undo", words_json(plan, step->undo));
+        json_object_set_new(object, "verify", words_json(plan, step->verify));
     }
     if (step->within_ns)
         json_object_set_new(object, "within_s", json_real((double)step->within_ns / 1e9));
@@ -158,6 +163,22 @@ static void add_lists(json_t *object, const struct promote_plan *plan)
     json_object_set_new(object, "reads", reads);
 }
 
+/* How it is found to work or not, and where commands run. */
+static void add_terms(json_t *object, const struct promote_plan *plan)
+{
+    json_t *verify = json_null();
+    if (plan->study) {
+        const struct spec_promotion *p = &plan->study->promotion;
+        verify = json_object();
+        json_object_set_new(verify, "window_s", json_real((double)p->window_ns / 1e9));
+        json_object_set_new(verify, "rate_per_s", json_real(p->probe_rate_rps));
+        json_object_set_new(verify, "within_s", json_real((double)p->within_ns / 1e9));
+    }
+    json_object_set_new(object, "verify", verify);
+    json_object_set_new(object, "folder", json_text_or_null(plan->run_folder));
+    json_object_set_new(object, "last_record", json_text_or_null(plan->last_record));
+}
+
 json_t *promote_plan_json(const struct promote_plan *plan)
 {
     json_t *object = json_object(), *memory = json_object();
@@ -173,6 +194,7 @@ json_t *promote_plan_json(const struct promote_plan *plan)
     json_object_set_new(memory, "now_bytes", json_real_or_null(plan->memory_before_bytes));
     json_object_set_new(memory, "then_bytes", json_real_or_null(plan->memory_after_bytes));
     json_object_set_new(object, "memory", memory);
+    add_terms(object, plan);
     add_lists(object, plan);
     return object;
 }

@@ -40,6 +40,8 @@ struct promote_plan {
     const char *run_folder;         /* absolute: commands run here; NULL: the study file's folder */
     struct spec_candidate winner;
     const char *winner_text;
+    const char *last_record; /* the name of what was recorded last, so that an approval holds for
+                              * one promotion; NULL: nothing yet */
     const char *nothing; /* why there is nothing to promote (what runs today stays best), one line;
                           * NULL: there is a plan */
     struct promote_step *steps;
@@ -50,7 +52,9 @@ struct promote_plan {
     size_t difference_count;
     struct promote_witness *witnesses;
     size_t witness_count;
-    const char *const *secret_names; /* variables marked `secret:`; NULL at the end, or NULL */
+    bool was_down[SPEC_SERVICES_MAX]; /* per service: its unit did not run. Not in the id: a unit
+                                       * with a step has it there */
+    const char *const *secret_names;  /* variables marked `secret:`; NULL at the end, or NULL */
     double memory_before_bytes, memory_after_bytes; /* of all services; NaN unknown */
     char id[17]; /* 16 hex digits: of everything above that is shown, and of all bytes */
 };

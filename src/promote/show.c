@@ -102,6 +102,19 @@ static void add_down(struct buf *line, const struct promote_step *step)
     text_add_duration(line, step->downtime_s);
 }
 
+static void add_ready(struct buf *line, const struct promote_step *step)
+{
+    if (step->port && step->was_up)
+        buf_addf(line, "; ready when port %d answers%s%s", step->port, step->ready_path ? " " : "",
+                 step->ready_path ? step->ready_path : "");
+    if (step->within_ns && step->was_up) {
+        buf_add(line, step->port ? " within " : "; within ");
+        text_add_duration(line, (double)step->within_ns / 1e9);
+    }
+    if (step->dependents)
+        buf_addf(line, "; restarted along with it: %s", step->dependents);
+}
+
 static void add_file(struct buf *line, const struct promote_step *step)
 {
     buf_addf(line, "%s %s%s",
@@ -131,6 +144,7 @@ static void add_step(struct buf *line, const struct promote_plan *plan,
         buf_addf(line, "%s %s", step->was_up ? "restart" : "leave down", step->unit);
         if (step->was_up)
             add_down(line, step);
+        add_ready(line, step);
         break;
     default:
         buf_add(line, "run ");
@@ -140,6 +154,10 @@ static void add_step(struct buf *line, const struct promote_plan *plan,
         if (step->undo) {
             buf_add(line, "; undone by ");
             add_words(line, plan, step->undo);
+        }
+        if (step->verify) {
+            buf_add(line, "; verified by ");
+            add_words(line, plan, step->verify);
         }
     }
     if (step->why)
@@ -225,6 +243,24 @@ static void print_sums(const struct shower *s)
     report_print_wrapped(s->out, s->terminal, buf_text(&line), 0, 2);
 }
 
+/* How it is found to work or not, where commands run, after what. */
+static void print_terms(const struct shower *s)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(SHOWN_MAX), safe = BUF_INIT(SHOWN_MAX);
+    if (!s->plan->study)
+        return;
+    const struct spec_promotion *p = &s->plan->study->promotion;
+    buf_add(&line, "Verified: ");
+    text_add_duration(&line, (double)p->window_ns / 1e9);
+    buf_addf(&line, " of requests at %.6g/s to each service, all of it within ", p->probe_rate_rps);
+    text_add_duration(&line, (double)p->within_ns / 1e9);
+    buf_addf(&line, "; commands run in %s.", s->plan->run_folder);
+    if (s->plan->last_record)
+        buf_addf(&line, " Recorded last: %s.", s->plan->last_record);
+    text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, line.len);
+    report_print_wrapped(s->out, s->terminal, buf_text(&safe), 0, 2);
+}
+
 /* What the plan rests on: other files of the same units, scripts. */
 static void print_reads(const struct shower *s)
 {
@@ -273,6 +309,7 @@ void promote_plan_show(const struct promote_plan *plan, FILE *out, struct report
     print_steps(&s);
     print_expected(&s);
     print_sums(&s);
+    print_terms(&s);
     print_reads(&s);
     print_differences(&s);
     fprintf(out, "\nPlan %s\n", plan->id);

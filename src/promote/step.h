@@ -49,6 +49,10 @@ struct promote_step {
      * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
      * systemd's quotes and specifiers. NULL: not compared */
     const char *const *environment, *const *exec;
+    /* RESTART: units that are up and are restarted or stopped along with it, and those along with
+     * them; sorted, ", " between; NULL: none */
+    const char *dependents;
+    const char *const *verify; /* COMMAND: says whether it works; NULL: there is none */
     /* HOOK, COMMAND, COMPOSE: argv, NULL-terminated; `undo` NULL when nothing undoes it */
     const char *const *run, *const *undo;
     const char *why; /* one line: what for, with which privilege */

@@ -13,7 +13,9 @@
 #include "promote/secret.h"
 #include "promote/world.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* In the order in which the manual names them. */
 const struct promote_target *const promote_target_table[] = {
@@ -124,6 +126,19 @@ bool promote_command(struct promote_context *context, size_t service, const stru
     return true;
 }
 
+/* The script behind an interpreter is an argument, as is what it is to read. */
+static bool add_argument(struct promote_context *context, const char *word, struct err *err)
+{
+    enum { SCRIPT_MAX = 64 << 20 };
+    const char *value = word[0] == '-' && strchr(word, '=') ? strchr(word, '=') + 1 : word;
+    AUTO(free)
+    char *path = value[0] == '/' ? strdup(value) : file_join(context->plan->study->folder, value);
+    struct stat st;
+    if (!value[0] || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > SCRIPT_MAX)
+        return true;
+    return promote_witness_add(context, path, err);
+}
+
 bool promote_own_command(struct promote_context *context, size_t service,
                          const struct spec_argv *argv, const char *const **ret_argv,
                          struct err *err)
@@ -141,6 +156,9 @@ bool promote_own_command(struct promote_context *context, size_t service,
                        where_of(context, service, "command"), words[0]);
     AUTO(free) char *absolute = file_absolute(found);
     words[0] = arena_strdup(plan->arena, absolute);
+    for (size_t i = 1; words[i]; i++)
+        if (!add_argument(context, words[i], err))
+            return false;
     *ret_argv = words;
     return promote_witness_add(context, words[0], err);
 }
@@ -276,6 +294,59 @@ void promote_step_set_port(struct promote_context *context, size_t service,
     step->ready_path = step->port ? ready_path(context->plan, service) : NULL;
 }
 
+struct units {
+    const char *names[64];
+    size_t count;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Those of a list of host_unit that are not yet known; one that fills its room was cut. */
+static bool note_units(struct promote_context *context, const char *list, struct units *all,
+                       const char *unit, struct err *err)
+{
+    bool fits = strlen(list) + 1 < sizeof((struct host_unit *)0)->dependents;
+    for (const char *at = list; fits && *at;) {
+        const size_t len = strcspn(at, ",");
+        bool known = strlen(unit) == len && strncmp(unit, at, len) == 0;
+        for (size_t i = 0; i < all->count; i++)
+            known = known || (strlen(all->names[i]) == len && strncmp(all->names[i], at, len) == 0);
+        fits = known || all->count < ARRAY_LEN(all->names);
+        if (fits && !known)
+            all->names[all->count++] = arena_strndup(context->plan->arena, at, len);
+        at += len + (at[len] == ',');
+    }
+    return fits || err_set(err, ERR_LIMIT,
+                           "%s: more units are restarted along with it than can be shown", unit);
+}
+
+/* systemd restarts or stops them with the unit (Requires=, BindsTo=, PartOf=), and those that hang
+ * on them in turn. */
+static bool find_dependents(struct promote_context *context, enum host_scope scope,
+                            const struct host_unit *unit, const char *name, const char **ret_text,
+                            struct err *err)
+{
+    struct units all = {.count = 0};
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    if (!note_units(context, unit->dependents, &all, name, err))
+        return false;
+    for (size_t i = 0; i < all.count; i++) {
+        struct host_unit next = {0};
+        struct host_config ignored;
+        if (!context->world->unit(context, scope, all.names[i], &next, &ignored, err) ||
+            !note_units(context, next.dependents, &all, name, err))
+            return false;
+    }
+    qsort(all.names, all.count, sizeof *all.names, compare_names);
+    for (size_t i = 0; i < all.count; i++)
+        buf_addf(&text, "%s%s", i ? ", " : "", all.names[i]);
+    *ret_text = all.count ? arena_strdup(context->plan->arena, buf_text(&text)) : NULL;
+    return true;
+}
+
 bool promote_restart_add(struct promote_context *context, size_t service,
                          const struct host_unit *unit, struct promote_step **ret_step,
                          struct err *err)
@@ -284,7 +355,8 @@ bool promote_restart_add(struct promote_context *context, size_t service,
     const enum host_scope scope = p->user ? HOST_USER : HOST_SYSTEM;
     struct promote_step *reload = NULL, *restart = NULL;
     if (!promote_step_add(context, PROMOTE_RELOAD, (int)service, &reload, err) ||
-        !promote_step_add(context, PROMOTE_RESTART, (int)service, &restart, err))
+        !promote_step_add(context, PROMOTE_RESTART, (int)service, &restart, err) ||
+        !find_dependents(context, scope, unit, p->unit, &restart->dependents, err))
         return false;
     reload->scope = restart->scope = scope;
     reload->why = scope == HOST_SYSTEM ? "needs root or a polkit rule" : "of your own systemd";

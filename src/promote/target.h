@@ -49,7 +49,8 @@ NODISCARD bool promote_variables(struct promote_context *context, size_t service
 NODISCARD bool promote_command(struct promote_context *context, size_t service,
                                const struct spec_argv *argv, const char *const **ret_argv,
                                struct err *err);
-/* Such a command that we run ourselves: its program found, absolute, and a witness. */
+/* Such a command that we run ourselves: its program found, absolute, and a witness, as is each
+ * argument ("FILE", "--option=FILE") that is a file of at most 64 MiB: what is longer is data. */
 NODISCARD bool promote_own_command(struct promote_context *context, size_t service,
                                    const struct spec_argv *argv, const char *const **ret_argv,
                                    struct err *err);

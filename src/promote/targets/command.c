@@ -8,13 +8,12 @@
 static bool plan_command(struct promote_context *context, size_t service, struct err *err)
 {
     const struct spec_production *p = &context->plan->study->production[service];
-    const char *const *verify = NULL;
     struct promote_step *step = NULL;
     if (!promote_step_add(context, PROMOTE_COMMAND, (int)service, &step, err) ||
         !promote_own_command(context, service, &p->apply, &step->run, err) ||
         !promote_own_command(context, service, &p->rollback, &step->undo, err))
         return false;
-    if (p->verify.count && !promote_own_command(context, service, &p->verify, &verify, err))
+    if (p->verify.count && !promote_own_command(context, service, &p->verify, &step->verify, err))
         return false;
     step->within_ns = p->within_ns;
     promote_step_set_port(context, service, step);

@@ -29,6 +29,8 @@ static bool made_unit(struct promote_context *context, enum host_scope scope, co
             *ret_config = made->configs[i];
             ret_config->found = ret_unit->found = true;
             ret_unit->up = !made->down;
+            if (i == 0 && made->dependents)
+                snprintf(ret_unit->dependents, sizeof ret_unit->dependents, "%s", made->dependents);
         }
     return true;
 }

@@ -144,6 +144,66 @@ static void is_what_it_is_made_of(void **state)
     made_done(&made);
 }
 
+/* Everything a promotion does and rests on is in its id: one change at a time, each another plan.
+ */
+static void names_all_of_it(void **state)
+{
+    static const char command[] =
+        "production:\n"
+        "  stt: {unit: whisper, port: 9000, except: [model, threads],\n"
+        "        exec: [/opt/whisper, --new]}\n"
+        "  llm: {command: {apply: [/bin/sh, ./apply.sh, --with=%s, \"{slots}\"],\n"
+        "                  verify: [/bin/sh, -c, \"%s\"],\n"
+        "                  rollback: [/bin/true]}}\n"
+        "  verify: {window: %s, rate: %s, within: %s}\n";
+    static const struct {
+        const char *what, *with, *verify, *window, *rate, *within, *script, *record, *dependents;
+    } rows[] = {
+        {"as it is", "a.conf", "true", "30s", "1/s", "10m", "A", NULL, NULL},
+        {"verify", "a.conf", "exit 0", "30s", "1/s", "10m", "A", NULL, NULL},
+        {"window", "a.conf", "true", "31s", "1/s", "10m", "A", NULL, NULL},
+        {"rate", "a.conf", "true", "30s", "2/s", "10m", "A", NULL, NULL},
+        {"within", "a.conf", "true", "30s", "1/s", "11m", "A", NULL, NULL},
+        {"the script", "a.conf", "true", "30s", "1/s", "10m", "B", NULL, NULL},
+        {"dependents", "a.conf", "true", "30s", "1/s", "10m", "A", NULL, "proxy.service"},
+        {"a record", "a.conf", "true", "30s", "1/s", "10m", "A", "1.json", NULL},
+        {"the next record", "a.conf", "true", "30s", "1/s", "10m", "A", "2.json", NULL},
+    };
+    /* A command of one's own has no version that could be compared. */
+    static const char *const accept[] = {"version.llm", "spica", NULL};
+    char ids[ARRAY_LEN(rows)][17];
+    struct made made;
+    (void)state;
+    setup(&made, SAMPLE_WINNER, both);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        AUTO(buf_done) struct buf text = BUF_INIT(8192), record = BUF_INIT(256);
+        buf_addf(&text, command, rows[i].with, rows[i].verify, rows[i].window, rows[i].rate,
+                 rows[i].within);
+        made_study(&made, buf_text(&text));
+        made.dependents = rows[i].dependents;
+        AUTO(free) char *script = file_join(made.study->folder, "apply.sh");
+        assert_true(file_write_atomic(script, rows[i].script, 1, &err));
+        if (rows[i].record) {
+            buf_addf(&record, "r.promotions/%s", rows[i].record);
+            made_file(&made, buf_text(&record), "{}");
+        }
+        AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, accept, &err);
+        assert_string_equal(err.text, "");
+        snprintf(ids[i], sizeof ids[i], "%s", plan->id);
+        for (size_t k = 0; k < i; k++)
+            CHECK_ROW(i, rows[i].what, strcmp(ids[k], ids[i]) != 0);
+        AUTO(free) char *seen = shown(&made, plan);
+        if (rows[i].dependents)
+            assert_non_null(strstr(seen, rows[i].dependents));
+        if (rows[i].record)
+            assert_non_null(strstr(seen, rows[i].record));
+        assert_non_null(strstr(seen, "verified by"));
+        assert_non_null(strstr(seen, "apply.sh"));
+    }
+    made_done(&made);
+}
+
 static const struct {
     enum sample_story story;
     const char *stt_version, *device_versions;
@@ -298,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looks),
         cmocka_unit_test(is_what_it_is_made_of),
+        cmocka_unit_test(names_all_of_it),
         cmocka_unit_test(promotes_winners_alone),
         cmocka_unit_test(checks_accepted_names),
         cmocka_unit_test(sees_an_edited_study),
