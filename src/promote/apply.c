@@ -53,6 +53,22 @@ static bool check_unit(const struct promote_session *session, const struct promo
                    step->unit, step->was_up ? "up" : "down", up ? "up" : "down");
 }
 
+/* An approval is for one promotion: one that was undone is not begun again by the same plan. */
+static bool check_record(const struct promote_session *session, const struct promote_plan *plan,
+                         struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const char *last = NULL;
+    if (!promote_audit_last(session->folder, arena, &last, err))
+        return false;
+    if (!last == !plan->last_record && (!last || strcmp(last, plan->last_record) == 0))
+        return true;
+    return err_set(err, ERR_DECLINED,
+                   "another promotion or rollback has ended since the plan was made (%s): nothing "
+                   "was touched; make a new plan",
+                   last ? last : "its record is gone");
+}
+
 static bool check_as_planned(const struct promote_session *session, const struct promote_plan *plan,
                              struct err *err)
 {
@@ -219,7 +235,8 @@ static bool apply(struct promote_session *session, const struct promote_plan *pl
 {
     struct err cause = ERR_INIT;
     if (!promote_session_lock(session, plan, err) || !check_none_pending(session, err) ||
-        !check_as_planned(session, plan, err) || !promote_audit_prepare(session->folder, err))
+        !check_record(session, plan, err) || !check_as_planned(session, plan, err) ||
+        !promote_audit_prepare(session->folder, err))
         return false;
     session->journal =
         (struct promote_journal){.since_wall_us = clock_now_wall_us(),

@@ -243,6 +243,23 @@ static json_t *read_record(const char *path, const char *name)
     return record;
 }
 
+bool promote_audit_last(const char *folder, struct arena *arena, const char **ret_name,
+                        struct err *err)
+{
+    AUTO(free) char *records = folder_of(folder);
+    struct dirent **names = NULL;
+    int count = scandir(records, &names, is_record, alphasort);
+    if (count < 0 && errno != ENOENT && errno != EACCES)
+        return err_sys(err, "reading %s", records);
+    *ret_name = count > 0                      ? arena_strdup(arena, names[count - 1]->d_name)
+                : count < 0 && errno == EACCES ? "not readable by you"
+                                               : NULL;
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    return true;
+}
+
 bool promote_audit_read(const char *folder, json_t **ret_records, struct err *err)
 {
     AUTO(free) char *records = folder_of(folder);

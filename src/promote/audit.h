@@ -14,5 +14,9 @@ NODISCARD bool promote_audit_add(const char *folder, const struct promote_plan *
                                  const struct promote_checks *checks,
                                  const struct promote_result *result, const char *user,
                                  struct err *err);
+/* The name of the last record, in the arena; NULL: there is none. Who may not read the records gets
+ * words that are no record's name: his plan is not the one of those who may. */
+NODISCARD bool promote_audit_last(const char *folder, struct arena *arena, const char **ret_name,
+                                  struct err *err);
 /* Oldest first; new reference, an array. */
 NODISCARD bool promote_audit_read(const char *folder, json_t **ret_records, struct err *err);

@@ -17,7 +17,6 @@
 #include "promote/world.h"
 #include "study/study.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -177,22 +176,6 @@ static void note_secrets(struct promote_plan *plan)
     plan->secret_names = names;
 }
 
-/* Each promotion and rollback leaves a record, so what was approved once is another plan then. Who
- * may not read the records sees a plan that he can't approve for those who may. */
-static bool note_record(struct promote_plan *plan, const char *folder, struct err *err)
-{
-    AUTO_JSON json_t *records = NULL;
-    struct err failure = ERR_INIT;
-    if (!promote_audit_read(folder, &records, &failure)) {
-        plan->last_record = "not readable by you";
-        return failure.sys == EACCES || err_set(err, failure.code, "%s", failure.text);
-    }
-    const size_t count = json_array_size(records);
-    const char *name = count ? json_get_text(json_array_get(records, count - 1), "file") : NULL;
-    plan->last_record = name ? arena_strdup(plan->arena, name) : NULL;
-    return true;
-}
-
 /* ---- its id ---- */
 
 static void add_bytes(struct buf *all, const struct promote_bytes *bytes)
@@ -253,8 +236,8 @@ static bool fill(struct promote_draft *draft, struct store *store, struct err *e
     draft->context.undo = arena_printf(plan->arena, "spica rollback %s/%s", plan->study->folder,
                                        slash ? slash + 1 : plan->study->path);
     note_secrets(plan);
-    if (!note_record(plan, draft->options->folder, err) || !add_steps(draft, err) ||
-        !promote_differ(draft, err))
+    if (!promote_audit_last(draft->options->folder, plan->arena, &plan->last_record, err) ||
+        !add_steps(draft, err) || !promote_differ(draft, err))
         return false;
     promote_expect(draft);
     return true;

@@ -5,6 +5,7 @@
  *   command                            the effect of the user's own command */
 #include "stage.h"
 
+#include "promote/audit.h"
 #include "promote/safe_file.h"
 
 #include "base/cancel.h"
@@ -325,6 +326,9 @@ struct promote_plan *stage_plan(const struct stage *stage, const char *text)
         .kind = PROMOTE_HOOK, .service = -1, .run = words(arena, "after", NULL)};
     *plan = (struct promote_plan){
         .arena = arena, .steps = steps, .step_count = n, .winner_text = copy, .run_folder = "/"};
+    struct err err = ERR_INIT;
+    if (!promote_audit_last(stage->results, arena, &plan->last_record, &err))
+        fail_msg("%s", err.text);
     snprintf(plan->id, sizeof plan->id, "0123456789abcdef");
     return plan;
 }

@@ -57,10 +57,29 @@ static void hides_and_closes(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* What was approved is done once: undone, it is another plan, though all files are as before. */
+static void ends_an_approval(void **state)
+{
+    struct promote_result result;
+    struct err err = ERR_INIT;
+    (void)state;
+    AUTO(promote_plan_free) struct promote_plan *plan = stage_plan(&stage, "new");
+    struct promote_hands hands = stage_hands(&stage);
+    stage.verify_fails = true;
+    assert_true(promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err));
+    assert_int_equal(result.outcome, PROMOTE_ROLLED_BACK);
+    stage.trace[0] = '\0';
+    assert_false(promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    assert_non_null(strstr(err.text, "since the plan was made"));
+    assert_string_equal(stage.trace, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(hides_and_closes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ends_an_approval, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
