@@ -157,11 +157,14 @@ static void rest(void)
     poll(NULL, 0, (int)(STEP_NS / NS_PER_MS));
 }
 
-/* Its unit was down before and is left so: it says nothing, neither good nor bad. */
+/* Its unit was down when the plan was made and is left so: it says nothing, neither good nor bad.
+ * One that ran and had nothing to change has to run as well. */
 static bool is_left_down(const struct verifying *v, const struct verifying_subject *s)
 {
     const struct promote_step *step = restart_of(v->plan, s->alive.unit);
-    return s->alive.unit && (!step || !step->was_up);
+    if (step)
+        return !step->was_up;
+    return s->alive.unit && s->service >= 0 && v->plan->was_down[s->service];
 }
 
 static bool check_active(struct verifying *v, struct verifying_subject *s, struct err *err)
@@ -225,7 +228,8 @@ static bool all_fine(struct verifying *v)
 
 void verifying_note_down(struct verifying *v, size_t service)
 {
-    verifying_add(v, CHECK_ACTIVE, (int)service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s",
+    enum promote_check_kind kind = v->timed_out ? CHECK_LOAD : CHECK_ACTIVE;
+    verifying_add(v, kind, v->timed_out ? -1 : (int)service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s",
                   v->down[0] ? v->down : "it stopped being what it was");
 }
 

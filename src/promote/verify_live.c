@@ -16,6 +16,24 @@
 
 enum { WINDOWS_MAX = 3 };
 
+static void say_timed_out(struct verifying *v, const char *what)
+{
+    v->timed_out = true;
+    snprintf(v->down, sizeof v->down, "%s within the %.0f s of production.verify (within)", what,
+             (double)v->study->promotion.within_ns / NS_PER_S);
+}
+
+/* Asked while services are asked: what is not seen by the deadline is not seen. */
+static bool may_go_on(void *context, size_t *ret_service)
+{
+    struct verifying *v = context;
+    if (clock_now_ns() < v->deadline_ns)
+        return verifying_fine(v, ret_service);
+    say_timed_out(v, "it was not over");
+    *ret_service = 0;
+    return false;
+}
+
 bool verifying_open_live(struct verifying *v, struct err *err)
 {
     const struct spec_study *study = v->study;
@@ -26,7 +44,7 @@ bool verifying_open_live(struct verifying *v, struct err *err)
         .rate_rps = study->promotion.probe_rate_rps > 0 ? study->promotion.probe_rate_rps : 1,
         .warmup_ns = study->measure.warmup_ns,
         .window_ns = study->promotion.window_ns > 0 ? study->promotion.window_ns : 30 * NS_PER_S,
-        .fine = verifying_fine,
+        .fine = may_go_on,
         .context = v,
     };
     bool any = false;
@@ -200,6 +218,12 @@ bool verifying_load(struct verifying *v, struct err *err)
     struct live_load load;
     if (!loads_anything(v))
         return true;
+    /* A window that can't end would only keep users on what is then undone. */
+    if (clock_now_ns() > v->deadline_ns - span_ns) {
+        say_timed_out(v, "there was no time left for the window");
+        verifying_note_down(v, 0);
+        return true;
+    }
     for (int window = 1;; window++) {
         if (!live_load(v->live, &load, err))
             return false;

@@ -35,6 +35,7 @@ struct verifying {
     struct spec_candidate candidate;
     struct live *live;
     int64_t deadline_ns;
+    bool timed_out; /* it ended while services were asked; `down` says so */
     char down[400]; /* who stopped being what it was, found by fine() */
     struct err look_err;
 };

@@ -5,6 +5,7 @@
  * four names. */
 #include "spec/load_production.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "spec/template.h"
 
@@ -177,6 +178,19 @@ static bool load_services(struct spec_loader *l, const struct yaml_node *product
     return true;
 }
 
+static bool check_time(struct spec_loader *l, const struct yaml_node *node)
+{
+    const struct spec_promotion *p = &l->study->promotion;
+    const int64_t warmup_ns = l->study->measure.warmup_ns;
+    const struct yaml_node *within = spec_yaml_get(node, "within");
+    return p->within_ns >= warmup_ns + p->window_ns ||
+           spec_fail(l, spec_place_of(within ? within : node), "production.verify.within",
+                     "%.0f s is less than measure's warm-up (%.0f s) and verify's window (%.0f s): "
+                     "nothing could be verified",
+                     (double)p->within_ns / NS_PER_S, (double)warmup_ns / NS_PER_S,
+                     (double)p->window_ns / NS_PER_S);
+}
+
 bool spec_load_production(struct spec_loader *l, const struct yaml_node *production)
 {
     struct spec_study *study = l->study;
@@ -194,7 +208,7 @@ bool spec_load_production(struct spec_loader *l, const struct yaml_node *product
     if (!load_services(l, production, extra) || !check_apart(l) ||
         !spec_bind(l, draft.verify, "production.verify", &spec_check_section,
                    (struct spec_extra){0}, p) ||
-        !load_order(l, draft.order) ||
+        !check_time(l, draft.verify ? draft.verify : production) || !load_order(l, draft.order) ||
         !load_hooks(l, draft.before, "production.before", p->before, &p->before_count) ||
         !load_hooks(l, draft.after, "production.after", p->after, &p->after_count))
         return false;

@@ -53,6 +53,7 @@ bool promote_unit_read(struct promote_context *context, size_t service, const ch
         if ((!except || strcmp(config.drop_ins[i], except) != 0) &&
             !promote_witness_add(context, config.drop_ins[i], err))
             return false;
+    context->plan->was_down[service] = !unit.up;
     *ret_unit = unit;
     *ret_config = config;
     return true;

@@ -344,7 +344,11 @@ static void sees_what_is_there(void **state)
     chmod(made_path(&made, "system/w.service.d/10-spica.conf"), 0644);
     AUTO(promote_plan_free) struct promote_plan *second = made_plan(&made, NULL, &err);
     assert_string_equal(err.text, "");
-    assert_true(promote_plan_is_empty(second));
+    assert_true(promote_plan_is_empty(second) && !second->was_down[0]);
+    made.down = true;
+    AUTO(promote_plan_free) struct promote_plan *down = made_plan(&made, NULL, &err);
+    assert_true(promote_plan_is_empty(down) && down->was_down[0]);
+    made.down = false;
     config.environment = NULL;
     AUTO(promote_plan_free) struct promote_plan *third = made_plan(&made, NULL, &err);
     assert_int_equal(third->step_count, 2);

@@ -241,6 +241,36 @@ static void test_nobody(void **state)
     check_remove_folder(folder);
 }
 
+/* What is not seen by the deadline is not seen: neither an answer that is still to come, nor a
+ * window that could not end. */
+static void test_deadline(void **state)
+{
+    static const struct {
+        const char *options[5], *says;
+        int64_t within_ns;
+    } cases[] = {
+        {{"--kind", "llm", "--latency", "4s"}, "it was not over within the 1 s", NS_PER_S},
+        {{"--kind", "llm"}, "no time left for the window", 19 * NS_PER_S / 10},
+    };
+    (void)state;
+    char *folder = make_folder(), production[200];
+    for (size_t r = 0; r < ARRAY_LEN(cases); r++) {
+        struct fake fake = fake_start(cases[r].options);
+        snprintf(production, sizeof production,
+                 "command: {apply: [\"true\", \"{n}\"], rollback: [\"true\"]}, port: %d",
+                 fake.port);
+        struct spec_study *study = study_of(folder, "cpu", production, "");
+        study->promotion.within_ns = cases[r].within_ns;
+        struct promote_checks checks = verify(study, true);
+        const struct promote_check *check = decisive(&checks, CHECK_LOAD);
+        CHECK_ROW(r, cases[r].says, !checks.passed && check && check->kind == CHECK_LOAD);
+        CHECK_ROW(r, check->text, strstr(check->text, cases[r].says) != NULL);
+        spec_study_free(study);
+        fake_stop(&fake);
+    }
+    check_remove_folder(folder);
+}
+
 static void test_without_port(void **state)
 {
     static const struct {
@@ -382,9 +412,9 @@ static void test_compose(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nobody),   cmocka_unit_test(test_without_port),
-        cmocka_unit_test(test_services), cmocka_unit_test(test_card),
-        cmocka_unit_test(test_compose),
+        cmocka_unit_test(test_deadline),     cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_without_port), cmocka_unit_test(test_services),
+        cmocka_unit_test(test_card),         cmocka_unit_test(test_compose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

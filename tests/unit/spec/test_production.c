@@ -115,6 +115,12 @@ static const struct {
      "f:12:12: production.verify: there is no key \"widow\"; did you mean window?"},
     {STT "  verify: {window: 3}\n",
      "f:12:20: production.verify.window: \"3\" is not a time with its unit, as in 30s or 5m"},
+    {STT "  verify: {window: 30s, within: 34s}\n",
+     "f:12:33: production.verify.within: 34 s is less than measure's warm-up (5 s) and verify's "
+     "window (30 s): nothing could be verified"},
+    {STT "  verify: {window: 10m}\n",
+     "f:12:11: production.verify.within: 600 s is less than measure's warm-up (5 s) and verify's "
+     "window (600 s): nothing could be verified"},
     {STT "  before: [./a.sh]\n",
      "f:12:12: production.before: must be a list, as in [python3, server.py, \"{port}\"]: no shell "
      "splits one text into words"},
