@@ -169,8 +169,10 @@ static bool apply_steps(struct promote_session *session, enum promote_state stat
             return err_set(err, ERR_STOPPED, "stopped by a wish");
         if (!check_file(session, i, err) || !promote_session_note(session, state, i, true, err))
             return false;
-        enum promote_kind kind = session->journal.plan->steps[i].kind;
-        promote_session_tell(session, i, kinds[kind].doing);
+        const struct promote_step *step = &session->journal.plan->steps[i];
+        const enum promote_kind kind = step->kind;
+        bool left_down = kind == PROMOTE_RESTART && !step->was_up;
+        promote_session_tell(session, i, left_down ? "leaving down" : kinds[kind].doing);
         if (!kinds[kind].apply(session, i, err) ||
             !promote_session_note(session, state, i + 1, false, err))
             return false;
