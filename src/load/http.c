@@ -97,6 +97,7 @@ static bool stamp(struct load_http_call *call, int64_t now_ns)
     }
     call->chunks[call->answer.chunk_count++] =
         (struct load_chunk){.end = call->body.len, .at_ns = now_ns};
+    call->answer.chunks = call->chunks; /* moved, perhaps: whatever ends this call reads them */
     return true;
 }
 
@@ -157,13 +158,13 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
     }
     if (!buf_append(&call->body, bytes, take))
         return stop(call, "an answer over 8 MiB");
+    /* The old bytes may be gone: an answer that a limit ends is read too. */
+    call->answer.body = buf_text(&call->body);
+    call->answer.len = call->body.len;
     if (!stamp(call, now_ns))
         return stop(call, "an answer in more than 262,144 pieces");
     if (!account(call))
         return stop(call, "all answers in flight together over 256 MiB");
-    call->answer.body = buf_text(&call->body);
-    call->answer.len = call->body.len;
-    call->answer.chunks = call->chunks;
     if (call->http->hooks.chunk)
         call->http->hooks.chunk(call);
     return len;

@@ -78,11 +78,9 @@ static void changes(void **state)
 /* A metric's value then and now, in a run that answered so many. */
 static json_t *one_value(const char *metric, const char *stat, double value, int answered)
 {
-    json_t *at = json_pack("{s:o}", "value", json_real_or_null(value));
-    if (*stat)
-        at = json_pack(
-            "{s:o}", stat,
-            json_pack("{s:o, s:n, s:n}", "value", json_real_or_null(value), "low", "high"));
+    json_t *number = json_real_or_null(value);
+    json_t *at = *stat ? json_pack("{s:{s:o, s:n, s:n}}", stat, "value", number, "low", "high")
+                       : json_pack("{s:o}", "value", number);
     return json_pack("{s:i, s:s, s:s, s:i, s:{s:o}}", "spica_bench", 1, "protocol", "openai-chat",
                      "ended", "whole", "answered", answered, "metrics", metric, at);
 }
