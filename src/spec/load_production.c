@@ -232,7 +232,7 @@ static bool load_variable(struct spec_loader *l, const struct yaml_entry *e, con
         return false;
     if (ret_setting->text && ret_setting->text[strcspn(ret_setting->text, "\n\r")])
         return spec_fail(l, ret_setting->place, where, "must be one line");
-    if (*ret_secret)
+    if (*ret_secret && ret_setting->text)
         ret_setting->text = literal(l, ret_setting->text);
     return true;
 }

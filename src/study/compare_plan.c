@@ -26,9 +26,14 @@ static bool is_failure(const struct history_trial *trial)
     return !facts->has_fitness && (!facts->retried || trial->ruled_out);
 }
 
+static size_t trial_count(const struct history *history)
+{
+    return history->trials ? history->count : 0;
+}
+
 static bool failed_before(const struct history *history, spec_code code, int block)
 {
-    for (size_t i = 0; i < history->count; i++)
+    for (size_t i = 0; i < trial_count(history); i++)
         if (history->trials[i].code == code && history->trials[i].repeat < block &&
             is_failure(&history->trials[i]))
             return true;
@@ -37,7 +42,7 @@ static bool failed_before(const struct history *history, spec_code code, int blo
 
 static bool is_done(const struct history *history, spec_code code, int block)
 {
-    for (size_t i = 0; i < history->count; i++)
+    for (size_t i = 0; i < trial_count(history); i++)
         if (history->trials[i].code == code && history->trials[i].repeat == block)
             return true; /* the last one is settled, so all are */
     return false;
@@ -56,7 +61,8 @@ static struct compare_step step_to(const struct spec_study *study,
                                    const struct history *history, size_t side, int block,
                                    const struct history_trial *again)
 {
-    int64_t last = history->count ? history->trials[history->count - 1].number : 0;
+    size_t count = trial_count(history);
+    int64_t last = count ? history->trials[count - 1].number : 0;
     if (history->last_number > last)
         last = history->last_number;
     return (struct compare_step){

@@ -345,7 +345,7 @@ bool study_compare_fill(const struct spec_study *study, struct store *store,
                         const struct store_trial *trials, size_t count, size_t blocks,
                         struct study_comparison *comparison, struct arena *arena, struct err *err)
 {
-    struct side_runs runs[COMPARE_SIDES_MAX];
+    struct side_runs runs[COMPARE_SIDES_MAX] = {0};
     comparison->blocks = blocks;
     comparison->looked = stats_compare_look(blocks);
     for (size_t s = 0; s < comparison->side_count; s++)
