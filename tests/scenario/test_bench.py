@@ -175,6 +175,14 @@ def comparison(box):
 
 
 @scenario(quick=True)
+def more_workers_than_clients(box):
+    """A worker without a part ends as the others do."""
+    url = serve(box, "llm", "--latency", "20ms")
+    out = box.run("bench", "-p", "openai-chat", "-u", url, "-n", "5", "--workers", "4", code=0).out
+    check("5 answered, 0 failed" in out, out)
+
+
+@scenario(quick=True)
 def word_errors(box):
     """Clips with transcripts give a word error rate; without a corpus one line says what to give."""
     url = serve(box, "stt", "--wer", "0.25")
