@@ -719,6 +719,28 @@ def _run_all(chosen, jobs, keep):
     return 1 if counts["failed"] else 0
 
 
+def answer(box, text, *args):
+    """`spica ARGS` on a terminal where somebody answers its question; (status, what it printed)."""
+    ours, its = pty.openpty()
+    popen = subprocess.Popen([SPICA, *args], stdin=its, stdout=its, stderr=its, env=box.env,
+                             cwd=box.folder, start_new_session=True)
+    os.close(its)
+    printed, answered = b"", False
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        printed += piece
+        if b"[y/N]" in printed and not answered:
+            os.write(ours, text)
+            answered = True
+    os.close(ours)
+    return popen.wait(120), printed.decode(errors="replace")
+
+
 def main(module):
     """Runs the scenarios of a test file as its command line says; exits."""
     args = sys.argv[1:]

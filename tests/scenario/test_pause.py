@@ -2,14 +2,13 @@
 
 import json
 import os
-import pty
 import random
 import signal
 import subprocess
 import time
 
 from gpu import cards, files, gpu_fake, world
-from harness import FAKE, SPICA, check, environment_of, main, processes, scenario
+from harness import FAKE, answer, check, environment_of, main, processes, scenario
 from systemd_box import Systemd, wait_until
 
 
@@ -88,28 +87,6 @@ def unchanged(box, systemd, names, before):
         check(systemd.active(name) and systemd.pid(name) == before[name], systemd.story())
     check(not systemd.restorers(), systemd.story())
     check(not os.path.exists(box.path("sc.spica.paused.json")), "no journal")
-
-
-def answer(box, text, *args):
-    """`spica ARGS` on a terminal where somebody answers its question; (status, what it printed)."""
-    ours, its = pty.openpty()
-    popen = subprocess.Popen([SPICA, *args], stdin=its, stdout=its, stderr=its, env=box.env,
-                             cwd=box.folder, start_new_session=True)
-    os.close(its)
-    printed, answered = b"", False
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        printed += piece
-        if b"[y/N]" in printed and not answered:
-            os.write(ours, text)
-            answered = True
-    os.close(ours)
-    return popen.wait(120), printed.decode(errors="replace")
 
 
 @scenario()

@@ -3,13 +3,12 @@
 
 import json
 import os
-import pty
 import signal
 import socket
 import subprocess
 import time
 
-from harness import FAKE, SPICA, check, main, scenario
+from harness import FAKE, answer, check, main, scenario
 
 APPLY = """#!/usr/bin/env python3
 # apply.py WAIT: the old server goes, one with that latency comes.
@@ -179,35 +178,13 @@ def somebody_signs_it_off(box):
         check("by Anna on 2026-11-26 (file)" in records(box)[0]["user"], records(box)[0])
 
 
-def typed(box, text, *args):
-    """Runs spica on a terminal of its own and answers its question."""
-    ours, its = pty.openpty()
-    popen = subprocess.Popen([SPICA, *args], stdin=its, stdout=its, stderr=its, env=box.env,
-                             cwd=box.folder, start_new_session=True)
-    os.close(its)
-    printed, answered = b"", False
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        printed += piece
-        if b"[y/N]" in printed and not answered:
-            os.write(ours, text)
-            answered = True
-    os.close(ours)
-    return popen.wait(120), printed.decode(errors="replace")
-
-
 @scenario()
 def a_person_is_asked(box):
     with Production(box) as production:
-        code, text = typed(box, b"n\n", "promote")
+        code, text = answer(box, b"n\n", "promote")
         check(code == 9 and "declined; nothing was changed" in text, text)
         check("Apply plan" in text and production.runs() == ["60ms"], text)
-        code, text = typed(box, b"y\n", "promote")
+        code, text = answer(box, b"y\n", "promote")
         check(code == 0 and "Promoted: " in text and "spica rollback" in text, text)
         check("by prompt" in records(box)[0]["user"], records(box)[0])
 

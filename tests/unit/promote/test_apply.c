@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 static struct stage stage;
@@ -480,39 +479,6 @@ static void test_busy(void **state)
     assert_true(apply("new", &result, &err));
 }
 
-static void test_secrets(void **state)
-{
-    AUTO(free) char *folder = file_join(stage.folder, "x.spica.promotions");
-    AUTO_JSON json_t *records = NULL;
-    struct promote_result result;
-    struct err err = ERR_INIT;
-    struct stat st;
-    static const char *const run[] = {"before", "--password", "hunter4 TAIL", NULL};
-    (void)state;
-    AUTO(promote_plan_free)
-    struct promote_plan *plan = stage_plan(&stage, "HF_TOKEN=hunter2hunter2\nDB_PASS=hunter3\n");
-    for (size_t i = 0; i < plan->step_count; i++) {
-        struct promote_step *step = &plan->steps[i];
-        if (step->kind == PROMOTE_HOOK)
-            step->run = run;
-    }
-    struct promote_hands hands = stage_hands(&stage);
-    assert_true(promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err));
-    assert_true(promote_audit_read(stage.results, &records, &err));
-    AUTO(free) char *text = json_dump_text(records);
-    assert_non_null(strstr(text, "+HF_TOKEN=<secret "));
-    assert_non_null(strstr(text, "--password <secret "));
-    assert_null(strstr(text, "hunter"));
-    assert_null(strstr(text, "TAIL"));
-    assert_null(strstr(text, "\"text\":\"HF_TOKEN"));
-    AUTO(free)
-    char *path = file_join(folder, json_get_text(json_array_get(records, 0), "file"));
-    assert_int_equal(stat(folder, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0700);
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
-}
-
 /* Known before anything is touched, not when all is done. */
 static void test_no_place_for_records(void **state)
 {
@@ -550,7 +516,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_blind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_started_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_secrets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_place_for_records, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
