@@ -2,7 +2,7 @@
  * come and go by themselves. */
 #pragma once
 
-#include "load/plan.h"
+#include "load/protocols/tokens.h"
 
 #include <jansson.h>
 
@@ -40,17 +40,7 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
          .value = "0.5",                                                                           \
          .help = "seconds of load_duration from which a request had the model loaded anew and is " \
                  "no sample; less is what a resident model shows too"},                            \
-        {.name = "temperature",                                                                    \
-         .type = OPTION_REAL,                                                                      \
-         .min = 0,                                                                                 \
-         .max = 2,                                                                                 \
-         .value = "0",                                                                             \
-         .help = "sampling temperature; 0: the same answer every time"},                           \
-        {.name = "seed",                                                                           \
-         .type = OPTION_INT,                                                                       \
-         .min = 0,                                                                                 \
-         .max = 2147483647,                                                                        \
-         .help = "of the server's sampling"},                                                      \
+        LOAD_SAMPLING_OPTIONS,                                                                     \
         {.name = "num_ctx",                                                                        \
          .type = OPTION_INT,                                                                       \
          .min = 1,                                                                                 \

@@ -21,6 +21,19 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
                       const struct load_token_shape *shape, struct load_record *record,
                       struct buf *ret_text, struct buf *ret_gaps);
 
+/* Of every protocol that samples text. */
+#define LOAD_SAMPLING_OPTIONS                                                                      \
+    {.name = "temperature",                                                                        \
+     .type = OPTION_REAL,                                                                          \
+     .min = 0,                                                                                     \
+     .max = 2,                                                                                     \
+     .value = "0",                                                                                 \
+     .help = "sampling temperature; 0: the same answer every time"},                               \
+    {                                                                                              \
+        .name = "seed", .type = OPTION_INT, .min = 0, .max = 2147483647,                           \
+        .help = "of the server's sampling"                                                         \
+    }
+
 /* Options of both protocols, to be listed in their tables. */
 #define LOAD_TOKEN_OPTIONS                                                                         \
     {.name = "stream",                                                                             \
@@ -31,17 +44,7 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
          .type = OPTION_BOOL,                                                                      \
          .value = "true",                                                                          \
          .help = "asks for exact token counts at a stream's end"},                                 \
-        {.name = "temperature",                                                                    \
-         .type = OPTION_REAL,                                                                      \
-         .min = 0,                                                                                 \
-         .max = 2,                                                                                 \
-         .value = "0",                                                                             \
-         .help = "sampling temperature; 0: the same answer every time"},                           \
-        {.name = "seed",                                                                           \
-         .type = OPTION_INT,                                                                       \
-         .min = 0,                                                                                 \
-         .max = 2147483647,                                                                        \
-         .help = "of the server's sampling"},                                                      \
+        LOAD_SAMPLING_OPTIONS,                                                                     \
     {                                                                                              \
         .name = "ignore_eos", .type = OPTION_BOOL,                                                 \
         .help = "every answer has max_tokens tokens (llama-server, vLLM)"                          \
