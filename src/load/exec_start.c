@@ -8,6 +8,8 @@
  * it, before it runs. */
 #include "load/exec_start.h"
 
+#include "base/signals.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -33,11 +35,7 @@ static _Noreturn void become(const struct load_exec_start *start, pid_t worker,
     if (setsid() < 0)
         fail(ret_sys);
     load_minder_tell(start->minder, getpid(), 1);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signals_reset();
     setpriority(PRIO_PROCESS, 0, start->nice);
     prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
     setrlimit(RLIMIT_NOFILE, &start->files);

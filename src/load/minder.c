@@ -29,6 +29,7 @@ enum {
     ENVIRON_MAX = 256 << 10, /* of a process that is looked at; a mark beyond is not found */
     FOLDER_MAX = 256,
     SWEEPS = 100,
+    UNCLEAR_SWEEPS = 25,
 };
 
 static pid_t groups[GROUPS_MAX]; /* of the minder's own process; 0: free */
@@ -50,11 +51,14 @@ static void kill_all(void)
             kill(-groups[i], SIGKILL);
 }
 
-/* Is the mark among the environment that the process was started with? */
-static bool is_marked(int proc, const char *pid, const char *mark, size_t mark_len)
+enum mark { MARK_ABSENT, MARK_UNCLEAR, MARK_THERE };
+
+/* Is the mark among the environment that the process was started with? Unclear where there is none:
+ * in the middle of an exec the new one is not there yet. */
+static enum mark find_mark(int proc, const char *pid, const char *mark, size_t mark_len)
 {
     static char text[ENVIRON_MAX];
-    char path[64];
+    char path[64], program[1];
     size_t len = 0;
     snprintf(path, sizeof path, "%.16s/environ", pid);
     int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
@@ -63,21 +67,28 @@ static bool is_marked(int proc, const char *pid, const char *mark, size_t mark_l
     if (fd >= 0)
         close(fd);
     const char *at = memmem(text, len, mark, mark_len);
-    return at && (at == text || at[-1] == '\0');
+    if (at && (at == text || at[-1] == '\0'))
+        return MARK_THERE;
+    snprintf(path, sizeof path, "%.16s/exe", pid); /* none: a zombie or the kernel's own */
+    bool is_program = len == 0 && fd >= 0 && readlinkat(proc, path, program, sizeof program) > 0;
+    return is_program ? MARK_UNCLEAR : MARK_ABSENT;
 }
 
-/* Whoever left its group. By a pidfd, so that nobody else who got its number dies. */
-static bool kill_marked(const char *mark, size_t mark_len)
+/* Whoever left its group. By a pidfd, so that nobody else who got its number dies. The strongest of
+ * what was seen. */
+static enum mark kill_marked(const char *mark, size_t mark_len)
 {
     DIR *dir = opendir("/proc");
-    bool found = false;
+    enum mark found = MARK_ABSENT;
     for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
         int fd = pid > 1 && pid != getpid() ? (int)syscall(SYS_pidfd_open, pid, 0U) : -1;
         if (fd < 0)
             continue;
-        if (is_marked(dirfd(dir), entry->d_name, mark, mark_len))
-            found = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0U) == 0 || found;
+        enum mark here = find_mark(dirfd(dir), entry->d_name, mark, mark_len);
+        if (here == MARK_THERE && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0U) != 0)
+            here = MARK_ABSENT;
+        found = here > found ? here : found;
         close(fd);
     }
     if (dir)
@@ -85,13 +96,21 @@ static bool kill_marked(const char *mark, size_t mark_len)
     return found;
 }
 
-/* A pass that finds one may have missed what it forked meanwhile. */
+/* A pass that finds one may have missed what it forked meanwhile. Programs without any environment
+ * stay unclear for ever: they are waited for a moment only. */
 static void sweep(const char *folder)
 {
     char mark[FOLDER_MAX + sizeof LOAD_MINDER_MARK + 2];
     int len = snprintf(mark, sizeof mark, "%s=%s", LOAD_MINDER_MARK, folder) + 1; /* and its NUL */
-    for (int i = 0; i < SWEEPS && len <= (int)sizeof mark && kill_marked(mark, (size_t)len); i++)
+    if (len > (int)sizeof mark)
+        return;
+    for (int passes = 0, unclear = 0; passes < SWEEPS && unclear < UNCLEAR_SWEEPS; passes++) {
+        enum mark found = kill_marked(mark, (size_t)len);
+        if (found == MARK_ABSENT)
+            return;
+        unclear += found == MARK_UNCLEAR;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
 }
 
 static void remove_folder(const char *folder)

@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -44,11 +45,7 @@ static void become(const struct command *command, pid_t parent, int null, int re
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent || setsid() < 0)
         _exit(127);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signals_reset();
     if (chdir(command->folder) == 0 && dup2(null, 0) >= 0 && dup2(out, 1) >= 0 &&
         dup2(command->all, 2) >= 0)
         execv(command->program, (char *const *)command->argv);

@@ -13,6 +13,7 @@
 #include "service/container.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "service/environment.h"
 #include "service/keeper.h"
@@ -109,7 +110,7 @@ static _Noreturn void call_exec(const struct service_container *container, const
         chdir(container->folder) != 0)
         _exit(126);
     service_keeper_close_from(3);
-    service_keeper_reset_signals();
+    signals_reset();
     execve(container->program, argv, container->env);
     _exit(126);
 }

@@ -64,7 +64,6 @@ struct keeper_plan {
 _Noreturn void service_guard_run(const struct keeper_plan *plan);
 _Noreturn void service_keeper_run(const struct keeper_plan *plan);
 void service_keeper_close_from(unsigned first);
-void service_keeper_reset_signals(void); /* to their defaults, none held back */
 
 /* The server's side of the second fork: session, limits, descriptors, environment, exec. A failure
  * is written to `status_fd` as {step, errno}. */

@@ -4,6 +4,8 @@
  * all of that must hold before the server's first instruction. */
 #include "service/keeper.h"
 
+#include "base/signals.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -37,15 +39,6 @@ static void exec_raise_oom_score(void)
     int n = snprintf(text, sizeof text, "%ld", score);
     (void)!pwrite(fd, text, (size_t)n, 0); /* a preference only */
     close(fd);
-}
-
-void service_keeper_reset_signals(void)
-{
-    for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL); /* KILL, STOP and libc's own refuse: fine */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* A crash's core file could fill the disk; the evidence we want is in the log. */
@@ -84,7 +77,7 @@ _Noreturn void service_keeper_exec(const struct keeper_plan *plan, pid_t keeper,
     if (chdir(plan->folder) != 0)
         exec_fail(status_fd, STEP_FOLDER);
     exec_forbid_core();
-    service_keeper_reset_signals();
+    signals_reset();
     if (dup2(plan->null_fd, 0) < 0 || dup2(plan->output_write_fd, 1) < 0 ||
         dup2(plan->output_write_fd, 2) < 0)
         exec_fail(status_fd, STEP_SETUP);
