@@ -13,6 +13,8 @@ enum {
     SPEC_CAPACITIES_MAX = 32
 };
 
+struct spec_guard;
+
 struct spec_neighbour {
     const char *unit;     /* systemd unit, or NULL */
     int64_t pid;          /* or a pid, else 0 */
@@ -67,7 +69,7 @@ struct spec_study {
      * each of which a whole trial can run; services may name others. */
     const char *devices[SPEC_DEVICES_MAX];
     size_t device_count, lane_count;
-    const char *text; /* the file as read, without `production:` (stored with the study) */
+    const char *text; /* the file as read, without `production:` and `guard:` (stored with the study) */
 
     struct spec_service *services;
     size_t service_count;
@@ -90,6 +92,7 @@ struct spec_study {
     struct spec_search search;
     struct spec_production *production; /* one for each service; NULL: the file has none */
     struct spec_promotion promotion;
+    const struct spec_guard *guard; /* NULL: the file has none */
     uint64_t seed;
 };
 

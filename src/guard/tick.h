@@ -1,0 +1,67 @@
+/* What was seen in one moment: a value for each name of spec/guard_metric.h, and what happened
+ * since the last one. The judge sees ticks and nothing else; they are recorded as JSON Lines, and
+ * judging a recording gives the same decisions. */
+#pragma once
+
+#include "base/err.h"
+#include "spec/study.h"
+#include "spec/guard.h"
+
+#include <jansson.h>
+
+struct guard_value {
+    double number;    /* base units; NaN: unknown. Truth is 0 or 1 */
+    const char *text; /* of a text metric; NULL: unknown. A word of a fixed set, static */
+    uint64_t count;   /* how many values a percentile, rate or ratio stands on; 0 for gauges */
+    enum guard_source source; /* of a ref without one: which it was */
+};
+
+enum guard_event_kind {
+    EVENT_OOM_DEVICE, /* an engine's log says that the device's memory ran out */
+    EVENT_OOM_KERNEL, /* the kernel killed one of its processes for memory */
+    EVENT_DOWN,       /* a service ended, its unit failed, or its port is closed */
+    EVENT_UP,
+    EVENT_RESTARTED,   /* another process, or its unit's count of restarts rose */
+    EVENT_HANGS,       /* a probe had no answer within its deadline, though the port accepts */
+    EVENT_ON_CPU,      /* placement: what must be on the device is not */
+    EVENT_PLACED,      /* it is again */
+    EVENT_XID,         /* the driver's error */
+    EVENT_DRIVER_LOST, /* the library answers no more: lost, or another version than the module */
+    EVENT_PROXY_RESTARTED,
+    EVENT_PROXY_DOWN,
+    EVENT_CLOCK_STEP,  /* the wall clock jumped; windows are by the steady clock and go on */
+    EVENT_LOG_FLOOD,   /* lines were dropped: more than we may read in time */
+    EVENT_DISK_FULL,   /* recording stopped; said once, the watching goes on */
+    EVENT_DISK_WRITES, /* it goes on */
+    EVENT_NEIGHBOUR,   /* a declared neighbour came, went, or has grown */
+    EVENT_VERSIONS,    /* a service or the driver is not the version that the study measured */
+    EVENT_ACTED,       /* what became of an action, by the actor */
+    EVENT_COUNT_
+};
+extern const char *const guard_event_names[EVENT_COUNT_];
+
+struct guard_event {
+    enum guard_event_kind kind;
+    int service;    /* or -1 */
+    char text[240]; /* evidence: the log's line, numbers; one line, valid UTF-8 */
+};
+
+enum { GUARD_EVENTS_MAX = 32 }; /* of one tick; what is over is counted in `events_lost` */
+struct guard_tick {
+    int64_t wall_us;
+    int64_t mono_ns;                  /* judging counts in this one */
+    const struct guard_value *values; /* as many as the study's refs */
+    struct guard_event events[GUARD_EVENTS_MAX];
+    size_t event_count;
+    uint32_t events_lost;
+};
+
+/* One line without its end: {"t":wall s,"m":mono ns,"v":{"stt.latency.p95":[0.21,57,"requests"],
+ * ...},"e":[...]}. Unknown values are left out. */
+void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_ref *refs,
+                      size_t count, struct buf *buf);
+/* Into `values` (count of them, owned by the caller). Names that are not known are skipped: a file
+ * of another version is read as far as it goes. ERR_INPUT otherwise. */
+NODISCARD bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref *refs,
+                               size_t count, struct guard_value *values,
+                               struct guard_tick *ret_tick, struct err *err);

@@ -1,0 +1,147 @@
+/* What is watched in production and what may be done there: the study file's `guard:`. Borrowed
+ * from the study's arena. No measurement depends on it: the study's digest leaves it out. Durations
+ * are ns, sizes bytes, shares ratios; what is not given is NULL, 0 or NaN as said. */
+#pragma once
+
+#include "spec/guard_metric.h"
+#include "spec/service.h"
+
+enum {
+    SPEC_RULES_MAX = 64,
+    SPEC_TIERS_MAX = 8,
+    SPEC_ARMS_MAX = 4,
+    SPEC_FRONTS_MAX = 8,
+};
+
+/* How a live service is found. Not given in `watch:`: its unit and port of `production:`. */
+enum spec_watch_kind { WATCH_NOTHING, WATCH_UNIT, WATCH_PID, WATCH_CONTAINER, WATCH_PORT };
+struct spec_watch {
+    enum spec_watch_kind kind; /* WATCH_NOTHING: this service is not watched */
+    const char *unit;          /* full name */
+    bool user;                 /* of the user's manager */
+    int64_t pid;
+    const char *container;    /* name or id, found by its cgroup */
+    int port;                 /* 0: unknown: it gets no probes, its engine's metrics are not read */
+    const char *metrics_path; /* of the engine's own metrics; NULL: its engine's, if it has any */
+    double probe_rps;         /* 0: none */
+    int64_t probe_within_ns;  /* a probe without an answer by then: it hangs */
+    struct spec_place place;
+};
+
+enum spec_action {
+    ACTION_NOTIFY,
+    ACTION_TIER_DOWN,
+    ACTION_TIER_UP,
+    ACTION_RESTART,
+    ACTION_ROLLBACK,
+    ACTION_RESTUDY,
+    ACTION_COUNT_
+};
+extern const char *const spec_action_names[ACTION_COUNT_]; /* "notify", "tier-down", ... */
+
+struct spec_guard_rule {
+    const char *name;
+    const struct expr *when;  /* variables are indices into spec_guard.metrics */
+    const struct expr *until; /* it is over when this holds; NULL: when `when` does not */
+    int64_t for_ns;           /* `when` must hold so long without a break */
+    int64_t clear_ns;         /* and `until` so long; default for_ns */
+    int64_t cool_down_ns;     /* after it was over it does not act again so soon */
+    uint64_t at_least;        /* fewer values behind a percentile: no data */
+    uint32_t actions;         /* bit per spec_action */
+    int service;              /* whom restart and tiers concern: the one that `when` names; -1: none
+                               * or several (then such an action is refused on loading) */
+    struct spec_place place;
+};
+
+struct spec_guard_limit { /* of one action */
+    bool allowed;         /* named under `act:`: all are off until they are */
+    int per_hour;
+    int64_t back_off_ns; /* restart: doubles from this after each one, up to an hour */
+};
+
+struct spec_restudy_hours { /* minutes after midnight, local time; from may be after to */
+    bool given;
+    int from_min, to_min;
+};
+
+/* ---- HAProxy in front of services ---- */
+
+struct spec_tier {
+    const char *name;
+    const char *unit; /* NULL: it always runs, nobody starts or stops it */
+    bool user;
+    int port;
+    bool resident; /* always kept running */
+    struct spec_setting
+        *values; /* which candidate it is: knob and label, for the study's numbers */
+    size_t value_count;
+    int64_t memory_bytes; /* its peak, where the study did not measure it; 0 */
+    double wer;           /* likewise; NaN */
+    struct spec_place place;
+};
+
+struct spec_arm { /* of a traffic split */
+    const char *name;
+    int port;
+    int weight;  /* 0 to 100; those of a split sum up to 100 */
+    bool shadow; /* gets copies, its answers are thrown away */
+};
+
+struct spec_split {
+    struct spec_arm *arms; /* the first is what runs today */
+    size_t count;
+    const char *sticky_header, *sticky_cookie; /* one or none */
+    double harm_ratio; /* the second arm is stopped once it is certain to be slower than the first
+                        * by more than this; default 0.10 */
+    double error;      /* of that verdict, however often it is looked at; default 0.05 */
+    double quantile;   /* of the latency that is compared; default 0.95 */
+};
+
+struct spec_front { /* one service behind HAProxy */
+    size_t service;
+    const char *address;     /* default 127.0.0.1 */
+    int port;                /* where clients come */
+    struct spec_tier *tiers; /* most accurate first; one: nothing to choose */
+    size_t tier_count;
+    const char *pin_header;   /* default "X-Spica-Tier" */
+    double limit_s, quantile; /* what must be kept: "p95 < 300ms"; NaN: no policy */
+    int64_t reserve_bytes;    /* device memory left free beside all; default 256 MiB */
+    int switches_per_minute;  /* default 4 */
+    int64_t up_after_ns;      /* calm for so long before a better tier; default 30 s */
+    struct spec_split split;  /* count 0: none. Not together with several tiers */
+    int64_t timeout_ns;       /* of a whole answer; default 10 min: long uploads, long streams */
+    int queue_max;            /* requests at one server at once, the rest queue; 0: no bound */
+    struct spec_place place;
+};
+
+struct spec_proxy {
+    bool given;
+    const char *folder; /* absolute; config, maps and sockets; default "NAME.spica.proxy" */
+    const char *unit; /* that runs it, reloaded by systemd; NULL: guard starts it as a child of its
+                       * own which outlives guard */
+    bool user;
+    const char *attach_socket; /* an HAProxy that exists: its stats socket; only our sections */
+    const char *attach_file;   /* are written here, absolute */
+};
+
+struct spec_guard {
+    bool given;
+    int64_t every_ns;                       /* default 1 s */
+    int64_t window_ns;                      /* of percentiles; default 1 min */
+    struct spec_watch *watches;             /* one for each service */
+    const struct guard_metric_ref *metrics; /* everything that may be known: see guard_metric.h */
+    size_t metric_count;
+    struct spec_guard_rule *rules;
+    size_t rule_count;
+    struct spec_guard_limit limits[ACTION_COUNT_];
+    struct spec_setting *notify; /* a command, word by word; {rule}, {state}, {text} in it; NULL */
+    size_t notify_count;
+    struct spec_restudy_hours restudy;
+    const char *listen_address; /* NULL: nothing is served */
+    int listen_port;
+    const char *token_env; /* environment variable that holds the token; NULL: none */
+    int64_t record_bytes;  /* most that recordings may take on disk; default 64 MiB; 0: none */
+    struct spec_proxy proxy;
+    struct spec_front *fronts;
+    size_t front_count;
+};
