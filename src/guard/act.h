@@ -1,10 +1,10 @@
 /* Doing what the judge decided: told, restarted, rolled back, measured again. The one part of guard
  * that changes the machine.
  *
- * Nothing here makes the caller wait: each action runs in a child of its own (act_child.h), and what
- * became of it comes back from the event loop as an EVENT_ACTED. What the study file does not allow
- * the judge has withheld already; the actor looks again (limits are kept on disk here, so that guard
- * being restarted gives nobody more restarts) and refuses rather than guess. */
+ * Nothing here makes the caller wait: each action runs in a child of its own (act_child.h), and
+ * what became of it comes back from the event loop as an EVENT_ACTED. What the study file does not
+ * allow the judge has withheld already; the actor looks again (limits are kept on disk here, so
+ * that guard being restarted gives nobody more restarts) and refuses rather than guess. */
 #pragma once
 
 #include "guard/judge.h"
@@ -13,10 +13,10 @@ struct sd_event;
 
 struct guard_act_setup {
     const struct spec_study *study; /* borrowed, has a guard */
-    const char *study_path;         /* its file, as `spica run` is given it; borrowed */
-    const char *folder;             /* the study's results, absolute; what is kept stands beside it */
-    struct sd_event *event;         /* the daemon's loop; a reference is taken */
-    bool dry_run;                   /* say what would be done, and do nothing */
+    const char *folder;     /* the study's results, absolute; what is kept stands beside it */
+    struct sd_event *event; /* the daemon's loop; a reference is taken */
+    const char *program;    /* what measures again: NULL: this very program; for tests */
+    bool dry_run;           /* say what would be done, and do nothing */
     /* What became of an action, or why it was not done: one event for each, always of EVENT_ACTED.
      * Called from guard_actor_do() itself or from the loop; must not call back. */
     void (*acted)(void *context, const struct guard_event *event);
@@ -27,8 +27,8 @@ struct guard_act_setup {
 };
 
 struct guard_actor; /* opaque */
-/* Reads what an earlier guard left (FOLDER.guard-acts.json): a restart that was under way counts and
- * is not begun again, a rollback that was cut off is finished, a queued study stays queued.
+/* Reads what an earlier guard left (FOLDER.guard-acts.json): a restart that was under way counts
+ * and is not begun again, a rollback that was cut off is finished, a queued study stays queued.
  * ERR_INPUT: that file is none of ours. */
 NODISCARD bool guard_actor_open(const struct guard_act_setup *setup, struct guard_actor **ret_actor,
                                 struct err *err);
@@ -39,8 +39,10 @@ AUTO_FN(struct guard_actor, guard_actor_close)
 /* To be told each tick before its decisions: a service is not restarted while its device's driver
  * is lost or mismatched, since it would not come back. */
 void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick);
-/* Logs the decision (to the journal with its fields, else to stderr), whatever it asks for, and
- * begins its actions. */
+/* Begins the actions of a decision. Whatever it asks for, it goes to the journal with its fields
+ * where what we print goes to the journal too: */
 void guard_actor_do(struct guard_actor *actor, const struct guard_decision *decision);
-/* How many children are under way; for tests and for a clean end. */
+/* ... true then: decisions and EVENT_ACTED need not be printed as well. */
+bool guard_actor_has_journal(const struct guard_actor *actor);
+/* How many actions are under way or wait for their turn; for tests and for a clean end. */
 size_t guard_actor_busy(const struct guard_actor *actor);

@@ -231,8 +231,9 @@ static int append_unit(sd_bus_message *message, const struct host_transient *uni
      */
     if (r >= 0)
         r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)", "Description", "s",
-                                  unit->description, "Type", "s", "notify", "Restart", "s",
-                                  "on-abnormal", "CollectMode", "s", "inactive-or-failed",
+                                  unit->description, "Type", "s", unit->once ? "exec" : "notify",
+                                  "Restart", "s", unit->once ? "no" : "on-abnormal", "CollectMode",
+                                  "s", unit->once ? "inactive" : "inactive-or-failed",
                                   "TimeoutStartUSec", "t", ready_us);
     if (r >= 0 && unit->environment && unit->environment[0])
         r = append_strings(message, "Environment", unit->environment);

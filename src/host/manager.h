@@ -47,8 +47,11 @@ struct host_transient {
     const char *const *argv;        /* absolute program first; NULL at the end */
     const char *const *environment; /* "NAME=value"; NULL at the end */
     int64_t ready_within_ns;
+    /* A program that ends by itself: ready once it runs, never started again, and kept by systemd
+     * when it failed until host_manager_forgive(). */
+    bool once;
 };
-/* Makes and starts a service of Type=notify: true once it has said that it is ready. Started again
- * by systemd when a signal kills it. ERR_BUSY: a unit of that name is there. */
+/* Makes and starts a service, of Type=notify unless `once`: true once it has said that it is ready.
+ * Started again by systemd when a signal kills it. ERR_BUSY: a unit of that name is there. */
 NODISCARD bool host_manager_transient(struct host_manager *manager,
                                       const struct host_transient *unit, struct err *err);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
@@ -66,6 +67,18 @@ static uint64_t read_number(const struct place *place, const char *name)
                                     NULL, 't', &value) < 0)
         return UINT64_MAX;
     return value;
+}
+
+/* ExecMainCode is waitid's si_code, 0 while it runs. */
+static int read_exit_status(const struct place *place)
+{
+    int32_t code = 0, status = -1;
+    if (sd_bus_get_property_trivial(place->bus, service_name, place->path, place->interface,
+                                    "ExecMainCode", NULL, 'i', &code) < 0 ||
+        sd_bus_get_property_trivial(place->bus, service_name, place->path, place->interface,
+                                    "ExecMainStatus", NULL, 'i', &status) < 0)
+        return -1;
+    return code == CLD_EXITED ? status : -1;
 }
 
 static int64_t within_of(uint64_t limit_us)
@@ -145,6 +158,7 @@ static void read_facts(const struct place *place, struct host_unit *unit)
     unit->can_start = read_bool(place, "CanStart") && strcmp(load, "loaded") == 0;
     unit->can_stop = read_bool(place, "CanStop");
     unit->transient = read_bool(place, "Transient");
+    unit->exit_status = read_exit_status(place);
     uint64_t memory = read_number(place, "MemoryCurrent");
     unit->memory_bytes =
         memory == UINT64_MAX ? READING_NONE : reading_known(READING_FROM_CGROUP, (double)memory);
@@ -172,6 +186,7 @@ bool host_unit_read(struct host_manager *manager, const char *name, struct host_
         read_facts(&place, &unit);
     } else {
         copy_text(unit.name, sizeof unit.name, full);
+        unit.exit_status = -1;
         unit.memory_bytes = READING_NONE;
     }
     *ret_unit = unit;
