@@ -1,0 +1,85 @@
+/* Inside guard/: who a watched service is at this moment, again and again. Nothing waits: systemd
+ * is asked on the event loop, /proc is read.
+ *
+ * A service is known by its main process (pid and start), which is systemd's word for a unit, the
+ * outermost process of a container's cgroup, the pid of the study file, or whoever listens on the
+ * port. It is up once that process lives and its port, where one is known, is listened on. */
+#pragma once
+
+#include "device/proc.h"
+#include "spec/guard.h"
+
+#include <systemd/sd-event.h>
+
+enum guard_presence {
+    PRESENCE_UNKNOWN, /* systemd does not answer, or /proc can't be read */
+    PRESENCE_DOWN,
+    PRESENCE_COMING, /* on its way: activating, or it does not listen yet */
+    PRESENCE_UP,
+    PRESENCE_COUNT_
+};
+
+struct guard_life { /* of one look */
+    enum guard_presence presence;
+    struct proc_stat main;  /* .pid 0: not known */
+    int64_t restarts;       /* systemd's count; -1: none is known */
+    bool killed_for_memory; /* systemd's result is "oom-kill" */
+    bool listens;           /* somebody does on its port, or it has none */
+    char why[160];
+};
+
+/* ---- find.c ---- */
+struct guard_finder; /* opaque: of one service */
+
+struct guard_managers; /* find_unit.c: connections to systemd, shared by all finders */
+struct guard_managers *guard_managers_new(sd_event *event);
+struct guard_managers *guard_managers_free(struct guard_managers *managers); /* returns NULL */
+AUTO_FN(struct guard_managers, guard_managers_free)
+
+/* All borrowed; managers NULL: units stay unknown. */
+struct guard_finder *guard_finder_new(const struct spec_watch *watch, const char *proc_root,
+                                      struct guard_managers *managers);
+struct guard_finder *guard_finder_free(struct guard_finder *finder); /* returns NULL */
+
+/* Looks: *ret_life is what is known now. Of a unit that may be what systemd answered to the look
+ * before; while its process lives it is asked every ten seconds, else at each look. */
+void guard_finder_look(struct guard_finder *finder, int64_t now_ns, struct guard_life *ret_life);
+/* The control group of its main process below the mount of that hierarchy; "" unknown. */
+const char *guard_finder_group(const struct guard_finder *finder);
+/* "whisper.service", "pid 4711", "container web", "port 8090". */
+void guard_watch_where(const struct spec_watch *watch, char *ret_text, size_t size);
+
+/* ---- what follows from two looks; pure ---- */
+struct guard_history { /* of one service; zeroed at first */
+    bool began;
+    enum guard_presence presence; /* the last one that was known */
+    struct proc_stat main;        /* the last that was seen */
+    int64_t restarts_told;        /* systemd's count then; -1 */
+    bool counted;                 /* a restart was counted since `main` was last seen alive */
+    bool killed;
+    uint64_t restarts; /* since guard began */
+};
+struct guard_turn { /* what has changed */
+    bool came_up, went_down, restarted, killed_for_memory, another;
+    uint64_t restarts; /* how many of them now */
+};
+struct guard_turn guard_history_step(struct guard_history *history, const struct guard_life *life);
+
+/* ---- inside: find_unit.c, find_port.c ---- */
+struct guard_unit_state {
+    bool known; /* systemd has answered */
+    char active[24], sub[32], result[32];
+    uint32_t main_pid, restarts;
+    int64_t at_ns; /* of the answer */
+};
+struct guard_unit; /* opaque */
+struct guard_unit *guard_unit_new(struct guard_managers *managers, const char *name, bool user);
+struct guard_unit *guard_unit_free(struct guard_unit *unit);
+/* Asks unless an answer is awaited. The answer comes on the loop. */
+void guard_unit_ask(struct guard_unit *unit, int64_t now_ns);
+const struct guard_unit_state *guard_unit_state(const struct guard_unit *unit);
+
+enum guard_listening { LISTENING_UNKNOWN, LISTENING_NO, LISTENING_YES };
+/* Does anybody listen on this TCP port, on any address? The kernel is asked (sock_diag): nothing
+ * reaches the service, and ten thousand connections cost nothing. */
+enum guard_listening guard_port_listening(int port);

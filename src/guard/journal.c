@@ -1,0 +1,260 @@
+/* The journal of the watched units, followed.
+ *
+ * sd-journal filters by the units' fields, so nothing else of the machine's log costs us anything.
+ * Running journalctl was rejected: its child has to be watched in turn, and a line's unit would
+ * have to be guessed from its text.
+ *
+ * A service may write ten thousand lines a second when it fails. LINES_A_SECOND are looked at; over
+ * that the rest is jumped over and said. Invariant: a wake costs at most LINES_A_WAKE lines. */
+#include "guard/journal.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-journal.h>
+
+enum { LINES_A_WAKE = 300, LINES_A_SECOND = 1000, LINE_MAX_BYTES = 4096 };
+static const int64_t FLOOD_EVERY_NS = 10 * NS_PER_S;
+
+struct guard_journal {
+    const struct spec_study *study;  /* borrowed */
+    sd_journal *journal;             /* owned */
+    sd_event_source *source, *again; /* owned */
+    struct guard_log_hooks hooks;
+    bool kernel;
+    int64_t second_ns, flood_ns;
+    size_t lines; /* in this second */
+};
+
+/* Fields that name a watched thing; of a unit the last two are systemd's own lines about it. */
+static const struct field {
+    const char *name;
+    enum spec_watch_kind kind;
+    bool user;
+} fields[] = {
+    {"_SYSTEMD_UNIT", WATCH_UNIT, false},
+    {"UNIT", WATCH_UNIT, false},
+    {"OBJECT_SYSTEMD_UNIT", WATCH_UNIT, false},
+    {"_SYSTEMD_USER_UNIT", WATCH_UNIT, true},
+    {"USER_UNIT", WATCH_UNIT, true},
+    {"CONTAINER_NAME", WATCH_CONTAINER, false},
+    {"CONTAINER_ID", WATCH_CONTAINER, false},
+};
+
+struct guard_journal *guard_journal_free(struct guard_journal *journal)
+{
+    if (journal) {
+        sd_event_source_disable_unref(journal->source);
+        sd_event_source_disable_unref(journal->again);
+        if (journal->journal)
+            sd_journal_close(journal->journal);
+        free(journal);
+    }
+    return NULL;
+}
+AUTO_FN(struct guard_journal, guard_journal_free)
+
+static const char *name_of(const struct spec_watch *watch)
+{
+    return watch->kind == WATCH_UNIT        ? watch->unit
+           : watch->kind == WATCH_CONTAINER ? watch->container
+                                            : NULL;
+}
+
+static bool fits(const struct field *field, const struct spec_watch *watch)
+{
+    return watch->kind == field->kind && (watch->kind != WATCH_UNIT || watch->user == field->user);
+}
+
+static int add_match(sd_journal *journal, const char *name, const char *value)
+{
+    char match[512];
+    int len = snprintf(match, sizeof match, "%s=%s", name, value);
+    int r = sd_journal_add_match(journal, match, (size_t)len);
+    return r < 0 ? r : sd_journal_add_disjunction(journal);
+}
+
+/* How many were added, or a negative errno. */
+static int add_matches(struct guard_journal *journal)
+{
+    int count = 0, r = 0;
+    for (size_t i = 0; i < journal->study->service_count; i++) {
+        const struct spec_watch *watch = &journal->study->guard->watches[i];
+        for (size_t f = 0; f < ARRAY_LEN(fields) && r >= 0; f++) {
+            if (!fits(&fields[f], watch))
+                continue;
+            r = add_match(journal->journal, fields[f].name, name_of(watch));
+            count++;
+        }
+    }
+    if (journal->kernel && r >= 0) {
+        r = add_match(journal->journal, "_TRANSPORT", "kernel");
+        count++;
+    }
+    return r < 0 ? r : count;
+}
+
+/* Behind its newest entry: only what comes from now on. */
+static int go_to_end(sd_journal *journal)
+{
+    int r = sd_journal_seek_tail(journal);
+    return r < 0 ? r : sd_journal_previous(journal);
+}
+
+static bool get_field(sd_journal *journal, const char *name, const char **ret_value,
+                      size_t *ret_len)
+{
+    const void *data = NULL;
+    size_t len = 0, head = strlen(name) + 1;
+    if (sd_journal_get_data(journal, name, &data, &len) < 0 || len < head)
+        return false;
+    *ret_value = (const char *)data + head;
+    *ret_len = len - head;
+    return true;
+}
+
+/* The service that this entry is about, or -1. */
+static int service_of(struct guard_journal *journal)
+{
+    for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+        const char *value = NULL;
+        size_t len = 0;
+        if (!get_field(journal->journal, fields[f].name, &value, &len))
+            continue;
+        for (size_t i = 0; i < journal->study->service_count; i++) {
+            const struct spec_watch *watch = &journal->study->guard->watches[i];
+            const char *name = fits(&fields[f], watch) ? name_of(watch) : NULL;
+            if (name && strlen(name) == len && memcmp(name, value, len) == 0)
+                return (int)i;
+        }
+    }
+    return -1;
+}
+
+static bool is_from_kernel(sd_journal *journal)
+{
+    const char *value = NULL;
+    size_t len = 0;
+    return get_field(journal, "_TRANSPORT", &value, &len) && len == strlen("kernel") &&
+           memcmp(value, "kernel", len) == 0;
+}
+
+static void hand_on(struct guard_journal *journal)
+{
+    const char *line = NULL;
+    size_t len = 0;
+    char copy[LINE_MAX_BYTES];
+    int service = service_of(journal);
+    bool kernel = service < 0 && journal->kernel && is_from_kernel(journal->journal);
+    if ((service < 0 && !kernel) || !get_field(journal->journal, "MESSAGE", &line, &len))
+        return;
+    /* The data is the library's until its next call. */
+    len = len < sizeof copy ? len : sizeof copy;
+    memcpy(copy, line, len);
+    if (kernel)
+        journal->hooks.kernel(journal->hooks.context, copy, len);
+    else
+        journal->hooks.service(journal->hooks.context, (size_t)service, copy, len);
+}
+
+static void say_flood(struct guard_journal *journal, int64_t now_ns)
+{
+    (void)!go_to_end(journal->journal);
+    if (journal->flood_ns && now_ns - journal->flood_ns < FLOOD_EVERY_NS)
+        return;
+    journal->flood_ns = now_ns;
+    journal->hooks.flood(journal->hooks.context, "the journal");
+}
+
+void guard_journal_read(struct guard_journal *journal)
+{
+    int64_t now_ns = clock_now_ns();
+    if (now_ns - journal->second_ns >= NS_PER_S) {
+        journal->second_ns = now_ns;
+        journal->lines = 0;
+    }
+    for (int i = 0; i < LINES_A_WAKE; i++) {
+        if (sd_journal_next(journal->journal) <= 0)
+            return;
+        if (++journal->lines > LINES_A_SECOND) {
+            say_flood(journal, now_ns);
+            return;
+        }
+        hand_on(journal);
+    }
+    /* More is there, and the descriptor will not say so again. */
+    (void)sd_event_source_set_enabled(journal->again, SD_EVENT_ONESHOT);
+}
+
+static int on_again(sd_event_source *source, void *context)
+{
+    (void)source;
+    guard_journal_read(context);
+    return 0;
+}
+
+static int on_change(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+    struct guard_journal *journal = context;
+    (void)source;
+    (void)fd;
+    (void)events;
+    (void)!sd_journal_process(journal->journal);
+    guard_journal_read(journal);
+    return 0;
+}
+
+static int open_files(sd_journal **ret_journal)
+{
+    const char *folder = getenv("SPICA_JOURNAL");
+    return folder && folder[0] ? sd_journal_open_directory(ret_journal, folder, 0)
+                               : sd_journal_open(ret_journal, SD_JOURNAL_LOCAL_ONLY);
+}
+
+static int listen_on(struct guard_journal *journal, sd_event *event)
+{
+    int fd = sd_journal_get_fd(journal->journal);
+    int mask = sd_journal_get_events(journal->journal);
+    if (fd < 0 || mask < 0)
+        return fd < 0 ? fd : mask;
+    int r = sd_event_add_io(event, &journal->source, fd, (uint32_t)mask, on_change, journal);
+    if (r >= 0)
+        r = sd_event_add_defer(event, &journal->again, on_again, journal);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(journal->again, SD_EVENT_OFF);
+    if (r >= 0) {
+        (void)sd_event_source_set_description(journal->source, "journal");
+        (void)sd_event_source_set_description(journal->again, "journal goes on");
+    }
+    return r;
+}
+
+bool guard_journal_open(const struct spec_study *study, bool kernel, sd_event *event,
+                        const struct guard_log_hooks *hooks, struct guard_journal **ret_journal,
+                        struct err *err)
+{
+    struct guard_journal *made = calloc(1, sizeof *made);
+    if (!made)
+        abort();
+    AUTO(guard_journal_free) struct guard_journal *journal = made;
+    journal->study = study;
+    journal->kernel = kernel;
+    journal->hooks = *hooks;
+    int r = open_files(&journal->journal);
+    if (r >= 0)
+        r = sd_journal_set_data_threshold(journal->journal, LINE_MAX_BYTES);
+    if (r >= 0)
+        r = add_matches(journal);
+    if (r == 0)
+        return err_set(err, ERR_MISSING, "no service that is watched has a journal");
+    if (r >= 0)
+        r = listen_on(journal, event); /* before the end is sought: nothing falls in between */
+    if (r >= 0)
+        r = go_to_end(journal->journal);
+    if (r < 0)
+        return err_set(err, ERR_MISSING, "the journal can't be read: %s", strerror(-r));
+    *ret_journal = TAKE(journal);
+    return true;
+}

@@ -1,0 +1,416 @@
+/* Devices, watched.
+ *
+ * One sample of each device at a time (device/sample.h), not more often than half a percent of a
+ * core pays for: on a CPU box a sample adds up the pages of every process of a service, which may
+ * take tens of milliseconds. What was read last is shown until it is ten seconds old, then it is
+ * unknown.
+ *
+ * A device whose driver is gone tells nothing, so everything of it is unknown, and it is closed and
+ * opened again every half minute: the library is loaded anew then, and "mismatch" (the library on
+ * the disk is another version than the module that runs) shows itself. It is never a reason to
+ * restart a service: what runs may go on, what is started would not come up.
+ *
+ * Rejected: a thread for the driver's calls. They take a millisecond; one that hangs in the kernel
+ * would hang a thread as well, and the watchdog of systemd is there for that. */
+#include "guard/memory.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "device/neighbour.h"
+
+#include <math.h>
+#include <string.h>
+
+static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S;
+static const int64_t OLD_NS = 10 * NS_PER_S;
+static const int64_t STATE_EVERY_NS = 5 * NS_PER_S;
+static const int64_t TREND_EVERY_NS = 5 * NS_PER_S;
+static const int64_t NEIGHBOURS_EVERY_NS = 10 * NS_PER_S;
+static const int64_t XID_HOLDS_NS = 60 * NS_PER_S;
+static const double CHANGE_BYTES = 256 << 20; /* of others, that is worth a word */
+enum { COST_SHARE = 200, SETTLE_SAMPLES = 2 };
+
+const char *const guard_fault_names[FAULT_COUNT_] = {
+    [FAULT_UNKNOWN] = NULL, [FAULT_NONE] = "none",         [FAULT_LOST] = "lost",
+    [FAULT_XID] = "xid",    [FAULT_MISMATCH] = "mismatch",
+};
+
+struct others {        /* memory of processes that are not ours */
+    double told_bytes; /* as it was said last; NaN: never */
+    double seen_bytes;
+    int settled; /* samples since it moved */
+};
+
+struct part { /* of one device */
+    struct guard_device_view view;
+    struct guard_slope slope;
+    struct others strangers;
+    int64_t due_ns, read_ns, opened_ns, state_ns, xid_ns, began_wall_us;
+    bool lost_told, is_gpu;
+    char pci[32];
+};
+
+struct neighbour {
+    bool looked, there;
+    struct proc_stat main;
+};
+
+struct guard_memory {
+    const struct spec_study *study;
+    const char *root;
+    struct device *devices[SPEC_DEVICES_MAX]; /* owned; NULL: not open */
+    struct part parts[SPEC_DEVICES_MAX];
+    struct guard_memory_view services[SPEC_SERVICES_MAX];
+    struct guard_slope slopes[SPEC_SERVICES_MAX];
+    struct neighbour *neighbours; /* owned */
+    int64_t trend_ns, neighbours_ns;
+};
+
+/* ---- opening ---- */
+
+static enum guard_fault fault_of(const char *text)
+{
+    return text_find_nocase(text, strlen(text), "mismatch") ? FAULT_MISMATCH : FAULT_LOST;
+}
+
+static void forget(struct part *part)
+{
+    struct guard_device_view *view = &part->view;
+    view->used_bytes = view->free_bytes = view->full_in_s = view->busy_ratio = view->throttled =
+        NAN;
+    view->throttle_words[0] = '\0';
+    guard_slope_clear(&part->slope);
+}
+
+static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
+{
+    struct part *part = &memory->parts[d];
+    struct err err = ERR_INIT;
+    part->opened_ns = now_ns;
+    if (device_open(memory->study->devices[d], memory->root, &memory->devices[d], &err)) {
+        const struct device_facts *facts = device_facts(memory->devices[d]);
+        part->view.total_bytes = facts->memory_bytes;
+        part->view.fault = FAULT_NONE;
+        part->view.fault_text[0] = '\0';
+        return;
+    }
+    memory->devices[d] = NULL;
+    part->view.fault = fault_of(err.text);
+    snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", err.text);
+}
+
+struct guard_memory *guard_memory_new(const struct spec_study *study, const char *proc_root)
+{
+    struct guard_memory *memory = calloc(1, sizeof *memory);
+    struct neighbour *neighbours = calloc(study->neighbour_count + 1, sizeof *neighbours);
+    if (!memory || !neighbours)
+        abort();
+    memory->study = study;
+    memory->root = proc_root;
+    memory->neighbours = neighbours;
+    for (size_t i = 0; i < SPEC_SERVICES_MAX; i++)
+        memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+    for (size_t d = 0; d < study->device_count; d++) {
+        struct part *part = &memory->parts[d];
+        part->view.total_bytes = NAN;
+        part->is_gpu = spec_device_is_gpu(study->devices[d]);
+        part->strangers.told_bytes = part->strangers.seen_bytes = NAN;
+        forget(part);
+        open_device(memory, d, clock_now_ns());
+    }
+    return memory;
+}
+
+struct guard_memory *guard_memory_free(struct guard_memory *memory)
+{
+    if (memory) {
+        for (size_t d = 0; d < SPEC_DEVICES_MAX; d++)
+            device_close(memory->devices[d]);
+        free(memory->neighbours);
+        free(memory);
+    }
+    return NULL;
+}
+
+struct device *const *guard_memory_devices(const struct guard_memory *memory)
+{
+    return memory->devices;
+}
+
+const struct guard_device_view *guard_memory_device(const struct guard_memory *memory, size_t d)
+{
+    return &memory->parts[d].view;
+}
+
+const struct guard_memory_view *guard_memory_service(const struct guard_memory *memory, size_t i)
+{
+    return &memory->services[i];
+}
+
+/* ---- a sample ---- */
+
+static void lose(struct guard_memory *memory, size_t d, const char *why,
+                 const struct guard_memory_subject *subjects)
+{
+    struct part *part = &memory->parts[d];
+    memory->devices[d] = device_close(memory->devices[d]);
+    forget(part);
+    part->view.fault = fault_of(why);
+    snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", why);
+    for (size_t i = 0; i < memory->study->service_count; i++)
+        if (subjects[i].device == d) {
+            memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+            guard_slope_clear(&memory->slopes[i]);
+        }
+}
+
+/* Somebody else's memory has changed for good: twice the same. */
+static void watch_strangers(struct guard_memory *memory, size_t d, double bytes,
+                            const struct device_ours *ours, struct guard_events *events)
+{
+    struct others *others = &memory->parts[d].strangers;
+    struct device_holder holders[3];
+    if (isnan(bytes))
+        return;
+    if (!(fabs(bytes - others->seen_bytes) < CHANGE_BYTES / 4))
+        others->settled = 0;
+    others->seen_bytes = bytes;
+    if (++others->settled < SETTLE_SAMPLES)
+        return;
+    double before = others->told_bytes;
+    if (isnan(before)) {
+        others->told_bytes = bytes;
+        return;
+    }
+    if (fabs(bytes - before) < CHANGE_BYTES)
+        return;
+    others->told_bytes = bytes;
+    AUTO(buf_done) struct buf text = BUF_INIT(600);
+    buf_addf(&text, "%s: others %s ", memory->study->devices[d],
+             bytes > before ? "have grown from" : "have given memory back, from");
+    text_add_bytes(&text, before);
+    buf_add(&text, " to ");
+    text_add_bytes(&text, bytes);
+    size_t count = device_strangers(memory->devices[d], ours, memory->parts[d].began_wall_us,
+                                    holders, ARRAY_LEN(holders));
+    for (size_t k = 0; k < count; k++) {
+        buf_add(&text, k == 0 ? ": " : "; ");
+        device_holder_add_text(&text, &holders[k]);
+    }
+    guard_events_add(events, EVENT_NEIGHBOUR, -1, "%s", buf_text(&text));
+}
+
+static double not_throttled(const struct guard_device_view *view)
+{
+    return view->throttle_words[0] ? 1 : 0;
+}
+
+static void read_state(struct guard_memory *memory, size_t d, int64_t now_ns)
+{
+    struct part *part = &memory->parts[d];
+    struct device_state_reading readings[16];
+    if (part->state_ns && now_ns - part->state_ns < STATE_EVERY_NS)
+        return;
+    part->state_ns = now_ns;
+    part->view.throttled = NAN;
+    size_t count = device_state(memory->devices[d], readings, ARRAY_LEN(readings));
+    for (size_t k = 0; k < count; k++)
+        if (strcmp(readings[k].name, "throttle") == 0 &&
+            readings[k].reading.state == READING_KNOWN) {
+            memcpy(part->view.throttle_words, readings[k].words, sizeof part->view.throttle_words);
+            part->view.throttled = not_throttled(&part->view);
+        }
+}
+
+static double fresh(struct reading reading, double otherwise)
+{
+    return reading.state == READING_UNKNOWN ? otherwise : reading.value;
+}
+
+static enum device_listed listed_of(struct reading bytes)
+{
+    return bytes.state != READING_KNOWN ? DEVICE_LISTED_UNKNOWN
+           : bytes.value > 0            ? DEVICE_LISTED_YES
+                                        : DEVICE_LISTED_NO;
+}
+
+/* What the sample says of a service; what it does not is asked for by itself. */
+static void take_service(struct guard_memory *memory, size_t i, size_t d, struct reading bytes,
+                         pid_t root)
+{
+    struct guard_memory_view *view = &memory->services[i];
+    view->bytes = fresh(bytes, NAN);
+    view->listed = listed_of(bytes);
+    if (!memory->parts[d].is_gpu) {
+        view->listed = DEVICE_LISTED_UNKNOWN;
+        return;
+    }
+    if (view->listed == DEVICE_LISTED_YES)
+        return;
+    struct device_usage usage;
+    device_usage(memory->devices[d], root, &usage);
+    view->listed = usage.listed;
+    if (usage.listed == DEVICE_LISTED_YES)
+        view->bytes = reading_value(usage.memory_bytes);
+}
+
+static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
+                        const struct guard_memory_subject *subjects, struct guard_events *events)
+{
+    const struct spec_study *study = memory->study;
+    struct part *part = &memory->parts[d];
+    struct device_sample sample;
+    pid_t roots[SPEC_SERVICES_MAX];
+    size_t of[SPEC_SERVICES_MAX], count = 0;
+    for (size_t i = 0; i < study->service_count; i++)
+        if (subjects[i].root > 0) {
+            of[count] = i;
+            roots[count++] = subjects[i].root;
+        }
+    const struct device_ours ours = {.roots = roots,
+                                     .root_count = count,
+                                     .neighbours = study->neighbours,
+                                     .neighbour_count = study->neighbour_count};
+    int64_t before_ns = clock_cpu_ns();
+    device_sample(memory->devices[d], &ours, &sample);
+    if (sample.fault[0]) {
+        lose(memory, d, sample.fault, subjects);
+        return;
+    }
+    if (part->began_wall_us == 0)
+        part->began_wall_us = clock_now_wall_us();
+    part->read_ns = now_ns;
+    part->view.used_bytes = fresh(sample.used_bytes, NAN);
+    part->view.free_bytes = fresh(sample.free_bytes, NAN);
+    part->view.busy_ratio = fresh(sample.busy_ratio, NAN);
+    for (size_t k = 0; k < count; k++)
+        if (subjects[of[k]].device == d)
+            take_service(memory, of[k], d, sample.tree_bytes[k], roots[k]);
+    if (part->is_gpu) {
+        read_state(memory, d, now_ns);
+        watch_strangers(memory, d, reading_value(sample.stranger_bytes), &ours, events);
+    }
+    part->due_ns = now_ns + COST_SHARE * (clock_cpu_ns() - before_ns);
+}
+
+/* ---- trends ---- */
+
+static void find_trends(struct guard_memory *memory, int64_t now_ns)
+{
+    struct guard_growth growth;
+    if (memory->trend_ns && now_ns - memory->trend_ns < TREND_EVERY_NS)
+        return;
+    memory->trend_ns = now_ns;
+    for (size_t i = 0; i < memory->study->service_count; i++) {
+        guard_slope_read(&memory->slopes[i], &growth);
+        memory->services[i].growth_bytes_per_s =
+            isnan(growth.bytes_per_s) || growth.certain || growth.bytes_per_s < 0
+                ? growth.bytes_per_s
+                : 0;
+    }
+    for (size_t d = 0; d < memory->study->device_count; d++) {
+        struct guard_device_view *view = &memory->parts[d].view;
+        guard_slope_read(&memory->parts[d].slope, &growth);
+        view->full_in_s = growth.certain ? view->free_bytes / growth.bytes_per_s : NAN;
+    }
+}
+
+static void add_points(struct guard_memory *memory, int64_t now_ns,
+                       const struct guard_memory_subject *subjects)
+{
+    for (size_t i = 0; i < memory->study->service_count; i++) {
+        if (subjects[i].another)
+            guard_slope_clear(&memory->slopes[i]);
+        if (subjects[i].root == 0)
+            memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+        guard_slope_add(&memory->slopes[i], now_ns, memory->services[i].bytes);
+    }
+    for (size_t d = 0; d < memory->study->device_count; d++) {
+        struct part *part = &memory->parts[d];
+        if (part->read_ns && now_ns - part->read_ns > OLD_NS)
+            forget(part);
+        guard_slope_add(&part->slope, now_ns, part->view.used_bytes);
+    }
+}
+
+/* ---- declared neighbours ---- */
+
+static void watch_neighbours(struct guard_memory *memory, int64_t now_ns,
+                             struct guard_events *events)
+{
+    if (memory->neighbours_ns && now_ns - memory->neighbours_ns < NEIGHBOURS_EVERY_NS)
+        return;
+    memory->neighbours_ns = now_ns;
+    for (size_t n = 0; n < memory->study->neighbour_count; n++) {
+        const struct spec_neighbour *spec = &memory->study->neighbours[n];
+        struct neighbour *known = &memory->neighbours[n];
+        struct proc_stat now = {0};
+        const char *name = spec->unit ? spec->unit : spec->command ? spec->command : "by pid";
+        if (spec->unseen_bytes > 0)
+            continue;
+        bool same = known->there && device_neighbour_lives(memory->root, &known->main);
+        bool there = same || device_neighbour_main(memory->root, spec, &now);
+        if (known->looked && there && !known->there)
+            guard_events_add(events, EVENT_NEIGHBOUR, -1, "neighbour %s came (process %d)", name,
+                             (int)now.pid);
+        else if (known->looked && !there && known->there)
+            guard_events_add(events, EVENT_NEIGHBOUR, -1, "neighbour %s went", name);
+        else if (known->looked && there && !same)
+            guard_events_add(events, EVENT_NEIGHBOUR, -1,
+                             "neighbour %s was restarted (process %d after %d)", name, (int)now.pid,
+                             (int)known->main.pid);
+        known->looked = true;
+        known->there = there;
+        if (there && !same)
+            known->main = now;
+    }
+}
+
+/* ---- all of it ---- */
+
+static void tell_lost(struct guard_memory *memory, size_t d, struct guard_events *events)
+{
+    struct part *part = &memory->parts[d];
+    bool lost = part->view.fault == FAULT_LOST || part->view.fault == FAULT_MISMATCH;
+    if (lost && !part->lost_told)
+        guard_events_add(events, EVENT_DRIVER_LOST, -1, "%s: %s; nothing is known of it now",
+                         memory->study->devices[d], part->view.fault_text);
+    part->lost_told = lost;
+}
+
+void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
+                       const struct guard_memory_subject *subjects, struct guard_events *events)
+{
+    for (size_t d = 0; d < memory->study->device_count; d++) {
+        struct part *part = &memory->parts[d];
+        if (!memory->devices[d] && now_ns - part->opened_ns >= REOPEN_EVERY_NS)
+            open_device(memory, d, now_ns);
+        if (memory->devices[d] && now_ns >= part->due_ns)
+            read_device(memory, d, now_ns, subjects, events);
+        if (part->view.fault == FAULT_XID && now_ns - part->xid_ns > XID_HOLDS_NS)
+            part->view.fault = FAULT_NONE;
+        tell_lost(memory, d, events);
+    }
+    add_points(memory, now_ns, subjects);
+    find_trends(memory, now_ns);
+    watch_neighbours(memory, now_ns, events);
+}
+
+void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
+                           const char *words, struct guard_events *events)
+{
+    for (size_t d = 0; d < memory->study->device_count; d++) {
+        struct part *part = &memory->parts[d];
+        if (!part->is_gpu)
+            continue;
+        /* Which of several cards it was is told by its address only, which is in the text. */
+        if (part->view.fault == FAULT_NONE && memory->study->device_count == 1) {
+            part->view.fault = FAULT_XID;
+            part->xid_ns = clock_now_ns();
+            snprintf(part->view.fault_text, sizeof part->view.fault_text, "Xid %d: %.120s", code,
+                     words);
+        }
+    }
+    guard_events_add(events, EVENT_XID, -1, "card %s: Xid %d%s%s", pci, code, words[0] ? ": " : "",
+                     words);
+}

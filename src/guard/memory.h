@@ -1,0 +1,72 @@
+/* Inside guard/: the devices again and again: memory and whose it is, where it is going, is each
+ * service listed there, is the driver well. And the pure part: a slope that a few odd values don't
+ * turn. */
+#pragma once
+
+#include "device/sample.h"
+#include "guard/watch_events.h"
+
+/* ---- memory_slope.c ---- */
+
+enum { GUARD_SLOPE_POINTS = 128 };
+/* Bytes over time. Points are a second apart at first; when there is no more room every second one
+ * is dropped and they are twice as far apart, up to five seconds; then the oldest leave: about ten
+ * minutes. Zeroed at first. */
+struct guard_slope {
+    struct {
+        double at_s, bytes;
+    } points[GUARD_SLOPE_POINTS];
+    size_t count;
+    int64_t gap_ns, last_ns;
+};
+void guard_slope_add(struct guard_slope *slope, int64_t now_ns, double bytes); /* NaN: left out */
+void guard_slope_clear(struct guard_slope *slope);
+
+struct guard_growth {
+    double bytes_per_s; /* the median of the slopes of all pairs (Theil 1950, Sen 1968); NaN: too
+                         * few points, or over less than a minute */
+    bool certain; /* it grows: the lower end of the slope's 95 % interval is above 0, and it does in
+                   * each third of the time by itself */
+};
+void guard_slope_read(const struct guard_slope *slope, struct guard_growth *ret_growth);
+
+/* ---- memory.c ---- */
+
+enum guard_fault { FAULT_UNKNOWN, FAULT_NONE, FAULT_LOST, FAULT_XID, FAULT_MISMATCH, FAULT_COUNT_ };
+extern const char *const guard_fault_names[FAULT_COUNT_]; /* NULL, "none", "lost", ... */
+
+struct guard_device_view {
+    double used_bytes, free_bytes, total_bytes; /* NaN unknown */
+    double full_in_s;                           /* NaN: unknown, or it does not certainly grow */
+    double busy_ratio;
+    double throttled; /* 0, 1, NaN */
+    char throttle_words[64];
+    enum guard_fault fault;
+    char fault_text[160];
+};
+struct guard_memory_view { /* of a service, on its device */
+    double bytes, growth_bytes_per_s;
+    enum device_listed listed;
+};
+
+struct guard_memory; /* opaque */
+/* Opens what can be opened; a device that can't be is tried again every half minute. */
+struct guard_memory *guard_memory_new(const struct spec_study *study, const char *proc_root);
+struct guard_memory *guard_memory_free(struct guard_memory *memory); /* returns NULL */
+AUTO_FN(struct guard_memory, guard_memory_free)
+/* In the order of study->devices; entries change as devices are opened and lost. */
+struct device *const *guard_memory_devices(const struct guard_memory *memory);
+
+struct guard_memory_subject { /* of a service */
+    pid_t root;               /* its tree is below this one; 0: not known */
+    size_t device;            /* index: where it should be */
+    bool another; /* another process than at the last step: what it held before says nothing */
+};
+/* Reads as often as its cost allows (half a percent of a core), at most once a call. */
+void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
+                       const struct guard_memory_subject *subjects, struct guard_events *events);
+const struct guard_device_view *guard_memory_device(const struct guard_memory *memory, size_t d);
+const struct guard_memory_view *guard_memory_service(const struct guard_memory *memory, size_t i);
+/* The kernel's log told of an error of the card at this address. */
+void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
+                           const char *words, struct guard_events *events);
