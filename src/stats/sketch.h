@@ -5,6 +5,8 @@
  * of all is the sum of sketches of parts. No heap while values are added. */
 #pragma once
 
+#include "base/auto.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,9 +19,10 @@ struct stats_sketch; /* opaque */
 
 struct stats_sketch *stats_sketch_new(void);
 struct stats_sketch *stats_sketch_free(struct stats_sketch *sketch); /* returns NULL */
-size_t stats_sketch_bytes(void);                                     /* of one, for budgets */
+AUTO_FN(struct stats_sketch, stats_sketch_free)
+size_t stats_sketch_bytes(void); /* of one, for budgets */
 
-/* NaN and values <= 0 are the caller's error (0 is counted as the least). */
+/* NaN is not counted; 0 and below count as the least. */
 void stats_sketch_add(struct stats_sketch *sketch, double value);
 void stats_sketch_add_many(struct stats_sketch *sketch, double value, uint64_t times);
 void stats_sketch_merge(struct stats_sketch *into, const struct stats_sketch *from);
@@ -28,3 +31,10 @@ uint64_t stats_sketch_count(const struct stats_sketch *sketch);
 uint64_t stats_sketch_clamped(const struct stats_sketch *sketch); /* below least, over greatest */
 /* NaN when it holds nothing. The q-quantile as stats_quantile() defines it, within the error. */
 double stats_sketch_quantile(const struct stats_sketch *sketch, double q);
+/* The value of that rank, from 0 on, within the error; NaN: there are not so many. */
+double stats_sketch_rank(const struct stats_sketch *sketch, uint64_t rank);
+
+/* For keeping one on disk: how often the i-th bucket was met, and the value that stands for it.
+ * Adding that value so often to an empty sketch gives the same again (but for `clamped`). */
+size_t stats_sketch_buckets(void);
+uint64_t stats_sketch_bucket(const struct stats_sketch *sketch, size_t i, double *ret_value);
