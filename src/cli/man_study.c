@@ -101,6 +101,32 @@ static const struct {
      "it is named on the command line of Docker Compose, or beside the file as "
      "compose.override.yaml."},
     {"production.SERVICE.command", NULL, NULL},
+    {"guard", NULL,
+     "What `spica guard` watches in production, and what it may do. No measurement depends on it: "
+     "it may be written or mended after the study has run, and is not stored with the results. "
+     "Nothing is done to the machine unless `act` names it."},
+    {"guard.watch.SERVICE", NULL,
+     "Where a service runs, at most one of `unit`, `pid` and `container`; what is not given is "
+     "production's. `none` instead of the mapping: it is not watched."},
+    {"guard.rules[]", NULL,
+     "`when` and `until` are expressions (see EXPRESSIONS) over figures (see FIGURES). A rule is "
+     "fine, pending, an alarm or clearing, or it has no data: that is never taken for fine, and "
+     "never is an alarm. An alarm that lasts is acted upon again: restart after its back-off, "
+     "tier-down and tier-up after a window. Beside these there are rules that spica has itself "
+     "(see ALARMS)."},
+    {"guard.act.ACTION", NULL,
+     "ACTION is `notify`; `tier-down` or `tier-up`, to the next tier of the service; `restart`; "
+     "`rollback` of the last promotion; or `restudy`, a `spica run` whose winner awaits approval. "
+     "An action without a value has the defaults."},
+    {"guard.proxy", NULL, NULL},
+    {"guard.proxy.attach", NULL, NULL},
+    {"guard.fronts.SERVICE", NULL,
+     "Clients ask HAProxy at `port`, which hands their requests to a server: the tier that guard "
+     "has chosen, or an arm of the split. It has `tiers` or a `split`."},
+    {"guard.fronts.SERVICE.tiers.TIER", NULL, NULL},
+    {"guard.fronts.SERVICE.split", NULL, NULL},
+    {"guard.fronts.SERVICE.split.arms.ARM", NULL, NULL},
+    {"guard.fronts.SERVICE.split.stick", NULL, NULL},
     {"search", NULL, "The strategies are under STRATEGIES. Without limits everything is tried."},
 };
 

@@ -63,6 +63,7 @@ struct guard_metric_ref {
                                * else probe */
     size_t index;             /* of the service or device */
     double quantile;          /* of a metric with quantiles; else NaN */
+    const char *const *words; /* of a text: all that it may be, ends with NULL; else NULL */
     const char *name;         /* "stt.latency.p95", "stt.probe.latency.p95", "gpu0.memory.free",
                                * "proxy.up"; in the study's arena */
 };
@@ -77,7 +78,7 @@ struct guard_metric_info {
 extern const struct guard_metric_info guard_metric_infos[GUARD_METRIC_COUNT_];
 
 /* All refs of a study, in a fixed order: services in file order, each metric, each source, each
- * quantile; devices; proxy; guard. In the arena. */
+ * quantile; devices; proxy; guard. In the arena. Words of tiers come from the study's guard. */
 const struct guard_metric_ref *guard_metric_refs(const struct spec_study *study,
                                                  struct arena *arena, size_t *ret_count);
 /* Index into refs, or -1. */

@@ -154,31 +154,31 @@ static bool find_kind(struct spec_loader *l, const struct yaml_node *node, const
 /* ---- names ---- */
 
 /* "whisper" is "whisper.service"; an instance of a template is fine, the template alone is none. */
-static bool settle_unit(struct spec_loader *l, const struct yaml_node *node, const char *where,
-                        struct spec_production *p)
+bool spec_settle_unit(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                      const char **unit)
 {
     enum { UNIT_NAME_MAX = 255 };
-    if (!p->unit)
+    if (!*unit)
         return true;
-    const char *dot = strrchr(p->unit, '.');
+    const char *dot = strrchr(*unit, '.');
     const struct spec_place place = spec_place_of(spec_yaml_get(node, "unit"));
     where = spec_join(l, where, "unit");
-    for (const char *c = p->unit; *c; c++)
+    for (const char *c = *unit; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr(":-_.\\@", *c))
-            return spec_fail(l, place, where, "\"%s\" is no unit's name", spec_quote(l, p->unit));
+            return spec_fail(l, place, where, "\"%s\" is no unit's name", spec_quote(l, *unit));
     static const char *const others[] = {".socket", ".target", ".timer", ".slice",
                                          ".scope",  ".mount",  ".path",  ".device"};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (text_ends_with(p->unit, others[i]))
+        if (text_ends_with(*unit, others[i]))
             return spec_fail(l, place, where, "\"%s\": only a service has a command and variables",
-                             spec_quote(l, p->unit));
+                             spec_quote(l, *unit));
     if (!dot || strcmp(dot, ".service") != 0)
-        p->unit = arena_printf(l->arena, "%s.service", p->unit);
-    if (p->unit[0] == '@' || p->unit[0] == '.' || strlen(p->unit) > UNIT_NAME_MAX)
-        return spec_fail(l, place, where, "\"%s\" is no unit's name", spec_quote(l, p->unit));
-    if (text_ends_with(p->unit, "@.service"))
+        *unit = arena_printf(l->arena, "%s.service", *unit);
+    if (**unit == '@' || **unit == '.' || strlen(*unit) > UNIT_NAME_MAX)
+        return spec_fail(l, place, where, "\"%s\" is no unit's name", spec_quote(l, *unit));
+    if (text_ends_with(*unit, "@.service"))
         return spec_fail(l, place, where, "\"%s\" is a template: name an instance of it",
-                         spec_quote(l, p->unit));
+                         spec_quote(l, *unit));
     return true;
 }
 
@@ -426,7 +426,7 @@ bool spec_load_production_of(struct spec_loader *l, const struct yaml_node *node
     p.user = draft.user;
     p.port = draft.port;
     p.within_ns = draft.within_ns ? draft.within_ns : s->ready_within_ns;
-    if (!settle_unit(l, node, where, &p) || !settle_files(l, node, where, &draft, &p) ||
+    if (!spec_settle_unit(l, node, where, &p.unit) || !settle_files(l, node, where, &draft, &p) ||
         !load_environment(l, draft.environment, spec_join(l, where, "environment"), &p) ||
         !load_exec(l, draft.exec, spec_join(l, where, "exec"), &p) ||
         !load_hand(l, draft.command, spec_join(l, where, "command"), &p) ||

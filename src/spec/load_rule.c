@@ -164,8 +164,7 @@ bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constr
 
 /* ---- baseline ---- */
 
-/* As written, or the same number written otherwise ("0.50" for 0.5). */
-static int find_value(const struct spec_knob *knob, const char *label)
+int spec_knob_find_value(const struct spec_knob *knob, const char *label)
 {
     double number = 0;
     enum expr_unit unit = EXPR_UNIT_ANY;
@@ -197,7 +196,7 @@ static bool load_baseline_value(struct spec_loader *l, const struct yaml_entry *
     if (entry->value->kind != YAML_SCALAR)
         return spec_fail(l, spec_place_of(entry->value), where, "must be one value, this is %s",
                          spec_yaml_kind_name(entry->value));
-    candidate->index[index] = find_value(knob, entry->value->text);
+    candidate->index[index] = spec_knob_find_value(knob, entry->value->text);
     if (candidate->index[index] >= 0)
         return true;
     const char **labels = arena_array(l->arena, knob->value_count, sizeof *labels);

@@ -62,4 +62,7 @@ extern const struct spec_section spec_study_section, spec_service_section, spec_
     spec_knob_section, spec_load_section, spec_rate_section, spec_think_section,
     spec_length_section, spec_prefix_section, spec_measure_section, spec_objective_section,
     spec_goal_section, spec_capacity_section, spec_search_section, spec_neighbour_section,
-    spec_promotion_section, spec_check_section, spec_production_section, spec_hand_section;
+    spec_promotion_section, spec_check_section, spec_production_section, spec_hand_section,
+    spec_guard_section, spec_watch_section, spec_guard_rule_section, spec_act_section,
+    spec_proxy_section, spec_attach_section, spec_front_section, spec_tier_section,
+    spec_split_section, spec_arm_section, spec_stick_section;

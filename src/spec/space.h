@@ -41,6 +41,9 @@ struct spec_candidate spec_candidate_decode(const struct spec_study *study, spec
 NODISCARD bool spec_candidate_check(const struct spec_study *study,
                                     struct spec_candidate *candidate, struct err *err);
 
+/* Index of a knob's value as written, or of the same number written otherwise ("0.50" for 0.5); -1.
+ */
+int spec_knob_find_value(const struct spec_knob *knob, const char *label);
 /* Value of a knob, or NULL when inactive. */
 const struct spec_value *spec_candidate_value(const struct spec_study *study,
                                               const struct spec_candidate *candidate, size_t knob);

@@ -11,9 +11,10 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "spec/loader.h"
+#include "spec/load_guard.h"
 #include "spec/space.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -22,7 +23,7 @@
 struct draft {
     const char *name;
     const struct yaml_node *device, *neighbours, *services, *constraints, *load, *measure, *goal,
-        *capacity, *baseline, *search, *production;
+        *capacity, *baseline, *search, *production, *guard;
     int64_t seed;
 };
 
@@ -49,6 +50,8 @@ static const struct spec_field study_fields[] = {
     {"search", FIELD_NODE, FIELD(search), .help = "how candidates are chosen, and the budget"},
     {"production", FIELD_NODE, FIELD(production),
      .help = "how the services run in production, and what a promotion writes there"},
+    {"guard", FIELD_NODE, FIELD(guard),
+     .help = "what is watched in production, and what may be done there"},
     {"seed", FIELD_INT64, FIELD(seed), .min = 0, .max = 9e18, .fallback = "1",
      .help = "of everything drawn at random: same seed, same order"},
 };
@@ -57,16 +60,20 @@ const struct spec_section spec_study_section = {"", study_fields, ARRAY_LEN(stud
 
 const struct spec_section *spec_sections(void)
 {
-    static struct spec_section sections[24];
+    static struct spec_section sections[40];
     const struct spec_section *const all[] = {
-        &spec_study_section,     &spec_neighbour_section, &spec_service_section,
-        &spec_ready_section,     &spec_knob_section,      &spec_load_section,
-        &spec_rate_section,      &spec_think_section,     &spec_length_section,
-        &spec_prefix_section,    &spec_measure_section,   &spec_goal_section,
-        &spec_objective_section, &spec_capacity_section,  &spec_search_section,
-        &spec_promotion_section, &spec_check_section,     &spec_production_section,
-        &spec_hand_section,
+        &spec_study_section,      &spec_neighbour_section, &spec_service_section,
+        &spec_ready_section,      &spec_knob_section,      &spec_load_section,
+        &spec_rate_section,       &spec_think_section,     &spec_length_section,
+        &spec_prefix_section,     &spec_measure_section,   &spec_goal_section,
+        &spec_objective_section,  &spec_capacity_section,  &spec_search_section,
+        &spec_promotion_section,  &spec_check_section,     &spec_production_section,
+        &spec_hand_section,       &spec_guard_section,     &spec_watch_section,
+        &spec_guard_rule_section, &spec_act_section,       &spec_proxy_section,
+        &spec_attach_section,     &spec_front_section,     &spec_tier_section,
+        &spec_split_section,      &spec_arm_section,       &spec_stick_section,
     };
+    static_assert(ARRAY_LEN(all) < ARRAY_LEN(sections), "ends with a NULL title");
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         sections[i] = *all[i];
     return sections;
@@ -104,7 +111,7 @@ static bool load_all(struct spec_loader *l, const struct yaml_node *root)
            spec_load_measure(l, draft.measure) && spec_load_goal(l, draft.goal) &&
            spec_load_capacity(l, draft.capacity) && spec_load_constraints(l, draft.constraints) &&
            spec_load_baseline(l, draft.baseline) && spec_load_search(l, draft.search) &&
-           spec_load_production(l, draft.production);
+           spec_load_production(l, draft.production) && spec_load_guard(l, draft.guard);
 }
 
 /* ---- the bytes that a measurement depends on ---- */
@@ -118,16 +125,15 @@ static const char *line_start(const char *text, int line)
     return text;
 }
 
-/* The file without its `production:`: it may be written after the study has run, be mended, and
- * hold secrets that are not to be stored. Of a file in flow style, as JSON, everything stays, and
- * so where the rest is no study without it (it holds an anchor). The last section takes the blank
- * lines and comments before it along, so that a study which gets one at its end keeps its
- * digest. */
-static const char *measured_text(struct arena *arena, const struct yaml_node *root,
-                                 const char *text)
+/* The text without one section; itself where that can't be left out. Of a file in flow style, as
+ * JSON, everything stays, and so where the rest is no study without it (it holds an anchor). The
+ * last section takes the blank lines and comments before it along, so that a study which gets one
+ * at its end keeps its digest. */
+static const char *leave_out(struct arena *arena, const struct yaml_node **root, const char *text,
+                             const char *name)
 {
-    const struct yaml_entry *entry = root->kind == YAML_MAP ? root->first : NULL;
-    while (entry && strcmp(entry->key->text, "production") != 0)
+    const struct yaml_entry *entry = (*root)->kind == YAML_MAP ? (*root)->first : NULL;
+    while (entry && strcmp(entry->key->text, name) != 0)
         entry = entry->next;
     if (!entry || entry->key->column != 1)
         return text;
@@ -146,18 +152,31 @@ static const char *measured_text(struct arena *arena, const struct yaml_node *ro
     }
     const char *rest = arena_printf(arena, "%.*s%s", (int)(start - text), text, end);
     const struct yaml_node *again = NULL;
-    bool whole = spec_yaml_parse(arena, "", rest, strlen(rest), &again, NULL) &&
-                 again->kind == YAML_MAP && again->count + 1 == root->count &&
-                 !spec_yaml_get(again, "production");
-    return whole ? rest : text;
+    if (!spec_yaml_parse(arena, "", rest, strlen(rest), &again, NULL) || again->kind != YAML_MAP ||
+        again->count + 1 != (*root)->count || spec_yaml_get(again, name))
+        return text;
+    *root = again;
+    return rest;
+}
+
+/* The file without its `production:` and `guard:`: they may be written after the study has run, be
+ * mended, and the first hold secrets that are not to be stored. One may need the other's anchor, so
+ * the first is tried again. */
+static const char *measured_text(struct arena *arena, const struct yaml_node *root,
+                                 const char *text, bool *ret_production_stays)
+{
+    static const char *const names[] = {"production", "guard", "production"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        text = leave_out(arena, &root, text, names[i]);
+    *ret_production_stays = spec_yaml_get(root, "production") != NULL;
+    return text;
 }
 
 /* What stays in the stored text must hold no secret. */
-static bool check_secrets_left_out(struct spec_loader *l, const char *read)
+static bool check_secrets_left_out(struct spec_loader *l)
 {
     const struct spec_study *study = l->study;
-    const bool stays = study->production && study->text == read;
-    for (size_t i = 0; stays && i < study->service_count; i++) {
+    for (size_t i = 0; study->production && i < study->service_count; i++) {
         const struct spec_production *p = &study->production[i];
         for (size_t k = 0; k < p->environment_count; k++)
             if (p->secret[k])
@@ -200,14 +219,15 @@ bool spec_study_parse(const char *path, const char *text, size_t len,
         return false;
     study->folder = absolute_folder(arena, path);
     const char *read = arena_strndup(arena, text, len);
-    study->text = measured_text(arena, root, read);
+    bool stays = false;
+    study->text = measured_text(arena, root, read, &stays);
     if (study->text == read)
         digest_bytes(text, len, study->digest);
     else
         digest_bytes(study->text, strlen(study->text), study->digest);
     struct spec_loader loader = {
         .path = study->path, .arena = arena, .catalog = catalog, .study = study, .err = err};
-    if (!load_all(&loader, root) || !check_secrets_left_out(&loader, read))
+    if (!load_all(&loader, root) || (stays && !check_secrets_left_out(&loader)))
         return false;
     *ret_study = TAKE(study);
     return true;

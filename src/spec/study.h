@@ -13,8 +13,6 @@ enum {
     SPEC_CAPACITIES_MAX = 32
 };
 
-struct spec_guard;
-
 struct spec_neighbour {
     const char *unit;     /* systemd unit, or NULL */
     int64_t pid;          /* or a pid, else 0 */
@@ -69,7 +67,7 @@ struct spec_study {
      * each of which a whole trial can run; services may name others. */
     const char *devices[SPEC_DEVICES_MAX];
     size_t device_count, lane_count;
-    const char *text; /* the file as read, without `production:` and `guard:` (stored with the study) */
+    const char *text; /* the file as read, without `production:` and `guard:`; stored with it */
 
     struct spec_service *services;
     size_t service_count;

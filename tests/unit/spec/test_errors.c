@@ -45,7 +45,7 @@ static const struct {
     {2, "colour: red",
      "f:2:1: there is no key \"colour\"; allowed: study, device, neighbours, services, "
      "constraints, "
-     "load, measure, goal, capacity, baseline, search, production, seed"},
+     "load, measure, goal, capacity, baseline, search, production, guard, seed"},
     {1, "", "f:2:1: \"study\" is missing: the study's name: letters, digits, \".\", \"_\", \"-\""},
     {1, "study: [a]", "f:1:8: study: must be text, this is a list"},
     {1, "study:", "f:1:7: study: is empty: give a value or leave the key out"},
