@@ -60,8 +60,18 @@ struct guard_tick {
  * ...},"e":[...]}. Unknown values are left out. */
 void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_ref *refs,
                       size_t count, struct buf *buf);
+/* A number as ticks should hold it, of six digits: what is recorded is short, and is exactly what
+ * was judged. Every other number is written in full. */
+double guard_tick_number(double value);
+/* The word of this ref's fixed set, or NULL: what `text` of a value may be. */
+const char *guard_tick_word(const struct guard_metric_ref *ref, const char *text);
+
+/* Written where guard begins: what stands behind it is judged anew, as it was then. */
+#define GUARD_TICK_BEGINS "{\"begins\":1}"
+bool guard_tick_begins(const char *line, size_t len);
+
 /* Into `values` (count of them, owned by the caller). Names that are not known are skipped: a file
- * of another version is read as far as it goes. ERR_INPUT otherwise. */
+ * of another version is read as far as it goes. ERR_INPUT otherwise, with the column. */
 NODISCARD bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref *refs,
                                size_t count, struct guard_value *values,
                                struct guard_tick *ret_tick, struct err *err);
