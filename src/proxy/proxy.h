@@ -14,6 +14,10 @@
 struct proxy_state {                            /* of each front, what run time has set */
     const char *tier[SPEC_FRONTS_MAX];          /* its current tier's name; NULL: its first */
     int weight[SPEC_FRONTS_MAX][SPEC_ARMS_MAX]; /* -1: as in the file */
+    bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX];
+    int log_port;               /* on loopback, where log lines go (UDP); 0: nowhere */
+    char token[17];             /* in each line: only who may read the configuration writes them */
+    int run_as_uid, run_as_gid; /* whom HAProxy becomes once it listens; 0: it stays who it is */
 };
 
 /* config.c: the whole file, or with `attach_file` only our sections. Pure. */
@@ -30,7 +34,12 @@ AUTO_FN(struct proxy, proxy_close)
  * first line), then starts HAProxy or reloads the one that runs. Nothing is changed when the check
  * fails, and an unchanged one is not reloaded. Returns when it answers on its socket. */
 NODISCARD bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err);
-/* Ends one that we run, after its last answer or `within_ns`. */
+/* Has HAProxy check what would be written; changes nothing. */
+NODISCARD bool proxy_check(struct proxy *proxy, struct err *err);
+/* The configuration as it would be written now, its token left out. */
+void proxy_show(const struct proxy *proxy, struct buf *buf);
+/* Ends one that we run, after its last answer or `within_ns`. One that is attached to is not ours.
+ */
 NODISCARD bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err);
 
 /* At once, and kept. ERR_DECLINED: it would leave the front without a usable server. */
@@ -57,7 +66,9 @@ struct proxy_front {
 };
 struct proxy_view {
     bool up;
-    int64_t pid, uptime_s; /* another pid or a smaller uptime than before: it was restarted */
+    int64_t pid, uptime_s; /* another pid or a smaller uptime than before: it was restarted (or
+                            * reloaded, by proxy_apply() of this or another process) */
+    uint64_t dropped_logs; /* lines that HAProxy could not send */
     struct proxy_front fronts[SPEC_FRONTS_MAX];
 };
 /* Within a second. `up` false and no error when nobody answers. */
@@ -81,7 +92,10 @@ struct proxy_request {
     int server; /* index of tier or arm; -1: none took it */
     enum proxy_end end;
     int status;
-    double total_s, first_s, queue_s; /* first: to the first byte of the answer's body; NaN */
+    /* By HAProxy's clock of whole milliseconds. first: to the end of the answer's head, the last
+     * that it counts before the end: a server that sends its head before its first token makes it
+     * too short. NaN: it did not come so far. */
+    double total_s, first_s, queue_s;
     uint64_t bytes_in, bytes_out;
     bool pinned; /* by header */
 };
@@ -89,6 +103,10 @@ struct proxy_request {
  * it is none of ours (HAProxy's own notices). Bounded, no allocation. */
 bool proxy_log_parse(const struct proxy *proxy, const char *line, size_t len,
                      struct proxy_request *ret_request);
-/* Receives them: a datagram socket in the proxy's folder (or on loopback, where HAProxy is attached
- * to), which nobody waits for: what nobody reads is dropped by the kernel. Owned by the caller. */
+/* Receives them: a datagram socket on loopback, not blocking, which nobody waits for: what nobody
+ * reads is dropped by the kernel. Owned by the caller. After proxy_apply(). */
 NODISCARD bool proxy_log_open(struct proxy *proxy, int *ret_fd, struct err *err);
+/* The next datagram, at most `size` bytes; 0: none is there now; -1 and errno. *lost is set to what
+ * the kernel has dropped on this socket since it was opened, whenever it tells. */
+enum { PROXY_LINE_MAX = 2048 };
+long proxy_log_receive(int fd, char *line, size_t size, uint32_t *lost);
