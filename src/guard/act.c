@@ -115,12 +115,15 @@ static void begin_notify(struct guard_actor *actor, const struct guard_decision 
 static void begin_tier(struct guard_actor *actor, const struct guard_decision *decision,
                        enum spec_action action)
 {
-    char text[200] = "there are no tiers";
+    char text[200] = "";
     bool done = actor->setup.tier && decision->service >= 0 &&
-                actor->setup.tier(actor->setup.context, (size_t)decision->service, action, text,
-                                  sizeof text);
-    act_tell(actor, decision->service, decision->rule, done, "%s%s: %s", spec_action_names[action],
-             done ? "" : " not done", text);
+                actor->setup.tier(actor->setup.tier_context, (size_t)decision->service, action,
+                                  text, sizeof text);
+    if (!done && !text[0])
+        snprintf(text, sizeof text, "there are no tiers");
+    if (!done || text[0])
+        act_tell(actor, decision->service, decision->rule, done, "%s%s: %s",
+                 spec_action_names[action], done ? "" : " not done", text);
 }
 
 static void begin_change(struct guard_actor *actor, const struct guard_decision *decision,

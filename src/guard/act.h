@@ -20,10 +20,11 @@ struct guard_act_setup {
     /* What became of an action, or why it was not done: one event for each, always of EVENT_ACTED.
      * Called from guard_actor_do() itself or from the loop; must not call back. */
     void (*acted)(void *context, const struct guard_event *event);
-    /* tier-down and tier-up of a service (guard/tiers.h), at once. False: not done, `text` says
-     * why; true: `text` says what. NULL: there are no tiers. */
-    bool (*tier)(void *context, size_t service, enum spec_action action, char *text, size_t size);
     void *context;
+    /* tier-down and tier-up of a service (guard_tiers_wish), at once. False: not done, `text` says
+     * why. NULL: there are no tiers. */
+    bool (*tier)(void *context, size_t service, enum spec_action action, char *text, size_t size);
+    void *tier_context;
 };
 
 struct guard_actor; /* opaque */

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "guard/judge.h"
+#include "guard/tiers.h"
 #include "proxy/proxy.h"
 
 enum { GUARD_RECENT_MAX = 100 }; /* decisions and events that are kept, each */
@@ -35,6 +36,9 @@ AUTO_FN(struct guard_status, guard_status_free)
 void guard_status_tick(struct guard_status *status, const struct guard_tick *tick);
 void guard_status_decision(struct guard_status *status, const struct guard_decision *decision);
 void guard_status_proxy(struct guard_status *status, const struct proxy_view *view);
+/* `tiers` and `text` as guard_tiers_standing() gives them. */
+void guard_status_tiers(struct guard_status *status, size_t front,
+                        const struct guard_tier_standing *tiers, size_t count, const char *text);
 void guard_status_split(struct guard_status *status, size_t front,
                         const struct guard_status_split *split);
 
