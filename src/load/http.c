@@ -242,6 +242,8 @@ void load_http_send(struct load_http *http, struct load_http_call *call,
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers->list);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    if (request->get)
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->reuse ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->reuse ? 0L : 1L);
     call->active = true;

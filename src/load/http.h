@@ -57,6 +57,7 @@ struct load_http_request {
     const void *body; /* borrowed until done or cancelled */
     size_t len;
     bool reuse; /* may use a kept-alive connection, and leaves one */
+    bool get;   /* a GET: nothing of a body is sent */
 };
 
 /* Call once per process, before any other. */

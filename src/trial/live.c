@@ -117,7 +117,8 @@ struct live *live_new(const struct live_options *options, struct arena *arena)
     live->attempt = arena_alloc(arena, sizeof *live->attempt);
     attempt_init(live->attempt, live->runner, &live->request, arena);
     live->attempt->live = &live->options;
-    watch_begin(live->attempt);
+    if (options->devices)
+        watch_begin(live->attempt);
     for (size_t i = 0; i < options->study->service_count; i++)
         if (!options->services[i].here || !options->study->services[i].load.given)
             live->attempt->facts.services[i].on = ON_CPU; /* nothing is asked of it, so nothing
@@ -139,6 +140,18 @@ bool live_is_ready(const struct live *live, size_t i, char *why, size_t size)
 }
 
 /* ---- one request ---- */
+
+void live_stream(struct live *live, size_t i, struct load_stream *ret_stream)
+{
+    struct load_stream stream;
+    run_fill_stream(live->attempt, i, &stream);
+    stream.arrivals = ARRIVALS_CLOSED;
+    stream.concurrency = 1;
+    stream.start_after_ns = 0;
+    stream.request_limit = 1;
+    stream.timeout_ns = live->options.study->measure.probe_within_ns;
+    *ret_stream = stream;
+}
 
 static enum load_error error_of(const struct judge_service *facts)
 {

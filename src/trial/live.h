@@ -14,7 +14,8 @@ struct live_service {
 struct live_options { /* borrowed for as long as the struct live lives */
     const struct spec_study *study;
     const struct spec_candidate *candidate; /* what requests are made from */
-    struct device *const *devices;          /* in the order of study->devices */
+    struct device *const *devices;          /* in the order of study->devices; NULL: nothing is
+                                             * measured, only live_stream() is asked */
     const struct corpus *corpora;           /* per service */
     struct live_service services[SPEC_SERVICES_MAX];
     double rate_rps; /* of each service, whatever load the study puts on it */
@@ -48,6 +49,10 @@ struct live_probe {
  * computed. ERR_STOPPED when we are asked to stop. */
 NODISCARD bool live_probe(struct live *live, size_t i, struct live_probe *ret_probe,
                           struct err *err);
+
+/* The stream of that request, for who waits for its answer in his own way: one client, one request,
+ * its deadline the study's. What it points to lives as long as `live` and its arena. */
+void live_stream(struct live *live, size_t i, struct load_stream *ret_stream);
 
 struct live_requirement {
     struct goal_answer answer;
