@@ -34,6 +34,7 @@ static const struct {
     [HOST_STOP] = {"StopUnit", "stopping"},
     [HOST_START] = {"StartUnit", "starting"},
     [HOST_RESTART] = {"RestartUnit", "restarting"},
+    [HOST_RELOAD] = {"ReloadUnit", "reloading"},
 };
 
 struct host_manager {

@@ -27,7 +27,7 @@ AUTO_FN(struct host_manager, host_manager_close)
 struct sd_bus;
 struct sd_bus *host_manager_bus(struct host_manager *manager); /* borrowed, for unit.c */
 
-enum host_verb { HOST_STOP, HOST_START, HOST_RESTART, HOST_VERB_COUNT_ };
+enum host_verb { HOST_STOP, HOST_START, HOST_RESTART, HOST_RELOAD, HOST_VERB_COUNT_ };
 
 /* Asks for it and waits until systemd says that the job is done; a unit's own failure (it does not
  * start) is an ERR_INTERNAL with systemd's word for it. `heed_cancel`: a wish to stop

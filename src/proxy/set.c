@@ -1,0 +1,207 @@
+/* Changing HAProxy while it runs: on disk first, then at once through the socket.
+ *
+ * Workers that a reload has replaced finish their answers, and a client that keeps its connection
+ * gets one more from them: they are told as well, where there is a master to tell them through.
+ * Rejected: HAProxy's own "drain" state; a reload forgets it, while a weight of 0 stands in the
+ * file and means the same: no new requests but those that are pinned.
+ *
+ * Invariant: what would leave a front without a usable server is refused before anything changed.
+ */
+#include "proxy/inside.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const int64_t TELL_WITHIN_NS = NS_PER_S;
+enum { WORKERS_MAX = 64 };
+
+struct change { /* under way */
+    struct proxy *proxy;
+    size_t at;
+    const struct spec_front *front;
+    int lock;
+    struct proxy_view view;
+    struct buf commands; /* one a line end */
+};
+
+static void change_done(struct change *change)
+{
+    if (change->lock >= 0)
+        close(change->lock);
+    buf_done(&change->commands);
+}
+static void change_done_auto_(struct change *change)
+{
+    change_done(change);
+}
+#define AUTO_CHANGE __attribute__((cleanup(change_done_auto_))) struct change
+
+static const char *service_of(const struct change *change)
+{
+    return change->proxy->study->services[change->front->service].name;
+}
+
+static bool change_begin(struct change *change, struct proxy *proxy, size_t front, struct err *err)
+{
+    *change =
+        (struct change){.proxy = proxy, .at = front, .lock = -1, .commands = BUF_INIT(1 << 20)};
+    if (front >= proxy->guard->front_count)
+        return err_set(err, ERR_INPUT, "HAProxy has no front %zu", front);
+    change->front = &proxy->guard->fronts[front];
+    if (!proxy_lock(proxy, &change->lock, err) || !proxy_state_read(proxy, err) ||
+        !proxy_state_complete(proxy, err) || !proxy_look(proxy, &change->view, err))
+        return false;
+    return change->view.up ||
+           err_set(err, ERR_MISSING, "HAProxy does not answer at %s", proxy->socket);
+}
+
+static bool tell_worker(const struct change *change, int64_t pid, const char *command, size_t len)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(4096);
+    struct err ignored = ERR_INIT;
+    buf_addf(&line, "@!%" PRId64 " %.*s", pid, (int)len, command);
+    return proxy_tell(change->proxy->master_socket, buf_text(&line), TELL_WITHIN_NS, &ignored);
+}
+
+/* Best effort: they are on their way out, and may be gone by now. */
+static void tell_old_workers(const struct change *change)
+{
+    AUTO(buf_done) struct buf answer = BUF_INIT(65536);
+    int64_t pids[WORKERS_MAX];
+    if (!change->proxy->master_socket ||
+        !proxy_ask(change->proxy->master_socket, "show proc", TELL_WITHIN_NS, &answer, NULL))
+        return;
+    size_t count = proxy_workers_parse(buf_text(&answer), answer.len, pids, WORKERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *line = buf_text(&change->commands);
+        for (; pids[i] != change->view.pid && *line; line += strcspn(line, "\n") + 1)
+            if (!tell_worker(change, pids[i], line, strcspn(line, "\n")))
+                break;
+    }
+}
+
+static bool change_end(struct change *change, struct err *err)
+{
+    const char *line = buf_text(&change->commands);
+    if (!proxy_state_save(change->proxy, err) || !proxy_files_save(change->proxy, err))
+        return false;
+    for (; *line; line += strcspn(line, "\n") + 1) {
+        AUTO(buf_done) struct buf command = BUF_INIT(4096);
+        buf_addf(&command, "%.*s", (int)strcspn(line, "\n"), line);
+        if (!proxy_tell(change->proxy->socket, buf_text(&command), TELL_WITHIN_NS, err))
+            return false;
+    }
+    tell_old_workers(change);
+    return true;
+}
+
+/* Wherever it takes requests that were not pinned: its own backend, and as a stand-by. */
+static void add_server_weight(struct change *change, size_t server, bool takes)
+{
+    for (size_t i = 0; i < proxy_servers(change->front); i++) {
+        char name[PROXY_NAME_SIZE];
+        proxy_name(change->proxy->study, change->at, (int)i, name);
+        buf_addf(&change->commands, "set server %s/%s weight %d\n", name,
+                 proxy_server_name(change->front, server), takes ? 1 : 0);
+    }
+}
+
+static int weight_of(const struct change *change, size_t server)
+{
+    return change->front->split.count
+               ? proxy_weight(change->front, &change->proxy->state, change->at, server)
+               : 1;
+}
+
+bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct err *err)
+{
+    AUTO_CHANGE change;
+    if (!change_begin(&change, proxy, front, err))
+        return false;
+    int found =
+        change.front->split.count ? -1 : proxy_server_find(change.front, tier, strlen(tier));
+    if (found < 0)
+        return err_set(err, ERR_INPUT, "front %s has no tier \"%.60s\"", service_of(&change), tier);
+    if (!change.view.fronts[front].servers[found].usable)
+        return err_set(err, ERR_DECLINED,
+                       "front %s: tier %s is not usable now, nothing was changed",
+                       service_of(&change), tier);
+    if (proxy->state.drained[front][found])
+        return err_set(err, ERR_DECLINED, "front %s: tier %s is drained, nothing was changed",
+                       service_of(&change), tier);
+    char name[PROXY_NAME_SIZE];
+    proxy_name(proxy->study, front, found, name);
+    proxy->state.tier[front] = proxy_server_name(change.front, (size_t)found);
+    buf_addf(&change.commands, "set map %s %s %s\n", proxy->tiers_map, service_of(&change), name);
+    return change_end(&change, err);
+}
+
+static bool weights_check(const struct change *change, const int *weights, struct err *err)
+{
+    int sum = 0;
+    bool usable = false;
+    for (size_t i = 0; i < change->front->split.count; i++) {
+        if (weights[i] < 0 || weights[i] > 100)
+            return err_set(err, ERR_INPUT, "front %s: weight %d is none of 0 to 100",
+                           service_of(change), weights[i]);
+        sum += weights[i];
+        usable |= weights[i] > 0 && change->view.fronts[change->at].servers[i].usable &&
+                  !change->proxy->state.drained[change->at][i];
+    }
+    if (change->front->split.count == 0)
+        return err_set(err, ERR_INPUT, "front %s has no split", service_of(change));
+    if (sum != 100)
+        return err_set(err, ERR_INPUT, "front %s: weights sum up to %d, not 100",
+                       service_of(change), sum);
+    return usable || err_set(err, ERR_DECLINED,
+                             "front %s: no arm with a weight would be usable, nothing was changed",
+                             service_of(change));
+}
+
+bool proxy_set_weights(struct proxy *proxy, size_t front, const int *weights, struct err *err)
+{
+    AUTO_CHANGE change;
+    if (!change_begin(&change, proxy, front, err) || !weights_check(&change, weights, err))
+        return false;
+    size_t count = change.front->split.count;
+    int sum = 0;
+    /* Those that come in first, those that leave last: nobody is sent to an arm of weight 0. */
+    for (size_t i = 0; i < count; i++)
+        if (weights[i] > 0 && !proxy->state.drained[front][i])
+            add_server_weight(&change, i, true);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            buf_addf(&change.commands, "set map %s %s.%zu %d\n", proxy->cuts_map,
+                     service_of(&change), i, sum);
+        sum += weights[i];
+        proxy->state.weight[front][i] = weights[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        if (weights[i] == 0)
+            add_server_weight(&change, i, false);
+    return change_end(&change, err);
+}
+
+bool proxy_set_server(struct proxy *proxy, size_t front, const char *server,
+                      enum proxy_server_state state, struct err *err)
+{
+    AUTO_CHANGE change;
+    if (!change_begin(&change, proxy, front, err))
+        return false;
+    int found = proxy_server_find(change.front, server, strlen(server));
+    if (found < 0)
+        return err_set(err, ERR_INPUT, "front %s has no server \"%.60s\"", service_of(&change),
+                       server);
+    bool others = false;
+    for (size_t i = 0; i < proxy_servers(change.front); i++)
+        others |= i != (size_t)found && change.view.fronts[front].servers[i].usable &&
+                  !proxy->state.drained[front][i] && weight_of(&change, i) > 0;
+    if (state == PROXY_DRAIN && !others)
+        return err_set(err, ERR_DECLINED,
+                       "front %s: %s is its last usable server, it is not drained",
+                       service_of(&change), server);
+    proxy->state.drained[front][found] = state == PROXY_DRAIN;
+    add_server_weight(&change, (size_t)found,
+                      state == PROXY_READY && weight_of(&change, (size_t)found) > 0);
+    return change_end(&change, err);
+}
