@@ -61,7 +61,7 @@ struct load_child {
     const struct load_plan *plan; /* own: which of the plan's workers this is */
     struct load_run runs[LOAD_STREAMS_MAX];
     sd_event *event;
-    sd_event_source *send_timer, *keep_timer, *read_timer, *tick_timer, *in, *out_ready;
+    sd_event_source *send_timer, *keep_timer, *read_now, *read_timer, *tick_timer, *in, *out_ready;
     int64_t keep_at_ns; /* what keep_timer is set to */
     struct load_flights finished;
     size_t finished_count;

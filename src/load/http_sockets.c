@@ -54,8 +54,7 @@ static int fd_of(const struct epoll_event *event)
 bool load_http_sockets_watch(struct load_http_sockets *sockets, int fd, uint32_t tag,
                              uint32_t events, bool known)
 {
-    struct epoll_event event = {.events = events,
-                                .data.u64 = (uint64_t)tag << 32 | (uint32_t)fd};
+    struct epoll_event event = {.events = events, .data.u64 = (uint64_t)tag << 32 | (uint32_t)fd};
     return epoll_ctl(sockets->fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -72,6 +71,12 @@ bool load_http_sockets_next(struct load_http_sockets *sockets, int *ret_fd, uint
 {
     for (;;) {
         if (sockets->at == sockets->count) {
+            /* Fewer than asked for: there were no more. */
+            bool all = sockets->count > 0 && sockets->count < AT_ONCE;
+            sockets->count = 0;
+            sockets->at = 0;
+            if (all)
+                return false;
             int count = epoll_wait(sockets->fd, sockets->ready, AT_ONCE, 0);
             sockets->at = 0;
             sockets->count = count > 0 ? count : 0;

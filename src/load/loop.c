@@ -34,12 +34,13 @@
 
 enum {
     CHANNEL = 3,
-    OUT_MAX_BYTES = 256 << 20, /* of records that a slow parent has not read yet */
-    OUT_SLACK_BYTES = 4096,    /* beyond it, for the report which says so */
-    SENDS_NS = 100000,         /* of sends when behind, between two looks at the answers */
-    READ_NS = 100000,          /* of reading answers, before anything else is looked at */
-    FINISHED_MAX = 4096,       /* answers that may wait to be read */
-    LEAD_NS = 2000000,         /* from the last preparation to the run's start */
+    OUT_MAX_BYTES = 256 << 20,  /* of records that a slow parent has not read yet */
+    OUT_BATCH_BYTES = 32 << 10, /* of records that wait for the next tick, to be sent in one go */
+    OUT_SLACK_BYTES = 4096,     /* beyond it, for the report which says so */
+    SENDS_NS = 100000,          /* of sends when behind, between two looks at the answers */
+    READ_NS = 100000,           /* of reading answers, before anything else is looked at */
+    FINISHED_MAX = 4096,        /* answers that may wait to be read */
+    LEAD_NS = 2000000,          /* from the last preparation to the run's start */
     TICK_NS = 20000000,
     DELAYS_AT_ONCE = 8192, /* in a frame */
 };
@@ -72,7 +73,9 @@ void load_child_emit(struct load_child *child, const struct load_record *record,
     if (!load_wire_add_record(&child->out, record, text, gaps))
         load_child_fail(child, "records were not read for too long");
     child->report.requests++;
-    want_out(child);
+    bool wait = child->tick_ns != 0 && child->out.len - child->out_at < OUT_BATCH_BYTES;
+    if (!wait)
+        want_out(child);
 }
 
 /* Sends what it can. The parent's end being closed means that nobody wants the rest. */
@@ -198,7 +201,10 @@ static int64_t read_at_ns(const struct load_child *child)
 void load_child_plan_next(struct load_child *child)
 {
     set_timer(child->send_timer, load_child_due_ns(child));
-    set_timer(child->read_timer, read_at_ns(child));
+    int64_t read_ns = read_at_ns(child);
+    bool at_once = read_ns <= clock_now_ns();
+    sd_event_source_set_enabled(child->read_now, at_once ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    set_timer(child->read_timer, at_once ? CLOCK_NEVER : read_ns);
 }
 
 /* Behind the plan, sends may not go first any more. Who only sends reads no answer, so that no
@@ -213,6 +219,7 @@ static void set_behind(struct load_child *child, bool behind)
     sd_event_source_set_priority(child->send_timer,
                                  behind ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IMPORTANT);
     sd_event_source_set_priority(child->read_timer, last);
+    sd_event_source_set_priority(child->read_now, last);
     sd_event_source_set_priority(child->out_ready, last);
 }
 
@@ -232,10 +239,9 @@ static int on_send(sd_event_source *source, uint64_t usec, void *ctx)
     return 0;
 }
 
-static int on_read(sd_event_source *source, uint64_t usec, void *ctx)
+static int on_read_now(sd_event_source *source, void *ctx)
 {
     (void)source;
-    (void)usec;
     struct load_child *child = ctx;
     int64_t end_ns = clock_now_ns() + READ_NS;
     do
@@ -245,6 +251,12 @@ static int on_read(sd_event_source *source, uint64_t usec, void *ctx)
     load_child_plan_next(child);
     end_if_over(child);
     return 0;
+}
+
+static int on_read(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)usec;
+    return on_read_now(source, ctx);
 }
 
 /* Time-outs and graces of one stream that are over; returns when the next one will be. */
@@ -315,7 +327,7 @@ static void start(struct load_child *child, int64_t start_ns)
     /* One without a part (more workers than clients) has nothing that would tell it to end. */
     load_child_keep_by(child, report->start_ns);
     if (!plan->probe) {
-        child->tick_ns = report->window_start_ns;
+        child->tick_ns = report->start_ns;
         set_timer(child->tick_timer, child->tick_ns);
     }
     load_child_plan_next(child);
@@ -345,8 +357,11 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
     int64_t now_ns = clock_now_ns();
     for (; child->tick_ns <= now_ns; child->tick_ns += TICK_NS) {
         int64_t late_ns = now_ns - child->tick_ns;
-        load_delays_add(&child->stalls, &late_ns, 1);
+        if (child->tick_ns >= child->report.window_start_ns)
+            load_delays_add(&child->stalls, &late_ns, 1);
     }
+    if (child->out.len > 0)
+        want_out(child);
     set_timer(source, child->tick_ns);
     return 0;
 }
@@ -420,6 +435,7 @@ static bool add_sources(struct load_child *child)
         !add_timer(child, &child->send_timer, on_send, SD_EVENT_PRIORITY_IMPORTANT, "send") ||
         !add_timer(child, &child->keep_timer, on_keep, SD_EVENT_PRIORITY_NORMAL, "keep") ||
         !add_timer(child, &child->read_timer, on_read, SD_EVENT_PRIORITY_IDLE, "read") ||
+        sd_event_add_defer(child->event, &child->read_now, on_read_now, child) < 0 ||
         !add_timer(child, &child->tick_timer, on_tick, SD_EVENT_PRIORITY_NORMAL, "tick") ||
         sd_event_add_io(child->event, &child->in, child->channel, EPOLLIN, on_in, child) < 0)
         return false;
@@ -430,6 +446,8 @@ static bool add_sources(struct load_child *child)
         return false;
     sd_event_source_set_enabled(child->out_ready, SD_EVENT_OFF);
     sd_event_source_set_priority(child->out_ready, SD_EVENT_PRIORITY_IDLE);
+    sd_event_source_set_enabled(child->read_now, SD_EVENT_OFF);
+    sd_event_source_set_priority(child->read_now, SD_EVENT_PRIORITY_IDLE);
     sd_event_source_set_description(child->in, "parent");
     sd_event_source_set_description(child->out_ready, "records");
     return true;

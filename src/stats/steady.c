@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum { BATCH = 5, BATCHES = 20, BLOCKS_LEAST = 8, BLOCKS_MOST = 20, DRIFT_LEAST = 40 };
-static const double WARMUP_SIDE = 0.0005, DRIFT_SIDE = 0.005;
+static const double WARMUP_CHANGE = 0.02, WARMUP_SIDE = 0.0005, DRIFT_SIDE = 0.005;
 static const double DRIFT_CHANGE = 0.10, DRIFT_BEYOND = 10;
 
 static double *copy_of(const double *values, size_t n)
@@ -71,9 +71,21 @@ static size_t mser_cut(const double *values, size_t n, size_t from, size_t to)
     return best;
 }
 
-/* Is the mean of the head beyond what the rest's own spread explains? */
-static bool differs(const double *head, size_t head_n, const double *rest, size_t rest_n)
+/* Of logarithms the difference of means is the change; of values it is a part of the rest's. */
+static double change_of(const double *head, size_t head_n, const double *rest, size_t rest_n,
+                        bool logarithms)
 {
+    double before = mean_of(head, head_n), after = mean_of(rest, rest_n);
+    return logarithms ? exp(before - after) : before / after;
+}
+
+/* Is the mean of the head beyond what the rest's own spread explains? */
+static bool differs(const double *head, size_t head_n, const double *rest, size_t rest_n,
+                    bool logarithms)
+{
+    if (fabs(change_of(head, head_n, rest, rest_n, logarithms) - 1) < WARMUP_CHANGE)
+        return false;
+
     size_t batches = rest_n / BATCH < BATCHES ? rest_n / BATCH : BATCHES;
     size_t size = batches ? rest_n / batches : 0;
     if (batches < 3)
@@ -99,17 +111,16 @@ struct stats_warmup stats_warmup_find(const double *values, size_t n)
     double *series = copy_of(values, n);
     bool logarithms = take_logarithms(series, n);
     size_t half = n / BATCH / 2, cut = BATCH * mser_cut(series, n, 0, half);
-    bool differing = cut > 0 && differs(series, cut, series + cut, n - cut);
+    bool differing = cut > 0 && differs(series, cut, series + cut, n - cut, logarithms);
     if (!differing) { /* is there a rest that begins later? */
         cut = BATCH * mser_cut(series, n, half, n / BATCH - n / BATCH / 10);
-        differing = differs(series, cut, series + cut, n - cut);
+        differing = differs(series, cut, series + cut, n - cut, logarithms);
     }
     found.known = true;
     if (differing) {
-        double head = mean_of(series, cut), rest = mean_of(series + cut, n - cut);
         found.settled = cut / BATCH < half;
         found.cut = found.settled ? cut : 0;
-        found.before = logarithms ? exp(head - rest) : head / rest;
+        found.before = change_of(series, cut, series + cut, n - cut, logarithms);
     }
     free(series);
     return found;

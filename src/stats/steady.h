@@ -19,7 +19,9 @@ enum { STATS_WARMUP_LEAST = 50 };
  * half of the series. (Only when nothing there differs a later beginning of the rest is looked for:
  * then it never settled.) MSER cuts something of any series, also of one that was steady from the
  * start; so a cut counts only where what is cut differs from the rest: Student's t beyond 0.05 % a
- * side, with the rest's own spread between 20 batches, so that correlation is in it. */
+ * side, with the rest's own spread between 20 batches, so that correlation is in it. And it is no
+ * warm-up below 2 %: where answers hardly vary a difference of a thousandth is certain, and leaving
+ * out the half of a window for it would cost more than it is worth. */
 struct stats_warmup stats_warmup_find(const double *values, size_t n);
 
 /* Does a quantile move within the window? */

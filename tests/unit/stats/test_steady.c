@@ -69,6 +69,21 @@ static void test_a_cold_start_is_cut(void **state)
     assert_int_equal(stats_warmup_find(one, 600).cut, 5);
 }
 
+/* Answers that hardly vary: a difference of half a percent is certain, and no warm-up. */
+static void test_certain_and_small_is_no_warmup(void **state)
+{
+    (void)state;
+    enum { N = 600 };
+    double values[N];
+    for (size_t i = 0; i < N; i++)
+        values[i] = (i < 200 ? 0.251 : 0.250) + 1e-5 * (double)(i % 7);
+    struct stats_warmup found = stats_warmup_find(values, N);
+    assert_true(found.known && found.settled && found.cut == 0);
+    for (size_t i = 0; i < 200; i++)
+        values[i] *= 1.05;
+    assert_int_equal(stats_warmup_find(values, N).cut, 200);
+}
+
 static void test_what_never_settles_is_not_cut(void **state)
 {
     (void)state;
@@ -127,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_warmup_equals_reference),
         cmocka_unit_test(test_drift_equals_reference),
         cmocka_unit_test(test_a_cold_start_is_cut),
+        cmocka_unit_test(test_certain_and_small_is_no_warmup),
         cmocka_unit_test(test_what_never_settles_is_not_cut),
         cmocka_unit_test(test_too_little_is_unknown),
         cmocka_unit_test(test_false_alarms),
