@@ -10,17 +10,18 @@
 
 #include "guard/status.h"
 #include "guard/tick.h"
-#include "load/corpus.h"
 #include "proxy/proxy.h"
+#include "spec/space.h"
 
 struct guard_split_setup { /* borrowed for as long as the split lives */
     const struct spec_study *study;
     size_t front;        /* whose split: spec_guard.fronts[front].split.count > 0 */
     const char *folder;  /* of the study's results, absolute; the file stands beside it */
     struct proxy *proxy; /* NULL: nobody to set weights at: nothing is set, only counted */
-    /* Of the front's service, for reference clips: sent one at a time to each arm in turn. NULL or
-     * without transcripts: no word errors are compared. */
-    const struct corpus *corpus;
+    /* What reference clips are asked with (as for guard/probe.h): the study's own recordings with
+     * transcripts, one at a time to each arm in turn. NULL, or no such recordings: no word errors
+     * are compared. */
+    const struct spec_candidate *candidate;
     double reference_rps; /* of both arms together; 0: none */
     bool dry_run;         /* says what would be done, sets no weight */
     /* What was decided, done or held back and why; once for each change. Called from _step(), must
