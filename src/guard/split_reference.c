@@ -1,0 +1,202 @@
+/* Word errors of both arms on the same recordings.
+ *
+ * Real requests have no transcript, so what an arm hears is known only of recordings that have one.
+ * Some of the study's are kept, spread over the corpus, and each goes to the first arm and then to
+ * the second, straight to their ports: HAProxy's log does not see them, so they are in no latency
+ * that is compared. A clip is counted by its place, and errors of the two arms are compared clip by
+ * clip, so that what is hard for both cancels.
+ *
+ * Invariant: at most one request is under way, and nobody waits for it. */
+#include "guard/split_reference.h"
+
+#include "base/clock.h"
+#include "load/worker.h"
+#include "trial/live.h"
+
+#include <malloc.h>
+#include <string.h>
+
+enum { CLIP_BYTES_MAX = 4 << 20 };
+static const int64_t WITHIN_NS = 60 * NS_PER_S; /* no answer by then is a failure */
+
+struct guard_reference {
+    const struct spec_study *study;
+    size_t service;
+    struct arena *arena;      /* owned */
+    struct corpus clips, one; /* in the arena; `one`: the clip under way */
+    size_t places[GUARD_SPLIT_CLIPS_MAX];
+    struct live *live[2]; /* owned, one for each arm */
+    struct load_stream streams[2];
+    struct corpus *corpora;
+    struct load_plan plan;
+    struct load_worker *worker; /* owned; NULL: nothing is under way */
+    int64_t every_ns, due_ns;
+    uint64_t number; /* requests so far: clip and arm follow from it */
+    size_t arm;      /* of the one under way */
+};
+
+/* Evenly spread, as many as fit. */
+static void keep_clips(struct guard_reference *reference, const struct corpus *whole)
+{
+    struct corpus *clips = &reference->clips;
+    size_t most =
+        whole->clip_count < GUARD_SPLIT_CLIPS_MAX ? whole->clip_count : GUARD_SPLIT_CLIPS_MAX;
+    size_t bytes = 0;
+    clips->clips = arena_array(reference->arena, most, sizeof *clips->clips);
+    for (size_t i = 0; i < most; i++) {
+        const struct corpus_clip *clip = &whole->clips[i * whole->clip_count / most];
+        if (!clip->transcript || bytes + clip->len > CLIP_BYTES_MAX)
+            continue;
+        void *copy = arena_alloc(reference->arena, clip->len + 1);
+        memcpy(copy, clip->data, clip->len);
+        bytes += clip->len;
+        struct corpus_clip *kept = &clips->clips[clips->clip_count];
+        reference->places[clips->clip_count++] = i;
+        *kept = *clip;
+        kept->data = copy;
+        kept->name = arena_strdup(reference->arena, clip->name);
+        kept->transcript = arena_strdup(reference->arena, clip->transcript);
+    }
+}
+
+static bool load_clips(struct guard_reference *reference)
+{
+    AUTO(arena_free) struct arena *whole = arena_new();
+    struct corpus corpus = {0};
+    struct err ignored = ERR_INIT; /* the daemon's own probes say what is wrong with a corpus */
+    if (!corpus_load(whole, "", &reference->study->services[reference->service].load, &corpus,
+                     &ignored))
+        return false;
+    keep_clips(reference, &corpus);
+    return reference->clips.clip_count > 0;
+}
+
+static void open_arms(struct guard_reference *reference, const struct guard_split_setup *setup)
+{
+    const struct spec_split *split = &setup->study->guard->fronts[setup->front].split;
+    size_t second = 1;
+    while (second + 1 < split->count && split->arms[second].shadow)
+        second++;
+    reference->corpora =
+        arena_array(reference->arena, setup->study->service_count, sizeof *reference->corpora);
+    reference->corpora[reference->service] = reference->clips;
+    for (size_t arm = 0; arm < 2; arm++) {
+        struct live_options options = {.study = setup->study,
+                                       .candidate = setup->candidate,
+                                       .corpora = reference->corpora,
+                                       .rate_rps = 1,
+                                       .window_ns = NS_PER_S};
+        options.services[reference->service] =
+            (struct live_service){.here = true, .port = split->arms[arm == 0 ? 0 : second].port};
+        reference->live[arm] = live_new(&options, reference->arena);
+        live_stream(reference->live[arm], reference->service, &reference->streams[arm]);
+    }
+}
+
+struct guard_reference *guard_reference_new(const struct guard_split_setup *setup)
+{
+    size_t service = setup->study->guard->fronts[setup->front].service;
+    const struct spec_load *load = &setup->study->services[service].load;
+    if (!setup->candidate || !(setup->reference_rps > 0) || !load->given || !load->corpus ||
+        load->after || setup->study->services[service].by_request)
+        return NULL;
+    struct guard_reference *reference = calloc(1, sizeof *reference);
+    if (!reference)
+        abort();
+    reference->study = setup->study;
+    reference->service = service;
+    reference->arena = arena_new();
+    reference->every_ns = (int64_t)(NS_PER_S / setup->reference_rps);
+    bool any = load_clips(reference);
+    malloc_trim(0); /* the whole corpus was read, some of it is kept */
+    if (!any)
+        return guard_reference_free(reference);
+    open_arms(reference, setup);
+    return reference;
+}
+
+struct guard_reference *guard_reference_free(struct guard_reference *reference)
+{
+    if (!reference)
+        return NULL;
+    load_worker_free(reference->worker);
+    live_free(reference->live[0]);
+    live_free(reference->live[1]);
+    arena_free(reference->arena);
+    free(reference);
+    return NULL;
+}
+
+static size_t clip_of(const struct guard_reference *reference)
+{
+    return (size_t)(reference->number / 2) % reference->clips.clip_count;
+}
+
+static void take(struct guard_reference *reference, const struct load_result *result,
+                 struct guard_split_arm *arm)
+{
+    size_t clip = clip_of(reference);
+    arm->references++;
+    if (result->record.error != LOAD_OK) {
+        arm->references_failed++;
+        return;
+    }
+    struct stats_wer one =
+        stats_wer_count(NORMALISER_ENGLISH, reference->clips.clips[clip].transcript, result->text);
+    stats_wer_pool(&arm->clips[reference->places[clip]], &one);
+}
+
+/* False: it is still under way. */
+static bool collect(struct guard_reference *reference, struct guard_split_kept *kept,
+                    int64_t now_ns)
+{
+    struct guard_split_arm *arm = &kept->arms[reference->arm == 0 ? 0 : kept->second];
+    struct load_result result;
+    enum load_news news = LOAD_NEWS_RESULT;
+    while (news == LOAD_NEWS_RESULT) {
+        news = load_worker_next(reference->worker, &result);
+        if (news == LOAD_NEWS_RESULT)
+            take(reference, &result, arm);
+    }
+    if (news == LOAD_NEWS_NONE && now_ns < reference->due_ns + 2 * WITHIN_NS)
+        return false;
+    /* Our own worker that failed says nothing of an arm. */
+    reference->worker = load_worker_free(reference->worker);
+    reference->number++;
+    return true;
+}
+
+static void send_next(struct guard_reference *reference)
+{
+    struct load_stream *stream = &reference->plan.streams[0];
+    struct err ignored = ERR_INIT; /* no process can be made: the next one may be */
+    reference->arm = reference->number % 2;
+    *stream = reference->streams[reference->arm];
+    reference->one = (struct corpus){.clips = &reference->clips.clips[clip_of(reference)],
+                                     .clip_count = 1,
+                                     .all_transcribed = true};
+    stream->corpus = &reference->one;
+    stream->timeout_ns = WITHIN_NS;
+    stream->reuse_connection = false;
+    stream->shape = (struct spec_shape){0};
+    reference->plan.stream_count = 1;
+    reference->plan.seed = reference->study->seed;
+    reference->plan.salt = "reference clips";
+    reference->plan.probe = true;
+    reference->plan.window_ns = WITHIN_NS;
+    if (!load_worker_start(&reference->plan, &reference->worker, &ignored))
+        reference->worker = NULL;
+}
+
+void guard_reference_step(struct guard_reference *reference, struct guard_split_kept *kept,
+                          int64_t now_ns)
+{
+    if (!reference || (reference->worker && !collect(reference, kept, now_ns)))
+        return;
+    if (reference->due_ns == 0)
+        reference->due_ns = now_ns + reference->every_ns;
+    if (now_ns < reference->due_ns)
+        return;
+    reference->due_ns = now_ns + reference->every_ns;
+    send_next(reference);
+}

@@ -1,0 +1,247 @@
+/* A split in the daemon, fed with logged requests: harm stops it, equal arms do not, what was known
+ * survives a kill, and what `spica split` decides is followed. No HAProxy here: weights are only
+ * counted. */
+#include "guard/split.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "guard/split_decide.h"
+#include "stats/summary.h"
+
+#include "check.h"
+#include "split_sample.h"
+
+#include <math.h>
+
+struct world {
+    struct split_sample sample;
+    char *folder;
+    struct guard_split_setup setup;
+    struct rng rng;
+    int64_t now_ns;
+    int told;
+    char last[240];
+};
+
+static void on_tell(void *context, const struct guard_event *event)
+{
+    struct world *world = context;
+    assert_int_equal(event->kind, EVENT_ACTED);
+    assert_int_equal(event->service, 0);
+    world->told++;
+    snprintf(world->last, sizeof world->last, "%s", event->text);
+}
+
+static void world_begin(struct world *world)
+{
+    *world = (struct world){.folder = check_make_folder(), .rng = rng_init(3, "split")};
+    split_sample_init(&world->sample);
+    world->sample.arms[0].weight = world->sample.arms[1].weight = 50;
+    world->setup = (struct guard_split_setup){
+        .study = &world->sample.study, .folder = world->folder, .tell = on_tell, .context = world};
+}
+
+static struct guard_split *open_split(struct world *world)
+{
+    struct guard_split *split = NULL;
+    struct err err = ERR_INIT;
+    if (!guard_split_new(&world->setup, &split, &err))
+        fail_msg("%s", err.text);
+    return split;
+}
+
+static void step(struct world *world, struct guard_split *split)
+{
+    struct err err = ERR_INIT;
+    world->now_ns += NS_PER_S;
+    if (!guard_split_step(split, world->now_ns, world->now_ns / 1000, &err))
+        fail_msg("%s", err.text);
+}
+
+static void feed(struct world *world, struct guard_split *split, int requests, double slowdown)
+{
+    for (int i = 0; i < requests; i++) {
+        double u = rng_unit(&world->rng);
+        struct proxy_request request = {.server = i % 2, .end = PROXY_OK, .status = 200};
+        request.total_s =
+            0.1 * exp(0.4 * stats_normal_quantile(u > 0 ? u : 0x1p-54)) * (i % 2 ? slowdown : 1);
+        guard_split_add(split, &request);
+        if (i % 40 == 39)
+            step(world, split);
+    }
+}
+
+static struct guard_split_kept on_disk(struct world *world)
+{
+    struct guard_split_kept kept;
+    struct err err = ERR_INIT;
+    bool found = false;
+    AUTO(free) char *path = guard_split_path(world->folder, &world->sample.study, 0);
+    guard_split_kept_init(&kept, &world->sample.front.split, 0);
+    if (!guard_split_kept_read(path, &world->sample.front.split, &kept, &found, &err) || !found)
+        fail_msg("%s: %s", path, err.text);
+    return kept;
+}
+
+static void test_harm_stops_the_second_arm(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 4000, 2);
+    struct guard_split_kept kept = on_disk(&world);
+    assert_int_equal(kept.state, SPLIT_STOPPED);
+    assert_int_equal(kept.arms[0].weight, 100);
+    assert_int_equal(kept.arms[1].weight, 0);
+    assert_int_equal(world.told, 1);
+    assert_non_null(strstr(world.last, "stopped, all to now: harm: next is slower"));
+    guard_split_kept_done(&kept);
+    struct guard_status_split status;
+    guard_split_status(split, &status);
+    assert_string_equal(status.verdict, "harm");
+    assert_int_equal(status.arms[1].weight, 0);
+    guard_split_free(split);
+    check_remove_folder(world.folder);
+}
+
+static void test_equal_arms_go_on_and_are_found_fine(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 12000, 1);
+    guard_split_free(split);
+    struct guard_split_kept kept = on_disk(&world);
+    assert_int_equal(kept.state, SPLIT_RUNNING);
+    assert_int_equal(kept.arms[1].weight, 50);
+    assert_true(kept.sums.no_harm);
+    assert_int_equal(kept.arms[1].requests, 6000);
+    assert_int_equal(world.told, 1);
+    assert_non_null(strstr(world.last, "no harm: next is not slower"));
+    guard_split_kept_done(&kept);
+    check_remove_folder(world.folder);
+}
+
+static void test_a_dry_run_only_says(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    world.setup.dry_run = true;
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 4000, 2);
+    guard_split_free(split);
+    struct guard_split_kept kept = on_disk(&world);
+    assert_int_equal(kept.state, SPLIT_RUNNING);
+    assert_int_equal(kept.arms[1].weight, 50);
+    assert_int_equal(world.told, 1);
+    assert_non_null(strstr(world.last, "would be stopped"));
+    guard_split_kept_done(&kept);
+    check_remove_folder(world.folder);
+}
+
+static void test_what_was_known_survives_a_kill(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    struct guard_split *killed = open_split(&world);
+    feed(&world, killed, 1000, 1);
+    step(&world, killed);
+    struct guard_split_kept before = on_disk(&world);
+    assert_true(before.arms[0].requests >= 400);
+    struct guard_split *split = open_split(&world); /* the first one never says another word */
+    struct guard_status_split status;
+    guard_split_status(split, &status);
+    assert_int_equal(status.arms[0].requests, before.arms[0].requests);
+    feed(&world, split, 11000, 1);
+    guard_split_free(split);
+    struct guard_split_kept after = on_disk(&world);
+    assert_true(after.sums.blocks > before.sums.blocks);
+    assert_true(after.sums.no_harm);
+    guard_split_kept_done(&before);
+    guard_split_kept_done(&after);
+    guard_split_free(
+        killed); /* what it still held is older than the file, which keeps its counts */
+    check_remove_folder(world.folder);
+}
+
+static void test_another_programs_decision_is_followed(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 400, 1);
+    struct guard_split_kept kept = on_disk(&world);
+    AUTO(free) char *path = guard_split_path(world.folder, &world.sample.study, 0);
+    struct err err = ERR_INIT;
+    assert_true(guard_split_order(&kept, &world.sample.front.split, SPLIT_ABORT, false,
+                                  "asked for by anna", 7, &err));
+    assert_true(guard_split_kept_write(path, &world.sample.front.split, &kept, &err));
+    guard_split_kept_done(&kept);
+    feed(&world, split, 400, 1);
+    assert_int_equal(world.told, 1);
+    assert_non_null(strstr(world.last, "asked for by anna"));
+    guard_split_free(split);
+    kept = on_disk(&world);
+    assert_int_equal(kept.state, SPLIT_ABORTED);
+    assert_int_equal(kept.arms[1].weight, 0);
+    guard_split_kept_done(&kept);
+    check_remove_folder(world.folder);
+}
+
+static void test_what_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t front;
+        int server;
+        enum proxy_end end;
+        bool pinned;
+        uint64_t requests, errors;
+    } rows[] = {
+        {"answered", 0, 1, PROXY_OK, false, 1, 0},
+        {"of another front", 1, 1, PROXY_OK, false, 0, 0},
+        {"no server took it", 0, -1, PROXY_UNSERVED, false, 0, 0},
+        {"no such server", 0, 3, PROXY_OK, false, 0, 0},
+        {"pinned", 0, 1, PROXY_OK, true, 0, 0},
+        {"server's error", 0, 1, PROXY_SERVER_ERROR, false, 1, 1},
+        {"cut", 0, 1, PROXY_CUT, false, 1, 1},
+        {"refused", 0, 1, PROXY_REFUSED, false, 1, 0},
+        {"client left", 0, 1, PROXY_CLIENT, false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        world_begin(&world);
+        struct guard_split *split = open_split(&world);
+        const struct proxy_request request = {.front = rows[i].front,
+                                              .server = rows[i].server,
+                                              .end = rows[i].end,
+                                              .pinned = rows[i].pinned,
+                                              .total_s = 0.5};
+        guard_split_add(split, &request);
+        struct guard_status_split status;
+        guard_split_status(split, &status);
+        CHECK_ROW(i, rows[i].name, status.arms[1].requests == rows[i].requests);
+        CHECK_ROW(i, rows[i].name, status.arms[1].errors == rows[i].errors);
+        guard_split_free(split);
+        check_remove_folder(world.folder);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_harm_stops_the_second_arm),
+        cmocka_unit_test(test_equal_arms_go_on_and_are_found_fine),
+        cmocka_unit_test(test_a_dry_run_only_says),
+        cmocka_unit_test(test_what_was_known_survives_a_kill),
+        cmocka_unit_test(test_another_programs_decision_is_followed),
+        cmocka_unit_test(test_what_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
