@@ -77,8 +77,9 @@ static int on_read(sd_event_source *source, int fd, uint32_t events, void *conte
         return 0;
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     reap(child); /* it has let go of everything: this is the time that its end takes */
-    child->said.text[sizeof child->said.text - 1] = '\0';
-    child->job.ended(child->job.owner, child->has_said ? &child->said : NULL);
+    struct guard_said said = child->said; /* the child may be freed meanwhile */
+    said.text[sizeof said.text - 1] = '\0';
+    child->job.ended(child->job.owner, child->has_said ? &said : NULL);
     return 0;
 }
 
@@ -87,7 +88,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *context)
     struct guard_child *child = context;
     (void)source;
     (void)usec;
-    if (kill(-child->pid, SIGKILL) != 0) /* not yet the leader of its group */
+    if (child->pid > 0 && kill(-child->pid, SIGKILL) != 0) /* not yet the leader of its group */
         kill(child->pid, SIGKILL);
     return 0;
 }

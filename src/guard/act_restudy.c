@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { VERSION = 1, FILE_MAX = 1 << 16, NIGHTS_MAX = 14, LOOK_EVERY_S = 1 };
+enum { VERSION = 1, FILE_MAX = 1 << 16, NIGHTS_MAX = 14, LOOK_EVERY_MS = 200 };
 static const int64_t READY_WITHIN_NS = 30 * NS_PER_S, STOP_WITHIN_NS = 600 * NS_PER_S;
 
 static const char *const state_words[RESTUDY_STATE_COUNT_] = {
@@ -167,7 +167,7 @@ static void command(const struct guard_restudy_work *work, const char *argv[WORD
 
 static void wait_a_while(void)
 {
-    nanosleep(&(struct timespec){.tv_sec = LOOK_EVERY_S}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * NS_PER_MS}, NULL);
 }
 
 /* Between fork and exec. */

@@ -1,0 +1,195 @@
+/* What is shown: unknown is null or absent, outside text can't break a line, and no more is kept
+ * than there is room for. */
+#include "check.h"
+
+#include "made_study.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "guard/status.h"
+
+#include <math.h>
+
+struct stage {
+    char *folder;
+    struct made_study *made;
+    struct guard_status *status;
+};
+
+static struct stage stage_new(void)
+{
+    struct stage stage = {.folder = check_make_folder()};
+    stage.made = made_study_new(stage.folder);
+    stage.status = guard_status_new(&stage.made->study, NULL, false);
+    return stage;
+}
+
+static void stage_done(struct stage *stage)
+{
+    guard_status_free(stage->status);
+    made_study_free(stage->made);
+    check_remove_folder(stage->folder);
+}
+
+static json_t *read_status(const struct stage *stage)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 22);
+    guard_status_write_json(stage->status, &text);
+    json_t *object = json_loadb(buf_text(&text), text.len, 0, NULL);
+    assert_non_null(object);
+    return object;
+}
+
+static void tell_tick(struct stage *stage)
+{
+    struct guard_tick tick = made_tick(stage->made);
+    tick.event_count = 1;
+    tick.events[0] = (struct guard_event){.kind = EVENT_OOM_DEVICE, .service = 0};
+    snprintf(tick.events[0].text, sizeof tick.events[0].text, "CUDA \"out of memory\"\n\xff");
+    guard_status_tick(stage->status, &tick);
+}
+
+static struct guard_decision decision_of(const char *rule, enum guard_state from,
+                                         enum guard_state to)
+{
+    struct guard_decision decision = {.wall_us = clock_now_wall_us(),
+                                      .rule = rule,
+                                      .service = 0,
+                                      .from = from,
+                                      .to = to,
+                                      .actions = 1U << ACTION_NOTIFY,
+                                      .withheld = 1U << ACTION_RESTART};
+    snprintf(decision.text, sizeof decision.text, "p95 912 ms > 300 ms for 30 s");
+    return decision;
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    struct guard_decision decision = decision_of("slow", STATE_PENDING, STATE_ALARM);
+    *made_value(stage.made, "stt.latency.p95") =
+        (struct guard_value){.number = 0.912, .count = 57, .source = SOURCE_REQUESTS};
+    made_value(stage.made, "stt.placement")->text = "gpu";
+    tell_tick(&stage);
+    guard_status_decision(stage.status, &decision);
+    AUTO_JSON json_t *object = read_status(&stage);
+    const json_t *values = json_object_get(object, "values");
+    const json_t *p95 = json_object_get(values, "stt.latency.p95");
+    assert_true(json_get_real(p95, "value") == 0.912);
+    assert_int_equal(json_get_int(p95, "count", 0), 57);
+    assert_string_equal(json_get_text(p95, "source"), "requests");
+    assert_true(json_is_null(json_object_get(json_object_get(values, "llm.latency.p95"), "value")));
+    assert_string_equal(json_get_text(json_object_get(values, "stt.placement"), "value"), "gpu");
+    const json_t *last = json_array_get(json_object_get(object, "decisions"), 0);
+    assert_string_equal(json_get_text(last, "to"), "alarm");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(last, "withheld"), 0)),
+                        "restart");
+    const json_t *event = json_array_get(json_object_get(object, "events"), 0);
+    assert_string_equal(json_get_text(event, "service"), "stt");
+    assert_true(json_is_null(json_object_get(object, "proxy")));
+    stage_done(&stage);
+}
+
+/* The newest are kept, and come first. */
+static void test_recent(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    for (int i = 0; i < 3 * GUARD_RECENT_MAX; i++) {
+        struct guard_decision decision = decision_of("slow", STATE_PENDING, STATE_ALARM);
+        snprintf(decision.text, sizeof decision.text, "%d", i);
+        guard_status_decision(stage.status, &decision);
+        tell_tick(&stage);
+    }
+    AUTO_JSON json_t *object = read_status(&stage);
+    const json_t *decisions = json_object_get(object, "decisions");
+    assert_int_equal(json_array_size(decisions), GUARD_RECENT_MAX);
+    assert_string_equal(json_get_text(json_array_get(decisions, 0), "text"), "299");
+    assert_int_equal(json_array_size(json_object_get(object, "events")), GUARD_RECENT_MAX);
+    stage_done(&stage);
+}
+
+static void write_metrics(const struct stage *stage, enum guard_exposition form, struct buf *text)
+{
+    guard_openmetrics_write(stage->status, form, text);
+    assert_false(text->over);
+}
+
+static const struct {
+    const char *line;
+    bool text, open; /* is it in that form? */
+} lines[] = {
+    {"spica_service_latency_seconds{service=\"stt\",source=\"requests\",quantile=\"0.95\"} 0.5\n",
+     true, true},
+    {"spica_service_latency_window_values{service=\"stt\",source=\"requests\"} 57\n", true, true},
+    {"spica_service_latency_seconds{service=\"llm\"", false, false},
+    {"spica_service_placement{service=\"stt\",placement=\"gpu\"} 1\n", true, true},
+    {"spica_service_placement{service=\"stt\",placement=\"cpu\"} 0\n", true, true},
+    {"spica_service_placement{service=\"llm\"", false, false},
+    {"spica_service_tier{service=\"stt\",tier=\"tiny\"} 1\n", true, true},
+    {"spica_device_fault{device=\"gpu0\",fault=\"none\"} 1\n", true, true},
+    {"# TYPE spica_service_restarts_total counter\n", true, false},
+    {"# TYPE spica_service_restarts counter\n", false, true},
+    {"spica_service_restarts_total{service=\"stt\"} 3\n", true, true},
+    {"# TYPE spica_guard info\n", false, true},
+    {"# TYPE spica_guard_info gauge\n", true, false},
+    {"# UNIT spica_service_latency_seconds seconds\n", false, true},
+    {"# EOF\n", false, true},
+    {"spica_guard_events_total{event=\"", true, true},
+    {"spica_guard_alarms_total{rule=\"a \\\"b\\\" \\\\ \\\\x01\"} 2\n", true, true},
+    {"spica_guard_actions_total{action=\"restart\",outcome=\"withheld\"} 4\n", true, true},
+    {"nan", false, false},
+    {"spica_proxy_server_usable{service=\"stt\",server=\"tiny\"} 1\n", true, true},
+    {"spica_split_arm_weight_ratio{service=\"stt\",arm=\"now\"} 0.9", true, true},
+};
+
+static void test_metrics(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 22), open = BUF_INIT(1 << 22);
+    const char *rule = "a \"b\" \\ \x01";
+    struct guard_decision decisions[] = {decision_of(rule, STATE_PENDING, STATE_ALARM),
+                                         decision_of(rule, STATE_CLEARING, STATE_ALARM),
+                                         decision_of(rule, STATE_FINE, STATE_PENDING),
+                                         decision_of(rule, STATE_PENDING, STATE_ALARM)};
+    struct proxy_view view = {.up = true};
+    view.fronts[0].servers[0] = (struct proxy_server){.name = "tiny", .usable = true};
+    view.fronts[0].server_count = 1;
+    struct guard_status_split split = {.verdict = "undecided", .arm_count = 1};
+    split.arms[0] = (struct guard_status_arm){"now", 90, 10, 1, 0.1, NAN, NAN, NAN};
+    *made_value(stage.made, "stt.requests.latency.p95") =
+        (struct guard_value){.number = 0.5, .count = 57, .source = SOURCE_REQUESTS};
+    *made_value(stage.made, "stt.requests.latency.p50") =
+        (struct guard_value){.number = 0.2, .count = 57, .source = SOURCE_REQUESTS};
+    made_value(stage.made, "stt.placement")->text = "gpu";
+    made_value(stage.made, "stt.tier")->text = "tiny";
+    made_value(stage.made, "gpu0.fault")->text = "none";
+    made_value(stage.made, "stt.restarts")->number = 3;
+    tell_tick(&stage);
+    for (size_t i = 0; i < ARRAY_LEN(decisions); i++)
+        guard_status_decision(stage.status, &decisions[i]);
+    guard_status_proxy(stage.status, &view);
+    guard_status_split(stage.status, 0, &split);
+    write_metrics(&stage, EXPOSE_TEXT, &text);
+    write_metrics(&stage, EXPOSE_OPENMETRICS, &open);
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        CHECK_ROW(i, lines[i].line,
+                  (strstr(buf_text(&text), lines[i].line) != NULL) == lines[i].text);
+        CHECK_ROW(i, lines[i].line,
+                  (strstr(buf_text(&open), lines[i].line) != NULL) == lines[i].open);
+    }
+    assert_string_equal(buf_text(&open) + open.len - 6, "# EOF\n");
+    stage_done(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_recent),
+        cmocka_unit_test(test_metrics),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
