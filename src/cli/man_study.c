@@ -212,11 +212,12 @@ static void print_containers(void)
     man_example("container: [podman, run, --device, nvidia.com/gpu=all,\n"
                 "            IMAGE, --port, \"{port}\"]\n");
     man_text(
-        "Right after the word `run` come `--rm` and `--cidfile`, `--name spica-STUDY-SERVICE-PORT` "
+        "Right after the word `run` come `--cidfile`, `--name spica-STUDY-SERVICE-PORT` "
         "unless one is given, `--network=host` unless a network is given or a port published, "
         "`--pull=never` unless `allow_download`, `--memory` for a `memory_limit`, labels, and `-e` "
         "for each variable that spica or `environment` sets. A variable of `null` is not given; "
-        "what the image sets stays.\n\n"
+        "what the image sets stays. A container that has ended is asked for its `State` and then "
+        "removed, so it runs without `--rm`; one in the study is taken back by `--rm=false`.\n\n"
         "`-d`, `-t`, `-P`, `--cidfile`, `--replace` and `--restart` are refused, and so is a port "
         "published beyond loopback: write `-p 127.0.0.1:{port}:8000`. A `{dir}` is a path of the "
         "host: mount it to use it.");

@@ -11,7 +11,9 @@
  * server on 127.0.0.1 is reached as every other service is, without a proxy in the measured path.
  *
  * Ours come right after "run", in front of the study's own: where both name one, the runtime takes
- * the later. */
+ * the later. `--rm` is not ours: a container that its runtime removes takes with it whether memory
+ * ended it. The keeper removes it by its id when it has asked; what no keeper removed is found by
+ * its labels (container_end.c). A study's own `--rm` is taken back for the same reason. */
 #include "service/container.h"
 
 #include "base/file.h"
@@ -21,7 +23,7 @@
 
 enum what {
     WHAT_PLAIN,   /* known only for how it is written */
-    WHAT_RM,      /* given, so not added */
+    WHAT_RM,      /* taken back: the container's state is asked for when it has ended */
     WHAT_NAME,    /* the value is the container's name */
     WHAT_NETWORK, /* ours is not added */
     WHAT_PUBLISH, /* as network, and loopback only */
@@ -79,7 +81,7 @@ static const struct container_option options[] = {
 
 struct line {
     const struct service_launch *launch;
-    size_t run; /* index of "run" */
+    size_t run, image; /* index of "run", of what follows the options */
     bool rm, network, memory, pull;
     const char *name; /* as given, or NULL */
 };
@@ -199,14 +201,11 @@ static bool line_read(struct line *line, struct err *err)
     if (!argv[at])
         return line_fail(line, err, argv[0], "this candidate leaves out the word \"run\"");
     line->run = at++;
-    while (argv[at] && argv[at][0] == '-' && argv[at][1]) {
-        if (strcmp(argv[at], "--") == 0) {
-            at++;
-            break;
-        }
+    while (argv[at] && argv[at][0] == '-' && argv[at][1] && strcmp(argv[at], "--") != 0)
         if (!line_option(line, &at, err))
             return false;
-    }
+    line->image = at;
+    at += argv[at] && strcmp(argv[at], "--") == 0;
     return argv[at] || line_fail(line, err, argv[line->run], "no image follows");
 }
 
@@ -232,8 +231,6 @@ static void add_ours(struct words *words, const struct line *line, const struct 
 {
     const struct service_launch *launch = line->launch;
     int64_t limit_bytes = launch->spec->memory_limit_bytes;
-    if (!line->rm)
-        add(words, "--rm");
     add(words, "--cidfile");
     add(words, arena_printf(words->arena, "%s/container-id", launch->scratch));
     if (!line->name) {
@@ -277,8 +274,11 @@ bool service_container_build(struct arena *arena, const struct spec_study *study
     for (size_t i = 0; i <= line.run; i++)
         add(&words, launch->argv[i]);
     add_ours(&words, &line, study, name);
-    for (size_t i = line.run + 1; i < given; i++)
+    for (size_t i = line.run + 1; i < given; i++) {
+        if (i == line.image && line.rm)
+            add(&words, "--rm=false"); /* the later one counts */
         add(&words, launch->argv[i]);
+    }
     launch->argv = words.list;
     launch->env =
         arena_array(arena, 1, sizeof *launch->env); /* the container's, not the client's */

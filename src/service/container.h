@@ -60,6 +60,9 @@ pid_t service_container_begin(const struct service_container *container, const c
 /* Processes with this id in their cgroup, counted; *ret_first: the one whose parent is none of
  * them, 0 none. Scans `tree` anew. */
 size_t service_container_processes(struct service_tree *tree, const char *id, pid_t *ret_first);
+/* Did memory end it, as the runtime tells of a container that has ended? 1, 0, or -1 when it can't
+ * be told. */
+int service_container_oom(const struct service_container *container, int64_t within_ns);
 /* Until the runtime knows no such container and no process of it is left: true. False when
  * processes are left after `within_ns`, or when the runtime does not answer and none was seen. */
 bool service_container_remove(const struct service_container *container, struct service_tree *tree,

@@ -297,7 +297,7 @@ static enum known ask_for(const struct service_container *container, const char 
 static void remove_one(const struct service_container *container, const char *id)
 {
     char text[512];
-    const char *const words[] = {"rm", "-f", id, NULL};
+    const char *const words[] = {"rm", "-f", "-v", id, NULL}; /* its nameless volumes too */
     (void)!service_container_call(container, words, CALL_WITHIN_NS, text, sizeof text);
 }
 
@@ -339,6 +339,18 @@ bool service_container_remove(const struct service_container *container, struct 
     for (int i = 0; i < count; i++)
         gone = remove_known(container, tree, ids[i], deadline_ns) && gone;
     return gone;
+}
+
+int service_container_oom(const struct service_container *container, int64_t within_ns)
+{
+    char id[CONTAINER_ID_SIZE], text[512];
+    if (!service_container_id(container, id))
+        return -1;
+    const char *const words[] = {"inspect", "--format", "{{.State.OOMKilled}}", id, NULL};
+    if (service_container_call(container, words, within_ns, text, sizeof text) != 0)
+        return -1;
+    text[strcspn(text, "\r\n")] = '\0';
+    return strcmp(text, "true") == 0 ? 1 : strcmp(text, "false") == 0 ? 0 : -1;
 }
 
 /* ---- before a start ---- */

@@ -37,6 +37,7 @@ enum { DRAIN_READS = 32, EXEC_WAIT_MS = 10000 };
 #define PASS_LAST_NS (100 * NS_PER_MS)
 #define CONTAINER_KILL_NS (3 * NS_PER_S)    /* for the runtime's own kill */
 #define CONTAINER_AFTER_NS (2 * NS_PER_S)   /* for its tidying up after that */
+#define CONTAINER_ASK_NS (3 * NS_PER_S)     /* how it ended */
 #define CONTAINER_REMOVE_NS (30 * NS_PER_S) /* one round of removing */
 
 struct keeper {
@@ -159,6 +160,14 @@ static void keeper_parent_gone(struct keeper *keeper)
     keeper_begin_stop(keeper, 0);
 }
 
+/* How a container ended is asked before it is removed; not of one that we ended. */
+static int keeper_ask_oom(const struct keeper *keeper)
+{
+    return keeper->plan->container && !keeper->signalled
+               ? service_container_oom(keeper->plan->container, CONTAINER_ASK_NS)
+               : -1;
+}
+
 /* False when nothing is left. */
 static bool keeper_reap(struct keeper *keeper)
 {
@@ -177,6 +186,7 @@ static bool keeper_reap(struct keeper *keeper)
         keeper_report(keeper, (struct keeper_report){.kind = REPORT_EXITED,
                                                      .pid = pid,
                                                      .status = status,
+                                                     .runtime_oom = keeper_ask_oom(keeper),
                                                      .was_ours = keeper->signalled});
     }
 }

@@ -35,7 +35,8 @@ struct keeper_report {
     int sys;
     int status; /* as wait(2) */
     bool was_ours;
-    int oom_kills; /* -1 unknown */
+    int oom_kills;   /* -1 unknown */
+    int runtime_oom; /* of REPORT_EXITED, a container's: as service_container_oom() */
     int64_t at_ns;
 };
 

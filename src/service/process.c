@@ -265,6 +265,7 @@ static void process_take_report(struct service_process *process, const struct ke
         status->exit_code = WIFEXITED(report->status) ? WEXITSTATUS(report->status) : -1;
         status->signal = WIFSIGNALED(report->status) ? WTERMSIG(report->status) : 0;
         status->signal_was_ours = report->was_ours;
+        status->runtime_oom = report->runtime_oom;
         process_translate_status(process);
         break;
     case REPORT_FLUSHED:
@@ -462,7 +463,7 @@ bool service_process_start(const struct service_launch *launch, const char *stud
     process->control_fd = process->watch_fd = -1;
     process->limit = SERVICE_LIMIT_NONE;
     process->status.exit_code = -1;
-    process->status.oom_kills = -1;
+    process->status.oom_kills = process->status.runtime_oom = -1;
     if (!process->name || !process->log_path)
         abort();
     if (!process_start(process, launch, study, err))

@@ -30,6 +30,8 @@ struct process_status {
     int signal;           /* 0 unless a signal ended it */
     bool signal_was_ours; /* we (or our keeper) sent TERM or KILL before it ended */
     int oom_kills;        /* kills by a memory limit seen in its cgroup; -1 unknown */
+    int runtime_oom;      /* a container that has ended: 1 its runtime says that memory ended it, 0
+                             that it did not; -1 unknown, or none */
     bool keeper_lost;     /* the keeper was killed; the tree's end says nothing about the server */
     int64_t started_ns, exited_ns; /* monotonic; exited_ns 0 while running */
     int64_t log_bytes;             /* written by the server so far */

@@ -89,13 +89,13 @@ static const struct service_signature *own_words(const struct judge_service *s)
     return said ? match.signature : s->has_match ? s->match.signature : NULL;
 }
 
-/* The kernel's own count, or its log: beats any words, for a runner that was killed may blame
- * something else. NULL: neither. */
+/* The kernel's own count, as it stands or as a runtime tells it, or its log: beats any words, for a
+ * runner that was killed may blame something else. NULL: neither. */
 static const char *host_kill(const struct judge_service *s)
 {
-    return s->oom_kills > 0 ? "killed at its memory limit"
-           : s->kernel_oom  ? "killed by the kernel for memory"
-                            : NULL;
+    return s->oom_kills > 0                  ? "killed at its memory limit"
+           : s->kernel_oom || s->runtime_oom ? "killed by the kernel for memory"
+                                             : NULL;
 }
 
 static void add_memory_evidence(struct judgement *j, const struct judge_service *s,
@@ -104,6 +104,8 @@ static void add_memory_evidence(struct judgement *j, const struct judge_service 
     if (s->oom_kills > 0)
         add_evidence(j, s->name, "cgroup",
                      arena_printf(arena, "oom_kill %d in its memory group", s->oom_kills));
+    if (s->runtime_oom)
+        add_evidence(j, s->name, "runtime", "State.OOMKilled of its container is true");
     if (s->kernel_oom)
         add_evidence(j, s->name, "kernel", "the kernel log names a process of its tree");
 }

@@ -30,6 +30,7 @@ struct judge_service {
     enum trial_phase phase;     /* in which it ended */
     int exit_code, term_signal; /* -1 and 0 unless it ended by itself */
     int oom_kills;              /* kills by its memory limit; -1 unknown */
+    bool runtime_oom;           /* its container's runtime says that memory ended it */
     bool kernel_oom;            /* the kernel log names a process of its tree */
     bool has_match;             /* a log signature matched */
     struct signature_match match;

@@ -127,8 +127,10 @@ void attempt_note_log(struct attempt *attempt, size_t i)
     struct judge_service *facts = &attempt->facts.services[i];
     size_t len = 0;
     /* Of a living parent, a killed child is all that tells of memory. */
-    if (running->process)
+    if (running->process) {
         facts->oom_kills = service_process_status(running->process)->oom_kills;
+        facts->runtime_oom = service_process_status(running->process)->runtime_oom > 0;
+    }
     AUTO(free) char *log = attempt_log(running, &len);
     if (!log)
         return;

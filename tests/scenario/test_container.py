@@ -119,7 +119,7 @@ def to_its_end(box, runtime):
     shown = box.run("check", "--candidate", "llm.wait=5ms", box.file, code=0, lines=-1).out
     box.run("run", box.file, code=0, lines=-1)
     expect_gone(box, runtime)
-    parts = ["--rm ", "--cidfile ", "--name spica-sc-llm-", "--network=host", "--pull=never",
+    parts = ["--cidfile ", "--name spica-sc-llm-", "--network=host", "--pull=never",
              "--label spica.study=sc", "--label spica.service=llm", "-e CUDA_VISIBLE_DEVICES=",
              "-e 'GREETING=hello there'"]
     for trial in box.trials():
@@ -179,6 +179,20 @@ def a_container_that_ends_by_itself(box):
     box.study(llm=service(box, runtime, "--at", "2:die:3"))
     box.run("run", box.file, code=3)
     box.expect(1, "crashed_load", service="llm", says="exit status 3")
+    expect_gone(box, runtime)
+
+
+@scenario(quick=True)
+def a_container_killed_for_memory(box):
+    # Before: a crash by SIGKILL, for the runtime removed what knew better.
+    runtime = Fake(box, "podman")
+    runtime.line.append("--rm")
+    with open(os.path.join(runtime.folder, "oom"), "w", encoding="ascii"):
+        pass
+    box.study(llm=service(box, runtime, "--at", "2:signal:KILL"))
+    box.run("run", box.file, code=3)
+    box.expect(1, "oom_host", service="llm", says="killed by the kernel for memory",
+               evidence="State.OOMKilled")
     expect_gone(box, runtime)
 
 

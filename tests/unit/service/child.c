@@ -174,6 +174,14 @@ static void run_abort(int n)
     abort();
 }
 
+/* Late enough for a test to prepare what it is to find. */
+static void run_signal(int n)
+{
+    sleep(1);
+    signal(n, SIG_DFL);
+    raise(n);
+}
+
 static const struct mode {
     const char *name;
     void (*run)(int n);
@@ -182,6 +190,7 @@ static const struct mode {
     {"setsid", run_setsid},   {"daemon", run_daemon}, {"bomb", run_bomb},
     {"phoenix", run_phoenix}, {"flood", run_flood},   {"environment", run_environment},
     {"state", run_state},     {"eat", run_eat},       {"abort", run_abort},
+    {"signal", run_signal},
 };
 
 int main(int argc, char **argv)

@@ -60,17 +60,17 @@ static const struct {
 } lines[] = {
     {"what is added",
      "container: [./fake, run, --device, nvidia.com/gpu=all, x:1, --port, '{port}']",
-     "run --rm " ID "--name spica-a.b-s-4711 --network=host --pull=never " LABELS OFFLINE DEVICE
+     "run " ID "--name spica-a.b-s-4711 --network=host --pull=never " LABELS OFFLINE DEVICE
      "--device nvidia.com/gpu=all x:1 --port 4711"},
     {"what is given is not added",
      "allow_download: true, container: [./fake, --log-level, error, run, --rm, --name=mine, "
      "--pull=newer, -ip, '127.0.0.1:{port}:80', x, -d, -p, '80:80']",
      "--log-level error run " ID LABELS DEVICE
-     "--rm --name=mine --pull=newer -ip 127.0.0.1:4711:80 x -d -p 80:80"},
+     "--rm --name=mine --pull=newer -ip 127.0.0.1:4711:80 --rm=false x -d -p 80:80"},
     {"a limit and an environment",
      "on: cpu, memory_limit: 1MiB, environment: {A: 'b c', HF_HUB_OFFLINE: null}, "
      "knobs: {size: [tiny]}, container: [./fake, container, run, --net, none, '-eB={size}', x]",
-     "container run --rm " ID "--name spica-a.b-s-4711 --pull=never --memory=1048576b "
+     "container run " ID "--name spica-a.b-s-4711 --pull=never --memory=1048576b "
      "--memory-swap=1048576b " LABELS "-e TRANSFORMERS_OFFLINE=1 -e CUDA_VISIBLE_DEVICES= -e "
      "'A=b c' --net none -eB=tiny x"},
 };
@@ -172,21 +172,13 @@ static void ship_init(struct ship *ship, const char *kind, const char *mode)
     ship->filter_folder = printed("spica.folder=%s", ship->fix.scratch);
     ship->id_file = printed("%s/container-id", ship->fix.scratch);
     ship->mark = printed("SPICA_SERVICE=%s/child", ship->fix.study);
-    const char *line[] = {"podman",
-                          "run",
-                          "--rm",
-                          "--cidfile",
-                          ship->id_file,
-                          "--name",
-                          ship->fix.study,
-                          "--label",
-                          ship->filter_study,
-                          "--label",
-                          ship->filter_folder,
-                          "-e",
-                          ship->mark,
-                          "image",
-                          CHILD_PROGRAM,
+    const char *line[] = {"podman",    "run",
+                          "--cidfile", ship->id_file,
+                          "--name",    ship->fix.study,
+                          "--label",   ship->filter_study,
+                          "--label",   ship->filter_folder,
+                          "-e",        ship->mark,
+                          "image",     CHILD_PROGRAM,
                           mode};
     memcpy(ship->argv, line, sizeof line);
     ship->fix.launch.argv = ship->argv;
@@ -212,14 +204,19 @@ static void ship_init(struct ship *ship, const char *kind, const char *mode)
         fixture_sleep_ms(20);
 }
 
-static void ship_deafen(const struct ship *ship, bool deaf)
+static void ship_mark(const struct ship *ship, const char *name, bool there)
 {
-    AUTO(free) char *path = printed("%s/deaf", ship->runtime_folder);
+    AUTO(free) char *path = printed("%s/%s", ship->runtime_folder, name);
     struct err err = ERR_INIT;
-    if (deaf)
+    if (there)
         assert_true(file_write_atomic(path, "", 0, &err));
     else
         unlink(path);
+}
+
+static void ship_deafen(const struct ship *ship, bool deaf)
+{
+    ship_mark(ship, "deaf", deaf);
 }
 
 static void ship_done(struct ship *ship)
@@ -320,7 +317,7 @@ static void test_exit_status(void **state)
     (void)state;
     struct ship ship;
     ship_init(&ship, "podman", "exit");
-    ship.argv[16] = "7";
+    ship.argv[15] = "7";
     AUTO(service_process_free) struct service_process *process = fixture_start(&ship.fix);
     assert_true(fixture_reach(process, PROCESS_EMPTY));
     assert_int_equal(service_process_status(process)->exit_code, 7);
@@ -330,6 +327,41 @@ static void test_exit_status(void **state)
     assert_int_equal(ship_known(&ship), 0);
     process = service_process_free(process);
     ship_done(&ship);
+}
+
+/* How a container ended is asked before it is removed, of both kinds, also where the study's line
+ * says --rm. Before: it was removed by the runtime, and SIGKILL was all that could be told. */
+static void test_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *signal;
+        bool file, deaf;
+        int oom;
+    } rows[] = {
+        {"podman", "9", true, false, 1},  {"docker", "9", true, false, 1},
+        {"podman", "9", false, false, 0}, {"podman", "11", true, false, 0},
+        {"podman", "9", true, true, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ship ship;
+        ship_init(&ship, rows[i].kind, "signal");
+        ship.argv[15] = rows[i].signal;
+        ship_mark(&ship, "oom", rows[i].file);
+        ship_mark(&ship, "deaf", false);
+        AUTO(service_process_free) struct service_process *process = fixture_start(&ship.fix);
+        ship_wait_id(process);
+        ship_mark(&ship, "deaf", rows[i].deaf);
+        assert_true(fixture_reach(process, PROCESS_EXITED));
+        const struct process_status *status = service_process_status(process);
+        CHECK_ROW(i, rows[i].kind, status->signal == atoi(rows[i].signal));
+        CHECK_ROW(i, rows[i].kind, status->runtime_oom == rows[i].oom);
+        ship_mark(&ship, "deaf", false);
+        CHECK_ROW(i, rows[i].kind, fixture_reach(process, PROCESS_EMPTY));
+        CHECK_ROW(i, rows[i].kind, ship_known(&ship) == 0);
+        process = service_process_free(process);
+        ship_done(&ship);
+    }
 }
 
 /* A runtime that fails before there is a container: its own words are not known, so ours are; a
@@ -353,8 +385,8 @@ static void test_no_container(void **state)
         struct ship ship;
         struct signature_match match;
         ship_init(&ship, "podman", "exit");
-        ship.argv[13] = rows[i].image;
-        ship.argv[16] = rows[i].code;
+        ship.argv[12] = rows[i].image;
+        ship.argv[15] = rows[i].code;
         AUTO(service_process_free) struct service_process *process = fixture_start(&ship.fix);
         assert_true(fixture_reach(process, PROCESS_EMPTY));
         size_t len = 0;
@@ -520,7 +552,7 @@ int main(void)
         cmocka_unit_test(test_exit_status),  cmocka_unit_test(test_counted),
         cmocka_unit_test(test_deaf_runtime), cmocka_unit_test(test_clear),
         cmocka_unit_test(test_deaths),       cmocka_unit_test(test_no_container),
-        cmocka_unit_test(test_unproven),
+        cmocka_unit_test(test_unproven),     cmocka_unit_test(test_memory),
     };
     struct err err = ERR_INIT;
     if (!service_init(&err))
