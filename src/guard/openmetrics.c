@@ -130,7 +130,7 @@ static void add_sample(struct out *out, const struct family *family,
         add_quoted(out->buf, labels[i].value ? labels[i].value : "");
         any = true;
     }
-    buf_addf(out->buf, "%s %.17g\n", any ? "}" : "", value);
+    buf_addf(out->buf, "%s %.15g\n", any ? "}" : "", value);
 }
 
 /* Of a family with one sample and no labels. */
@@ -359,17 +359,24 @@ static double arm_figure(const struct guard_status_arm *arm, int figure)
     return figures[figure];
 }
 
-static void add_arms(struct out *out, const struct family *family, int figure, const char *quantile)
+/* All figures of an arm, then the next one's: samples of one summary stand together. */
+static void add_arms(struct out *out, const struct family *family, enum arm_figure first,
+                     enum arm_figure last)
 {
+    static const char *const quantiles[] = {
+        [ARM_P50] = "0.5", [ARM_P95] = "0.95", [ARM_P99] = "0.99", [ARM_WER] = NULL};
     const struct guard_status *status = out->status;
+    add_head(out, family, family->help);
     for (size_t i = 0; i < status->study->guard->front_count; i++)
-        for (size_t a = 0; a < status->fronts[i].split.arm_count; a++) {
-            const struct guard_status_arm *arm = &status->fronts[i].split.arms[a];
-            const struct label labels[LABELS_MAX] = {{"service", front_service(status, i)},
-                                                     {"arm", arm->name},
-                                                     {quantile ? "quantile" : NULL, quantile}};
-            add_sample(out, family, labels, arm_figure(arm, figure));
-        }
+        for (size_t a = 0; a < status->fronts[i].split.arm_count; a++)
+            for (int figure = (int)first; figure <= (int)last; figure++) {
+                const struct guard_status_arm *arm = &status->fronts[i].split.arms[a];
+                const char *quantile = quantiles[figure];
+                const struct label labels[LABELS_MAX] = {{"service", front_service(status, i)},
+                                                         {"arm", arm->name},
+                                                         {quantile ? "quantile" : NULL, quantile}};
+                add_sample(out, family, labels, arm_figure(arm, figure));
+            }
 }
 
 static void add_splits(struct out *out)
@@ -384,18 +391,11 @@ static void add_splits(struct out *out)
                                           "seconds", "time to the whole answer of an arm"};
     static const struct family wer = {"spica_split_arm_word_error_ratio", FAMILY_GAUGE, "ratio",
                                       "word errors of an arm on the reference clips"};
-    add_head(out, &weight, weight.help);
-    add_arms(out, &weight, ARM_WEIGHT, NULL);
-    add_head(out, &requests, requests.help);
-    add_arms(out, &requests, ARM_REQUESTS, NULL);
-    add_head(out, &errors, errors.help);
-    add_arms(out, &errors, ARM_ERRORS, NULL);
-    add_head(out, &latency, latency.help);
-    add_arms(out, &latency, ARM_P50, "0.5");
-    add_arms(out, &latency, ARM_P95, "0.95");
-    add_arms(out, &latency, ARM_P99, "0.99");
-    add_head(out, &wer, wer.help);
-    add_arms(out, &wer, ARM_WER, NULL);
+    add_arms(out, &weight, ARM_WEIGHT, ARM_WEIGHT);
+    add_arms(out, &requests, ARM_REQUESTS, ARM_REQUESTS);
+    add_arms(out, &errors, ARM_ERRORS, ARM_ERRORS);
+    add_arms(out, &latency, ARM_P50, ARM_P99);
+    add_arms(out, &wer, ARM_WER, ARM_WER);
 }
 
 /* ---- guard itself ---- */

@@ -1,3 +1,4 @@
+/* The study that tests of acting and showing share; see the header. */
 #include "check.h"
 
 #include "made_study.h"
