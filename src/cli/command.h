@@ -41,6 +41,7 @@ extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_r
 extern const struct cli_command cli_doctor, cli_bench, cli_compare, cli_promote, cli_rollback,
     cli_history;
 extern const struct cli_command cli_proxy;
+extern const struct cli_command cli_split;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 

@@ -72,6 +72,11 @@ static bool may_advance(const struct guard_split_kept *kept, bool anyway, struct
         return err_set(err, ERR_DECLINED,
                        "the split is %s (%s); --anyway begins it anew with %d %% for %s",
                        guard_split_state_names[kept->state], kept->why, steps[0], name);
+    if (guard_split_wer_difference(kept).low > 0)
+        return err_set(err, ERR_DECLINED,
+                       "%s makes more word errors than %s on the same clips; --anyway takes it on "
+                       "all the same",
+                       name, kept->arms[0].name);
     if (!kept->sums.no_harm)
         return err_set(err, ERR_DECLINED,
                        "it is not certain yet that %s does no harm; wait, or take the risk with "
