@@ -7,6 +7,7 @@
 #pragma once
 
 #include "device/proc.h"
+#include "host/manager.h"
 #include "spec/guard.h"
 
 #include <systemd/sd-event.h>
@@ -78,6 +79,10 @@ struct guard_unit *guard_unit_free(struct guard_unit *unit);
 /* Asks unless an answer is awaited. The answer comes on the loop. */
 void guard_unit_ask(struct guard_unit *unit, int64_t now_ns);
 const struct guard_unit_state *guard_unit_state(const struct guard_unit *unit);
+/* Asks systemd to start or to stop it, and waits for nothing: how that ends is seen in its state.
+ * False, or a text later: it was refused. */
+bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns);
+const char *guard_unit_refused(const struct guard_unit *unit); /* "" */
 
 enum guard_listening { LISTENING_UNKNOWN, LISTENING_NO, LISTENING_YES };
 /* Does anybody listen on this TCP port, on any address? The kernel is asked (sock_diag): nothing

@@ -65,6 +65,8 @@ struct guard_unit {
     size_t awaited;
     bool failed;
     struct guard_unit_state next, state;
+    sd_bus_slot *job;  /* owned: an answer to a start or stop is awaited */
+    char refused[160]; /* what systemd said to the last one; "" it is done, or under way */
 };
 
 struct guard_managers *guard_managers_new(sd_event *event)
@@ -140,6 +142,7 @@ struct guard_unit *guard_unit_free(struct guard_unit *unit)
 {
     if (unit) {
         forget(unit);
+        unit->job = sd_bus_slot_unref(unit->job);
         free(unit->path);
         free(unit);
     }
@@ -220,4 +223,40 @@ void guard_unit_ask(struct guard_unit *unit, int64_t now_ns)
 const struct guard_unit_state *guard_unit_state(const struct guard_unit *unit)
 {
     return &unit->state;
+}
+
+static int on_job(sd_bus_message *message, void *context, sd_bus_error *error)
+{
+    struct guard_unit *unit = context;
+    const sd_bus_error *said = sd_bus_message_get_error(message);
+    (void)error;
+    if (said)
+        snprintf(unit->refused, sizeof unit->refused, "%.150s",
+                 said->message ? said->message : said->name);
+    unit->job = sd_bus_slot_unref(unit->job);
+    return 0;
+}
+
+bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns)
+{
+    static const char *const methods[HOST_VERB_COUNT_] = {
+        [HOST_STOP] = "Stop", [HOST_START] = "Start", [HOST_RESTART] = "Restart"};
+    static const char interface[] = "org.freedesktop.systemd1.Unit";
+    sd_bus *bus = bus_of(unit->managers, unit->scope, now_ns);
+    unit->job = sd_bus_slot_unref(unit->job);
+    unit->refused[0] = '\0';
+    /* One that failed over and over is else refused its next start. No answer is wanted. */
+    if (bus && verb == HOST_START)
+        (void)sd_bus_call_method_async(bus, NULL, service_name, unit->path, interface,
+                                       "ResetFailed", NULL, NULL, "");
+    if (bus && sd_bus_call_method_async(bus, &unit->job, service_name, unit->path, interface,
+                                        methods[verb], on_job, unit, "s", "replace") >= 0)
+        return true;
+    snprintf(unit->refused, sizeof unit->refused, "systemd does not answer");
+    return false;
+}
+
+const char *guard_unit_refused(const struct guard_unit *unit)
+{
+    return unit->refused;
 }

@@ -5,10 +5,10 @@
 #pragma once
 
 #include "guard/tick.h"
-#include "load/corpus.h"
 #include "proxy/proxy.h"
 
 struct device;
+struct sd_event;
 
 struct guard_tiers_options {        /* borrowed until guard_tiers_free() */
     const struct spec_study *study; /* with its `guard:` */
@@ -18,9 +18,9 @@ struct guard_tiers_options {        /* borrowed until guard_tiers_free() */
     struct proxy *proxy;           /* NULL only with dry_run */
     struct device *const *devices; /* in the order of study->devices; an entry may be NULL: its
                                     * memory is unknown, and nothing is started there */
-    const struct corpus *corpora; /* per service, for the request that warms a tier up; NULL: a tier
-                                   * that was started is taken as warm once it is ready */
-    bool dry_run;                 /* says what it would do; nothing is switched, started, stopped */
+    struct sd_event *event;        /* the daemon's loop, for systemd's answers; NULL: units are not
+                                    * asked, and a tier is up where HAProxy finds it so */
+    bool dry_run; /* says what it would do; nothing is switched, started, stopped */
 };
 
 struct guard_tiers; /* opaque */

@@ -1,0 +1,22 @@
+/* Inside guard/: memory of one device, as choosing tiers needs it: what is free, and how much of
+ * that others are about to take. Pure but for device_snapshot(). */
+#pragma once
+
+#include "device/device.h"
+
+enum { TIER_MEMORY_SPANS = 30 };
+struct tier_memory {   /* of one device; zeroed at first */
+    double free_bytes; /* NaN unknown */
+    double owed_bytes; /* of that; 0: none is known */
+    struct {
+        int64_t began_ns;
+        double most_bytes;      /* that others held in this span */
+    } spans[TIER_MEMORY_SPANS]; /* ring of ten seconds each */
+    size_t span_count;
+    double others_bytes[4]; /* at the last looks, newest first; NaN */
+};
+/* `ours_bytes`: of the tiers on it. `device` NULL: unknown. */
+void tier_memory_step(struct tier_memory *memory, struct device *device, double ours_bytes,
+                      int64_t now_ns);
+/* Pure: others hold so much now. */
+void tier_memory_note(struct tier_memory *memory, double others_bytes, int64_t now_ns);

@@ -1,0 +1,222 @@
+/* From trials to curves.
+ *
+ * Three kinds of measurements say how slow a setting is at a rate. A search for requests per second
+ * has just that: level and percentile. A window of an open loop has one such point, at its own
+ * rate. A search for clients is a closed loop: it holds n requests in the server all the time, and
+ * an open loop of the same throughput has sometimes more, sometimes fewer. It is read so: in a
+ * queue with one server and random arrivals the chance of n or more requests is (rate / most)^n
+ * (M/M/1); at the rate where that is 1 - q, the latency seen with n clients is the q-quantile or
+ * more. That is a model, and the one place where one is used; docs/METHOD.md says how it can lie.
+ *
+ * Rejected: the report's view. It computes far more, and wants a decision where none is needed. */
+#include "guard/tier_study.h"
+
+#include "spec/verdict.h"
+#include "stats/capacity.h"
+#include "store/read.h"
+#include "study/study.h"
+
+#include <math.h>
+#include <string.h>
+
+double tier_study_open_rps(double clients, double most_rps, double quantile)
+{
+    return clients >= 1 && quantile < 1 ? most_rps * pow(1 - quantile, 1 / clients) : NAN;
+}
+
+/* A point's percentile that is no smaller than the wanted one; NaN: it has none. */
+static double point_latency(const struct store_capacity_point *point, double quantile)
+{
+    if (quantile <= 0.5)
+        return point->p50;
+    return quantile <= 0.95 ? point->p95 : NAN;
+}
+
+static bool counts(const struct store_capacity_point *point)
+{
+    for (int level = LEVEL_MET; level <= LEVEL_MISSED; level++)
+        if (strcmp(point->outcome, stats_level_name((enum stats_level)level)) == 0)
+            return true;
+    return false;
+}
+
+static void raise_most(struct policy_curve *curve, double rps)
+{
+    if (rps > 0)
+        curve->most_rps = fmax(curve->most_rps, rps); /* fmax passes over the NaN */
+}
+
+static void add_capacities(struct tier_study *tier, const struct store_trial *trial,
+                           const char *service, double quantile)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t k = 0; k < trial->capacity_point_count; k++) {
+            const struct store_capacity_point *point = &trial->capacity_points[k];
+            if (point->search < 0 || (size_t)point->search >= trial->capacity_count)
+                continue;
+            const struct store_capacity *search = &trial->capacities[point->search];
+            if (strcmp(search->service, service) != 0 || strcmp(search->metric, "latency") != 0 ||
+                !counts(point))
+                continue;
+            bool by_clients = strcmp(search->of, "concurrency") == 0;
+            if (pass == 0) {
+                raise_most(&tier->curve, point->answered_rps);
+                tier->peak_bytes = fmax(tier->peak_bytes, search->memory_bytes);
+                continue;
+            }
+            double rate = by_clients
+                              ? tier_study_open_rps(point->level, tier->curve.most_rps, quantile)
+                              : point->level;
+            policy_curve_add(&tier->curve, rate, point_latency(point, quantile));
+        }
+}
+
+/* "p95" of the study's window, if the load was an open loop. */
+static void add_window(struct tier_study *tier, const struct spec_study *study,
+                       const struct store_trial *trial, size_t service, double quantile)
+{
+    static const struct {
+        double quantile;
+        const char *stat;
+    } stats[] = {{0.5, "p50"}, {0.9, "p90"}, {0.95, "p95"}, {0.99, "p99"}};
+    const struct spec_service *spec = &study->services[service];
+    bool open =
+        spec->load.given && spec->load.rate_rps > 0 &&
+        (spec->load.arrivals == ARRIVALS_POISSON || spec->load.arrivals == ARRIVALS_CONSTANT);
+    double best = 2;
+    double latency = NAN;
+    for (size_t k = 0; k < trial->metric_count; k++) {
+        const struct store_metric *row = &trial->metrics[k];
+        if (!row->service || strcmp(row->service, spec->name) != 0 ||
+            strcmp(row->mode, "shared") != 0)
+            continue;
+        if (strcmp(row->metric, "requests_per_s") == 0)
+            raise_most(&tier->curve, row->value);
+        for (size_t s = 0; s < ARRAY_LEN(stats) && strcmp(row->metric, "latency") == 0; s++)
+            if (strcmp(row->stat, stats[s].stat) == 0 && stats[s].quantile >= quantile - 1e-9 &&
+                stats[s].quantile < best) {
+                best = stats[s].quantile;
+                latency = row->value;
+            }
+    }
+    if (open)
+        policy_curve_add(&tier->curve, spec->load.rate_rps, latency);
+}
+
+void tier_study_add(struct tier_study *tier, const struct spec_study *study,
+                    const struct store_trial *trial, size_t service, double quantile)
+{
+    const char *name = study->services[service].name;
+    for (size_t k = 0; k < trial->service_count; k++)
+        if (strcmp(trial->services[k].name, name) == 0)
+            tier->peak_bytes = fmax(tier->peak_bytes, trial->services[k].peak_memory_bytes);
+    add_window(tier, study, trial, service, quantile);
+    add_capacities(tier, trial, name, quantile);
+    tier->trials++;
+}
+
+/* ---- which trials are a tier's ---- */
+
+static int named_value(const struct spec_study *study, const struct spec_tier *tier, size_t knob)
+{
+    for (size_t v = 0; v < tier->value_count; v++) {
+        const struct spec_setting *value = &tier->values[v];
+        if (!value->name || !value->text || strcmp(value->name, study->knobs[knob].name) != 0)
+            continue;
+        for (size_t i = 0; i < study->knobs[knob].value_count; i++)
+            if (strcmp(study->knobs[knob].values[i].label, value->text) == 0)
+                return (int)i;
+    }
+    return -1;
+}
+
+/* `reference` with the tier's own values. */
+static struct spec_candidate of_tier(const struct spec_study *study, const struct spec_tier *tier,
+                                     size_t service, const struct spec_candidate *reference)
+{
+    struct spec_candidate candidate = *reference;
+    struct err ignored = ERR_INIT;
+    for (size_t k = 0; k < study->knob_count; k++) {
+        int value = study->knobs[k].service == service ? named_value(study, tier, k) : -1;
+        if (value >= 0)
+            candidate.index[k] = value;
+    }
+    (void)!spec_candidate_check(study, &candidate, &ignored);
+    return candidate;
+}
+
+static bool agrees(const struct spec_study *study, size_t service,
+                   const struct spec_candidate *wanted, const struct spec_candidate *found,
+                   bool others_too)
+{
+    for (size_t k = 0; k < study->knob_count; k++)
+        if ((others_too || study->knobs[k].service == service) &&
+            wanted->index[k] != found->index[k])
+            return false;
+    return true;
+}
+
+static bool is_measured(const struct store_trial *trial)
+{
+    int verdict = verdict_from_name(trial->verdict);
+    return verdict == VERDICT_OK || verdict == VERDICT_SLOW;
+}
+
+/* Of the same neighbours' settings if any trial has them, else of any. */
+static void add_trials(struct tier_study *tier, const struct spec_study *study, size_t service,
+                       const struct store_trial *trials, size_t count, double quantile)
+{
+    struct spec_candidate wanted = tier->candidate;
+    for (int others = 1; others >= 0 && tier->trials == 0; others--)
+        for (size_t t = 0; t < count; t++) {
+            struct spec_candidate found;
+            if (!is_measured(&trials[t]) ||
+                !spec_candidate_parse(study, trials[t].candidate, &found, NULL) ||
+                !agrees(study, service, &wanted, &found, others != 0))
+                continue;
+            tier_study_add(tier, study, &trials[t], service, quantile);
+            tier->candidate = found;
+        }
+}
+
+static void init_tiers(const struct spec_study *study,
+                       struct tier_study tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX])
+{
+    struct spec_candidate reference = {{0}};
+    struct err ignored = ERR_INIT;
+    for (size_t k = 0; k < study->knob_count && study->baseline; k++)
+        reference.index[k] = study->baseline[k] >= 0 ? study->baseline[k] : 0;
+    (void)!spec_candidate_check(study, &reference, &ignored);
+    for (size_t f = 0; f < study->guard->front_count; f++) {
+        const struct spec_front *front = &study->guard->fronts[f];
+        for (size_t t = 0; t < front->tier_count; t++) {
+            tiers[f][t] = (struct tier_study){.curve.most_rps = NAN, .peak_bytes = NAN};
+            tiers[f][t].candidate = of_tier(study, &front->tiers[t], front->service, &reference);
+        }
+    }
+}
+
+void tier_study_read(const struct spec_study *study, const char *folder,
+                     struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], char *ret_note,
+                     size_t size)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(free) char *path = folder ? study_store_path(folder) : NULL;
+    struct store_trial *trials = NULL;
+    size_t count = 0;
+    struct err err = ERR_INIT;
+    init_tiers(study, ret_tiers);
+    ret_note[0] = '\0';
+    if (!path || !store_open(path, STORE_READ, &store, &err) ||
+        !store_read_trials(store, arena, true, &trials, &count, &err)) {
+        snprintf(ret_note, size, "no measurements: %.160s", path ? err.text : "no results");
+        return;
+    }
+    for (size_t f = 0; f < study->guard->front_count; f++) {
+        const struct spec_front *front = &study->guard->fronts[f];
+        double quantile = isnan(front->quantile) ? 0.95 : front->quantile;
+        for (size_t t = 0; t < front->tier_count; t++)
+            add_trials(&ret_tiers[f][t], study, front->service, trials, count, quantile);
+    }
+}

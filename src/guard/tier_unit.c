@@ -1,0 +1,441 @@
+/* One tier's server.
+ *
+ *   off --start--> starting --unit runs--> warming --an answer, in the right place--> on
+ *   on --drain--> draining --empty--> stopping --unit is down--> off
+ *   starting, warming --unit failed, too late, wrong place--> (stopped) failed, rests --> off
+ *
+ * Warm means that one real request was answered: the first one loads weights, compiles kernels and
+ * takes the memory that is only taken under work. Where the service must be on the GPU its place is
+ * proven by that request, as in a trial; not proven after three is not there. It is asked again and
+ * again until it answers, which is the one kind of "ready" that every server has.
+ *
+ * A tier that runs when guard begins is taken as warm: it has served. So is one without a unit
+ * whenever HAProxy finds it usable. One whose unit somebody else starts is warmed first.
+ *
+ * Rejected: waiting for systemd's job (host/manager.h): minutes, for a server that loads weights.
+ * Invariant: whatever was asked for ends, at its deadline if by nothing else. */
+#include "guard/tier_unit.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "device/device.h"
+#include "guard/tier_warm.h"
+#include "promote/alive.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {
+    [TIER_OFF] = "off",       [TIER_STARTING] = "starting", [TIER_WARMING] = "warming",
+    [TIER_ON] = "on",         [TIER_DRAINING] = "draining", [TIER_STOPPING] = "stopping",
+    [TIER_FAILED] = "failed",
+};
+
+enum { PROOFS_MAX = 3 };
+static const int64_t ASK_AGAIN_NS = NS_PER_S;
+static const int64_t DRAIN_NS = 60 * NS_PER_S, STOP_NS = 120 * NS_PER_S;
+static const int64_t START_MIN_NS = 30 * NS_PER_S; /* to systemd's own "active" */
+static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
+/* PSS is dear: some 14 ms of CPU per GiB. */
+static const int64_t HELD_EVERY_NS = 2 * NS_PER_S, HELD_EVERY_CPU_NS = 30 * NS_PER_S;
+
+struct tier_unit {
+    const struct guard_tiers_options *options; /* borrowed, as all up to `unit` */
+    const struct spec_front *front;
+    const struct spec_tier *spec;
+    const struct spec_service *service;
+    struct device *const *device; /* its entry: may come and go */
+    size_t device_index;
+    struct guard_unit *unit; /* owned; NULL: it has none, or systemd is not asked */
+    enum guard_tier_power power;
+    int64_t since_ns; /* of `power` */
+    bool looked;      /* the first look is over */
+    /* its process, for memory and place */
+    struct promote_alive alive;
+    double held_bytes;
+    int64_t held_at_ns;
+    struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
+    unsigned proofs;
+    int64_t asked_ns;
+    double latency_s; /* of its first answer */
+    struct device_usage before;
+    int failures; /* in a row */
+    int64_t rest_until_ns;
+};
+
+struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup)
+{
+    const struct guard_tiers_options *options = setup->options;
+    const struct spec_study *study = options->study;
+    struct tier_unit *unit = calloc(1, sizeof *unit);
+    if (!unit)
+        abort();
+    size_t i = setup->front->service;
+    unit->options = options;
+    unit->front = setup->front;
+    unit->spec = &setup->front->tiers[setup->tier];
+    unit->service = &study->services[i];
+    unit->device_index = spec_candidate_device(study, setup->candidate, i);
+    unit->device = options->devices ? &options->devices[unit->device_index] : NULL;
+    if (unit->spec->unit && setup->managers)
+        unit->unit = guard_unit_new(setup->managers, unit->spec->unit, unit->spec->user);
+    unit->held_bytes = unit->latency_s = NAN;
+    unit->warm = tier_warm_new(study, i, unit->spec->port, setup->candidate, setup->corpora);
+    return unit;
+}
+
+static void forget_process(struct tier_unit *unit)
+{
+    promote_alive_done(&unit->alive);
+    unit->alive = (struct promote_alive){0};
+    unit->held_bytes = NAN;
+    unit->held_at_ns = 0;
+}
+
+struct tier_unit *tier_unit_free(struct tier_unit *unit)
+{
+    if (unit) {
+        tier_warm_free(unit->warm);
+        forget_process(unit);
+        guard_unit_free(unit->unit);
+        free(unit);
+    }
+    return NULL;
+}
+
+static void become(struct tier_unit *unit, enum guard_tier_power power, int64_t now_ns)
+{
+    unit->power = power;
+    unit->since_ns = now_ns;
+}
+
+/* ---- its process ---- */
+
+static struct device *device_of(const struct tier_unit *unit)
+{
+    return unit->device ? *unit->device : NULL;
+}
+
+/* True once its tree can be asked about. */
+static bool follow_process(struct tier_unit *unit, pid_t pid)
+{
+    struct proc_stat now;
+    if (pid <= 0 || !proc_read_stat("/proc", pid, &now) || proc_is_dead(&now)) {
+        forget_process(unit);
+        return false;
+    }
+    if (unit->alive.anchor > 0 && unit->alive.main.pid == pid &&
+        unit->alive.main.start_ticks == now.start_ticks)
+        return true;
+    forget_process(unit);
+    unit->alive.main = now;
+    return promote_alive_anchor(&unit->alive);
+}
+
+static pid_t main_pid(const struct tier_unit *unit)
+{
+    if (unit->unit)
+        return (pid_t)guard_unit_state(unit->unit)->main_pid;
+    return proc_listener("/proc", unit->spec->port);
+}
+
+static void weigh(struct tier_unit *unit, int64_t now_ns)
+{
+    struct device *device = device_of(unit);
+    struct device_usage usage;
+    bool on_gpu = device && device_facts(device)->cores == 0;
+    int64_t every_ns = on_gpu ? HELD_EVERY_NS : HELD_EVERY_CPU_NS;
+    if (!device || (unit->held_at_ns && now_ns - unit->held_at_ns < every_ns))
+        return;
+    if (!follow_process(unit, main_pid(unit)))
+        return;
+    unit->held_at_ns = now_ns;
+    device_usage(device, unit->alive.anchor, &usage);
+    unit->held_bytes = reading_value(usage.memory_bytes);
+}
+
+/* ---- its first request ---- */
+
+static bool must_prove(const struct tier_unit *unit)
+{
+    return unit->service->on == ON_GPU && device_of(unit) != NULL;
+}
+
+static void ask(struct tier_unit *unit, int64_t now_ns)
+{
+    unit->asked_ns = now_ns;
+    if (must_prove(unit) && follow_process(unit, main_pid(unit)))
+        device_usage(device_of(unit), unit->alive.anchor, &unit->before);
+    tier_warm_ask(unit->warm, now_ns);
+}
+
+/* ---- the way up ---- */
+
+static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *why, char *text,
+                           size_t size)
+{
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    int64_t rest_ns = REST_FIRST_NS;
+    for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
+        rest_ns *= 2;
+    rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
+    unit->failures++;
+    unit->rest_until_ns = now_ns + rest_ns;
+    become(unit, TIER_FAILED, now_ns);
+    /* A resident one is not ours to stop. */
+    bool ours = unit->unit && !unit->spec->resident;
+    if (ours)
+        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    snprintf(text, size, "%.40s did not come up: %.120s; %snot tried again for %lld s",
+             unit->spec->name, why, ours ? "stopped, " : "", (long long)(rest_ns / NS_PER_S));
+    return TURN_FAILED;
+}
+
+static enum tier_turn note_warm(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    AUTO(buf_done) struct buf words = BUF_INIT(256);
+    become(unit, TIER_ON, now_ns);
+    unit->failures = 0;
+    weigh(unit, now_ns);
+    buf_addf(&words, "%s is warm", unit->spec->name);
+    if (unit->warm) {
+        buf_add(&words, ", its first answer took ");
+        text_add_duration(&words, unit->latency_s);
+    }
+    if (!isnan(unit->held_bytes)) {
+        buf_add(&words, ", it holds ");
+        text_add_bytes(&words, unit->held_bytes);
+    }
+    snprintf(text, size, "%s%s", buf_text(&words), must_prove(unit) ? ", on the GPU" : "");
+    return TURN_CAME;
+}
+
+/* An answer has come. */
+static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    struct device_usage after;
+    struct device_proof proof = {.evidence = {"its process is not known"}};
+    char why[200];
+    if (!must_prove(unit))
+        return note_warm(unit, now_ns, text, size);
+    if (unit->alive.anchor > 0) {
+        device_usage(device_of(unit), unit->alive.anchor, &after);
+        device_prove(device_of(unit), &unit->before, &after, ON_GPU, &proof);
+    }
+    if (proof.placement == PLACEMENT_GPU)
+        return note_warm(unit, now_ns, text, size);
+    if (proof.placement == PLACEMENT_UNPROVEN && ++unit->proofs < PROOFS_MAX)
+        return TURN_NONE; /* asked once more */
+    snprintf(why, sizeof why, "it must be on the GPU and is %s (%.80s)",
+             device_placement_names[proof.placement], proof.evidence[0]);
+    return fail(unit, now_ns, why, text, size);
+}
+
+static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_server *server,
+                                   int64_t now_ns, char *text, size_t size)
+{
+    char why[160];
+    if (unit->unit && guard_unit_state(unit->unit)->known &&
+        strcmp(guard_unit_state(unit->unit)->active, "active") != 0) {
+        const struct guard_unit_state *state = guard_unit_state(unit->unit);
+        snprintf(why, sizeof why, "%.60s is %s (%s)", unit->spec->unit, state->active,
+                 state->result);
+        return fail(unit, now_ns, why, text, size);
+    }
+    if (!unit->warm && server && server->usable)
+        return note_warm(unit, now_ns, text, size);
+    if (unit->warm && tier_warm_is_asking(unit->warm) &&
+        tier_warm_look(unit->warm, now_ns, &unit->latency_s) == WARMTH_ANSWERED)
+        return judge_place(unit, now_ns, text, size);
+    int64_t within_ns =
+        unit->service->ready_within_ns + (unit->warm ? tier_warm_within_ns(unit->warm) : 0);
+    if (now_ns - unit->since_ns > within_ns) {
+        snprintf(why, sizeof why, "no answer within %lld s (%.100s)",
+                 (long long)((now_ns - unit->since_ns) / NS_PER_S),
+                 unit->warm ? tier_warm_words(unit->warm) : "HAProxy finds it not usable");
+        return fail(unit, now_ns, why, text, size);
+    }
+    if (unit->warm && !tier_warm_is_asking(unit->warm) && now_ns - unit->asked_ns >= ASK_AGAIN_NS)
+        ask(unit, now_ns);
+    return TURN_NONE;
+}
+
+static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    int64_t within_ns = unit->service->ready_within_ns;
+    char why[200];
+    if (guard_unit_refused(unit->unit)[0])
+        return fail(unit, now_ns, guard_unit_refused(unit->unit), text, size);
+    /* An answer from before we asked says nothing. */
+    bool fresh = state->known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
+    if (fresh && strcmp(state->active, "active") == 0) {
+        become(unit, TIER_WARMING, now_ns);
+        unit->asked_ns = unit->proofs = 0;
+        return TURN_NONE;
+    }
+    bool failed =
+        fresh && (strcmp(state->active, "failed") == 0 || strcmp(state->active, "inactive") == 0 ||
+                  strncmp(state->sub, "auto-restart", strlen("auto-restart")) == 0);
+    within_ns = within_ns < START_MIN_NS ? START_MIN_NS : within_ns;
+    if (!failed && now_ns - unit->since_ns <= within_ns)
+        return TURN_NONE;
+    snprintf(why, sizeof why, "%.60s is %s (%s, its result: %s)", unit->spec->unit,
+             state->known ? state->active : "unknown", state->sub, state->result);
+    return fail(unit, now_ns, why, text, size);
+}
+
+/* ---- on, and the way down ---- */
+
+static bool runs(const struct tier_unit *unit, bool *ret_known)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    *ret_known = state->known;
+    return strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
+}
+
+static enum tier_turn step_off(struct tier_unit *unit, int64_t now_ns)
+{
+    bool known = false;
+    if (!runs(unit, &known) || !known)
+        return TURN_NONE;
+    if (unit->power == TIER_FAILED && now_ns - unit->since_ns < STOP_NS)
+        return TURN_NONE; /* on its way down */
+    become(unit, unit->looked ? TIER_WARMING : TIER_ON, now_ns);
+    unit->asked_ns = unit->proofs = 0;
+    return TURN_NONE;
+}
+
+static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    bool known = false;
+    if (runs(unit, &known) || !known)
+        return TURN_NONE;
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    snprintf(text, size, "%.40s is down: %.60s is %s (%s)", unit->spec->name, unit->spec->unit,
+             state->active, state->result);
+    forget_process(unit);
+    become(unit, TIER_OFF, now_ns);
+    return TURN_WENT;
+}
+
+static enum tier_turn step_draining(struct tier_unit *unit, const struct proxy_server *server,
+                                    int64_t now_ns, char *text, size_t size)
+{
+    bool late = now_ns - unit->since_ns > DRAIN_NS;
+    bool empty = server && server->in_flight + server->waiting == 0;
+    if ((!empty && !late) || now_ns - unit->since_ns < ASK_AGAIN_NS / 2)
+        return TURN_NONE;
+    snprintf(text, size, "%.40s is stopped%s", unit->spec->name,
+             empty ? ", empty" : " with requests on it: they did not end within a minute");
+    (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    become(unit, TIER_STOPPING, now_ns);
+    return TURN_DRAINED;
+}
+
+static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    bool known = false, up = runs(unit, &known);
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    bool down = known && !up && state->at_ns > unit->since_ns && state->main_pid == 0;
+    if (!down && now_ns - unit->since_ns < STOP_NS)
+        return TURN_NONE;
+    snprintf(text, size, down ? "%.40s is down" : "%.40s does not stop, left as it is",
+             unit->spec->name);
+    become(unit, down ? TIER_OFF : TIER_ON, now_ns);
+    if (down)
+        forget_process(unit);
+    return TURN_STOPPED;
+}
+
+enum tier_turn tier_unit_step(struct tier_unit *unit, const struct proxy_server *server,
+                              int64_t now_ns, char *text, size_t size)
+{
+    enum tier_turn turn = TURN_NONE;
+    if (!unit->unit) {
+        enum guard_tier_power power = server && server->usable ? TIER_ON : TIER_OFF;
+        if (power != unit->power)
+            become(unit, power, now_ns);
+        weigh(unit, now_ns);
+        return TURN_NONE;
+    }
+    /* It serves already; what systemd says of it comes with the next look. */
+    if (!unit->looked && unit->power == TIER_OFF && server && server->usable)
+        become(unit, TIER_ON, now_ns);
+    switch (unit->power) {
+    case TIER_STARTING:
+        turn = step_starting(unit, now_ns, text, size);
+        break;
+    case TIER_WARMING:
+        turn = step_warming(unit, server, now_ns, text, size);
+        break;
+    case TIER_ON:
+        turn = step_on(unit, now_ns, text, size);
+        break;
+    case TIER_DRAINING:
+        turn = step_draining(unit, server, now_ns, text, size);
+        break;
+    case TIER_STOPPING:
+        turn = step_stopping(unit, now_ns, text, size);
+        break;
+    default:
+        turn = step_off(unit, now_ns);
+    }
+    unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
+    if (unit->power != TIER_OFF && unit->power != TIER_FAILED)
+        weigh(unit, now_ns);
+    guard_unit_ask(unit->unit, now_ns);
+    return turn;
+}
+
+bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    if (!unit->unit || !guard_unit_job(unit->unit, HOST_START, now_ns)) {
+        snprintf(text, size, "%.40s can't be started: %.120s", unit->spec->name,
+                 unit->unit ? guard_unit_refused(unit->unit) : "it has no unit");
+        tier_unit_rest(unit, now_ns, REST_FIRST_NS);
+        return false;
+    }
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    become(unit, TIER_STARTING, now_ns);
+    return true;
+}
+
+void tier_unit_drain(struct tier_unit *unit, int64_t now_ns)
+{
+    if (!unit->unit)
+        return;
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    become(unit, TIER_DRAINING, now_ns);
+}
+
+void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns)
+{
+    unit->rest_until_ns = now_ns + for_ns;
+}
+
+enum guard_tier_power tier_unit_power(const struct tier_unit *unit)
+{
+    return unit->power;
+}
+
+size_t tier_unit_device(const struct tier_unit *unit)
+{
+    return unit->device_index;
+}
+
+void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_seen *seen)
+{
+    static const enum policy_power powers[TIER_POWER_COUNT_] = {
+        [TIER_OFF] = POWER_OFF,    [TIER_STARTING] = POWER_COMING, [TIER_WARMING] = POWER_COMING,
+        [TIER_ON] = POWER_ON,      [TIER_DRAINING] = POWER_GOING,  [TIER_STOPPING] = POWER_GOING,
+        [TIER_FAILED] = POWER_OFF,
+    };
+    seen->power = powers[unit->power];
+    seen->resting = now_ns < unit->rest_until_ns;
+    seen->held_bytes = unit->held_bytes;
+}

@@ -1,0 +1,47 @@
+/* Inside guard/: one tier's server: is it up, what does it hold, and the way from off to warm and
+ * back. Never waits: each step looks at what has come of the last. */
+#pragma once
+
+#include "guard/find.h"
+#include "guard/policy.h"
+#include "guard/tiers.h"
+#include "load/corpus.h"
+#include "spec/space.h"
+
+struct tier_unit; /* opaque */
+
+struct tier_unit_setup { /* borrowed */
+    const struct guard_tiers_options *options;
+    struct guard_managers *managers; /* NULL: systemd is not asked */
+    const struct corpus *corpora;    /* per service, for its first request; NULL: none */
+    const struct spec_front *front;
+    size_t tier;
+    const struct spec_candidate *candidate; /* what its requests are made from */
+};
+struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup);
+struct tier_unit *tier_unit_free(struct tier_unit *unit); /* returns NULL; stops nothing */
+
+enum tier_turn { /* what a step has found, told once */
+                 TURN_NONE,
+                 TURN_CAME,    /* warm: it may take requests, HAProxy should be told */
+                 TURN_FAILED,  /* it did not come up; tried again after a while */
+                 TURN_WENT,    /* it was on, and is down by itself */
+                 TURN_DRAINED, /* nobody is on it any more, or its time is over: it is being stopped
+                                */
+                 TURN_STOPPED,
+};
+/* `server`: as HAProxy has it; NULL: unknown. `text` says it with its numbers. */
+enum tier_turn tier_unit_step(struct tier_unit *unit, const struct proxy_server *server,
+                              int64_t now_ns, char *text, size_t size);
+
+/* Through systemd. False: it can't be asked; `text` says why. */
+bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+/* It takes no new ones already; stopped once it is empty, or after a minute. */
+void tier_unit_drain(struct tier_unit *unit, int64_t now_ns);
+
+enum guard_tier_power tier_unit_power(const struct tier_unit *unit);
+/* power, resting and held_bytes. */
+void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_seen *seen);
+size_t tier_unit_device(const struct tier_unit *unit); /* index into the study's devices */
+/* How long it is to be left alone now; doubles with each failure in a row. */
+void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns);

@@ -1,0 +1,416 @@
+/* The runtime of choosing tiers: each step looks, asks the policy, and does its word.
+ *
+ * The order within a step matters. First what has come of earlier starts and stops; then the
+ * policy's choice; then its switch; and only after the switch has been made is a tier drained, so
+ * that at no moment a tier that takes new requests is the one being stopped. A switch that HAProxy
+ * refused is told, and the next look shows the policy where it stands.
+ *
+ * Nothing is kept on disk here: which tier is the current one is HAProxy's to know (and proxy/'s to
+ * keep), what runs is systemd's. So a guard that is killed and started again goes on from what is.
+ *
+ * Dry run: the policy plays against itself. Its choices are told with "would", and its own state
+ * takes them as done; starts and stops are told once in a while, since nothing comes of them. */
+#include "guard/tiers.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "guard/tier_load.h"
+#include "guard/tier_memory.h"
+#include "guard/tier_study.h"
+#include "guard/tier_unit.h"
+#include "guard/tier_warm.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t SAID_AGAIN_NS = 600 * NS_PER_S;
+static const int64_t READY_AGAIN_NS = 10 * NS_PER_S;
+
+struct front {
+    const struct spec_front *spec; /* borrowed */
+    size_t index;
+    struct policy_front policy;
+    struct policy_state state;
+    struct policy_input input; /* of the last step */
+    struct policy_choice choice;
+    struct tier_load *load;                  /* owned */
+    struct tier_unit *units[SPEC_TIERS_MAX]; /* owned */
+    struct tier_study studied[SPEC_TIERS_MAX];
+    int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
+    int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
+    int wish;
+    char reason[POLICY_REASON_SIZE];
+};
+
+struct guard_tiers {
+    struct guard_tiers_options options;
+    struct front *fronts; /* owned; those with a policy */
+    size_t count;
+    struct guard_managers *managers; /* owned; NULL: systemd is not asked */
+    struct arena *arena;             /* owned */
+    const struct corpus *corpora;    /* in the arena; NULL: none could be read */
+    struct tier_memory memories[SPEC_DEVICES_MAX];
+    char note[200]; /* of the study, told by the first step; "" */
+    bool told;
+    /* of the step under way */
+    void (*tell)(void *context, const struct guard_event *event);
+    void *context;
+};
+
+static bool has_policy(const struct spec_front *front)
+{
+    return front->tier_count > 1 && !isnan(front->limit_s) && front->limit_s > 0;
+}
+
+static void open_front(struct guard_tiers *tiers, struct front *front, size_t index,
+                       const struct tier_study studied[SPEC_TIERS_MAX])
+{
+    const struct spec_guard *guard = tiers->options.study->guard;
+    const struct spec_front *spec = &guard->fronts[index];
+    front->spec = spec;
+    front->index = index;
+    front->state = policy_init();
+    front->choice.tier = -1;
+    front->load = tier_load_new(spec, guard->window_ns);
+    front->policy = (struct policy_front){.count = spec->tier_count,
+                                          .limit_s = spec->limit_s,
+                                          .quantile = isnan(spec->quantile) ? 0.95 : spec->quantile,
+                                          .reserve_bytes = (double)spec->reserve_bytes,
+                                          .switches_per_minute = spec->switches_per_minute,
+                                          .up_after_ns = spec->up_after_ns};
+    memcpy(front->studied, studied, sizeof front->studied);
+    for (size_t t = 0; t < spec->tier_count; t++) {
+        const struct spec_tier *tier = &spec->tiers[t];
+        double measured = studied[t].peak_bytes;
+        front->policy.tiers[t] = (struct policy_tier){
+            .name = tier->name,
+            .resident = tier->resident,
+            .managed = tier->unit != NULL,
+            .peak_bytes = !isnan(measured)         ? measured
+                          : tier->memory_bytes > 0 ? (double)tier->memory_bytes
+                                                   : NAN,
+            .curve = studied[t].curve,
+        };
+        const struct tier_unit_setup setup = {.options = &tiers->options,
+                                              .managers = tiers->managers,
+                                              .corpora = tiers->corpora,
+                                              .front = spec,
+                                              .tier = t,
+                                              .candidate = &front->studied[t].candidate};
+        front->units[t] = tier_unit_new(&setup);
+    }
+}
+
+struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
+{
+    const struct spec_guard *guard = options->study->guard;
+    struct guard_tiers *tiers = calloc(1, sizeof *tiers);
+    struct tier_study(*studied)[SPEC_TIERS_MAX] = calloc(SPEC_FRONTS_MAX, sizeof *studied);
+    if (!tiers || !studied)
+        abort();
+    tiers->options = *options;
+    tiers->fronts = calloc(guard->front_count + 1, sizeof *tiers->fronts);
+    if (!tiers->fronts)
+        abort();
+    tiers->arena = arena_new();
+    tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
+    bool any = false;
+    for (size_t f = 0; f < guard->front_count; f++)
+        any = any || has_policy(&guard->fronts[f]);
+    tiers->corpora = any ? tier_warm_corpora(options->study, tiers->arena) : NULL;
+    tier_study_read(options->study, options->folder, studied, tiers->note, sizeof tiers->note);
+    for (size_t f = 0; f < guard->front_count; f++)
+        if (has_policy(&guard->fronts[f]))
+            open_front(tiers, &tiers->fronts[tiers->count++], f, studied[f]);
+    free(studied);
+    return tiers;
+}
+
+struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers)
+{
+    if (!tiers)
+        return NULL;
+    for (size_t i = 0; i < tiers->count; i++) {
+        for (size_t t = 0; t < tiers->fronts[i].policy.count; t++)
+            tier_unit_free(tiers->fronts[i].units[t]);
+        tier_load_free(tiers->fronts[i].load);
+    }
+    guard_managers_free(tiers->managers); /* after their units */
+    arena_free(tiers->arena);
+    free(tiers->fronts);
+    free(tiers);
+    return NULL;
+}
+
+static struct front *front_of(const struct guard_tiers *tiers, size_t index)
+{
+    for (size_t i = 0; i < tiers->count; i++)
+        if (tiers->fronts[i].index == index)
+            return &tiers->fronts[i];
+    return NULL;
+}
+
+/* ---- telling ---- */
+
+static const char *service_name(const struct guard_tiers *tiers, const struct front *front)
+{
+    return tiers->options.study->services[front->spec->service].name;
+}
+
+static void tell(const struct guard_tiers *tiers, const struct front *front, const char *text)
+{
+    struct guard_event event = {.kind = EVENT_ACTED, .service = (int)front->spec->service};
+    snprintf(event.text, sizeof event.text, "%.40s: %s%.190s", service_name(tiers, front),
+             tiers->options.dry_run ? "would: " : "", text);
+    if (tiers->tell)
+        tiers->tell(tiers->context, &event);
+}
+
+/* What is known of each tier, once. */
+static void tell_study(struct guard_tiers *tiers)
+{
+    if (tiers->told)
+        return;
+    tiers->told = true;
+    for (size_t i = 0; i < tiers->count; i++)
+        for (size_t t = 0; t < tiers->fronts[i].policy.count; t++) {
+            const struct policy_tier *tier = &tiers->fronts[i].policy.tiers[t];
+            const struct policy_curve *curve = &tier->curve;
+            AUTO(buf_done) struct buf text = BUF_INIT(1024);
+            if (curve->count == 0) {
+                buf_addf(&text, "%.40s: how slow it is under load was not measured%s%.100s",
+                         tier->name, tiers->note[0] ? ", " : "", tiers->note);
+            } else {
+                const struct policy_point *last = &curve->points[curve->count - 1];
+                buf_addf(&text, "%.40s: p%g ", tier->name, 100 * tiers->fronts[i].policy.quantile);
+                text_add_duration(&text, curve->points[0].latency_s);
+                buf_addf(&text, " at %.3g requests/s to ", curve->points[0].rate_rps);
+                text_add_duration(&text, last->latency_s);
+                buf_addf(&text, " at %.3g, measured in %zu trials", last->rate_rps,
+                         tiers->fronts[i].studied[t].trials);
+            }
+            if (tier->managed && !tier->resident && isnan(tier->peak_bytes))
+                buf_add(&text, "; its memory is unknown, so it is never started");
+            tell(tiers, &tiers->fronts[i], buf_text(&text));
+        }
+}
+
+/* ---- a step ---- */
+
+static const struct proxy_server *server_of(const struct proxy_view *view,
+                                            const struct front *front, size_t t)
+{
+    const struct proxy_front *seen = &view->fronts[front->index];
+    return t < seen->server_count ? &seen->servers[t] : NULL;
+}
+
+static int current_of(const struct proxy_view *view, const struct front *front)
+{
+    const char *name = view->fronts[front->index].tier;
+    for (size_t t = 0; name && t < front->policy.count; t++)
+        if (strcmp(front->policy.tiers[t].name, name) == 0)
+            return (int)t;
+    return -1;
+}
+
+static void look_at_units(struct guard_tiers *tiers, struct front *front,
+                          const struct proxy_view *view, int64_t now_ns)
+{
+    for (size_t t = 0; t < front->policy.count; t++) {
+        const struct proxy_server *server = server_of(view, front, t);
+        char text[240] = "";
+        enum tier_turn turn = tier_unit_step(front->units[t], server, now_ns, text, sizeof text);
+        if (turn != TURN_NONE)
+            tell(tiers, front, text);
+        /* Drained by us, or by a guard before us that did not live to undo it. */
+        struct err err = ERR_INIT;
+        bool due = now_ns - front->ready_ns[t] >= READY_AGAIN_NS || turn == TURN_CAME;
+        if (tier_unit_power(front->units[t]) == TIER_ON && server && server->drained && due &&
+            !tiers->options.dry_run) {
+            front->ready_ns[t] = now_ns;
+            if (!proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
+                                  PROXY_READY, &err))
+                tell(tiers, front, err.text);
+        }
+    }
+}
+
+static void weigh_devices(struct guard_tiers *tiers, int64_t now_ns)
+{
+    const struct spec_study *study = tiers->options.study;
+    double ours[SPEC_DEVICES_MAX] = {0};
+    bool used[SPEC_DEVICES_MAX] = {false};
+    for (size_t i = 0; i < tiers->count; i++)
+        for (size_t t = 0; t < tiers->fronts[i].policy.count; t++) {
+            struct policy_seen seen = {0};
+            size_t d = tier_unit_device(tiers->fronts[i].units[t]);
+            tier_unit_fill(tiers->fronts[i].units[t], now_ns, &seen);
+            used[d] = true;
+            ours[d] += seen.held_bytes > 0 ? seen.held_bytes : 0;
+        }
+    for (size_t d = 0; d < study->device_count; d++)
+        if (used[d])
+            tier_memory_step(&tiers->memories[d],
+                             tiers->options.devices ? tiers->options.devices[d] : NULL, ours[d],
+                             now_ns);
+}
+
+static void fill_input(struct guard_tiers *tiers, struct front *front,
+                       const struct proxy_view *view, int64_t now_ns)
+{
+    /* Tiers of one front share a device, in every sane file; the first one's counts. */
+    const struct tier_memory *memory = &tiers->memories[tier_unit_device(front->units[0])];
+    int current = tiers->options.dry_run && front->state.current >= 0 ? front->state.current
+                                                                      : current_of(view, front);
+    front->input = (struct policy_input){.now_ns = now_ns,
+                                         .current = current,
+                                         .free_bytes = memory->free_bytes,
+                                         .owed_bytes = memory->owed_bytes,
+                                         .wish = front->wish};
+    front->wish = 0;
+    tier_load_look(front->load, &view->fronts[front->index], view->pid, now_ns);
+    tier_load_fill(front->load, current >= 0 ? current : front->state.current, now_ns,
+                   &front->input);
+    for (size_t t = 0; t < front->policy.count; t++)
+        tier_unit_fill(front->units[t], now_ns, &front->input.tiers[t]);
+}
+
+/* ---- doing it ---- */
+
+static bool do_switch(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+{
+    struct err err = ERR_INIT;
+    const char *name = front->policy.tiers[front->choice.tier].name;
+    char text[240];
+    tier_load_switched(front->load, now_ns);
+    if (tiers->options.dry_run || proxy_set_tier(tiers->options.proxy, front->index, name, &err))
+        return true;
+    snprintf(text, sizeof text, "switching to %.40s failed: %.150s", name, err.text);
+    tell(tiers, front, text);
+    return false;
+}
+
+static void do_stop(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+{
+    size_t t = (size_t)front->choice.stop;
+    struct err err = ERR_INIT;
+    char text[240];
+    front->stop_said_ns[t] = now_ns;
+    if (tiers->options.dry_run)
+        return;
+    if (proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
+                         PROXY_DRAIN, &err)) {
+        tier_unit_drain(front->units[t], now_ns);
+        return;
+    }
+    snprintf(text, sizeof text, "draining %.40s failed: %.150s", front->policy.tiers[t].name,
+             err.text);
+    tell(tiers, front, text);
+}
+
+static void do_start(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+{
+    struct tier_unit *unit = front->units[front->choice.start];
+    char text[240];
+    if (tiers->options.dry_run)
+        tier_unit_rest(unit, now_ns, SAID_AGAIN_NS);
+    else if (!tier_unit_start(unit, now_ns, text, sizeof text))
+        tell(tiers, front, text);
+}
+
+static void step_front(struct guard_tiers *tiers, struct front *front,
+                       const struct proxy_view *view, int64_t now_ns)
+{
+    look_at_units(tiers, front, view, now_ns);
+    fill_input(tiers, front, view, now_ns);
+    front->choice = policy_step(&front->state, &front->policy, &front->input);
+    const struct policy_choice *choice = &front->choice;
+    bool repeats = tiers->options.dry_run && !choice->switched && choice->stop >= 0 &&
+                   front->stop_said_ns[choice->stop] &&
+                   now_ns - front->stop_said_ns[choice->stop] < SAID_AGAIN_NS;
+    if (choice->reason[0] && !repeats) {
+        memcpy(front->reason, choice->reason, sizeof front->reason);
+        tell(tiers, front, choice->reason);
+    }
+    bool done = !choice->switched || do_switch(tiers, front, now_ns);
+    if (choice->stop >= 0 && done && !repeats)
+        do_stop(tiers, front, now_ns);
+    if (choice->start >= 0)
+        do_start(tiers, front, now_ns);
+}
+
+void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, int64_t now_ns,
+                      void (*tell_event)(void *context, const struct guard_event *event),
+                      void *context)
+{
+    if (!view || !view->up || tiers->count == 0)
+        return;
+    tiers->tell = tell_event;
+    tiers->context = context;
+    tell_study(tiers);
+    weigh_devices(tiers, now_ns);
+    for (size_t i = 0; i < tiers->count; i++)
+        step_front(tiers, &tiers->fronts[i], view, now_ns);
+}
+
+void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,
+                         int64_t now_ns)
+{
+    struct front *front = front_of(tiers, request->front);
+    if (front)
+        tier_load_request(front->load, request, now_ns);
+}
+
+bool guard_tiers_wish(void *context, size_t service, enum spec_action action, char *text,
+                      size_t size)
+{
+    struct guard_tiers *tiers = context;
+    for (size_t i = 0; i < tiers->count; i++) {
+        struct front *front = &tiers->fronts[i];
+        int current = front->state.current, down = action == ACTION_TIER_DOWN ? 1 : -1;
+        if (front->spec->service != service)
+            continue;
+        int next = current + down;
+        if (current < 0 || next < 0 || next >= (int)front->policy.count) {
+            snprintf(text, size, "%.40s: there is no %s tier than %.40s",
+                     service_name(tiers, front), down > 0 ? "smaller" : "better",
+                     current < 0 ? "the unknown one" : front->policy.tiers[current].name);
+            return false;
+        }
+        front->wish = -down;
+        snprintf(text, size, "%.40s: from %.40s to %.40s with the next look, if it is there",
+                 service_name(tiers, front), front->policy.tiers[current].name,
+                 front->policy.tiers[next].name);
+        return true;
+    }
+    snprintf(text, size, "no tiers are chosen for that service");
+    return false;
+}
+
+/* ---- showing ---- */
+
+const char *guard_tiers_current(const struct guard_tiers *tiers, size_t index)
+{
+    const struct front *front = front_of(tiers, index);
+    return front && front->choice.tier >= 0 ? front->policy.tiers[front->choice.tier].name : NULL;
+}
+
+size_t guard_tiers_standing(const struct guard_tiers *tiers, size_t index,
+                            struct guard_tier_standing ret_tiers[SPEC_TIERS_MAX],
+                            const char **ret_text)
+{
+    const struct front *front = front_of(tiers, index);
+    if (!front)
+        return 0;
+    for (size_t t = 0; t < front->policy.count; t++)
+        ret_tiers[t] = (struct guard_tier_standing){
+            .name = front->policy.tiers[t].name,
+            .current = (int)t == front->choice.tier,
+            .power = tier_unit_power(front->units[t]),
+            .predicted_s = policy_predict(&front->state, &front->policy, &front->input, t),
+            .memory_bytes = front->input.tiers[t].held_bytes,
+        };
+    *ret_text = front->reason;
+    return front->policy.count;
+}
