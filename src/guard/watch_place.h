@@ -1,0 +1,28 @@
+/* Inside guard/: is a service still where it must compute? Pure, from one look to the next. */
+#pragma once
+
+#include "device/device.h"
+
+struct guard_place {     /* of one service; zeroed at first */
+    enum placement word; /* what is believed now */
+    bool proven;         /* by a probe, of this process */
+    bool told;           /* that it is not on the device */
+    int64_t unlisted_ns; /* since when the driver does not list it; 0: it does, or is not asked */
+    char evidence[240];  /* for the word */
+};
+struct guard_place_turn {
+    bool on_cpu, placed;
+};
+
+struct guard_sighting {
+    int64_t now_ns, up_ns; /* up_ns: since when this process is up; 0: it is not */
+    bool another;          /* another process than at the last look */
+    enum device_listed listed;
+    const char *device;               /* "gpu0" */
+    const struct device_proof *proof; /* of a probe that ended since the last look; NULL: none */
+};
+
+/* It is told once that a service is not on its device, and once that it is again; another process
+ * is told of anew. */
+struct guard_place_turn guard_place_step(struct guard_place *place,
+                                         const struct guard_sighting *sighting);

@@ -1,0 +1,26 @@
+/* Inside guard/: HAProxy, seen through its log and its socket. */
+#pragma once
+
+#include "guard/watch_events.h"
+#include "guard/watch_requests.h"
+#include "proxy/proxy.h"
+
+#include <systemd/sd-event.h>
+
+struct guard_traffic; /* opaque */
+/* `windows`: per front, borrowed. `request` as in guard/watch.h. */
+struct guard_traffic_setup {
+    const struct spec_study *study;
+    sd_event *event;
+    struct guard_requests *windows[SPEC_FRONTS_MAX];
+    void (*request)(void *context, const struct proxy_request *request, int64_t now_ns);
+    void *context;
+    struct guard_events *events;
+};
+NODISCARD bool guard_traffic_open(const struct guard_traffic_setup *setup,
+                                  struct guard_traffic **ret_traffic, struct err *err);
+struct guard_traffic *guard_traffic_close(struct guard_traffic *traffic); /* returns NULL */
+struct proxy *guard_traffic_proxy(const struct guard_traffic *traffic);
+/* Asks HAProxy how it is, once a tick. */
+void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns);
+const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic);

@@ -1,0 +1,76 @@
+/* Requests in a window: three sketches and two counts.
+ *
+ * A failed request has no latency, as everywhere in this program: a server that refuses within a
+ * millisecond would else look fast. It stands in the error ratio, beside which the count says of
+ * how many. */
+#include "guard/watch_requests.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { COUNT_ALL, COUNT_FAILED };
+
+struct guard_requests {
+    struct guard_window *latency, *first, *queue; /* owned */
+};
+
+struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns)
+{
+    struct guard_requests *requests = calloc(1, sizeof *requests);
+    if (!requests)
+        abort();
+    requests->latency = guard_window_new(span_ns, now_ns);
+    requests->first = guard_window_new(span_ns, now_ns);
+    requests->queue = guard_window_new(span_ns, now_ns);
+    return requests;
+}
+
+struct guard_requests *guard_requests_free(struct guard_requests *requests)
+{
+    if (requests) {
+        guard_window_free(requests->latency);
+        guard_window_free(requests->first);
+        guard_window_free(requests->queue);
+        free(requests);
+    }
+    return NULL;
+}
+
+static void add(struct guard_window *window, int64_t now_ns, double value_s)
+{
+    if (value_s >= 0)
+        guard_window_add(window, now_ns, fmax(value_s, STATS_SKETCH_LEAST), 1);
+}
+
+void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
+                        const struct guard_request *request)
+{
+    if (!request->counted)
+        return;
+    guard_window_count(requests->latency, now_ns, COUNT_ALL, 1);
+    if (request->failed) {
+        guard_window_count(requests->latency, now_ns, COUNT_FAILED, 1);
+        return;
+    }
+    add(requests->latency, now_ns, request->latency_s);
+    add(requests->first, now_ns, request->first_s);
+    add(requests->queue, now_ns, request->queue_s);
+}
+
+void guard_requests_read(struct guard_requests *requests, int64_t now_ns,
+                         struct guard_requests_view *ret_view)
+{
+    struct guard_requests_view view = {.rate_rps = NAN, .error_ratio = NAN};
+    guard_window_read(requests->latency, now_ns, &view.latency);
+    guard_window_read(requests->first, now_ns, &view.first);
+    guard_window_read(requests->queue, now_ns, &view.queue);
+    view.requests = view.latency.counts[COUNT_ALL];
+    if (view.latency.covered_s > 0)
+        view.rate_rps = (double)view.requests / view.latency.covered_s;
+    if (view.requests > 0)
+        view.error_ratio = (double)view.latency.counts[COUNT_FAILED] / (double)view.requests;
+    *ret_view = view;
+}

@@ -1,0 +1,27 @@
+/* Inside guard/: requests of one service in a sliding window, wherever they come from. */
+#pragma once
+
+#include "guard/window.h"
+
+#include <stdbool.h>
+
+struct guard_requests; /* opaque */
+struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns);
+struct guard_requests *guard_requests_free(struct guard_requests *requests); /* returns NULL */
+
+/* One that is over. Seconds, NaN: unknown, or it has none. `counted` false: nobody's fault here
+ * (the client left): it is no request and no error. */
+struct guard_request {
+    bool counted, failed;
+    double latency_s, first_s, queue_s;
+};
+void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
+                        const struct guard_request *request);
+
+struct guard_requests_view {
+    struct guard_window_reading latency, first, queue;
+    uint64_t requests;
+    double rate_rps, error_ratio; /* NaN: not yet, or of none */
+};
+void guard_requests_read(struct guard_requests *requests, int64_t now_ns,
+                         struct guard_requests_view *ret_view);

@@ -1,0 +1,256 @@
+/* From what was seen to the values of a tick, one for each name.
+ *
+ * A function for each kind of name, chosen by the metric: the order of names is spec's, and a value
+ * that is not filled is unknown. Of a service's figures that have sources, the name without one
+ * takes requests if there were any in the window, else the engine's, else the probe's, and says
+ * which it took: a rule goes on working when HAProxy is put in front.
+ *
+ * Of a service that is down its machine's figures are unknown, but for being down. */
+#include "guard/watch.h"
+
+#include <math.h>
+
+static const struct guard_value unknown = {.number = NAN};
+
+static struct guard_value number(double value)
+{
+    return (struct guard_value){.number = guard_tick_number(value)};
+}
+
+static struct guard_value counted(double value, uint64_t count)
+{
+    return (struct guard_value){.number = guard_tick_number(value), .count = count};
+}
+
+static struct guard_value word(const struct guard_metric_ref *ref, const char *text)
+{
+    return (struct guard_value){.number = NAN, .text = guard_tick_word(ref, text)};
+}
+
+/* ---- of requests ---- */
+
+static double quantile_of(const struct guard_window_reading *reading, double q)
+{
+    return q < 0.9 ? reading->p50 : q < 0.97 ? reading->p95 : reading->p99;
+}
+
+static struct guard_value time_of(const struct guard_window_reading *reading, double q)
+{
+    return counted(quantile_of(reading, q), reading->values);
+}
+
+static void front_now(const struct guard_seen *seen, int front, double *ret_running,
+                      double *ret_waiting)
+{
+    *ret_running = *ret_waiting = NAN;
+    if (!seen->proxy || !seen->proxy->up || front < 0)
+        return;
+    const struct proxy_front *view = &seen->proxy->fronts[front];
+    *ret_running = *ret_waiting = 0;
+    for (size_t k = 0; k < view->server_count; k++) {
+        *ret_running += (double)view->servers[k].in_flight;
+        *ret_waiting += (double)view->servers[k].waiting;
+    }
+}
+
+static struct guard_value from_requests(const struct guard_seen *seen,
+                                        const struct guard_subject *subject,
+                                        const struct guard_metric_ref *ref)
+{
+    const struct guard_requests_view *view = &subject->request;
+    double running, waiting;
+    if (subject->front < 0)
+        return unknown;
+    front_now(seen, subject->front, &running, &waiting);
+    switch (ref->metric) {
+    case GUARD_LATENCY:
+        return time_of(&view->latency, ref->quantile);
+    case GUARD_FIRST:
+        return time_of(&view->first, ref->quantile);
+    case GUARD_QUEUE:
+        return time_of(&view->queue, ref->quantile);
+    case GUARD_RATE:
+        return counted(view->rate_rps, view->requests);
+    case GUARD_ERRORS:
+        return counted(view->error_ratio, view->requests);
+    case GUARD_IN_FLIGHT:
+        return number(running);
+    case GUARD_WAITING:
+        return number(waiting);
+    default:
+        return unknown;
+    }
+}
+
+static struct guard_value from_engine(const struct guard_seen *seen,
+                                      const struct guard_subject *subject,
+                                      const struct guard_metric_ref *ref)
+{
+    const struct guard_engine_view *view = &subject->engine;
+    if (!seen->engine_asked[ref->index])
+        return unknown;
+    switch (ref->metric) {
+    case GUARD_LATENCY:
+        return time_of(&view->readings[ENGINE_LATENCY], ref->quantile);
+    case GUARD_FIRST:
+        return time_of(&view->readings[ENGINE_FIRST], ref->quantile);
+    case GUARD_QUEUE:
+        return time_of(&view->readings[ENGINE_QUEUE], ref->quantile);
+    case GUARD_RATE:
+        return counted(view->rate_rps, view->requests);
+    case GUARD_ERRORS:
+        return counted(view->error_ratio, view->requests);
+    case GUARD_IN_FLIGHT:
+        return number(view->running);
+    case GUARD_WAITING:
+        return number(view->waiting);
+    default:
+        return unknown;
+    }
+}
+
+static struct guard_value from_probe(const struct guard_seen *seen,
+                                     const struct guard_subject *subject,
+                                     const struct guard_metric_ref *ref)
+{
+    const struct guard_requests_view *view = &subject->probe;
+    (void)seen;
+    switch (ref->metric) {
+    case GUARD_LATENCY:
+        return time_of(&view->latency, ref->quantile);
+    case GUARD_FIRST:
+        return time_of(&view->first, ref->quantile);
+    case GUARD_RATE:
+        return subject->probes ? counted(view->rate_rps, view->requests) : unknown;
+    case GUARD_ERRORS:
+        return counted(view->error_ratio, view->requests);
+    default:
+        return unknown;
+    }
+}
+
+typedef struct guard_value (*source_fn)(const struct guard_seen *seen,
+                                        const struct guard_subject *subject,
+                                        const struct guard_metric_ref *ref);
+static const source_fn sources[SOURCE_COUNT_] = {
+    [SOURCE_REQUESTS] = from_requests, [SOURCE_ENGINE] = from_engine, [SOURCE_PROBE] = from_probe};
+
+static struct guard_value of_traffic(const struct guard_seen *seen,
+                                     const struct guard_metric_ref *ref)
+{
+    const struct guard_subject *subject = &seen->subjects[ref->index];
+    if (ref->source != SOURCE_NONE) {
+        struct guard_value value = sources[ref->source](seen, subject, ref);
+        value.source = ref->source;
+        return value;
+    }
+    for (int s = SOURCE_REQUESTS; s < SOURCE_COUNT_; s++) {
+        struct guard_value value = sources[s](seen, subject, ref);
+        value.source = (enum guard_source)s;
+        if (!isnan(value.number) || value.count > 0)
+            return value;
+    }
+    return unknown;
+}
+
+/* ---- of the machine ---- */
+
+/* Against what HAProxy or the engine says comes now. A probe's rate is our own. */
+static double spare_of(const struct guard_seen *seen, size_t i)
+{
+    const struct guard_subject *subject = &seen->subjects[i];
+    const struct guard_capacity *capacity = &seen->capacities[i];
+    double running, waiting;
+    front_now(seen, subject->front, &running, &waiting);
+    bool fronted = subject->front >= 0 && seen->proxy && seen->proxy->up;
+    double rate = fronted ? subject->request.rate_rps : subject->engine.rate_rps;
+    double clients =
+        fronted ? running + waiting : subject->engine.running + subject->engine.waiting;
+    double left = capacity->top - (capacity->rate ? rate : clients);
+    return left < 0 ? 0 : left; /* a NaN stays one */
+}
+
+static double up_of(const struct guard_subject *subject)
+{
+    return subject->life.presence == PRESENCE_UNKNOWN ? NAN : subject->life.presence == PRESENCE_UP;
+}
+
+static const char *place_of(const struct guard_subject *subject)
+{
+    if (subject->life.presence != PRESENCE_UP)
+        return NULL;
+    if (subject->spec->on == ON_CPU)
+        return device_placement_names[PLACEMENT_CPU];
+    return device_placement_names[subject->place.word];
+}
+
+static struct guard_value of_service(const struct guard_seen *seen,
+                                     const struct guard_metric_ref *ref)
+{
+    const struct guard_subject *subject = &seen->subjects[ref->index];
+    const struct guard_memory_view *memory = guard_memory_service(seen->memory, ref->index);
+    if (subject->watch->kind == WATCH_NOTHING && ref->metric != GUARD_TIER &&
+        ref->metric != GUARD_SPARE)
+        return unknown;
+    switch (ref->metric) {
+    case GUARD_UP:
+        return number(up_of(subject));
+    case GUARD_PLACEMENT:
+        return word(ref, place_of(subject));
+    case GUARD_MEMORY:
+        return number(memory->bytes);
+    case GUARD_GROWTH:
+        return number(memory->growth_bytes_per_s);
+    case GUARD_RESTARTS:
+        return number((double)subject->history.restarts);
+    case GUARD_OOM:
+        return number((double)subject->memory_ends);
+    case GUARD_SPARE:
+        return number(spare_of(seen, ref->index));
+    case GUARD_TIER:
+        return word(ref, subject->tier);
+    default:
+        return unknown;
+    }
+}
+
+static struct guard_value of_device(const struct guard_seen *seen,
+                                    const struct guard_metric_ref *ref)
+{
+    const struct guard_device_view *view = guard_memory_device(seen->memory, ref->index);
+    switch (ref->metric) {
+    case GUARD_DEVICE_USED:
+        return number(view->used_bytes);
+    case GUARD_DEVICE_FREE:
+        return number(view->free_bytes);
+    case GUARD_DEVICE_FULL_IN:
+        return number(view->full_in_s);
+    case GUARD_DEVICE_BUSY:
+        return number(view->busy_ratio);
+    case GUARD_DEVICE_THROTTLED:
+        return number(view->throttled);
+    case GUARD_DEVICE_FAULT:
+        return word(ref, guard_fault_names[view->fault]);
+    default:
+        return unknown;
+    }
+}
+
+void guard_values_fill(const struct guard_seen *seen, const struct guard_metric_ref *refs,
+                       size_t count, struct guard_value *ret_values)
+{
+    for (size_t k = 0; k < count; k++) {
+        const struct guard_metric_ref *ref = &refs[k];
+        const struct guard_metric_info *info = &guard_metric_infos[ref->metric];
+        struct guard_value *value = &ret_values[k];
+        *value = unknown;
+        if (info->scope == SCOPE_SERVICE)
+            *value = info->sources ? of_traffic(seen, ref) : of_service(seen, ref);
+        else if (info->scope == SCOPE_DEVICE)
+            *value = of_device(seen, ref);
+        else if (ref->metric == GUARD_PROXY_UP)
+            *value = seen->proxy ? number(seen->proxy->up) : unknown;
+        else if (ref->metric == GUARD_DISK_FREE)
+            *value = number(seen->disk_free_bytes);
+    }
+}
