@@ -71,7 +71,8 @@ const char *guard_tick_word(const struct guard_metric_ref *ref, const char *text
 bool guard_tick_begins(const char *line, size_t len);
 
 /* Into `values` (count of them, owned by the caller). Names that are not known are skipped: a file
- * of another version is read as far as it goes. ERR_INPUT otherwise, with the column. */
+ * of another version is read as far as it goes. ERR_INPUT otherwise, with the column; then both
+ * outputs hold anything. */
 NODISCARD bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref *refs,
                                size_t count, struct guard_value *values,
                                struct guard_tick *ret_tick, struct err *err);
