@@ -1,0 +1,142 @@
+/* What trials say of a tier, and memory that only looks free. */
+#include "guard/tier_memory.h"
+#include "guard/tier_study.h"
+
+#include "check.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "store/read.h"
+
+#define GIB 1073741824.0
+
+static struct spec_service service = {
+    .name = "stt", .load = {.given = true, .arrivals = ARRIVALS_POISSON, .rate_rps = 0.5}};
+
+static void test_curve(void **state)
+{
+    (void)state;
+    struct spec_study study = {.services = &service, .service_count = 1};
+    const struct store_capacity searches[] = {
+        {.service = "stt", .of = "rate", .metric = "latency", .memory_bytes = 3 * GIB},
+        {.service = "stt", .of = "concurrency", .metric = "latency", .memory_bytes = NAN},
+        {.service = "llm", .of = "rate", .metric = "latency", .memory_bytes = 50 * GIB},
+        {.service = "stt", .of = "rate", .metric = "ttft", .memory_bytes = NAN},
+    };
+    const struct store_capacity_point points[] = {
+        {0, 1, "met", .p50 = 0.3, .p95 = 0.5, .answered_rps = 1},
+        {0, 2, "met", .p50 = 0.4, .p95 = 0.9, .answered_rps = 2},
+        {0, 4, "missed", .p50 = 3, .p95 = 7, .answered_rps = 2.5},
+        {0, 3, "disturbed", .p50 = 30, .p95 = 70, .answered_rps = 0.1},
+        {0, 2, "leans met", .p50 = 0.5, .p95 = 1.1, .answered_rps = 2},
+        {1, 1, "met", .p50 = 0.2, .p95 = 0.4, .answered_rps = 3},
+        {2, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
+        {3, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
+        {9, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
+    };
+    const struct store_metric metrics[] = {
+        {"stt", "shared", "latency", "p95", .value = 0.42},
+        {"stt", "shared", "latency", "p99", .value = 0.6},
+        {"stt", "alone", "latency", "p95", .value = 0.1},
+        {"stt", "shared", "requests_per_s", "", .value = 0.5},
+    };
+    const struct store_service services[] = {{.name = "stt", .peak_memory_bytes = 2 * GIB}};
+    const struct store_trial trial = {.capacities = searches,
+                                      .capacity_count = 4,
+                                      .capacity_points = points,
+                                      .capacity_point_count = 9,
+                                      .metrics = metrics,
+                                      .metric_count = 4,
+                                      .services = services,
+                                      .service_count = 1};
+    struct tier_study tier = {.curve.most_rps = NAN, .peak_bytes = NAN};
+    tier_study_add(&tier, &study, &trial, 0, 0.95);
+    assert_true(tier.peak_bytes == 3 * GIB);
+    assert_true(tier.curve.most_rps == 3);
+    /* One client is a rate of 3 x 0.05; the window's own rate; the search's levels, the worse of
+     * two looks. */
+    static const struct policy_point expected[] = {
+        {0.15, 0.4}, {0.5, 0.42}, {1, 0.5}, {2, 1.1}, {4, 7}};
+    assert_int_equal(tier.curve.count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        CHECK_ROW(i, "rate", fabs(tier.curve.points[i].rate_rps - expected[i].rate_rps) < 1e-9);
+        CHECK_ROW(i, "latency", tier.curve.points[i].latency_s == expected[i].latency_s);
+    }
+    /* A p99 is nothing that the searches have. */
+    struct tier_study far = {.curve.most_rps = NAN, .peak_bytes = NAN};
+    tier_study_add(&far, &study, &trial, 0, 0.99);
+    assert_int_equal(far.curve.count, 1);
+    assert_true(far.curve.points[0].latency_s == 0.6);
+}
+
+static void test_forecast(void **state)
+{
+    (void)state;
+    struct policy_curve curve = {.most_rps = NAN};
+    struct policy_learned learned = {.count = 0};
+    const int64_t now_ns = 7200 * NS_PER_S;
+    assert_true(isnan(policy_forecast(&curve, &learned, 1, now_ns).latency_s));
+    policy_curve_add(&curve, 4, 2);
+    policy_curve_add(&curve, 1, 0.5);
+    policy_curve_add(&curve, 2, 0.4); /* no faster at more: lifted */
+    static const struct {
+        double rate, latency, least;
+    } rows[] = {{0, 0.5, 0},    {1, 0.5, 0}, {1.5, 0.5, 0.5},
+                {3, 1.25, 0.5}, {4, 2, 0.5}, {5, NAN, 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct policy_forecast f = policy_forecast(&curve, &learned, rows[i].rate, now_ns);
+        CHECK_ROW(i, "latency",
+                  isnan(rows[i].latency) ? isnan(f.latency_s)
+                                         : fabs(f.latency_s - rows[i].latency) < 1e-9);
+        CHECK_ROW(i, "least", f.least_s == rows[i].least);
+    }
+    /* Seen live, slower: believed for ten minutes, at its rate and above. */
+    policy_learned_add(&learned, 1, 1.2, 3, now_ns);
+    assert_true(policy_forecast(&curve, &learned, 1.1, now_ns).latency_s < 1);
+    assert_true(policy_forecast(&curve, &learned, 1.2, now_ns).latency_s == 3);
+    assert_true(policy_forecast(&curve, &learned, 1.2, now_ns + POLICY_MISS_NS + 1).latency_s < 1);
+    /* Seen live where nothing was measured: it stands for all rates below. */
+    policy_learned_add(&learned, 8, 9, 2.5, now_ns);
+    struct policy_forecast f = policy_forecast(&curve, &learned, 6, now_ns);
+    assert_true(f.live && f.latency_s == 3); /* not below what was seen at 1.2 */
+    /* Bounded. */
+    for (int i = 0; i < 100; i++)
+        policy_learned_add(&learned, pow(1.3, i), pow(1.3, i), 1, now_ns + i);
+    assert_int_equal(learned.count, POLICY_LEARNED_MAX);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct tier_memory memory = {0};
+    int64_t now_ns = NS_PER_S;
+    for (int i = 0; i < 20; i++, now_ns += NS_PER_S)
+        tier_memory_note(&memory, 40 * GIB, now_ns);
+    assert_true(memory.owed_bytes == 0);
+    /* A neighbour restarts: what it gave back is still its own, for five minutes. */
+    tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
+    assert_true(memory.owed_bytes == 30 * GIB);
+    for (int i = 0; i < 280; i++)
+        tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
+    assert_true(memory.owed_bytes == 30 * GIB);
+    for (int i = 0; i < 40; i++)
+        tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
+    assert_true(memory.owed_bytes == 0);
+    /* One that grows goes on for as long as it was looked at. */
+    for (int i = 1; i <= 10; i++)
+        tier_memory_note(&memory, (10 + i) * GIB, now_ns += NS_PER_S);
+    assert_true(memory.owed_bytes == 4 * GIB);
+    tier_memory_note(&memory, NAN, now_ns += NS_PER_S);
+    assert_true(memory.owed_bytes == 4 * GIB);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_forecast),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
