@@ -1,0 +1,45 @@
+/* The loop with what is watched in it, for the daemon and for one look.
+ *
+ * Which candidate runs is found out first, since everything that is asked is asked by its values.
+ * Finding it may read a whole study's rows; that memory is given back before the watching begins,
+ * and the loop's own parts are small. */
+#include "guard/daemon.h"
+
+#include "load/http.h"
+
+#include <malloc.h>
+#include <string.h>
+
+bool guard_lookout_open(const struct guard_options *options, enum guard_lookout_for purpose,
+                        void (*request)(void *context, const struct proxy_request *request,
+                                        int64_t now_ns),
+                        void *context, struct guard_lookout *ret_lookout, struct err *err)
+{
+    struct guard_lookout *lookout = ret_lookout; /* in its place: the watch points into it */
+    *lookout = (struct guard_lookout){0};
+    int r = sd_event_default(&lookout->event);
+    if (r < 0)
+        return err_set(err, ERR_INTERNAL, "no event loop: %s", strerror(-r));
+    guard_candidate_find(options->study, options->folder, &lookout->candidate,
+                         &lookout->candidate_from);
+    malloc_trim(0); /* a study's rows were read for it */
+    const struct guard_watch_setup setup = {.study = options->study,
+                                            .folder = options->folder,
+                                            .candidate = &lookout->candidate,
+                                            .event = lookout->event,
+                                            .once = purpose == GUARD_LOOKOUT_ONCE,
+                                            .dry_run = options->dry_run,
+                                            .request = request,
+                                            .context = context};
+    if (load_http_setup(err) && guard_watch_new(&setup, &lookout->watch, err))
+        return true;
+    guard_lookout_close(lookout);
+    return false;
+}
+
+void guard_lookout_close(struct guard_lookout *lookout)
+{
+    guard_watch_free(lookout->watch);
+    sd_event_unref(lookout->event);
+    *lookout = (struct guard_lookout){0};
+}

@@ -1,0 +1,167 @@
+/* Recordings.
+ *
+ * A line is written whole with one write(), and what was written of one that failed is cut off
+ * again, so that a reader finds whole lines and at most a last one that is under way. No fsync: a
+ * power cut may take the last seconds, and a disk that syncs each second would be felt by the
+ * services.
+ *
+ * Two files of half the bound each: rotating is one rename. Numbered generations were rejected, a
+ * bound is what matters here. Evidence in events may be of private logs: mode 0600.
+ *
+ * A full disk is said once. Watching goes on, and so do decisions: neither needs the file. */
+#include "guard/record.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+static const int64_t RETRY_NS = 10 * NS_PER_S;
+enum { LINE_MAX_BYTES = 1 << 20 };
+
+struct guard_record {
+    char *path, *old_path; /* owned */
+    int fd;                /* owned; -1: not open */
+    int64_t size, half;    /* bytes */
+    bool full;             /* said, and not over */
+    int64_t tried_ns;
+};
+
+char *guard_record_path(const char *folder)
+{
+    AUTO(free) char *absolute = file_absolute(folder);
+    size_t len = strlen(absolute);
+    while (len > 1 && absolute[len - 1] == '/')
+        len--;
+    struct buf path = BUF_INIT(8192);
+    buf_addf(&path, "%.*s.guard.jsonl", (int)len, absolute);
+    return buf_take(&path);
+}
+
+struct guard_record *guard_record_close(struct guard_record *record)
+{
+    if (record) {
+        if (record->fd >= 0)
+            close(record->fd);
+        free(record->path);
+        free(record->old_path);
+        free(record);
+    }
+    return NULL;
+}
+
+/* errno, 0: it is open. */
+static int open_file(struct guard_record *record)
+{
+    struct stat stat_;
+    record->fd = open(record->path,
+                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (record->fd < 0)
+        return errno;
+    if (fstat(record->fd, &stat_) < 0 || !S_ISREG(stat_.st_mode)) {
+        close(record->fd);
+        record->fd = -1;
+        return EINVAL;
+    }
+    record->size = stat_.st_size;
+    return 0;
+}
+
+static int rotate(struct guard_record *record)
+{
+    if (record->fd >= 0)
+        close(record->fd);
+    record->fd = -1;
+    if (rename(record->path, record->old_path) < 0 && errno != ENOENT)
+        return errno;
+    return open_file(record);
+}
+
+/* errno, 0: it is written, all of it. */
+static int put(struct guard_record *record, const char *line, size_t len)
+{
+    int failed = 0;
+    if (record->fd < 0)
+        failed = open_file(record);
+    if (!failed && record->size > 0 && record->size + (int64_t)len > record->half)
+        failed = rotate(record);
+    if (failed)
+        return failed;
+    ssize_t written = write(record->fd, line, len);
+    if (written == (ssize_t)len) {
+        record->size += written;
+        return 0;
+    }
+    failed = written < 0 ? errno : ENOSPC;
+    if (written > 0)
+        (void)!ftruncate(record->fd, record->size);
+    return failed;
+}
+
+bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **ret_record,
+                       struct err *err)
+{
+    static const char begins[] = GUARD_TICK_BEGINS "\n";
+    if (bytes <= 0) {
+        *ret_record = NULL;
+        return true;
+    }
+    struct guard_record *made = calloc(1, sizeof *made);
+    if (!made)
+        abort();
+    AUTO(guard_record_close) struct guard_record *record = made;
+    struct buf old = BUF_INIT(8192);
+    record->fd = -1;
+    record->half = bytes / 2;
+    record->path = guard_record_path(folder);
+    buf_addf(&old, "%s.1", record->path);
+    record->old_path = buf_take(&old);
+    int failed = put(record, begins, sizeof begins - 1);
+    if (failed && failed != ENOSPC && failed != EDQUOT)
+        return err_set(err, failed == EACCES || failed == EPERM ? ERR_INPUT : ERR_INTERNAL,
+                       "recording into %s: %s (record: 0 in guard: records nothing)", record->path,
+                       strerror(failed));
+    *ret_record = TAKE(record);
+    return true;
+}
+
+static void note(struct guard_record *record, int failed, struct guard_events *events)
+{
+    if (failed && !record->full)
+        guard_events_add(events, EVENT_DISK_FULL, -1,
+                         "%s: %s; nothing is recorded until there is room, the watching goes on",
+                         record->path, strerror(failed));
+    else if (!failed && record->full)
+        guard_events_add(events, EVENT_DISK_WRITES, -1, "%s: recording goes on", record->path);
+    record->full = failed != 0;
+}
+
+void guard_record_add(struct guard_record *record, const struct guard_tick *tick,
+                      const struct guard_metric_ref *refs, size_t count,
+                      struct guard_events *events)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(LINE_MAX_BYTES);
+    if (!record || (record->full && tick->mono_ns - record->tried_ns < RETRY_NS))
+        return;
+    record->tried_ns = tick->mono_ns;
+    guard_tick_write(tick, refs, count, &line);
+    buf_addc(&line, '\n');
+    if (line.over)
+        return;
+    note(record, put(record, buf_text(&line), line.len), events);
+}
+
+double guard_record_free_bytes(const char *folder)
+{
+    struct statvfs disk;
+    AUTO(free) char *path = guard_record_path(folder);
+    AUTO(free) char *parent = file_folder(path);
+    if (statvfs(parent, &disk) < 0)
+        return NAN;
+    return (double)disk.f_bavail * (double)disk.f_frsize;
+}
