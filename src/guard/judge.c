@@ -204,7 +204,7 @@ static void act(struct guard_judge *judge, struct judge_rule *rule, struct guard
         }
         guard_limits_take(judge->limits, action, rule->service, judge->now_ns);
         decision->actions |= bit;
-        rule->said &= ~bit;
+        rule->said |= bit; /* that it may not at once be done again goes without saying */
         rule->notified |= action == ACTION_NOTIFY;
         if (tier) /* its effect fills a window only later */
             rule->owed_ns = judge->now_ns +
@@ -262,7 +262,7 @@ static void tell_alarm(struct guard_judge *judge, struct judge_rule *rule, enum 
     }
     buf_addf(&text, ": %s", rule->name);
     act(judge, rule, &decision, &text);
-    rule->said = decision.withheld;
+    rule->said |= decision.withheld;
     if (rule->actions == 0)
         buf_add(&text, "; no action is named");
     guard_judge_add_end(&text, rule);
@@ -354,7 +354,8 @@ static void step_rule(struct guard_judge *judge, struct judge_rule *rule,
     } else if (in_alarm(from) && !in_alarm(to)) {
         tell_over(judge, rule, from, telling);
     } else if (to == STATE_ALARM) {
-        tell_more(judge, rule, telling);
+        if (when == EXPR_TRUE) /* not while nobody knows, nor between the two thresholds */
+            tell_more(judge, rule, telling);
     } else if (!in_alarm(to)) {
         tell_unknown(judge, rule, from, telling);
     }

@@ -1,0 +1,227 @@
+/* The built-in alarms: each is found in time from what would be seen, named, told once, and over
+ * when it is over; and a quiet day is quiet. */
+#include "check.h"
+
+#include "guard/alarms.h"
+#include "judged.h"
+
+#include "base/auto.h"
+
+#include <math.h>
+
+#define ACT "  act: {notify: {per_hour: 20}}\n"
+#define FRONT "  fronts: {llm: {port: 8079, tiers: {a: {port: 8002}}}}\n"
+
+/* All is well, everything known. */
+static void all_well(struct judged *j)
+{
+    static const char *const services[] = {"stt", "llm"};
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(services); i++) {
+        snprintf(name, sizeof name, "%s.latency.p50", services[i]);
+        judged_set(j, name, 0.1);
+        snprintf(name, sizeof name, "%s.up", services[i]);
+        judged_set(j, name, 1);
+        snprintf(name, sizeof name, "%s.placement", services[i]);
+        judged_set_word(j, name, "gpu");
+    }
+    judged_set(j, "gpu0.memory.used", 1 << 30);
+    judged_set(j, "gpu0.throttled", 0);
+    judged_set_word(j, "gpu0.fault", "none");
+    judged_set(j, "proxy.up", 1);
+}
+
+static const struct {
+    const char *rule;
+    int event; /* -1: none */
+    int service;
+    const char *text;          /* of the event */
+    const char *figure;        /* NULL: none */
+    double value;              /* of it */
+    const char *word;          /* or this */
+    int64_t within_s, over_by; /* found by then; over by then after all is well again */
+} rows[] = {
+    {"not on its device", EVENT_ON_CPU, 0, "pid 7 holds nothing on gpu0", NULL, 0, NULL, 1, 10},
+    {"not on its device", -1, 0, NULL, "stt.placement", 0, "cpu", 5, 10},
+    {"not on its device", -1, 0, NULL, "stt.placement", 0, "partial", 5, 10},
+    {"out of device memory", EVENT_OOM_DEVICE, 1, "CUDA out of memory", NULL, 0, NULL, 1, 301},
+    {"out of device memory", EVENT_OOM_DEVICE, -1, "CUDA out of memory", NULL, 0, NULL, 1, 301},
+    {"killed for memory", EVENT_OOM_KERNEL, 0, "Killed process 7", NULL, 0, NULL, 1, 301},
+    {"down", EVENT_DOWN, 0, "w.service failed", "stt.up", 0, NULL, 1, 10},
+    {"down", -1, 1, NULL, "llm.up", 0, NULL, 4, 10},
+    {"hangs", EVENT_HANGS, 0, "no answer in 10 s", NULL, 0, NULL, 1, 61},
+    {"restarted", EVENT_RESTARTED, 0, "pid 7 is 9 now", NULL, 0, NULL, 1, 61},
+    {"no data", -1, 0, NULL, "stt.latency.p50", NAN, NULL, 1, 10},
+    {"device full soon", -1, -1, NULL, "gpu0.memory.full_in", 14 * 60, NULL, 31, 32},
+    {"throttled", -1, -1, NULL, "gpu0.throttled", 1, NULL, 31, 62},
+    {"driver lost", -1, -1, NULL, "gpu0.fault", 0, "lost", 1, 12},
+    {"driver lost", EVENT_DRIVER_LOST, -1, "GPU is lost", NULL, 0, NULL, 1, 20},
+    {"driver error", EVENT_XID, -1, "Xid (PCI:0000:01:00): 31", NULL, 0, NULL, 1, 601},
+    {"HAProxy down", EVENT_PROXY_DOWN, -1, "nobody answers", "proxy.up", 0, NULL, 1, 10},
+    {"HAProxy restarted", EVENT_PROXY_RESTARTED, -1, "pid 3 is 5 now", NULL, 0, NULL, 1, 61},
+    {"disk full", EVENT_DISK_FULL, -1, "No space left", NULL, 0, NULL, 1, 0},
+    {"clock stepped", EVENT_CLOCK_STEP, -1, "3600 s forward", NULL, 0, NULL, 1, 61},
+    {"log flood", EVENT_LOG_FLOOD, -1, "1,000 lines dropped", NULL, 0, NULL, 1, 92},
+    {"versions changed", EVENT_VERSIONS, 0, "vllm 0.9 was 0.8", NULL, 0, NULL, 1, 86401},
+    {"neighbour changed", EVENT_NEIGHBOUR, -1, "ollama came", NULL, 0, NULL, 1, 601},
+};
+
+static void finds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct judged *j = judged_new(ACT FRONT);
+        all_well(j);
+        judged_steps(j, 70);
+        assert_int_equal(j->total, 0);
+        if (rows[i].event >= 0)
+            judged_event(j, (enum guard_event_kind)rows[i].event, rows[i].service, rows[i].text);
+        if (rows[i].word)
+            judged_set_word(j, rows[i].figure, rows[i].word);
+        else if (rows[i].figure)
+            judged_set(j, rows[i].figure, rows[i].value);
+        judged_steps(j, rows[i].within_s);
+        CHECK_ROW(i, rows[i].rule, judged_count(j, rows[i].rule) == 1);
+        const struct guard_decision *d = judged_only(j, rows[i].rule);
+        CHECK_ROW(i, d->text, d->to == STATE_ALARM && d->service == rows[i].service);
+        CHECK_ROW(i, d->text, d->actions == 1u << ACTION_NOTIFY);
+        CHECK_ROW(i, d->text, !rows[i].text || strstr(d->text, rows[i].text));
+        judged_clear(j);
+        all_well(j);
+        judged_set(j, "gpu0.memory.full_in", NAN);
+        if (rows[i].over_by > 0) {
+            judged_steps(j, rows[i].over_by);
+            CHECK_ROW(i, rows[i].rule, judged_count(j, rows[i].rule) == 1);
+            CHECK_ROW(i, rows[i].rule, judged_only(j, rows[i].rule)->to == STATE_FINE);
+        }
+        judged_free(j);
+    }
+}
+
+/* Every kind is in the table above, has words, and could be begun. */
+static void all_kinds(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < guard_alarm_kind_count; k++) {
+        const struct guard_alarm_kind *kind = &guard_alarm_kinds[k];
+        bool found = strcmp(kind->name, "restarts again and again") == 0;
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+            found |= strcmp(rows[i].rule, kind->name) == 0;
+        CHECK_ROW(k, kind->name, found);
+        CHECK_ROW(k, kind->name, kind->meaning && (kind->look || kind->begins));
+        CHECK_ROW(k, kind->name, kind->look || kind->ends || kind->hold_ns > 0);
+    }
+}
+
+static void says_full_once(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_event(j, EVENT_DISK_FULL, -1, "No space left on device");
+    judged_steps(j, 3000);
+    assert_int_equal(judged_count(j, "disk full"), 1);
+    judged_event(j, EVENT_DISK_WRITES, -1, "recording goes on");
+    judged_steps(j, 62);
+    assert_int_equal(judged_count(j, "disk full"), 2);
+    assert_int_equal(j->total, 2);
+    judged_free(j);
+}
+
+static void counts_restarts(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(judged_count(j, "restarts again and again"), 0);
+        judged_event(j, EVENT_RESTARTED, 0, "again");
+        judged_steps(j, 200);
+    }
+    assert_int_equal(judged_count(j, "restarts again and again"), 1);
+    judged_steps(j, 600);
+    assert_int_equal(judged_count(j, "restarts again and again"), 2); /* over */
+    judged_free(j);
+}
+
+/* Beside "down" it is not said that nothing is known; and at the beginning only after a window. */
+static void no_data(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_set(j, "stt.latency.p50", NAN);
+    judged_steps(j, 60);
+    assert_int_equal(judged_count(j, "no data"), 0);
+    judged_step(j);
+    assert_int_equal(judged_count(j, "no data"), 1);
+    judged_free(j);
+    j = judged_new(ACT);
+    all_well(j);
+    judged_step(j);
+    judged_set(j, "stt.latency.p50", NAN);
+    judged_set(j, "stt.up", 0);
+    judged_steps(j, 200);
+    assert_int_equal(judged_count(j, "no data"), 0);
+    assert_int_equal(judged_count(j, "down"), 1);
+    judged_free(j);
+}
+
+/* A trend that trembles around the threshold is one alarm. */
+static void full_soon_trembles(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    for (int i = 0; i < 600; i++) {
+        judged_set(j, "gpu0.memory.full_in", i < 60 || i % 2 ? 14 * 60 : 18 * 60);
+        judged_step(j);
+    }
+    assert_int_equal(judged_count(j, "device full soon"), 1);
+    judged_free(j);
+}
+
+/* What is never known is never told, and never said to be fine. */
+static void unknown(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new("  probe: 0\n" ACT);
+    judged_steps(j, 50);
+    assert_int_equal(j->total, 0);
+    static const char *const by_figure[] = {"not on its device", "down", "device full soon",
+                                            "throttled", "driver lost"};
+    for (size_t i = 0; i < ARRAY_LEN(by_figure); i++)
+        assert_int_equal(judged_state(j, by_figure[i], NULL), STATE_NO_DATA);
+    judged_free(j);
+}
+
+static void xids(void **state)
+{
+    static const struct {
+        const char *text;
+        bool fatal;
+    } xid_rows[] = {
+        {"NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.", true},
+        {"Xid (PCI:0000:44:00): 31, pid=79, MMU Fault", false},
+        {"xid 119", true},
+        {"gpu0: XID 13: Graphics exception", false},
+        {"nothing of the kind: 79", false},
+        {"Xid", false},
+        {"Xid (", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(xid_rows); i++)
+        CHECK_ROW(i, xid_rows[i].text,
+                  guard_alarm_xid_is_fatal(xid_rows[i].text) == xid_rows[i].fatal);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds),   cmocka_unit_test(all_kinds),
+        cmocka_unit_test(no_data), cmocka_unit_test(says_full_once),
+        cmocka_unit_test(unknown), cmocka_unit_test(counts_restarts),
+        cmocka_unit_test(xids),    cmocka_unit_test(full_soon_trembles),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
