@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -117,8 +118,8 @@ static void begin_tier(struct guard_actor *actor, const struct guard_decision *d
 {
     char text[200] = "";
     bool done = actor->setup.tier && decision->service >= 0 &&
-                actor->setup.tier(actor->setup.tier_context, (size_t)decision->service, action,
-                                  text, sizeof text);
+                actor->setup.tier(actor->setup.context, (size_t)decision->service, action, text,
+                                  sizeof text);
     if (!done && !text[0])
         snprintf(text, sizeof text, "there are no tiers");
     if (!done || text[0])
@@ -242,6 +243,7 @@ struct guard_actor *guard_actor_close(struct guard_actor *actor)
     sd_event_unref(actor->event);
     guard_kept_done(&actor->kept);
     free(actor->study_path);
+    free(actor->folder);
     free(actor);
     return NULL;
 }
@@ -253,10 +255,12 @@ bool guard_actor_open(const struct guard_act_setup *setup, struct guard_actor **
     if (!made)
         abort();
     AUTO(guard_actor_close) struct guard_actor *actor = made;
+    actor->folder = file_absolute(setup->folder);
     actor->setup = *setup;
+    actor->setup.folder = actor->folder;
     actor->event = sd_event_ref(setup->event);
     actor->journal = act_has_journal();
-    if (!guard_kept_open(setup->folder, &actor->kept, err) || !act_minder_open(actor, err))
+    if (!guard_kept_open(actor->folder, &actor->kept, err) || !act_minder_open(actor, err))
         return false;
     *ret_actor = TAKE(actor);
     return true;

@@ -20,11 +20,10 @@ struct guard_act_setup {
     /* What became of an action, or why it was not done: one event for each, always of EVENT_ACTED.
      * Called from guard_actor_do() itself or from the loop; must not call back. */
     void (*acted)(void *context, const struct guard_event *event);
-    void *context;
     /* tier-down and tier-up of a service (guard_tiers_wish), at once. False: not done, `text` says
      * why. NULL: there are no tiers. */
     bool (*tier)(void *context, size_t service, enum spec_action action, char *text, size_t size);
-    void *tier_context;
+    void *context;
 };
 
 struct guard_actor; /* opaque */
@@ -40,10 +39,10 @@ AUTO_FN(struct guard_actor, guard_actor_close)
 /* To be told each tick before its decisions: a service is not restarted while its device's driver
  * is lost or mismatched, since it would not come back. */
 void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick);
-/* Begins the actions of a decision. Whatever it asks for, it goes to the journal with its fields
- * where what we print goes to the journal too: */
+/* Logs the decision, whatever it asks for, and begins its actions. Where our output goes to the
+ * journal it is an entry there with its fields, else a line on stderr. */
 void guard_actor_do(struct guard_actor *actor, const struct guard_decision *decision);
-/* ... true then: decisions and EVENT_ACTED need not be printed as well. */
+/* Our output goes to the journal: EVENT_ACTED has an entry there too and need not be printed. */
 bool guard_actor_has_journal(const struct guard_actor *actor);
 /* How many actions are under way or wait for their turn; for tests and for a clean end. */
 size_t guard_actor_busy(const struct guard_actor *actor);

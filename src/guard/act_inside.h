@@ -49,7 +49,7 @@ struct guard_actor {
     struct guard_child *minder; /* owned: ours; NULL: none, or an earlier guard's */
     sd_event_source *timer;     /* owned */
     char program[4096];
-    char *study_path; /* owned, absolute */
+    char *study_path, *folder; /* owned, absolute */
 };
 
 /* act_log.c: an EVENT_ACTED, told and logged. */

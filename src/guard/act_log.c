@@ -3,11 +3,12 @@
  *     journalctl SPICA_RULE="slow speech"        journalctl SPICA_ACTION=1 -o json
  *
  * Where what we print goes to the journal (systemd says so in JOURNAL_STREAM) the fields take the
- * place of the line; anywhere else the daemon's own output is the log, and a journal of the machine
+ * place of the line. Anywhere else a decision is a line on stderr, and a journal of the machine
  * that nobody pointed us to is left alone. Rejected: both, which is every line twice. */
 #include "guard/act_inside.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -56,11 +57,27 @@ static void add_actions(char *text, size_t size, uint32_t actions)
                                     spec_action_names[i]);
 }
 
+/* One write: a child's words do not come between. */
+static void print_decision(const struct guard_decision *decision)
+{
+    char when[32];
+    AUTO(buf_done) struct buf line = BUF_INIT(1024), safe = BUF_INIT(8192);
+    buf_addf(&line, "%s  %s: %s (was %s): %s",
+             clock_format_wall(decision->wall_us, when, sizeof when), decision->rule,
+             guard_state_names[decision->to], guard_state_names[decision->from], decision->text);
+    text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, 1024);
+    buf_addc(&safe, '\n');
+    ssize_t written = write(STDERR_FILENO, buf_text(&safe), safe.len);
+    (void)written; /* nobody can be told when stderr itself is gone */
+}
+
 void act_log_decision(const struct guard_actor *actor, const struct guard_decision *decision)
 {
     char actions[96], withheld[96];
-    if (!actor->journal)
+    if (!actor->journal) {
+        print_decision(decision);
         return;
+    }
     add_actions(actions, sizeof actions, decision->actions);
     add_actions(withheld, sizeof withheld, decision->withheld);
     (void)sd_journal_send(

@@ -122,6 +122,9 @@ static void print_events(struct daemon *daemon, const struct guard_tick *tick)
     char when[32];
     for (size_t k = 0; k < tick->event_count && daemon->out; k++) {
         const struct guard_event *event = &tick->events[k];
+        if (event->kind == EVENT_ACTED && daemon->actor && !daemon->options->json &&
+            guard_actor_has_journal(daemon->actor))
+            continue; /* it is there already, with its fields */
         if (daemon->options->json) {
             AUTO_JSON json_t *json = json_pack(
                 "{s:s, s:f, s:s, s:o}", "is", "event", "t", (double)tick->wall_us / 1e6, "kind",
@@ -138,6 +141,14 @@ static void print_events(struct daemon *daemon, const struct guard_tick *tick)
         fflush(daemon->out);
 }
 
+static void show_tiers(struct daemon *daemon, size_t front)
+{
+    struct guard_tier_standing tiers[SPEC_TIERS_MAX];
+    const char *text = NULL;
+    size_t count = guard_tiers_standing(daemon->tiers, front, tiers, &text);
+    guard_status_tiers(daemon->status, front, tiers, count, text);
+}
+
 static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
 {
     const struct spec_guard *guard = daemon->study->guard;
@@ -149,6 +160,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
             const char *tier = guard_tiers_current(daemon->tiers, f);
             if (tier)
                 guard_watch_set_tier(watch, guard->fronts[f].service, tier);
+            show_tiers(daemon, f);
         }
     }
     for (size_t f = 0; f < guard->front_count; f++) {

@@ -400,7 +400,12 @@ void guard_judge_standing(const struct guard_judge *judge, size_t i,
         buf_add(&text, " of ");
         text_add_duration(&text, (double)most_ns / 1e9);
     }
+    const long device = rule->alarm ? rule->alarm->device : -1;
     *ret_standing = (struct guard_standing){
-        .rule = rule->name, .state = state->state, .since_wall_us = state->since_wall_us};
+        .rule = rule->name,
+        .service = rule->service >= 0 ? judge->study->services[rule->service].name : NULL,
+        .device = device >= 0 ? judge->study->devices[device] : NULL,
+        .state = state->state,
+        .since_wall_us = state->since_wall_us};
     snprintf(ret_standing->text, sizeof ret_standing->text, "%s", buf_text(&text));
 }

@@ -40,7 +40,8 @@ void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
                       void *context);
 
 struct guard_standing { /* of one rule, for /status and the terminal */
-    const char *rule;
+    const char *rule;   /* built-in ones: the same name for each service and device */
+    const char *service, *device; /* whom it concerns; NULL: none, or several. Borrowed */
     enum guard_state state;
     int64_t since_wall_us;
     char text[240];

@@ -247,15 +247,23 @@ static void add_rules(struct out *out)
         struct guard_standing standing;
         guard_judge_standing(status->judge, i, &standing);
         for (int s = 0; s < STATE_COUNT_; s++) {
-            const struct label labels[LABELS_MAX] = {{"rule", standing.rule},
-                                                     {"state", guard_state_names[s]}};
+            const struct label labels[LABELS_MAX] = {
+                {"rule", standing.rule},
+                {standing.service ? "service" : NULL, standing.service},
+                {standing.device ? "device" : NULL, standing.device},
+                {"state", guard_state_names[s]}};
             add_sample(out, &state, labels, (int)standing.state == s);
         }
     }
     add_head(out, &alarms, alarms.help);
-    for (size_t i = 0; i < status->rule_count; i++)
-        add_sample(out, &alarms, (struct label[LABELS_MAX]){{"rule", status->rules[i].name}},
-                   (double)status->rules[i].alarms);
+    for (size_t i = 0; i < status->rule_count; i++) {
+        const struct status_rule *rule = &status->rules[i];
+        const char *service =
+            rule->service >= 0 ? status->study->services[rule->service].name : NULL;
+        const struct label labels[LABELS_MAX] = {{"rule", rule->name},
+                                                 {service ? "service" : NULL, service}};
+        add_sample(out, &alarms, labels, (double)rule->alarms);
+    }
 }
 
 static void add_counts(struct out *out)

@@ -70,21 +70,27 @@ void guard_status_tick(struct guard_status *status, const struct guard_tick *tic
     }
 }
 
-static struct status_rule *find_rule(struct guard_status *status, const char *name)
+static struct status_rule *find_rule(struct guard_status *status, const char *name, int service)
 {
     for (size_t i = 0; i < status->rule_count; i++)
-        if (strncmp(status->rules[i].name, name, sizeof status->rules[i].name - 1) == 0)
+        if (status->rules[i].service == service &&
+            strncmp(status->rules[i].name, name, sizeof status->rules[i].name - 1) == 0)
             return &status->rules[i];
     if (status->rule_count == STATUS_RULES_MAX)
         return NULL;
     struct status_rule *rule = &status->rules[status->rule_count++];
     snprintf(rule->name, sizeof rule->name, "%s", name);
+    rule->service = service;
     return rule;
 }
 
 void guard_status_decision(struct guard_status *status, const struct guard_decision *decision)
 {
-    struct status_rule *rule = find_rule(status, decision->rule);
+    struct status_rule *rule =
+        find_rule(status, decision->rule,
+                  decision->service >= 0 && (size_t)decision->service < status->study->service_count
+                      ? decision->service
+                      : -1);
     status->decisions[status->decision_total++ % GUARD_RECENT_MAX] = *decision;
     for (int i = 0; i < ACTION_COUNT_; i++) {
         status->begun[i] += (decision->actions >> i) & 1;
@@ -168,8 +174,10 @@ static json_t *rules_json(const struct guard_status *status)
     for (size_t i = 0; i < count; i++) {
         struct guard_standing standing;
         guard_judge_standing(status->judge, i, &standing);
-        json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o}", "rule",
-                                              json_text_or_null(standing.rule), "state",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "rule",
+                                              json_text_or_null(standing.rule), "service",
+                                              json_text_or_null(standing.service), "device",
+                                              json_text_or_null(standing.device), "state",
                                               guard_state_names[standing.state], "since",
                                               wall(standing.since_wall_us), "text",
                                               json_text_or_null(standing.text)));

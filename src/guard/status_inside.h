@@ -12,6 +12,7 @@ struct status_event {
 
 struct status_rule {
     char name[128];
+    int service; /* or -1 */
     uint64_t alarms;
 };
 

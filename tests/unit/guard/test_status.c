@@ -137,7 +137,7 @@ static const struct {
     {"# UNIT spica_service_latency_seconds seconds\n", false, true},
     {"# EOF\n", false, true},
     {"spica_guard_events_total{event=\"", true, true},
-    {"spica_guard_alarms_total{rule=\"a \\\"b\\\" \\\\ \\\\x01\"} 2\n", true, true},
+    {"spica_guard_alarms_total{rule=\"a \\\"b\\\" \\\\ \\\\x01\",service=\"stt\"} 2\n", true, true},
     {"spica_guard_actions_total{action=\"restart\",outcome=\"withheld\"} 4\n", true, true},
     {"nan", false, false},
     {"spica_proxy_server_usable{service=\"stt\",server=\"tiny\"} 1\n", true, true},
