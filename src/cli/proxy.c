@@ -16,55 +16,156 @@ static const struct cli_option options[] = {
 
 static const int64_t STOP_WITHIN_NS = 600 * NS_PER_S;
 
-static bool verb_show(struct proxy *proxy, const struct cli_args *args, struct err *err)
+struct call {
+    const struct cli_args *args;
+    const struct spec_study *study;
+    struct proxy *proxy;
+};
+
+static bool verb_show(const struct call *call, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(4 << 20);
-    (void)args;
     (void)err;
-    proxy_show(proxy, &text);
+    proxy_show(call->proxy, &text);
     fputs(buf_text(&text), stdout);
     return true;
 }
 
-static bool verb_check(struct proxy *proxy, const struct cli_args *args, struct err *err)
+static bool verb_check(const struct call *call, struct err *err)
 {
-    (void)args;
-    if (!proxy_check(proxy, err))
+    if (!proxy_check(call->proxy, err))
         return false;
     printf("HAProxy takes this configuration.\n");
     return true;
 }
 
-static bool verb_apply(struct proxy *proxy, const struct cli_args *args, struct err *err)
+static bool verb_apply(const struct call *call, struct err *err)
 {
     bool reloaded = false;
     struct proxy_view view;
-    (void)args;
-    if (!proxy_apply(proxy, &reloaded, err) || !proxy_look(proxy, &view, err))
+    if (!proxy_apply(call->proxy, &reloaded, err) || !proxy_look(call->proxy, &view, err))
         return false;
     printf("HAProxy (process %lld) %s.\n", (long long)view.pid,
            reloaded ? "runs with this configuration" : "runs with it already, nothing was changed");
     return true;
 }
 
-static bool verb_stop(struct proxy *proxy, const struct cli_args *args, struct err *err)
+static bool verb_stop(const struct call *call, struct err *err)
 {
     int64_t within_ns = STOP_WITHIN_NS;
-    const char *within = cli_value(&cli_proxy, args, "within");
+    const char *within = cli_value(&cli_proxy, call->args, "within");
     if (within && !text_to_duration_ns(within, &within_ns))
         return err_set(err, ERR_INPUT, "--within %.60s: a time with its unit, like 30s or 10m",
                        within);
-    if (!proxy_stop(proxy, within_ns, err))
+    if (!proxy_stop(call->proxy, within_ns, err))
         return false;
     printf("HAProxy has ended.\n");
     return true;
 }
 
+/* ---- what run time sets ---- */
+
+/* The front that the third argument names; false: none. */
+static bool find_front(const struct spec_study *study, const struct cli_args *args,
+                       size_t *ret_front, struct err *err)
+{
+    for (size_t i = 0; i < study->guard->front_count; i++)
+        if (strcmp(study->services[study->guard->fronts[i].service].name, args->arguments[2]) ==
+            0) {
+            *ret_front = i;
+            return true;
+        }
+    return err_set(err, ERR_INPUT, "guard: fronts: has no \"%.60s\"", args->arguments[2]);
+}
+
+static bool verb_tier(const struct call *call, struct err *err)
+{
+    size_t front = 0;
+    return find_front(call->study, call->args, &front, err) &&
+           proxy_set_tier(call->proxy, front, call->args->arguments[3], err);
+}
+
+/* "90/10" */
+static bool verb_weights(const struct call *call, struct err *err)
+{
+    size_t front = 0, count = 0;
+    int weights[SPEC_ARMS_MAX] = {0};
+    const char *at = call->args->arguments[3];
+    if (!find_front(call->study, call->args, &front, err))
+        return false;
+    size_t wanted = call->study->guard->fronts[front].split.count;
+    for (; count < wanted; at += strcspn(at, "/"), at += *at == '/') {
+        char number[8];
+        int64_t value = 0;
+        snprintf(number, sizeof number, "%.*s", (int)strcspn(at, "/"), at);
+        if (!text_to_i64(number, &value) || value < 0 || value > 100)
+            break;
+        weights[count++] = (int)value;
+    }
+    if (count != wanted || *at)
+        return err_set(err, ERR_INPUT,
+                       "weights: \"%.60s\": %zu numbers as in 90/10 that sum up to "
+                       "100",
+                       call->args->arguments[3], wanted);
+    return proxy_set_weights(call->proxy, front, weights, err);
+}
+
+static bool set_server(const struct call *call, enum proxy_server_state state, struct err *err)
+{
+    size_t front = 0;
+    return find_front(call->study, call->args, &front, err) &&
+           proxy_set_server(call->proxy, front, call->args->arguments[3], state, err);
+}
+
+static bool verb_drain(const struct call *call, struct err *err)
+{
+    return set_server(call, PROXY_DRAIN, err);
+}
+
+static bool verb_ready(const struct call *call, struct err *err)
+{
+    return set_server(call, PROXY_READY, err);
+}
+
+static void print_front(const struct call *call, size_t at, const struct proxy_front *front)
+{
+    const struct spec_front *its = &call->study->guard->fronts[at];
+    for (size_t i = 0; i < front->server_count; i++) {
+        const struct proxy_server *server = &front->servers[i];
+        printf("%s %s: %s%s%s", call->study->services[its->service].name, server->name,
+               server->usable ? "usable" : "not usable", server->drained ? ", drained" : "",
+               front->tier && strcmp(front->tier, server->name) == 0 ? ", takes new requests" : "");
+        if (its->split.count)
+            printf(", weight %d", server->weight);
+        printf("; %llu in flight, %llu waiting; %llu so far, %llu errors\n",
+               (unsigned long long)server->in_flight, (unsigned long long)server->waiting,
+               (unsigned long long)server->total, (unsigned long long)server->errors);
+    }
+}
+
+static bool verb_look(const struct call *call, struct err *err)
+{
+    struct proxy_view view;
+    if (!proxy_look(call->proxy, &view, err))
+        return false;
+    if (!view.up)
+        return err_set(err, ERR_PROBLEM, "HAProxy does not answer");
+    printf("HAProxy (process %lld) runs for %lld s\n", (long long)view.pid,
+           (long long)view.uptime_s);
+    for (size_t i = 0; i < call->study->guard->front_count; i++)
+        print_front(call, i, &view.fronts[i]);
+    return true;
+}
+
 static const struct {
     const char *word;
-    bool (*run)(struct proxy *proxy, const struct cli_args *args, struct err *err);
+    int arguments;
+    bool (*run)(const struct call *call, struct err *err);
 } verbs[] = {
-    {"apply", verb_apply}, {"show", verb_show}, {"stop", verb_stop}, {"check", verb_check}};
+    {"apply", 0, verb_apply},     {"show", 0, verb_show},   {"check", 0, verb_check},
+    {"look", 0, verb_look},       {"stop", 0, verb_stop},   {"tier", 2, verb_tier},
+    {"weights", 2, verb_weights}, {"drain", 2, verb_drain}, {"ready", 2, verb_ready},
+};
 
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
@@ -76,17 +177,25 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         words[i] = verbs[i].word;
     int verb = text_index(words, (int)ARRAY_LEN(verbs), args->arguments[1]);
     if (verb < 0)
-        return err_set(err, ERR_INPUT, "proxy: \"%.60s\" is none of apply, show, stop, check",
+        return err_set(err, ERR_INPUT,
+                       "proxy: \"%.60s\" is none of apply, show, check, look, stop, tier, weights, "
+                       "drain, ready",
                        args->arguments[1]);
-    return spec_study_load(args->arguments[0], cli_catalog(), &study, err) &&
-           proxy_open(study, &proxy, err) && verbs[verb].run(proxy, args, err);
+    if (args->argument_count != 2 + verbs[verb].arguments)
+        return err_set(err, ERR_INPUT, "proxy: %s %s", verbs[verb].word,
+                       verbs[verb].arguments ? "wants a front and what to set, as in: tier stt tiny"
+                                             : "takes nothing more");
+    if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err) ||
+        !proxy_open(study, &proxy, err))
+        return false;
+    return verbs[verb].run(&(struct call){args, study, proxy}, err);
 }
 
 const struct cli_command cli_proxy = {
     .name = "proxy",
-    .arguments = "STUDY.yaml apply|show|stop|check",
+    .arguments = "STUDY.yaml apply|show|check|look|stop|tier|weights|drain|ready [FRONT WHAT]",
     .arguments_min = 2,
-    .arguments_max = 2,
+    .arguments_max = 4,
     .help = "HAProxy in front of the services: write, check, run, reload",
     .text =
         "Makes HAProxy's configuration from the study file's guard: fronts:. show prints it; "

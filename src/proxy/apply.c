@@ -142,22 +142,37 @@ bool proxy_check(struct proxy *proxy, struct err *err)
 
 /* ---- running ---- */
 
-bool proxy_wait_worker(const char *socket, int64_t old_pid, int64_t within_ns, struct err *err)
+int64_t proxy_failed_reloads(const char *master)
+{
+    AUTO(buf_done) struct buf answer = BUF_INIT(65536);
+    return master && proxy_ask(master, "show proc; quit", ASK_WITHIN_NS, &answer, NULL)
+               ? proxy_failed_parse(buf_text(&answer), answer.len)
+               : -1;
+}
+
+static bool not_taken(const struct proxy_handover *handover, const char *why, struct err *err)
+{
+    if (handover->old_pid)
+        return err_set(err, ERR_INTERNAL,
+                       "HAProxy goes on with its old configuration (worker %lld): it could not "
+                       "take the new one, mostly for a port that another program holds",
+                       (long long)handover->old_pid);
+    return err_set(err, ERR_INTERNAL, "HAProxy was started and does not answer: %s", why);
+}
+
+bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns, struct err *err)
 {
     int64_t end_ns = clock_now_ns() + within_ns;
     for (int in_a_row = 0; in_a_row < 3;) {
         struct proxy_info info = {0};
         struct err ignored = ERR_INIT;
-        bool is = proxy_info_ask(socket, ASK_WITHIN_NS, &info, &ignored) && info.pid != old_pid;
+        bool is = proxy_info_ask(handover->socket, ASK_WITHIN_NS, &info, &ignored) &&
+                  info.pid != handover->old_pid;
+        bool failed = !is && handover->failed >= 0 &&
+                      proxy_failed_reloads(handover->master) > handover->failed;
         in_a_row = is ? in_a_row + 1 : 0;
-        if (!is && clock_now_ns() >= end_ns)
-            return old_pid ? err_set(err, ERR_INTERNAL,
-                                     "HAProxy goes on with its old configuration (worker %lld): it "
-                                     "could not take the new one, mostly for a port that another "
-                                     "program holds",
-                                     (long long)old_pid)
-                           : err_set(err, ERR_INTERNAL,
-                                     "HAProxy was started and does not answer: %s", ignored.text);
+        if (failed || (!is && clock_now_ns() >= end_ns))
+            return not_taken(handover, ignored.text, err);
         poll(NULL, 0, 10);
     }
     return true;
@@ -203,13 +218,15 @@ static bool reload_own(const struct proxy *proxy, struct err *err)
 
 static bool bring_up(const struct proxy *proxy, const struct proxy_info *running, struct err *err)
 {
-    int64_t old_pid = running ? running->pid : 0;
+    struct proxy_handover handover = {proxy->socket, proxy->master_socket,
+                                      running ? running->pid : 0,
+                                      running ? proxy_failed_reloads(proxy->master_socket) : -1};
     bool unit = proxy->guard->proxy.unit != NULL, done = false;
     if (unit)
         done = unit_job(proxy, running ? HOST_RELOAD : HOST_START, UNIT_WITHIN_NS, err);
     else
         done = running ? reload_own(proxy, err) : start_own(proxy, err);
-    return done && proxy_wait_worker(proxy->socket, old_pid, START_WITHIN_NS, err);
+    return done && proxy_wait_worker(&handover, START_WITHIN_NS, err);
 }
 
 static bool config_is(const struct proxy *proxy)

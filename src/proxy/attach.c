@@ -186,8 +186,9 @@ bool proxy_attach_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err
                        "(process %lld) was not started with it: add \"-f %s\" to its command line "
                        "and restart it",
                        proxy->config, (long long)theirs.pid, proxy->config);
-    if (!reload(proxy, &theirs, err) ||
-        !proxy_wait_worker(proxy->socket, theirs.pid, RELOAD_WITHIN_NS, err))
+    struct proxy_handover handover = {proxy->socket, theirs.master_socket, theirs.pid,
+                                      proxy_failed_reloads(theirs.master_socket)};
+    if (!reload(proxy, &theirs, err) || !proxy_wait_worker(&handover, RELOAD_WITHIN_NS, err))
         return false;
     proxy->reload_due = false;
     *ret_reloaded = true;

@@ -180,6 +180,13 @@ static void add_pins(struct buf *buf, const struct spec_study *study, size_t at)
                  "    http-response set-header ");
     add_word(buf, header);
     buf_add(buf, " %[srv_name]\n");
+}
+
+/* Rules of choice stand last: HAProxy takes them after all others, wherever they stand. */
+static void add_pin_choice(struct buf *buf, const struct spec_study *study, size_t at)
+{
+    const struct spec_front *front = &study->guard->fronts[at];
+    const char *header = front->pin_header ? front->pin_header : "X-Spica-Tier";
     for (size_t i = 0; i < proxy_servers(front); i++) {
         buf_add(buf, "    use_backend ");
         add_name(buf, study, at, (int)i);
@@ -224,9 +231,8 @@ static void add_key(struct buf *buf, const struct spec_split *split)
     }
 }
 
-/* The last arm whose share begins at or before the number; the first where nothing else holds. */
-static void add_split(struct buf *buf, const struct spec_study *study,
-                      const struct proxy_state *state, size_t at)
+static void add_numbers(struct buf *buf, const struct spec_study *study,
+                        const struct proxy_state *state, size_t at)
 {
     const struct spec_front *front = &study->guard->fronts[at];
     const char *service = study->services[front->service].name;
@@ -244,6 +250,12 @@ static void add_split(struct buf *buf, const struct spec_study *study,
         add_map_path(buf, study, "cuts");
         buf_addf(buf, ",%d)\n", cut_of(front, state, at, i));
     }
+}
+
+/* The last arm whose share begins at or before the number; the first where nothing else holds. */
+static void add_split(struct buf *buf, const struct spec_study *study, size_t at)
+{
+    const struct spec_front *front = &study->guard->fronts[at];
     for (size_t i = front->split.count - 1; i >= 1; i--) {
         buf_add(buf, "    use_backend ");
         add_name(buf, study, at, (int)i);
@@ -286,7 +298,10 @@ static void add_frontend(struct buf *buf, const struct spec_study *study,
     add_log(buf, state);
     add_pins(buf, study, at);
     if (front->split.count)
-        add_split(buf, study, state, at);
+        add_numbers(buf, study, state, at);
+    add_pin_choice(buf, study, at);
+    if (front->split.count)
+        add_split(buf, study, at);
     else
         add_tiers(buf, study, state, at);
 }

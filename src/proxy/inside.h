@@ -95,9 +95,16 @@ int proxy_master_open(const struct proxy *proxy);
 NODISCARD bool proxy_attach_check(const struct proxy *proxy, const char *candidate,
                                   struct err *err);
 NODISCARD bool proxy_attach_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err);
-/* Waits until another worker than `old_pid` answers, for good. */
-NODISCARD bool proxy_wait_worker(const char *socket, int64_t old_pid, int64_t within_ns,
+/* Waits until another worker than `old_pid` answers, for good. `master` NULL: there is no socket of
+ * the master's that says how many reloads have failed, which were `failed` before this one. */
+struct proxy_handover {
+    const char *socket, *master;
+    int64_t old_pid, failed;
+};
+NODISCARD bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns,
                                  struct err *err);
+/* Failed reloads since the last good one, by a master's socket; -1: it does not say. */
+int64_t proxy_failed_reloads(const char *master);
 
 /* ---- look.c ---- */
 /* Fills what CSV of "show stat" says; `len` bytes of anything. */
@@ -108,3 +115,4 @@ void proxy_map_parse(const struct spec_study *study, const char *text, size_t le
                      struct proxy_view *view);
 /* "show proc" of a master: pids of its workers, those of before a reload too. */
 size_t proxy_workers_parse(const char *text, size_t len, int64_t *ret_pids, size_t max);
+int64_t proxy_failed_parse(const char *text, size_t len); /* and its "[failed: 2]"; -1: none */

@@ -218,6 +218,17 @@ size_t proxy_workers_parse(const char *text, size_t len, int64_t *ret_pids, size
     return count;
 }
 
+int64_t proxy_failed_parse(const char *text, size_t len)
+{
+    static const char before[] = "[failed: ";
+    const char *at = memmem(text, len, before, sizeof before - 1);
+    const char *digits = at ? at + sizeof before - 1 : NULL, *end = text + len;
+    size_t count = 0;
+    while (digits && digits + count < end && digits[count] >= '0' && digits[count] <= '9')
+        count++;
+    return count > 0 && count < 10 ? (int64_t)cell_number(&(struct cell){digits, count}) : -1;
+}
+
 /* ---- asking ---- */
 
 static const int64_t LOOK_WITHIN_NS = NS_PER_S;

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 /* HAProxy binds a socket under a longer name first, "PATH.PID.tmp"; sun_path holds 108. */
-enum { FOLDER_MAX = 76 };
+enum { FOLDER_MAX = 80 };
 
 static const char word_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 static const char path_bytes[] =

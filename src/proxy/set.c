@@ -59,17 +59,18 @@ static bool tell_worker(const struct change *change, int64_t pid, const char *co
 {
     AUTO(buf_done) struct buf line = BUF_INIT(4096);
     struct err ignored = ERR_INIT;
-    buf_addf(&line, "@!%" PRId64 " %.*s", pid, (int)len, command);
+    buf_addf(&line, "@!%" PRId64 " %.*s; quit", pid, (int)len, command);
     return proxy_tell(change->proxy->master_socket, buf_text(&line), TELL_WITHIN_NS, &ignored);
 }
 
-/* Best effort: they are on their way out, and may be gone by now. */
+/* Best effort: they are on their way out, and may be gone by now. "quit", since a master keeps the
+ * connection open after its answer. */
 static void tell_old_workers(const struct change *change)
 {
     AUTO(buf_done) struct buf answer = BUF_INIT(65536);
     int64_t pids[WORKERS_MAX];
     if (!change->proxy->master_socket ||
-        !proxy_ask(change->proxy->master_socket, "show proc", TELL_WITHIN_NS, &answer, NULL))
+        !proxy_ask(change->proxy->master_socket, "show proc; quit", TELL_WITHIN_NS, &answer, NULL))
         return;
     size_t count = proxy_workers_parse(buf_text(&answer), answer.len, pids, WORKERS_MAX);
     for (size_t i = 0; i < count; i++) {
