@@ -127,14 +127,16 @@ static void print_events(struct daemon *daemon, const struct guard_tick *tick)
             continue; /* it is there already, with its fields */
         if (daemon->options->json) {
             AUTO_JSON json_t *json = json_pack(
-                "{s:s, s:f, s:s, s:o}", "is", "event", "t", (double)tick->wall_us / 1e6, "kind",
-                guard_event_names[event->kind], "text", json_text_or_null(event->text));
+                "{s:s, s:f, s:s, s:o, s:o}", "is", "event", "t", (double)tick->wall_us / 1e6,
+                "kind", guard_event_names[event->kind], "service", json_text_or_null(name), "text",
+                json_text_or_null(event->text));
             AUTO(free) char *line = json ? json_dump_text(json) : NULL;
             fprintf(daemon->out, "%s\n", line ? line : "");
         } else {
-            fprintf(daemon->out, "%s  %s: %s\n",
+            fprintf(daemon->out, "%s  %s: %s%s%s\n",
                     clock_format_wall(tick->wall_us, when, sizeof when),
-                    guard_event_names[event->kind], event->text);
+                    guard_event_names[event->kind], name ? name : "", name ? ": " : "",
+                    event->text);
         }
     }
     if (daemon->out && tick->event_count > 0)

@@ -282,6 +282,8 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
     part->read_ns = now_ns;
     part->view.used_bytes = fresh(sample.used_bytes, NAN);
     part->view.free_bytes = fresh(sample.free_bytes, NAN);
+    if (isnan(part->view.used_bytes) && !part->is_gpu)
+        part->view.used_bytes = part->view.total_bytes - part->view.free_bytes;
     part->view.busy_ratio = fresh(sample.busy_ratio, NAN);
     for (size_t k = 0; k < count; k++)
         if (subjects[of[k]].device == d)

@@ -54,6 +54,14 @@ static bool is_wrong(enum guard_event_kind kind)
            kind == EVENT_RESTARTED || kind == EVENT_HANGS;
 }
 
+static void tell_event(struct once *once, const struct guard_event *event)
+{
+    bool known = event->service >= 0;
+    if (is_wrong(event->kind))
+        add_wrong(once, "%s%s%s", known ? once->study->services[event->service].name : "",
+                  known ? ": " : "", event->text);
+}
+
 static int64_t longest_ns(const struct spec_study *study)
 {
     int64_t longest = 0;
@@ -74,8 +82,7 @@ static bool look(struct once *once, struct err *err)
             guard_watch_tick(once->lookout.watch, now_ns, clock_now_wall_us(), &once->tick);
             due_ns = now_ns + STEP_NS;
             for (size_t k = 0; k < once->tick.event_count; k++)
-                if (is_wrong(once->tick.events[k].kind))
-                    add_wrong(once, "%s", once->tick.events[k].text);
+                tell_event(once, &once->tick.events[k]);
             if (now_ns - began_ns >= LEAST_NS && guard_watch_has_looked(once->lookout.watch))
                 break;
         }
@@ -165,7 +172,7 @@ static void add_time(struct buf *text, const struct guard_value *value)
         text_add_duration(&cell, value->number);
     else
         buf_add(&cell, "-");
-    add_right(text, 7, buf_text(&cell));
+    add_right(text, 6, buf_text(&cell));
 }
 
 static void add_numbers(struct buf *text, const struct once *once, size_t i,
@@ -232,8 +239,8 @@ static void add_service(struct buf *text, const struct once *once, size_t i)
     char name[64], number[32];
     int64_t restarts =
         subject->life.restarts >= 0 ? subject->life.restarts : (int64_t)subject->history.restarts;
-    snprintf(name, sizeof name, "%.10s", subject->spec->name);
-    add_cell(text, 10, name);
+    snprintf(name, sizeof name, "%.9s", subject->spec->name);
+    add_cell(text, 9, name);
     add_where(text, once, i);
     text_add_bytes(&cell, memory->bytes);
     add_right(text, 9, isnan(memory->bytes) ? "?" : buf_text(&cell));
@@ -242,7 +249,7 @@ static void add_service(struct buf *text, const struct once *once, size_t i)
         if (!has_numbers(once, i, (enum guard_source)s))
             continue;
         if (shown++ > 0)
-            buf_addf(text, "\n%33s", "");
+            buf_addf(text, "\n%32s", "");
         add_numbers(text, once, i, (enum guard_source)s);
         if (shown > 1)
             continue;
@@ -252,7 +259,7 @@ static void add_service(struct buf *text, const struct once *once, size_t i)
         add_right(text, 3, number);
     }
     if (shown == 0)
-        buf_addf(text, "%7s %7s %7s %5s %-8s %5s %3lld %3llu", "-", "-", "-", "0", "no data", "-",
+        buf_addf(text, "%6s %6s %6s %5s %-8s %5s %3lld %3llu", "-", "-", "-", "0", "no data", "-",
                  (long long)restarts, (unsigned long long)subject->memory_ends);
     buf_addc(text, '\n');
 }
@@ -261,7 +268,7 @@ static void add_device(struct buf *text, const struct once *once, size_t d)
 {
     const struct guard_device_view *view =
         guard_memory_device(guard_watch_memory(once->lookout.watch), d);
-    add_cell(text, 10, once->study->devices[d]);
+    add_cell(text, 9, once->study->devices[d]);
     buf_add(text, "used ");
     text_add_bytes(text, view->used_bytes);
     buf_add(text, "  free ");
@@ -300,7 +307,7 @@ static void add_wrapped(struct buf *text, const char *mark, const char *words, i
 static void add_table(struct buf *text, const struct once *once, int width)
 {
     static const char head[] =
-        "service    where          memory     p50     p95     p99     n source   errs rst oom\n";
+        "service   where          memory    p50    p95    p99     n source    errs rst oom\n";
     buf_addf(text, "%s: looked for %.1f s; taken to run: %s\n\n", once->study->name, once->looked_s,
              once->lookout.candidate_from);
     buf_add(text, head);

@@ -36,7 +36,8 @@ struct asking { /* of one service */
     struct load_worker *worker;         /* owned; NULL: nothing is under way */
     sd_event_source *source, *deadline; /* owned */
     int64_t due_ns, every_ns;
-    int eager; /* so many more are sent soon after each other */
+    int eager; /* so many more are sent soon, until its placement is proven */
+    int burst; /* so many more are sent at once */
     char salt[48];
     uint64_t number;
     pid_t root;
@@ -149,6 +150,7 @@ static void prepare(struct guard_prober *prober, size_t i, int64_t now_ns)
     asking->plan.salt = asking->salt;
     asking->plan.probe = true;
     asking->plan.window_ns = watch->probe_within_ns;
+    asking->burst = prober->setup.burst > 1 ? prober->setup.burst - 1 : 0;
     asking->every_ns = (int64_t)(NS_PER_S / watch->probe_rps);
     asking->due_ns =
         now_ns + asking->every_ns * (int64_t)(i + 1) / (int64_t)(study->service_count + 1);
@@ -220,6 +222,10 @@ static void finish(struct asking *asking)
     if (asking->got && !probe->ours)
         prove(asking);
     let_go(asking);
+    if (asking->burst > 0 && !probe->hung) {
+        asking->burst--;
+        asking->due_ns = clock_now_ns();
+    }
     bool proven = !asking->proving || probe->proof.placement != PLACEMENT_UNPROVEN;
     if (asking->eager > 0 && (!proven || probe->ours)) {
         asking->eager--;

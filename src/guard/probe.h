@@ -26,6 +26,7 @@ struct guard_prober_setup {
     const char *folder;                     /* of the study's results */
     struct device *const *devices;          /* as in guard/memory.h */
     sd_event *event;
+    int burst; /* so many one after the other, at first; 0: one */
     void (*done)(void *context, size_t service, const struct guard_probe *probe);
     void *context;
 };

@@ -27,6 +27,7 @@ static const int64_t SAME_END_NS = 10 * NS_PER_S;
 static const int64_t STEP_US = 1000 * 1000; /* of the wall clock against the steady one */
 static const char proc_root[] = "/proc", cgroup_root[] = "/sys/fs/cgroup";
 enum { MEMORY_END_DEVICE, MEMORY_END_KERNEL };
+enum { PROBES_OF_ONE_LOOK = 5 }; /* the least that a median may be told of */
 
 struct guard_watch {
     struct guard_watch_setup setup;
@@ -154,17 +155,15 @@ static void tell_turn(struct guard_watch *watch, size_t i)
 {
     struct guard_subject *subject = &watch->subjects[i];
     const struct guard_turn *turn = &subject->turn;
-    const char *name = subject->spec->name;
     if (turn->went_down)
-        guard_events_add(&watch->events, EVENT_DOWN, (int)i, "%s: %s", name, subject->life.why);
+        guard_events_add(&watch->events, EVENT_DOWN, (int)i, "%s", subject->life.why);
     if (turn->restarted)
-        guard_events_add(&watch->events, EVENT_RESTARTED, (int)i,
-                         "%s: %s%s%s (%llu since guard began)", name, subject->life.why,
-                         turn->restarts > 1 ? ", more than once" : "",
+        guard_events_add(&watch->events, EVENT_RESTARTED, (int)i, "%s%s%s (%llu since guard began)",
+                         subject->life.why, turn->restarts > 1 ? ", more than once" : "",
                          subject->history.restarts_told < 0 ? "; another process" : "",
                          (unsigned long long)subject->history.restarts);
     if (turn->came_up && watch->ticks > 0)
-        guard_events_add(&watch->events, EVENT_UP, (int)i, "%s: %s", name, subject->life.why);
+        guard_events_add(&watch->events, EVENT_UP, (int)i, "%s", subject->life.why);
     if (turn->killed_for_memory)
         note_memory_end(watch, i, MEMORY_END_KERNEL,
                         "systemd: a process of the unit was killed for memory (oom-kill)");
@@ -241,13 +240,12 @@ static void look_at_placement(struct guard_watch *watch, size_t i, int64_t now_n
     struct guard_place_turn turn = guard_place_step(&subject->place, &sighting);
     subject->has_proof = false;
     if (turn.on_cpu)
-        guard_events_add(&watch->events, EVENT_ON_CPU, (int)i, "%s: %s, should be on %s: %s",
-                         subject->spec->name, device_placement_names[subject->place.word], device,
+        guard_events_add(&watch->events, EVENT_ON_CPU, (int)i, "%s, should be on %s: %s",
+                         device_placement_names[subject->place.word], device,
                          subject->place.evidence);
     if (turn.placed)
-        guard_events_add(&watch->events, EVENT_PLACED, (int)i, "%s: on %s again%s%s",
-                         subject->spec->name, device, subject->place.evidence[0] ? ": " : "",
-                         subject->place.evidence);
+        guard_events_add(&watch->events, EVENT_PLACED, (int)i, "on %s again%s%s", device,
+                         subject->place.evidence[0] ? ": " : "", subject->place.evidence);
 }
 
 /* ---- probes ---- */
@@ -257,8 +255,8 @@ static void note_hang(struct guard_watch *watch, size_t i)
     struct guard_subject *subject = &watch->subjects[i];
     subject->hung_ns = clock_now_ns();
     guard_events_add(&watch->events, EVENT_HANGS, (int)i,
-                     "%s: no answer to one request within %.1f s, though its port accepts",
-                     subject->spec->name, (double)subject->watch->probe_within_ns / NS_PER_S);
+                     "no answer to one request within %.1f s, though its port accepts",
+                     (double)subject->watch->probe_within_ns / NS_PER_S);
 }
 
 static void on_probe(void *context, size_t i, const struct guard_probe *probe)
@@ -431,6 +429,7 @@ static void open_asking(struct guard_watch *watch)
                                              .folder = watch->setup.folder,
                                              .devices = guard_memory_devices(watch->memory),
                                              .event = watch->setup.event,
+                                             .burst = watch->setup.once ? PROBES_OF_ONE_LOOK : 0,
                                              .done = on_probe,
                                              .context = watch};
     if (!guard_prober_new(&setup, &watch->prober, &err))
@@ -448,7 +447,9 @@ static void open_traffic(struct guard_watch *watch)
                                         .event = watch->setup.event,
                                         .request = watch->setup.request,
                                         .context = watch->setup.context,
-                                        .events = &watch->events};
+                                        .events = &watch->events,
+                                        .apply = !watch->setup.once && !watch->setup.dry_run,
+                                        .listen = !watch->setup.once};
     if (watch->study->guard->front_count == 0)
         return;
     for (size_t i = 0; i < watch->study->service_count; i++)
