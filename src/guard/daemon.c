@@ -122,6 +122,8 @@ static void print_events(struct daemon *daemon, const struct guard_tick *tick)
     char when[32];
     for (size_t k = 0; k < tick->event_count && daemon->out; k++) {
         const struct guard_event *event = &tick->events[k];
+        const int i = event->service;
+        const char *name = i >= 0 ? daemon->study->services[i].name : NULL;
         if (event->kind == EVENT_ACTED && daemon->actor && !daemon->options->json &&
             guard_actor_has_journal(daemon->actor))
             continue; /* it is there already, with its fields */
