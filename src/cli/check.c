@@ -1,5 +1,6 @@
 /* check: the study file validated, its space counted, the baseline's exact commands; starts
  * nothing. */
+#include "cli/check_guard.h"
 #include "cli/check_plan.h"
 #include "cli/check_production.h"
 #include "cli/command.h"
@@ -285,6 +286,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!print_commands(study, &candidate, &devices, err))
         return false;
     cli_print_production(study);
+    cli_print_guard(study);
     return true;
 }
 

@@ -41,7 +41,7 @@ extern const struct cli_command cli_init, cli_check, cli_prepare, cli_run, cli_r
 extern const struct cli_command cli_doctor, cli_bench, cli_compare, cli_promote, cli_rollback,
     cli_history;
 extern const struct cli_command cli_proxy;
-extern const struct cli_command cli_split;
+extern const struct cli_command cli_split, cli_guard;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 
@@ -66,6 +66,7 @@ void cli_print_help(const struct cli_command *command); /* NULL: of the program 
 /* spica(1), spica-study(5) as roff source, and the completion for bash: for `spica help`. */
 void cli_print_man(void);
 void cli_print_man_study(void);
+void cli_print_man_guard(void); /* its part about figures and alarms */
 void cli_print_completion(void);
 
 struct cli_exit_status {

@@ -14,9 +14,9 @@
 
 /* In the order in which a new user meets them. */
 const struct cli_command *const cli_commands[] = {
-    &cli_init,    &cli_check,   &cli_prepare,  &cli_run,     &cli_restore, &cli_show,
-    &cli_report,  &cli_promote, &cli_rollback, &cli_history, &cli_proxy,   &cli_split,
-    &cli_compare, &cli_bench,   &cli_doctor,   &cli_help,
+    &cli_init,   &cli_check,   &cli_prepare,  &cli_run,     &cli_restore, &cli_show,
+    &cli_report, &cli_promote, &cli_rollback, &cli_history, &cli_guard,   &cli_proxy,
+    &cli_split,  &cli_compare, &cli_bench,    &cli_doctor,  &cli_help,
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);
 

@@ -414,6 +414,7 @@ void cli_print_man_study(void)
     print_containers();
     print_expressions();
     print_metrics();
+    cli_print_man_guard();
     print_engines(cli_catalog());
     print_protocols(cli_catalog());
     print_search();

@@ -27,7 +27,8 @@ static const struct spec_field act_fields[] = {
      .help = "of notify: a list, the program first, never run by a shell; {rule}, {state} and "
              "{text} in it say what is told (default: the journal alone)"},
     {"back_off", FIELD_DURATION, FIELD(back_off_ns), .min = 1, .max = 3600, .fallback = "1m",
-     .help = "of restart: not again so soon; doubles with each one, up to an hour"},
+     .help = "of restart: not again so soon, and not before the service has had its time to be "
+             "ready; doubles with each one, up to an hour"},
     {"between", FIELD_TEXT, FIELD(between),
      .help = "of restudy: local time in which a study may run, as in 02:00-05:00 (default: any)"},
 };
