@@ -19,6 +19,8 @@ struct guard_watch_setup { /* borrowed for as long as the watch lives */
     const char *folder;                     /* of the study's results */
     const struct spec_candidate *candidate; /* that runs in production */
     sd_event *event;
+    bool once;    /* one look: HAProxy's log is another guard's */
+    bool dry_run; /* HAProxy is not started, and its configuration stays as it is */
     /* Each request that HAProxy logged, as it comes; NULL: nobody wants to know. */
     void (*request)(void *context, const struct proxy_request *request, int64_t now_ns);
     void *context;

@@ -105,8 +105,15 @@ bool guard_traffic_open(const struct guard_traffic_setup *setup, struct guard_tr
     AUTO(guard_traffic_close) struct guard_traffic *traffic = made;
     traffic->setup = *setup;
     traffic->fd = -1;
+    bool reloaded = false;
     if (!proxy_open(setup->study, &traffic->proxy, err) ||
-        !proxy_log_open(traffic->proxy, &traffic->fd, err))
+        (setup->apply && !proxy_apply(traffic->proxy, &reloaded, err)))
+        return false;
+    if (!setup->listen) {
+        *ret_traffic = TAKE(traffic);
+        return true;
+    }
+    if (!proxy_log_open(traffic->proxy, &traffic->fd, err))
         return false;
     int r =
         sd_event_add_io(setup->event, &traffic->source, traffic->fd, EPOLLIN, on_lines, traffic);

@@ -16,6 +16,8 @@ struct guard_traffic_setup {
     void (*request)(void *context, const struct proxy_request *request, int64_t now_ns);
     void *context;
     struct guard_events *events;
+    bool apply;  /* write its configuration, and start or reload it where that changed */
+    bool listen; /* to its log */
 };
 NODISCARD bool guard_traffic_open(const struct guard_traffic_setup *setup,
                                   struct guard_traffic **ret_traffic, struct err *err);
