@@ -286,10 +286,13 @@ static void add_frontend(struct buf *buf, const struct spec_study *study,
                          const struct proxy_state *state, size_t at)
 {
     const struct spec_front *front = &study->guard->fronts[at];
-    buf_add(buf, "\nfrontend ");
+    buf_add(buf, "\nlisten ");
     add_name(buf, study, at, -1);
     buf_add(buf, "\n");
     add_http(buf);
+    /* Who has left needs no answer. A `frontend` may not say it itself, and is not asked whether
+     * its backend did: the request would go on where nobody reads it. Hence `listen`. */
+    buf_add(buf, "    option abortonclose\n");
     add_bind(buf, front);
     add_ms(buf, "timeout client", timeout_ns(front));
     buf_add(buf, "    timeout http-request 60s\n" /* its head alone */
@@ -348,7 +351,7 @@ static void add_backend_head(struct buf *buf, const struct spec_study *study, si
     buf_addf(buf, "%s\n", suffix);
     add_http(buf);
     buf_add(buf, "    balance roundrobin\n"
-                 "    option abortonclose\n" /* who has left needs no answer */
+                 "    option abortonclose\n"
                  "    retries 5\n"
                  "    retry-on conn-failure\n"
                  "    timeout connect 5s\n");

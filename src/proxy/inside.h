@@ -1,7 +1,7 @@
 /* Private to proxy/: what an open proxy is, how things are named in HAProxy, and what its files
  * share. A front has servers: its tiers, or the arms of its split; `server` is an index of those.
  *
- * Names in HAProxy, for the service "stt" and its server "base": frontend spica.stt, backend
+ * Names in HAProxy, for the service "stt" and its server "base": listen spica.stt, backend
  * spica.stt.base (where base takes the requests and the others stand by), backend
  * spica.stt.base.pin (base alone: whoever pinned it gets it or nothing). */
 #pragma once

@@ -17,7 +17,7 @@ static void facts(void **state)
     static const char *const lines[] = {
         "    stats socket /tmp/voice.spica.proxy/haproxy.sock mode 600 level admin expose-fd "
         "listeners\n",
-        "frontend spica.stt\n",
+        "listen spica.stt\n",
         "    bind 127.0.0.1:8089\n",
         "    timeout client 600000ms\n",
         "    timeout server 600000ms\n",
@@ -75,7 +75,7 @@ static void attached(void **state)
     AUTO(free) char *text = written(&made);
     assert_null(strstr(text, "global\n"));
     assert_null(strstr(text, "defaults"));
-    assert_non_null(strstr(text, "frontend spica.stt\n"));
+    assert_non_null(strstr(text, "listen spica.stt\n"));
 }
 
 static const char *const hostile[] = {
