@@ -12,8 +12,9 @@ import socket
 import subprocess
 import time
 
-from harness import FAKE, check, main, scenario, skip_unless
+from harness import FAKE, ROOT, check, main, scenario, skip_unless
 from production import free_ports
+from systemd_box import Systemd
 from traffic import Traffic, accepts
 
 
@@ -374,6 +375,46 @@ def attached(box, proxy):
     check(open(file, encoding="utf-8").read() == before, "written all the same")
     running.terminate()
     running.wait()
+
+
+UNIT = os.path.join(ROOT, "share/systemd/spica-haproxy.service.in")
+
+
+@scenario(quick=True)
+def unit(box):
+    """Run by systemd, by the unit that is shipped: started, reloaded and stopped through it."""
+    with Systemd(box) as systemd:
+        proxy = Proxy(box, proxy={"unit": "spica-haproxy.service", "user": True,
+                                  "folder": box.path("ha")})
+        with open(UNIT, encoding="utf-8") as file:
+            text = file.read()
+        for word, value in (("folder", box.path("ha")), ("env", box.path("none")),
+                            ("docdir", "/usr/share/doc/spica"), ("target", "default.target")):
+            text = text.replace(f"@{word}@", value)
+        systemd.write("spica-haproxy.service", text)
+        systemd.ctl("daemon-reload", ok=True)
+        check("runs with this" in proxy.spica("apply").out, "not started")
+        check(systemd.active("spica-haproxy"), systemd.story())
+        master = systemd.pid("spica-haproxy")
+        traffic = proxy.traffic()
+        traffic.add(2, traffic.upload, proxy.stt)
+        traffic.add(2, traffic.stream, proxy.llm)
+        time.sleep(0.3)
+        proxy.spica("tier", "stt", "tiny")
+        for minutes in (11, 12):
+            proxy.write(stt={"timeout": f"{minutes}m"})
+            check("runs with this" in proxy.spica("apply").out, "not reloaded")
+        time.sleep(0.7)
+        traffic.stop()
+        no_failures(traffic, 10)
+        check(systemd.pid("spica-haproxy") == master, "restarted, not reloaded")
+        # Killed: systemd brings it back, with what run time had set.
+        os.kill(int(proxy.spica("look").out.split("process ")[1].split(")")[0]), signal.SIGKILL)
+        proxy.until(lambda: systemd.pid("spica-haproxy") not in (master, 0) and accepts(proxy.stt),
+                    "it does not come back")
+        check("takes new requests" in proxy.look()["stt", "tiny"], proxy.look())
+        check("has ended" in proxy.spica("stop", "--within", "20s").out, "not stopped")
+        check(not systemd.active("spica-haproxy"), systemd.story())
 
 
 if __name__ == "__main__":
