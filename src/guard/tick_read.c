@@ -1,9 +1,9 @@
 /* A line of a recording back into a tick, by one pass over its bytes.
  *
  * A day are 86,400 lines with five million numbers, and whoever tries a rule replays it again and
- * again; jansson builds and frees a tree of a hundred nodes for each line and takes ten times as
- * long as all the judging (measured: docs/METHOD.md). What is read here is what tick.c writes, and
- * all other JSON is skipped over, so that a recording of a later version is read as far as it goes.
+ * again; jansson, which builds and frees a tree of some hundred nodes for each line, takes about
+ * ten times as long, and more (docs/METHOD.md). What is read here is what tick.c writes, and all other JSON
+ * is skipped over, so that a recording of a later version is read as far as it goes.
  *
  * Names are expected in the order of the refs: the search for each goes on where the last one was
  * found, and round once.
@@ -73,8 +73,6 @@ static bool read_span(struct scan *s, struct span *ret)
     if (s->at >= s->end)
         return fail(s, "a text has no end");
     ret->len = (size_t)(s->at++ - ret->at);
-    if (memchr(ret->at, '\0', ret->len))
-        return fail(s, "a text with a zero byte");
     return true;
 }
 
@@ -202,16 +200,26 @@ static bool skip_value(struct scan *s)
 
 /* ---- values ---- */
 
-static bool is_ref(const struct scan *s, size_t i, struct span name)
+/* The very name that is expected, and its colon: nearly always. */
+static bool take_next(struct scan *s, size_t *ret)
 {
-    return is_span(name, s->refs[i].name);
+    if (s->next >= s->count || s->at >= s->end || *s->at != '"')
+        return false;
+    const char *at = s->at + 1, *name = s->refs[s->next].name;
+    for (; at < s->end && *at == *name; at++)
+        name++;
+    if (*name || s->end - at < 2 || at[0] != '"' || at[1] != ':')
+        return false;
+    s->at = at + 2;
+    *ret = s->next++;
+    return true;
 }
 
 static bool find_ref(struct scan *s, struct span name, size_t *ret)
 {
     for (size_t n = 0, i = s->next; n < s->count; n++, i++) {
         i = i < s->count ? i : 0;
-        if (is_ref(s, i, name)) {
+        if (is_span(name, s->refs[i].name)) {
             *ret = i;
             s->next = i + 1;
             return true;
@@ -244,7 +252,8 @@ static bool read_list(struct scan *s, struct guard_value *value)
         if (!read_span(s, &source))
             return false;
         for (int i = SOURCE_NONE + 1; i < SOURCE_COUNT_; i++)
-            if (is_span(source, guard_source_names[i]))
+            if (source.len && *source.at == *guard_source_names[i] &&
+                is_span(source, guard_source_names[i]))
                 value->source = (enum guard_source)i;
     }
     return take(s, ']') || fail(s, "\"]\" is expected");
@@ -270,10 +279,13 @@ static bool read_values(struct scan *s, struct guard_value *values)
     if (take(s, '}'))
         return true;
     do {
-        if (!read_key(s, &name))
-            return false;
+        bool found = take_next(s, &i);
+        if (!found) {
+            if (!read_key(s, &name))
+                return false;
+            found = find_ref(s, name, &i);
+        }
         const char c = peek(s);
-        const bool found = find_ref(s, name, &i);
         const bool is_text = c == '"';
         bool ok = true;
         if (!found || is_text != (s->refs[i].words != NULL))
@@ -443,6 +455,8 @@ bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref
     ret_tick->events_lost = 0;
     for (size_t i = 0; i < count; i++)
         values[i] = (struct guard_value){.number = NAN};
+    if (memchr(line, '\0', len))
+        return fail(&s, "a zero byte in it"); /* so texts can be compared as strings */
     if (!take(&s, '{'))
         return fail(&s, "a tick begins with \"{\"");
     do {
