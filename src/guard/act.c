@@ -22,16 +22,15 @@ static const int64_t NOTIFY_WITHIN_NS = 30 * NS_PER_S;
 
 /* ---- notify ---- */
 
-/* {rule}, {state}, {text} and {service} in one word of the command; anything else stays. */
+/* {rule}, {state} and {text} in one word of the command; anything else stays. */
 static const char *fill(struct arena *arena, const char *word,
-                        const struct guard_decision *decision, const char *service)
+                        const struct guard_decision *decision)
 {
     const struct {
         const char *name, *text;
     } names[] = {{"{rule}", decision->rule},
                  {"{state}", guard_state_names[decision->to]},
-                 {"{text}", decision->text},
-                 {"{service}", service}};
+                 {"{text}", decision->text}};
     AUTO(buf_done) struct buf filled = BUF_INIT(8192);
     while (*word) {
         size_t i = 0;
@@ -71,12 +70,10 @@ static void fill_notify(struct act_notify *notify, struct guard_actor *actor,
 {
     const struct spec_study *study = actor->setup.study;
     const struct spec_guard *guard = study->guard;
-    const char *service = decision->service >= 0 ? study->services[decision->service].name : "";
     struct arena *arena = arena_new();
     const char **argv = arena_array(arena, guard->notify_count + 1, sizeof *argv);
     for (size_t i = 0; i < guard->notify_count; i++)
-        argv[i] =
-            fill(arena, guard->notify[i].text ? guard->notify[i].text : "", decision, service);
+        argv[i] = fill(arena, guard->notify[i].text ? guard->notify[i].text : "", decision);
     argv[guard->notify_count] = NULL;
     *notify = (struct act_notify){.arena = arena,
                                   .work = {argv, study->folder, NOTIFY_WITHIN_NS},

@@ -1,0 +1,273 @@
+"""What guard does to the machine: units restarted with back-off and limits, commands told, a promotion
+rolled back, and what becomes of it all when guard is killed in the middle. On a real `systemd --user`.
+
+usage: see harness.py
+"""
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+from harness import FAKE, ROOT, SPICA, check, main, scenario
+from production import NEW, OLD, Production, free_ports, write_study
+from systemd_box import Systemd, wait_until
+
+SOON = "TimeoutStopSec=5"
+
+
+class Guarded:
+    """A unit of the fake service, and guard over it. `guard` are keys of the study's `guard:`."""
+
+    def __init__(self, box, extra=SOON, **guard):
+        self.box, self.extra = box, extra
+        self.systemd = Systemd(box)
+        self.port, self.http = free_ports(2)
+        study = box.study(file=False, llm=box.fake("llm"))
+        study["guard"] = dict({
+            "every": "200ms", "probe": 0, "listen": f"127.0.0.1:{self.http}",
+            "watch": {"llm": {"unit": "llm.service", "user": True, "port": self.port}},
+            "rules": [{"name": "llm is down", "when": "llm.up == 0", "for": "400ms",
+                       "do": ["restart"]}],
+            "act": {"restart": {"per_hour": 2, "back_off": "6s"}},
+        }, **guard)
+        write_study(box, study)
+
+    def __enter__(self):
+        self.systemd.__enter__()
+        self.starts = self.box.write("starts", "")
+        self.systemd.service(
+            "llm", f"{FAKE} --kind llm --port {self.port} --life 900s",
+            extra=f"ExecStartPre=/bin/sh -c 'echo x >>{self.starts}'\nRestart=no\n{self.extra}")
+        self.systemd.start("llm")
+        self.running = None
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.running and self.running.poll() is None:
+            self.running.signal(signal.SIGKILL)
+            self.running.popen.wait()
+        if kind is not None:
+            print(self.story())
+        self.systemd.__exit__(kind, value, trace)
+
+    def begin(self, *args, **more):
+        self.running = self.box.start("guard", self.box.file, "--json", *args, **more)
+        self.see(lambda: self.status() is not None)
+        self.see(lambda: self.value("llm.up") is not None)
+        return self.running
+
+    def kill(self):
+        self.running.signal(signal.SIGKILL)
+        self.running.popen.wait()
+
+    def story(self):
+        texts = [f"{self.lines()}" if self.running else ""]
+        if self.running:
+            with open(self.running._err, encoding="utf-8", errors="replace") as file:
+                texts.append(file.read()[-3000:])
+        return "\n".join(texts + [self.systemd.story()])
+
+    def see(self, what, within=60):
+        def holds():
+            check(self.running is None or self.running.poll() is None, self.story())
+            return what()
+        wait_until(holds, self.story, within)
+
+    # -- what guard says --
+
+    def lines(self):
+        text = self.running.output()
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+
+    def said(self, part):
+        """A decision or an event whose text has this in it."""
+        return any(part in line.get("text", "") for line in self.lines())
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+                return answer.read().decode()
+        except (OSError, urllib.error.URLError):
+            return None
+
+    def status(self):
+        text = self.get("/status")
+        return json.loads(text) if text else None
+
+    def value(self, name):
+        status = self.status()
+        return status["values"][name]["value"] if status else None
+
+    # -- the unit --
+
+    def crash(self):
+        pid = self.systemd.pid("llm")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.systemd.state("llm") == "failed" or
+                   self.systemd.pid("llm") not in (0, pid), self.systemd.story)
+
+    def start_count(self):
+        with open(self.starts, encoding="utf-8") as file:
+            return len(file.read().split())
+
+    def over(self, times):
+        """The rule's alarm has been over so often."""
+        self.see(lambda: sum(line.get("rule") == "llm is down" and line.get("to") == "fine"
+                             for line in self.lines()) >= times)
+
+    def restarted(self, times):
+        """Up again after so many restarts, and guard knows it."""
+        self.see(lambda: self.start_count() == 1 + times and self.systemd.active("llm"))
+        self.see(lambda: self.value("llm.up") == 1)
+
+
+@scenario(quick=True)
+def a_crash_is_mended_with_back_off_and_a_limit(box):
+    with Guarded(box) as guarded:
+        guarded.begin()
+        guarded.crash()
+        guarded.restarted(1)
+        guarded.see(lambda: guarded.said("restart: llm.service restarted in"))
+        guarded.over(1)
+        guarded.crash()  # within its back-off: not at once
+        guarded.see(lambda: guarded.said("back"))
+        guarded.restarted(2)
+        guarded.over(2)
+        guarded.crash()  # that was its limit
+        guarded.see(lambda: guarded.said("in the last hour"))
+        guarded.kill()  # a guard that knows nothing of it: the book on disk does
+        guarded.begin()
+        guarded.see(lambda: guarded.said("restart of llm not done: 2 in the last hour, at most 2"))
+        check(guarded.start_count() == 3 and guarded.systemd.state("llm") == "failed",
+              guarded.story())
+
+
+@scenario()
+def a_unit_that_somebody_stopped_stays_stopped(box):
+    with Guarded(box) as guarded:
+        guarded.begin()
+        guarded.systemd.stop("llm")
+        guarded.see(lambda: guarded.said("it is stopped, as by somebody's hand, and stays so"))
+        check(guarded.start_count() == 1, guarded.story())
+
+
+@scenario()
+def nothing_is_done_that_is_not_named(box):
+    with Guarded(box, act={}) as guarded:
+        guarded.begin()
+        guarded.crash()
+        guarded.see(lambda: guarded.said("under act"))
+        check(guarded.start_count() == 1, guarded.story())
+
+
+@scenario()
+def a_dry_run_says_what_it_would_do(box):
+    with Guarded(box) as guarded:
+        guarded.begin("--dry-run")
+        guarded.crash()
+        guarded.see(lambda: guarded.said("restart: would restart it: llm.service (--dry-run)"))
+        check(guarded.start_count() == 1, guarded.story())
+        check(guarded.status()["dry_run"] is True, guarded.status())
+
+
+@scenario()
+def a_restart_under_way_is_not_begun_twice(box):
+    """guard is killed while the unit takes its time to stop, and the next one leaves systemd to it."""
+    slow = "TimeoutStopSec=30\nExecStop=/bin/sh -c 'touch stopping; sleep 4'\nWorkingDirectory="
+    rules = [{"name": "always", "when": "llm.up == 1", "do": ["restart"], "cool_down": "1h"}]
+    with Guarded(box, extra=slow + box.folder, rules=rules,
+                 act={"restart": {"per_hour": 9, "back_off": "1s"}}) as guarded:
+        guarded.begin()
+        guarded.see(lambda: os.path.exists(box.path("stopping")))
+        guarded.kill()
+        guarded.running = box.start("guard", box.file, "--json")
+        guarded.see(lambda: guarded.said("was begun at"))
+        check(guarded.said("it counts and is not begun again"), guarded.story())
+        guarded.kill()
+        wait_until(lambda: guarded.start_count() == 2 and guarded.systemd.active("llm"),
+                   guarded.story)
+        check(guarded.start_count() == 2, guarded.story())
+
+
+@scenario()
+def a_command_that_hangs_holds_up_nobody(box):
+    note = box.write("note.sh", "#!/bin/sh\nprintf '%s|%s|%s\\n' \"$@\" >>told\nsleep 300\n")
+    os.chmod(note, 0o755)
+    act = {"notify": {"command": [note, "{rule}", "{state}", "{text}"], "per_hour": 100},
+           "restart": {"per_hour": 9, "back_off": "1s"}}
+    rules = [{"name": "llm is down", "when": "llm.up == 0", "for": "400ms",
+              "do": ["notify", "restart"]}]
+    with Guarded(box, act=act, rules=rules) as guarded:
+        guarded.begin()
+        guarded.crash()
+        guarded.restarted(1)
+        with open(box.path("told"), encoding="utf-8") as file:
+            told = file.read()
+        check("llm is down|alarm|" in told and "llm.up" in told, told)
+        before = guarded.status()["ticks"]
+        guarded.see(lambda: guarded.status()["ticks"] > before + 5)
+        guarded.running.signal(signal.SIGTERM)
+        check(guarded.running.wait(30).code == 0, guarded.story())
+        guarded.running = None
+        # It has its time and ends by itself, its program with it.
+        wait_until(lambda: "sleep 300" not in subprocess.run(
+            ["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout,
+            "the command goes on", 60)
+
+
+@scenario()
+def a_promotion_is_rolled_back(box):
+    with Production(box) as production:
+        production.promote(0)
+        production.expect(NEW)
+        production.study["guard"] = {
+            "every": "200ms", "probe": 0,
+            "rules": [{"name": "worse than before", "when": "llm.up == 1", "for": "1s",
+                       "do": ["rollback"], "cool_down": "1h"}],
+            "act": {"rollback": {"per_hour": 1}}}
+        production.write_study()
+        running = box.start("guard", box.file, "--json")
+        wait_until(lambda: "the last promotion is rolled back and was seen to work" in
+                   running.output() or running.poll() is not None, running.output, 120)
+        running.signal(signal.SIGTERM)
+        check(running.wait(30).code == 0, running.output())
+        production.expect(OLD)
+        last = production.records()[-1]
+        check(last["outcome"] == "rolled back" and "worse than before" in json.dumps(last), last)
+
+
+@scenario()
+def the_shipped_unit_runs(box):
+    """Type=notify, its watchdog, and the hardening, with our binary and a shorter leash."""
+    with Guarded(box) as guarded:
+        with open(os.path.join(ROOT, "share/systemd/spica-guard.service.in"), encoding="utf-8") as file:
+            text = file.read()
+        text = text.replace("@bindir@/spica", SPICA).replace("WatchdogSec=30", "WatchdogSec=2")
+        text = text.replace("RestartSec=3", "RestartSec=1").replace("PrivateTmp=yes", "PrivateTmp=no")
+        text = text.replace("ProtectKernelTunables=yes\n", "")  # /proc of the box can't be mounted over
+        text = text.replace("WorkingDirectory=/var/lib/spica", f"WorkingDirectory={box.folder}")
+        text = text.replace("EnvironmentFile=-/etc/spica/guard.env",
+                            f"Environment=SPICA_STUDY={box.file}\nReadWritePaths={box.folder}\n"
+                            f"StandardError=append:{box.path('guard.log')}")
+        guarded.systemd.write("spica-guard.service", text)
+        guarded.systemd.ctl("start", "spica-guard")
+        check(guarded.systemd.active("spica-guard"),
+              guarded.systemd.ctl("show", "-p", "Result,ExecMainStatus,StatusText", "spica-guard"))
+        wait_until(lambda: guarded.value("llm.up") == 1, guarded.story)
+        check("watching 1 service" in guarded.systemd.ctl("show", "-P", "StatusText", "spica-guard"),
+              guarded.story())
+        guarded.crash()
+        guarded.restarted(1)
+        first = guarded.systemd.pid("spica-guard")
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: guarded.systemd.pid("spica-guard") not in (0, first) and
+                   guarded.systemd.active("spica-guard"), guarded.story)
+        wait_until(lambda: guarded.value("llm.up") == 1, guarded.story)
+        guarded.systemd.stop("spica-guard")
+        check(guarded.systemd.active("llm"), guarded.story())
+
+
+if __name__ == "__main__":
+    main(__name__)
