@@ -232,6 +232,8 @@ void guard_split_add_verdict(const struct guard_split_kept *kept, const struct s
     add_evidence(answer.harm, buf);
     buf_add(buf, ", of no harm ");
     add_evidence(answer.no_harm, buf);
+    if (answer.divided > 1)
+        buf_addf(buf, ", its logarithm divided by %g as requests are alike or few", answer.divided);
     buf_addf(buf, ", %g needed; p%g ", answer.needed, 100 * split->quantile);
     add_quantile(b, split->quantile, buf);
     buf_add(buf, ", ");

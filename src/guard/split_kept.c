@@ -34,10 +34,19 @@ const char *const guard_split_state_names[SPLIT_STATE_COUNT_] = {
 };
 
 static const char *const series_names[3] = {"slower", "failing", "not_slower"};
+static const char *const spread_names[2] = {"slow_spread", "wrong_spread"};
 
+enum { SERIES_LENGTH = STATS_ANYTIME_TEMPERS * STATS_ANYTIME_ALTERNATIVES };
+
+/* Its numbers one after the other. */
 static double *series_of(struct stats_anytime_sums *sums, size_t i)
 {
-    return i == 0 ? sums->slower : i == 1 ? sums->failing : sums->not_slower;
+    return i == 0 ? &sums->slower[0][0] : i == 1 ? &sums->failing[0][0] : &sums->not_slower[0][0];
+}
+
+static struct stats_anytime_scale *spread_of(struct stats_anytime_sums *sums, size_t i)
+{
+    return i == 0 ? sums->slow_spread : sums->wrong_spread;
 }
 
 struct stats_anytime_options guard_split_options(const struct spec_split *split)
@@ -146,6 +155,17 @@ static json_t *arms_json(const struct guard_split_kept *kept, const struct spec_
     return list;
 }
 
+static json_t *spread_json(const struct stats_anytime_scale *scales)
+{
+    json_t *list = json_array();
+    for (size_t k = 0; k < STATS_ANYTIME_SCALES; k++)
+        json_array_append_new(list, json_pack("[f, f, I, f, f, f, I]", scales[k].sum,
+                                              scales[k].variance, (json_int_t)scales[k].blocks,
+                                              scales[k].before_sum, scales[k].before_variance,
+                                              scales[k].squares, (json_int_t)scales[k].pairs));
+    return list;
+}
+
 static json_t *sums_json(const struct stats_anytime_sums *kept)
 {
     struct stats_anytime_sums sums = *kept;
@@ -157,10 +177,12 @@ static json_t *sums_json(const struct stats_anytime_sums *kept)
                   json_real_or_null(sums.threshold_s), "harm", sums.harm, "no_harm", sums.no_harm);
     for (size_t i = 0; i < ARRAY_LEN(series_names); i++) {
         json_t *list = json_array();
-        for (size_t k = 0; k < STATS_ANYTIME_ALTERNATIVES; k++)
+        for (size_t k = 0; k < SERIES_LENGTH; k++)
             json_array_append_new(list, json_real_or_null(series_of(&sums, i)[k]));
         json_object_set_new(object, series_names[i], list);
     }
+    for (size_t i = 0; i < ARRAY_LEN(spread_names); i++)
+        json_object_set_new(object, spread_names[i], spread_json(spread_of(&sums, i)));
     return object;
 }
 
@@ -248,19 +270,42 @@ static bool read_arm(const json_t *object, struct guard_split_arm *arm)
            read_clips(json_object_get(object, "clips"), arm);
 }
 
+static bool read_spread(const json_t *list, struct stats_anytime_scale *scales)
+{
+    for (size_t k = 0; k < STATS_ANYTIME_SCALES; k++) {
+        const json_t *one = json_array_get(list, k);
+        double *const numbers[] = {
+            &scales[k].sum,        &scales[k].variance,        NULL,
+            &scales[k].before_sum, &scales[k].before_variance, &scales[k].squares};
+        for (size_t n = 0; n < ARRAY_LEN(numbers); n++) {
+            if (!json_is_number(json_array_get(one, n)))
+                return false;
+            if (numbers[n])
+                *numbers[n] = json_number_value(json_array_get(one, n));
+        }
+        if (!read_count(json_array_get(one, 2), &scales[k].blocks) ||
+            !read_count(json_array_get(one, 6), &scales[k].pairs))
+            return false;
+    }
+    return true;
+}
+
 static bool read_sums(const json_t *object, struct stats_anytime_sums *sums)
 {
     const json_t *requests = json_object_get(object, "requests");
     const json_t *failed = json_object_get(object, "failed");
     for (size_t i = 0; i < ARRAY_LEN(series_names); i++) {
         const json_t *list = json_object_get(object, series_names[i]);
-        for (size_t k = 0; k < STATS_ANYTIME_ALTERNATIVES; k++) {
+        for (size_t k = 0; k < SERIES_LENGTH; k++) {
             const json_t *value = json_array_get(list, k);
             if (!json_is_number(value) && !json_is_null(value))
                 return false;
             series_of(sums, i)[k] = json_is_null(value) ? -INFINITY : json_number_value(value);
         }
     }
+    for (size_t i = 0; i < ARRAY_LEN(spread_names); i++)
+        if (!read_spread(json_object_get(object, spread_names[i]), spread_of(sums, i)))
+            return false;
     sums->threshold_s = json_get_real(object, "threshold_s");
     sums->harm = json_is_true(json_object_get(object, "harm"));
     sums->no_harm = json_is_true(json_object_get(object, "no_harm"));

@@ -9,6 +9,10 @@
  * equal odds, whatever else differs in the two distributions; and where B is worse, more requests
  * lie over the line than under a pooled one, which decides sooner.
  *
+ * Evidence is kept five times over, with its logarithm divided by 1 to 16, and the least of those
+ * that the spread of the blocks asks for is the one that counts. Each is a martingale's bound by
+ * Jensen, and the least of several is never more than the first.
+ *
  * Rejected: confidence sequences of both quantiles that no longer overlap (valid, but it needs
  * about three times the requests); a test of ranks (asks whether B is slower anywhere, not at the
  * quantile); a t-test on latencies with alpha spending (heavy tails, and its looks are planned).
@@ -24,12 +28,16 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     ARM_LEAST = 2,      /* requests of either arm in a block: else there is nothing to compare */
     EPOCH_LEAST = 2000, /* of A's requests, after which the older half of its past is forgotten */
-    LINE_NEEDS = 4,     /* requests expected over the line before there is one */
+    LINE_NEEDS = 2,     /* requests expected over the line before there is one */
+    SPREAD_PAIRS = 6,   /* of batches: with fewer nothing is known of how alike requests are, */
+    TEMPER_FIRST = 3,   /* and evidence is divided by 8: what is blatant shows all the same */
 };
+static const double SPREAD_Z = 0.5244;  /* a spread is believed at 70 % */
 static const double SLOWER_SHARE = 0.8; /* of the error, for time; the rest is for errors */
 static const double FIRST_SHARE = 0.6;  /* for harm from the first block on */
 
@@ -67,8 +75,9 @@ struct stats_anytime *stats_anytime_new(const struct stats_anytime_options *opti
         abort();
     test->options = *options;
     test->sums.threshold_s = NAN;
-    for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
-        test->sums.slower[i] = test->sums.failing[i] = -INFINITY;
+    for (size_t t = 0; t < STATS_ANYTIME_TEMPERS; t++)
+        for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
+            test->sums.slower[t][i] = test->sums.failing[t][i] = -INFINITY;
     test->recent[0] = stats_sketch_new();
     test->recent[1] = stats_sketch_new();
     return test;
@@ -133,13 +142,15 @@ static double log_beginning(uint64_t n)
     return log1p(-FIRST_SHARE) + log(before - after);
 }
 
-static void advance(double *sums, const double *alternatives, const struct table *table,
-                    double log_null, double log_begins)
+static void advance(double (*sums)[STATS_ANYTIME_ALTERNATIVES], const double *alternatives,
+                    const struct table *table, double log_null, double log_begins)
 {
     bool told = tells(table);
-    for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
-        sums[i] = log_add(sums[i], log_begins) +
-                  (told ? log_likelihood(table, log_null + alternatives[i], log_null) : 0);
+    for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++) {
+        double factor = told ? log_likelihood(table, log_null + alternatives[i], log_null) : 0;
+        for (size_t t = 0; t < STATS_ANYTIME_TEMPERS; t++, factor /= 2)
+            sums[t][i] = log_add(sums[t][i], log_begins) + factor;
+    }
 }
 
 static double mean_exp(const double *sums)
@@ -148,6 +159,62 @@ static double mean_exp(const double *sums)
     for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
         all = log_add(all, sums[i]);
     return exp(fmin(all, 700)) / STATS_ANYTIME_ALTERNATIVES;
+}
+
+/* The least of those divided by up to 2^temper. */
+static double evidence(const double (*sums)[STATS_ANYTIME_ALTERNATIVES], size_t temper)
+{
+    double least = mean_exp(sums[0]);
+    for (size_t t = 1; t <= temper; t++)
+        least = fmin(least, mean_exp(sums[t]));
+    return least;
+}
+
+/* ---- how alike requests are ---- */
+
+static void spread_add(struct stats_anytime_scale *scales, const struct table *table)
+{
+    double a = (double)table->n[0], b = (double)table->n[1], n = a + b;
+    double hits = (double)(table->hits[0] + table->hits[1]);
+    if (!tells(table))
+        return; /* B's share of them is no chance */
+    double variance = hits * (n - hits) * a * b / (n * n * (n - 1));
+    uint64_t length = 1;
+    for (size_t i = 0; i < STATS_ANYTIME_SCALES; i++, length *= 4) {
+        struct stats_anytime_scale *s = &scales[i];
+        s->sum += (double)table->hits[1] - hits * b / n;
+        s->variance += variance;
+        if (++s->blocks < length)
+            continue;
+        if (s->before_variance > 0) {
+            double apart = s->sum - s->before_sum;
+            s->squares += apart * apart / (s->variance + s->before_variance);
+            s->pairs++;
+            s->before_sum = s->before_variance = 0;
+        } else {
+            s->before_sum = s->sum;
+            s->before_variance = s->variance;
+        }
+        s->sum = s->variance = 0;
+        s->blocks = 0;
+    }
+}
+
+/* The greatest of the scales' lower bounds, from chi-squared by Wilson and Hilferty; as a power of
+ * two, rounded. */
+static size_t temper_of(const struct stats_anytime_scale *scales)
+{
+    double most = 1;
+    if (scales[0].pairs < SPREAD_PAIRS)
+        return TEMPER_FIRST;
+    for (size_t i = 0; i < STATS_ANYTIME_SCALES; i++) {
+        if (scales[i].pairs < SPREAD_PAIRS)
+            continue;
+        double pairs = (double)scales[i].pairs, share = 2 / (9 * pairs);
+        most = fmax(most, scales[i].squares / (pairs * pow(1 - share + SPREAD_Z * sqrt(share), 3)));
+    }
+    double power = floor(log2(most) + 0.5);
+    return power < STATS_ANYTIME_TEMPERS - 1 ? (size_t)power : STATS_ANYTIME_TEMPERS - 1;
 }
 
 static bool few_errors(const struct stats_anytime *test)
@@ -164,13 +231,15 @@ static bool few_errors(const struct stats_anytime *test)
 struct stats_anytime_answer stats_anytime_look(const struct stats_anytime *test)
 {
     const struct stats_anytime_sums *sums = &test->sums;
-    double by_time = SLOWER_SHARE * mean_exp(sums->slower);
-    double by_errors = (1 - SLOWER_SHARE) * mean_exp(sums->failing);
+    size_t temper = temper_of(sums->slow_spread);
+    double by_time = SLOWER_SHARE * evidence(sums->slower, temper);
+    double by_errors = (1 - SLOWER_SHARE) * evidence(sums->failing, temper_of(sums->wrong_spread));
     struct stats_anytime_answer answer = {
         .harm = by_time + by_errors,
         .by_errors = by_errors > by_time,
-        .no_harm = mean_exp(sums->not_slower),
+        .no_harm = evidence(sums->not_slower, temper),
         .needed = 1 / test->options.error,
+        .divided = (double)(1 << temper),
     };
     answer.errors_held_up = answer.no_harm >= answer.needed && !sums->no_harm && !few_errors(test);
     answer.verdict = sums->harm      ? ANYTIME_HARM
@@ -193,7 +262,7 @@ static void draw_line(struct stats_anytime *test)
     stats_sketch_merge(both, test->recent[0]);
     stats_sketch_merge(both, test->recent[1]);
     test->sums.threshold_s = stats_sketch_quantile(both, test->options.quantile);
-    if (now < EPOCH_LEAST || (double)now * beyond < 10 * LINE_NEEDS)
+    if (now < EPOCH_LEAST || (double)now * beyond < 20 * LINE_NEEDS)
         return;
     struct stats_sketch *older = test->recent[1];
     test->recent[1] = test->recent[0];
@@ -216,6 +285,8 @@ static void close_block(struct stats_anytime *test)
     advance(sums->slower, slower_ln, &test->slow, 0, begins);
     advance(sums->failing, failing_ln, &test->wrong, log1p(test->options.harm_ratio), begins);
     advance(sums->not_slower, not_slower_ln, &test->slow, 0, -INFINITY);
+    spread_add(sums->slow_spread, &test->slow);
+    spread_add(sums->wrong_spread, &test->wrong);
     struct stats_anytime_answer answer = stats_anytime_look(test);
     sums->harm = sums->harm || answer.harm >= answer.needed;
     sums->no_harm = !sums->harm &&
@@ -256,8 +327,7 @@ void stats_anytime_step(struct stats_anytime *test)
     struct stats_anytime_sums *sums = &test->sums;
     sums->since_step = 0;
     sums->no_harm = false;
-    for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
-        sums->not_slower[i] = 0;
+    memset(sums->not_slower, 0, sizeof sums->not_slower);
     for (size_t arm = 0; arm < 2; arm++)
         sums->requests[arm] = sums->failed[arm] = 0;
     open_block(test);

@@ -32,9 +32,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STATS_ANYTIME_ALTERNATIVES = 6, STATS_ANYTIME_BLOCK = 50 };
-#define STATS_ANYTIME_ERRORS_MORE 0.01 /* of all requests: what "no harm" lets B fail more often   \
-                                        */
+enum {
+    STATS_ANYTIME_BLOCK = 50, /* requests of a block, or more where one arm is rare */
+    STATS_ANYTIME_ALTERNATIVES = 6,
+    STATS_ANYTIME_TEMPERS = 5, /* evidence divided by 1, 2, 4, 8, 16 */
+    STATS_ANYTIME_SCALES = 3,  /* batches of 1, 4, 16 blocks */
+};
+#define STATS_ANYTIME_ERRORS_MORE                                                                  \
+    0.01 /* of all requests: what "no harm" lets B fail more often                                 \
+          */
 
 struct stats_anytime_options {
     double harm_ratio; /* >= 0 */
@@ -49,16 +55,30 @@ enum stats_anytime_fate {
 };
 enum stats_anytime_arm { ANYTIME_A, ANYTIME_B };
 
+/* How much more B's share of the slow ones varies from block to block than chance would have it:
+ * pairs of batches next to each other, so that a steady difference of the arms is none. */
+struct stats_anytime_scale {
+    double sum,
+        variance; /* of the batch under way: hits less expected, and its variance by chance */
+    uint64_t blocks;
+    double before_sum, before_variance; /* of the one before; 0: it was paired already */
+    double squares;                     /* sum of squared differences over their variances */
+    uint64_t pairs;
+};
+
 /* All that a test knows, but for A's past latencies: kept on disk as it is. */
 struct stats_anytime_sums {
     uint64_t blocks;     /* in which there was something to learn */
     uint64_t since_step; /* the same, since the weights changed last */
-    /* ln of each alternative's sum, -INFINITY at first. */
-    double slower[STATS_ANYTIME_ALTERNATIVES], failing[STATS_ANYTIME_ALTERNATIVES];
-    double not_slower[STATS_ANYTIME_ALTERNATIVES]; /* since the step; 0 at first */
-    uint64_t requests[2], failed[2];               /* since the step; per arm */
-    double threshold_s;                            /* t; NaN: not enough requests to A yet */
-    bool harm, no_harm; /* said once, it stays said; no harm: until the next step */
+    /* ln of each alternative's sum, -INFINITY at first; of the last, since the step, 0 at first. */
+    double slower[STATS_ANYTIME_TEMPERS][STATS_ANYTIME_ALTERNATIVES];
+    double failing[STATS_ANYTIME_TEMPERS][STATS_ANYTIME_ALTERNATIVES];
+    double not_slower[STATS_ANYTIME_TEMPERS][STATS_ANYTIME_ALTERNATIVES];
+    struct stats_anytime_scale slow_spread[STATS_ANYTIME_SCALES];
+    struct stats_anytime_scale wrong_spread[STATS_ANYTIME_SCALES];
+    uint64_t requests[2], failed[2]; /* since the step; per arm */
+    double threshold_s;              /* t; NaN: not enough requests to A yet */
+    bool harm, no_harm;              /* said once, it stays said; no harm: until the next step */
 };
 
 struct stats_anytime; /* opaque */
@@ -80,6 +100,7 @@ struct stats_anytime_answer {
     bool by_errors;       /* harm: most of the evidence is of errors, not of time */
     double harm, no_harm; /* evidence: e-values; a verdict at `needed`, unless errors hold it up */
     double needed;        /* 1 / error */
+    double divided;       /* ln of the evidence of time is divided by this: requests are alike */
     bool errors_held_up;  /* fast enough, but B's errors are not known to be few enough */
 };
 struct stats_anytime_answer stats_anytime_look(const struct stats_anytime *test);

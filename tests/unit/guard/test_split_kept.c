@@ -24,8 +24,10 @@ static struct guard_split_kept some_kept(const struct spec_split *split)
         .reference_words = 12, .hits = 11, .substitutions = 1, .hypothesis_words = 12};
     kept.arms[1].references = 2;
     kept.sums.blocks = 17;
-    kept.sums.slower[2] = 1.0 / 3;
+    kept.sums.slower[1][2] = 1.0 / 3;
     kept.sums.threshold_s = 0.2;
+    kept.sums.slow_spread[2].squares = 0.7;
+    kept.sums.wrong_spread[1].pairs = 5;
     snprintf(kept.why, sizeof kept.why, "because of \"this\"");
     return kept;
 }
@@ -55,9 +57,11 @@ static void test_what_is_written_comes_back(void **state)
     assert_true(stats_sketch_quantile(again.arms[1].latency, 0.9) ==
                 stats_sketch_quantile(kept.arms[1].latency, 0.9));
     assert_int_equal(again.arms[1].clips[5].substitutions, 1);
-    assert_true(again.sums.slower[2] == 1.0 / 3);
-    assert_true(isinf(again.sums.slower[0]));
+    assert_true(again.sums.slower[1][2] == 1.0 / 3);
+    assert_true(isinf(again.sums.slower[0][0]));
     assert_true(again.sums.threshold_s == 0.2);
+    assert_true(again.sums.slow_spread[2].squares == 0.7);
+    assert_int_equal(again.sums.wrong_spread[1].pairs, 5);
     assert_int_equal(again.second, 1);
     guard_split_kept_done(&kept);
     guard_split_kept_done(&again);
