@@ -147,13 +147,15 @@ def memory_kb(pid, file, key):
 
 
 def own_processes(root):
-    """spica itself, its guards and their keepers: not the load worker, not the services."""
+    """spica itself, who asks the driver for it, its guards and their keepers: not the load worker, not the services."""
     table = processes()
+    driver = [pid for pid, (parent, name, _) in table.items()
+              if parent == root and name == "spica-driver"]
     guards = [pid for pid, (parent, name, _) in table.items()
               if parent == root and name == "spica-guard"]
     keepers = [pid for pid, (parent, name, _) in table.items()
                if parent in guards and name == "spica-keeper"]
-    return [root] + guards + keepers
+    return [root] + driver + guards + keepers
 
 
 class Run:

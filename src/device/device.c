@@ -77,6 +77,11 @@ void device_usage(struct device *device, pid_t root, struct device_usage *ret_us
     device->ops->usage(device, root, ret_usage);
 }
 
+int64_t device_own_cpu_ns(const struct device *device)
+{
+    return device->ops->own_cpu_ns ? device->ops->own_cpu_ns(device) : 0;
+}
+
 void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on, struct device_proof *ret_proof)
 {

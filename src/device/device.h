@@ -83,6 +83,9 @@ AUTO_FN(struct device, device_close)
 const struct device_facts *device_facts(const struct device *device); /* borrowed */
 void device_snapshot(struct device *device, struct device_snapshot *ret_snapshot);
 void device_usage(struct device *device, pid_t root, struct device_usage *ret_usage);
+/* CPU time that reading it has taken so far outside of this process: a GPU's driver is asked by
+ * another one. */
+int64_t device_own_cpu_ns(const struct device *device);
 void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on,
                   struct device_proof *ret_proof);

@@ -327,6 +327,11 @@ size_t gpu_state(struct device *device, struct device_state_reading *ret_reading
     return count;
 }
 
+static int64_t gpu_own_cpu_ns(const struct device *device)
+{
+    return nvml_cost(((const struct gpu *)device)->nvml).cpu_ns;
+}
+
 const struct device_ops device_gpu_ops = {
     .kind = "gpu",
     .help = "an NVIDIA GPU or a MIG instance of one: memory and SM use as its driver tells them",
@@ -341,4 +346,5 @@ const struct device_ops device_gpu_ops = {
     .strangers = gpu_strangers,
     .stranger_work = gpu_stranger_work,
     .state = gpu_state,
+    .own_cpu_ns = gpu_own_cpu_ns,
 };

@@ -32,20 +32,24 @@ static bool is_due(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_
 }
 
 struct moment {
-    int64_t cpu_ns, wall_ns;
+    int64_t cpu_ns, driver_ns, now_ns;
 };
 
-static struct moment moment(void)
+/* The driver's calls cost another process (device/nvml_ask.c); the way there costs us. Until that
+ * one answers is how long the call took, not how long this machine lets either of us wait. */
+static struct moment moment(const struct gpu *gpu)
 {
-    return (struct moment){clock_cpu_ns(), clock_now_ns()};
+    const struct nvml_cost cost = nvml_cost(gpu->nvml);
+    return (struct moment){clock_cpu_ns() + cost.cpu_ns, cost.wall_ns, clock_now_ns()};
 }
 
-static void pay(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns,
-                const struct moment *begin)
+static void pay(struct gpu *gpu, enum gpu_call call, int64_t now_ns, const struct moment *begin)
 {
-    const struct moment end = moment();
-    gpu_pace_paid(&sampler->pace[call], &rules[call], now_ns, end.cpu_ns - begin->cpu_ns,
-                  end.wall_ns - begin->wall_ns);
+    const struct moment end = moment(gpu);
+    const int64_t wall_ns =
+        call == GPU_CALL_OWNERS ? end.now_ns - begin->now_ns : end.driver_ns - begin->driver_ns;
+    gpu_pace_paid(&gpu->sampler.pace[call], &rules[call], now_ns, end.cpu_ns - begin->cpu_ns,
+                  wall_ns);
 }
 
 void gpu_sampler_done(struct gpu_sampler *sampler)
@@ -61,11 +65,11 @@ static bool read_listing(struct gpu *gpu, enum gpu_call call, unsigned kinds, in
 {
     if (!is_due(&gpu->sampler, call, now_ns))
         return false;
-    const struct moment begin = moment();
+    const struct moment begin = moment(gpu);
     free(listing->items);
     *listing = (struct gpu_listing){0};
     listing->told = nvml_read_lists(&gpu->card, kinds, &listing->items, &listing->count);
-    pay(&gpu->sampler, call, now_ns, &begin);
+    pay(gpu, call, now_ns, &begin);
     return true;
 }
 
@@ -74,9 +78,9 @@ static bool read_memory(struct gpu *gpu, int64_t now_ns)
     struct gpu_sampler *sampler = &gpu->sampler;
     if (!is_due(sampler, GPU_CALL_MEMORY, now_ns))
         return false;
-    const struct moment begin = moment();
+    const struct moment begin = moment(gpu);
     nvml_read_memory(&gpu->card, gpu->root, &sampler->memory);
-    pay(sampler, GPU_CALL_MEMORY, now_ns, &begin);
+    pay(gpu, GPU_CALL_MEMORY, now_ns, &begin);
     return true;
 }
 
@@ -92,9 +96,9 @@ static struct reading read_busy(struct gpu *gpu, int64_t now_ns)
     struct gpu_sampler *sampler = &gpu->sampler;
     if (!is_due(sampler, GPU_CALL_BUSY, now_ns))
         return aged(sampler->busy_ratio, false);
-    const struct moment begin = moment();
+    const struct moment begin = moment(gpu);
     sampler->busy_ratio = nvml_read_busy(&gpu->card);
-    pay(sampler, GPU_CALL_BUSY, now_ns, &begin);
+    pay(gpu, GPU_CALL_BUSY, now_ns, &begin);
     return sampler->busy_ratio;
 }
 
@@ -102,11 +106,11 @@ static void find_owners(struct gpu *gpu, const struct device_ours *ours,
                         const struct nvml_process *list, size_t count, int64_t now_ns)
 {
     bool again = is_due(&gpu->sampler, GPU_CALL_OWNERS, now_ns);
-    const struct moment begin = moment();
+    const struct moment begin = moment(gpu);
     const int64_t before_ns = gpu->owners.at_ns;
     gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, again);
     if (gpu->owners.at_ns != before_ns)
-        pay(&gpu->sampler, GPU_CALL_OWNERS, now_ns, &begin);
+        pay(gpu, GPU_CALL_OWNERS, now_ns, &begin);
 }
 
 /* A stranger's largest share since the last time; NaN when not asked, or the driver does not tell.
@@ -119,13 +123,13 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
     AUTO(free) struct nvml_activity *samples = NULL;
     size_t count = 0;
     double largest = 0;
-    const struct moment begin = moment();
+    const struct moment begin = moment(gpu);
     const int64_t since_us = sampler->shares_wall_us;
     sampler->shares_wall_us = clock_now_wall_us();
     enum nvml_samples answer = NVML_SAMPLES_REFUSED;
     if (since_us > 0)
         answer = nvml_read_activity(&gpu->card, since_us, &samples, &count);
-    pay(sampler, GPU_CALL_SHARES, now_ns, &begin);
+    pay(gpu, GPU_CALL_SHARES, now_ns, &begin);
     for (size_t i = 0; i < count; i++) {
         const struct gpu_claim *claim = gpu_owners_find(&gpu->owners, samples[i].pid);
         bool foreign = claim && (claim->owner == GPU_OWNER_STRANGER ||

@@ -32,6 +32,8 @@ struct device_ops {
     /* Optional, as device_stranger_work(). */
     bool (*stranger_work)(struct device *device, const struct device_ours *ours,
                           int64_t since_wall_us, double *ret_sm_ratio);
+    /* Optional, as device_own_cpu_ns(). */
+    int64_t (*own_cpu_ns)(const struct device *device);
 };
 
 struct device {

@@ -1,225 +1,21 @@
-/* Loading the driver's library and making its errors into words.
- *
- * The library is opened while running, because a program linked with it would not start where there
- * is no driver, and its symbols come from a table: drivers of ten years name the same thing
- * differently, so a slot has its names newest first and the first one found fills it. Which layout
- * a versioned function speaks is not taken from its name alone (device/nvml_process.c), since
- * drivers were shipped where the two disagree.
- *
- * Invariant: a slot that is not required may be NULL, and is then read as "not supported". */
-#include "base/text.h"
+/* What is asked of a driver, as spica's side sees it: each question is one request to the process
+ * that may call it (device/nvml_ask.c), and one reply. Without a reply every reading is unknown and
+ * the card has a fault, as when the driver itself says that it is lost. */
 #include "device/nvml.h"
-#include "device/nvml_abi.h"
 
-#include <dlfcn.h>
-#include <stddef.h>
+#include "device/nvml_driver.h"
+#include "device/proc.h"
+
 #include <string.h>
-
-struct symbol {
-    const char *name;
-    size_t slot; /* offset in struct nvml_api */
-    bool required;
-};
-#define SLOT(member) offsetof(struct nvml_api, member)
-
-/* Names of one slot stand together, newest first; `required` stands at the last of them. */
-static const struct symbol symbols[] = {
-    {"nvmlInit_v2", SLOT(init), false},
-    {"nvmlInit", SLOT(init), true},
-    {"nvmlShutdown", SLOT(shutdown), true},
-    {"nvmlSystemGetDriverVersion", SLOT(driver_version), false},
-    {"nvmlSystemGetNVMLVersion", SLOT(library_version), false},
-    {"nvmlSystemGetCudaDriverVersion_v2", SLOT(cuda_version), false},
-    {"nvmlSystemGetCudaDriverVersion", SLOT(cuda_version), false},
-    {"nvmlDeviceGetCount_v2", SLOT(count), false},
-    {"nvmlDeviceGetCount", SLOT(count), true},
-    {"nvmlDeviceGetHandleByIndex_v2", SLOT(by_index), false},
-    {"nvmlDeviceGetHandleByIndex", SLOT(by_index), true},
-    {"nvmlDeviceGetHandleByUUID", SLOT(by_uuid), false},
-    {"nvmlDeviceGetUUID", SLOT(uuid), true},
-    {"nvmlDeviceGetName", SLOT(name), false},
-    {"nvmlDeviceGetPciInfo_v3", SLOT(pci), false},
-    {"nvmlDeviceGetPciInfo_v2", SLOT(pci), false},
-    {"nvmlDeviceGetPciInfo", SLOT(pci), false},
-    {"nvmlDeviceGetMemoryInfo_v2", SLOT(memory_v2), false},
-    {"nvmlDeviceGetMemoryInfo", SLOT(memory), false},
-    {"nvmlDeviceGetComputeRunningProcesses_v3", SLOT(compute), false},
-    {"nvmlDeviceGetComputeRunningProcesses_v2", SLOT(compute), false},
-    {"nvmlDeviceGetComputeRunningProcesses", SLOT(compute), false},
-    {"nvmlDeviceGetGraphicsRunningProcesses_v3", SLOT(graphics), false},
-    {"nvmlDeviceGetGraphicsRunningProcesses_v2", SLOT(graphics), false},
-    {"nvmlDeviceGetGraphicsRunningProcesses", SLOT(graphics), false},
-    {"nvmlDeviceGetMPSComputeRunningProcesses_v3", SLOT(mps), false},
-    {"nvmlDeviceGetMPSComputeRunningProcesses_v2", SLOT(mps), false},
-    {"nvmlDeviceGetMPSComputeRunningProcesses", SLOT(mps), false},
-    {"nvmlDeviceGetProcessUtilization", SLOT(process_use), false},
-    {"nvmlDeviceGetUtilizationRates", SLOT(use), false},
-    {"nvmlDeviceGetClockInfo", SLOT(clock), false},
-    {"nvmlDeviceGetCurrentClocksEventReasons", SLOT(throttle), false},
-    {"nvmlDeviceGetCurrentClocksThrottleReasons", SLOT(throttle), false},
-    {"nvmlDeviceGetTemperature", SLOT(temperature), false},
-    {"nvmlDeviceGetPowerUsage", SLOT(power), false},
-    {"nvmlDeviceGetEnforcedPowerLimit", SLOT(power_limit), false},
-    {"nvmlDeviceGetTotalEccErrors", SLOT(ecc), false},
-    {"nvmlDeviceGetComputeMode", SLOT(compute_mode), false},
-    {"nvmlDeviceGetAccountingMode", SLOT(accounting), false},
-    {"nvmlDeviceGetMigMode", SLOT(mig_mode), false},
-    {"nvmlDeviceGetMaxMigDeviceCount", SLOT(mig_room), false},
-    {"nvmlDeviceGetMigDeviceHandleByIndex", SLOT(mig_by_index), false},
-    {"nvmlDeviceGetDeviceHandleFromMigDeviceHandle", SLOT(mig_parent), false},
-    {"nvmlDeviceGetGpuInstanceId", SLOT(gpu_instance), false},
-    {"nvmlDeviceGetComputeInstanceId", SLOT(compute_instance), false},
-    {"nvmlDeviceGetAddressingMode", SLOT(addressing), false},
-};
-
-/* Where drivers put it beside the linker's own places: WSL, NixOS, containers of GKE. */
-static const char *const places[] = {
-    "libnvidia-ml.so.1",
-    "/usr/lib/wsl/lib/libnvidia-ml.so.1",
-    "/run/opengl-driver/lib/libnvidia-ml.so.1",
-    "/usr/local/nvidia/lib64/libnvidia-ml.so.1",
-};
-
-static const struct {
-    int code;
-    const char *words;
-} codes[] = {
-    {0, "no error"},
-    {1, "not initialised"},
-    {2, "invalid argument"},
-    {NVML_NOT_SUPPORTED, "not supported"},
-    {4, "no permission"},
-    {NVML_NOT_FOUND, "not found"},
-    {NVML_INSUFFICIENT_SIZE, "insufficient size"},
-    {8, "external power cables are not attached"},
-    {NVML_DRIVER_NOT_LOADED, "the NVIDIA driver is not loaded"},
-    {10, "timeout"},
-    {11, "the kernel has trouble with the card's interrupts"},
-    {12, "a library of the driver is missing"},
-    {NVML_FUNCTION_NOT_FOUND, "this driver has no such function"},
-    {14, "the card's infoROM is corrupted"},
-    {NVML_GPU_IS_LOST, "GPU is lost: it fell off the bus or can't be reached"},
-    {16, "the card needs a reset"},
-    {17, "the operating system has blocked the request"},
-    {NVML_LIB_RM_VERSION_MISMATCH, "Driver/library version mismatch"},
-    {19, "in use"},
-    {20, "out of memory"},
-    {21, "no data"},
-    {23, "the driver is out of resources"},
-    {25, "the driver does not know this version of a structure"},
-    {27, "not ready"},
-    {28, "GPU not found"},
-    {29, "invalid state"},
-    {NVML_UNKNOWN, "unknown error of the driver"},
-};
-
-const char *nvml_words(int code)
-{
-    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-        if (codes[i].code == code)
-            return codes[i].words;
-    }
-    return "an error without a name";
-}
-
-void nvml_fault_text(const struct nvml_card *card, char *ret_text, size_t size)
-{
-    if (card->fault)
-        snprintf(ret_text, size, "the driver lost the card: %s (NVML code %d)",
-                 nvml_words(card->fault), card->fault);
-    else
-        snprintf(ret_text, size, "%s", "");
-}
-
-/* Copies found symbols into the slots. False, with the name, when a required one is missing. */
-static bool fill(struct nvml *nvml, const char **ret_missing)
-{
-    for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
-        char *slot = (char *)&nvml->api + symbols[i].slot;
-        void *found = NULL;
-        memcpy(&found, slot, sizeof found);
-        if (!found) {
-            found = dlsym(nvml->library, symbols[i].name);
-            memcpy(slot, &found, sizeof found);
-        }
-        if (!found && symbols[i].required) {
-            *ret_missing = symbols[i].name;
-            return false;
-        }
-    }
-    return true;
-}
-
-static void *load(const char *library, char *ret_place, size_t size, struct err *err)
-{
-    const char *given = library ? library : getenv("SPICA_NVML_LIBRARY");
-    bool chosen = given && given[0];
-    for (size_t i = 0; i < (chosen ? 1 : ARRAY_LEN(places)); i++) {
-        const char *place = chosen ? given : places[i];
-        void *handle = dlopen(place, RTLD_NOW | RTLD_LOCAL);
-        if (handle) {
-            snprintf(ret_place, size, "%s", place);
-            return handle;
-        }
-        if (i == 0) {
-            const char *why = dlerror();
-            err_set(err, ERR_MISSING, "no NVIDIA driver on this machine (%s); device: cpu works",
-                    why ? why : place);
-        }
-    }
-    return NULL;
-}
-
-static void library_version(const struct nvml *nvml, char *ret_text, size_t size)
-{
-    char text[80] = "";
-    if (!nvml->api.library_version || nvml->api.library_version(text, sizeof text) != NVML_OK)
-        text[0] = '\0';
-    text[sizeof text - 1] = '\0';
-    snprintf(ret_text, size, "%s", text);
-}
-
-/* A failure to start is the surroundings', not the user's: the study stops and can be resumed. */
-static bool explain_start(const struct nvml *nvml, int code, struct err *err)
-{
-    char version[80];
-    library_version(nvml, version, sizeof version);
-    if (code == NVML_DRIVER_NOT_LOADED)
-        return err_set(err, ERR_MISSING,
-                       "the NVIDIA driver's library is here, its kernel module is not loaded "
-                       "(NVML code %d); device: cpu works",
-                       code);
-    if (code == NVML_LIB_RM_VERSION_MISMATCH)
-        return err_set(err, ERR_STOPPED,
-                       "%s%s%s: the driver was upgraded while the machine ran. What runs on the "
-                       "GPU goes on, nothing new can start: reboot",
-                       nvml_words(code), version[0] ? "; NVML library version " : "", version);
-    return err_set(err, ERR_STOPPED, "the NVIDIA driver does not start: %s (NVML code %d)",
-                   nvml_words(code), code);
-}
 
 bool nvml_open(const char *library, struct nvml **ret_nvml, struct err *err)
 {
     struct nvml *nvml = calloc(1, sizeof *nvml);
     if (!nvml)
         abort();
-    const char *missing = NULL;
-    nvml->library = load(library, nvml->place, sizeof nvml->place, err);
-    if (!nvml->library) {
-        free(nvml);
-        return false;
-    }
-    int code = NVML_OK;
-    if (!fill(nvml, &missing))
-        err_set(err, ERR_MISSING, "%s is no whole NVIDIA driver (it has no %s); device: cpu works",
-                nvml->place, missing);
-    else
-        code = nvml->api.init();
-    if (code != NVML_OK)
-        explain_start(nvml, code, err);
-    if (missing || code != NVML_OK) {
-        dlclose(nvml->library);
-        free(nvml);
+    nvml->fd = -1;
+    if (!nvml_ask_start(nvml, library, err)) {
+        nvml_close(nvml);
         return false;
     }
     *ret_nvml = nvml;
@@ -228,29 +24,176 @@ bool nvml_open(const char *library, struct nvml **ret_nvml, struct err *err)
 
 struct nvml *nvml_close(struct nvml *nvml)
 {
-    if (nvml) {
-        nvml->api.shutdown();
-        dlclose(nvml->library);
-        free(nvml);
-    }
+    if (nvml)
+        nvml_ask_stop(nvml);
+    free(nvml);
     return NULL;
 }
 
-void nvml_versions(const struct nvml *nvml, char *ret_text, size_t size)
+struct nvml_cost nvml_cost(const struct nvml *nvml)
 {
-    char driver[80] = "", library[80];
-    int cuda = 0;
-    library_version(nvml, library, sizeof library);
-    if (!nvml->api.driver_version || nvml->api.driver_version(driver, sizeof driver) != NVML_OK)
-        driver[0] = '\0';
-    driver[sizeof driver - 1] = '\0';
-    if (!nvml->api.cuda_version || nvml->api.cuda_version(&cuda) != NVML_OK)
-        cuda = 0;
-    AUTO(buf_done) struct buf text = BUF_INIT(256);
-    buf_addf(&text, "driver %s", driver[0] ? driver : "unknown");
-    if (cuda > 0) /* 1000 major + 10 minor */
-        buf_addf(&text, ", CUDA %d.%d", cuda / 1000, cuda % 1000 / 10);
-    if (library[0])
-        buf_addf(&text, ", NVML %s", library);
-    snprintf(ret_text, size, "%s", buf_text(&text));
+    return nvml->cost;
+}
+
+/* Asks about a card, whose fault it keeps. */
+static bool ask(struct nvml_card *card, struct nvml_request *request, struct nvml_reply *ret_reply,
+                void **ret_bytes)
+{
+    request->card = *card;
+    bool told = nvml_ask(card->nvml, request, ret_reply, ret_bytes);
+    card->fault = told ? ret_reply->fault : card->nvml->lost;
+    return told;
+}
+
+/* The same for an answer of one size: false leaves *ret_answer as it is. */
+static bool ask_one(struct nvml_card *card, enum nvml_op op, void *ret_answer, size_t size)
+{
+    struct nvml_request request = {.op = op};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    bool told = ask(card, &request, &reply, &bytes) && reply.bytes == size;
+    if (told)
+        memcpy(ret_answer, bytes, size);
+    return told;
+}
+
+void nvml_versions(struct nvml *nvml, char *ret_text, size_t size)
+{
+    char versions[256] = "driver unknown";
+    struct nvml_card none = {.nvml = nvml};
+    (void)!ask_one(&none, NVML_ASK_VERSIONS, versions, sizeof versions);
+    snprintf(ret_text, size, "%s", versions);
+}
+
+int nvml_count(struct nvml *nvml)
+{
+    struct nvml_card none = {.nvml = nvml};
+    struct nvml_request request = {.op = NVML_ASK_COUNT};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    return ask(&none, &request, &reply, &bytes) ? reply.told : -1;
+}
+
+static size_t ask_cards(const struct nvml_card *card, enum nvml_op op, struct nvml_card *ret_cards,
+                        size_t max)
+{
+    struct nvml_card of = *card;
+    struct nvml_request request = {.op = op};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    if (!ask(&of, &request, &reply, &bytes))
+        return 0;
+    size_t count = reply.bytes / sizeof *ret_cards;
+    count = count < max ? count : max;
+    for (size_t i = 0; i < count; i++) {
+        ret_cards[i] = ((const struct nvml_card *)bytes)[i];
+        ret_cards[i].nvml = card->nvml; /* there it was the asker's */
+    }
+    return count;
+}
+
+size_t nvml_cards(struct nvml *nvml, struct nvml_card *ret_cards, size_t max)
+{
+    return ask_cards(&(struct nvml_card){.nvml = nvml}, NVML_ASK_CARDS, ret_cards, max);
+}
+
+size_t nvml_instances(const struct nvml_card *card, struct nvml_card *ret_cards, size_t max)
+{
+    return ask_cards(card, NVML_ASK_INSTANCES, ret_cards, max);
+}
+
+bool nvml_find(struct nvml *nvml, const char *name, struct nvml_card *ret_card, struct err *err)
+{
+    struct nvml_card card = {.nvml = nvml};
+    struct nvml_request request = {.op = NVML_ASK_FIND};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    if (strlen(name) >= sizeof request.name)
+        return err_set(err, ERR_MISSING, "there is no such GPU here: no name is so long");
+    memcpy(request.name, name, strlen(name) + 1);
+    if (!ask(&card, &request, &reply, &bytes)) {
+        char fault[160];
+        nvml_fault_text(&card, fault, sizeof fault);
+        return err_set(err, ERR_STOPPED, "%s", fault);
+    }
+    if (!reply.told) {
+        if (err && reply.bytes == sizeof *err)
+            memcpy(err, bytes, sizeof *err);
+        return false;
+    }
+    memcpy(&card, bytes, sizeof card);
+    card.nvml = nvml;
+    *ret_card = card;
+    return true;
+}
+
+void nvml_read_identity(const struct nvml_card *card, struct nvml_identity *ret_identity)
+{
+    struct nvml_card of = *card;
+    struct nvml_identity identity = {.index = -1};
+    (void)!ask_one(&of, NVML_ASK_IDENTITY, &identity, sizeof identity);
+    *ret_identity = identity;
+}
+
+void nvml_read_memory(struct nvml_card *card, const char *proc_root, struct nvml_memory *ret_memory)
+{
+    struct nvml_memory memory = {READING_NONE, READING_NONE, READING_NONE, READING_NONE, false};
+    struct proc_memory machine;
+    struct err ignored = ERR_INIT;
+    (void)!ask_one(card, NVML_ASK_MEMORY, &memory, sizeof memory);
+    memory.unified = memory.unified && proc_read_memory(proc_root, &machine, &ignored);
+    if (memory.unified) {
+        memory.total_bytes = machine.total_bytes;
+        memory.free_bytes = machine.available_bytes;
+    }
+    *ret_memory = memory;
+}
+
+bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
+                     size_t *ret_count)
+{
+    struct nvml_request request = {.op = NVML_ASK_LISTS, .kinds = kinds};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    if (!ask(card, &request, &reply, &bytes) || !reply.told)
+        return false;
+    *ret_count = reply.bytes / sizeof **ret_list;
+    *ret_list = TAKE(bytes);
+    return true;
+}
+
+bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list, size_t *ret_count)
+{
+    return nvml_read_lists(card, NVML_COMPUTE | NVML_GRAPHICS | NVML_MPS, ret_list, ret_count);
+}
+
+enum nvml_samples nvml_read_activity(struct nvml_card *card, int64_t since_wall_us,
+                                     struct nvml_activity **ret_list, size_t *ret_count)
+{
+    struct nvml_request request = {.op = NVML_ASK_ACTIVITY, .since_wall_us = since_wall_us};
+    struct nvml_reply reply;
+    AUTO(free) void *bytes = NULL;
+    *ret_list = NULL;
+    *ret_count = 0;
+    if (!ask(card, &request, &reply, &bytes))
+        return NVML_SAMPLES_REFUSED;
+    *ret_count = reply.bytes / sizeof **ret_list;
+    *ret_list = TAKE(bytes);
+    return (enum nvml_samples)reply.told;
+}
+
+void nvml_read_state(struct nvml_card *card, struct nvml_state *ret_state)
+{
+    const struct reading none = READING_NONE;
+    struct nvml_state state = {none, none, none, none, none, none, none,
+                               none, none, none, none, none, none};
+    (void)!ask_one(card, NVML_ASK_STATE, &state, sizeof state);
+    *ret_state = state;
+}
+
+struct reading nvml_read_busy(struct nvml_card *card)
+{
+    struct reading busy = READING_NONE;
+    (void)!ask_one(card, NVML_ASK_BUSY, &busy, sizeof busy);
+    return busy;
 }

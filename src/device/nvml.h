@@ -1,6 +1,8 @@
 /* What an NVIDIA driver says about its cards, through libnvidia-ml.so.1, loaded while running: the
- * program needs no driver to start. A number that the driver withholds, or answers with one of its
- * sentinels, is an unknown reading; nothing here is an error but a driver that can't be used. */
+ * program needs no driver to start. A process of its own asks it, so that a call that never comes
+ * back is given up after a while: the card is lost then, like one that fell off the bus. A number
+ * that the driver withholds, or answers with one of its sentinels, is an unknown reading; nothing
+ * here is an error but a driver that can't be used. */
 #pragma once
 
 #include "base/err.h"
@@ -28,15 +30,21 @@ NODISCARD bool nvml_open(const char *library, struct nvml **ret_nvml, struct err
 struct nvml *nvml_close(struct nvml *nvml);
 AUTO_FN(struct nvml, nvml_close)
 
+/* What the driver's calls took so far, in the process that makes them. */
+struct nvml_cost {
+    int64_t cpu_ns, wall_ns;
+};
+struct nvml_cost nvml_cost(const struct nvml *nvml);
+
 /* "GPU is lost" and the like, for a code that the driver gave. */
 const char *nvml_words(int code);
 /* Why the card can't be used any more, "" while it answers. */
 void nvml_fault_text(const struct nvml_card *card, char *ret_text, size_t size);
 /* "driver 580.159.04, CUDA 13.0, NVML 13.580.159.04". */
-void nvml_versions(const struct nvml *nvml, char *ret_text, size_t size);
+void nvml_versions(struct nvml *nvml, char *ret_text, size_t size);
 
 /* The driver's count; -1 when it can't say. */
-int nvml_count(const struct nvml *nvml);
+int nvml_count(struct nvml *nvml);
 /* Cards in the order of their PCI addresses, as CUDA counts them with CUDA_DEVICE_ORDER=PCI_BUS_ID:
  * the driver's own order and CUDA's default (fastest first) may differ. At most `max`. */
 size_t nvml_cards(struct nvml *nvml, struct nvml_card *ret_cards, size_t max);
@@ -108,6 +116,5 @@ struct nvml_state {
 };
 void nvml_read_state(struct nvml_card *card, struct nvml_state *ret_state);
 struct reading nvml_read_busy(struct nvml_card *card); /* its busy_ratio alone */
-/* "power cap, too hot"; "" for none and for what slows nothing (idle, a clock that was asked for).
- */
+/* "power cap, too hot"; "" for none and for what slows nothing (idle, a clock asked for). */
 void nvml_throttle_words(const struct reading *reasons, char *ret_text, size_t size);

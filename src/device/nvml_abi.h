@@ -13,6 +13,9 @@ enum nvml_code {
     NVML_GPU_IS_LOST = 15,
     NVML_LIB_RM_VERSION_MISMATCH = 18,
     NVML_UNKNOWN = 999,
+    /* Ours: of a driver that can't be asked any more. */
+    NVML_NO_ANSWER = 10001,
+    NVML_ASKER_ENDED,
 };
 
 struct nvml_abi_pci { /* v3; v1 and v2 share all up to `subsystem` */
@@ -84,10 +87,4 @@ struct nvml_api {
     int (*gpu_instance)(void *instance, unsigned *id);
     int (*compute_instance)(void *instance, unsigned *id);
     int (*addressing)(void *device, struct nvml_abi_addressing *addressing);
-};
-
-struct nvml {
-    struct nvml_api api;
-    void *library; /* of dlopen */
-    char place[256];
 };

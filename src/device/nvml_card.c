@@ -8,9 +8,9 @@
  * above this file knows NVML's numbers. Machines whose GPU has no memory of its own (GB10, Jetson)
  * answer "not supported" or zero for memory: their memory is the machine's, and is labelled so.
  * "Not supported" on a card that is not known to be such a one stays unknown. */
-#include "device/nvml.h"
+#include "device/nvml_driver.h"
+
 #include "device/nvml_abi.h"
-#include "device/proc.h"
 
 #include "base/text.h"
 
@@ -34,7 +34,7 @@ static struct reading known(double value)
     return reading_known(READING_FROM_NVML, value);
 }
 
-int nvml_count(const struct nvml *nvml)
+int nvml_driver_count(const struct nvml *nvml)
 {
     unsigned count = 0;
     return nvml->api.count(&count) == NVML_OK && count <= NVML_CARDS_MAX ? (int)count : -1;
@@ -66,11 +66,11 @@ static int compare_places(const void *a, const void *b)
     return (left->address > right->address) - (left->address < right->address);
 }
 
-size_t nvml_cards(struct nvml *nvml, struct nvml_card *ret_cards, size_t max)
+size_t nvml_driver_cards(struct nvml *nvml, struct nvml_card *ret_cards, size_t max)
 {
     struct place places[NVML_CARDS_MAX];
     size_t count = 0;
-    int told = nvml_count(nvml);
+    int told = nvml_driver_count(nvml);
     for (int i = 0; i < told; i++) {
         struct place place = {.card = {.nvml = nvml}};
         struct nvml_abi_pci pci;
@@ -100,7 +100,7 @@ static void learn_instance(struct nvml_card *card)
                     api->compute_instance(card->handle, &card->compute_instance) == NVML_OK;
 }
 
-size_t nvml_instances(const struct nvml_card *card, struct nvml_card *ret_cards, size_t max)
+size_t nvml_driver_instances(const struct nvml_card *card, struct nvml_card *ret_cards, size_t max)
 {
     const struct nvml_api *api = &card->nvml->api;
     unsigned room = 0;
@@ -121,11 +121,11 @@ static bool by_number(struct nvml *nvml, const char *name, struct nvml_card *ret
                       struct err *err)
 {
     struct nvml_card cards[NVML_CARDS_MAX];
-    size_t count = nvml_cards(nvml, cards, ARRAY_LEN(cards));
+    size_t count = nvml_driver_cards(nvml, cards, ARRAY_LEN(cards));
     int64_t number = -1;
     if (!text_to_i64(name + strlen("gpu"), &number) || number < 0)
         return err_set(err, ERR_INPUT, "GPUs are named gpu0, gpu1, ... or by UUID");
-    int told = nvml_count(nvml);
+    int told = nvml_driver_count(nvml);
     if (told < 0)
         return err_set(err, ERR_STOPPED, "the driver does not say how many GPUs there are");
     if ((size_t)told != count) /* who is lost can't be told, so neither can who is which */
@@ -141,7 +141,8 @@ static bool by_number(struct nvml *nvml, const char *name, struct nvml_card *ret
     return true;
 }
 
-bool nvml_find(struct nvml *nvml, const char *name, struct nvml_card *ret_card, struct err *err)
+bool nvml_driver_find(struct nvml *nvml, const char *name, struct nvml_card *ret_card,
+                      struct err *err)
 {
     struct nvml_card card = {.nvml = nvml};
     if (text_starts_with(name, "gpu"))
@@ -161,7 +162,7 @@ bool nvml_find(struct nvml *nvml, const char *name, struct nvml_card *ret_card, 
 static int number_of(const struct nvml_card *card)
 {
     struct nvml_card cards[NVML_CARDS_MAX];
-    size_t count = nvml_cards(card->nvml, cards, ARRAY_LEN(cards));
+    size_t count = nvml_driver_cards(card->nvml, cards, ARRAY_LEN(cards));
     for (size_t i = 0; i < count; i++) {
         if (cards[i].handle == card->handle)
             return (int)i;
@@ -169,7 +170,7 @@ static int number_of(const struct nvml_card *card)
     return -1;
 }
 
-void nvml_read_identity(const struct nvml_card *card, struct nvml_identity *ret_identity)
+void nvml_driver_identity(const struct nvml_card *card, struct nvml_identity *ret_identity)
 {
     const struct nvml_api *api = &card->nvml->api;
     struct nvml_identity identity = {.index = -1};
@@ -244,18 +245,12 @@ static int ask_memory(struct nvml_card *card, struct nvml_memory *memory)
     return code;
 }
 
-void nvml_read_memory(struct nvml_card *card, const char *proc_root, struct nvml_memory *ret_memory)
+void nvml_driver_memory(struct nvml_card *card, struct nvml_memory *ret_memory)
 {
     struct nvml_memory memory = {READING_NONE, READING_NONE, READING_NONE, READING_NONE, false};
     int code = ask_memory(card, &memory);
     bool withheld = memory.total_bytes.state != READING_KNOWN &&
                     (code == NVML_OK || code == NVML_NOT_SUPPORTED);
-    struct proc_memory machine;
-    struct err ignored = ERR_INIT;
-    if (withheld && is_unified(card) && proc_read_memory(proc_root, &machine, &ignored)) {
-        memory.unified = true;
-        memory.total_bytes = machine.total_bytes;
-        memory.free_bytes = machine.available_bytes;
-    }
+    memory.unified = withheld && is_unified(card);
     *ret_memory = memory;
 }

@@ -9,7 +9,8 @@
  * process, and its memory is told in full in each, so the larger figure counts, never the sum.
  * All-ones means that the driver does not know (MIG without rights, vGPU, WDDM): listed, with
  * unknown memory. */
-#include "device/nvml.h"
+#include "device/nvml_driver.h"
+
 #include "device/nvml_abi.h"
 
 #include <limits.h>
@@ -136,8 +137,8 @@ static void add_raw(const struct nvml_card *card, const struct raw *raw, unsigne
     }
 }
 
-bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
-                     size_t *ret_count)
+bool nvml_driver_lists(struct nvml_card *card, unsigned kinds, struct nvml_process **ret_list,
+                       size_t *ret_count)
 {
     const struct nvml_api *api = &card->nvml->api;
     const struct {
@@ -169,11 +170,6 @@ bool nvml_read_lists(struct nvml_card *card, unsigned kinds, struct nvml_process
     *ret_list = list.items;
     *ret_count = list.count;
     return true;
-}
-
-bool nvml_read_processes(struct nvml_card *card, struct nvml_process **ret_list, size_t *ret_count)
-{
-    return nvml_read_lists(card, NVML_COMPUTE | NVML_GRAPHICS | NVML_MPS, ret_list, ret_count);
 }
 
 struct nvml_process *nvml_join_lists(const struct nvml_process *first, size_t first_count,
@@ -211,8 +207,8 @@ static int ask_samples(struct nvml_card *card, unsigned long long since_us,
     return NVML_INSUFFICIENT_SIZE;
 }
 
-enum nvml_samples nvml_read_activity(struct nvml_card *card, int64_t since_wall_us,
-                                     struct nvml_activity **ret_list, size_t *ret_count)
+enum nvml_samples nvml_driver_activity(struct nvml_card *card, int64_t since_wall_us,
+                                       struct nvml_activity **ret_list, size_t *ret_count)
 {
     AUTO(free) struct nvml_abi_sample *samples = NULL;
     unsigned told = 0;

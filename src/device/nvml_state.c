@@ -2,8 +2,9 @@
  *
  * Most readings are one number behind one function of one shape: they stand in a table, and a
  * function that the driver does not have is a reading that is not known. */
+#include "device/nvml_driver.h"
+
 #include "base/text.h"
-#include "device/nvml.h"
 #include "device/nvml_abi.h"
 
 #include <limits.h>
@@ -70,14 +71,14 @@ static int ask_use(struct nvml_card *card, struct nvml_abi_use *ret_use)
     return code;
 }
 
-struct reading nvml_read_busy(struct nvml_card *card)
+struct reading nvml_driver_busy(struct nvml_card *card)
 {
     struct nvml_abi_use use = {0};
     int code = ask_use(card, &use);
     return share(code, use.gpu);
 }
 
-void nvml_read_state(struct nvml_card *card, struct nvml_state *ret_state)
+void nvml_driver_state(struct nvml_card *card, struct nvml_state *ret_state)
 {
     const struct nvml_api *api = &card->nvml->api;
     struct nvml_abi_use use = {0};

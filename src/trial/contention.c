@@ -32,6 +32,8 @@ void contention_take(struct attempt *attempt, struct contention_readings *r)
     }
     r->worker_cpu_ns = load_worker_cpu_ns(attempt->worker);
     r->own_cpu_ns = clock_cpu_ns();
+    for (size_t d = 0; d < attempt->study->device_count; d++)
+        r->own_cpu_ns += device_own_cpu_ns(runner->options.devices[d]);
     r->activity = device_activity_take("/proc");
     device_machine_snapshot("/proc", &r->machine);
 }

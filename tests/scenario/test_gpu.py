@@ -491,6 +491,28 @@ def driver_lost_and_back(box):
 
 
 @scenario()
+def a_driver_that_hangs(box):
+    # A call that never comes back loses the card as Xid 79 does. Before: spica hung with it.
+    box.card()
+    box.env["SPICA_NVML_WITHIN"] = "2"
+    flag = box.path("flag")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"))
+    running = running_to(box, flag)
+    touch(box, "lost", "hang *\n")
+    result = running.wait()
+    check(result.code == 5 and "resume" in result.err, str(result))
+    check("does not answer" in result.err, result.err)
+    check("ok" not in box.verdicts(), box.trials())
+    result = box.run("doctor", code=6, lines=0)
+    check("does not answer" in result.out, str(result))
+    remove(box, "lost")
+    box.close_db()
+    box.run("run", box.file, code=0)
+    check(box.decision()["winner"] is not None, box.decision())
+    expect_returned(box)
+
+
+@scenario()
 def driver_unloaded_under_load(box):
     # 9: no driver is loaded any more; every call says so.
     box.card()

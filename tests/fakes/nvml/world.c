@@ -370,6 +370,17 @@ static void read_card_line(const char *word, const char *rest, const char *line)
         refuse(line);
 }
 
+/* Of `fail`: told instead of a code, a call that does not come back. */
+enum { HANGS = -1 };
+
+static void add_hang(const char *rest, const char *line)
+{
+    if (world.fail_count == FAILS ||
+        sscanf(rest, "%63s", world.fails[world.fail_count].function) != 1)
+        refuse(line);
+    world.fails[world.fail_count++].code = HANGS;
+}
+
 static void add_fail(const char *rest, const char *line)
 {
     if (world.fail_count == FAILS || sscanf(rest, "%63s %d", world.fails[world.fail_count].function,
@@ -442,6 +453,8 @@ static void read_line(const char *line)
         world.cuda = (int)strtol(rest, NULL, 10);
     else if (strcmp(word, "fail") == 0)
         add_fail(rest, line);
+    else if (strcmp(word, "hang") == 0)
+        add_hang(rest, line);
     else if (strcmp(word, "card") == 0)
         add_card(line, rest, -1);
     else if (strcmp(word, "instance") == 0) {
@@ -536,8 +549,11 @@ unsigned long long world_free_bytes(const struct card *card)
 int world_fail(const struct world *w, const char *function)
 {
     for (int i = 0; i < w->fail_count; i++) {
-        if (strcmp(w->fails[i].function, function) == 0 || strcmp(w->fails[i].function, "*") == 0)
-            return w->fails[i].code;
+        if (strcmp(w->fails[i].function, function) != 0 && strcmp(w->fails[i].function, "*") != 0)
+            continue;
+        while (w->fails[i].code == HANGS)
+            pause();
+        return w->fails[i].code;
     }
     return 0;
 }

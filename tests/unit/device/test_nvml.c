@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <time.h>
 
 #define MIB 1048576.0
@@ -343,6 +344,74 @@ static void test_28_lost_among_two(void **state)
     bench_close(&bench);
 }
 
+/* Ours that live; each is sent `sig`, 0 none. */
+static int children(int sig)
+{
+    char path[64];
+    int count = 0, pid = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    for (; fscanf(file, "%d", &pid) == 1; count++)
+        kill((pid_t)pid, sig);
+    fclose(file);
+    return count;
+}
+
+/* A driver whose calls never come back, one whose library crashes, one that is killed with the
+ * process that asks it: each is lost at once and for good, and nobody is left to wait for. Before:
+ * the caller hung with it, or crashed with it. */
+static void test_hangs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *then, *says;
+        int signal;
+    } rows[] = {
+        {"one function", H100 "hang nvmlDeviceGetMemoryInfo_v2\n",
+         "the driver does not answer: a call did not come back within 0.3 s", 0},
+        {"every one", "hang *\n" H100,
+         "the driver does not answer: a call did not come back within 0.3 s", 0},
+        {"crash", "nonsense\n", "the driver's library ended the process that asks it: SIGABRT", 0},
+        {"killed", H100, "the driver's library ended the process that asks it: SIGKILL", SIGKILL},
+    };
+    const int before = children(0);
+    setenv("SPICA_NVML_WITHIN", "0.3", 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench bench = bench_open(4, H100);
+        struct nvml_memory memory;
+        struct nvml_process *list = NULL;
+        size_t count = 0;
+        char text[160];
+        CHECK_ROW(i, rows[i].name, children(0) == before + 1);
+        nvml_read_memory(&bench.card, "/proc", &memory);
+        CHECK_ROW(i, rows[i].name, memory.free_bytes.state == READING_KNOWN);
+        fake_script(bench.root, rows[i].then);
+        if (rows[i].signal)
+            children(rows[i].signal);
+        nvml_read_memory(&bench.card, "/proc", &memory);
+        CHECK_ROW(i, rows[i].name, memory.free_bytes.state == READING_UNKNOWN);
+        nvml_fault_text(&bench.card, text, sizeof text);
+        CHECK_ROW_TEXT(i, rows[i].name, text, rows[i].says);
+        fake_script(bench.root, H100);
+        CHECK_ROW(i, rows[i].name, !nvml_read_processes(&bench.card, &list, &count));
+        CHECK_ROW(i, rows[i].name, nvml_count(bench.nvml) == -1);
+        CHECK_ROW(i, rows[i].name, children(0) == before);
+        bench_close(&bench);
+    }
+    char *root = check_make_folder();
+    struct nvml *nvml = NULL;
+    struct err err = ERR_INIT;
+    fake_script(root, "hang nvmlInit\n");
+    assert_false(nvml_open(fake_library(4), &nvml, &err));
+    assert_int_equal(err.code, ERR_STOPPED);
+    assert_string_equal(err.text,
+                        "the NVIDIA driver does not answer: it did not start within 0.3 s");
+    assert_int_equal(children(0), before);
+    unsetenv("SPICA_NVML_WITHIN");
+    check_remove_folder(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_28_lost_among_two),
+        cmocka_unit_test(test_hangs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
