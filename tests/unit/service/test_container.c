@@ -354,7 +354,7 @@ static void test_memory(void **state)
         ship_mark(&ship, "deaf", rows[i].deaf);
         assert_true(fixture_reach(process, PROCESS_EXITED));
         const struct process_status *status = service_process_status(process);
-        CHECK_ROW(i, rows[i].kind, status->signal == atoi(rows[i].signal));
+        CHECK_ROW(i, rows[i].kind, status->signal == (int)strtol(rows[i].signal, NULL, 10));
         CHECK_ROW(i, rows[i].kind, status->runtime_oom == rows[i].oom);
         ship_mark(&ship, "deaf", false);
         CHECK_ROW(i, rows[i].kind, fixture_reach(process, PROCESS_EMPTY));
