@@ -263,13 +263,16 @@ static bool open_fronts(struct daemon *daemon, struct err *err)
     };
     daemon->tiers = guard_tiers_new(&tiers);
     for (size_t f = 0; f < guard->front_count; f++) {
-        const struct guard_split_setup setup = {.study = daemon->study,
-                                                .front = f,
-                                                .folder = daemon->options->folder,
-                                                .proxy = proxy,
-                                                .dry_run = daemon->options->dry_run,
-                                                .tell = on_acted,
-                                                .context = daemon};
+        const struct guard_split_setup setup = {
+            .study = daemon->study,
+            .front = f,
+            .folder = daemon->options->folder,
+            .proxy = proxy,
+            .candidate = &daemon->lookout.candidate,
+            .reference_rps = guard->watches[guard->fronts[f].service].probe_rps,
+            .dry_run = daemon->options->dry_run,
+            .tell = on_acted,
+            .context = daemon};
         if (guard->fronts[f].split.count > 0 && !guard_split_new(&setup, &daemon->splits[f], err))
             return false;
     }

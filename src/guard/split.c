@@ -41,12 +41,6 @@ struct guard_split {
     int64_t keep_ns, retry_ns, retry_wait_ns;
 };
 
-static const char *service_name(const struct guard_split *split)
-{
-    const struct spec_study *study = split->setup.study;
-    return study->services[study->guard->fronts[split->setup.front].service].name;
-}
-
 static void tell(struct guard_split *split, const char *format, ...) PRINTF_LIKE(2, 3);
 static void tell(struct guard_split *split, const char *format, ...)
 {
@@ -172,9 +166,8 @@ static bool follow(struct guard_split *split, bool *ret_followed, struct err *er
     split->kept = now;
     adopt(split);
     *ret_followed = true;
-    tell(split, "split %s: %s by another program (%s): %s %d %%", service_name(split),
-         guard_split_state_names[now.state], now.why, now.arms[now.second].name,
-         now.arms[now.second].weight);
+    tell(split, "split %s by another program (%s): %s %d %%", guard_split_state_names[now.state],
+         now.why, now.arms[now.second].name, now.arms[now.second].weight);
     return true;
 }
 
@@ -182,7 +175,7 @@ static bool write_kept(struct guard_split *split, struct err *err)
 {
     split->kept.sums = *stats_anytime_sums(split->test);
     if (!guard_split_kept_write(split->path, split->split, &split->kept, err))
-        return err_wrap(err, "split %s", service_name(split));
+        return err_wrap(err, "keeping it");
     split->dirty = false;
     return true;
 }
@@ -221,7 +214,7 @@ static bool set_weights(struct guard_split *split, int64_t now_ns, struct err *e
     int64_t wait_ns = split->retry_wait_ns > 0 ? 2 * split->retry_wait_ns : RETRY_FIRST_NS;
     split->retry_wait_ns = wait_ns < RETRY_LAST_NS ? wait_ns : RETRY_LAST_NS;
     split->retry_ns = now_ns + split->retry_wait_ns;
-    return err_wrap(err, "split %s: its weights are held back", service_name(split));
+    return err_wrap(err, "its weights are held back");
 }
 
 static bool stop_harm(struct guard_split *split, int64_t wall_us, struct err *err)
@@ -232,7 +225,7 @@ static bool stop_harm(struct guard_split *split, int64_t wall_us, struct err *er
     split->kept.sums = *stats_anytime_sums(split->test);
     guard_split_add_verdict(&split->kept, split->split, &why);
     if (split->setup.dry_run) {
-        tell(split, "split %s would be stopped: %s", service_name(split), buf_text(&why));
+        tell(split, "split would be stopped: %s", buf_text(&why));
         split->judged = true;
         return true;
     }
@@ -251,8 +244,7 @@ static bool stop_harm(struct guard_split *split, int64_t wall_us, struct err *er
     split->judged = true;
     split->weights_due = true;
     split->retry_ns = 0;
-    tell(split, "split %s stopped, all to %s: %s", service_name(split), split->kept.arms[0].name,
-         buf_text(&why));
+    tell(split, "split stopped, all to %s: %s", split->kept.arms[0].name, buf_text(&why));
     return true;
 }
 
@@ -262,7 +254,7 @@ static void say_fine(struct guard_split *split)
     split->kept.sums = *stats_anytime_sums(split->test);
     guard_split_add_verdict(&split->kept, split->split, &text);
     split->said_fine = true;
-    tell(split, "split %s: %s", service_name(split), buf_text(&text));
+    tell(split, "split: %s", buf_text(&text));
 }
 
 bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us, struct err *err)
