@@ -96,8 +96,9 @@ void guard_status_decision(struct guard_status *status, const struct guard_decis
         status->begun[i] += (decision->actions >> i) & 1;
         status->withheld[i] += (decision->withheld >> i) & 1;
     }
-    if (rule && decision->to == STATE_ALARM && decision->from != STATE_CLEARING)
-        rule->alarms++; /* from clearing it is the same one */
+    if (rule && decision->to == STATE_ALARM && decision->from != STATE_CLEARING &&
+        decision->from != STATE_ALARM)
+        rule->alarms++; /* else it is the same one */
 }
 
 void guard_status_proxy(struct guard_status *status, const struct proxy_view *view)

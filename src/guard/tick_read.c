@@ -1,9 +1,9 @@
 /* A line of a recording back into a tick, by one pass over its bytes.
  *
- * A day are 86,400 lines with five million numbers, and whoever tries a rule replays it again and
- * again; jansson, which builds and frees a tree of some hundred nodes for each line, takes about
- * ten times as long, and more (docs/METHOD.md). What is read here is what tick.c writes, and all other JSON
- * is skipped over, so that a recording of a later version is read as far as it goes.
+ * A day is 86,400 lines with up to ten million numbers, and whoever tries a rule replays it again
+ * and again; jansson, which builds and frees a tree of some hundred nodes for each line, takes more
+ * than ten times as long (docs/METHOD.md). What is read here is what tick.c writes, and all other
+ * JSON is skipped over, so that a recording of a later version is read as far as it goes.
  *
  * Names are expected in the order of the refs: the search for each goes on where the last one was
  * found, and round once.

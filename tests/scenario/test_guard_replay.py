@@ -1,0 +1,105 @@
+"""Recordings judged again: every decision with its numbers, the same whether read at once or through a
+pipe, and one clear line for what is no recording."""
+
+import json
+
+from harness import check, main, scenario
+
+STUDY = """\
+study: voice
+services:
+  stt: {command: [sh, "{port}", "{model}"], knobs: {model: [base, tiny]}, protocol: openai-chat}
+  llm: {command: [sh, "{port}"], protocol: openai-chat}
+goal: {optimise: {stt.latency.p95: {good: 100ms, bad: 1s}}}
+load: {stt: {prompts: prompts.jsonl, rate: 1/s}, llm: {prompts: prompts.jsonl, rate: 1/s}}
+baseline: none
+guard:
+  watch: {stt: {unit: whisper.service, port: 8090}, llm: {port: 8000}}
+  rules:
+    - {name: slow speech, when: stt.latency.p95 > 300ms, for: 30s, until: stt.latency.p95 < 250ms, do: [notify, restart]}
+    - {name: failing, when: llm.errors > 5%, for: 5s, do: restudy}
+  act: {notify: {per_hour: 20}, restart: }
+"""
+
+
+def tick(second, latency, events=(), **more):
+    values = {f"{s}.latency.p50": [0.1, 57, "requests"] for s in ("stt", "llm")}
+    values.update({"stt.latency.p95": [latency, 57, "requests"], "llm.errors": [0, 57, "engine"],
+                   "stt.up": 1, "llm.up": 1, **more})
+    line = {"t": 1764000000 + second, "m": (1000 + second) * 10**9, "v": values}
+    if events:
+        line["e"] = [{"k": kind, "s": service, "x": text} for kind, service, text in events]
+    return json.dumps(line) + "\n"
+
+
+def recording(box):
+    """Ten minutes: slow from 100 to 199 s, a restart at 300 s, errors from 400 to 409 s."""
+    lines = ['{"begins":1}\n']
+    for second in range(600):
+        events = [("restarted", "stt", "pid 7 is 9 now")] if second == 300 else []
+        errors = {"llm.errors": [0.2, 57, "engine"]} if 400 <= second < 410 else {}
+        lines.append(tick(second, 0.412 if 100 <= second < 200 else 0.2, events, **errors))
+    box.write("study.yaml", STUDY)
+    box.write("prompts.jsonl", '{"prompt": "a"}\n')
+    box.write("day.jsonl", "".join(lines))
+
+
+@scenario(quick=True)
+def every_decision_is_told(box):
+    recording(box)
+    result = box.run("guard", box.path("study.yaml"), "--replay", box.path("day.jsonl"), "--json", code=0)
+    told = [json.loads(line) for line in result.out.splitlines()]
+    seen = [(round(d["t"] - 1764000000), d["rule"], d["to"], d["actions"], d["withheld"]) for d in told]
+    check(seen == [
+        (130, "slow speech", "alarm", ["notify", "restart"], []),
+        (190, "slow speech", "alarm", ["restart"], []),
+        (230, "slow speech", "fine", ["notify"], []),
+        (300, "restarted", "alarm", ["notify"], []),
+        (360, "restarted", "fine", ["notify"], []),
+        (405, "failing", "alarm", [], ["restudy"]),
+        (415, "failing", "fine", [], []),
+    ], "\n".join(map(str, seen)))
+    check(told[0]["text"] == "stt.latency.p95 412 ms of 57 requests > 300 ms for 30.0 s: slow speech; notify (1 of 20 "
+          "this hour), restart (1 of 2 this hour); over when stt.latency.p95 < 250ms for 30.0 s", told[0])
+    text = box.run("guard", box.path("study.yaml"), "--replay", box.path("day.jsonl"), code=0)
+    check(text.out.splitlines()[-1] == "600 ticks over 9 min 59 s: 7 decisions, 3 alarms", text)
+    check(len(text.out.splitlines()) == 8, text)
+    for decision in told:
+        check(decision["text"] in text.out, decision["text"])
+
+
+@scenario(quick=True)
+def what_is_no_recording(box):
+    recording(box)
+    study = box.path("study.yaml")
+    day = open(box.path("day.jsonl")).read()
+    box.write("cut.jsonl", day[:-20])
+    check("599 ticks" in box.run("guard", study, "--replay", box.path("cut.jsonl"), code=0).out, "cut")
+    for name, text, says in (("bad.jsonl", day + "nonsense\n", ":602: column 1: a tick begins with"),
+                             ("odd.jsonl", '{"t":1,"m":-1}\n', ":1: column 12: a whole number")):
+        box.write(name, text)
+        result = box.run("guard", study, "--replay", box.path(name), code=2)
+        check(says in result.err, result)
+    result = box.run("guard", study, "--replay", box.path("none.jsonl"), code=2, lines=1)
+    check("none.jsonl: No such file" in result.err, result)
+    for options, says in ((("--replay", "x", "--once"), "one or the other"),
+                          (("--replay", "x", "--dry-run"), "does nothing to the machine anyway")):
+        check(says in box.run("guard", study, *options, code=2, lines=1).err, options)
+    box.write("plain.yaml", STUDY[:STUDY.index("guard:")])
+    result = box.run("guard", box.path("plain.yaml"), "--replay", box.path("day.jsonl"), code=2, lines=1)
+    check('has no "guard"' in result.err, result)
+
+
+@scenario(quick=True)
+def check_shows_it(box):
+    recording(box)
+    out = box.run("check", box.path("study.yaml"), code=0).out
+    for line in ("stt: whisper.service, port 8090, a probe every 10.0 s", "llm: whoever listens, port 8000",
+                 "slow speech: when stt.latency.p95 > 300ms for 30.0 s, until stt.latency.p95 < 250ms: notify, restart",
+                 "failing: when llm.errors > 5% for 5.00 s: restudy (not named under act: only said)",
+                 "may do: notify (20 an hour), restart (2 an hour)"):
+        check(line in out, f"{line}\n{out}")
+
+
+if __name__ == "__main__":
+    main(__name__)
