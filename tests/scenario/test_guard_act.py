@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -20,11 +21,14 @@ SOON = "TimeoutStopSec=5"
 class Guarded:
     """A unit of the fake service, and guard over it. `guard` are keys of the study's `guard:`."""
 
-    def __init__(self, box, extra=SOON, **guard):
+    def __init__(self, box, extra=SOON, study=None, **guard):
         self.box, self.extra = box, extra
         self.systemd = Systemd(box)
         self.port, self.http = free_ports(2)
-        study = box.study(file=False, llm=box.fake("llm"))
+        parts = dict(study or {})
+        knobs = parts.pop("knobs", {})
+        options = ["--latency", "{wait}"] if knobs else []
+        study = box.study(file=False, llm=box.fake("llm", *options, knobs=knobs), **parts)
         study["guard"] = dict({
             "every": "200ms", "probe": 0, "listen": f"127.0.0.1:{self.http}",
             "watch": {"llm": {"unit": "llm.service", "user": True, "port": self.port}},
@@ -84,6 +88,9 @@ class Guarded:
     def said(self, part):
         """A decision or an event whose text has this in it."""
         return any(part in line.get("text", "") for line in self.lines())
+
+    def said_in_status(self, part):
+        return any(part in event["text"] for event in self.status()["events"])
 
     def get(self, path):
         try:
@@ -238,24 +245,33 @@ def a_promotion_is_rolled_back(box):
         check(last["outcome"] == "rolled back" and "worse than before" in json.dumps(last), last)
 
 
+def as_a_unit(guarded):
+    """The shipped unit with our binary, study and a shorter leash, up."""
+    box = guarded.box
+    with open(os.path.join(ROOT, "share/systemd/spica-guard.service.in"), encoding="utf-8") as file:
+        text = file.read()
+    for old, new in (
+            ("@bindir@/spica", SPICA), ("WatchdogSec=30", "WatchdogSec=2"),
+            ("RestartSec=3", "RestartSec=1"), ("PrivateTmp=yes", "PrivateTmp=no"),
+            ("ProtectKernelTunables=yes\n", ""),  # /proc of the box can't be mounted over
+            ("WorkingDirectory=/var/lib/spica", f"WorkingDirectory={box.folder}"),
+            ("EnvironmentFile=-/etc/spica/guard.env",
+             f"Environment=SPICA_STUDY={box.file} SPICA_LOCK_DIR={box.path('lock')}\n"
+             f"ReadWritePaths={box.folder}\nStandardError=append:{box.path('guard.log')}")):
+        check(old in text, old)
+        text = text.replace(old, new)
+    guarded.systemd.write("spica-guard.service", text)
+    guarded.systemd.ctl("start", "spica-guard")
+    check(guarded.systemd.active("spica-guard"),
+          guarded.systemd.ctl("show", "-p", "Result,ExecMainStatus,StatusText", "spica-guard"))
+    wait_until(lambda: guarded.value("llm.up") == 1, guarded.story)
+
+
 @scenario()
 def the_shipped_unit_runs(box):
-    """Type=notify, its watchdog, and the hardening, with our binary and a shorter leash."""
+    """Type=notify, its watchdog, and the hardening."""
     with Guarded(box) as guarded:
-        with open(os.path.join(ROOT, "share/systemd/spica-guard.service.in"), encoding="utf-8") as file:
-            text = file.read()
-        text = text.replace("@bindir@/spica", SPICA).replace("WatchdogSec=30", "WatchdogSec=2")
-        text = text.replace("RestartSec=3", "RestartSec=1").replace("PrivateTmp=yes", "PrivateTmp=no")
-        text = text.replace("ProtectKernelTunables=yes\n", "")  # /proc of the box can't be mounted over
-        text = text.replace("WorkingDirectory=/var/lib/spica", f"WorkingDirectory={box.folder}")
-        text = text.replace("EnvironmentFile=-/etc/spica/guard.env",
-                            f"Environment=SPICA_STUDY={box.file}\nReadWritePaths={box.folder}\n"
-                            f"StandardError=append:{box.path('guard.log')}")
-        guarded.systemd.write("spica-guard.service", text)
-        guarded.systemd.ctl("start", "spica-guard")
-        check(guarded.systemd.active("spica-guard"),
-              guarded.systemd.ctl("show", "-p", "Result,ExecMainStatus,StatusText", "spica-guard"))
-        wait_until(lambda: guarded.value("llm.up") == 1, guarded.story)
+        as_a_unit(guarded)
         check("watching 1 service" in guarded.systemd.ctl("show", "-P", "StatusText", "spica-guard"),
               guarded.story())
         guarded.crash()
@@ -267,6 +283,43 @@ def the_shipped_unit_runs(box):
         wait_until(lambda: guarded.value("llm.up") == 1, guarded.story)
         guarded.systemd.stop("spica-guard")
         check(guarded.systemd.active("llm"), guarded.story())
+
+
+def request(box):
+    try:
+        with open(box.path("sc.spica.restudy.json"), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def soon_over():
+    """A window that is open now and closes within two minutes, not at once."""
+    now = time.localtime()
+    shifts = (-1, 1 if now.tm_sec < 40 else 2)
+    minutes = [(now.tm_hour * 60 + now.tm_min + shift) % 1440 for shift in shifts]
+    return "-".join(f"{m // 60:02d}:{m % 60:02d}" for m in minutes)
+
+
+@scenario()
+def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
+    """It does not fit into its window, and waits for the next one."""
+    rules = [{"name": "another version", "when": "llm.up == 1", "do": ["restudy"], "cool_down": "1h"}]
+    study = {"measure": {"window": "5s", "alone": "0s"},
+             "knobs": {"wait": [f"{ms}ms" for ms in range(1, 41)]}}
+    with Guarded(box, rules=rules, study=study,
+                 act={"restudy": {"between": soon_over()}}) as guarded:
+        as_a_unit(guarded)
+        wait_until(lambda: "spica-restudy-" in guarded.systemd.ctl("list-units", "--plain"),
+                   guarded.story)
+        unit = [word for word in guarded.systemd.ctl("list-units", "--plain").split()
+                if word.startswith("spica-restudy-")][0]
+        check(guarded.systemd.ctl("show", "-P", "MemoryMax", unit) == "infinity", guarded.story())
+        wait_until(lambda: request(box)["state"] == "queued", lambda: str(request(box)), 150)
+        check("resumes; goes on in the next window" in request(box)["result"], request(box))
+        check(guarded.said_in_status("goes on in the next window"), guarded.status())
+        check(guarded.systemd.ctl("list-units", "--plain").count("spica-restudy-") == 0,
+              guarded.story())
 
 
 if __name__ == "__main__":
