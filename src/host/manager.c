@@ -88,8 +88,8 @@ static bool bus_error(int negative, const sd_bus_error *error, struct err *err, 
     if (error && (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED) ||
                   sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)))
         return err_set(err, ERR_INPUT,
-                       "%s %s: not allowed (%s); run as root, or give --user for "
-                       "units of your own",
+                       "%s %s: not allowed (%s); run as root, or have a polkit rule for it; "
+                       "units of your own need neither, where they are said to be a user's",
                        doing, unit, error->message ? error->message : "refused");
     return err_set(err, ERR_INTERNAL, "%s %s: %s", doing, unit,
                    error && error->message ? error->message : strerror(-negative));

@@ -38,6 +38,12 @@ NODISCARD bool host_manager_job(struct host_manager *manager, enum host_verb ver
 /* systemd reads its files again. Whether that is needed is not asked: NeedDaemonReload does not see
  * the first drop-in of a unit whose ".d" folder was not there before. */
 NODISCARD bool host_manager_reload(struct host_manager *manager, struct err *err);
+/* May we restart that unit, and have systemd read its files again? Asked without doing it.
+ * ERR_DECLINED says that we may not, and what would let us. */
+NODISCARD bool host_manager_may_restart(struct host_manager *manager, const char *unit,
+                                        struct err *err);
+NODISCARD bool host_manager_may_reload(struct host_manager *manager, enum host_scope scope,
+                                       struct err *err);
 /* systemd forgets that a unit failed, and how often it was started of late: one that ended over and
  * over is else refused its next start ("start-limit-hit"). No unit of that name is no error. */
 void host_manager_forgive(struct host_manager *manager, const char *unit);

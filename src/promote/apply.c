@@ -86,6 +86,17 @@ static bool check_as_planned(const struct promote_session *session, const struct
     return true;
 }
 
+/* What we may not do would be found in the middle, and the undo might not be allowed either. */
+static bool check_allowed(const struct promote_session *session, const struct promote_plan *plan,
+                          struct err *err)
+{
+    struct err cause = ERR_INIT;
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (!session->hands->may(session->hands->context, &plan->steps[i], &cause))
+            return err_set(err, ERR_DECLINED, "%s; nothing was touched", cause.text);
+    return true;
+}
+
 /* --- one step of each kind --- */
 
 /* Before the journal says that it is begun: what we have not written is not put back. */
@@ -238,7 +249,7 @@ static bool apply(struct promote_session *session, const struct promote_plan *pl
     struct err cause = ERR_INIT;
     if (!promote_session_lock(session, plan, err) || !check_none_pending(session, err) ||
         !check_record(session, plan, err) || !check_as_planned(session, plan, err) ||
-        !promote_audit_prepare(session->folder, err))
+        !check_allowed(session, plan, err) || !promote_audit_prepare(session->folder, err))
         return false;
     session->journal =
         (struct promote_journal){.since_wall_us = clock_now_wall_us(),

@@ -41,6 +41,20 @@ static bool file_put(void *context, const struct promote_step *step,
     return bytes->there || !step->makes_folder || promote_folder_drop(step->path, err);
 }
 
+static bool may(void *context, const struct promote_step *step, struct err *err)
+{
+    AUTO(host_manager_close) struct host_manager *manager = NULL;
+    (void)context;
+    if (step->kind == PROMOTE_FILE)
+        return promote_file_may_put(step->path, step->makes_folder, &step->after, err);
+    if (step->kind != PROMOTE_RELOAD && (step->kind != PROMOTE_RESTART || !step->was_up))
+        return true;
+    if (!host_manager_open(step->scope, &manager, err))
+        return false;
+    return step->kind == PROMOTE_RELOAD ? host_manager_may_reload(manager, step->scope, err)
+                                        : host_manager_may_restart(manager, step->unit, err);
+}
+
 static bool reload(void *context, enum host_scope scope, struct err *err)
 {
     AUTO(host_manager_close) struct host_manager *manager = NULL;
@@ -188,6 +202,7 @@ static bool write_journal(void *context, const char *path, const struct promote_
 const struct promote_hands promote_hands_real = {
     .file_is = file_is,
     .file_put = file_put,
+    .may = may,
     .reload = reload,
     .unit_check = unit_check,
     .unit_is_up = unit_is_up,

@@ -12,6 +12,9 @@ struct promote_hands {
                     const struct promote_bytes *bytes);
     bool (*file_put)(void *context, const struct promote_step *step,
                      const struct promote_bytes *bytes, struct err *err);
+    /* May we do that step at all? Asked of each before anything is touched, without doing it; false
+     * says what is in the way. */
+    bool (*may)(void *context, const struct promote_step *step, struct err *err);
     bool (*reload)(void *context, enum host_scope scope, struct err *err);
     /* A RESTART step's unit: has systemd read what was meant; is it up; is its process younger than
      * that; start it anew and wait until it is ready. */

@@ -323,6 +323,39 @@ static char *folder_of(const char *path)
     return folder;
 }
 
+/* Only root gives files away; a group may be any of ours. */
+static bool may_give(const struct promote_bytes *bytes)
+{
+    gid_t groups[1024];
+    if (geteuid() == 0)
+        return true;
+    int count = getgroups(ARRAY_LEN(groups), groups);
+    bool member = bytes->gid == getegid();
+    for (int i = 0; i < count; i++)
+        member = member || groups[i] == bytes->gid;
+    return bytes->uid == geteuid() && member;
+}
+
+bool promote_file_may_put(const char *path, bool makes_folder, const struct promote_bytes *bytes,
+                          struct err *err)
+{
+    struct parent parent;
+    AUTO(free) char *folder = folder_of(path);
+    if (!open_parent(makes_folder && folder ? folder : path, &parent, err))
+        return false;
+    AUTO(fd) int fd = parent.fd;
+    if (fd < 0)
+        return err_set(err, ERR_DECLINED, "%s: its folder is gone", path);
+    AUTO(fd) int opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (faccessat(opened >= 0 ? opened : fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        return err_set(err, ERR_DECLINED, "%s: you can't write into its folder: %s", path,
+                       strerror(errno));
+    return !bytes->there || may_give(bytes) ||
+           err_set(err, ERR_DECLINED,
+                   "%s: belongs to user %u, group %u, and only root can write it anew for them",
+                   path, (unsigned)bytes->uid, (unsigned)bytes->gid);
+}
+
 bool promote_folder_is_there(const char *path, bool *ret_there, struct err *err)
 {
     struct parent parent;

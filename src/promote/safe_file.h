@@ -21,6 +21,12 @@ bool promote_bytes_equal(const struct promote_bytes *a, const struct promote_byt
 NODISCARD bool promote_file_put(const char *path, const struct promote_bytes *bytes,
                                 struct err *err);
 
+/* Could it be put, as far as rights and a read-only disk are concerned? Its folder, or the one
+ * above that where the folder is to be made, must be ours to write to, and the owner one that we
+ * may give. ERR_DECLINED says what is in the way. */
+NODISCARD bool promote_file_may_put(const char *path, bool makes_folder,
+                                    const struct promote_bytes *bytes, struct err *err);
+
 /* The folder that a file is to be in. Made (mode 0755): only the last one, its parent must be
  * there; fine when it exists. */
 NODISCARD bool promote_folder_is_there(const char *path, bool *ret_there, struct err *err);

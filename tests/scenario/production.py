@@ -97,16 +97,16 @@ class Production:
     """`llm.service` and `rag.service` with OLD, and spica's commands on them. `services` replaces what
     production says of a service; `general` are further keys of `production`."""
 
-    def __init__(self, box, services=None, general=None, config="config", **parts):
+    def __init__(self, box, services=None, general=None, config="config", system=False, **parts):
         self.box = box
         self.study = measure(box, **parts)
         self.llm_port, self.rag_port = free_ports(2)
-        self.systemd = Systemd(box, config)
+        self.systemd = Systemd(box, config, system)
         self.faults = box.write("faults", "")
         self.services = {
-            "llm": {"unit": "llm.service", "user": True, "port": self.llm_port, "within": "20s",
+            "llm": {"unit": "llm.service", "user": not system, "port": self.llm_port, "within": "20s",
                     "environment": {"WAIT": "{wait}", "FAKE_SERVICE_SCRIPT": self.faults}},
-            "rag": {"unit": "rag.service", "user": True, "port": self.rag_port, "within": "20s",
+            "rag": {"unit": "rag.service", "user": not system, "port": self.rag_port, "within": "20s",
                     "exec": [FAKE, "--kind", "llm", "--port", "{port}", "--life", "900s",
                              "--latency", NEW["rag"]]}}
         self.services.update(services or {})

@@ -25,11 +25,18 @@ MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 WITHIN_S = 60  # for what must happen at some time
 
 
+# On the system's bus anybody may ask; what he is let do is systemd's to say.
+SYSTEM_BUS = """<busconfig><type>session</type><listen>systemd:</listen>
+<auth>EXTERNAL</auth><policy context="default"><allow user="*"/>
+<allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>
+"""
+SYSTEM_UNITS = "/etc/systemd/system"
+
 # A bus that the manager starts itself: it joins no other. (Debian's own units for it are a package that
 # may not be there.)
 BUS = {
     "dbus.socket": "[Socket]\nListenStream=%t/bus\n",
-    "dbus.service": "[Unit]\nRequires=dbus.socket\n[Service]\nExecStart={program} --session "
+    "dbus.service": "[Unit]\nRequires=dbus.socket\n[Service]\nExecStart={program} {config} "
                     "--address=systemd: --nofork --nopidfile --systemd-activation\n",
 }
 
@@ -69,10 +76,11 @@ def _cgroup2_folder():
 class Systemd:
     """The manager, up between enter and exit. Units are written below the box's folder."""
 
-    def __init__(self, box, config="config"):
-        """`config`: name of the folder that the user's configuration is in."""
-        self.box, self.config = box, config
-        self.units = box.path(config, "systemd/user")
+    def __init__(self, box, config="config", system=False):
+        """`config`: name of the folder that the user's configuration is in. `system`: it answers on the
+        system's bus as well, and its units are where a system's are, so that it stands for both."""
+        self.box, self.config, self.system = box, config, system
+        self.units = SYSTEM_UNITS if system else box.path(config, "systemd/user")
         self.groups = None   # descriptor of the folder that our control group is in
         self.group = f"spica-test-{os.getpid()}-{os.path.basename(box.folder)}"
 
@@ -103,27 +111,42 @@ class Systemd:
         self._own_group()
         _mount(b"tmpfs", "/run", b"tmpfs")
         runtime = "/run/user/0"
+        if self.system:
+            _mount(b"tmpfs", "/etc/systemd", b"tmpfs")
         for folder in ("/run/systemd/system", runtime, self.units):
             os.makedirs(folder, exist_ok=True)
-        os.chmod(runtime, 0o700)
+        os.chmod(runtime, 0o711 if self.system else 0o700)
         self.box.env.update(XDG_RUNTIME_DIR=runtime, XDG_CONFIG_HOME=self.box.path(self.config),
                             DBUS_SESSION_BUS_ADDRESS=f"unix:path={runtime}/bus")
+        config = "--session"
+        if self.system:
+            self.box.env["SYSTEMD_UNIT_PATH"] = SYSTEM_UNITS + ":"
+            config = "--config-file=" + self.box.write("bus.conf", SYSTEM_BUS)
         for name, text in BUS.items():
             with open(os.path.join(self.units, name), "w", encoding="utf-8") as file:
-                file.write(text.format(program=shutil.which("dbus-daemon")))
+                file.write(text.format(program=shutil.which("dbus-daemon"), config=config))
         self.manager = self._start("systemd.log", MANAGER, "--user",
                                    SYSTEMD_LOG_TARGET="console", SYSTEMD_LOG_LEVEL="info")
         wait_until(lambda: self.ctl("is-system-running") in ("running", "degraded"), self.story)
         self.ctl("start", "dbus.service", ok=True)
         wait_until(self._on_bus, self.story)
+        if self.system:  # not for the manager: it would wait for a bus that it has to start
+            self.box.env["DBUS_SYSTEM_BUS_ADDRESS"] = self.box.env["DBUS_SESSION_BUS_ADDRESS"]
         return self
+
+    def wait_for_name(self, name):
+        """Somebody of that name is on the bus."""
+        wait_until(lambda: self._is_on_bus(name), self.story)
 
     def _on_bus(self):
         """The manager has found the bus that it started."""
+        return self._is_on_bus("org.freedesktop.systemd1")
+
+    def _is_on_bus(self, name):
         done = subprocess.run(["busctl", "--user", "--list", "--acquired", "list"], env=self.box.env,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                               check=False)
-        return "org.freedesktop.systemd1 " in done.stdout
+        return name + " " in done.stdout
 
     def _start(self, log, *argv, **env):
         with open(self.box.path(log), "wb") as file:

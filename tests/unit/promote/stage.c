@@ -144,6 +144,13 @@ static bool file_put(void *context, const struct promote_step *step,
     return true;
 }
 
+static bool may(void *context, const struct promote_step *step, struct err *err)
+{
+    const struct stage *stage = context;
+    return !stage->may_not || step->kind != PROMOTE_RESTART ||
+           err_set(err, ERR_DECLINED, "restarting %s: you may not", step->unit);
+}
+
 static bool reload(void *context, enum host_scope scope, struct err *err)
 {
     struct stage *stage = context;
@@ -255,6 +262,7 @@ struct promote_hands stage_hands(struct stage *stage)
     return (struct promote_hands){.context = stage,
                                   .file_is = file_is,
                                   .file_put = file_put,
+                                  .may = may,
                                   .reload = reload,
                                   .unit_check = unit_check,
                                   .unit_is_up = unit_is_up,

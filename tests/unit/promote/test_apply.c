@@ -446,6 +446,20 @@ static void test_started_since(void **state)
     assert_true(is_old());
 }
 
+/* Found before anything is touched: the undo might not be allowed either. */
+static void test_not_allowed(void **state)
+{
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    stage.may_not = true;
+    assert_false(apply("new", &result, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    assert_non_null(strstr(err.text, "you may not; nothing was touched"));
+    assert_string_equal(stage.trace, "");
+    assert_true(is_old() && !is_pending());
+}
+
 static void test_busy(void **state)
 {
     struct promote_result result;
@@ -515,6 +529,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_undo_unrecorded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_blind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_started_since, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_not_allowed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_place_for_records, set_up, tear_down),
     };
