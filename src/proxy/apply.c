@@ -25,6 +25,7 @@ static const int64_t ASK_WITHIN_NS = NS_PER_S;
 static const int64_t START_WITHIN_NS = 30 * NS_PER_S;
 static const int64_t UNIT_WITHIN_NS = 90 * NS_PER_S;
 static const int64_t KILL_WITHIN_NS = 5 * NS_PER_S;
+static const int64_t GONE_WITHIN_NS = 3 * NS_PER_S;
 
 static bool is_attached(const struct proxy *proxy)
 {
@@ -229,13 +230,29 @@ static bool bring_up(const struct proxy *proxy, const struct proxy_info *running
     return done && proxy_wait_worker(&handover, START_WITHIN_NS, err);
 }
 
-static bool config_is(const struct proxy *proxy)
+static bool ends_within(int pidfd, int64_t within_ns)
 {
-    AUTO(buf_done) struct buf old = BUF_INIT(1 << 22);
-    AUTO(buf_done) struct buf wanted = BUF_INIT(1 << 22);
-    proxy_config_write(proxy->study, &proxy->state, &wanted);
-    return buf_read_file(&old, proxy->config, NULL) && old.len == wanted.len &&
-           memcmp(buf_text(&old), buf_text(&wanted), old.len) == 0;
+    int64_t end_ns = clock_now_ns() + within_ns;
+    for (;;) {
+        struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
+        int64_t left_ns = end_ns - clock_now_ns();
+        if (poll(&pollfd, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0) > 0)
+            return true;
+        if (left_ns <= 0)
+            return false;
+    }
+}
+
+/* One that does not answer may have died a moment ago, its master with it. Beside one that lives on
+ * (frozen, say) nothing is started: both would take the front's connections. */
+static bool wait_gone(const struct proxy *proxy, struct err *err)
+{
+    AUTO(fd) int master = proxy->guard->proxy.unit ? -1 : proxy_master_open(proxy);
+    return master < 0 || ends_within(master, GONE_WITHIN_NS) ||
+           err_set(err, ERR_BUSY,
+                   "HAProxy runs (its pid is in %s) and does not answer; end it first: spica proxy "
+                   "STUDY stop",
+                   proxy->pid_file);
 }
 
 static bool apply_own(struct proxy *proxy, bool *ret_reloaded, struct err *err)
@@ -243,7 +260,9 @@ static bool apply_own(struct proxy *proxy, bool *ret_reloaded, struct err *err)
     struct proxy_info running = {0};
     struct err ignored = ERR_INIT;
     bool up = proxy_info_ask(proxy->socket, ASK_WITHIN_NS, &running, &ignored);
-    if (up && config_is(proxy) && !proxy->reload_due) {
+    if (!up && !wait_gone(proxy, err))
+        return false;
+    if (up && proxy_config_is(proxy) && !proxy->reload_due) {
         *ret_reloaded = false;
         return proxy_state_save(proxy, err);
     }
@@ -268,19 +287,6 @@ bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)
 }
 
 /* ---- stopping ---- */
-
-static bool ends_within(int pidfd, int64_t within_ns)
-{
-    int64_t end_ns = clock_now_ns() + within_ns;
-    for (;;) {
-        struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
-        int64_t left_ns = end_ns - clock_now_ns();
-        if (poll(&pollfd, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0) > 0)
-            return true;
-        if (left_ns <= 0)
-            return false;
-    }
-}
 
 bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err)
 {

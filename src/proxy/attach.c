@@ -159,21 +159,12 @@ static bool reload(const struct proxy *proxy, const struct theirs *theirs, struc
                    proxy->config, (long long)theirs->pid);
 }
 
-static bool same_file(const struct proxy *proxy)
-{
-    AUTO(buf_done) struct buf old = BUF_INIT(1 << 22);
-    AUTO(buf_done) struct buf wanted = BUF_INIT(1 << 22);
-    proxy_config_write(proxy->study, &proxy->state, &wanted);
-    return buf_read_file(&old, proxy->config, NULL) && old.len == wanted.len &&
-           memcmp(buf_text(&old), buf_text(&wanted), old.len) == 0;
-}
-
 bool proxy_attach_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)
 {
     struct theirs theirs = {0};
     if (!find_theirs(proxy, &theirs, err))
         return false;
-    if (same_file(proxy) && !proxy->reload_due) {
+    if (proxy_config_is(proxy) && !proxy->reload_due) {
         *ret_reloaded = false;
         return true;
     }

@@ -107,7 +107,8 @@ static void add_global(struct buf *buf, const struct spec_study *study,
     buf_add(buf, "global\n"
                  "    maxconn 4096\n"
                  "    no strict-limits\n" /* fewer descriptors than that are no reason to fail */
-                 "    nbthread 2\n");     /* the cores belong to the services */
+                 "    nbthread 2\n"       /* the cores belong to the services */
+                 "    noreuseport\n");    /* two of them never share a port unseen */
     if (state->run_as_uid > 0)
         buf_addf(buf, "    uid %d\n    gid %d\n", state->run_as_uid, state->run_as_gid);
     buf_add(buf, "    stats socket ");

@@ -55,7 +55,10 @@ NODISCARD bool proxy_state_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
 /* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it. */
 NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
-/* Writes maps and configuration for the state. */
+/* Is the configuration on disk what the state asks for? */
+bool proxy_config_is(const struct proxy *proxy);
+/* Writes what the state asks for: the maps, and with them the configuration. */
+NODISCARD bool proxy_maps_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_files_save(struct proxy *proxy, struct err *err);
 
 /* ---- socket.c: HAProxy's socket; all of it within the time given ---- */

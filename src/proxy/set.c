@@ -20,6 +20,8 @@ struct change { /* under way */
     size_t at;
     const struct spec_front *front;
     int lock;
+    bool applied; /* the configuration on disk is this study's: one that was never checked is not
+                   * written in passing */
     struct proxy_view view;
     struct buf commands; /* one a line end */
 };
@@ -51,6 +53,7 @@ static bool change_begin(struct change *change, struct proxy *proxy, size_t fron
     if (!proxy_lock(proxy, &change->lock, err) || !proxy_state_read(proxy, err) ||
         !proxy_state_complete(proxy, err) || !proxy_look(proxy, &change->view, err))
         return false;
+    change->applied = proxy_config_is(proxy);
     return change->view.up ||
            err_set(err, ERR_MISSING, "HAProxy does not answer at %s", proxy->socket);
 }
@@ -84,7 +87,9 @@ static void tell_old_workers(const struct change *change)
 static bool change_end(struct change *change, struct err *err)
 {
     const char *line = buf_text(&change->commands);
-    if (!proxy_state_save(change->proxy, err) || !proxy_files_save(change->proxy, err))
+    if (!proxy_state_save(change->proxy, err) ||
+        !(change->applied ? proxy_files_save(change->proxy, err)
+                          : proxy_maps_save(change->proxy, err)))
         return false;
     for (; *line; line += strcspn(line, "\n") + 1) {
         AUTO(buf_done) struct buf command = BUF_INIT(4096);

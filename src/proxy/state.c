@@ -161,16 +161,29 @@ static bool save(const char *path, const struct buf *text, struct err *err)
     return !there || chmod(path, old.st_mode & 0777) == 0 || err_sys(err, "%s", path);
 }
 
-bool proxy_files_save(struct proxy *proxy, struct err *err)
+bool proxy_config_is(const struct proxy *proxy)
+{
+    AUTO(buf_done) struct buf old = BUF_INIT(TEXT_MAX);
+    AUTO(buf_done) struct buf wanted = BUF_INIT(TEXT_MAX);
+    proxy_config_write(proxy->study, &proxy->state, &wanted);
+    return buf_read_file(&old, proxy->config, NULL) && old.len == wanted.len &&
+           memcmp(buf_text(&old), buf_text(&wanted), old.len) == 0;
+}
+
+bool proxy_maps_save(struct proxy *proxy, struct err *err)
 {
     AUTO(buf_done) struct buf tiers = BUF_INIT(TEXT_MAX);
     AUTO(buf_done) struct buf cuts = BUF_INIT(TEXT_MAX);
-    AUTO(buf_done) struct buf config = BUF_INIT(TEXT_MAX);
     proxy_tiers_map_write(proxy->study, &proxy->state, &tiers);
     proxy_cuts_map_write(proxy->study, &proxy->state, &cuts);
+    return save(proxy->tiers_map, &tiers, err) && save(proxy->cuts_map, &cuts, err);
+}
+
+bool proxy_files_save(struct proxy *proxy, struct err *err)
+{
+    AUTO(buf_done) struct buf config = BUF_INIT(TEXT_MAX);
     proxy_config_write(proxy->study, &proxy->state, &config);
-    return save(proxy->tiers_map, &tiers, err) && save(proxy->cuts_map, &cuts, err) &&
-           save(proxy->config, &config, err);
+    return proxy_maps_save(proxy, err) && save(proxy->config, &config, err);
 }
 
 /* ---- the log's port and token ---- */

@@ -212,6 +212,20 @@ def haproxy_dies(box, proxy):
 
 
 @proxied(quick=True)
+def frozen(box, proxy):
+    """An HAProxy that answers nobody holds nobody, and no second one is started beside it."""
+    proxy.spica("apply")
+    master, worker = proxy.pids()
+    os.kill(worker, signal.SIGSTOP)
+    proxy.spica("look", code=6)
+    result = proxy.spica("apply", code=4)
+    check("does not answer" in result.err, result)
+    os.kill(worker, signal.SIGCONT)
+    check("nothing was changed" in proxy.spica("apply").out, "something was")
+    check(proxy.pids() == (master, worker), "another one")
+
+
+@proxied(quick=True)
 def never_none(box, proxy):
     """What would leave a front without a usable server is refused, and nothing is changed."""
     proxy.spica("apply")
