@@ -230,7 +230,8 @@ static void end_part(struct load_worker *worker, struct part *part, const char *
     if (!all)
         return;
     finish_report(worker);
-    close(fd_take(&worker->fd));
+    /* Its descriptor stays until it is freed: a loop that waits for it has to take it out first, or
+     * keeps it, where another fork has it too just then. */
     worker->ended = true;
 }
 
