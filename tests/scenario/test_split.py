@@ -1,0 +1,253 @@
+"""Traffic splits on a real HAProxy over fake services, watched by `spica guard`: an arm that does harm is
+stopped, one that does not goes on, and a killed guard changes nothing.
+
+What is asserted is decided by far more evidence than is needed, or by none at all: arms differ threefold, or
+not at all."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+
+from harness import FAKE, check, main, scenario, skip_unless
+from production import free_ports
+from test_proxy import haproxy
+from traffic import accepts, multipart
+
+WITHIN_S = 90
+
+
+class Split:
+    """stt behind a front with arms now and next, HAProxy and guard."""
+
+    def __init__(self, box, now=(), next_=(), weight=50, **split):
+        skip_unless(haproxy(), "haproxy is not installed")
+        self.box = box
+        self.front, self.now, self.next, self.web = free_ports(4)
+        box.corpus()
+        for port, options in ((self.now, now), (self.next, next_)):
+            box.helper(FAKE, "--kind", "stt", "--port", port, "--life", "300s", "--latency-jitter", "0.3",
+                       "--transcripts", box.path("speech/manifest.jsonl"),
+                       *(options if "--latency" in options else ("--latency", "10ms", *options)))
+            self.until(lambda port=port: accepts(port), "a fake does not start")
+        arms = {"now": {"port": self.now, "weight": 100 - weight}, "next": {"port": self.next, "weight": weight}}
+        self.guard_part = {"every": "200ms", "window": "10s", "probe": "0.5/s",
+                           "watch": {"stt": {"port": self.now}}, "listen": f"127.0.0.1:{self.web}",
+                           "fronts": {"stt": {"port": self.front, "split": dict({"arms": arms}, **split)}}}
+        box.study(stt=box.fake("stt"), guard=self.guard_part)
+        box.run("proxy", box.file, "apply", code=0)
+        self.guard = None
+        with open(box.path("speech/clip0.wav"), "rb") as file:
+            self.body, self.head = multipart(file.read())
+        self.failures, self.served, self.over = [], {}, threading.Event()
+        self.lock, self.threads = threading.Lock(), []
+
+    def until(self, condition, text, within=WITHIN_S):
+        end = time.monotonic() + within
+        while not condition():
+            check(time.monotonic() < end, text if isinstance(text, str) else text())
+            time.sleep(0.2)
+
+    def begin(self):
+        self.guard = self.box.start("guard", self.box.file, "--json")
+        self.until(lambda: os.path.exists(self.kept_path()), self.story)
+
+    def kept_path(self):
+        return self.box.path("sc.spica.split-stt.json")
+
+    def send(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.front, timeout=60)
+        connection.request("POST", "/v1/audio/transcriptions", self.body, self.head)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        with self.lock:
+            arm = answer.headers["X-Spica-Tier"]
+            self.served[arm] = self.served.get(arm, 0) + 1
+            if answer.status != 200:
+                self.failures.append(answer.status)
+
+    def traffic(self, clients=4):
+        def run():
+            while not self.over.is_set():
+                try:
+                    self.send()
+                except (OSError, http.client.HTTPException) as error:
+                    self.failures.append(repr(error))
+        self.threads = [threading.Thread(target=run, daemon=True) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def quiet(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def status(self):
+        out = self.box.run("split", self.box.file, "--json", code=0).out
+        return json.loads(out)["splits"][0]
+
+    def counted(self):
+        return [arm["requests"] for arm in self.status()["arms"]]
+
+    def weights(self):
+        return [arm["haproxy_weight"] for arm in self.status()["arms"]]
+
+    def told(self):
+        lines = [json.loads(line) for line in self.guard.output().splitlines()]
+        return [line.get("text", "") for line in lines if "split" in line.get("text", "")]
+
+    def story(self):
+        with open(self.guard._err, encoding="utf-8") as file:
+            return f"{self.box.run('split', self.box.file).text}\n{self.guard.output()[-3000:]}\n{file.read()[-3000:]}"
+
+    def end(self):
+        self.quiet()
+        if self.guard and self.guard.poll() is None:
+            self.guard.signal(signal.SIGTERM)
+            check(self.guard.wait(30).code == 0, self.story())
+        self.box.start("proxy", self.box.file, "stop", "--within", "1s").wait()
+
+
+@scenario(quick=True)
+def harm_stops_by_itself(box):
+    split = Split(box, next_=("--latency", "80ms"))
+    split.begin()
+    split.traffic()
+    split.until(lambda: split.status()["state"] == "stopped", split.story)
+    split.until(lambda: split.weights() == [100, 0], split.story)
+    status = split.status()
+    check(status["verdict"] == "harm" and not status["evidence"]["by_errors"], status)
+    split.until(lambda: any("split stopped, all to now" in text for text in split.told()), split.story)
+    before = split.served["next"]
+    while split.served["now"] < 100:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    with split.lock:
+        check(split.served["next"] <= before + 8, split.served)  # what was under way
+    result = box.run("split", box.file, "advance", code=9)
+    check("--anyway" in result.text, result)
+    split.end()
+    check(not split.failures, split.failures)
+
+
+@scenario()
+def errors_stop_too(box):
+    split = Split(box, next_=("--some", "0.5:http:500"))
+    split.begin()
+    split.traffic()
+    split.until(lambda: split.status()["state"] == "stopped", split.story)
+    status = split.status()
+    check(status["verdict"] == "harm" and status["evidence"]["by_errors"], status)
+    check(status["arms"][1]["errors"] > 10 and status["arms"][0]["errors"] == 0, status)
+    split.end()
+
+
+@scenario(quick=True)
+def equal_arms_go_on(box):
+    """Nor does a guard that is killed: weights stay, counts stay, the next one goes on."""
+    split = Split(box, harm="50%")
+    split.begin()
+    split.traffic()
+    split.until(lambda: min(split.counted()) > 150, split.story)
+    split.guard.signal(signal.SIGKILL)
+    split.guard.wait()
+    counted = split.counted()
+    check(split.weights() == [50, 50], split.status())
+    time.sleep(1)  # requests that nobody counts
+    split.begin()
+    split.until(lambda: min(split.counted()) > min(counted) + 150, split.story)
+    status = split.status()
+    check(status["state"] == "running" and status["verdict"] != "harm", status)
+    check(split.weights() == [50, 50], status)
+    check(status["arms"][0]["p50_s"]["low"] <= status["arms"][0]["p50_s"]["value"], status)
+    split.end()
+    check(not split.failures, split.failures)
+
+
+@scenario()
+def a_person_decides(box):
+    """advance, abort; followed by a guard that runs, and done without one that does not."""
+    split = Split(box, weight=10, harm="100%")
+    split.begin()
+    split.traffic(2)
+    split.until(lambda: sum(split.counted()) > 50, split.story)
+    check(box.run("split", box.file, "advance", code=9).text.count("not certain yet") == 1, "advanced")
+    box.run("split", box.file, "advance", "--anyway", code=0)
+    check(split.weights() == [75, 25], split.status())
+    split.until(lambda: any("by another program" in text for text in split.told()), split.story)
+    check(sum(split.counted()) < 5000, split.status())
+    split.guard.signal(signal.SIGKILL)
+    split.guard.wait()
+    for weights in ([50, 50], [0, 100]):
+        box.run("split", box.file, "advance", "--anyway", code=0)
+        check(split.weights() == weights, split.status())
+    status = split.status()
+    check(status["state"] == "full" and "spica promote" in status["next"], status)
+    box.run("split", box.file, "advance", "--anyway", code=9)
+    box.run("split", box.file, "abort", code=0)
+    check(split.weights() == [100, 0], split.status())
+    box.run("split", box.file, "abort", code=9)
+    split.begin()  # a new guard does not undo it
+    time.sleep(1)
+    check(split.weights() == [100, 0] and split.status()["state"] == "aborted", split.status())
+    split.end()
+    check(not split.failures, split.failures)
+
+
+@scenario()
+def the_last_usable_arm_stays(box):
+    """Everything to an arm that is down is refused, and nothing is changed."""
+    split = Split(box, next_=("--at", "1:die"), weight=50)
+    split.begin()
+    try:
+        split.send()
+        split.send()
+    except (OSError, http.client.HTTPException):
+        pass
+    split.until(lambda: not accepts(split.next), "next lives")
+    split.until(lambda: split.status()["arms"][1]["usable"] is False, split.story)
+    before = split.weights()
+    result = box.run("split", box.file, "advance", "--anyway")
+    check(result.code == 9 and "nothing was changed" in result.text, result)
+    check(split.weights() == before and split.status()["state"] == "running", split.status())
+    split.end()
+
+
+@scenario()
+def word_errors_of_both_arms(box):
+    """The same recordings go to both, and the difference is seen."""
+    split = Split(box, next_=("--wer", "0.6"))
+    split.guard_part["probe"] = "10/s"
+    box.study(stt=box.fake("stt"), guard=split.guard_part)
+    split.begin()
+    split.until(lambda: min(arm["references"] for arm in split.status()["arms"]) >= 12, split.story)
+    status = split.status()
+    check(status["arms"][0]["wer"]["value"] == 0 and status["arms"][1]["wer"]["value"] > 0.2, status)
+    check(status["wer_difference"]["low"] > 0, status)
+    check(sum(split.counted()) == 0, "reference clips were counted as requests")
+    result = box.run("split", box.file, "advance", code=9)
+    check("more word errors" in result.text, result)
+    split.end()
+
+
+@scenario(quick=True)
+def words_that_mean_nothing(box):
+    skip_unless(haproxy(), "haproxy is not installed")
+    box.study(stt=box.fake("stt"))
+    check("no front under guard: has a split" in box.run("split", box.file, code=2).text, "no split")
+    split = Split(box)
+    check("none of status, advance, abort" in box.run("split", box.file, "fly", code=2).text, "a verb")
+    check("no such split" in box.run("split", box.file, "--service", "llm", code=2).text, "a service")
+    text = box.run("split", box.file, code=0).out
+    check("nothing was counted yet" in text and "undecided" in text, text)
+    with open(split.kept_path(), "w", encoding="utf-8") as file:
+        file.write("{}")
+    check("remove it to begin anew" in box.run("split", box.file, code=2).text, "a file of others")
+    split.end()
+
+
+if __name__ == "__main__":
+    main(__name__)
