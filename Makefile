@@ -6,6 +6,7 @@
 #   make bench      measures this project's own numbers (make bench-NAME for one)
 #   make bench-faults   every kind of failure on a fake GPU, 20 times each
 #   make bench-promote  what a promotion costs, on a real systemd in a box (root)
+#   make bench-guard    what watching production promises (bench-guard-long: its long forms)
 #   make bench-instrument   spica as an instrument, beside wrk, vegeta, AIPerf and jiwer (ROWS="freeze fixed" for some)
 #   make bundle     build/spica-VERSION-linux-x86_64.tar.xz, which needs nothing installed
 #   make install    PREFIX=/usr/local DESTDIR=; make uninstall
@@ -14,7 +15,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 NINJA  ?= ninja
 
-.PHONY: all setup-apt setup demo test test-quick bench bench-faults bench-promote bench-instrument bundle bundle-test install uninstall clean help
+.PHONY: all setup-apt setup demo test test-quick bench bench-faults bench-promote bench-instrument bench-guard bench-guard-long bundle bundle-test install uninstall clean help
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -59,6 +60,16 @@ bench-instrument: setup
 	$(MAKE) all
 	SPICA_BUILD=$(BUILD) bench/instrument.py --setup
 	SPICA_BUILD=$(BUILD) bench/instrument.py $(ROWS)
+
+# Needs the real whisper-server of the set-up and HAProxy; an hour and more. ROWS="sketch anytime" for some.
+bench-guard: setup
+	$(MAKE) all
+	SPICA_BUILD=$(BUILD) bench/guard.py $(ROWS)
+
+# The same with a swing of 30 minutes and an hour of quiet.
+bench-guard-long: setup
+	$(MAKE) all
+	SPICA_BUILD=$(BUILD) SPICA_BENCH_LONG=1 bench/guard.py $(ROWS)
 
 bench-%: setup
 	$(MAKE) all
