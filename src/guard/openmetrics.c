@@ -15,34 +15,17 @@
  * units and infos, and ends with a mark; the names of samples are the same.
  *
  * Invariant: a family's samples stand together, and names do not depend on the study. */
+#include "guard/openmetrics_line.h"
 #include "guard/status_inside.h"
 
 #include "base/clock.h"
-#include "base/text.h"
 
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-enum family_type { FAMILY_GAUGE, FAMILY_COUNTER, FAMILY_SUMMARY, FAMILY_INFO };
-static const char *const type_words[][2] = {
-    /* per guard_exposition */
-    [FAMILY_GAUGE] = {"gauge", "gauge"},
-    [FAMILY_COUNTER] = {"counter", "counter"},
-    [FAMILY_SUMMARY] = {"summary", "summary"},
-    [FAMILY_INFO] = {"info", "gauge"},
-};
-static const char *const suffixes[] = {"", "_total", "", "_info"}; /* per family_type */
-
-struct family {
-    const char *name; /* without "_total" and "_info" */
-    enum family_type type;
-    const char *unit; /* the end of the name, or NULL */
-    const char *help;
-};
-
 /* Of what a tick holds; its help is guard_metric_infos'. */
-static const struct family metrics[GUARD_METRIC_COUNT_] = {
+static const struct line_family metrics[GUARD_METRIC_COUNT_] = {
     [GUARD_LATENCY] = {"spica_service_latency_seconds", FAMILY_SUMMARY, "seconds", NULL},
     [GUARD_FIRST] = {"spica_service_first_token_seconds", FAMILY_SUMMARY, "seconds", NULL},
     [GUARD_QUEUE] = {"spica_service_queue_seconds", FAMILY_SUMMARY, "seconds", NULL},
@@ -73,73 +56,6 @@ static const char *const scope_labels[] = {[SCOPE_SERVICE] = "service",
                                            [SCOPE_PROXY] = NULL,
                                            [SCOPE_GUARD] = NULL};
 
-struct out {
-    const struct guard_status *status;
-    enum guard_exposition form;
-    struct buf *buf;
-};
-
-/* ---- lines ---- */
-
-static void add_head(struct out *out, const struct family *family, const char *help)
-{
-    bool open = out->form == EXPOSE_OPENMETRICS;
-    const char *suffix = open ? "" : suffixes[family->type];
-    buf_addf(out->buf, "# HELP %s%s ", family->name, suffix);
-    for (; *help; help++) {
-        if (*help == '\\' || (open && *help == '"'))
-            buf_addc(out->buf, '\\');
-        buf_addc(out->buf, *help == '\n' ? ' ' : *help);
-    }
-    buf_addf(out->buf, "\n# TYPE %s%s %s\n", family->name, suffix,
-             type_words[family->type][out->form]);
-    if (open && family->unit)
-        buf_addf(out->buf, "# UNIT %s %s\n", family->name, family->unit);
-}
-
-/* Valid UTF-8 without line ends, then what a label's quotes want. */
-static void add_quoted(struct buf *buf, const char *text)
-{
-    AUTO(buf_done) struct buf safe = BUF_INIT(4096);
-    text_add_escaped(&safe, TEXT_TERMINAL, text, strlen(text), 1000);
-    buf_addc(buf, '"');
-    for (const char *at = buf_text(&safe); *at; at++) {
-        if (*at == '\\' || *at == '"')
-            buf_addc(buf, '\\');
-        buf_addc(buf, *at);
-    }
-    buf_addc(buf, '"');
-}
-
-struct label {
-    const char *name, *value; /* no name: not there */
-};
-enum { LABELS_MAX = 4 };
-
-static void add_sample(struct out *out, const struct family *family,
-                       const struct label labels[LABELS_MAX], double value)
-{
-    bool any = false;
-    if (!isfinite(value))
-        return;
-    buf_addf(out->buf, "%s%s", family->name, suffixes[family->type]);
-    for (size_t i = 0; i < LABELS_MAX; i++) {
-        if (!labels[i].name)
-            continue;
-        buf_addf(out->buf, "%s%s=", any ? "," : "{", labels[i].name);
-        add_quoted(out->buf, labels[i].value ? labels[i].value : "");
-        any = true;
-    }
-    buf_addf(out->buf, "%s %.15g\n", any ? "}" : "", value);
-}
-
-/* Of a family with one sample and no labels. */
-static void add_single(struct out *out, const struct family *family, double value)
-{
-    add_head(out, family, family->help);
-    add_sample(out, family, (struct label[LABELS_MAX]){{NULL, NULL}}, value);
-}
-
 /* ---- what a tick holds ---- */
 
 static const char *scope_value(const struct guard_status *status,
@@ -166,38 +82,39 @@ static const char *last_word(const char *name)
     return strrchr(name, '_') + 1;
 }
 
-static void add_words(struct out *out, const struct family *family,
+static void add_words(struct line_out *out, const struct line_family *family,
                       const struct guard_metric_ref *ref, const struct guard_value *value,
-                      struct label scope)
+                      struct line_label scope)
 {
     for (size_t i = 0; value->text && ref->words && ref->words[i]; i++) {
-        const struct label labels[LABELS_MAX] = {scope, {last_word(family->name), ref->words[i]}};
-        add_sample(out, family, labels, strcmp(ref->words[i], value->text) == 0);
+        const struct line_label labels[LINE_LABELS_MAX] = {
+            scope, {last_word(family->name), ref->words[i]}};
+        openmetrics_line_sample(out, family, labels, strcmp(ref->words[i], value->text) == 0);
     }
 }
 
-static void add_value(struct out *out, const struct family *family, size_t i)
+static void add_value(struct line_out *out, const struct line_family *family, size_t i)
 {
     const struct guard_metric_ref *ref = &out->status->study->guard->metrics[i];
     const struct guard_metric_info *info = &guard_metric_infos[ref->metric];
     const struct guard_value *value = &out->status->values[i];
-    const struct label scope = {scope_labels[info->scope], scope_value(out->status, ref)};
+    const struct line_label scope = {scope_labels[info->scope], scope_value(out->status, ref)};
     char quantile[16];
     if (info->unit == EXPR_UNIT_TEXT) {
         add_words(out, family, ref, value, scope);
         return;
     }
     snprintf(quantile, sizeof quantile, "%g", ref->quantile);
-    const struct label labels[LABELS_MAX] = {
+    const struct line_label labels[LINE_LABELS_MAX] = {
         scope,
         {info->sources ? "source" : NULL, source_value(ref)},
         {info->quantiles ? "quantile" : NULL, quantile},
     };
-    add_sample(out, family, labels, value->number);
+    openmetrics_line_sample(out, family, labels, value->number);
 }
 
 /* How many values a window holds: the same for all quantiles, so of the first of them. */
-static void add_window(struct out *out, enum guard_metric metric)
+static void add_window(struct line_out *out, enum guard_metric metric)
 {
     const struct spec_guard *guard = out->status->study->guard;
     char name[96], help[256];
@@ -206,24 +123,24 @@ static void add_window(struct out *out, enum guard_metric metric)
         (int)strlen(base) - (metrics[metric].unit ? (int)strlen(metrics[metric].unit) + 1 : 0);
     snprintf(name, sizeof name, "%.*s_window_values", len, base);
     snprintf(help, sizeof help, "how many values of the window stand behind %s", base);
-    const struct family family = {name, FAMILY_GAUGE, NULL, help};
-    add_head(out, &family, help);
+    const struct line_family family = {name, FAMILY_GAUGE, NULL, help};
+    openmetrics_line_head(out, &family, help);
     for (size_t i = 0; i < guard->metric_count; i++) {
         const struct guard_metric_ref *ref = &guard->metrics[i];
         bool first = isnan(ref->quantile) || i == 0 || guard->metrics[i - 1].metric != metric ||
                      guard->metrics[i - 1].source != ref->source;
-        const struct label labels[LABELS_MAX] = {{"service", scope_value(out->status, ref)},
-                                                 {"source", source_value(ref)}};
+        const struct line_label labels[LINE_LABELS_MAX] = {
+            {"service", scope_value(out->status, ref)}, {"source", source_value(ref)}};
         if (ref->metric == metric && first && !isnan(out->status->values[i].number))
-            add_sample(out, &family, labels, (double)out->status->values[i].count);
+            openmetrics_line_sample(out, &family, labels, (double)out->status->values[i].count);
     }
 }
 
-static void add_metrics(struct out *out)
+static void add_metrics(struct line_out *out)
 {
     const struct spec_guard *guard = out->status->study->guard;
     for (int m = 0; m < GUARD_METRIC_COUNT_; m++) {
-        add_head(out, &metrics[m], guard_metric_infos[m].help);
+        openmetrics_line_head(out, &metrics[m], guard_metric_infos[m].help);
         for (size_t i = 0; i < guard->metric_count; i++)
             if ((int)guard->metrics[i].metric == m)
                 add_value(out, &metrics[m], i);
@@ -234,61 +151,62 @@ static void add_metrics(struct out *out)
 
 /* ---- rules, events, actions ---- */
 
-static void add_rules(struct out *out)
+static void add_rules(struct line_out *out)
 {
-    static const struct family state = {"spica_guard_rule_state", FAMILY_GAUGE, NULL,
-                                        "1: the rule is in this state; else 0"};
-    static const struct family alarms = {"spica_guard_alarms", FAMILY_COUNTER, NULL,
-                                         "alarms of a rule since guard began"};
+    static const struct line_family state = {"spica_guard_rule_state", FAMILY_GAUGE, NULL,
+                                             "1: the rule is in this state; else 0"};
+    static const struct line_family alarms = {"spica_guard_alarms", FAMILY_COUNTER, NULL,
+                                              "alarms of a rule since guard began"};
     const struct guard_status *status = out->status;
     size_t count = status->judge ? guard_judge_rules(status->judge) : 0;
-    add_head(out, &state, state.help);
+    openmetrics_line_head(out, &state, state.help);
     for (size_t i = 0; i < count; i++) {
         struct guard_standing standing;
         guard_judge_standing(status->judge, i, &standing);
         for (int s = 0; s < STATE_COUNT_; s++) {
-            const struct label labels[LABELS_MAX] = {
+            const struct line_label labels[LINE_LABELS_MAX] = {
                 {"rule", standing.rule},
                 {standing.service ? "service" : NULL, standing.service},
                 {standing.device ? "device" : NULL, standing.device},
                 {"state", guard_state_names[s]}};
-            add_sample(out, &state, labels, (int)standing.state == s);
+            openmetrics_line_sample(out, &state, labels, (int)standing.state == s);
         }
     }
-    add_head(out, &alarms, alarms.help);
+    openmetrics_line_head(out, &alarms, alarms.help);
     for (size_t i = 0; i < status->rule_count; i++) {
         const struct status_rule *rule = &status->rules[i];
         const char *service =
             rule->service >= 0 ? status->study->services[rule->service].name : NULL;
-        const struct label labels[LABELS_MAX] = {{"rule", rule->name},
-                                                 {service ? "service" : NULL, service}};
-        add_sample(out, &alarms, labels, (double)rule->alarms);
+        const struct line_label labels[LINE_LABELS_MAX] = {{"rule", rule->name},
+                                                           {service ? "service" : NULL, service}};
+        openmetrics_line_sample(out, &alarms, labels, (double)rule->alarms);
     }
 }
 
-static void add_counts(struct out *out)
+static void add_counts(struct line_out *out)
 {
-    static const struct family events = {"spica_guard_events", FAMILY_COUNTER, NULL,
-                                         "what happened since guard began, by kind"};
-    static const struct family lost = {"spica_guard_events_lost", FAMILY_COUNTER, NULL,
-                                       "events that one tick had no room for"};
-    static const struct family acts = {
+    static const struct line_family events = {"spica_guard_events", FAMILY_COUNTER, NULL,
+                                              "what happened since guard began, by kind"};
+    static const struct line_family lost = {"spica_guard_events_lost", FAMILY_COUNTER, NULL,
+                                            "events that one tick had no room for"};
+    static const struct line_family acts = {
         "spica_guard_actions", FAMILY_COUNTER, NULL,
         "what decisions asked for, and what they would have, were it allowed"};
     const struct guard_status *status = out->status;
-    add_head(out, &events, events.help);
+    openmetrics_line_head(out, &events, events.help);
     for (int i = 0; i < EVENT_COUNT_; i++)
-        add_sample(out, &events, (struct label[LABELS_MAX]){{"event", guard_event_names[i]}},
-                   (double)status->event_counts[i]);
-    add_single(out, &lost, (double)status->events_lost);
-    add_head(out, &acts, acts.help);
+        openmetrics_line_sample(
+            out, &events, (struct line_label[LINE_LABELS_MAX]){{"event", guard_event_names[i]}},
+            (double)status->event_counts[i]);
+    openmetrics_line_single(out, &lost, (double)status->events_lost);
+    openmetrics_line_head(out, &acts, acts.help);
     for (int i = 0; i < ACTION_COUNT_; i++) {
-        const struct label begun[LABELS_MAX] = {{"action", spec_action_names[i]},
-                                                {"outcome", "asked"}};
-        const struct label withheld[LABELS_MAX] = {{"action", spec_action_names[i]},
-                                                   {"outcome", "withheld"}};
-        add_sample(out, &acts, begun, (double)status->begun[i]);
-        add_sample(out, &acts, withheld, (double)status->withheld[i]);
+        const struct line_label begun[LINE_LABELS_MAX] = {{"action", spec_action_names[i]},
+                                                          {"outcome", "asked"}};
+        const struct line_label withheld[LINE_LABELS_MAX] = {{"action", spec_action_names[i]},
+                                                             {"outcome", "withheld"}};
+        openmetrics_line_sample(out, &acts, begun, (double)status->begun[i]);
+        openmetrics_line_sample(out, &acts, withheld, (double)status->withheld[i]);
     }
 }
 
@@ -303,7 +221,7 @@ enum server_figure {
     SERVER_ERRORS,
     SERVER_COUNT_
 };
-static const struct family servers[SERVER_COUNT_] = {
+static const struct line_family servers[SERVER_COUNT_] = {
     [SERVER_USABLE] = {"spica_proxy_server_usable", FAMILY_GAUGE, NULL,
                        "1: HAProxy sends it requests, were it chosen; else 0"},
     [SERVER_WEIGHT] = {"spica_proxy_server_weight", FAMILY_GAUGE, NULL,
@@ -336,18 +254,19 @@ static const char *front_service(const struct guard_status *status, size_t front
     return status->study->services[status->study->guard->fronts[front].service].name;
 }
 
-static void add_servers(struct out *out)
+static void add_servers(struct line_out *out)
 {
     const struct guard_status *status = out->status;
     bool seen = status->has_proxy && status->proxy.up;
     for (int f = 0; f < SERVER_COUNT_; f++) {
-        add_head(out, &servers[f], servers[f].help);
+        openmetrics_line_head(out, &servers[f], servers[f].help);
         for (size_t i = 0; seen && i < status->study->guard->front_count; i++)
             for (size_t s = 0; s < status->proxy.fronts[i].server_count; s++) {
                 const struct proxy_server *server = &status->proxy.fronts[i].servers[s];
-                const struct label labels[LABELS_MAX] = {{"service", front_service(status, i)},
-                                                         {"server", server->name}};
-                add_sample(out, &servers[f], labels, server_figure(server, (enum server_figure)f));
+                const struct line_label labels[LINE_LABELS_MAX] = {
+                    {"service", front_service(status, i)}, {"server", server->name}};
+                openmetrics_line_sample(out, &servers[f], labels,
+                                        server_figure(server, (enum server_figure)f));
             }
     }
 }
@@ -368,37 +287,38 @@ static double arm_figure(const struct guard_status_arm *arm, int figure)
 }
 
 /* All figures of an arm, then the next one's: samples of one summary stand together. */
-static void add_arms(struct out *out, const struct family *family, enum arm_figure first,
+static void add_arms(struct line_out *out, const struct line_family *family, enum arm_figure first,
                      enum arm_figure last)
 {
     static const char *const quantiles[] = {
         [ARM_P50] = "0.5", [ARM_P95] = "0.95", [ARM_P99] = "0.99", [ARM_WER] = NULL};
     const struct guard_status *status = out->status;
-    add_head(out, family, family->help);
+    openmetrics_line_head(out, family, family->help);
     for (size_t i = 0; i < status->study->guard->front_count; i++)
         for (size_t a = 0; a < status->fronts[i].split.arm_count; a++)
             for (int figure = (int)first; figure <= (int)last; figure++) {
                 const struct guard_status_arm *arm = &status->fronts[i].split.arms[a];
                 const char *quantile = quantiles[figure];
-                const struct label labels[LABELS_MAX] = {{"service", front_service(status, i)},
-                                                         {"arm", arm->name},
-                                                         {quantile ? "quantile" : NULL, quantile}};
-                add_sample(out, family, labels, arm_figure(arm, figure));
+                const struct line_label labels[LINE_LABELS_MAX] = {
+                    {"service", front_service(status, i)},
+                    {"arm", arm->name},
+                    {quantile ? "quantile" : NULL, quantile}};
+                openmetrics_line_sample(out, family, labels, arm_figure(arm, figure));
             }
 }
 
-static void add_splits(struct out *out)
+static void add_splits(struct line_out *out)
 {
-    static const struct family weight = {"spica_split_arm_weight_ratio", FAMILY_GAUGE, "ratio",
-                                         "share of the requests that an arm of a split gets"};
-    static const struct family requests = {"spica_split_arm_requests", FAMILY_COUNTER, NULL,
-                                           "requests of an arm since the split began"};
-    static const struct family errors = {"spica_split_arm_errors", FAMILY_COUNTER, NULL,
-                                         "of them those that failed"};
-    static const struct family latency = {"spica_split_arm_latency_seconds", FAMILY_SUMMARY,
-                                          "seconds", "time to the whole answer of an arm"};
-    static const struct family wer = {"spica_split_arm_word_error_ratio", FAMILY_GAUGE, "ratio",
-                                      "word errors of an arm on the reference clips"};
+    static const struct line_family weight = {"spica_split_arm_weight_ratio", FAMILY_GAUGE, "ratio",
+                                              "share of the requests that an arm of a split gets"};
+    static const struct line_family requests = {"spica_split_arm_requests", FAMILY_COUNTER, NULL,
+                                                "requests of an arm since the split began"};
+    static const struct line_family errors = {"spica_split_arm_errors", FAMILY_COUNTER, NULL,
+                                              "of them those that failed"};
+    static const struct line_family latency = {"spica_split_arm_latency_seconds", FAMILY_SUMMARY,
+                                               "seconds", "time to the whole answer of an arm"};
+    static const struct line_family wer = {"spica_split_arm_word_error_ratio", FAMILY_GAUGE,
+                                           "ratio", "word errors of an arm on the reference clips"};
     add_arms(out, &weight, ARM_WEIGHT, ARM_WEIGHT);
     add_arms(out, &requests, ARM_REQUESTS, ARM_REQUESTS);
     add_arms(out, &errors, ARM_ERRORS, ARM_ERRORS);
@@ -418,42 +338,44 @@ static double own_memory_bytes(void)
     return good ? (double)resident * (double)sysconf(_SC_PAGESIZE) : NAN;
 }
 
-static void add_guard(struct out *out)
+static void add_guard(struct line_out *out)
 {
-    static const struct family info = {"spica_guard", FAMILY_INFO, NULL,
-                                       "which guard this is, and for which study"};
-    static const struct family begun = {"spica_guard_start_time_seconds", FAMILY_GAUGE, "seconds",
-                                        "when guard began, since 1970"};
-    static const struct family tick = {"spica_guard_tick_time_seconds", FAMILY_GAUGE, "seconds",
-                                       "when guard last looked, since 1970"};
-    static const struct family ticks = {"spica_guard_ticks", FAMILY_COUNTER, NULL,
-                                        "how often guard has looked since it began"};
-    static const struct family well = {"spica_guard_well", FAMILY_GAUGE, NULL,
-                                       "1: guard looks as often as it should; else 0"};
-    static const struct family dry = {"spica_guard_dry_run", FAMILY_GAUGE, NULL,
-                                      "1: guard only says what it would do; else 0"};
-    static const struct family cpu = {"spica_guard_cpu_seconds", FAMILY_COUNTER, "seconds",
-                                      "CPU time that guard itself has used"};
-    static const struct family memory = {"spica_guard_memory_bytes", FAMILY_GAUGE, "bytes",
-                                         "memory that guard itself holds"};
+    static const struct line_family info = {"spica_guard", FAMILY_INFO, NULL,
+                                            "which guard this is, and for which study"};
+    static const struct line_family begun = {"spica_guard_start_time_seconds", FAMILY_GAUGE,
+                                             "seconds", "when guard began, since 1970"};
+    static const struct line_family tick = {"spica_guard_tick_time_seconds", FAMILY_GAUGE,
+                                            "seconds", "when guard last looked, since 1970"};
+    static const struct line_family ticks = {"spica_guard_ticks", FAMILY_COUNTER, NULL,
+                                             "how often guard has looked since it began"};
+    static const struct line_family well = {"spica_guard_well", FAMILY_GAUGE, NULL,
+                                            "1: guard looks as often as it should; else 0"};
+    static const struct line_family dry = {"spica_guard_dry_run", FAMILY_GAUGE, NULL,
+                                           "1: guard only says what it would do; else 0"};
+    static const struct line_family cpu = {"spica_guard_cpu_seconds", FAMILY_COUNTER, "seconds",
+                                           "CPU time that guard itself has used"};
+    static const struct line_family memory = {"spica_guard_memory_bytes", FAMILY_GAUGE, "bytes",
+                                              "memory that guard itself holds"};
     const struct guard_status *status = out->status;
-    add_head(out, &info, info.help);
-    add_sample(
-        out, &info,
-        (struct label[LABELS_MAX]){{"version", SPICA_VERSION}, {"study", status->study->name}}, 1);
-    add_single(out, &begun, (double)status->begun_wall_us / 1e6);
-    add_single(out, &tick, status->ticks > 0 ? (double)status->tick_wall_us / 1e6 : NAN);
-    add_single(out, &ticks, (double)status->ticks);
-    add_single(out, &well, guard_status_well(status, clock_now_ns()));
-    add_single(out, &dry, status->dry_run);
-    add_single(out, &cpu, (double)clock_cpu_ns() / NS_PER_S);
-    add_single(out, &memory, own_memory_bytes());
+    openmetrics_line_head(out, &info, info.help);
+    openmetrics_line_sample(out, &info,
+                            (struct line_label[LINE_LABELS_MAX]){{"version", SPICA_VERSION},
+                                                                 {"study", status->study->name}},
+                            1);
+    openmetrics_line_single(out, &begun, (double)status->begun_wall_us / 1e6);
+    openmetrics_line_single(out, &tick,
+                            status->ticks > 0 ? (double)status->tick_wall_us / 1e6 : NAN);
+    openmetrics_line_single(out, &ticks, (double)status->ticks);
+    openmetrics_line_single(out, &well, guard_status_well(status, clock_now_ns()));
+    openmetrics_line_single(out, &dry, status->dry_run);
+    openmetrics_line_single(out, &cpu, (double)clock_cpu_ns() / NS_PER_S);
+    openmetrics_line_single(out, &memory, own_memory_bytes());
 }
 
 void guard_openmetrics_write(const struct guard_status *status, enum guard_exposition form,
                              struct buf *buf)
 {
-    struct out out = {status, form, buf};
+    struct line_out out = {status, form, buf};
     add_guard(&out);
     add_metrics(&out);
     add_rules(&out);
