@@ -30,6 +30,8 @@ struct report_card {
     struct report_span gauges[GAUGE_COUNT_];
     size_t throttle_known, throttled; /* runs */
     const char *throttle;             /* what the last throttled run said; NULL: none was */
+    size_t noted;                     /* runs that began with a note on the card's mode */
+    const char *notes;                /* the last of them; NULL: none had any */
 };
 
 struct report_side;

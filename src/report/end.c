@@ -132,6 +132,10 @@ static void print_device(const struct report_view *view, FILE *out, struct repor
             report_add_text(&text, TEXT_TERMINAL, card->throttle);
             buf_addf(&text, " in %zu of %zu runs", card->throttled, card->throttle_known);
         }
+        if (card->notes) {
+            buf_add(&text, "; ");
+            report_add_text(&text, TEXT_TERMINAL, card->notes);
+        }
     }
     print_entry(out, terminal, "GPU", buf_text(&text));
 }

@@ -41,6 +41,8 @@ json_t *report_cards_json(const struct report_side *side)
                             card->throttle_known ? json_integer((json_int_t)card->throttled)
                                                  : json_null());
         json_object_set_new(object, "throttle", json_text_or_null(card->throttle));
+        json_object_set_new(object, "noted_runs", json_integer((json_int_t)card->noted));
+        json_object_set_new(object, "notes", json_text_or_null(card->notes));
         json_array_append_new(list, object);
     }
     return list;

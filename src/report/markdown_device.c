@@ -250,6 +250,20 @@ static void add_card_rows(struct buf *buf, const struct report_view *view, const
     buf_add(buf, "\n\n");
 }
 
+static void add_notes(struct buf *buf, const struct report_view *view, const char *device)
+{
+    for (size_t i = 0; i < view->side_count; i++) {
+        const struct report_card *card = card_of(&view->sides[i], device);
+        AUTO(buf_done) struct buf scratch = BUF_INIT(64);
+        if (!is_shown(&view->sides[i]) || !card || !card->notes)
+            continue;
+        report_add_text(buf, MD, device);
+        buf_addf(buf, ", %s: ", report_side_title(view, i, &scratch));
+        report_add_text(buf, MD, card->notes);
+        buf_addf(buf, " (%zu of %zu runs).\n\n", card->noted, view->sides[i].run_count);
+    }
+}
+
 static void add_card(struct buf *buf, const struct report_view *view, const char *device)
 {
     AUTO(buf_done) struct buf scratch = BUF_INIT(64), line = BUF_INIT(256);
@@ -269,6 +283,7 @@ static void add_card(struct buf *buf, const struct report_view *view, const char
         }
     buf_addf(buf, "%s\n", buf_text(&line));
     add_card_rows(buf, view, device);
+    add_notes(buf, view, device);
 }
 
 void report_add_memory(struct buf *buf, const struct report_view *view)

@@ -53,6 +53,13 @@ static void add_state(struct buf *text, enum report_gauge gauge, double value, c
     report_add_gauge(text, gauge, value);
 }
 
+static void print_notes(const struct trial_sheet *sheet, const char *device)
+{
+    const struct store_reading *r = report_reading(sheet->trial, device, NULL, "before", "notes");
+    if (r && r->words)
+        report_print_field(sheet, "note", r->words);
+}
+
 static void print_state(const struct trial_sheet *sheet, const char *device)
 {
     const struct store_trial *t = sheet->trial;
@@ -106,6 +113,7 @@ void report_print_cards(const struct trial_sheet *sheet)
         fputc('\n', sheet->out);
         print_memory(sheet, device);
         print_state(sheet, device);
+        print_notes(sheet, device);
     }
 }
 

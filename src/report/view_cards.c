@@ -51,6 +51,15 @@ double report_gauge(const struct store_trial *trial, const char *device, enum re
     return r ? r->value : NAN;
 }
 
+static void fill_notes(const struct store_trial *run, struct report_card *card)
+{
+    const struct store_reading *r = report_reading(run, card->device, NULL, "before", "notes");
+    if (!r || !r->words)
+        return;
+    card->noted++;
+    card->notes = r->words;
+}
+
 static void fill_card(struct report_builder *b, const struct report_side *side,
                       struct report_card *card)
 {
@@ -68,6 +77,7 @@ static void fill_card(struct report_builder *b, const struct report_side *side,
     for (size_t i = 0; i < side->run_count; i++) {
         const struct store_reading *r =
             report_reading(side->runs[i], card->device, NULL, "measure", "throttle");
+        fill_notes(side->runs[i], card);
         if (!r || isnan(r->value))
             continue;
         card->throttle_known++;

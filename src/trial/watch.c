@@ -128,6 +128,15 @@ static void add_sample(struct attempt *attempt, const char *phase, size_t d,
     add_reading(attempt, phase, -1, d, "strangers", sample->stranger_bytes, NULL);
 }
 
+/* What numbers depend on that is no number ("MPS is on"), as it was when the device was opened. */
+static void add_notes(struct attempt *attempt, size_t d)
+{
+    const struct device_facts *facts = device_facts(attempt->runner->options.devices[d]);
+    if (facts->notes[0])
+        add_reading(attempt, "before", -1, d, "notes", READING_NONE,
+                    arena_strdup(attempt->arena, facts->notes));
+}
+
 static void note_fault(struct attempt *attempt, size_t d, const struct device_sample *sample)
 {
     if (sample->fault[0] && !attempt->facts.device_fault)
@@ -149,6 +158,7 @@ void watch_begin(struct attempt *attempt)
         struct device_sample sample;
         device_sample(runner->options.devices[d], &ours.ours, &sample);
         add_sample(attempt, "before", d, &sample);
+        add_notes(attempt, d);
         note_fault(attempt, d, &sample);
         watch->strangers_before_bytes = reading_value(sample.stranger_bytes);
         watch->began_wall_us = sample.at_wall_us;

@@ -496,7 +496,8 @@ def a_driver_that_hangs(box):
     box.card()
     box.env["SPICA_NVML_WITHIN"] = "2"
     flag = box.path("flag")
-    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"))
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}", "--latency-jitter", "{jitter}",
+                            knobs={"jitter": ["0", "0.1"]}))
     running = running_to(box, flag)
     touch(box, "lost", "hang *\n")
     result = running.wait()
@@ -607,6 +608,11 @@ def mps_and_modes_are_noticed(box):
     box.card(Card(0, lines=["mode 3", f"process m {server.pid} 10"]))
     result = box.run("check", box.file, code=0)
     check("MPS is on" in result.text and "Exclusive" in result.text, str(result))
+    # Before: said at the start, and nowhere else.
+    box.card(Card(0, lines=["mode 3"]))
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    shown = box.run("show", box.file, "--trial", "1", code=0).out
+    check("compute mode Exclusive" in shown, shown)
 
 
 @scenario()

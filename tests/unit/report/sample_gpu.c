@@ -104,6 +104,10 @@ static void add_card(struct store_trial *t, struct store_reading *list,
         (struct store_reading){"before", NULL, NULL, "neighbours", NEIGHBOUR_GIB * GIB, NULL,
                                NULL});
     add(t, list, (struct store_reading){"before", NULL, NULL, "strangers", 0, NULL, NULL});
+    if (t->number % 2)
+        add(t, list,
+            (struct store_reading){"before", NULL, NULL, "notes", NAN, NULL,
+                                   "MPS is on: one client's fatal fault ends every client"});
     if (look->measured) {
         double free_idle = free_before - used + 0.2 * GIB;
         bool hot = t->number % 3 == 0;

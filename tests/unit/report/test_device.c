@@ -51,6 +51,8 @@ static void reads_cards_over_the_runs(void **state)
     assert_int_equal(card->throttle_known, 4);
     assert_int_equal(card->throttled, 1);
     assert_string_equal(card->throttle, "power cap");
+    assert_int_equal(card->noted, 3);
+    assert_string_equal(card->notes, "MPS is on: one client's fatal fault ends every client");
     end(&f);
     f = build(SAMPLE_WINNER);
     assert_int_equal(f.view->winner->card_count, 0); /* a CPU box has none */
