@@ -208,6 +208,19 @@ static void say_left(struct guard_actor *actor, struct guard_act *act)
              clock_format_wall(act->wall_us, when, sizeof when));
 }
 
+static void say_all_left(struct guard_actor *actor)
+{
+    struct err ignored = ERR_INIT;
+    size_t count = 0;
+    for (size_t i = 0; i < actor->kept.count; i++)
+        if (!actor->kept.acts[i].ended) {
+            say_left(actor, &actor->kept.acts[i]);
+            count++;
+        }
+    if (count > 0) /* so that it is said once; else the next guard says it again */
+        (void)!guard_kept_write(&actor->kept, &ignored);
+}
+
 void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick)
 {
     const struct spec_guard *guard = actor->setup.study->guard;
@@ -218,9 +231,7 @@ void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick)
     if (actor->looked)
         return;
     actor->looked = true;
-    for (size_t i = 0; i < actor->kept.count; i++)
-        if (!actor->kept.acts[i].ended)
-            say_left(actor, &actor->kept.acts[i]);
+    say_all_left(actor);
     act_minder_look(actor);
 }
 

@@ -153,8 +153,10 @@ static void on_end(void *owner, const struct guard_said *said)
     act_tell(actor, change.service, change.rule, said && said->done, "%s: %s",
              spec_action_names[change.action],
              said ? said->text : "ended without a word; look at the machine");
-    if (change.action == ACTION_RESTUDY && said && said->done)
+    if (change.action == ACTION_RESTUDY && said && said->done) {
+        actor->tried_ns = 0; /* another request */
         act_minder_look(actor);
+    }
     act_change_next(actor);
 }
 

@@ -48,6 +48,7 @@ struct guard_actor {
     bool has_restudy;           /* there is a request */
     struct guard_child *minder; /* owned: ours; NULL: none, or an earlier guard's */
     sd_event_source *timer;     /* owned */
+    int64_t tried_ns;           /* when it was last begun; 0: not by us */
     char program[4096];
     char *study_path, *folder; /* owned, absolute */
 };

@@ -12,6 +12,7 @@
 #include <string.h>
 
 static const uint64_t LOOK_EVERY_US = 10 * 1000 * 1000;
+static const int64_t AGAIN_NS = 1800 * NS_PER_S; /* a device that is held by others, say */
 
 static struct guard_restudy_work *new_work(const struct guard_actor *actor)
 {
@@ -50,6 +51,7 @@ static void begin(struct guard_actor *actor)
     const struct guard_child_job job = {
         .work = guard_work_restudy, .context = work, .ended = on_minded, .owner = actor};
     struct err err = ERR_INIT;
+    actor->tried_ns = clock_now_ns();
     if (access(actor->program, X_OK) != 0)
         act_tell(actor, -1, actor->restudy.rule, false,
                  "restudy: this program's file is gone (updated?); restart guard: %.120s",
@@ -73,9 +75,17 @@ static void take_over(struct guard_actor *actor)
         actor->restudy.state = RESTUDY_QUEUED;
 }
 
-void act_minder_look(struct guard_actor *actor)
+static bool is_due(const struct guard_actor *actor)
 {
     const struct spec_guard *guard = actor->setup.study->guard;
+    return actor->has_restudy && actor->restudy.state == RESTUDY_QUEUED &&
+           guard->limits[ACTION_RESTUDY].allowed &&
+           (actor->tried_ns == 0 || clock_now_ns() - actor->tried_ns >= AGAIN_NS) &&
+           guard_restudy_open(&guard->restudy, guard_restudy_minute(clock_now_wall_us()));
+}
+
+void act_minder_look(struct guard_actor *actor)
+{
     if (actor->minder || actor->setup.dry_run)
         return;
     if (!actor->has_restudy || actor->restudy.state == RESTUDY_DONE)
@@ -83,9 +93,7 @@ void act_minder_look(struct guard_actor *actor)
     if (actor->has_restudy && actor->restudy.state == RESTUDY_RUNNING &&
         !host_process_alive(&actor->restudy.minder))
         take_over(actor);
-    if (actor->has_restudy && actor->restudy.state == RESTUDY_QUEUED &&
-        guard->limits[ACTION_RESTUDY].allowed &&
-        guard_restudy_open(&guard->restudy, guard_restudy_minute(clock_now_wall_us())))
+    if (is_due(actor))
         begin(actor);
 }
 

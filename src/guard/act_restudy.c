@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { VERSION = 1, FILE_MAX = 1 << 16, NIGHTS_MAX = 14, LOOK_EVERY_MS = 200 };
+enum { VERSION = 1, FILE_MAX = 1 << 16, ATTEMPTS_MAX = 30, LOOK_EVERY_MS = 200 };
 static const int64_t READY_WITHIN_NS = 30 * NS_PER_S, STOP_WITHIN_NS = 600 * NS_PER_S;
 
 static const char *const state_words[RESTUDY_STATE_COUNT_] = {
@@ -86,7 +86,7 @@ bool guard_restudy_write(const char *folder, const struct guard_restudy *restudy
     AUTO_JSON json_t *object = json_pack(
         "{s:s, s:i, s:s, s:I, s:i, s:o, s:o, s:I, s:{s:I, s:I, s:s}, s:o}", "format",
         "spica restudy", "version", VERSION, "state", state_words[restudy->state], "folder_inode",
-        (json_int_t)restudy->folder_inode, "nights", restudy->nights, "rule",
+        (json_int_t)restudy->folder_inode, "attempts", restudy->attempts, "rule",
         json_text_or_null(restudy->rule), "why", json_text_or_null(restudy->why), "asked_wall_us",
         (json_int_t)restudy->asked_wall_us, "minder", "pid", (json_int_t)restudy->minder.pid,
         "start_ticks", (json_int_t)restudy->minder.start_ticks, "boot_id", restudy->minder.boot_id,
@@ -111,7 +111,7 @@ static bool read_object(const json_t *object, struct guard_restudy *restudy)
     *restudy = (struct guard_restudy){
         .state = (enum restudy_state)state,
         .folder_inode = json_get_int(object, "folder_inode", 0),
-        .nights = (int)json_get_int(object, "nights", 0),
+        .attempts = (int)json_get_int(object, "attempts", 0),
         .asked_wall_us = json_get_int(object, "asked_wall_us", 0),
         .minder = {.pid = (pid_t)json_get_int(minder, "pid", 0),
                    .start_ticks = json_get_int(minder, "start_ticks", 0)},
@@ -120,7 +120,7 @@ static bool read_object(const json_t *object, struct guard_restudy *restudy)
     copy_member(object, "rule", restudy->rule, sizeof restudy->rule);
     copy_member(object, "why", restudy->why, sizeof restudy->why);
     copy_member(object, "result", restudy->result, sizeof restudy->result);
-    return restudy->minder.pid >= 0 && restudy->nights >= 0;
+    return restudy->minder.pid >= 0 && restudy->attempts >= 0;
 }
 
 bool guard_restudy_read(const char *folder, bool *ret_found, struct guard_restudy *ret_restudy,
@@ -295,13 +295,13 @@ static void judge(struct guard_restudy *restudy, int status)
             text = ends[i].text;
             goes_on = ends[i].goes_on;
         }
-    bool given_up = goes_on && restudy->nights >= NIGHTS_MAX;
+    bool given_up = goes_on && restudy->attempts >= ATTEMPTS_MAX;
     restudy->state = goes_on && !given_up ? RESTUDY_QUEUED : RESTUDY_DONE;
-    snprintf(restudy->result, sizeof restudy->result, "the study %s%s (window %d)", text,
+    snprintf(restudy->result, sizeof restudy->result, "the study %s%s (attempt %d)", text,
              given_up  ? ", and is given up"
-             : goes_on ? "; goes on in the next window"
+             : goes_on ? "; goes on later"
                        : "",
-             restudy->nights);
+             restudy->attempts);
 }
 
 void guard_work_restudy(void *restudy, struct guard_said *said)
@@ -311,12 +311,16 @@ void guard_work_restudy(void *restudy, struct guard_said *said)
     struct err err = ERR_INIT;
     int status = -1;
     now.state = RESTUDY_RUNNING;
-    now.nights++;
+    now.attempts++; /* on disk before anything: minders that are killed are not started for ever */
     (void)host_process_read(getpid(), &now.minder);
-    if (guard_restudy_write(work->folder, &now, &err) && run(work, &status, &err)) {
+    if (now.attempts > ATTEMPTS_MAX) {
+        now.state = RESTUDY_DONE;
+        snprintf(now.result, sizeof now.result, "the study is given up after %d attempts",
+                 ATTEMPTS_MAX);
+    } else if (guard_restudy_write(work->folder, &now, &err) && run(work, &status, &err)) {
         judge(&now, status);
     } else {
-        now.state = now.nights >= NIGHTS_MAX ? RESTUDY_DONE : RESTUDY_QUEUED;
+        now.state = now.attempts >= ATTEMPTS_MAX ? RESTUDY_DONE : RESTUDY_QUEUED;
         snprintf(now.result, sizeof now.result, "the study could not be run: %.180s", err.text);
     }
     if (!guard_restudy_write(work->folder, &now, &err) && now.state == RESTUDY_DONE)

@@ -19,7 +19,7 @@ struct guard_restudy {
     enum restudy_state state;
     int64_t folder_inode; /* of the results when it was asked for, 0 none: another one now means
                            * that it has begun anew and goes on from there */
-    int nights;           /* how many windows it has had */
+    int attempts;         /* how often it was begun or gone on with */
     char rule[128], why[512];
     int64_t asked_wall_us;
     struct host_process minder; /* while it runs */
@@ -43,7 +43,8 @@ struct guard_restudy_work {
     struct spec_restudy_hours hours;
     struct guard_restudy restudy;
 };
-/* In a child: one window of it. `said->done`: the study has come to its end. */
+/* In a child: one attempt, no longer than the window is open. `said->done`: the study has come to
+ * its end. */
 void guard_work_restudy(void *restudy, struct guard_said *said);
 /* In a child: writes the request. */
 void guard_work_queue_restudy(void *restudy, struct guard_said *said);

@@ -316,8 +316,8 @@ def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
                 if word.startswith("spica-restudy-")][0]
         check(guarded.systemd.ctl("show", "-P", "MemoryMax", unit) == "infinity", guarded.story())
         wait_until(lambda: request(box)["state"] == "queued", lambda: str(request(box)), 150)
-        check("resumes; goes on in the next window" in request(box)["result"], request(box))
-        check(guarded.said_in_status("goes on in the next window"), guarded.status())
+        check("resumes; goes on later" in request(box)["result"], request(box))
+        check(guarded.said_in_status("goes on later"), guarded.status())
         check(guarded.systemd.ctl("list-units", "--plain").count("spica-restudy-") == 0,
               guarded.story())
 

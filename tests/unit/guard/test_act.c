@@ -348,13 +348,13 @@ static char *write_program(struct stage *stage, const char *text)
 /* What `spica run` is asked for, and what becomes of each of its ends. */
 static const struct {
     const char *name, *program, *told;
-    bool queued; /* it goes on in the next window */
+    bool queued; /* it goes on later */
 } studies[] = {
     {"done", "#!/bin/sh\necho \"$@\" >\"$(dirname \"$0\")/asked\"\nexit 0\n", "awaits approval",
      false},
     {"none feasible", "#!/bin/sh\nexit 3\n", "no candidate", false},
-    {"busy", "#!/bin/sh\nexit 4\n", "held by others; goes on in the next window", true},
-    {"stopped", "#!/bin/sh\nexit 5\n", "resumes; goes on in the next window", true},
+    {"busy", "#!/bin/sh\nexit 4\n", "held by others; goes on later", true},
+    {"stopped", "#!/bin/sh\nexit 5\n", "resumes; goes on later", true},
     {"killed", "#!/bin/sh\nkill -9 $$\n", "was killed; goes on", true},
 };
 
@@ -382,7 +382,7 @@ static void test_study(void **state)
         CHECK_TOLD(stage, studies[i].told);
         assert_true(guard_restudy_read(stage->results, &found, &request, &err) && found);
         CHECK_ROW(i, studies[i].name,
-                  (request.state == RESTUDY_QUEUED) == studies[i].queued && request.nights == 1);
+                  (request.state == RESTUDY_QUEUED) == studies[i].queued && request.attempts == 1);
         assert_string_equal(request.why, "p95 912 ms > 300 ms for 30 s");
         if (i == 0) {
             AUTO(free) char *path = file_join(stage->folder, "asked");
