@@ -373,8 +373,10 @@ static void choose_stop(struct step *step)
     int chosen = step->choice.tier, victim = step->victim, unused = find_unused(step);
     bool safe = chosen >= 0 && is_usable(step, chosen);
     if (victim >= 0 && victim != chosen && (safe || !is_usable(step, victim))) {
-        stop(step, victim, " for memory: ");
-        add_memory(step);
+        bool said = step->choice.switched && step->choice.forced; /* why, and the numbers */
+        stop(step, victim, said ? "" : " for memory: ");
+        if (!said)
+            add_memory(step);
         return;
     }
     if (!safe)

@@ -161,8 +161,8 @@ static const char *service_name(const struct guard_tiers *tiers, const struct fr
 static void tell(const struct guard_tiers *tiers, const struct front *front, const char *text)
 {
     struct guard_event event = {.kind = EVENT_ACTED, .service = (int)front->spec->service};
-    snprintf(event.text, sizeof event.text, "%.40s: %s%.190s", service_name(tiers, front),
-             tiers->options.dry_run ? "would: " : "", text);
+    snprintf(event.text, sizeof event.text, "%s%.230s", tiers->options.dry_run ? "would: " : "",
+             text);
     if (tiers->tell)
         tiers->tell(tiers->context, &event);
 }

@@ -32,6 +32,8 @@ static void copy_cut(char *to, size_t size, const char *from)
 
 static bool is_there(const struct guard_events *events, enum guard_event_kind kind, int service)
 {
+    if (kind == EVENT_ACTED)
+        return false; /* several things may be done in one tick */
     for (size_t i = 0; i < events->count; i++)
         if (events->items[i].kind == kind && events->items[i].service == service && service >= 0)
             return true;

@@ -1,0 +1,135 @@
+"""The model chosen by headroom: real HAProxy, real systemd, fake servers. What a client sees is never worse
+than with any of them alone: nothing fails, whatever is switched, started, stopped or killed."""
+
+import time
+
+from gpu import Card, cards, options, stranger
+from harness import check, main, scenario
+from systemd_box import wait_until
+from tiers import CALM, MUCH, Tiers
+
+PIN = {"X-Spica-Tier": "base"}
+
+
+@scenario(quick=True)
+def down_in_an_overload_up_in_calm(box):
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, tiers.for_seconds(4))
+        check(tiers.served_by("base", 10), tiers.told())
+        tiers.send(MUCH, lambda: tiers.served_by("tiny") and tiers.says("stt: base -> tiny: "),
+                   headers=PIN, every=10)
+        # Whoever asks for base by header gets it, slow as it is.
+        pinned = [tier for tier, _, asked in tiers.answers.served if asked]
+        check(pinned and set(pinned) == {"base"}, pinned)
+        tiers.send(CALM, lambda: tiers.served_by("base") and
+                   tiers.says("stt: tiny -> base: base keeps p95 "))
+        check(tiers.told().count(" -> ") == 2, tiers.told())
+        tiers.no_failures()
+
+
+@scenario()
+def guard_killed_in_the_middle(box):
+    """HAProxy goes on with the tier it has, and the next guard from there."""
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, tiers.for_seconds(3))
+        tiers.send(MUCH, lambda: tiers.served_by("tiny"))
+        tiers.kill()
+        tiers.send(MUCH, tiers.for_seconds(3))
+        check(tiers.served_by("tiny", 50), tiers.answers.last(50))
+        tiers.guard()
+        tiers.send(MUCH, tiers.for_seconds(4))
+        check(tiers.served_by("tiny", 50), tiers.told())
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        tiers.no_failures()
+
+
+@scenario()
+def started_and_warm(box):
+    with Tiers(box, base={"resident": False, "memory": "10MiB"}) as tiers:
+        check(not tiers.systemd.active("base"), "it runs already")
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny -> base"))
+        told = tiers.told()
+        check("starting base: its peak " in told, told)
+        check(told.index("starting base") < told.index("base is warm, its first answer took ")
+              < told.index("tiny -> base"), told)
+        tiers.no_failures()
+
+
+@scenario()
+def a_tier_that_does_not_start(box):
+    with Tiers(box, base={"resident": False, "memory": "10MiB"}) as tiers:
+        tiers.systemd.service("base", "/bin/false")
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.says("base did not come up: base.service is failed"))
+        check(tiers.says("not tried again for 30 s"), tiers.told())
+        tiers.send(CALM, tiers.for_seconds(3))
+        check(tiers.told().count("starting base") == 1, tiers.told())
+        check(tiers.served_by("tiny", 10), tiers.answers.last(10))
+        tiers.no_failures()
+
+
+@scenario()
+def a_tier_that_dies(box):
+    """HAProxy leaves it by itself; the policy follows, and comes back once it has proved itself."""
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        tiers.systemd.stop("base")
+        tiers.send(CALM, lambda: tiers.served_by("tiny") and tiers.says("base is not usable"))
+        tiers.up("base")
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        check(tiers.says("base is warm"), tiers.told())
+
+
+@scenario()
+def a_tier_that_came_up_on_the_cpu(box):
+    """It must be on the GPU, and its first request says that it is not: it takes no other."""
+    cards(box, Card())
+    with Tiers(box, base={"resident": False, "memory": "2GiB"}, extra=options(box, "1G"),
+               service={"on": "gpu"}, device="gpu0") as tiers:
+        # The world's card is not seen by what is started now.
+        command = tiers.command("base").split(" --gpu ", maxsplit=1)[0]
+        tiers.systemd.service("base", command)
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.says("base did not come up: it must be on the GPU"))
+        check(tiers.served_by("tiny", 5), tiers.told())
+        wait_until(lambda: not tiers.systemd.active("base"), tiers.told)
+        tiers.no_failures()
+
+
+@scenario()
+def memory_is_needed_elsewhere(box):
+    """The largest tier that need not run goes first: left, emptied, stopped. Nobody is cut off."""
+    cards(box, Card(total_mib=8000))
+    with Tiers(box, base={"resident": False}, front={"reserve": "1GiB"}, extra=options(box, "2G"),
+               service={"on": "gpu"}, device="gpu0") as tiers:
+        tiers.up("base")
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        stranger(box, "--gpu-hold", "3G")
+        tiers.send(CALM, lambda: tiers.served_by("tiny") and tiers.says("base is down"))
+        check(not tiers.systemd.active("base"), tiers.told())
+        told = tiers.told()
+        check("base -> tiny: the memory of base is needed: free " in told, told)
+        check("base is stopped, empty" in told, told)
+        time.sleep(2)
+        check(tiers.systemd.active("tiny") and not tiers.says("starting base"), tiers.told())
+        tiers.no_failures()
+
+
+@scenario()
+def said_and_not_done(box):
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        tiers.kill()
+        tiers.guard("--dry-run")
+        tiers.send(MUCH, lambda: tiers.says("would: base -> tiny"))
+        check(tiers.served_by("base"), tiers.told())
+
+
+if __name__ == "__main__":
+    main(__name__)
