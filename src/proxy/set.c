@@ -62,7 +62,10 @@ static bool tell_worker(const struct change *change, int64_t pid, const char *co
 {
     AUTO(buf_done) struct buf line = BUF_INIT(4096);
     struct err ignored = ERR_INIT;
-    buf_addf(&line, "@!%" PRId64 " %.*s; quit", pid, (int)len, command);
+    buf_addf(&line, "@!%" PRId64 " ", pid);
+    if (!buf_append(&line, command, len))
+        return false;
+    buf_add(&line, "; quit");
     return proxy_tell(change->proxy->master_socket, buf_text(&line), TELL_WITHIN_NS, &ignored);
 }
 
@@ -93,7 +96,8 @@ static bool change_end(struct change *change, struct err *err)
         return false;
     for (; *line; line += strcspn(line, "\n") + 1) {
         AUTO(buf_done) struct buf command = BUF_INIT(4096);
-        buf_addf(&command, "%.*s", (int)strcspn(line, "\n"), line);
+        if (!buf_append(&command, line, strcspn(line, "\n")))
+            return err_set(err, ERR_LIMIT, "a command for HAProxy is too long");
         if (!proxy_tell(change->proxy->socket, buf_text(&command), TELL_WITHIN_NS, err))
             return false;
     }
