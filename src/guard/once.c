@@ -1,8 +1,9 @@
 /* One look: the same watching as the daemon's, for some seconds, and a table.
  *
- * It ends as soon as everybody who can be asked has answered or failed to, at the latest a little
- * after the last probe's deadline. A number that stands on one probe is shown as what it is: its
- * count stands beside it, and a percentile that so few values can't carry is "-".
+ * It ends as soon as everybody who can be asked has answered or failed to and is known to be on its
+ * device or not, at the latest a little after the last probe's deadline. A number that stands on
+ * one probe is shown as what it is: its count stands beside it, and a percentile that so few values
+ * can't carry is "-".
  *
  * What is wrong is said below the table in words. What can't be seen from here (a journal that may
  * not be read) is no fault of a service; it is said too, and does not make it wrong. */
@@ -17,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-static const int64_t LEAST_NS = 3 * NS_PER_S, STEP_NS = NS_PER_S / 4, SLACK_NS = 2 * NS_PER_S;
+static const int64_t LEAST_NS = 3 * NS_PER_S, STEP_NS = NS_PER_S / 4, SLACK_NS = 5 * NS_PER_S;
 enum { TEXT_MAX = 256 << 10, WIDTH = 80, SAID_MAX = 64 };
 
 struct once {

@@ -575,8 +575,10 @@ bool guard_watch_has_looked(const struct guard_watch *watch)
         bool asked = watch->prober && guard_prober_asks(watch->prober, i);
         if (subject->watch->kind == WATCH_NOTHING)
             continue;
-        if (subject->life.presence == PRESENCE_UNKNOWN ||
-            (asked && subject->life.presence == PRESENCE_UP && subject->probes == 0))
+        bool up = subject->life.presence == PRESENCE_UP;
+        bool placed = subject->spec->on != ON_GPU || subject->place.word != PLACEMENT_UNPROVEN;
+        if (subject->life.presence == PRESENCE_UNKNOWN || (asked && up && subject->probes == 0) ||
+            (up && !placed))
             return false;
     }
     return watch->ticks > 1;

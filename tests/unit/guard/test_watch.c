@@ -1,0 +1,161 @@
+/* The pure parts of watching: placement from one look to the next, requests in a window, events. */
+#include "guard/watch_events.h"
+#include "guard/watch_place.h"
+#include "guard/watch_requests.h"
+
+#include "base/auto.h"
+#include "base/clock.h"
+
+#include "check.h"
+
+#include <math.h>
+
+/* ---- placement ---- */
+
+struct sight {
+    int s, up_s;
+    bool another;
+    enum device_listed listed;
+    int proof; /* enum placement; -1: no probe ended */
+    enum placement word;
+    const char *expected; /* "cpu", "placed", "" */
+};
+
+#define NO DEVICE_LISTED_NO
+#define YES DEVICE_LISTED_YES
+
+static void run_sights(const char *name, const struct sight *sights, size_t count)
+{
+    struct guard_place place = {0};
+    for (size_t i = 0; i < count; i++) {
+        const struct sight *s = &sights[i];
+        struct device_proof proof = {.placement = (enum placement)s->proof,
+                                     .evidence = {"one", "two"}};
+        struct guard_sighting sighting = {.now_ns = s->s * NS_PER_S,
+                                          .up_ns = s->up_s * NS_PER_S,
+                                          .another = s->another,
+                                          .listed = s->listed,
+                                          .device = "gpu0",
+                                          .proof = s->proof >= 0 ? &proof : NULL};
+        struct guard_place_turn turn = guard_place_step(&place, &sighting);
+        CHECK_ROW_TEXT(i, name, turn.on_cpu ? "cpu" : turn.placed ? "placed" : "", s->expected);
+        CHECK_ROW(i, name, place.word == s->word);
+    }
+}
+
+static void test_falls_to_the_cpu(void **state)
+{
+    (void)state;
+    const struct sight sights[] = {
+        {1, 1, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
+        {3, 1, false, YES, PLACEMENT_UNPROVEN, PLACEMENT_GPU, ""}, /* proven once is proven */
+        {4, 0, false, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {6, 6, true, NO, -1, PLACEMENT_UNPROVEN, ""}, /* back, and not listed */
+        {9, 6, false, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {11, 6, false, NO, -1, PLACEMENT_CPU, "cpu"},
+        {12, 6, false, NO, -1, PLACEMENT_CPU, ""}, /* once */
+        {20, 20, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {21, 20, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
+    };
+    run_sights("falls", sights, ARRAY_LEN(sights));
+}
+
+static void test_listed_is_not_computing(void **state)
+{
+    (void)state;
+    const struct sight sights[] = {
+        {1, 1, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, YES, PLACEMENT_CPU, PLACEMENT_CPU, "cpu"},
+        {3, 1, false, YES, -1, PLACEMENT_CPU, ""},
+        {4, 1, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, "placed"},
+        {5, 1, false, YES, PLACEMENT_PARTIAL, PLACEMENT_PARTIAL, "cpu"},
+    };
+    run_sights("listed", sights, ARRAY_LEN(sights));
+}
+
+static void test_late_listing_is_no_fall(void **state)
+{
+    (void)state;
+    const struct sight sights[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {4, 1, false, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {8, 1, false, DEVICE_LISTED_UNKNOWN, -1, PLACEMENT_UNPROVEN, ""}, /* the driver is silent */
+        {30, 1, false, DEVICE_LISTED_UNKNOWN, -1, PLACEMENT_UNPROVEN, ""},
+        {31, 1, false, NO, -1, PLACEMENT_UNPROVEN, ""}, /* counted from here */
+        {37, 1, false, NO, -1, PLACEMENT_CPU, "cpu"},
+        {38, 1, false, YES, -1, PLACEMENT_UNPROVEN, "placed"},
+    };
+    run_sights("late", sights, ARRAY_LEN(sights));
+}
+
+/* ---- requests ---- */
+
+static void test_requests(void **state)
+{
+    (void)state;
+    struct guard_requests *requests = guard_requests_new(60 * NS_PER_S, 0);
+    struct guard_requests_view view;
+    guard_requests_read(requests, 0, &view);
+    assert_true(isnan(view.error_ratio) && view.requests == 0);
+    for (int i = 0; i < 20; i++) {
+        const struct guard_request well = {
+            .counted = true, .latency_s = 0.2, .first_s = 0.1, .queue_s = 0};
+        const struct guard_request failed = {
+            .counted = true, .failed = true, .latency_s = 0.001, .first_s = NAN, .queue_s = NAN};
+        const struct guard_request left = {.counted = false, .failed = true, .latency_s = 9};
+        guard_requests_add(requests, i * NS_PER_S, &well);
+        if (i % 4 == 0) {
+            guard_requests_add(requests, i * NS_PER_S, &failed);
+            guard_requests_add(requests, i * NS_PER_S, &left);
+        }
+    }
+    guard_requests_read(requests, 20 * NS_PER_S, &view);
+    assert_int_equal(view.requests, 25);
+    assert_true(fabs(view.error_ratio - 0.2) < 1e-9);
+    assert_int_equal(view.latency.values, 20); /* a failure is not fast, it has no latency */
+    assert_true(fabs(view.latency.p50 - 0.2) < 0.2 * 2 * STATS_SKETCH_ERROR);
+    guard_requests_read(requests, 200 * NS_PER_S, &view);
+    assert_true(view.requests == 0 && isnan(view.error_ratio) && view.rate_rps == 0);
+    guard_requests_free(requests);
+}
+
+/* ---- events ---- */
+
+static void test_events(void **state)
+{
+    (void)state;
+    struct guard_events events = {0};
+    struct guard_tick tick = {0};
+    char *hostile = malloc(5000);
+    assert_non_null(hostile);
+    memset(hostile, '\xc3', 4999);
+    hostile[4999] = '\0';
+    guard_events_add(&events, EVENT_OOM_DEVICE, 0, "line\nwith\x1b[31m %s", hostile);
+    guard_events_add(&events, EVENT_OOM_DEVICE, 0, "again");
+    guard_events_add(&events, EVENT_OOM_DEVICE, 1, "another's");
+    free(hostile);
+    for (int i = 0; i < 40; i++)
+        guard_events_add(&events, EVENT_NEIGHBOUR, -1, "%d", i);
+    guard_events_take(&events, &tick);
+    assert_int_equal(tick.event_count, GUARD_EVENTS_MAX);
+    assert_int_equal(tick.events_lost, 40 - (GUARD_EVENTS_MAX - 2));
+    assert_true(strlen(tick.events[0].text) < sizeof tick.events[0].text);
+    assert_null(strchr(tick.events[0].text, '\n'));
+    assert_null(strchr(tick.events[0].text, '\x1b'));
+    assert_int_equal(tick.events[1].service, 1);
+    guard_events_take(&events, &tick);
+    assert_true(tick.event_count == 0 && tick.events_lost == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_falls_to_the_cpu),
+        cmocka_unit_test(test_listed_is_not_computing),
+        cmocka_unit_test(test_late_listing_is_no_fall),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
