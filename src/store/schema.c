@@ -10,7 +10,8 @@
  * second index. Rejected: rowids with an index on the trial, half as large again.
  *
  * The views resolve the ids, for people with sqlite3 and for scripts that check the report; spica
- * itself reads the tables. Invariant: NULL is unknown, and nothing is ever updated or deleted. */
+ * itself reads the tables. Invariant: NULL is unknown, and nothing is ever updated or deleted,
+ * but for the study's list of devices, which may grow (store/study.c). */
 #include "store/schema.h"
 
 static const char first[] =

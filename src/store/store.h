@@ -34,6 +34,9 @@ struct store_study {                         /* one row; borrowed texts */
 };
 NODISCARD bool store_study_put(struct store *store, const struct store_study *study,
                                struct err *err);
+/* Lists of devices that begin with the stored ones; others change nothing. */
+NODISCARD bool store_study_widen(struct store *store, const char *device_id,
+                                 const char *device_name, struct err *err);
 /* ret_found false when there is none yet. Texts are borrowed from the store until it is closed. */
 NODISCARD bool store_study_get(struct store *store, bool *ret_found, struct store_study *ret_study,
                                struct err *err);

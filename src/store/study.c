@@ -1,6 +1,7 @@
 /* What belongs to the study as a whole: its one row, its history for the search, its events and its
  * decision. Append-only too: a decision that is taken again (after more trials) is a further row,
- * and the last one counts. */
+ * and the last one counts. Of the study's own row the
+ * list of devices alone may grow at its end, when a run has more lanes than all before it. */
 #include "store/sql.h"
 
 #include <string.h>
@@ -12,6 +13,8 @@ static const char insert_study[] =
 static const char select_study[] =
     "SELECT name, path, digest, body, device_id, device_name, device_versions, spica_version, seed,"
     " created_wall_us, cores, memory_bytes FROM study";
+static const char widen_study[] = "UPDATE study SET device_id = ?, device_name = ?"
+                                  " WHERE substr(?1, 1, length(device_id)) = device_id";
 static const char select_history[] =
     "SELECT number, candidate, purpose, verdict, summary, ruled_out, round, repeat, retry_of,"
     " fitness, duration_s, window_s, cold, service, bound, workers FROM trial ORDER BY number";
@@ -43,6 +46,17 @@ bool store_study_put(struct store *store, const struct store_study *study, struc
     sqlite3_bind_int64(s, at++, study->cores);
     sqlite3_bind_double(s, at++, study->memory_bytes);
     return write_row(store, s, "storing the study", err);
+}
+
+bool store_study_widen(struct store *store, const char *device_id, const char *device_name,
+                       struct err *err)
+{
+    AUTO(sqlite3_finalize) sqlite3_stmt *s = NULL;
+    if (!store_sql_prepare(store, widen_study, &s, err))
+        return false;
+    sqlite3_bind_text(s, 1, device_id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, device_name, -1, SQLITE_STATIC);
+    return write_row(store, s, "storing the study's devices", err);
 }
 
 bool store_study_get(struct store *store, bool *ret_found, struct store_study *ret_study,

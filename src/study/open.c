@@ -148,8 +148,9 @@ static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *e
             "%s: its results in %s were measured on other devices (%s); start anew with: "
             "spica run --fresh %s",
             loop->study->path, loop->options->folder, stored.device_name, loop->study->path);
-    if (found)
-        return true;
+    if (found) /* else a later run could put another device in the new lane's place */
+        return ids.len <= strlen(stored.device_id) ||
+               store_study_widen(loop->store, buf_text(&ids), buf_text(&names), err);
     struct store_study row = {
         .name = loop->study->name,
         .path = loop->study->path,

@@ -195,6 +195,22 @@ def parent_killed_and_resumed_in_one_lane(box):
 
 
 @scenario()
+def begun_in_one_lane(box):
+    # Before: the study's row kept one device, so a third could take the second's place unseen.
+    pair(box)
+    two_services(box)
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.close_db()
+    box.run("run", box.file, "--max-parallel", "2", "--trials", "3", lines=-1)
+    row = box.rows("SELECT device_id FROM study")[0]["device_id"]
+    check(row == f"{Card(0).uuid} + {Card(1).uuid}", row)
+    box.close_db()
+    pair(box, Card(7))
+    result = box.run("run", box.file, "--max-parallel", "2", code=2)
+    check("measured on other devices" in result.err, result.err)
+
+
+@scenario()
 def lane_killed(box):
     running = begin(box)
     os.kill(lanes_of(running.pid)[1], signal.SIGKILL)

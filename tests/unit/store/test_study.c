@@ -38,6 +38,37 @@ static void keeps_the_study(void **state)
     check_remove_folder(folder);
 }
 
+/* More devices may join those that a study began on; no other may take a place. */
+static void widens_its_devices(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *name, *then;
+    } rows[] = {
+        {"GPU-1", "one", "GPU-1"},
+        {"GPU-1 + GPU-2", "one + two", "GPU-1 + GPU-2"},
+        {"GPU-1", "one", "GPU-1 + GPU-2"},
+        {"GPU-3 + GPU-2 + GPU-1", "others", "GPU-1 + GPU-2"},
+    };
+    char *folder = check_make_folder();
+    AUTO(free) char *path = made_path(folder);
+    struct err err = ERR_INIT;
+    struct store_study study = made_study();
+    bool found = false;
+    AUTO(store_close) struct store *store = NULL;
+    assert_true(store_open(path, STORE_CREATE, &store, &err));
+    study.device_id = "GPU-1";
+    study.device_name = "one";
+    assert_true(store_study_put(store, &study, &err));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_true(store_study_widen(store, rows[i].id, rows[i].name, &err));
+        assert_true(store_study_get(store, &found, &study, &err));
+        CHECK_ROW_TEXT(i, rows[i].id, study.device_id, rows[i].then);
+    }
+    assert_string_equal(study.device_name, "one + two");
+    check_remove_folder(folder);
+}
+
 static void keeps_the_history(void **state)
 {
     (void)state;
@@ -105,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_study),
+        cmocka_unit_test(widens_its_devices),
         cmocka_unit_test(keeps_the_history),
         cmocka_unit_test(keeps_events_and_the_last_decision),
     };
