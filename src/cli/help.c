@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+enum { ARGUMENTS_WIDTH = 12 };
+
 int cli_width(int fd)
 {
     struct winsize size;
@@ -42,12 +44,20 @@ const struct cli_exit_status cli_exit_statuses[] = {
 };
 const size_t cli_exit_status_count = ARRAY_LEN(cli_exit_statuses);
 
+/* Of the arguments the first word where all would not fit; the command's own help has them all. */
+static int shown_arguments(const char *arguments)
+{
+    size_t len = strlen(arguments);
+    return (int)(len <= ARGUMENTS_WIDTH ? len : strcspn(arguments, " "));
+}
+
 static void print_program_help(void)
 {
     printf("spica finds, by measurement, how several AI services best share one device.\n\n"
            "usage: spica COMMAND [OPTIONS] [ARGUMENTS]\n\n");
     for (size_t i = 0; i < cli_command_count; i++)
-        printf("  %-8s %-12s %s\n", cli_commands[i]->name, cli_commands[i]->arguments,
+        printf("  %-8s %-*.*s %s\n", cli_commands[i]->name, ARGUMENTS_WIDTH,
+               shown_arguments(cli_commands[i]->arguments), cli_commands[i]->arguments,
                cli_commands[i]->help);
     printf("\nStart with:  spica init > study.yaml    then  spica check study.yaml\n"
            "             spica run study.yaml       then  spica report study.yaml\n\n"
