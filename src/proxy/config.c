@@ -10,9 +10,12 @@
  * arm for as long as the bounds stand, in every process, and raising an arm's share moves only
  * those who are now in it. Without a key the number is drawn for each request.
  *
- * A request that was begun is never sent again: retries only where no connection came about.
- * Connections to servers are closed after each answer: a kept one that the server closes in the
- * same moment would fail a request that may not be sent again.
+ * A request that was begun is never sent again: retries only where no connection came about. So
+ * connections are closed after each answer, on both sides. A kept one to a server may be closed by
+ * it in the moment of a request, which then fails. And a request on a client's kept one whose
+ * server dies is not logged, not counted and not answered by HAProxy (the client is to send it
+ * again), so that nobody would learn of it; nor could such a client move on from the worker that a
+ * reload has replaced. A connection on the same machine or network costs little beside an answer.
  *
  * No `defaults` section, every section says all: in somebody else's HAProxy such a section would
  * become that of theirs which follow. Invariant: words of the study are those that names.c took;
@@ -138,7 +141,7 @@ static void add_log(struct buf *buf, const struct proxy_state *state)
 static void add_http(struct buf *buf)
 {
     buf_add(buf, "    mode http\n"
-                 "    option http-server-close\n"
+                 "    option httpclose\n"
                  "    option http-no-delay\n"); /* each event of a stream at once */
 }
 
@@ -296,9 +299,9 @@ static void add_frontend(struct buf *buf, const struct spec_study *study,
     buf_add(buf, "    option abortonclose\n");
     add_bind(buf, front);
     add_ms(buf, "timeout client", timeout_ns(front));
-    buf_add(buf, "    timeout http-request 60s\n" /* its head alone */
-                 "    timeout http-keep-alive 60s\n"
-                 "    option idle-close-on-response\n"); /* a reload fails no kept connection */
+    buf_add(buf,
+            "    timeout http-request 60s\n"        /* its head alone */
+            "    option idle-close-on-response\n"); /* a reload fails none that has just come */
     add_log(buf, state);
     add_pins(buf, study, at);
     if (front->split.count)

@@ -1,7 +1,7 @@
 /* Changing HAProxy while it runs: on disk first, then at once through the socket.
  *
- * Workers that a reload has replaced finish their answers, and a client that keeps its connection
- * gets one more from them: they are told as well, where there is a master to tell them through.
+ * Workers that a reload has replaced finish their answers, and what waits in their queues and in
+ * connections that have just come: they are told as well, where there is a master to do it.
  * Rejected: HAProxy's own "drain" state; a reload forgets it, while a weight of 0 stands in the
  * file and means the same: no new requests but those that are pinned.
  *

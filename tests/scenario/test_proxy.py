@@ -165,8 +165,7 @@ def long_switches(box, proxy):
 
 @proxied(quick=True)
 def server_dies(box, proxy):
-    """A tier that is killed is stood in for; what it was answering is all that is lost. A server that
-    is restarted alone behind its front is waited for."""
+    """A tier that is killed is stood in for; what it was answering is all that is lost."""
     proxy.spica("apply")
     traffic = proxy.traffic()
     traffic.add(4, traffic.upload, proxy.stt)
@@ -187,6 +186,24 @@ def server_dies(box, proxy):
     traffic.stop()
     check(len(traffic.failures) == lost, traffic.failures)
     check(traffic.served.get("tiny", 0) > 5 and traffic.served.get("base", 0) > 5, traffic.served)
+
+
+@proxied(quick=True)
+def restarted_alone(box, proxy):
+    """Nobody stands in for it, so those who come while it is away wait for it."""
+    del proxy.fronts["stt"]["tiers"]["tiny"]
+    proxy.write()
+    proxy.spica("apply")
+    traffic = proxy.traffic()
+    traffic.add(3, traffic.upload, proxy.stt)
+    time.sleep(0.5)
+    proxy.kill("base")
+    time.sleep(0.5)
+    proxy.start("base")
+    time.sleep(2)
+    traffic.stop()
+    check(len(traffic.failures) <= 6, "\n".join(traffic.failures[:10]))
+    check(traffic.answers() > 20, traffic.served)
 
 
 @proxied(quick=True)

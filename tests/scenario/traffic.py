@@ -79,7 +79,7 @@ class Traffic:
         return connection, answer, data
 
     def upload(self, connection, port, filler=60000, headers=None):
-        """A recording on a kept connection."""
+        """A recording; the connection is kept if it may be."""
         body, head = multipart(self.wav, filler)
         connection, answer, data = self._ask(connection, port, "/v1/audio/transcriptions", body,
                                              dict(head, **(headers or {})))

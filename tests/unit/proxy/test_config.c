@@ -24,6 +24,7 @@ static void facts(void **state)
         "    timeout queue 600000ms\n",
         "    timeout tunnel 3600000ms\n",
         "    option idle-close-on-response\n",
+        "    option httpclose\n",
         "    retry-on conn-failure\n",
         "    http-check send meth GET uri /health ver HTTP/1.1 hdr Host localhost\n",
         "    use_backend %[str(stt),map_str(/tmp/voice.spica.proxy/tiers.map,spica.stt.base)]\n",
