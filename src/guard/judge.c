@@ -287,24 +287,34 @@ static void tell_more(struct guard_judge *judge, struct judge_rule *rule,
     finish(telling, &decision, &text);
 }
 
+/* Of an event that nothing shows to be over: it only was not seen again, and nobody is called. */
+static bool ends_by_time(const struct judge_rule *rule)
+{
+    return rule->alarm && !rule->alarm->kind->look && !rule->alarm->kind->ends;
+}
+
 static void tell_over(struct guard_judge *judge, struct judge_rule *rule, enum guard_state from,
                       const struct telling *telling)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(TEXT_MAX);
     struct guard_decision decision = begin(telling, rule, from);
-    if (rule->state.state == STATE_NO_DATA)
+    const bool unknown = rule->state.state == STATE_NO_DATA, by_time = ends_by_time(rule);
+    if (unknown)
         guard_judge_add_unknown(&text, judge, rule);
     else
         guard_judge_add_evidence(&text, judge, rule);
-    buf_addf(&text, ": %s ", rule->name);
-    buf_add(&text, rule->state.state == STATE_NO_DATA ? "can't be judged any more, after "
-                                                      : "is over after ");
-    text_add_duration(&text, (double)(judge->now_ns - rule->alarm_ns) / 1e9);
-    rule->owed = rule->notified ? 1u << ACTION_NOTIFY : 0; /* whoever was told it began */
+    buf_addf(&text, ": %s%s", rule->name,
+             unknown   ? " can't be judged any more, after "
+             : by_time ? ": not again for "
+                       : " is over after ");
+    text_add_duration(
+        &text, (double)(by_time ? rule->alarm->hold_ns : judge->now_ns - rule->alarm_ns) / 1e9);
+    /* Whoever was told that it began. */
+    rule->owed = rule->notified && !by_time ? 1u << ACTION_NOTIFY : 0;
     act(judge, rule, &decision, &text);
     rule->over_ns = judge->now_ns;
     rule->owed = 0;
-    rule->told_unknown = rule->state.state == STATE_NO_DATA;
+    rule->told_unknown = unknown;
     finish(telling, &decision, &text);
 }
 

@@ -55,7 +55,7 @@ def every_decision_is_told(box):
         (190, "slow speech", "alarm", ["restart"], []),
         (230, "slow speech", "fine", ["notify"], []),
         (300, "restarted", "alarm", ["notify"], []),
-        (360, "restarted", "fine", ["notify"], []),
+        (360, "restarted", "fine", [], []),
         (405, "failing", "alarm", [], ["restudy"]),
         (415, "failing", "fine", [], []),
     ], "\n".join(map(str, seen)))
