@@ -67,8 +67,9 @@ static void print_space(const struct spec_study *study, uint64_t count)
 
 static void print_estimate(const struct spec_study *study, uint64_t count)
 {
-    double start_s = study_start_guess_s(study);
-    struct study_estimate e = study_estimate(study, count, start_s);
+    AUTO(free) char *folder = study_folder(study, NULL);
+    const struct study_starts starts = study_starts(study, folder);
+    struct study_estimate e = study_estimate(study, count, &starts);
     double total_s = e.explore_s + e.final_s;
     double limit_s = (double)study->search.time_ns / NS_PER_S;
     AUTO(buf_done) struct buf line = BUF_INIT(512);
@@ -79,8 +80,15 @@ static void print_estimate(const struct spec_study *study, uint64_t count)
         buf_add(&line, ", cut to ");
         text_add_duration(&line, limit_s);
     }
-    printf("%s\n(supposing %.0f s for each start and stop of the services)\n", buf_text(&line),
-           start_s);
+    if (starts.trials == 0)
+        buf_addf(&line, "\n(supposing %.0f s for each start and stop of the services)",
+                 starts.cold_s);
+    else
+        buf_addf(&line,
+                 "\n(with %.1f s for the services' starts and stops, %.1f s where some stay up, as "
+                 "measured in %zu trial%s)",
+                 starts.cold_s, starts.restart_s, starts.trials, starts.trials == 1 ? "" : "s");
+    printf("%s\n", buf_text(&line));
 }
 
 /* The study file's own text on its way to a terminal: studies are shared between people. */

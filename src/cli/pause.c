@@ -156,7 +156,8 @@ static void add_duration(struct buf *line, const struct cli_pause *pause)
     uint64_t count = spec_space_count(study);
     double limit_s =
         (double)(pause->time_ns > 0 ? pause->time_ns : study->search.time_ns) / NS_PER_S;
-    struct study_estimate e = study_estimate(study, count, study_start_guess_s(study));
+    const struct study_starts starts = study_starts(study, pause->folder);
+    struct study_estimate e = study_estimate(study, count, &starts);
     double total_s = e.explore_s + e.final_s;
     if (count == UINT64_MAX && limit_s <= 0) {
         buf_add(line, "a time that can't be told");

@@ -74,7 +74,22 @@ static double seconds(int64_t ns)
     return (double)ns / NS_PER_S;
 }
 
-static double final_trial_guess_s(const struct study_plan *plan)
+/* A start of everything and the stop: what the baseline's own trial took beside its window, which
+ * is a full one; before it, a guess. */
+static double start_s(const struct study_plan *plan, const struct history *history)
+{
+    const struct spec_measure *m = &plan->study->measure;
+    double windows_s = seconds(m->warmup_ns) + seconds(m->window_ns);
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_trial *t = &history->trials[i];
+        if (t->purpose == HISTORY_BASELINE && t->verdict == VERDICT_OK && t->cold &&
+            t->duration_s > windows_s && plan->study->knob_count > 0)
+            return t->duration_s - windows_s;
+    }
+    return study_start_guess_s(plan->study);
+}
+
+static double final_trial_guess_s(const struct study_plan *plan, const struct history *history)
 {
     const struct spec_measure *m = &plan->study->measure;
     size_t loaded = 0;
@@ -83,7 +98,7 @@ static double final_trial_guess_s(const struct study_plan *plan)
     double alone = loaded > 1 ? (double)loaded * (seconds(m->alone_ns) + 3) : 0;
     double capacity = study_capacity_guess_s(plan->study) / m->repeats;
     return seconds(m->warmup_ns) + seconds(m->window_ns) + alone + capacity +
-           study_start_guess_s(plan->study);
+           start_s(plan, history);
 }
 
 static size_t racers(const struct study_plan *plan)
@@ -97,7 +112,7 @@ static bool time_is_up(const struct study_plan *plan, const struct history *hist
 {
     if (plan->time_s <= 0 || history->count == 0)
         return false; /* nothing at all measured is no answer, however short the time */
-    double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
+    double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan, history));
     double reserve_s = final_s * (double)racers(plan) * plan->study->measure.repeats / lanes(plan);
     return elapsed_s(plan, history) + reserve_s >= plan->time_s;
 }
@@ -339,10 +354,10 @@ struct study_progress_counts study_count(const struct study_plan *plan,
         counts.finals_done +=
             history->trials[i].purpose == HISTORY_FINAL && history_settled(history, i);
     const struct spec_measure *m = &plan->study->measure;
-    double explore_s = mean_duration_s(history, HISTORY_EXPLORE,
-                                       seconds(m->warmup_ns) + seconds(m->window_ns) / 2 +
-                                           study_start_guess_s(plan->study));
-    double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan));
+    double explore_s =
+        mean_duration_s(history, HISTORY_EXPLORE,
+                        seconds(m->warmup_ns) + seconds(m->window_ns) / 2 + start_s(plan, history));
+    double final_s = mean_duration_s(history, HISTORY_FINAL, final_trial_guess_s(plan, history));
     bool final_begun = counts.finals_done > 0;
     size_t explore_left = final_begun || counts.explored >= counts.explore_planned
                               ? 0

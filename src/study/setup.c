@@ -13,10 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    SETTINGS_MAX = 4096,         /* distinct settings of one service looked at */
-    CANDIDATES_MAX = 1000000000, /* an estimate beyond that is as good as one of that */
-};
+enum { SETTINGS_MAX = 4096 }; /* distinct settings of one service looked at */
 
 char *study_folder(const struct spec_study *study, const char *given)
 {
@@ -176,63 +173,4 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
         add_unique_lines(ret_problems, buf_text(&problems));
     }
     return true;
-}
-
-/* Doubling, halving, the second looks. Some windows are left early, some are repeated. */
-enum { CAPACITY_WINDOWS_GUESS = 14 };
-static const double START_GUESS_S = 8;
-
-double study_capacity_guess_s(const struct spec_study *study)
-{
-    double sum_s = 0;
-    for (size_t i = 0; i < study->capacity_count; i++) {
-        const struct spec_capacity *c = &study->capacities[i];
-        double guess_s = CAPACITY_WINDOWS_GUESS * (double)(c->warmup_ns + c->window_ns) / NS_PER_S;
-        sum_s += fmin(guess_s, (double)c->within_ns / NS_PER_S);
-    }
-    return sum_s;
-}
-
-/* Some seconds whatever they are, and what the slow ones take: one starts after the other. */
-double study_start_guess_s(const struct spec_study *study)
-{
-    double sum_s = START_GUESS_S;
-    for (size_t i = 0; i < study->service_count; i++) {
-        const struct spec_service *s = &study->services[i];
-        double slowest_s = 0;
-        for (size_t u = 0; u < s->engine_use_count; u++)
-            slowest_s = fmax(slowest_s, s->engine_uses[u].engine->start_s);
-        sum_s += slowest_s;
-    }
-    return sum_s;
-}
-
-struct study_estimate study_estimate(const struct spec_study *study, uint64_t candidates,
-                                     double restart_s)
-{
-    const struct spec_measure *m = &study->measure;
-    double warmup_s = (double)m->warmup_ns / NS_PER_S, window_s = (double)m->window_ns / NS_PER_S;
-    double alone_s = (double)m->alone_ns / NS_PER_S;
-    size_t loaded = 0;
-    for (size_t i = 0; i < study->service_count; i++)
-        loaded += study->services[i].load.given;
-    const struct search_input input = {
-        .study = study,
-        .code_count = candidates < CANDIDATES_MAX ? (size_t)candidates : CANDIDATES_MAX,
-        .trials = study->search.trials > 0 ? (size_t)study->search.trials : 0,
-    };
-    size_t trials = search_strategy_find(study->search.strategy)->planned(&input);
-    /* A tournament's windows average half of the full one. */
-    double share = strcmp(study->search.strategy, "tournament") == 0 ? 0.5 : 1;
-    struct study_estimate estimate = {.explore_trials = trials};
-    estimate.final_trials =
-        ((size_t)study->search.finalists + (study->baseline != NULL)) * (size_t)m->repeats;
-    estimate.explore_s = (double)trials * (restart_s + warmup_s + share * window_s);
-    estimate.final_s =
-        (double)estimate.final_trials *
-        (restart_s + warmup_s + window_s + (loaded > 1 ? (double)loaded * (alone_s + 3) : 0));
-    estimate.final_s +=
-        study_capacity_guess_s(study) *
-        (double)(study->knob_count ? estimate.final_trials / (size_t)m->repeats : 1);
-    return estimate;
 }

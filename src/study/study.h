@@ -88,10 +88,20 @@ NODISCARD bool study_check_services(const struct spec_study *study, bool fetch,
 double study_capacity_guess_s(const struct spec_study *study);
 /* A start of all services, a probe each and the stop, when nothing has been measured yet. */
 double study_start_guess_s(const struct spec_study *study);
-/* How long a study takes, without having run: windows plus stated allowances for starts. */
+/* What a trial takes beside its windows: one that may keep services up, one that starts them all.
+ */
+struct study_starts {
+    double restart_s, cold_s;
+    size_t trials; /* that this was measured in; 0: a guess */
+};
+/* From the results in `folder`, where they are this very study's; else a guess. */
+struct study_starts study_starts(const struct spec_study *study, const char *folder);
+struct study_starts study_starts_of(const struct spec_study *study,
+                                    const struct store_history_row *rows, size_t count);
+/* How long a study takes: windows plus stated allowances for starts. */
 struct study_estimate {
     size_t explore_trials, final_trials;
     double explore_s, final_s;
 };
 struct study_estimate study_estimate(const struct spec_study *study, uint64_t candidates,
-                                     double restart_s);
+                                     const struct study_starts *starts);

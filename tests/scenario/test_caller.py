@@ -2,6 +2,7 @@
 results moved, a space without an end."""
 
 import os
+import re
 import time
 
 from harness import check, main, scenario
@@ -58,6 +59,17 @@ def fresh_beside_a_running_study(box):
     check(running.wait(120).code == 0, "the running study was disturbed")
     box.run("run", "--fresh", "--out", box.results + "/", box.file, code=0)
     check(os.path.exists(box.results + ".1"), "not moved when it was free")
+
+
+# Expected: what the stored trials took. Before: 8 s, whatever was known.
+@scenario(quick=True)
+def an_estimate_from_what_was_measured(box):
+    box.study(llm=box.fake("llm", "--latency", "{latency}", knobs={"latency": ["5ms", "9ms"]}))
+    check("(supposing 8 s for each start" in box.run("check", box.file, code=0).out, box.story())
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    shown = box.run("check", box.file, code=0).out
+    check(re.search(r"\(with \d\.\d s for the services' starts and stops, \d\.\d s where some stay up, as "
+                    r"measured in \d+ trials\)", shown), shown)
 
 
 # Expected: it says so. Before: it looked for the first candidate, for ages.

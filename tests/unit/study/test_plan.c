@@ -490,6 +490,29 @@ static void test_counts(void **state)
     sim_done(&sim);
 }
 
+/* The baseline's own start is what the others are expected to take. Before: a guess, until a trial
+ * of each kind had been run. */
+static void test_slow_starts(void **state)
+{
+    (void)state;
+    double left_s[2];
+    for (int slow = 0; slow < 2; slow++) {
+        struct sim sim;
+        init(&sim, healthy, NULL);
+        AUTO(arena_free) struct arena *scratch = arena_new();
+        sim.trial_s = slow ? 1000 : 100;
+        assert_true(sim_step(&sim));
+        assert_int_equal(sim.history.trials[0].purpose, HISTORY_BASELINE);
+        sim.history.trials[0].cold = true;
+        left_s[slow] = study_count(&sim.plan, &sim.history, scratch).left_s;
+        const struct study_progress_counts c = study_count(&sim.plan, &sim.history, scratch);
+        if (slow)
+            assert_true(fabs(left_s[1] - left_s[0] -
+                             900.0 * (double)(c.explore_planned + c.finals_planned)) < 1e-6);
+        sim_done(&sim);
+    }
+}
+
 /* A large study does not slow down: 1,000 trials of a space of 100,000. */
 static void test_large(void **state)
 {
@@ -522,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_time_budget),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_slow_starts),
         cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,18 +121,45 @@ static void test_estimate(void **state)
         {STUDY("", "search: {strategy: tournament}\n"), 18 + 9 + 5, 12},
         {STUDY("", "search: {strategy: tournament, trials: 12}\n"), 8 + 4, 12},
     };
+    const struct study_starts starts = {.restart_s = 2, .cold_s = 4};
     for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
         AUTO(spec_study_free) struct spec_study *study = load(rows[r].text);
-        struct study_estimate e = study_estimate(study, 18, 4);
+        struct study_estimate e = study_estimate(study, 18, &starts);
         CHECK_ROW(r, study->search.strategy, e.explore_trials == rows[r].explore);
         CHECK_ROW(r, study->search.strategy, e.final_trials == rows[r].final);
         /* 4 s of restarts, 5 s and 30 s of windows, two services alone for 10 s and 3 s around. */
         CHECK_ROW(r, study->search.strategy, e.final_s == (double)rows[r].final * 65);
-        CHECK_ROW(r, study->search.strategy, e.explore_s > 0);
+        CHECK_ROW(r, study->search.strategy,
+                  e.explore_s == (double)rows[r].explore * (r < 3 ? 37 : 22));
     }
     AUTO(spec_study_free) struct spec_study *study = load(rows[3].text);
-    struct study_estimate e = study_estimate(study, UINT64_MAX, 4);
+    struct study_estimate e = study_estimate(study, UINT64_MAX, &starts);
     assert_true(e.explore_trials > 1000000000 && isfinite(e.explore_s));
+}
+
+/* Before: a guess, whatever earlier trials had taken. */
+static void test_starts(void **state)
+{
+    (void)state;
+    static const struct store_history_row rows[] = {
+        {.purpose = "baseline", .cold = true, .duration_s = 65, .window_s = 30},
+        {.purpose = "explore", .duration_s = 37, .window_s = 30},
+        {.purpose = "explore", .duration_s = 26, .window_s = 15},
+        {.purpose = "explore", .duration_s = 300, .window_s = 0}, /* it never came up */
+        {.purpose = "final", .cold = true, .repeat = 2, .duration_s = 101, .window_s = 30},
+        {.purpose = "compare", .cold = true, .duration_s = 500, .window_s = 30},
+    };
+    AUTO(spec_study_free) struct spec_study *study = load(STUDY("", ""));
+    struct study_starts starts = study_starts_of(study, rows, ARRAY_LEN(rows));
+    assert_int_equal(starts.trials, 4);
+    assert_true(starts.cold_s == 35);   /* 30, and 40 beside two services alone */
+    assert_true(starts.restart_s == 4); /* 2 and 6 */
+    starts = study_starts_of(study, rows, 1);
+    assert_true(starts.trials == 1 && starts.cold_s == 30 && starts.restart_s == 30);
+    starts = study_starts_of(study, NULL, 0);
+    assert_true(starts.trials == 0 && starts.cold_s == study_start_guess_s(study));
+    starts = study_starts(study, "/nowhere");
+    assert_true(starts.trials == 0 && starts.restart_s == study_start_guess_s(study));
 }
 
 static void test_folders(void **state)
@@ -185,9 +212,10 @@ static void test_devices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),     cmocka_unit_test(test_programs),
-        cmocka_unit_test(test_vast_space),  cmocka_unit_test(test_estimate),
-        cmocka_unit_test(test_start_guess), cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_devices),    cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_vast_space), cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_starts),     cmocka_unit_test(test_start_guess),
+        cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
