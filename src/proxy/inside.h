@@ -57,7 +57,7 @@ NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
 /* Is the configuration on disk what the state asks for? */
 bool proxy_config_is(const struct proxy *proxy);
-/* Writes what the state asks for: the maps, and with them the configuration. */
+/* The maps, and with them the configuration. */
 NODISCARD bool proxy_maps_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_files_save(struct proxy *proxy, struct err *err);
 
@@ -75,7 +75,6 @@ struct proxy_info {
 };
 NODISCARD bool proxy_info_ask(const char *path, int64_t within_ns, struct proxy_info *ret_info,
                               struct err *err);
-/* From the text of "show info", `len` bytes of anything. */
 bool proxy_info_parse(const char *text, size_t len, struct proxy_info *ret_info);
 
 /* ---- process.c ---- */
