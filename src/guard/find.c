@@ -34,6 +34,7 @@ struct guard_finder {
     bool given_gone;                /* the pid of the study file has ended */
     bool listened;                  /* this process did once */
     int64_t asked_ns, searched_ns;
+    int64_t died_ns; /* when `main` was found dead; 0: it lives, or is not known */
     char group[512];
 };
 
@@ -217,6 +218,14 @@ static void look_at_unit(struct guard_finder *finder, int64_t now_ns, struct gua
                  finder->watch->unit);
         return;
     }
+    if (!alive && finder->main.pid > 0 && finder->died_ns == 0)
+        finder->died_ns = now_ns;
+    if (finder->died_ns > 0 && state->at_ns < finder->died_ns) {
+        snprintf(life->why, sizeof life->why, "%s: process %d has ended, systemd is being asked",
+                 finder->watch->unit, (int)finder->main.pid);
+        return; /* what it said before is of another process */
+    }
+    finder->died_ns = 0;
     bool up = strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
     bool ends_well = !state->result[0] || strcmp(state->result, "success") == 0;
     if (state->main_pid != (uint32_t)finder->main.pid || !alive)

@@ -19,7 +19,7 @@ static const int64_t UNLISTED_NS = 5 * NS_PER_S;
 
 static void begin_anew(struct guard_place *place)
 {
-    *place = (struct guard_place){0};
+    *place = (struct guard_place){.owed = place->told || place->owed};
 }
 
 static void take_proof(struct guard_place *place, const struct device_proof *proof)
@@ -59,20 +59,21 @@ struct guard_place_turn guard_place_step(struct guard_place *place,
     if (sighting->another)
         begin_anew(place);
     if (sighting->up_ns == 0) {
-        bool told = place->told;
         begin_anew(place);
-        place->told = told;
         return turn;
     }
     take_listing(place, sighting);
     if (sighting->proof)
         take_proof(place, sighting->proof);
     bool elsewhere = place->word == PLACEMENT_CPU || place->word == PLACEMENT_PARTIAL;
-    bool there = place->word == PLACEMENT_GPU ||
-                 (place->word == PLACEMENT_UNPROVEN && sighting->listed == DEVICE_LISTED_YES);
+    bool stays =
+        sighting->listed == DEVICE_LISTED_YES && sighting->now_ns - sighting->up_ns >= UNLISTED_NS;
+    bool there = place->word == PLACEMENT_GPU || (place->word == PLACEMENT_UNPROVEN && stays);
     turn.on_cpu = elsewhere && !place->told;
-    turn.placed = there && place->told;
-    if (turn.on_cpu || turn.placed)
-        place->told = turn.on_cpu;
+    turn.placed = there && (place->told || place->owed);
+    if (turn.on_cpu)
+        place->told = true;
+    if (turn.placed)
+        place->told = place->owed = false;
     return turn;
 }

@@ -7,6 +7,7 @@ struct guard_place {     /* of one service; zeroed at first */
     enum placement word; /* what is believed now */
     bool proven;         /* by a probe, of this process */
     bool told;           /* that it is not on the device */
+    bool owed; /* the process before was elsewhere: that it is there again is still to be told */
     int64_t unlisted_ns; /* since when the driver does not list it; 0: it does, or is not asked */
     char evidence[240];  /* for the word */
 };

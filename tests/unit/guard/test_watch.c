@@ -55,8 +55,11 @@ static void test_falls_to_the_cpu(void **state)
         {9, 6, false, NO, -1, PLACEMENT_UNPROVEN, ""},
         {11, 6, false, NO, -1, PLACEMENT_CPU, "cpu"},
         {12, 6, false, NO, -1, PLACEMENT_CPU, ""}, /* once */
-        {20, 20, true, YES, -1, PLACEMENT_UNPROVEN, ""},
-        {21, 20, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
+        {15, 15, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {20, 15, false, NO, -1, PLACEMENT_CPU, "cpu"}, /* each process by itself */
+        {22, 22, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {23, 22, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, "placed"},
+        {24, 22, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
     };
     run_sights("falls", sights, ARRAY_LEN(sights));
 }
