@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""A load that swings, and who answers it: spica guard choosing between two models, always the small one,
+always the large one. The same seeded arrivals for all three, through the same HAProxy, to the same two
+servers as units of a real `systemd --user` in a box (needs root).
+
+    bench/guard_swing.py        whisper-server with tiny.en and base on the CPU, 6 minutes for each of the three
+    SPICA_BENCH_LONG=1          30 minutes for each
+    SPICA_BENCH_SHORT=1         fake services, 45 seconds each, to see that it works; never to be quoted
+
+First both models are measured by `spica run` (capacity by clients; about 9 minutes, kept in
+build/bench-results/guard-swing). From that come the rates, as shares of what base answers at most (m): calm
+0.2 m, a burst of 0.8 m, an overload of 1.8 m, calm again; and the limit, five times what base takes for one
+request. An answer counts from the moment its request was meant to leave."""
+
+import hashlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+import bench_lib as bench
+
+os.environ.update(SPICA=bench.SPICA, FAKE_SERVICE=bench.FAKE)
+sys.path.insert(0, os.path.join(bench.ROOT, "tests/scenario"))
+import harness  # noqa: E402  (after the programs are named)
+from production import free_ports  # noqa: E402
+from systemd_box import Systemd, wait_until  # noqa: E402
+from traffic import accepts, multipart  # noqa: E402
+
+SHORT, LONG = (bool(os.environ.get(f"SPICA_BENCH_{name}")) for name in ("SHORT", "LONG"))
+DEMO = os.path.join(bench.ROOT, "build/demo")
+SCALE = 0.125 if SHORT else 5 if LONG else 1
+PHASES = (("calm", 150, 0.2), ("burst", 20, 0.8), ("overload", 40, 1.8), ("calm", 150, 0.2))
+LIMIT_SERVICES = 5  # the limit, in requests that base answers alone
+SEED = 8
+ANSWER_S = 300      # a client's own patience
+
+
+# ---- the two servers ----
+
+def servers():
+    """(what the study says of stt, knob value -> command of its unit without the port, corpus)"""
+    model = {"base": os.path.join(DEMO, "models/ggml-base.bin"),
+             "tiny": os.path.join(DEMO, "models/ggml-tiny.en.bin")}
+    program = os.path.join(DEMO, "bin/whisper-server")
+    if not SHORT and all(os.path.exists(p) for p in (program, *model.values())):
+        corpus = os.path.join(DEMO, "speech")
+        study = {"role": "stt", "engine": "whisper-server", "program": program, "threads": 1,
+                 "audio_ctx": 512, "language": "en", "model": "{size}",
+                 "knobs": {"size": {"values": model}}}
+        argv = {size: [program, "--host", "127.0.0.1", "-m", path, "-t", "1", "--audio-ctx", "512",
+                       "--language", "en", "--inference-path", "/v1/audio/transcriptions", "--port"]
+                for size, path in model.items()}
+        return "whisper-server", study, argv, corpus
+    if not SHORT:
+        bench.give_up("no whisper-server with both models: tools/setup all")
+    corpus = os.path.join(bench.workplace("guard-swing-speech"), "speech")
+    bench.write_corpus(corpus)
+    waits = {"base": "150ms", "tiny": "50ms"}
+    command = [bench.FAKE, "--kind", "stt", "--life", "900s", "--slots", "1", "--transcripts",
+               os.path.join(corpus, "manifest.jsonl"), "--latency"]
+    study = {"role": "stt", "command": [*command, "{size}", "--port", "{port}"],
+             "protocol": "openai-transcriptions", "ready": {"http": "/health"},
+             "knobs": {"size": {"values": waits}}}
+    return "fake", study, {n: [*command, wait, "--port"] for n, wait in waits.items()}, corpus
+
+
+def write_study(path, service, corpus, guard=None):
+    window = "6s" if SHORT else "45s"  # a p95 needs 20 answers
+    study = {
+        "study": "swing", "device": "cpu", "services": {"stt": service},
+        "load": {"stt": {"corpus": corpus, "concurrency": 1, "timeout": "120s"}},
+        "measure": {"warmup": "1s", "window": "3s", "alone": "0s", "probe_within": "60s",
+                    "contention": "100%", "lateness": "1s", "repeats": 3},
+        "capacity": {"stt": {"of": "concurrency", "from": 1, "up_to": 8, "window": window,
+                             "warmup": "2s", "require": ["stt.errors == 0"]}},
+        "goal": {"optimise": {"stt.latency.p50": {"good": "10ms", "bad": "30s"}}},
+        "search": {"strategy": "grid", "finalists": 1}, "baseline": {"stt.size": "base"}, "seed": 1}
+    if guard:
+        study["guard"] = guard
+    with open(path, "w", encoding="utf-8") as file:
+        for key, value in study.items():
+            file.write(f"{key}: {json.dumps(value)}\n")
+
+
+def measure(kind, service, corpus):
+    """The study's results; kept for as long as the question is the same."""
+    folder = os.path.join(bench.BUILD, "bench-results", f"guard-swing-{kind}")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "study.yaml")
+    write_study(path, service, corpus)
+    with open(path, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    mark = os.path.join(folder, "measured")
+    if not os.path.exists(mark) or open(mark, encoding="utf-8").read() != digest:
+        code = subprocess.run([bench.SPICA, "run", path, "--fresh", "--quiet"], check=False,
+                              stdout=sys.stderr).returncode
+        if code != 0:
+            bench.give_up(f"spica run: exit status {code}")
+        with open(mark, "w", encoding="utf-8") as file:
+            file.write(digest)
+    return os.path.join(folder, "swing.spica")
+
+
+def capacity(results):
+    """size -> (answers a second at most, seconds of one request alone)"""
+    found = {}
+    db = bench.open_results(results)
+    for row in db.execute("SELECT t.candidate AS c, p.level AS n, p.answered_rps AS rps, p.p95 AS p95 "
+                          "FROM capacity_points p JOIN trials t ON t.number = p.trial"):
+        size = row["c"].split("stt.size=")[1].split()[0]
+        most, alone = found.get(size, (0, 0))
+        found[size] = (max(most, row["rps"]), row["p95"] if row["n"] == 1 and row["p95"] else alone)
+    if set(found) != {"base", "tiny"} or not all(alone for _, alone in found.values()):
+        bench.give_up(f"the study found no capacity of both: {found}")
+    return found
+
+
+# ---- the load ----
+
+def arrivals(most_rps):
+    """(seconds since the start, phase) of each request: Poisson, with a rate for each phase."""
+    draw = random.Random(SEED)
+    at, begun, planned = 0.0, 0.0, []
+    for i, (_, length, share) in enumerate(PHASES):
+        end = begun + length * SCALE
+        at = begun
+        while True:
+            at += draw.expovariate(share * most_rps)
+            if at >= end:
+                break
+            planned.append((at, i))
+        begun = end
+    return planned
+
+
+class Load:
+    def __init__(self, port, corpus):
+        self.port = port
+        with open(os.path.join(corpus, "manifest.jsonl"), encoding="utf-8") as file:
+            names = [json.loads(line)["audio_filepath"] for line in file]
+        self.clips = []
+        for name in names:
+            with open(os.path.join(corpus, name), "rb") as file:
+                data = file.read()
+            if len(data) < 130000:  # four seconds: what people say to a machine
+                self.clips.append(multipart(data))
+
+    def one(self, due, phase, clip, answers):
+        body, head = clip
+        tier, failed = None, None
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+            connection.request("POST", "/v1/audio/transcriptions", body, head)
+            answer = connection.getresponse()
+            answer.read()
+            tier = answer.headers["X-Spica-Tier"]
+            failed = None if answer.status == 200 else answer.status
+            connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            failed = f"{type(error).__name__} {error}"
+        answers.append((phase, time.monotonic() - due, tier, failed))
+
+    def send(self, planned):
+        """[(phase, seconds, tier, failure)]; ends with the last answer."""
+        answers, threads = [], []
+        draw = random.Random(SEED + 1)
+        begun = time.monotonic() + 0.5
+        for at, phase in planned:
+            clip = draw.choice(self.clips)
+            time.sleep(max(0, begun + at - time.monotonic()))
+            threads.append(threading.Thread(target=self.one, daemon=True,
+                                            args=(begun + at, phase, clip, answers)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(ANSWER_S + 10)
+        return answers
+
+
+# ---- the three ----
+
+class Stage:
+    """Both units up, HAProxy in front of them."""
+
+    def __init__(self, box, kind, service, argv, corpus, results, limit_s):
+        self.box, self.corpus = box, corpus
+        self.port, *ports = free_ports(3)
+        self.ports = dict(zip(("base", "tiny"), ports))
+        self.argv = argv
+        self.systemd = Systemd(box)
+        guard = {
+            "probe": 0, "proxy": {"folder": box.path("proxy")},
+            "fronts": {"stt": {
+                "port": self.port, "keep": f"p95 < {round(1000 * limit_s)}ms",
+                "up_after": "2s" if SHORT else "6s", "reserve": "64MiB",
+                "tiers": {size: {"unit": f"{size}.service", "user": True, "port": self.ports[size],
+                                 "resident": True, "values": {"size": size}} for size in self.ports}}}}
+        self.study = box.path("study.yaml")
+        write_study(self.study, service, corpus, guard)
+        shutil.copytree(results, box.path("swing.spica"))
+        self.kind, self.guard = kind, None
+        self.log = box.path("guard.log")
+
+    def __enter__(self):
+        self.systemd.__enter__()
+        for size, port in self.ports.items():
+            self.systemd.service(size, " ".join([*self.argv[size], str(port)]))
+            self.systemd.start(size)
+        for port in self.ports.values():
+            wait_until(lambda p=port: accepts(p), self.systemd.story)
+        self.proxy("apply")
+        wait_until(lambda: accepts(self.port), "HAProxy does not listen")
+        time.sleep(3)  # its checks have seen both
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.end_guard()
+        self.proxy("stop", "--within", "2s")
+        self.systemd.__exit__(kind, value, trace)
+
+    def proxy(self, *args):
+        subprocess.run([bench.SPICA, "proxy", self.study, *args], check=False, stdout=sys.stderr,
+                       env=self.box.env, cwd=self.box.folder, timeout=120)
+
+    def begin_guard(self):
+        with open(self.log, "wb") as log:
+            self.guard = subprocess.Popen([bench.SPICA, "guard", self.study], stdout=log,
+                                          stderr=subprocess.STDOUT, env=self.box.env,
+                                          cwd=self.box.folder)
+        time.sleep(3)
+        if self.guard.poll() is not None:
+            raise RuntimeError(f"guard ended: {self.told()}")
+
+    def end_guard(self):
+        if self.guard:
+            self.guard.send_signal(signal.SIGTERM)
+            self.guard.wait(30)
+        self.guard = None
+
+    def told(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def idle(self):
+        """What is left of a run has gone, and rates that guard saw are over."""
+        time.sleep(1 if SHORT else 5)
+
+
+def play(box, kind, service, argv, corpus, results, limit_s, most_rps):
+    planned = arrivals(most_rps)
+    found = {}
+    with Stage(box, kind, service, argv, corpus, results, limit_s) as stage:
+        load = Load(stage.port, corpus)
+        for name in ("adaptive", "tiny", "base"):
+            stage.proxy("tier", "stt", "base" if name == "adaptive" else name)
+            if name == "adaptive":
+                stage.begin_guard()
+            stage.idle()
+            found[name] = load.send(planned)
+            stage.end_guard()
+        found["told"] = stage.told()
+    return found
+
+
+def in_box(*args):
+    """play() in a process with views of its own."""
+    folder = bench.workplace("guard-swing-run")
+    path = os.path.join(folder, "found.json")
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setsid()
+            harness.isolate()
+            harness.become_subreaper()
+            os.dup2(2, 1)  # what is printed in there is no number
+            box = harness.Box("swing")
+            try:
+                outcome = play(box, *args)
+            except BaseException:  # whatever it was: it is this run's outcome
+                outcome = {"problem": traceback.format_exc()[-3000:]}
+            outcome["left"] = len(box.close(False))
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(outcome, file)
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        bench.give_up(f"the box ended with {status}")
+    with open(path, encoding="utf-8") as file:
+        found = json.load(file)
+    if "problem" in found:
+        bench.give_up(found["problem"])
+    return found
+
+
+# ---- numbers ----
+
+def share(values):
+    values = list(values)
+    return 100 * sum(values) / len(values) if values else float("nan")
+
+
+def tell(found, kind, limit_s, rates):
+    def name(text):
+        return f"guard.swing.{'fake.' if kind == 'fake' else ''}{text}"
+
+    def inside(arm):
+        return share(not failed and seconds <= limit_s for _, seconds, _, failed in found[arm])
+
+    for text, (value, unit) in rates.items():
+        bench.number(name(text), value, unit)
+    for arm in ("adaptive", "tiny", "base"):
+        bench.number(name(f"{arm}.requests"), len(found[arm]), "requests")
+        bench.number(name(f"{arm}.inside"), inside(arm), "%")
+        bench.number(name(f"{arm}.failed"), sum(bool(row[3]) for row in found[arm]), "requests")
+        ordered = sorted(row[1] for row in found[arm])
+        bench.number(name(f"{arm}.p95"), ordered[int(0.95 * (len(ordered) - 1))], "s")
+    calm = [row for row in found["adaptive"] if PHASES[row[0]][0] == "calm"]
+    by_base = share(row[2] == "base" for row in found["adaptive"])
+    bench.number(name("adaptive.by_base"), by_base, "%")
+    bench.number(name("inside_beside_tiny"), inside("adaptive") / inside("tiny"), "x", 0.98,
+                 at_most=False)
+    bench.number(name("calm_by_base"), share(row[2] == "base" for row in calm), "%", 95, at_most=False)
+    switches = [line for line in found["told"].splitlines() if " acted: " in line and " -> " in line]
+    for line in switches:
+        bench.say(line)
+    bench.number(name("switches"), len(switches), "switches", 5)
+    bench.number(name("left"), found["left"], "processes", 0)
+
+
+def main():
+    bench.need(bench.SPICA, bench.FAKE)
+    if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+        bench.give_up("haproxy is not installed")
+    if os.geteuid() != 0:
+        bench.give_up("needs root, for a systemd in a box")
+    kind, service, argv, corpus = servers()
+    results = measure(kind, service, corpus)
+    found = capacity(results)
+    most_rps, alone_s = found["base"]
+    limit_s = LIMIT_SERVICES * alone_s
+    rates = {"base.most": (most_rps, "requests/s"), "tiny.most": (found["tiny"][0], "requests/s"),
+             "limit": (limit_s, "s")}
+    tell(in_box(kind, service, argv, corpus, results, limit_s, most_rps), kind, limit_s, rates)
+
+
+if __name__ == "__main__":
+    main()
