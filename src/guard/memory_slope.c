@@ -7,8 +7,8 @@
  * That it grows at all needs more. Sen's interval for the slope comes from the ranks of the sorted
  * slopes (N -+ z sqrt(n (n - 1) (2 n + 5) / 18)) / 2, and supposes points that are independent,
  * which memory is not: a server that grew once and stays is a step. So each third of the time has
- * to grow by itself, by at least three tenths of the whole slope, and the last one certainly. A leak
- * does; a step, or a server that is warming up, does not.
+ * to grow by itself, by at least three tenths of the whole slope, and the last one certainly. A
+ * leak does; a step, or a server that is warming up, does not.
  *
  * Cost: 128 points are 8,128 pairs, sorted in about a millisecond, every few seconds. */
 #include "guard/memory.h"
