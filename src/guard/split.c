@@ -38,6 +38,7 @@ struct guard_split {
     bool weights_due;                  /* HAProxy was not told yet */
     bool judged;    /* the harm that is known was acted on, or said in a dry run */
     bool said_fine; /* likewise of no harm */
+    bool failing;   /* told already */
     int64_t keep_ns, retry_ns, retry_wait_ns;
 };
 
@@ -257,7 +258,7 @@ static void say_fine(struct guard_split *split)
     tell(split, "split: %s", buf_text(&text));
 }
 
-bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us, struct err *err)
+static bool step(struct guard_split *split, int64_t now_ns, int64_t wall_us, struct err *err)
 {
     const struct stats_anytime_sums *sums = stats_anytime_sums(split->test);
     guard_reference_step(split->reference, &split->kept, now_ns);
@@ -271,6 +272,21 @@ bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us
             return false;
     }
     return !split->weights_due || set_weights(split, now_ns, err);
+}
+
+/* A disk that is full, an HAProxy that is gone: told once, tried again and again. */
+bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us, struct err *err)
+{
+    struct err why = ERR_INIT;
+    if (step(split, now_ns, wall_us, &why)) {
+        split->failing = split->failing && (split->weights_due || split->dirty);
+        return true;
+    }
+    if (split->failing)
+        return true;
+    split->failing = true;
+    *err = why;
+    return false;
 }
 
 /* ---- status ---- */

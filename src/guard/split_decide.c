@@ -183,12 +183,30 @@ struct stats_anytime_answer guard_split_answer(const struct guard_split_kept *ke
     return stats_anytime_look(test);
 }
 
-static void add_evidence(double evidence, struct buf *buf)
+static void add_number(double evidence, struct buf *buf)
 {
     if (evidence >= 1e6)
         buf_add(buf, "over 1,000,000");
     else
         buf_addf(buf, evidence < 10 ? "%.1f" : "%.0f", evidence);
+}
+
+/* Of what was decided, or of both while nothing is. */
+static void add_evidence(const struct stats_anytime_answer *answer, struct buf *buf)
+{
+    buf_add(buf, " (evidence ");
+    if (answer->verdict != ANYTIME_NO_HARM)
+        add_number(answer->harm, buf);
+    if (answer->verdict == ANYTIME_UNDECIDED)
+        buf_add(buf, " for harm, ");
+    if (answer->verdict != ANYTIME_HARM)
+        add_number(answer->no_harm, buf);
+    if (answer->verdict == ANYTIME_UNDECIDED)
+        buf_add(buf, " against it");
+    buf_addf(buf, ", %g needed", answer->needed);
+    if (answer->divided > 1)
+        buf_addf(buf, "; its logarithm is divided by %g, as requests are %s", answer->divided,
+                 answer->spread_known ? "alike" : "few");
 }
 
 static void add_quantile(const struct guard_split_arm *arm, double q, struct buf *buf)
@@ -228,13 +246,8 @@ void guard_split_add_verdict(const struct guard_split_kept *kept, const struct s
                  a->weight == 0 ? a->name : b->name);
     else
         buf_add(buf, "undecided");
-    buf_add(buf, " (evidence of harm ");
-    add_evidence(answer.harm, buf);
-    buf_add(buf, ", of no harm ");
-    add_evidence(answer.no_harm, buf);
-    if (answer.divided > 1)
-        buf_addf(buf, ", its logarithm divided by %g as requests are alike or few", answer.divided);
-    buf_addf(buf, ", %g needed; p%g ", answer.needed, 100 * split->quantile);
+    add_evidence(&answer, buf);
+    buf_addf(buf, "; p%g ", 100 * split->quantile);
     add_quantile(b, split->quantile, buf);
     buf_add(buf, ", ");
     add_quantile(a, split->quantile, buf);

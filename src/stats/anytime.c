@@ -240,6 +240,7 @@ struct stats_anytime_answer stats_anytime_look(const struct stats_anytime *test)
         .no_harm = evidence(sums->not_slower, temper),
         .needed = 1 / test->options.error,
         .divided = (double)(1 << temper),
+        .spread_known = sums->slow_spread[0].pairs >= SPREAD_PAIRS,
     };
     answer.errors_held_up = answer.no_harm >= answer.needed && !sums->no_harm && !few_errors(test);
     answer.verdict = sums->harm      ? ANYTIME_HARM

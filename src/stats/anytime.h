@@ -101,6 +101,7 @@ struct stats_anytime_answer {
     double harm, no_harm; /* evidence: e-values; a verdict at `needed`, unless errors hold it up */
     double needed;        /* 1 / error */
     double divided;       /* ln of the evidence of time is divided by this: requests are alike */
+    bool spread_known;    /* of that: there were enough blocks to see it; else it is a precaution */
     bool errors_held_up;  /* fast enough, but B's errors are not known to be few enough */
 };
 struct stats_anytime_answer stats_anytime_look(const struct stats_anytime *test);
