@@ -22,7 +22,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "guard/policy_fit.h"
+#include "guard/policy_step.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,38 +32,12 @@ static const int64_t LEARN_EVERY_NS = 10 * NS_PER_S;
 static const uint64_t LEARN_ANSWERS_MIN = 20;
 static const int64_t TRIAL_NS = 120 * NS_PER_S;  /* for an unknown tier to show what it does */
 static const int64_t WANTED_NS = 300 * NS_PER_S; /* for one that a rule asked for to come up */
-static const int64_t UNUSED_NS = 600 * NS_PER_S; /* then a tier that need not run is stopped */
 enum { PATIENCE_MAX = 8, SOON = 4 };             /* soon: within so many times up_after */
-
-enum held { HELD_NOT, HELD_BOUND, HELD_SMALLEST, HELD_NONE_USABLE };
-
-struct step {
-    struct policy_state *state;
-    const struct policy_front *front;
-    const struct policy_input *input;
-    struct policy_fit fits[SPEC_TIERS_MAX];
-    int victim;     /* whose memory is needed; -1 */
-    bool up;        /* the target is a better one */
-    enum held held; /* why nothing is done */
-    struct policy_choice choice;
-    struct buf reason;
-};
 
 struct policy_state policy_init(void)
 {
     return (struct policy_state){
         .current = -1, .backlog = NAN, .patience = 1, .trial = -1, .wanted = -1};
-}
-
-static bool is_usable(const struct step *step, int t)
-{
-    const struct policy_seen *seen = &step->input->tiers[t];
-    return seen->power == POWER_ON && seen->usable;
-}
-
-static int count(const struct step *step)
-{
-    return (int)step->front->count;
 }
 
 static size_t recent_switches(const struct policy_state *state, int64_t now_ns)
@@ -76,7 +50,7 @@ static size_t recent_switches(const struct policy_state *state, int64_t now_ns)
 
 /* ---- what was learned, and calm ---- */
 
-static void learn(struct step *step)
+static void learn(struct policy_step *step)
 {
     struct policy_state *state = step->state;
     int64_t now_ns = step->input->now_ns;
@@ -90,11 +64,11 @@ static void learn(struct step *step)
     state->learned_ns = now_ns;
 }
 
-static void note_calm(struct step *step)
+static void note_calm(struct policy_step *step)
 {
     int64_t *since = step->state->calm_since_ns;
-    for (int t = 0; t < count(step); t++) {
-        bool there = is_usable(step, t) || step->input->tiers[t].power == POWER_COMING ||
+    for (int t = 0; t < policy_count(step); t++) {
+        bool there = policy_is_usable(step, t) || step->input->tiers[t].power == POWER_COMING ||
                      step->input->tiers[t].power == POWER_OFF;
         bool calm = t != step->state->current && t != step->victim && there &&
                     step->fits[t].promises && step->fits[t].could;
@@ -105,101 +79,47 @@ static void note_calm(struct step *step)
     }
 }
 
-static bool is_calm(const struct step *step, int t)
-{
-    const struct policy_state *state = step->state;
-    return state->calm_since_ns[t] && step->fits[t].certain &&
-           step->input->now_ns - state->calm_since_ns[t] >=
-               step->front->up_after_ns * state->patience;
-}
-
-/* ---- memory ---- */
-
-static double size_of(const struct step *step, int t)
-{
-    double held = step->input->tiers[t].held_bytes, peak = step->front->tiers[t].peak_bytes;
-    return !isnan(held) ? held : !isnan(peak) ? peak : 0;
-}
-
-static int usable_count(const struct step *step)
-{
-    int usable = 0;
-    for (int t = 0; t < count(step); t++)
-        usable += is_usable(step, t);
-    return usable;
-}
-
-static int find_victim(const struct step *step)
-{
-    int victim = -1;
-    if (!policy_is_pressed(step->front, step->input) || usable_count(step) == 0)
-        return -1;
-    for (int t = 0; t < count(step); t++) {
-        const struct policy_tier *tier = &step->front->tiers[t];
-        enum policy_power power = step->input->tiers[t].power;
-        if (power == POWER_GOING)
-            return -1; /* its memory is on its way back */
-        bool last = is_usable(step, t) && usable_count(step) == 1;
-        if (tier->managed && !tier->resident && !last && power != POWER_OFF &&
-            (victim < 0 || size_of(step, t) > size_of(step, victim)))
-            victim = t;
-    }
-    return victim;
-}
-
-static void add_memory(struct step *step)
-{
-    buf_add(&step->reason, "free ");
-    text_add_bytes(&step->reason, step->input->free_bytes);
-    if (step->input->owed_bytes > 0) {
-        buf_add(&step->reason, ", of which others take ");
-        text_add_bytes(&step->reason, step->input->owed_bytes);
-    }
-    buf_add(&step->reason, ", reserve ");
-    text_add_bytes(&step->reason, step->front->reserve_bytes);
-}
-
 /* ---- the target ---- */
 
 /* The most accurate one that keeps the limit now; a better one than the current only after calm,
  * here too. -1: none. */
-static int find_keeping(const struct step *step)
+static int find_keeping(const struct policy_step *step)
 {
     int current = step->state->current;
-    bool stays = current >= 0 && is_usable(step, current) && current != step->victim;
-    for (int t = 0; t < count(step); t++) {
+    bool stays = current >= 0 && policy_is_usable(step, current) && current != step->victim;
+    for (int t = 0; t < policy_count(step); t++) {
         bool better = stays && t < current;
-        if (t != current && t != step->victim && is_usable(step, t) && step->fits[t].keeps &&
-            (!better || (is_calm(step, t) && step->fits[t].room)))
+        if (t != current && t != step->victim && policy_is_usable(step, t) && step->fits[t].keeps &&
+            (!better || (policy_is_calm(step, t) && step->fits[t].room)))
             return t;
     }
     return -1;
 }
 
-static int find_smallest(const struct step *step)
+static int find_smallest(const struct policy_step *step)
 {
-    for (int t = count(step) - 1; t >= 0; t--)
-        if (t != step->victim && is_usable(step, t))
+    for (int t = policy_count(step) - 1; t >= 0; t--)
+        if (t != step->victim && policy_is_usable(step, t))
             return t;
-    return step->victim >= 0 && is_usable(step, step->victim) ? step->victim : -1;
+    return step->victim >= 0 && policy_is_usable(step, step->victim) ? step->victim : -1;
 }
 
-static void add_fit(struct step *step, int t)
+static void add_fit(struct policy_step *step, int t)
 {
     policy_fit_add_why(&step->reason, step->state, step->front, step->input, &step->fits[t],
                        (size_t)t);
 }
 
 /* Its place must be taken by another. */
-static int replace(struct step *step)
+static int replace(struct policy_step *step)
 {
     int current = step->state->current, target = find_keeping(step);
     if (target < 0)
         target = find_smallest(step);
     step->choice.forced = true;
-    if (current >= 0 && current == step->victim && is_usable(step, current)) {
+    if (current >= 0 && current == step->victim && policy_is_usable(step, current)) {
         buf_addf(&step->reason, "the memory of %s is needed: ", step->front->tiers[current].name);
-        add_memory(step);
+        policy_add_memory(step);
     } else if (current >= 0)
         buf_addf(&step->reason, "%s is not usable", step->front->tiers[current].name);
     else
@@ -213,7 +133,7 @@ static int replace(struct step *step)
     return target;
 }
 
-static int go_down(struct step *step)
+static int go_down(struct policy_step *step)
 {
     int current = step->state->current, target = find_keeping(step);
     bool kept = target >= 0;
@@ -228,11 +148,11 @@ static int go_down(struct step *step)
     return target;
 }
 
-static int go_up(struct step *step)
+static int go_up(struct policy_step *step)
 {
     int current = step->state->current;
     for (int t = 0; t < current; t++) {
-        if (!is_usable(step, t) || !is_calm(step, t) || !step->fits[t].room)
+        if (!policy_is_usable(step, t) || !policy_is_calm(step, t) || !step->fits[t].room)
             continue;
         const struct policy_fit *fit = &step->fits[t];
         buf_addf(&step->reason, "%s keeps p%g ", step->front->tiers[t].name,
@@ -250,13 +170,13 @@ static int go_up(struct step *step)
 }
 
 /* What a rule asked for. */
-static int obey(struct step *step)
+static int obey(struct policy_step *step)
 {
     struct policy_state *state = step->state;
     int current = state->current;
     if (step->input->wish < 0)
-        for (int t = current + 1; t < count(step); t++)
-            if (t != step->victim && is_usable(step, t)) {
+        for (int t = current + 1; t < policy_count(step); t++)
+            if (t != step->victim && policy_is_usable(step, t)) {
                 buf_add(&step->reason, "a rule asks for a smaller tier");
                 memset(state->calm_since_ns, 0, sizeof state->calm_since_ns);
                 state->wanted = -1;
@@ -264,7 +184,7 @@ static int obey(struct step *step)
             }
     for (int t = current - 1; t >= 0 && step->input->wish > 0; t--)
         if (t != step->victim && step->fits[t].room && step->fits[t].why != WHY_RATE &&
-            (is_usable(step, t) || step->input->tiers[t].power == POWER_OFF)) {
+            (policy_is_usable(step, t) || step->input->tiers[t].power == POWER_OFF)) {
             state->wanted = t;
             state->wanted_until_ns = step->input->now_ns + WANTED_NS;
             break;
@@ -274,7 +194,7 @@ static int obey(struct step *step)
         state->wanted = -1;
         return current;
     }
-    if (!is_usable(step, t) || t == step->victim)
+    if (!policy_is_usable(step, t) || t == step->victim)
         return current; /* not yet */
     buf_add(&step->reason, "a rule asks for a better tier");
     state->wanted = -1;
@@ -284,10 +204,10 @@ static int obey(struct step *step)
     return t;
 }
 
-static int find_target(struct step *step)
+static int find_target(struct policy_step *step)
 {
     int current = step->state->current;
-    if (current < 0 || !is_usable(step, current) || current == step->victim)
+    if (current < 0 || !policy_is_usable(step, current) || current == step->victim)
         return replace(step);
     if (!step->fits[current].keeps)
         return go_down(step);
@@ -295,121 +215,9 @@ static int find_target(struct step *step)
     return target != current ? target : go_up(step);
 }
 
-/* ---- starting and stopping ---- */
-
-/* `t` is off and may come: at once, or once others have made room. */
-enum room { ROOM_NOW, ROOM_MADE };
-static bool may_start(const struct step *step, int t, enum room room)
-{
-    return t >= 0 && step->input->tiers[t].power == POWER_OFF &&
-           (step->fits[t].room || (room == ROOM_MADE && step->fits[t].could));
-}
-
-static int find_start(const struct step *step, enum room room)
-{
-    int chosen = step->choice.tier;
-    for (int t = 0; t < count(step); t++)
-        if (step->input->tiers[t].power == POWER_COMING ||
-            step->input->tiers[t].power == POWER_GOING)
-            return -1; /* one at a time: memory is counted when it has come, or gone */
-    if (policy_is_pressed(step->front, step->input))
-        return -1;
-    bool none = usable_count(step) == 0, kept = !none && step->fits[chosen].keeps;
-    for (int t = 0; t < count(step); t++)
-        if (may_start(step, t, room) &&
-            (!none && t < chosen ? is_calm(step, t) : !kept && step->fits[t].keeps))
-            return t;
-    for (int t = count(step) - 1; t >= 0 && none; t--)
-        if (may_start(step, t, room))
-            return t;
-    return may_start(step, step->state->wanted, room) ? step->state->wanted : -1;
-}
-
-static int find_unused(struct step *step)
-{
-    int found = -1;
-    for (int t = 0; t < count(step); t++) {
-        const struct policy_tier *tier = &step->front->tiers[t];
-        const struct policy_seen *seen = &step->input->tiers[t];
-        int64_t *since = &step->state->unused_since_ns[t];
-        if (!tier->managed || tier->resident || seen->power != POWER_ON || t == step->choice.tier ||
-            seen->in_flight + seen->waiting > 0 || seen->pinned_ratio > 0)
-            *since = 0;
-        else if (*since == 0)
-            *since = step->input->now_ns;
-        else if (step->input->now_ns - *since >= UNUSED_NS)
-            found = t;
-    }
-    return found;
-}
-
-/* The largest that is idle, for one that is to come; -1. */
-static int find_idle(const struct step *step)
-{
-    int found = -1;
-    for (int t = 0; t < count(step); t++)
-        if (step->fits[t].idle && t != step->choice.tier &&
-            (found < 0 || size_of(step, t) > size_of(step, found)))
-            found = t;
-    return found;
-}
-
-static void add_separator(struct step *step)
-{
-    buf_add(&step->reason, step->reason.len ? "; " : "");
-}
-
-static void stop(struct step *step, int t, const char *why)
-{
-    step->choice.stop = t;
-    add_separator(step);
-    buf_addf(&step->reason, "stopping %s (", step->front->tiers[t].name);
-    text_add_bytes(&step->reason, size_of(step, t));
-    buf_addf(&step->reason, ")%s", why);
-}
-
-static void choose_stop(struct step *step)
-{
-    int chosen = step->choice.tier, victim = step->victim, unused = find_unused(step);
-    bool safe = chosen >= 0 && is_usable(step, chosen);
-    if (victim >= 0 && victim != chosen && (safe || !is_usable(step, victim))) {
-        bool said = step->choice.switched && step->choice.forced; /* why, and the numbers */
-        stop(step, victim, said ? "" : " for memory: ");
-        if (!said)
-            add_memory(step);
-        return;
-    }
-    if (!safe)
-        return;
-    if (unused >= 0) {
-        stop(step, unused, ": unused for 10 min");
-        step->state->unused_since_ns[unused] = 0;
-        return;
-    }
-    int next = find_start(step, ROOM_MADE), idle = find_idle(step);
-    if (next < 0 || step->fits[next].room || idle < 0)
-        return;
-    stop(step, idle, ", unused, to make room for ");
-    buf_add(&step->reason, step->front->tiers[next].name);
-}
-
-static void choose_start(struct step *step)
-{
-    const struct policy_tier *tiers = step->front->tiers;
-    int start = find_start(step, ROOM_NOW);
-    if (start < 0)
-        return;
-    step->choice.start = start;
-    add_separator(step);
-    buf_addf(&step->reason, "starting %s: its peak ", tiers[start].name);
-    text_add_bytes(&step->reason, tiers[start].peak_bytes);
-    buf_add(&step->reason, " fits: ");
-    add_memory(step);
-}
-
 /* ---- the step ---- */
 
-static bool is_within_bound(const struct step *step)
+static bool is_within_bound(const struct policy_step *step)
 {
     size_t recent = recent_switches(step->state, step->input->now_ns);
     size_t bound = (size_t)step->front->switches_per_minute;
@@ -418,7 +226,7 @@ static bool is_within_bound(const struct step *step)
     return step->up && bound > 1 ? recent + 1 < bound : recent < bound;
 }
 
-static void note_switch(struct step *step, int target)
+static void note_switch(struct policy_step *step, int target)
 {
     struct policy_state *state = step->state;
     int64_t now_ns = step->input->now_ns, soon_ns = SOON * step->front->up_after_ns;
@@ -438,7 +246,7 @@ static void note_switch(struct step *step, int target)
 }
 
 /* Another reason than at the last step? What goes on is not said again. */
-static bool is_news(struct step *step, bool moved)
+static bool is_news(struct policy_step *step, bool moved)
 {
     bool news = moved || step->choice.start >= 0 || step->choice.stop >= 0 ||
                 (step->held != HELD_NOT && (int)step->held != step->state->held);
@@ -446,11 +254,11 @@ static bool is_news(struct step *step, bool moved)
     return news;
 }
 
-static void begin(struct step *step)
+static void begin(struct policy_step *step)
 {
     struct policy_state *state = step->state;
     int current = step->input->current;
-    if (current >= 0 && current < count(step) && current != state->current) {
+    if (current >= 0 && current < policy_count(step) && current != state->current) {
         bool first = state->current < 0 && step->front->tiers[current].curve.count == 0;
         state->current = current; /* somebody else set it, or our switch did not come about */
         state->backlog = NAN;
@@ -461,11 +269,11 @@ static void begin(struct step *step)
     }
     learn(step);
     policy_fit_all(state, step->front, step->input, step->fits);
-    step->victim = find_victim(step);
+    step->victim = policy_find_victim(step);
     note_calm(step);
 }
 
-static void finish(struct step *step, int before, bool moved)
+static void finish(struct policy_step *step, int before, bool moved)
 {
     struct policy_choice *choice = &step->choice;
     const struct policy_tier *tiers = step->front->tiers;
@@ -486,11 +294,11 @@ static void finish(struct step *step, int before, bool moved)
 struct policy_choice policy_step(struct policy_state *state, const struct policy_front *front,
                                  const struct policy_input *input)
 {
-    struct step step = {.state = state,
-                        .front = front,
-                        .input = input,
-                        .choice = {.start = -1, .stop = -1},
-                        .reason = BUF_INIT(4096)};
+    struct policy_step step = {.state = state,
+                               .front = front,
+                               .input = input,
+                               .choice = {.start = -1, .stop = -1},
+                               .reason = BUF_INIT(4096)};
     begin(&step);
     int before = state->current, target = find_target(&step);
     bool moved = target != before;
@@ -507,9 +315,9 @@ struct policy_choice policy_step(struct policy_state *state, const struct policy
         note_switch(&step, target);
     else if (step.held == HELD_NOT)
         buf_clear(&step.reason);
-    choose_stop(&step);
+    policy_choose_stop(&step);
     if (step.choice.stop < 0)
-        choose_start(&step);
+        policy_choose_start(&step);
     finish(&step, before, moved);
     return step.choice;
 }

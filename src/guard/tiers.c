@@ -25,6 +25,7 @@
 #include <string.h>
 
 static const int64_t SAID_AGAIN_NS = 600 * NS_PER_S;
+static const int64_t SAID_ONCE_NS = 60 * NS_PER_S;
 static const int64_t READY_AGAIN_NS = 10 * NS_PER_S;
 
 struct front {
@@ -41,6 +42,8 @@ struct front {
     int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
     int wish;
     char reason[POLICY_REASON_SIZE];
+    char said[POLICY_REASON_SIZE]; /* last */
+    int64_t said_ns;
 };
 
 struct guard_tiers {
@@ -158,8 +161,15 @@ static const char *service_name(const struct guard_tiers *tiers, const struct fr
     return tiers->options.study->services[front->spec->service].name;
 }
 
-static void tell(const struct guard_tiers *tiers, const struct front *front, const char *text)
+/* What fails at each look is said once a minute. */
+static void tell(const struct guard_tiers *tiers, struct front *front, const char *text)
 {
+    int64_t now_ns = front->input.now_ns;
+    if (strncmp(front->said, text, sizeof front->said - 1) == 0 &&
+        now_ns - front->said_ns < SAID_ONCE_NS)
+        return;
+    snprintf(front->said, sizeof front->said, "%s", text);
+    front->said_ns = now_ns;
     struct guard_event event = {.kind = EVENT_ACTED, .service = (int)front->spec->service};
     snprintf(event.text, sizeof event.text, "%s%.230s", tiers->options.dry_run ? "would: " : "",
              text);
