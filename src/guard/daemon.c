@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "guard/act.h"
 #include "guard/record.h"
+#include "guard/replay.h"
 #include "guard/serve.h"
 #include "guard/split.h"
 #include "guard/tiers.h"
@@ -98,12 +99,7 @@ static void print_decision(struct daemon *daemon, const struct guard_decision *d
 {
     if (!daemon->out || !daemon->options->json) /* the actor has a word for people */
         return;
-    AUTO_JSON json_t *json = json_pack(
-        "{s:s, s:f, s:s, s:s, s:s, s:o}", "is", "decision", "t", (double)decision->wall_us / 1e6,
-        "rule", decision->rule, "from", guard_state_names[decision->from], "to",
-        guard_state_names[decision->to], "text", json_text_or_null(decision->text));
-    AUTO(free) char *line = json ? json_dump_text(json) : NULL;
-    fprintf(daemon->out, "%s\n", line ? line : "");
+    guard_decision_print(daemon->study, decision, true, daemon->out);
     fflush(daemon->out);
 }
 
@@ -153,11 +149,47 @@ static void show_tiers(struct daemon *daemon, size_t front)
     guard_status_tiers(daemon->status, front, tiers, count, text);
 }
 
+static bool open_fronts(struct daemon *daemon, struct err *err)
+{
+    const struct spec_guard *guard = daemon->study->guard;
+    struct proxy *proxy = guard_watch_proxy(daemon->lookout.watch);
+    if (guard->front_count == 0 || (!proxy && !daemon->options->dry_run))
+        return true;
+    const struct guard_tiers_options tiers = {
+        .study = daemon->study,
+        .catalog = daemon->options->catalog,
+        .folder = daemon->options->folder,
+        .proxy = proxy,
+        .devices = guard_watch_devices(daemon->lookout.watch),
+        .event = daemon->lookout.event,
+        .dry_run = daemon->options->dry_run,
+    };
+    daemon->tiers = guard_tiers_new(&tiers);
+    for (size_t f = 0; f < guard->front_count; f++) {
+        const struct guard_split_setup setup = {
+            .study = daemon->study,
+            .front = f,
+            .folder = daemon->options->folder,
+            .proxy = proxy,
+            .candidate = &daemon->lookout.candidate,
+            .reference_rps = guard->watches[guard->fronts[f].service].probe_rps,
+            .dry_run = daemon->options->dry_run,
+            .tell = on_acted,
+            .context = daemon};
+        if (guard->fronts[f].split.count > 0 && !guard_split_new(&setup, &daemon->splits[f], err))
+            return false;
+    }
+    return true;
+}
+
 static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
 {
     const struct spec_guard *guard = daemon->study->guard;
     struct guard_watch *watch = daemon->lookout.watch;
     const struct proxy_view *view = guard_watch_proxy_view(watch);
+    struct err opening = ERR_INIT;
+    if (!daemon->tiers && guard_watch_proxy(watch) && !open_fronts(daemon, &opening))
+        log_write(LOG_WARNING, who, "%s", opening.text); /* HAProxy came later than we did */
     if (daemon->tiers) {
         guard_tiers_step(daemon->tiers, view, now_ns, on_acted, daemon);
         for (size_t f = 0; f < guard->front_count; f++) {
@@ -245,39 +277,6 @@ static void on_request(void *context, const struct proxy_request *request, int64
 }
 
 /* ---- the parts ---- */
-
-static bool open_fronts(struct daemon *daemon, struct err *err)
-{
-    const struct spec_guard *guard = daemon->study->guard;
-    struct proxy *proxy = guard_watch_proxy(daemon->lookout.watch);
-    if (guard->front_count == 0 || (!proxy && !daemon->options->dry_run))
-        return true;
-    const struct guard_tiers_options tiers = {
-        .study = daemon->study,
-        .catalog = daemon->options->catalog,
-        .folder = daemon->options->folder,
-        .proxy = proxy,
-        .devices = guard_watch_devices(daemon->lookout.watch),
-        .event = daemon->lookout.event,
-        .dry_run = daemon->options->dry_run,
-    };
-    daemon->tiers = guard_tiers_new(&tiers);
-    for (size_t f = 0; f < guard->front_count; f++) {
-        const struct guard_split_setup setup = {
-            .study = daemon->study,
-            .front = f,
-            .folder = daemon->options->folder,
-            .proxy = proxy,
-            .candidate = &daemon->lookout.candidate,
-            .reference_rps = guard->watches[guard->fronts[f].service].probe_rps,
-            .dry_run = daemon->options->dry_run,
-            .tell = on_acted,
-            .context = daemon};
-        if (guard->fronts[f].split.count > 0 && !guard_split_new(&setup, &daemon->splits[f], err))
-            return false;
-    }
-    return true;
-}
 
 static bool open_parts(struct daemon *daemon, struct err *err)
 {

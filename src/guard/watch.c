@@ -11,12 +11,10 @@
  * The same kernel kill is told by up to four sources (the kernel's log, systemd's result, systemd's
  * line in the journal, the cgroup's count), within seconds of each other: one event, counted once.
  */
-#include "guard/watch.h"
+#include "guard/watch_inside.h"
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "guard/journal.h"
-#include "guard/watch_proxy.h"
 #include "service/engine.h"
 
 #include <math.h>
@@ -25,37 +23,8 @@
 
 static const int64_t SAME_END_NS = 10 * NS_PER_S;
 static const int64_t STEP_US = 1000 * 1000; /* of the wall clock against the steady one */
-static const char proc_root[] = "/proc", cgroup_root[] = "/sys/fs/cgroup";
+static const char cgroup_root[] = "/sys/fs/cgroup";
 enum { MEMORY_END_DEVICE, MEMORY_END_KERNEL };
-enum { PROBES_OF_ONE_LOOK = 5 }; /* the least that a median may be told of */
-
-struct guard_watch {
-    struct guard_watch_setup setup;
-    const struct spec_study *study;
-    const struct guard_metric_ref *refs; /* the study's guard's */
-    size_t ref_count;
-    struct guard_value *values;      /* owned */
-    struct guard_subject *subjects;  /* owned, one for each service */
-    struct guard_managers *managers; /* owned, as all below; NULL: is not there */
-    struct guard_memory *memory;
-    struct guard_prober *prober;
-    struct guard_engines *engines;
-    struct guard_journal *journal;
-    struct guard_kernel *kernel;
-    struct guard_traffic *traffic;
-    struct guard_events events;
-    struct guard_capacity capacities[SPEC_SERVICES_MAX];
-    struct buf missing;
-    double disk_free_bytes;
-    int64_t wall_less_mono_us;
-    uint64_t ticks;
-};
-
-static void miss(struct guard_watch *watch, const char *text)
-{
-    buf_add(&watch->missing, text);
-    buf_addc(&watch->missing, '\n');
-}
 
 /* ---- memory ran out ---- */
 
@@ -93,7 +62,7 @@ static int victim(const struct guard_watch *watch, const struct guard_kernel_lin
     return -1;
 }
 
-static void on_kernel_line(void *context, const char *text, size_t len)
+void guard_watch_kernel_line(void *context, const char *text, size_t len)
 {
     struct guard_watch *watch = context;
     struct guard_kernel_line line;
@@ -112,7 +81,7 @@ static void on_kernel_line(void *context, const char *text, size_t len)
     note_memory_end(watch, (size_t)service, MEMORY_END_KERNEL, evidence);
 }
 
-static void on_service_line(void *context, size_t service, const char *line, size_t len)
+void guard_watch_service_line(void *context, size_t service, const char *line, size_t len)
 {
     struct guard_watch *watch = context;
     const struct spec_engine_use *use =
@@ -130,7 +99,7 @@ static void on_service_line(void *context, size_t service, const char *line, siz
         note_memory_end(watch, service, MEMORY_END_KERNEL, evidence);
 }
 
-static void on_flood(void *context, const char *whose)
+void guard_watch_flood(void *context, const char *whose)
 {
     struct guard_watch *watch = context;
     guard_events_add(&watch->events, EVENT_LOG_FLOOD, -1,
@@ -259,7 +228,7 @@ static void note_hang(struct guard_watch *watch, size_t i)
                      (double)subject->watch->probe_within_ns / NS_PER_S);
 }
 
-static void on_probe(void *context, size_t i, const struct guard_probe *probe)
+void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
 {
     struct guard_watch *watch = context;
     struct guard_subject *subject = &watch->subjects[i];
@@ -372,6 +341,7 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     look_at_devices(watch, now_ns);
     for (size_t i = 0; i < watch->study->service_count; i++)
         look_at_placement(watch, i, now_ns);
+    guard_watch_open_traffic(watch, now_ns);
     if (watch->traffic)
         guard_traffic_step(watch->traffic, now_ns);
     read_engines(watch, now_ns);
@@ -383,136 +353,6 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     ret_tick->values = watch->values;
     guard_events_take(&watch->events, ret_tick);
     watch->ticks++;
-}
-
-/* ---- opening ---- */
-
-static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
-{
-    const struct spec_guard *guard = watch->study->guard;
-    struct guard_subject *subject = &watch->subjects[i];
-    subject->spec = &watch->study->services[i];
-    subject->watch = &guard->watches[i];
-    subject->finder = guard_finder_new(subject->watch, proc_root, watch->managers);
-    subject->probe_window = guard_requests_new(guard->window_ns, now_ns);
-    subject->group_kills = -1;
-    subject->front = -1;
-    for (size_t f = 0; f < guard->front_count; f++)
-        if (guard->fronts[f].service == i)
-            subject->front = (int)f;
-    if (subject->front >= 0)
-        subject->request_window = guard_requests_new(guard->window_ns, now_ns);
-}
-
-static void open_logs(struct guard_watch *watch)
-{
-    const struct guard_log_hooks hooks = {
-        .context = watch, .service = on_service_line, .kernel = on_kernel_line, .flood = on_flood};
-    struct err err = ERR_INIT;
-    sd_event *event = watch->setup.event;
-    bool kernel = guard_kernel_open(event, &hooks, &watch->kernel, &err);
-    if (!kernel)
-        miss(watch, "the kernel's log may not be read here: kernel OOM is known by systemd and "
-                    "control groups alone, XIDs by the journal");
-    err = ERR_INIT;
-    if (!guard_journal_open(watch->study, !kernel, event, &hooks, &watch->journal, &err)) {
-        buf_addf(&watch->missing, "%s: out of memory in a service's log is not seen\n", err.text);
-        watch->journal = NULL;
-    }
-}
-
-static void open_asking(struct guard_watch *watch)
-{
-    struct err err = ERR_INIT;
-    const struct guard_prober_setup setup = {.study = watch->study,
-                                             .candidate = watch->setup.candidate,
-                                             .folder = watch->setup.folder,
-                                             .devices = guard_memory_devices(watch->memory),
-                                             .event = watch->setup.event,
-                                             .burst = watch->setup.once ? PROBES_OF_ONE_LOOK : 0,
-                                             .done = on_probe,
-                                             .context = watch};
-    if (!guard_prober_new(&setup, &watch->prober, &err))
-        miss(watch, err.text);
-    err = ERR_INIT;
-    if (!guard_engines_new(watch->study, watch->setup.candidate, watch->setup.event,
-                           &watch->engines, &err))
-        miss(watch, err.text);
-}
-
-static void open_traffic(struct guard_watch *watch)
-{
-    struct err err = ERR_INIT;
-    struct guard_traffic_setup setup = {.study = watch->study,
-                                        .event = watch->setup.event,
-                                        .request = watch->setup.request,
-                                        .context = watch->setup.context,
-                                        .events = &watch->events,
-                                        .apply = !watch->setup.once && !watch->setup.dry_run,
-                                        .listen = !watch->setup.once};
-    if (watch->study->guard->front_count == 0)
-        return;
-    for (size_t i = 0; i < watch->study->service_count; i++)
-        if (watch->subjects[i].front >= 0)
-            setup.windows[watch->subjects[i].front] = watch->subjects[i].request_window;
-    if (!guard_traffic_open(&setup, &watch->traffic, &err))
-        miss(watch, err.text);
-}
-
-bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch **ret_watch,
-                     struct err *err)
-{
-    struct guard_watch *made = calloc(1, sizeof *made);
-    if (!made)
-        abort();
-    AUTO(guard_watch_free) struct guard_watch *watch = made;
-    watch->setup = *setup;
-    watch->study = setup->study;
-    watch->missing = BUF_INIT(8192);
-    watch->disk_free_bytes = NAN;
-    if (!setup->study->guard || !setup->study->guard->given)
-        return err_set(err, ERR_INPUT, "%s has no guard:", setup->study->path);
-    watch->refs = setup->study->guard->metrics;
-    watch->ref_count = setup->study->guard->metric_count;
-    watch->values = calloc(watch->ref_count + 1, sizeof *watch->values);
-    watch->subjects = calloc(setup->study->service_count + 1, sizeof *watch->subjects);
-    if (!watch->values || !watch->subjects)
-        abort();
-    watch->managers = guard_managers_new(setup->event);
-    for (size_t i = 0; i < setup->study->service_count; i++)
-        prepare_subject(watch, i, clock_now_ns());
-    watch->memory = guard_memory_new(setup->study, proc_root);
-    guard_capacity_find(setup->study, setup->folder, setup->candidate, watch->capacities);
-    open_logs(watch);
-    open_asking(watch);
-    open_traffic(watch);
-    *ret_watch = TAKE(watch);
-    return true;
-}
-
-struct guard_watch *guard_watch_free(struct guard_watch *watch)
-{
-    if (!watch)
-        return NULL;
-    guard_traffic_close(watch->traffic);
-    guard_kernel_free(watch->kernel);
-    guard_journal_free(watch->journal);
-    guard_engines_free(watch->engines);
-    guard_prober_free(watch->prober);
-    guard_memory_free(watch->memory);
-    for (size_t i = 0; watch->subjects && i < watch->study->service_count; i++) {
-        struct guard_subject *subject = &watch->subjects[i];
-        guard_finder_free(subject->finder);
-        guard_requests_free(subject->probe_window);
-        guard_requests_free(subject->request_window);
-        promote_alive_done(&subject->alive);
-    }
-    guard_managers_free(watch->managers); /* after the units that ask by them */
-    free(watch->subjects);
-    free(watch->values);
-    buf_done(&watch->missing);
-    free(watch);
-    return NULL;
 }
 
 /* ---- for others ---- */
@@ -539,7 +379,10 @@ struct proxy *guard_watch_proxy(const struct guard_watch *watch)
 
 const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch)
 {
-    return watch->traffic ? guard_traffic_view(watch->traffic) : NULL;
+    static const struct proxy_view down; /* wanted, and not there */
+    if (watch->traffic)
+        return guard_traffic_view(watch->traffic);
+    return watch->study->guard->front_count > 0 ? &down : NULL;
 }
 
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier)

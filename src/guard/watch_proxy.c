@@ -146,10 +146,10 @@ static void compare(struct guard_traffic *traffic)
         traffic->down_told = traffic->looked;
         return;
     }
-    if (another)
+    if (another && !view->by_apply)
         guard_events_add(
             events, EVENT_PROXY_RESTARTED, -1,
-            "HAProxy was restarted or reloaded: process %lld after %lld, up for %lld s",
+            "HAProxy was restarted or reloaded by others: process %lld after %lld, up for %lld s",
             (long long)view->pid, (long long)traffic->pid, (long long)view->uptime_s);
     else if (traffic->down_told)
         guard_events_add(events, EVENT_PROXY_RESTARTED, -1, "HAProxy answers again: process %lld",

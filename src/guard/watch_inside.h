@@ -1,0 +1,39 @@
+/* Inside guard/watch*.c: the watch itself. */
+#pragma once
+
+#include "guard/journal.h"
+#include "guard/watch.h"
+#include "guard/watch_proxy.h"
+
+struct guard_watch {
+    struct guard_watch_setup setup;
+    const struct spec_study *study;
+    const struct guard_metric_ref *refs; /* the study's guard's */
+    size_t ref_count;
+    struct guard_value *values;      /* owned */
+    struct guard_subject *subjects;  /* owned, one for each service */
+    struct guard_managers *managers; /* owned, as all below; NULL: is not there */
+    struct guard_memory *memory;
+    struct guard_prober *prober;
+    struct guard_engines *engines;
+    struct guard_journal *journal;
+    struct guard_kernel *kernel;
+    struct guard_traffic *traffic;
+    struct guard_events events;
+    struct guard_capacity capacities[SPEC_SERVICES_MAX];
+    struct buf missing;
+    double disk_free_bytes;
+    int64_t traffic_ns; /* when HAProxy was last tried; 0: never */
+    int64_t wall_less_mono_us;
+    uint64_t ticks;
+};
+
+/* ---- watch.c: what comes between two ticks; `context` is the watch ---- */
+void guard_watch_kernel_line(void *context, const char *text, size_t len);
+void guard_watch_service_line(void *context, size_t service, const char *line, size_t len);
+void guard_watch_flood(void *context, const char *whose);
+void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe);
+
+/* ---- watch_open.c ---- */
+/* HAProxy and its log, where fronts are given and they are not there yet: tried once a minute. */
+void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns);

@@ -1,0 +1,162 @@
+/* Setting up what is watched: each part by itself, so that what is missing takes nothing else
+ * along.
+ *
+ * What can't be had is said once, with what that means, and is left out: a machine without a
+ * journal or without its kernel's log is watched all the same. HAProxy alone is tried again later:
+ * at a boot it may come after guard. */
+#include "guard/watch_inside.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t TRAFFIC_AGAIN_NS = 60 * NS_PER_S;
+static const char proc_root[] = "/proc";
+enum { PROBES_OF_ONE_LOOK = 5 }; /* the least that a median may be told of */
+
+static void miss(struct guard_watch *watch, const char *text)
+{
+    buf_add(&watch->missing, text);
+    buf_addc(&watch->missing, '\n');
+}
+
+static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
+{
+    const struct spec_guard *guard = watch->study->guard;
+    struct guard_subject *subject = &watch->subjects[i];
+    subject->spec = &watch->study->services[i];
+    subject->watch = &guard->watches[i];
+    subject->finder = guard_finder_new(subject->watch, proc_root, watch->managers);
+    subject->probe_window = guard_requests_new(guard->window_ns, now_ns);
+    subject->group_kills = -1;
+    subject->front = -1;
+    for (size_t f = 0; f < guard->front_count; f++)
+        if (guard->fronts[f].service == i)
+            subject->front = (int)f;
+    if (subject->front >= 0)
+        subject->request_window = guard_requests_new(guard->window_ns, now_ns);
+}
+
+static void open_logs(struct guard_watch *watch)
+{
+    const struct guard_log_hooks hooks = {.context = watch,
+                                          .service = guard_watch_service_line,
+                                          .kernel = guard_watch_kernel_line,
+                                          .flood = guard_watch_flood};
+    struct err err = ERR_INIT;
+    sd_event *event = watch->setup.event;
+    bool kernel = guard_kernel_open(event, &hooks, &watch->kernel, &err);
+    if (!kernel)
+        miss(watch, "the kernel's log may not be read here: kernel OOM is known by systemd and "
+                    "control groups alone, XIDs by the journal");
+    err = ERR_INIT;
+    if (!guard_journal_open(watch->study, !kernel, event, &hooks, &watch->journal, &err)) {
+        buf_addf(&watch->missing, "%s: out of memory in a service's log is not seen\n", err.text);
+        watch->journal = NULL;
+    }
+}
+
+static void open_asking(struct guard_watch *watch)
+{
+    struct err err = ERR_INIT;
+    const struct guard_prober_setup setup = {.study = watch->study,
+                                             .candidate = watch->setup.candidate,
+                                             .folder = watch->setup.folder,
+                                             .devices = guard_memory_devices(watch->memory),
+                                             .event = watch->setup.event,
+                                             .burst = watch->setup.once ? PROBES_OF_ONE_LOOK : 0,
+                                             .done = guard_watch_probe,
+                                             .context = watch};
+    if (!guard_prober_new(&setup, &watch->prober, &err))
+        miss(watch, err.text);
+    err = ERR_INIT;
+    if (!guard_engines_new(watch->study, watch->setup.candidate, watch->setup.event,
+                           &watch->engines, &err))
+        miss(watch, err.text);
+}
+
+void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
+{
+    struct err err = ERR_INIT;
+    struct guard_traffic_setup setup = {.study = watch->study,
+                                        .event = watch->setup.event,
+                                        .request = watch->setup.request,
+                                        .context = watch->setup.context,
+                                        .events = &watch->events,
+                                        .apply = !watch->setup.once && !watch->setup.dry_run,
+                                        .listen = !watch->setup.once};
+    if (watch->study->guard->front_count == 0 || watch->traffic ||
+        (watch->traffic_ns && now_ns - watch->traffic_ns < TRAFFIC_AGAIN_NS))
+        return;
+    bool first = watch->traffic_ns == 0;
+    watch->traffic_ns = now_ns;
+    for (size_t i = 0; i < watch->study->service_count; i++)
+        if (watch->subjects[i].front >= 0)
+            setup.windows[watch->subjects[i].front] = watch->subjects[i].request_window;
+    if (guard_traffic_open(&setup, &watch->traffic, &err))
+        return;
+    watch->traffic = NULL;
+    if (!first)
+        return;
+    miss(watch, err.text);
+    guard_events_add(&watch->events, EVENT_PROXY_DOWN, -1, "HAProxy: %s; tried again each minute",
+                     err.text);
+}
+
+bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch **ret_watch,
+                     struct err *err)
+{
+    struct guard_watch *made = calloc(1, sizeof *made);
+    if (!made)
+        abort();
+    AUTO(guard_watch_free) struct guard_watch *watch = made;
+    watch->setup = *setup;
+    watch->study = setup->study;
+    watch->missing = BUF_INIT(8192);
+    watch->disk_free_bytes = NAN;
+    if (!setup->study->guard || !setup->study->guard->given)
+        return err_set(err, ERR_INPUT, "%s has no guard:", setup->study->path);
+    watch->refs = setup->study->guard->metrics;
+    watch->ref_count = setup->study->guard->metric_count;
+    watch->values = calloc(watch->ref_count + 1, sizeof *watch->values);
+    watch->subjects = calloc(setup->study->service_count + 1, sizeof *watch->subjects);
+    if (!watch->values || !watch->subjects)
+        abort();
+    watch->managers = guard_managers_new(setup->event);
+    for (size_t i = 0; i < setup->study->service_count; i++)
+        prepare_subject(watch, i, clock_now_ns());
+    watch->memory = guard_memory_new(setup->study, proc_root);
+    guard_capacity_find(setup->study, setup->folder, setup->candidate, watch->capacities);
+    open_logs(watch);
+    open_asking(watch);
+    guard_watch_open_traffic(watch, clock_now_ns());
+    *ret_watch = TAKE(watch);
+    return true;
+}
+
+struct guard_watch *guard_watch_free(struct guard_watch *watch)
+{
+    if (!watch)
+        return NULL;
+    guard_traffic_close(watch->traffic);
+    guard_kernel_free(watch->kernel);
+    guard_journal_free(watch->journal);
+    guard_engines_free(watch->engines);
+    guard_prober_free(watch->prober);
+    guard_memory_free(watch->memory);
+    for (size_t i = 0; watch->subjects && i < watch->study->service_count; i++) {
+        struct guard_subject *subject = &watch->subjects[i];
+        guard_finder_free(subject->finder);
+        guard_requests_free(subject->probe_window);
+        guard_requests_free(subject->request_window);
+        promote_alive_done(&subject->alive);
+    }
+    guard_managers_free(watch->managers); /* after the units that ask by them */
+    free(watch->subjects);
+    free(watch->values);
+    buf_done(&watch->missing);
+    free(watch);
+    return NULL;
+}
