@@ -161,7 +161,8 @@ static bool not_taken(const struct proxy_handover *handover, const char *why, st
     return err_set(err, ERR_INTERNAL, "HAProxy was started and does not answer: %s", why);
 }
 
-bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns, struct err *err)
+bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns, int64_t *ret_pid,
+                       struct err *err)
 {
     int64_t end_ns = clock_now_ns() + within_ns;
     for (int in_a_row = 0; in_a_row < 3;) {
@@ -174,6 +175,8 @@ bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns,
         in_a_row = is ? in_a_row + 1 : 0;
         if (failed || (!is && clock_now_ns() >= end_ns))
             return not_taken(handover, ignored.text, err);
+        if (is)
+            *ret_pid = info.pid;
         poll(NULL, 0, 10);
     }
     return true;
@@ -217,7 +220,8 @@ static bool reload_own(const struct proxy *proxy, struct err *err)
            err_sys(err, "asking HAProxy to reload");
 }
 
-static bool bring_up(const struct proxy *proxy, const struct proxy_info *running, struct err *err)
+static bool bring_up(const struct proxy *proxy, const struct proxy_info *running, int64_t *ret_pid,
+                     struct err *err)
 {
     struct proxy_handover handover = {proxy->socket, proxy->master_socket,
                                       running ? running->pid : 0,
@@ -227,7 +231,7 @@ static bool bring_up(const struct proxy *proxy, const struct proxy_info *running
         done = unit_job(proxy, running ? HOST_RELOAD : HOST_START, UNIT_WITHIN_NS, err);
     else
         done = running ? reload_own(proxy, err) : start_own(proxy, err);
-    return done && proxy_wait_worker(&handover, START_WITHIN_NS, err);
+    return done && proxy_wait_worker(&handover, START_WITHIN_NS, ret_pid, err);
 }
 
 static bool ends_within(int pidfd, int64_t within_ns)
@@ -266,13 +270,20 @@ static bool apply_own(struct proxy *proxy, bool *ret_reloaded, struct err *err)
         *ret_reloaded = false;
         return proxy_state_save(proxy, err);
     }
+    /* One that was down is restarted, and whoever watches is to learn of it; one that was reloaded
+     * is not. */
+    int64_t pid = 0;
     proxy->reload_due = true;
-    if (!proxy_state_save(proxy, err) || !proxy_files_save(proxy, err) ||
-        !bring_up(proxy, up ? &running : NULL, err))
+    proxy->worker = up ? -1 : 0;
+    if (!proxy_state_save(proxy, err))
         return false;
-    proxy->reload_due = false;
+    bool done = proxy_files_save(proxy, err) && bring_up(proxy, up ? &running : NULL, &pid, err);
+    proxy->reload_due = !done;
+    proxy->worker = done && up ? pid : 0;
+    if (!proxy_state_save(proxy, done ? err : &ignored) || !done)
+        return false;
     *ret_reloaded = true;
-    return proxy_state_save(proxy, err);
+    return true;
 }
 
 bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)

@@ -12,13 +12,14 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { FILES_MAX = 60, ARGS_MAX = 256 };
 static const int64_t ASK_WITHIN_NS = NS_PER_S;
 static const int64_t RELOAD_WITHIN_NS = 30 * NS_PER_S;
 
 struct theirs {
-    int64_t pid;
+    int64_t pid, uptime_s;
     const char *program, *master_socket; /* NULL: not known, none */
     const char *files[FILES_MAX + 1];    /* absolute, in the order read; NULL at the end */
     size_t count;
@@ -109,6 +110,7 @@ static bool find_theirs(const struct proxy *proxy, struct theirs *ret_theirs, st
         return false;
     snprintf(path, sizeof path, "/proc/%lld/cmdline", (long long)info.pid);
     theirs.pid = info.pid;
+    theirs.uptime_s = info.uptime_s;
     theirs.program = link_of(proxy, info.pid, "exe");
     const char *cwd = link_of(proxy, info.pid, "cwd");
     if (!theirs.program || !cwd || !buf_read_file(&line, path, NULL) ||
@@ -159,14 +161,24 @@ static bool reload(const struct proxy *proxy, const struct theirs *theirs, struc
                    proxy->config, (long long)theirs->pid);
 }
 
+/* Somebody has reloaded it by hand since: its worker is younger than the file. */
+static bool has_taken(const struct proxy *proxy, const struct theirs *theirs)
+{
+    struct stat file;
+    int64_t began_s = clock_now_wall_us() / 1000000 - theirs->uptime_s;
+    return theirs->reads_ours && proxy_config_is(proxy) && stat(proxy->config, &file) == 0 &&
+           (!proxy->reload_due || began_s > file.st_mtime + 1);
+}
+
 bool proxy_attach_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)
 {
     struct theirs theirs = {0};
     if (!find_theirs(proxy, &theirs, err))
         return false;
-    if (proxy_config_is(proxy) && !proxy->reload_due) {
+    if (has_taken(proxy, &theirs)) {
+        proxy->reload_due = false;
         *ret_reloaded = false;
-        return true;
+        return proxy_state_save(proxy, err);
     }
     proxy->reload_due = true;
     if (!proxy_state_save(proxy, err) || !proxy_files_save(proxy, err))
@@ -179,9 +191,17 @@ bool proxy_attach_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err
                        proxy->config, (long long)theirs.pid, proxy->config);
     struct proxy_handover handover = {proxy->socket, theirs.master_socket, theirs.pid,
                                       proxy_failed_reloads(theirs.master_socket)};
-    if (!reload(proxy, &theirs, err) || !proxy_wait_worker(&handover, RELOAD_WITHIN_NS, err))
+    struct err ignored = ERR_INIT;
+    int64_t pid = 0;
+    proxy->worker = -1;
+    if (!proxy_state_save(proxy, err))
         return false;
-    proxy->reload_due = false;
+    bool done =
+        reload(proxy, &theirs, err) && proxy_wait_worker(&handover, RELOAD_WITHIN_NS, &pid, err);
+    proxy->reload_due = !done;
+    proxy->worker = done ? pid : 0;
+    if (!proxy_state_save(proxy, done ? err : &ignored) || !done)
+        return false;
     *ret_reloaded = true;
-    return proxy_state_save(proxy, err);
+    return true;
 }

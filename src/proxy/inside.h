@@ -22,6 +22,7 @@ struct proxy {
     struct arena *arena; /* owned */
     struct proxy_state state;
     bool reload_due; /* what is on disk was not taken over yet, as far as is known */
+    int64_t worker;  /* pid that the last reload has brought up; -1: it is under way; 0: none */
 };
 
 /* ---- names.c ---- */
@@ -60,7 +61,6 @@ bool proxy_config_is(const struct proxy *proxy);
 /* The maps, and with them the configuration. */
 NODISCARD bool proxy_maps_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_files_save(struct proxy *proxy, struct err *err);
-
 /* ---- socket.c: HAProxy's socket; all of it within the time given ---- */
 /* `commands`: one line, several by ";". ERR_MISSING: nobody answers there. */
 NODISCARD bool proxy_ask(const char *path, const char *commands, int64_t within_ns,
@@ -104,7 +104,7 @@ struct proxy_handover {
     int64_t old_pid, failed;
 };
 NODISCARD bool proxy_wait_worker(const struct proxy_handover *handover, int64_t within_ns,
-                                 struct err *err);
+                                 int64_t *ret_pid, struct err *err);
 /* Failed reloads since the last good one, by a master's socket; -1: it does not say. */
 int64_t proxy_failed_reloads(const char *master);
 

@@ -248,6 +248,16 @@ static void add_questions(const struct proxy *proxy, struct buf *line)
         }
 }
 
+/* The file is read only when the worker is another than the one known: once after each reload. */
+static bool was_applied(struct proxy *proxy, int64_t pid)
+{
+    struct err ignored = ERR_INIT;
+    if (proxy->worker == pid)
+        return true;
+    return proxy->state_file && proxy_state_read(proxy, &ignored) &&
+           (proxy->worker == pid || proxy->worker == -1);
+}
+
 bool proxy_look(struct proxy *proxy, struct proxy_view *ret_view, struct err *err)
 {
     struct proxy_view view = {0};
@@ -274,6 +284,7 @@ bool proxy_look(struct proxy *proxy, struct proxy_view *ret_view, struct err *er
     view.up = true;
     view.pid = info.pid;
     view.uptime_s = info.uptime_s;
+    view.by_apply = was_applied(proxy, info.pid);
     view.dropped_logs = info.dropped_logs;
     proxy_stat_parse(proxy->study, buf_text(&answer), answer.len, &view);
     proxy_map_parse(proxy->study, buf_text(&answer), answer.len, &view);

@@ -66,8 +66,9 @@ struct proxy_front {
 };
 struct proxy_view {
     bool up;
-    int64_t pid, uptime_s; /* another pid or a smaller uptime than before: it was restarted (or
-                            * reloaded, by proxy_apply() of this or another process) */
+    int64_t pid, uptime_s; /* another pid or a smaller uptime than before: it was restarted */
+    bool by_apply; /* or reloaded: this worker is one that a proxy_apply() has brought up, of
+                    * whichever process, or is just about to */
     uint64_t dropped_logs; /* lines that HAProxy could not send */
     struct proxy_front fronts[SPEC_FRONTS_MAX];
 };

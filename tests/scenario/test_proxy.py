@@ -367,6 +367,7 @@ def attached(box, proxy):
               f"defaults\n    mode http\n    timeout client 9s\n    timeout server 9s\n"
               f"    timeout connect 9s\nfrontend theirs\n    bind 127.0.0.1:{theirs}\n"
               f"    http-request return status 200\n")
+    shutil.copy(cfg, box.path("their.good"))
     result = proxy.spica("apply", code=2)
     check("does not answer" in result.err, result)
 
@@ -404,6 +405,23 @@ def attached(box, proxy):
     result = proxy.spica("apply", code=2)
     check("their.cfg" in result.err, result)
     check(open(file, encoding="utf-8").read() == before, "written all the same")
+    # Without a master socket somebody has to reload it, and that is seen.
+    shutil.copy(box.path("their.good"), box.path("their.cfg"))
+    running.terminate()
+    running.wait()
+    os.unlink(sock)
+    alone = [haproxy(), "-f", cfg, "-f", file]
+    running = subprocess.Popen(alone, env=box.env, stderr=subprocess.DEVNULL)
+    wait_pid(sock)
+    result = proxy.spica("apply", code=9)
+    check("by hand" in result.err, result)
+    time.sleep(2.5)
+    running.terminate()
+    running.wait()
+    os.unlink(sock)
+    running = subprocess.Popen(alone, env=box.env, stderr=subprocess.DEVNULL)
+    wait_pid(sock)
+    check("nothing was changed" in proxy.spica("apply").out, "it was reloaded already")
     running.terminate()
     running.wait()
 
