@@ -79,16 +79,34 @@ static enum expr_truth is_full_soon(struct guard_alarm *alarm, const struct guar
     return truth_of(alarm->bad);
 }
 
-/* Of a window that holds nothing. Before the first has passed nobody can say so. */
+/* Another process: its window begins with it. */
+static bool has_begun(const struct guard_alarm *alarm, const struct guard_tick *tick)
+{
+    for (size_t i = 0; i < tick->event_count; i++) {
+        const struct guard_event *event = &tick->events[i];
+        if (event->service == alarm->service &&
+            (event->kind == EVENT_RESTARTED || event->kind == EVENT_UP))
+            return true;
+    }
+    return false;
+}
+
+/* Of a window that holds nothing. Before one has passed nobody can say so: since guard began, since
+ * the service is another process, since it is up ("down" says the rest). */
 static enum expr_truth is_silent(struct guard_alarm *alarm, const struct guard_tick *tick)
 {
     const struct guard_value *value = value_of(alarm, tick);
+    const bool down = alarm->up >= 0 && tick->values[alarm->up].number == 0;
+    if (down || has_begun(alarm, tick)) {
+        alarm->began_ns = tick->mono_ns;
+        alarm->known_ns = 0;
+    }
     if (value->count > 0 || !isnan(value->number)) {
         alarm->known_ns = tick->mono_ns;
         return EXPR_FALSE;
     }
-    if (alarm->up >= 0 && tick->values[alarm->up].number == 0)
-        return EXPR_MAYBE; /* "down" says it */
+    if (down)
+        return EXPR_MAYBE;
     const bool seen = alarm->known_ns > 0;
     return seen || tick->mono_ns - alarm->began_ns >= alarm->study->guard->window_ns ? EXPR_TRUE
                                                                                      : EXPR_MAYBE;

@@ -100,8 +100,12 @@ static bool add_threshold(struct buf *buf, const struct guard_metric_ref *ref,
     after += strspn(after, " \t\n");
     if (strncmp(after, op, strlen(op)) != 0 || right.kind == EXPR_UNKNOWN)
         return false;
-    if (right.kind == EXPR_TEXT)
+    if (strcmp(op, "==") == 0)
         return true; /* "stt.placement cpu" says it */
+    if (right.kind == EXPR_TEXT) {
+        buf_addf(buf, " %s %s", op, right.text);
+        return true;
+    }
     buf_addf(buf, " %s ", op);
     metric_add_value(buf, unit_of(ref->metric), right.number);
     return true;

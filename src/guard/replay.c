@@ -41,8 +41,8 @@ void guard_decision_print(const struct spec_study *study, const struct guard_dec
             json_array_append_new(withheld, json_string(spec_action_names[i]));
     }
     AUTO_JSON json_t *object = json_pack(
-        "{s:f, s:o, s:o, s:s, s:s, s:O, s:O, s:o}", "t", (double)decision->wall_us / 1e6, "rule",
-        json_text_or_null(decision->rule), "service",
+        "{s:s, s:f, s:o, s:o, s:s, s:s, s:O, s:O, s:o}", "is", "decision", "t",
+        (double)decision->wall_us / 1e6, "rule", json_text_or_null(decision->rule), "service",
         json_text_or_null(decision->service >= 0 ? study->services[decision->service].name : NULL),
         "from", guard_state_names[decision->from], "to", guard_state_names[decision->to], "actions",
         actions, "withheld", withheld, "text", json_text_or_null(decision->text));

@@ -1,9 +1,14 @@
-"""Recordings judged again: every decision with its numbers, the same whether read at once or through a
-pipe, and one clear line for what is no recording."""
+"""Recordings judged again: every decision with its numbers, the very ones that were made live, and one
+clear line for what is no recording."""
 
 import json
+import os
+import signal
+import subprocess
 
-from harness import check, main, scenario
+from harness import FAKE, check, main, scenario
+from production import free_ports
+from systemd_box import wait_until
 
 STUDY = """\
 study: voice
@@ -66,6 +71,57 @@ def every_decision_is_told(box):
     check(len(text.out.splitlines()) == 8, text)
     for decision in told:
         check(decision["text"] in text.out, decision["text"])
+
+
+def decisions(text):
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [line for line in lines if line["is"] == "decision"]
+
+
+@scenario(quick=True)
+def as_it_was_live(box):
+    """A service is watched, dies, is slow, dies again; what was recorded is judged again."""
+    port, = free_ports(1)
+    rules = [{"name": "slow", "when": "llm.latency.p50 > 200ms", "for": "1s", "at_least": 3, "do": "notify"},
+             {"name": "away", "when": "llm.up == 0", "do": ["notify", "rollback"], "cool_down": "1h"}]
+    box.study(llm=box.fake("llm"), production={"llm": {"command": {"apply": ["true"], "rollback": ["true"]}, "port": port}},
+              guard={"every": "200ms", "window": "6s", "probe": "5/s", "probe_within": "2s",
+                     "watch": {"llm": {"port": port}}, "rules": rules, "act": {"notify": {"per_hour": 3}}})
+
+    def serve(latency):
+        return subprocess.Popen([FAKE, "--kind", "llm", "--port", str(port), "--life", "120s", "--latency", latency],
+                                stdin=subprocess.DEVNULL)
+
+    service = serve("10ms")
+    guard = box.start("guard", box.file, "--json")
+
+    def story():
+        return f"{guard.output()}\n{open(guard._err, encoding='utf-8').read()}"
+
+    def told(rule, state):
+        return [d for d in decisions(guard.output()) if (d["rule"], d["to"]) == (rule, state)]
+
+    def recorded():
+        path = box.path("sc.spica.guard.jsonl")
+        return os.path.exists(path) and '"llm.up":1' in open(path, encoding="utf-8").read()
+
+    try:
+        wait_until(recorded, story)
+        for latency in ("400ms", "10ms"):
+            before = len(told("away", "alarm"))
+            service.kill()
+            service.wait()
+            wait_until(lambda: len(told("away", "alarm")) > before, story)
+            service = serve(latency)
+            wait_until(lambda: told("slow", "alarm") if latency == "400ms" else told("slow", "fine"), story)
+    finally:
+        service.kill()
+        service.wait()
+        guard.signal(signal.SIGTERM)
+    live = decisions(guard.wait(30).out)
+    again = decisions(box.run("guard", box.file, "--json", "--replay", box.path("sc.spica.guard.jsonl"), code=0).out)
+    check(len(live) >= 5, live)
+    check(again == live, "\n".join(f"{a}\n  {b}" for a, b in zip(live, again) if a != b) or (live, again))
 
 
 @scenario(quick=True)

@@ -164,6 +164,19 @@ static void no_data(void **state)
     judged_steps(j, 200);
     assert_int_equal(judged_count(j, "no data"), 0);
     assert_int_equal(judged_count(j, "down"), 1);
+    judged_set(j, "stt.up", 1); /* its window begins anew */
+    judged_steps(j, 59);
+    assert_int_equal(judged_count(j, "no data"), 0);
+    judged_steps(j, 2);
+    assert_int_equal(judged_count(j, "no data"), 1);
+    judged_free(j);
+    j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 100);
+    judged_set(j, "stt.latency.p50", NAN);
+    judged_event(j, EVENT_RESTARTED, 0, "pid 7 is 9 now");
+    judged_steps(j, 60);
+    assert_int_equal(judged_count(j, "no data"), 0);
     judged_free(j);
 }
 
