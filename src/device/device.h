@@ -22,7 +22,8 @@ struct device_facts {
     int cores;           /* CPU box: online cores; 0 for a GPU */
     double memory_bytes; /* total; NaN if unknown */
     char number[12];     /* GPU: its number in PCI order, for engines that read no UUID; else "" */
-    char notes[256];     /* what a study had better know ("compute mode exclusive"), or "" */
+    char pci[32];    /* GPU: its address as the driver writes it ("00000000:44:00.0"); else "" */
+    char notes[256]; /* what a study had better know ("compute mode exclusive"), or "" */
 };
 
 struct device_snapshot {

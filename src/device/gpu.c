@@ -100,6 +100,7 @@ static bool fill_facts(struct gpu *gpu, struct err *err)
     struct nvml_memory memory;
     nvml_read_identity(&gpu->card, &identity);
     memcpy(gpu->pci, identity.pci, sizeof gpu->pci);
+    memcpy(facts->pci, identity.pci, sizeof facts->pci);
     nvml_read_state(&gpu->card, &state);
     nvml_read_memory(&gpu->card, gpu->root, &memory);
     char fault[sizeof((struct device_snapshot){0}).fault];

@@ -63,7 +63,8 @@ struct guard_memory {
     struct guard_memory_view services[SPEC_SERVICES_MAX];
     struct guard_slope slopes[SPEC_SERVICES_MAX];
     struct neighbour *neighbours; /* owned */
-    int64_t trend_ns, neighbours_ns;
+    int64_t trend_ns, neighbours_ns, mismatch_ns;
+    bool mismatch;
 };
 
 /* ---- opening ---- */
@@ -90,12 +91,13 @@ static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
     if (device_open(memory->study->devices[d], memory->root, &memory->devices[d], &err)) {
         const struct device_facts *facts = device_facts(memory->devices[d]);
         part->view.total_bytes = facts->memory_bytes;
+        memcpy(part->pci, facts->pci, sizeof part->pci);
         part->view.fault = FAULT_NONE;
         part->view.fault_text[0] = '\0';
         return;
     }
     memory->devices[d] = NULL;
-    part->view.fault = fault_of(err.text);
+    part->view.fault = err.code == ERR_BUSY ? FAULT_UNKNOWN : fault_of(err.text);
     snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", err.text);
 }
 
@@ -200,11 +202,6 @@ static void watch_strangers(struct guard_memory *memory, size_t d, double bytes,
     guard_events_add(events, EVENT_NEIGHBOUR, -1, "%s", buf_text(&text));
 }
 
-static double not_throttled(const struct guard_device_view *view)
-{
-    return view->throttle_words[0] ? 1 : 0;
-}
-
 static void read_state(struct guard_memory *memory, size_t d, int64_t now_ns)
 {
     struct part *part = &memory->parts[d];
@@ -218,7 +215,7 @@ static void read_state(struct guard_memory *memory, size_t d, int64_t now_ns)
         if (strcmp(readings[k].name, "throttle") == 0 &&
             readings[k].reading.state == READING_KNOWN) {
             memcpy(part->view.throttle_words, readings[k].words, sizeof part->view.throttle_words);
-            part->view.throttled = not_throttled(&part->view);
+            part->view.throttled = part->view.throttle_words[0] ? 1 : 0;
         }
 }
 
@@ -293,6 +290,33 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
         watch_strangers(memory, d, reading_value(sample.stranger_bytes), &ours, events);
     }
     part->due_ns = now_ns + COST_SHARE * (clock_cpu_ns() - before_ns);
+}
+
+/* What runs goes on, and is read on; but nothing that is started now would find the driver. */
+static void look_for_mismatch(struct guard_memory *memory, int64_t now_ns,
+                              struct guard_events *events)
+{
+    char text[160];
+    if (memory->mismatch_ns && now_ns - memory->mismatch_ns < REOPEN_EVERY_NS)
+        return;
+    memory->mismatch_ns = now_ns;
+    bool mismatch = guard_memory_mismatch("/", text, sizeof text);
+    if (mismatch && !memory->mismatch)
+        guard_events_add(events, EVENT_DRIVER_LOST, -1,
+                         "%s: what runs goes on, what is started will fail until a reboot", text);
+    memory->mismatch = mismatch;
+    for (size_t d = 0; d < memory->study->device_count; d++) {
+        struct guard_device_view *view = &memory->parts[d].view;
+        if (!memory->parts[d].is_gpu || !memory->devices[d])
+            continue;
+        if (mismatch) {
+            view->fault = FAULT_MISMATCH;
+            memcpy(view->fault_text, text, sizeof view->fault_text);
+            memory->parts[d].lost_told = true;
+        } else if (view->fault == FAULT_MISMATCH) {
+            view->fault = FAULT_NONE;
+        }
+    }
 }
 
 /* ---- trends ---- */
@@ -393,26 +417,38 @@ void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
             part->view.fault = FAULT_NONE;
         tell_lost(memory, d, events);
     }
+    if (spec_study_on_gpu(memory->study))
+        look_for_mismatch(memory, now_ns, events);
     add_points(memory, now_ns, subjects);
     find_trends(memory, now_ns);
     watch_neighbours(memory, now_ns, events);
 }
 
+/* The kernel writes "0000:44:00", the driver "00000000:44:00.0". */
+static bool same_card(const char *a, const char *b)
+{
+    unsigned one[3], two[3];
+    return sscanf(a, "%x:%x:%x", &one[0], &one[1], &one[2]) == 3 &&
+           sscanf(b, "%x:%x:%x", &two[0], &two[1], &two[2]) == 3 &&
+           memcmp(one, two, sizeof one) == 0;
+}
+
 void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
                            const char *words, struct guard_events *events)
 {
+    const char *name = "a card of no service here";
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
-        if (!part->is_gpu)
+        if (!part->is_gpu || !same_card(pci, part->pci))
             continue;
-        /* Which of several cards it was is told by its address only, which is in the text. */
-        if (part->view.fault == FAULT_NONE && memory->study->device_count == 1) {
-            part->view.fault = FAULT_XID;
-            part->xid_ns = clock_now_ns();
-            snprintf(part->view.fault_text, sizeof part->view.fault_text, "Xid %d: %.120s", code,
-                     words);
-        }
+        name = memory->study->devices[d];
+        if (part->view.fault != FAULT_NONE && part->view.fault != FAULT_XID)
+            continue;
+        part->view.fault = FAULT_XID;
+        part->xid_ns = clock_now_ns();
+        snprintf(part->view.fault_text, sizeof part->view.fault_text, "Xid %d: %.120s", code,
+                 words);
     }
-    guard_events_add(events, EVENT_XID, -1, "card %s: Xid %d%s%s", pci, code, words[0] ? ": " : "",
-                     words);
+    guard_events_add(events, EVENT_XID, -1, "%s (%s): Xid %d%s%s", name, pci, code,
+                     words[0] ? ": " : "", words);
 }

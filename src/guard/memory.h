@@ -67,6 +67,10 @@ void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
                        const struct guard_memory_subject *subjects, struct guard_events *events);
 const struct guard_device_view *guard_memory_device(const struct guard_memory *memory, size_t d);
 const struct guard_memory_view *guard_memory_service(const struct guard_memory *memory, size_t i);
+/* Is the driver's library on this disk of another version than its module that runs? An upgrade
+ * does so: what runs goes on, what is started fails. `ret_text`: which and which. `root`: "/" but
+ * in tests. Where either is not there: false. */
+bool guard_memory_mismatch(const char *root, char *ret_text, size_t size);
 /* The kernel's log told of an error of the card at this address. */
 void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
                            const char *words, struct guard_events *events);

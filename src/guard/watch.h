@@ -108,3 +108,7 @@ void guard_candidate_find(const struct spec_study *study, const char *folder,
 /* One for each service. Reads the study's file, so it is asked once. */
 void guard_capacity_find(const struct spec_study *study, const char *folder,
                          const struct spec_candidate *candidate, struct guard_capacity *ret_tops);
+/* Is the driver (or the kernel) still the version that the study measured? `device`: the study's
+ * first; NULL: unknown. */
+void guard_versions_compare(const struct spec_study *study, const char *folder,
+                            const struct device *device, struct guard_events *events);

@@ -129,6 +129,8 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
         prepare_subject(watch, i, clock_now_ns());
     watch->memory = guard_memory_new(setup->study, proc_root);
     guard_capacity_find(setup->study, setup->folder, setup->candidate, watch->capacities);
+    guard_versions_compare(setup->study, setup->folder, guard_memory_devices(watch->memory)[0],
+                           &watch->events);
     open_logs(watch);
     open_asking(watch);
     guard_watch_open_traffic(watch, clock_now_ns());

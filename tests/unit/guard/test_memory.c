@@ -153,13 +153,49 @@ static void test_cgroup_counts(void **state)
     }
 }
 
+/* A library on the disk beside the module that runs. */
+static void test_mismatch(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *module, *file;
+        bool mismatch;
+    } rows[] = {
+        {"550.127.05\n", "libnvidia-ml.so.550.144", true},
+        {"550.144\n", "libnvidia-ml.so.550.144", false},
+        {NULL, "libnvidia-ml.so.550.144", false},
+        {"550.144\n", NULL, false},
+        {"550.144\n", "libnvidia-ml.so.1.real", false}, /* a name that tells nothing */
+        {"nonsense\n", "libnvidia-ml.so.550.144", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *root = check_make_folder(), path[300], link[300], text[160];
+        struct err err = ERR_INIT;
+        snprintf(path, sizeof path, "%s/sys/module/nvidia", root);
+        assert_true(file_make_folders(path, &err));
+        snprintf(path, sizeof path, "%s/sys/module/nvidia/version", root);
+        if (rows[i].module)
+            write_file(path, rows[i].module);
+        snprintf(path, sizeof path, "%s/usr/lib64", root);
+        assert_true(file_make_folders(path, &err));
+        if (rows[i].file) {
+            snprintf(path, sizeof path, "%s/usr/lib64/%s", root, rows[i].file);
+            write_file(path, "");
+            snprintf(link, sizeof link, "%s/usr/lib64/libnvidia-ml.so.1", root);
+            assert_int_equal(symlink(path, link), 0);
+        }
+        CHECK_ROW(i, rows[i].module ? rows[i].module : "none",
+                  guard_memory_mismatch(root, text, sizeof text) == rows[i].mismatch);
+        check_remove_folder(root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slopes),
-        cmocka_unit_test(test_noise_is_no_growth),
-        cmocka_unit_test(test_too_few),
-        cmocka_unit_test(test_cgroup_counts),
+        cmocka_unit_test(test_slopes),   cmocka_unit_test(test_noise_is_no_growth),
+        cmocka_unit_test(test_too_few),  cmocka_unit_test(test_cgroup_counts),
+        cmocka_unit_test(test_mismatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
