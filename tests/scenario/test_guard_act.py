@@ -33,7 +33,7 @@ class Guarded:
             "every": "200ms", "probe": 0, "listen": f"127.0.0.1:{self.http}",
             "watch": {"llm": {"unit": "llm.service", "user": True, "port": self.port}},
             "rules": [{"name": "llm is down", "when": "llm.up == 0", "for": "400ms",
-                       "do": ["restart"]}],
+                       "cool_down": "0s", "do": ["restart"]}],
             "act": {"restart": {"per_hour": 2, "back_off": "6s"}},
         }, **guard)
         write_study(box, study)
@@ -139,11 +139,11 @@ def a_crash_is_mended_with_back_off_and_a_limit(box):
         guarded.see(lambda: guarded.said("restart: llm.service restarted in"))
         guarded.over(1)
         guarded.crash()  # within its back-off: not at once
-        guarded.see(lambda: guarded.said("back"))
+        guarded.see(lambda: guarded.said("withheld: backs off"))
         guarded.restarted(2)
         guarded.over(2)
         guarded.crash()  # that was its limit
-        guarded.see(lambda: guarded.said("in the last hour"))
+        guarded.see(lambda: guarded.said("withheld: 2 of 2"))
         guarded.kill()  # a guard that knows nothing of it: the book on disk does
         guarded.begin()
         guarded.see(lambda: guarded.said("restart of llm not done: 2 in the last hour, at most 2"))
@@ -317,7 +317,7 @@ def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
         check(guarded.systemd.ctl("show", "-P", "MemoryMax", unit) == "infinity", guarded.story())
         wait_until(lambda: request(box)["state"] == "queued", lambda: str(request(box)), 150)
         check("resumes; goes on later" in request(box)["result"], request(box))
-        check(guarded.said_in_status("goes on later"), guarded.status())
+        wait_until(lambda: guarded.said_in_status("goes on later"), guarded.story)
         check(guarded.systemd.ctl("list-units", "--plain").count("spica-restudy-") == 0,
               guarded.story())
 
