@@ -51,7 +51,7 @@ static void test_the_bound_holds(void **state)
 {
     (void)state;
     char *folder = check_make_folder();
-    char study[256], path[300], old[300];
+    char study[256], path[300], old[304];
     struct err err = ERR_INIT;
     struct guard_events events = {0};
     struct guard_record *record = NULL;
