@@ -18,7 +18,7 @@
  * quantile); a t-test on latencies with alpha spending (heavy tails, and its looks are planned).
  *
  * What keeps it sharp: the loss against the best single alternative is at most ln 6 for the mixture
- * and ln 1 / 0.48 for errors and late beginnings, added to ln 1 / error; both are far less when the
+ * and ln 1 / 0.67 for errors and late beginnings, added to ln 1 / error; both are far less when the
  * truth lies between two alternatives.
  *
  * Invariant: the line of a block is fixed before its first request. The sums of harm begin with
@@ -34,12 +34,12 @@ enum {
     ARM_LEAST = 2,      /* requests of either arm in a block: else there is nothing to compare */
     EPOCH_LEAST = 2000, /* of A's requests, after which the older half of its past is forgotten */
     LINE_NEEDS = 2,     /* requests expected over the line before there is one */
-    SPREAD_PAIRS = 6,   /* of batches: with fewer nothing is known of how alike requests are, */
+    SPREAD_PAIRS = 5,   /* of batches: with fewer nothing is known of how alike requests are, */
     TEMPER_FIRST = 3,   /* and evidence is divided by 8: what is blatant shows all the same */
 };
 static const double SPREAD_Z = 0.5244;  /* a spread is believed at 70 % */
-static const double SLOWER_SHARE = 0.8; /* of the error, for time; the rest is for errors */
-static const double FIRST_SHARE = 0.6;  /* for harm from the first block on */
+static const double SLOWER_SHARE = 0.9; /* of the error, for time; the rest is for errors */
+static const double FIRST_SHARE = 0.75;  /* for harm from the first block on */
 
 /* ln odds ratios. A 20 % slowdown where 10 % are allowed is 0.2 (spread tenfold between median and
  * p99) to 1.2 (twofold). */
