@@ -13,6 +13,8 @@
 
 static const struct cli_option options[] = {
     {"dry-run", 'n', NULL, "say what would be undone and touch nothing"},
+    {"accept", 0, "NAME",
+     "\"program\": run what undoes it as it is now, though it has changed since the approval"},
     {"out", 'o', "FOLDER", "the study's results are there (default NAME.spica)"},
     {"json", 'j', NULL, "print the result as JSON; progress goes to stderr"},
     {NULL, 0, NULL, NULL},
@@ -68,8 +70,8 @@ static bool has_ended(const struct promote_journal *journal)
     return !journal || journal->state == PROMOTE_UNDONE;
 }
 
-static bool undo(const char *folder, const struct promote_journal *journal, bool json,
-                 int *ret_status, struct err *err)
+static bool undo(const char *folder, const struct promote_journal *journal,
+                 enum promote_programs programs, bool json, int *ret_status, struct err *err)
 {
     struct cli_promotion promotion_state = cli_promotion_init(json, NULL);
     AUTO(cli_promotion_done) struct cli_promotion *promotion = &promotion_state;
@@ -81,7 +83,8 @@ static bool undo(const char *folder, const struct promote_journal *journal, bool
     if (promote_journal_is_pending(journal))
         buf_addf(&why, "; it %s", found_words[journal->state]);
     cancel_install(); /* and not heeded: half of an undo helps nobody */
-    if (!promote_undo(folder, buf_text(&user), buf_text(&why), &events, &result, err))
+    if (!promote_undo_with(folder, buf_text(&user), buf_text(&why), programs, &events, &result,
+                           err))
         return false;
     bool whole = result.outcome == PROMOTE_ROLLED_BACK;
     buf_addf(&again, "once the cause is gone: spica rollback %s", folder);
@@ -104,6 +107,9 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     const char *found = NULL;
     bool pending = false;
     enum promote_state state;
+    const char *accept = cli_value(&cli_rollback, args, "accept");
+    if (accept && strcmp(accept, "program") != 0)
+        return err_set(err, ERR_INPUT, "--accept: there is only \"program\"");
     if (!cli_find_folder(args->argument_count ? args->arguments[0] : NULL,
                          cli_value(&cli_rollback, args, "out"), arena, &found, err))
         return false;
@@ -120,7 +126,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         say_steps(journal, json ? stderr : stdout);
         return true;
     }
-    return undo(folder, journal, json, ret_status, err);
+    return undo(folder, journal, accept ? PROMOTE_PROGRAMS_AS_THEY_ARE : PROMOTE_PROGRAMS_SAME,
+                json, ret_status, err);
 }
 
 const struct cli_command cli_rollback = {

@@ -35,6 +35,13 @@ NODISCARD bool promote_apply(const struct promote_plan *plan, const char *folder
 NODISCARD bool promote_undo(const char *folder, const char *user, const char *why,
                             const struct promote_events *events, struct promote_result *ret_result,
                             struct err *err);
+/* Commands that undo it are run only when they are those that were approved; a person may have them
+ * run as they are now. */
+enum promote_programs { PROMOTE_PROGRAMS_SAME, PROMOTE_PROGRAMS_AS_THEY_ARE };
+NODISCARD bool promote_undo_with(const char *folder, const char *user, const char *why,
+                                 enum promote_programs programs,
+                                 const struct promote_events *events,
+                                 struct promote_result *ret_result, struct err *err);
 /* Something was begun and not ended: *ret_state says where it stands. ERR_BUSY: somebody is at it.
  */
 NODISCARD bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,

@@ -7,6 +7,7 @@
  * otherwise, over and over. */
 #include "promote/hands.h"
 
+#include "promote/program.h"
 #include "promote/run.h"
 #include "promote/safe_file.h"
 
@@ -174,7 +175,8 @@ static bool run(void *context, const char *const *argv, const struct promote_pla
     AUTO(buf_done) struct buf words = BUF_INIT(600);
     struct promote_ran ran;
     (void)context;
-    if (!promote_run_read(argv, plan->run_folder ? plan->run_folder : study_folder,
+    if (!promote_program_same(plan, argv, err) ||
+        !promote_run_read(argv, plan->run_folder ? plan->run_folder : study_folder,
                           within_ns > 0 ? within_ns : COMMAND_WITHIN_NS,
                           heed == HOST_HEED_CANCEL ? PROMOTE_HEED_CANCEL : PROMOTE_IGNORE_CANCEL,
                           NULL, &ran, err))
@@ -224,5 +226,13 @@ bool promote_undo(const char *folder, const char *user, const char *why,
                   const struct promote_events *events, struct promote_result *ret_result,
                   struct err *err)
 {
-    return promote_undo_by(&promote_hands_real, folder, user, why, events, ret_result, err);
+    return promote_undo_with(folder, user, why, PROMOTE_PROGRAMS_SAME, events, ret_result, err);
+}
+
+bool promote_undo_with(const char *folder, const char *user, const char *why,
+                       enum promote_programs programs, const struct promote_events *events,
+                       struct promote_result *ret_result, struct err *err)
+{
+    return promote_undo_by(&promote_hands_real, folder, user, why, programs, events, ret_result,
+                           err);
 }

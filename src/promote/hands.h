@@ -40,6 +40,6 @@ NODISCARD bool promote_apply_by(const struct promote_hands *hands, const struct 
                                 const struct promote_events *events,
                                 struct promote_result *ret_result, struct err *err);
 NODISCARD bool promote_undo_by(const struct promote_hands *hands, const char *folder,
-                               const char *user, const char *why,
+                               const char *user, const char *why, enum promote_programs programs,
                                const struct promote_events *events,
                                struct promote_result *ret_result, struct err *err);

@@ -159,20 +159,32 @@ static const char *run_folder(const struct promote_plan *plan)
     return plan->run_folder ? plan->run_folder : plan->study ? plan->study->folder : NULL;
 }
 
+/* What is run by the undo is what was approved. */
+static json_t *reads_json(const struct promote_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan->witness_count; i++) {
+        json_t *read = json_pack("{s:s}", "sha256", plan->witnesses[i].digest);
+        json_object_set_new(read, "path", text_json(plan->witnesses[i].path));
+        json_array_append_new(list, read);
+    }
+    return list;
+}
+
 static json_t *journal_json(const struct promote_journal *journal)
 {
     const struct promote_plan *plan = journal->plan;
     json_t *steps = json_array();
     for (size_t i = 0; i < plan->step_count; i++)
         json_array_append_new(steps, step_json(&plan->steps[i]));
-    json_t *object =
-        json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                  VERSION, "state", state_names[journal->state], "plan", journal->plan_id, "step",
-                  (json_int_t)journal->step, "step_begun", journal->step_begun, "begun",
-                  (json_int_t)journal->begun, "since_wall_us", (json_int_t)journal->since_wall_us,
-                  "user", text_json(journal->user), "why", text_json(journal->why), "winner",
-                  text_json(plan->winner_text), "run_folder", text_json(run_folder(plan)),
-                  "secret_names", words_json(plan->secret_names), "steps", steps);
+    json_t *object = json_pack(
+        "{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+        VERSION, "state", state_names[journal->state], "plan", journal->plan_id, "step",
+        (json_int_t)journal->step, "step_begun", journal->step_begun, "begun",
+        (json_int_t)journal->begun, "since_wall_us", (json_int_t)journal->since_wall_us, "user",
+        text_json(journal->user), "why", text_json(journal->why), "winner",
+        text_json(plan->winner_text), "run_folder", text_json(run_folder(plan)), "secret_names",
+        words_json(plan->secret_names), "reads", reads_json(plan), "steps", steps);
     if (!object)
         abort();
     return object;
@@ -377,6 +389,27 @@ static bool take_step(struct arena *arena, const json_t *object, struct promote_
     return step->kind == PROMOTE_RELOAD || step->run;
 }
 
+/* None: of an older spica, which did not write them. */
+static bool take_reads(const json_t *list, struct promote_plan *plan)
+{
+    size_t count = json_array_size(list);
+    if (!list || json_is_null(list))
+        return true;
+    if (!json_is_array(list) || count > WORDS_MAX)
+        return false;
+    plan->witnesses = arena_array(plan->arena, count, sizeof *plan->witnesses);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *read = json_array_get(list, i);
+        struct promote_witness *witness = &plan->witnesses[plan->witness_count++];
+        const char *hex = json_get_text(read, "sha256");
+        if (!take_text(plan->arena, json_object_get(read, "path"), PATH_MAX_LEN, &witness->path) ||
+            !witness->path || !hex || strlen(hex) >= DIGEST_HEX_SIZE)
+            return false;
+        snprintf(witness->digest, sizeof witness->digest, "%s", hex);
+    }
+    return true;
+}
+
 static bool take_plan(const json_t *object, struct promote_plan *plan)
 {
     const json_t *steps = json_object_get(object, "steps");
@@ -386,7 +419,8 @@ static bool take_plan(const json_t *object, struct promote_plan *plan)
         !take_text(arena, json_object_get(object, "winner"), WORD_MAX, &plan->winner_text) ||
         !take_words(arena, json_object_get(object, "secret_names"), &plan->secret_names) ||
         !take_text(arena, json_object_get(object, "run_folder"), PATH_MAX_LEN, &plan->run_folder) ||
-        (plan->run_folder && plan->run_folder[0] != '/'))
+        (plan->run_folder && plan->run_folder[0] != '/') ||
+        !take_reads(json_object_get(object, "reads"), plan))
         return false;
     plan->steps = arena_array(arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);
     for (; plan->step_count < json_array_size(steps); plan->step_count++)

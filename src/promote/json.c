@@ -154,7 +154,9 @@ static void add_lists(json_t *object, const struct promote_plan *plan)
     for (size_t i = 0; i < plan->witness_count; i++) {
         json_t *read = json_object();
         json_object_set_new(read, "path", json_text_or_null(plan->witnesses[i].path));
-        json_object_set_new(read, "sha256", json_text_or_null(plan->witnesses[i].digest));
+        json_object_set_new(
+            read, "sha256",
+            json_text_or_null(plan->witnesses[i].digest[0] ? plan->witnesses[i].digest : NULL));
         json_array_append_new(reads, read);
     }
     json_object_set_new(object, "steps", steps);

@@ -31,7 +31,7 @@ struct promote_difference { /* production is not what was measured */
 struct promote_witness { /* read for the plan and not changed by it: a unit's own file, its other
                           * drop-ins, a Compose file. Applying asks that it is still the same */
     const char *path;
-    char digest[DIGEST_HEX_SIZE];
+    char digest[DIGEST_HEX_SIZE]; /* "": it is not there */
 };
 
 struct promote_plan {
@@ -54,7 +54,8 @@ struct promote_plan {
     size_t witness_count;
     bool was_down[SPEC_SERVICES_MAX]; /* per service: its unit did not run. Not in the id: a unit
                                        * with a step has it there */
-    const char *const *secret_names;  /* variables marked `secret:`; NULL at the end, or NULL */
+    bool any_program; /* of an undo: its programs are run as they are now (promote/program.h) */
+    const char *const *secret_names; /* variables marked `secret:`; NULL at the end, or NULL */
     double memory_before_bytes, memory_after_bytes; /* of all services; NaN unknown */
     char id[17]; /* 16 hex digits: of everything above that is shown, and of all bytes */
 };

@@ -269,7 +269,8 @@ static void print_reads(const struct shower *s)
         return;
     buf_add(&line, "Read, left alone, and to be the same when it is done: ");
     for (size_t i = 0; i < s->plan->witness_count; i++)
-        buf_addf(&line, "%s%s", i ? ", " : "", s->plan->witnesses[i].path);
+        buf_addf(&line, "%s%s%s", i ? ", " : "", s->plan->witnesses[i].path,
+                 s->plan->witnesses[i].digest[0] ? "" : " (not there)");
     text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, line.len);
     report_print_wrapped(s->out, s->terminal, buf_text(&safe), 0, 2);
 }

@@ -9,13 +9,13 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "promote/program.h"
 #include "promote/safe_file.h"
 #include "promote/secret.h"
 #include "promote/world.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* In the order in which the manual names them. */
 const struct promote_target *const promote_target_table[] = {
@@ -126,17 +126,16 @@ bool promote_command(struct promote_context *context, size_t service, const stru
     return true;
 }
 
+bool promote_program_add(struct promote_context *context, const char *path, struct err *err)
+{
+    return promote_program_check(path, err) && promote_witness_add(context, path, err);
+}
+
 /* The script behind an interpreter is an argument, as is what it is to read. */
 static bool add_argument(struct promote_context *context, const char *word, struct err *err)
 {
-    enum { SCRIPT_MAX = 64 << 20 };
-    const char *value = word[0] == '-' && strchr(word, '=') ? strchr(word, '=') + 1 : word;
-    AUTO(free)
-    char *path = value[0] == '/' ? strdup(value) : file_join(context->plan->study->folder, value);
-    struct stat st;
-    if (!value[0] || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > SCRIPT_MAX)
-        return true;
-    return promote_witness_add(context, path, err);
+    AUTO(free) char *path = promote_program_argument(context->plan->run_folder, word);
+    return !path || promote_program_add(context, path, err);
 }
 
 bool promote_own_command(struct promote_context *context, size_t service,
@@ -158,9 +157,10 @@ bool promote_own_command(struct promote_context *context, size_t service,
     words[0] = arena_strdup(plan->arena, absolute);
     for (size_t i = 1; words[i]; i++)
         if (!add_argument(context, words[i], err))
-            return false;
+            return err_wrap(err, "%s", where_of(context, service, "command"));
     *ret_argv = words;
-    return promote_witness_add(context, words[0], err);
+    return promote_program_add(context, words[0], err) ||
+           err_wrap(err, "%s", where_of(context, service, "command"));
 }
 
 /* ---- files ---- */
@@ -260,14 +260,17 @@ bool promote_file_add(struct promote_context *context, size_t service,
 
 bool promote_witness_add(struct promote_context *context, const char *path, struct err *err)
 {
+    return !file_exists(path) || promote_witness_place(context, path, err);
+}
+
+bool promote_witness_place(struct promote_context *context, const char *path, struct err *err)
+{
     struct promote_plan *plan = context->plan;
     struct promote_witness witness = {.path = arena_strdup(plan->arena, path)};
     for (size_t i = 0; i < plan->witness_count; i++)
         if (strcmp(plan->witnesses[i].path, path) == 0)
             return true;
-    if (!file_exists(path))
-        return true;
-    if (!digest_file(path, witness.digest, err))
+    if (file_exists(path) && !digest_file(path, witness.digest, err))
         return false;
     struct promote_witness *grown =
         arena_array(plan->arena, plan->witness_count + 1, sizeof *grown);

@@ -80,6 +80,13 @@ NODISCARD bool promote_file_text(struct promote_context *context, const char *pa
 /* Nothing when there is no such file. */
 NODISCARD bool promote_witness_add(struct promote_context *context, const char *path,
                                    struct err *err);
+/* The same, also where there is no such file: it is not to come either. */
+NODISCARD bool promote_witness_place(struct promote_context *context, const char *path,
+                                     struct err *err);
+/* A witness that we run, or that one of our programs reads: nobody else may be able to change it.
+ */
+NODISCARD bool promote_program_add(struct promote_context *context, const char *path,
+                                   struct err *err);
 /* Where the step's service answers once it is done, for whoever verifies without the study file. */
 void promote_step_set_port(struct promote_context *context, size_t service,
                            struct promote_step *step);

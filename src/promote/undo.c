@@ -23,6 +23,7 @@
 #include "promote/session.h"
 
 #include "promote/audit.h"
+#include "promote/program.h"
 #include "promote/safe_file.h"
 
 #include "base/clock.h"
@@ -285,7 +286,22 @@ static bool check_unedited(const struct promote_session *session, struct err *er
                               edited);
 }
 
-static bool undo_last(struct promote_session *session, const char *why, struct err *err)
+/* Asked for by somebody who can still say so; in the middle of something each is asked in its turn.
+ */
+static bool check_programs(const struct promote_plan *plan, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].undo && !promote_program_same(plan, plan->steps[i].undo, &cause))
+            return err_set(err, ERR_DECLINED,
+                           "%s; nothing was touched; put it back, or take it as it is: spica "
+                           "rollback --accept program",
+                           cause.text);
+    return true;
+}
+
+static bool undo_last(struct promote_session *session, const char *why,
+                      enum promote_programs programs, struct err *err)
 {
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
     if (!promote_journal_read(session->journal_path, &last, err))
@@ -293,22 +309,25 @@ static bool undo_last(struct promote_session *session, const char *why, struct e
     if (!last || last->state == PROMOTE_UNDONE)
         return err_set(err, ERR_MISSING, "there is no promotion to undo");
     session->journal = *last;
+    last->plan->any_program = programs == PROMOTE_PROGRAMS_AS_THEY_ARE;
     if (!promote_session_lock(session, last->plan, err) ||
-        (last->state == PROMOTE_DONE && !check_unedited(session, err)))
+        (last->state == PROMOTE_DONE &&
+         (!check_unedited(session, err) || !check_programs(last->plan, err))))
         return false;
     promote_session_undo(session, why);
     return true;
 }
 
 bool promote_undo_by(const struct promote_hands *hands, const char *folder, const char *user,
-                     const char *why, const struct promote_events *events,
-                     struct promote_result *ret_result, struct err *err)
+                     const char *why, enum promote_programs programs,
+                     const struct promote_events *events, struct promote_result *ret_result,
+                     struct err *err)
 {
     struct promote_session *session = calloc(1, sizeof *session);
     if (!session)
         abort();
     bool good = promote_session_open(session, hands, folder, user, events, err) &&
-                undo_last(session, why, err);
+                undo_last(session, why, programs, err);
     if (good)
         *ret_result = session->result;
     promote_session_close(session);

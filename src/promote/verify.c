@@ -16,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "load/worker.h"
+#include "promote/program.h"
 #include "promote/run.h"
 
 #include <poll.h>
@@ -281,25 +282,26 @@ static bool check_ready(struct verifying *v, struct verifying_subject *s, struct
 
 /* ---- all of it ---- */
 
-/* The user's own word for "it works", of a service with or without a port. */
+static const struct promote_step *step_of(const struct verifying *v, int service,
+                                          enum promote_kind kind)
+{
+    for (size_t i = 0; i < v->plan->step_count; i++)
+        if (v->plan->steps[i].kind == kind && v->plan->steps[i].service == service)
+            return &v->plan->steps[i];
+    return NULL;
+}
+
+/* The user's own word for "it works", of a service with or without a port: as it was approved. */
 static bool check_command(struct verifying *v, const struct verifying_subject *s, struct err *err)
 {
-    const struct spec_argv *argv = &s->production->verify;
-    const char **words = arena_array(v->arena, argv->count + 1, sizeof *words);
-    size_t count = 0;
+    const char *const *words = step_of(v, s->service, PROMOTE_COMMAND)->verify;
+    const char *folder = v->plan->run_folder ? v->plan->run_folder : v->study->folder;
+    int64_t left_ns = v->deadline_ns - clock_now_ns();
     struct promote_ran ran;
     struct err missing = ERR_INIT;
     AUTO(buf_done) struct buf said = BUF_INIT(1024);
-    for (size_t k = 0; k < argv->count; k++) {
-        AUTO(buf_done) struct buf text = BUF_INIT(65536);
-        if (spec_setting_expand(v->study, &v->candidate, (size_t)s->service, argv->items[k].text,
-                                s->production->port, "", &text))
-            words[count++] = arena_strdup(v->arena, buf_text(&text));
-    }
-    words[count] = NULL;
-    int64_t left_ns = v->deadline_ns - clock_now_ns();
-    const char *folder = v->plan->run_folder ? v->plan->run_folder : v->study->folder;
-    bool ran_at_all = promote_run_read(words, folder, left_ns > NS_PER_S ? left_ns : NS_PER_S,
+    bool ran_at_all = promote_program_same(v->plan, words, &missing) &&
+                      promote_run_read(words, folder, left_ns > NS_PER_S ? left_ns : NS_PER_S,
                                        PROMOTE_HEED_CANCEL, NULL, &ran, &missing);
     if (ran_at_all && ran.stopped)
         return err_set(err, ERR_STOPPED, "stopped while verifying %s", s->name);
@@ -323,22 +325,14 @@ static bool each(struct verifying *v,
     return true;
 }
 
-static bool has_step(const struct verifying *v, int service, enum promote_kind kind)
-{
-    for (size_t i = 0; i < v->plan->step_count; i++)
-        if (v->plan->steps[i].kind == kind && v->plan->steps[i].service == service)
-            return true;
-    return false;
-}
-
 /* Where there is no Compose, its file is for whoever runs it elsewhere. */
 static bool is_only_written(const struct verifying *v, const struct verifying_subject *s)
 {
     if (!s->production)
         return false;
     return s->production->kind == PRODUCTION_KUBERNETES ||
-           (s->production->kind == PRODUCTION_COMPOSE && has_step(v, s->service, PROMOTE_FILE) &&
-            !has_step(v, s->service, PROMOTE_COMPOSE));
+           (s->production->kind == PRODUCTION_COMPOSE && step_of(v, s->service, PROMOTE_FILE) &&
+            !step_of(v, s->service, PROMOTE_COMPOSE));
 }
 
 /* Who has no port, or was only written. */
@@ -372,8 +366,8 @@ static bool verify_commands(struct verifying *v, struct err *err)
 {
     for (size_t k = 0; k < v->subject_count && !v->failed && v->load; k++) {
         struct verifying_subject *s = &v->subjects[k];
-        if (s->production && s->production->kind == PRODUCTION_COMMAND &&
-            s->production->verify.count && !check_command(v, s, err))
+        const struct promote_step *step = step_of(v, s->service, PROMOTE_COMMAND);
+        if (step && step->verify && !check_command(v, s, err))
             return false;
     }
     return true;

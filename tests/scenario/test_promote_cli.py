@@ -189,6 +189,24 @@ def a_person_is_asked(box):
         check("by prompt" in records(box)[0]["user"], records(box)[0])
 
 
+@scenario()
+def programs_are_whose_they_were(box):
+    with Production(box) as production:
+        script = box.path("apply.py")
+        os.chown(script, 12345, 0)
+        refused = box.run("promote", box.file, "--dry-run", code=2)
+        check("apply.py belongs to another user" in refused.err, refused)
+        os.chown(script, 0, 0)
+        box.run("promote", box.file, "--approve", production.plan(), code=0)
+        with open(script, "a", encoding="utf-8") as file:
+            file.write("# edited\n")
+        refused = box.run("rollback", box.file, code=9)
+        check("has changed since the plan was approved" in refused.err, refused)
+        check("--accept program" in refused.err and production.runs()[-1] == "5ms", refused)
+        box.run("rollback", box.file, "--accept", "program", code=0)
+        check(production.runs()[-1] == "60ms", production.runs())
+
+
 @scenario(quick=True)
 def killed_in_the_middle(box):
     with Production(box) as production:

@@ -64,19 +64,84 @@ static bool check_service(struct promote_context *context, size_t service, struc
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
-/* The override that Compose would take by itself, where ours is another file; NULL: none. */
-static const char *own_override(struct promote_context *context, const struct spec_production *p)
+static const char *beside(struct promote_context *context, const char *folder, const char *name)
 {
-    static const char *const names[] = {"compose.override.yaml", "compose.override.yml",
+    AUTO(free) char *path = file_join(folder, name);
+    return arena_strdup(context->plan->arena, path);
+}
+
+/* Overrides that Compose takes by itself where it is given no files. */
+static const char *const overrides[] = {"compose.override.yaml", "compose.override.yml",
                                         "docker-compose.override.yml",
                                         "docker-compose.override.yaml"};
+
+/* The one that is there, where ours is another file; NULL: none. */
+static const char *own_override(struct promote_context *context, const struct spec_production *p)
+{
     AUTO(free) char *folder = file_folder(p->compose_file);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        AUTO(free) char *path = file_join(folder, names[i]);
+    for (size_t i = 0; i < ARRAY_LEN(overrides); i++) {
+        const char *path = beside(context, folder, overrides[i]);
         if (strcmp(path, p->file) != 0 && file_exists(path))
-            return arena_strdup(context->plan->arena, path);
+            return path;
     }
     return NULL;
+}
+
+/* The files that a node names: text, "path: text", or a list of these. What Compose alone could
+ * resolve (a variable, an address) is its own. */
+static bool add_named(struct promote_context *context, const char *folder,
+                      const struct yaml_node *node, struct err *err)
+{
+    if (!node)
+        return true;
+    if (node->kind == YAML_SCALAR)
+        return !node->text[0] || strpbrk(node->text, "$:") ||
+               promote_witness_place(context, beside(context, folder, node->text), err);
+    if (node->kind == YAML_MAP)
+        return add_named(context, folder, spec_yaml_get(node, "path"), err);
+    for (const struct yaml_entry *e = node->first; e; e = e->next)
+        if (!add_named(context, folder, e->value, err))
+            return false;
+    return true;
+}
+
+/* What a Compose file takes from others: "include", and its service's "extends" and "env_file". */
+static bool add_referred(struct promote_context *context, const char *path, const char *service,
+                         struct err *err)
+{
+    AUTO(free) char *folder = file_folder(path);
+    const struct yaml_node *root = NULL;
+    const char *text = NULL;
+    if (!promote_file_text(context, path, &text, err))
+        return false;
+    if (!text || !spec_yaml_parse(context->plan->arena, path, text, strlen(text), &root, NULL))
+        return true;
+    const struct yaml_node *own = spec_yaml_get(spec_yaml_get(root, "services"), service);
+    const struct yaml_node *extends = spec_yaml_get(own, "extends"); /* alone, it is a service */
+    return add_named(context, folder, spec_yaml_get(root, "include"), err) &&
+           add_named(context, folder, spec_yaml_get(extends, "file"), err) &&
+           add_named(context, folder, spec_yaml_get(own, "env_file"), err);
+}
+
+/* All that Compose will read besides ours, and what it would if it came. It looks for ".env" where
+ * it is run and where its file is. */
+static bool add_witnesses(struct promote_context *context, const struct spec_production *p,
+                          struct err *err)
+{
+    AUTO(free) char *folder = file_folder(p->compose_file);
+    const char *theirs = own_override(context, p);
+    if (!promote_witness_add(context, p->compose_file, err) ||
+        !promote_witness_place(context, beside(context, folder, ".env"), err) ||
+        !promote_witness_place(context, beside(context, context->plan->run_folder, ".env"), err) ||
+        !add_referred(context, p->compose_file, p->name, err) ||
+        (theirs && !add_referred(context, theirs, p->name, err)))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(overrides); i++) {
+        const char *path = beside(context, folder, overrides[i]);
+        if (strcmp(path, p->file) != 0 && !promote_witness_place(context, path, err))
+            return false;
+    }
+    return true;
 }
 
 static const char *const *compose_up(struct promote_context *context, const char *docker,
@@ -114,6 +179,8 @@ static bool add_up(struct promote_context *context, size_t service, bool was_the
     if (!promote_step_add(context, PROMOTE_COMPOSE, (int)service, &step, err))
         return false;
     const char *program = arena_strdup(context->plan->arena, docker);
+    if (!promote_program_add(context, program, err))
+        return err_wrap(err, "production.%s.compose", context->plan->study->services[service].name);
     step->run = compose_up(context, program, p, true);
     step->undo = compose_up(context, program, p, was_there);
     step->within_ns = p->within_ns;
@@ -143,7 +210,7 @@ static bool plan_compose(struct promote_context *context, size_t service, struct
     add_text(&text, context, service, &variables, exec);
     const struct promote_text file = {
         .path = p->file, .text = &text, .owned = PROMOTE_OURS, .secret = variables.secret};
-    return promote_witness_add(context, p->compose_file, err) &&
+    return add_witnesses(context, p, err) &&
            promote_file_add(context, service, &file, &changed, err) &&
            (!changed || add_up(context, service, before != NULL, err));
 }

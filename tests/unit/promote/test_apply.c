@@ -44,7 +44,8 @@ static bool undo(struct promote_result *ret_result, struct err *err)
     struct promote_hands hands = stage_hands(&stage);
     stage.trace[0] = '\0';
     *err = ERR_INIT;
-    return promote_undo_by(&hands, stage.results, "me", "asked for", NULL, ret_result, err);
+    return promote_undo_by(&hands, stage.results, "me", "asked for", PROMOTE_PROGRAMS_SAME, NULL,
+                           ret_result, err);
 }
 
 static bool is(const char *name, const char *text)

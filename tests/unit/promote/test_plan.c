@@ -117,6 +117,44 @@ static void looks(void **state)
     made_done(&made);
 }
 
+/* What Compose reads besides ours, there or not, is in the plan: with each that comes or changes it
+ * is another one. Expected: another id each time; before: the same, but for the
+ * override. */
+static void compose_reads(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } steps[] = {
+        {"c.yaml", "include: [more.yaml]\nservices:\n  tts: {image: x, env_file: [{path: a.env}, "
+                   "b.env], extends: {file: base.yaml, service: x}}\n"},
+        {"compose.override.yaml", "services:\n  tts: {env_file: c.env}\n"},
+        {".env", "A=1\n"},
+        {"a.env", "A=1\n"},
+        {"b.env", "A=1\n"},
+        {"c.env", "A=1\n"},
+        {"more.yaml", "services: {}\n"},
+        {"base.yaml", "services: {}\n"},
+        {"base.yaml", "services: {a: {image: y}}\n"},
+    };
+    char last[17] = "";
+    struct made made;
+    (void)state;
+    setup(&made, SAMPLE_WINNER,
+          "production:\n  stt: {compose: c.yaml, service: tts, override: o.yaml,\n"
+          "        environment: {M: \"{model}\", T: \"{threads}\"}}\n");
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct err err = ERR_INIT;
+        made_file(&made, steps[i].name, steps[i].text);
+        AUTO(promote_plan_free)
+        struct promote_plan *plan =
+            made_plan(&made, (const char *const[]){"version.stt", "spica", NULL}, &err);
+        CHECK_ROW(i, err.text, plan != NULL);
+        CHECK_ROW(i, steps[i].name, strcmp(plan->id, last) != 0);
+        snprintf(last, sizeof last, "%s", plan->id);
+    }
+    made_done(&made);
+}
+
 static void is_what_it_is_made_of(void **state)
 {
     (void)state;
@@ -357,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looks),
+        cmocka_unit_test(compose_reads),
         cmocka_unit_test(is_what_it_is_made_of),
         cmocka_unit_test(names_all_of_it),
         cmocka_unit_test(promotes_winners_alone),

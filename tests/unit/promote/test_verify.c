@@ -66,9 +66,12 @@ static char *make_folder(void)
     return folder;
 }
 
-static struct promote_checks verify(const struct spec_study *study, bool load)
+static struct promote_checks verify_by(const struct spec_study *study, bool load,
+                                       const char *const *command)
 {
-    struct promote_plan plan = {.study = study, .id = "0123456789abcdef"};
+    struct promote_step step = {.kind = PROMOTE_COMMAND, .verify = command};
+    struct promote_plan plan = {
+        .study = study, .id = "0123456789abcdef", .steps = &step, .step_count = command != NULL};
     static struct promote_checks checks;
     struct err err = ERR_INIT;
     for (size_t k = 0; k < study->knob_count; k++)
@@ -76,6 +79,11 @@ static struct promote_checks verify(const struct spec_study *study, bool load)
     if (!promote_verify(&plan, load, NULL, NULL, &checks, &err))
         fail_msg("%s", err.text);
     return checks;
+}
+
+static struct promote_checks verify(const struct spec_study *study, bool load)
+{
+    return verify_by(study, load, NULL);
 }
 
 /* The check that decided it: the first that failed, or with none the last of that kind. */
@@ -276,16 +284,26 @@ static void test_without_port(void **state)
     static const struct {
         const char *production, *on, *says;
         bool passed;
+        const char *command[4]; /* as planned */
     } cases[] = {
         {"command: {apply: [\"true\", \"{n}\"], verify: [sh, -c, \"exit 0\"], rollback: "
          "[\"true\"]}",
-         "cpu", "its verify command: exit status 0", true},
+         "cpu",
+         "its verify command: exit status 0",
+         true,
+         {"sh", "-c", "exit 0"}},
         {"command: {apply: [\"true\", \"{n}\"], verify: [sh, -c, \"echo no model; exit {n}\"], "
          "rollback: "
          "[\"true\"]}",
-         "cpu", "its verify command: exit status 1: no model", false},
+         "cpu",
+         "its verify command: exit status 1: no model",
+         false,
+         {"sh", "-c", "echo no model; exit 1"}},
         {"command: {apply: [\"true\", \"{n}\"], verify: [no-such-program], rollback: [\"true\"]}",
-         "cpu", "no-such-program: no such program", false},
+         "cpu",
+         "no-such-program: no such program",
+         false,
+         {"no-such-program"}},
         {"command: {apply: [\"true\", \"{n}\"], rollback: [\"true\"]}", "cpu", "gives no port",
          true},
         {"command: {apply: [\"true\", \"{n}\"], rollback: [\"true\"]}", "gpu", "can't be proven",
@@ -297,7 +315,8 @@ static void test_without_port(void **state)
     char *folder = make_folder();
     for (size_t r = 0; r < ARRAY_LEN(cases); r++) {
         struct spec_study *study = study_of(folder, cases[r].on, cases[r].production, "");
-        struct promote_checks checks = verify(study, true);
+        struct promote_checks checks =
+            verify_by(study, true, cases[r].command[0] ? cases[r].command : NULL);
         CHECK_ROW(r, cases[r].production, checks.count == 1);
         CHECK_ROW(r, checks.items[0].text, strstr(checks.items[0].text, cases[r].says));
         CHECK_ROW(r, cases[r].production, checks.passed == cases[r].passed);
