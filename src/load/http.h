@@ -75,4 +75,6 @@ void load_http_call_trim(struct load_http_call *call); /* its answer was read: f
 void load_http_call_done(struct load_http_call *call); /* frees what the call owns */
 
 struct load_http_headers *load_http_headers_new(const char *content_type);
+/* One more header, "NAME: N". */
+void load_http_headers_add(struct load_http_headers *headers, const char *name, size_t number);
 struct load_http_headers *load_http_headers_free(struct load_http_headers *headers);

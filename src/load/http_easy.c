@@ -173,6 +173,17 @@ struct load_http_headers *load_http_headers_new(const char *content_type)
     return headers;
 }
 
+void load_http_headers_add(struct load_http_headers *headers, const char *name, size_t number)
+{
+    struct buf line = BUF_INIT(256);
+    buf_addf(&line, "%s: %zu", name, number);
+    struct curl_slist *all = curl_slist_append(headers->list, buf_text(&line));
+    buf_done(&line);
+    if (!all)
+        abort();
+    headers->list = all;
+}
+
 struct load_http_headers *load_http_headers_free(struct load_http_headers *headers)
 {
     if (!headers)

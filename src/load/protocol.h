@@ -26,6 +26,8 @@ struct load_input {
 struct load_request {
     struct buf body;
     struct buf content_type; /* value of the header */
+    const char *size_header; /* one more header, a constant, and its number; NULL: none */
+    size_t size_value;
     bool expects_stream;     /* answer is text/event-stream */
     /* A program's (load/exec_file.h): words with placeholders, each with its NUL; how the name of
      * the body's file ends; whether the body comes on standard input. */

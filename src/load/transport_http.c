@@ -87,7 +87,10 @@ static void *make_ready(void *client, const struct load_stream *stream,
 {
     (void)client;
     (void)stream;
-    return load_http_headers_new(buf_text(&request->content_type));
+    struct load_http_headers *headers = load_http_headers_new(buf_text(&request->content_type));
+    if (request->size_header)
+        load_http_headers_add(headers, request->size_header, request->size_value);
+    return headers;
 }
 
 static void free_ready(void *ready)

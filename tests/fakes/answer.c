@@ -88,11 +88,16 @@ static void answer_numbers(struct job *job)
 {
     const char *model = job->service->options->model;
     struct buf body = {0};
+    char type[128] = "application/json";
     if (job->route == ROUTE_EMBEDDINGS)
         tensor_add_embeddings(&job->tensor, job->effect.words, model, &body);
+    else if (job->tensor.binary)
+        snprintf(type, sizeof type,
+                 "application/octet-stream\r\nInference-Header-Content-Length: %zu",
+                 tensor_add_binary(&job->tensor, job->effect.words, model, &body));
     else
         tensor_add_infer(&job->tensor, job->effect.words, model, &body);
-    reply(job, "application/json", body.data, body.len);
+    reply(job, type, body.data, body.len);
     buf_done(&body);
 }
 

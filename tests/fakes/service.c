@@ -320,7 +320,8 @@ static bool job_read(struct job *job, const char **ret_why)
     if (job->route == ROUTE_EMBEDDINGS)
         return tensor_parse_embeddings(&job->tensor, request->body, request->body_len, ret_why);
     if (job->route == ROUTE_INFER)
-        return tensor_parse_infer(&job->tensor, request->body, request->body_len, ret_why);
+        return tensor_parse_infer(&job->tensor, request->body, request->body_len,
+                                  request->tensor_head_len, ret_why);
     const bool own = job->effect.words != WORDS_RIGHT;
     job->llm = (struct llm_ask){
         .dialect = dialects[job->route],

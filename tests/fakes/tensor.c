@@ -31,18 +31,36 @@ bool tensor_parse_embeddings(struct tensor_ask *ask, const char *body, size_t le
     return ask->count > 0;
 }
 
-bool tensor_parse_infer(struct tensor_ask *ask, const char *body, size_t len, const char **ret_why)
+static json_int_t binary_size(const json_t *input)
 {
-    json_t *root = json_loadb(body, len, 0, NULL);
-    const json_t *first = json_array_get(json_object_get(root, "inputs"), 0);
-    const bool good = json_is_string(json_object_get(first, "name")) &&
-                      json_is_array(json_object_get(first, "shape")) &&
-                      json_is_string(json_object_get(first, "datatype")) &&
-                      json_is_array(json_object_get(first, "data"));
+    const json_t *size = json_object_get(json_object_get(input, "parameters"), "binary_data_size");
+    return json_is_integer(size) ? json_integer_value(size) : -1;
+}
+
+bool tensor_parse_infer(struct tensor_ask *ask, const char *body, size_t len, size_t head_len,
+                        const char **ret_why)
+{
+    json_t *root = head_len <= len ? json_loadb(body, head_len ? head_len : len, 0, NULL) : NULL;
+    json_int_t announced = 0;
+    size_t i;
+    json_t *input;
+    bool good = json_array_size(json_object_get(root, "inputs")) > 0;
+    json_array_foreach(json_object_get(root, "inputs"), i, input)
+    {
+        const json_int_t size = binary_size(input);
+        good = good && json_is_string(json_object_get(input, "name")) &&
+               json_is_array(json_object_get(input, "shape")) &&
+               json_is_string(json_object_get(input, "datatype")) &&
+               (json_is_array(json_object_get(input, "data")) ? size < 0 : size >= 0);
+        announced += size > 0 ? size : 0;
+    }
+    good = good && announced == (json_int_t)(head_len ? len - head_len : 0);
+    ask->binary =
+        json_is_true(json_object_get(json_object_get(root, "parameters"), "binary_data_output"));
     ask->count = (long)json_array_size(json_object_get(root, "inputs"));
     ask->hash = hash_of(body, len);
     json_decref(root);
-    *ret_why = "an input lacks name, shape, datatype or data";
+    *ret_why = "an input lacks name, shape, datatype or data, or bytes and their sizes differ";
     return good;
 }
 
@@ -86,4 +104,25 @@ void tensor_add_infer(const struct tensor_ask *ask, enum script_words words, con
                words == WORDS_EMPTY ? 0 : NUMBERS);
     add_numbers(ask, words, 0, out);
     buf_add_text(out, "]}]}");
+}
+
+size_t tensor_add_binary(const struct tensor_ask *ask, enum script_words words, const char *model,
+                         struct buf *out)
+{
+    const unsigned count = words == WORDS_EMPTY ? 0 : NUMBERS;
+    buf_add_text(out, "{\"model_name\":\"");
+    buf_add_json(out, model, strlen(model));
+    buf_printf(out,
+               "\",\"model_version\":\"1\",\"outputs\":[{\"name\":\"scores\",\"datatype\":\"FP32\","
+               "\"shape\":[1,%u],\"parameters\":{\"binary_data_size\":%u}}]}",
+               count, 4 * count);
+    const size_t head_len = out->len;
+    for (unsigned i = 0; i < count; i++) {
+        const uint64_t hash = script_hash(ask->hash, i);
+        float value = words == WORDS_BANG ? 0 : (float)((double)(hash >> 11) * 0x1p-52 - 1);
+        if (words == WORDS_NONSENSE && i == 3)
+            value = __builtin_nanf("");
+        buf_add(out, (const char *)&value, sizeof value); /* little-endian, as this machine is */
+    }
+    return head_len;
 }

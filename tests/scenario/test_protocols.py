@@ -124,6 +124,16 @@ def what_is_wrong_with_tensors(box):
 
 
 @scenario()
+def what_is_wrong_with_binary_tensors(box):
+    cases(box, "kserve", {
+        "fine": ([], "ok", None),
+        "nan": (["--from 2:nonsense"], "bad_answers", "not what the protocol says"),
+        "none": (["--from 2:empty"], "bad_answers", "empty"),
+        "page": (["--from 2:garbage"], "bad_answers", "not what the protocol says"),
+    }, load={"model": "m", "binary": True})
+
+
+@scenario()
 def what_is_wrong_with_a_streamed_transcript(box):
     cases(box, "stt", {
         "fine": ([], "ok", None),

@@ -3,18 +3,20 @@
  * list of inputs itself, in the protocol's own JSON; a plain prompt becomes one tensor of text.
  *
  * An answer's tensors must hold as many values as their shapes say, each of the kind that the
- * datatype says: NaN is no JSON, and servers write it as null. JSON tensors only. The binary
- * extension needs a header that says where the JSON ends; a model that is asked in JSON answers in
- * JSON, at a price in parsing that is the server's and so in the latency. */
+ * datatype says: NaN is no JSON, and servers write it as null. A model that is asked in JSON
+ * answers in JSON, at a price in parsing that is the server's and so in the latency; with `binary`
+ * tensors travel as bytes (kserve_binary.c), which is what a client in earnest sends. A server that
+ * answers in JSON all the same is read too. */
 #include "load/protocols/json_answer.h"
 #include "load/protocols/json_request.h"
+#include "load/protocols/kserve_binary.h"
 
 #include "base/json.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { DIMENSIONS_MAX = 16, NESTING_MAX = 16 };
+enum { DIMENSIONS_MAX = 16, NESTING_MAX = 16, REQUEST_MAX = 64 << 20 };
 
 static const struct spec_option options[] = {
     LOAD_MODEL_OPTION,
@@ -29,11 +31,16 @@ static const struct spec_option options[] = {
     {.name = "output",
      .type = OPTION_TEXT,
      .help = "name of an output that has to be there; left out: any"},
+    {.name = "binary",
+     .type = OPTION_BOOL,
+     .value = "false",
+     .help = "tensors as bytes behind the JSON, both ways (the binary tensor extension)"},
 };
 
 static const struct spec_protocol spec = {
     .name = "kserve",
-    .help = "KServe v2 (Triton): tensors in and out, in JSON; items {\"inputs\": [...]} or prompts",
+    .help = "KServe v2 (Triton): tensors in and out, in JSON or binary; items {\"inputs\": [...]} "
+            "or prompts",
     .sources = SOURCE_ANY,
     .needs_text = true,
     .needs_model = true,
@@ -57,6 +64,34 @@ static json_t *inputs_of(const struct load_stream *stream, const struct corpus_p
                      "BYTES", "data", json_text_or_null(prompt->prompt));
 }
 
+/* JSON, its length in a header, and behind it what was data in it. */
+static bool build_binary(json_t *body, const struct load_input *input,
+                         struct load_request *ret_request, struct err *err)
+{
+    AUTO(buf_done) struct buf bytes = BUF_INIT(REQUEST_MAX), why = BUF_INIT(256);
+    struct load_request request;
+    if (!load_kserve_pack(json_object_get(body, "inputs"), &bytes, &why)) {
+        json_decref(body);
+        return err_set(err, ERR_INPUT, "prompt %zu: kserve, binary: %s", input->item + 1,
+                       bytes.over ? "its tensors are too large" : buf_text(&why));
+    }
+    json_object_set_new(body, "parameters", json_pack("{s:b}", "binary_data_output", 1));
+    if (!load_json_request(body, input, false, &request, err))
+        return false;
+    request.size_header = "Inference-Header-Content-Length";
+    request.size_value = request.body.len;
+    request.body.max = REQUEST_MAX + request.body.len;
+    buf_clear(&request.content_type);
+    buf_add(&request.content_type, "application/octet-stream");
+    if (bytes.len > 0 && !buf_append(&request.body, bytes.data, bytes.len)) {
+        buf_done(&request.body);
+        buf_done(&request.content_type);
+        return err_set(err, ERR_LIMIT, "prompt %zu is too long", input->item + 1);
+    }
+    *ret_request = request;
+    return true;
+}
+
 static bool build(const struct load_stream *stream, const struct load_input *input,
                   struct load_request *ret_request, struct err *err)
 {
@@ -72,7 +107,9 @@ static bool build(const struct load_stream *stream, const struct load_input *inp
     if (output)
         json_object_set_new(body, "outputs",
                             json_pack("[{s:o}]", "name", json_text_or_null(output)));
-    return load_json_request(body, input, false, ret_request, err);
+    return load_setting_is_true(stream, "binary")
+               ? build_binary(body, input, ret_request, err)
+               : load_json_request(body, input, false, ret_request, err);
 }
 
 /* What the values of a datatype are in JSON. */
@@ -153,6 +190,44 @@ static int64_t shape_size(const json_t *shape)
     return size;
 }
 
+/* What stands behind the JSON. */
+struct tail {
+    const char *bytes;
+    size_t len, at;
+};
+
+/* -1: the tensor's data stand in the JSON. */
+static int64_t binary_size(const json_t *tensor)
+{
+    const json_t *size = json_object_get(json_object_get(tensor, "parameters"), "binary_data_size");
+    int64_t bytes = json_is_integer(size) ? json_integer_value(size) : -1;
+    return bytes > LOAD_ANSWER_MAX ? LOAD_ANSWER_MAX : bytes;
+}
+
+static bool check_bytes(const json_t *tensor, struct tail *tail, size_t *io_values, struct buf *why,
+                        struct buf *text)
+{
+    const char *name = json_get_text(tensor, "name");
+    const int64_t size = shape_size(json_object_get(tensor, "shape"));
+    const size_t len = (size_t)binary_size(tensor);
+    if (!name || size < 0) {
+        buf_addf(why, "an output without name or shape");
+        return false;
+    }
+    if (len > tail->len - tail->at) {
+        buf_addf(why, "%.60s: %zu bytes announced, %zu there", name, len, tail->len - tail->at);
+        return false;
+    }
+    AUTO(buf_done) struct buf what = BUF_INIT(160);
+    bool good = load_kserve_check(json_get_text(tensor, "datatype"), size, tail->bytes + tail->at,
+                                  len, &what, text);
+    if (!good)
+        buf_addf(why, "%.60s: %s", name, buf_text(&what));
+    tail->at += len;
+    *io_values += (size_t)size;
+    return good;
+}
+
 /* Bad tensors say why; *io_values counts those of good ones. */
 static bool check_tensor(const json_t *tensor, size_t *io_values, struct buf *why, struct buf *text)
 {
@@ -173,7 +248,7 @@ static bool check_tensor(const json_t *tensor, size_t *io_values, struct buf *wh
 }
 
 static enum load_error check(const struct load_stream *stream, const json_t *outputs,
-                             struct buf *why, struct buf *text)
+                             struct tail *tail, struct buf *why, struct buf *text)
 {
     const char *wanted = load_stream_setting(stream, "output");
     bool found = !wanted;
@@ -182,28 +257,48 @@ static enum load_error check(const struct load_stream *stream, const json_t *out
     json_array_foreach(outputs, i, tensor)
     {
         const char *name = json_get_text(tensor, "name");
-        if (!check_tensor(tensor, &values, why, text))
+        if (!(binary_size(tensor) >= 0 ? check_bytes(tensor, tail, &values, why, text)
+                                       : check_tensor(tensor, &values, why, text)))
             return LOAD_MALFORMED;
         found = found || (name && strcmp(name, wanted) == 0);
+    }
+    if (tail->at < tail->len) {
+        buf_addf(why, "%zu bytes behind the last output", tail->len - tail->at);
+        return LOAD_MALFORMED;
     }
     if (!found)
         buf_addf(why, "no output \"%.60s\"", wanted);
     return !found ? LOAD_MALFORMED : values > 0 ? LOAD_OK : LOAD_EMPTY;
 }
 
+/* Blanks may stand between the JSON and the bytes, and behind a JSON alone. */
+static struct tail tail_of(const json_t *outputs, const struct load_answer *answer, size_t head)
+{
+    size_t i = 0, announced = 0;
+    const json_t *tensor = NULL;
+    json_array_foreach(outputs, i, tensor) announced +=
+        binary_size(tensor) > 0 && announced <= answer->len ? (size_t)binary_size(tensor) : 0;
+    while (head < answer->len && answer->len - head > announced &&
+           strchr(" \r\n\t", answer->body[head]) && answer->body[head])
+        head++;
+    return (struct tail){.bytes = answer->body + head, .len = answer->len - head};
+}
+
 static void read_answer(const struct load_stream *stream, const struct load_answer *answer,
                         struct load_record *record, struct buf *ret_text, struct buf *ret_gaps)
 {
     (void)ret_gaps;
-    AUTO_JSON json_t *root = load_json_parse(answer->body, answer->len);
+    size_t head = load_kserve_head(answer->body, answer->len);
+    AUTO_JSON json_t *root = load_json_parse(answer->body, head);
     const json_t *outputs = json_object_get(root, "outputs");
     AUTO(buf_done) struct buf why = BUF_INIT(256);
     if (load_json_error(root, ret_text)) {
         record->error = LOAD_SERVER_ERROR;
         return;
     }
+    struct tail tail = tail_of(outputs, answer, head);
     record->error =
-        json_is_array(outputs) ? check(stream, outputs, &why, ret_text) : LOAD_MALFORMED;
+        json_is_array(outputs) ? check(stream, outputs, &tail, &why, ret_text) : LOAD_MALFORMED;
     if (record->error != LOAD_MALFORMED)
         return;
     buf_clear(ret_text);
