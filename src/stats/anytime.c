@@ -39,7 +39,7 @@ enum {
 };
 static const double SPREAD_Z = 0.5244;  /* a spread is believed at 70 % */
 static const double SLOWER_SHARE = 0.9; /* of the error, for time; the rest is for errors */
-static const double FIRST_SHARE = 0.75;  /* for harm from the first block on */
+static const double FIRST_SHARE = 0.75; /* for harm from the first block on */
 
 /* ln odds ratios. A 20 % slowdown where 10 % are allowed is 0.2 (spread tenfold between median and
  * p99) to 1.2 (twofold). */
