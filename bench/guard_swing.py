@@ -196,10 +196,10 @@ class Stage:
         self.argv = argv
         self.systemd = Systemd(box)
         guard = {
-            "probe": 0, "proxy": {"folder": box.path("proxy")},
+            "every": "500ms", "probe": 0, "proxy": {"folder": box.path("proxy")},
             "fronts": {"stt": {
                 "port": self.port, "keep": f"p95 < {round(1000 * limit_s)}ms",
-                "up_after": "2s" if SHORT else "6s", "reserve": "64MiB",
+                "up_after": "2s" if SHORT else "30s" if LONG else "5s", "reserve": "64MiB",
                 "tiers": {size: {"unit": f"{size}.service", "user": True, "port": self.ports[size],
                                  "resident": True, "values": {"size": size}} for size in self.ports}}}}
         self.study = box.path("study.yaml")

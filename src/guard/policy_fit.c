@@ -24,7 +24,7 @@
 /* Going up asks that this much of the limit is enough. */
 static const double MARGIN = 0.8;
 /* A backlog that grows is acted upon when the next request would take this much of the limit. */
-static const double EARLY = 0.6;
+static const double EARLY = 0.8;
 /* Answers that a percentile needs, and how sure a miss must be. */
 static const uint64_t ANSWERS_MIN = 20;
 static const double MISS_ERROR = 0.01;
@@ -127,9 +127,10 @@ static enum policy_why why_of(const struct policy_state *state, const struct pol
     if (is_current && fit->backlog >= 2 && fit->backlog > state->backlog &&
         fit->wait_s > EARLY * limit) {
         double rate = input->rate_rps * share_of(front, input, t);
+        double most = front->tiers[t].curve.most_rps;
         struct policy_forecast soon =
             policy_forecast(&front->tiers[t].curve, &state->learned[t], rate, input->now_ns);
-        if (!(soon.latency_s <= limit))
+        if (most > 0 ? rate >= most : !(soon.latency_s <= limit))
             return WHY_GROWING;
     }
     if (isnan(fit->now.latency_s))

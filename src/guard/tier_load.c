@@ -22,8 +22,8 @@
 
 enum { LOOKS_MAX = 256, ANSWERS_MAX = 1024 };
 enum { PINNED_DOUBT = 10 }; /* requests that were not pinned, so that one alone is no share */
-static const double LEAST_Z = 2.326, MOST_Z = 1; /* 99 % one-sided, one deviation */
-static const int64_t NOW_NS = 5 * NS_PER_S;      /* span of "now" */
+static const double LEAST_Z = 3, MOST_Z = 0.5; /* 99.9 % one-sided; half a deviation */
+static const int64_t NOW_NS = 5 * NS_PER_S;    /* span of "now" */
 static const int64_t HIGH_MIN_NS = 5 * NS_PER_S, HIGH_MAX_NS = 60 * NS_PER_S;
 static const int64_t LEARN_MIN_NS = 15 * NS_PER_S;
 static const double FAILED_LIMITS = 10; /* a request that failed counts as one that took so long */

@@ -21,6 +21,6 @@ void tier_load_switched(struct tier_load *load, int64_t now_ns);
 void tier_load_fill(struct tier_load *load, int current, int64_t now_ns,
                     struct policy_input *input);
 
-/* Pure: what the rate is at least, from n arrivals, with 99 %; and what it may well be. */
+/* Pure: what the rate is at least, from n arrivals, with 99.9 %; and what it may well be. */
 double tier_load_least(double arrivals, double seconds);
 double tier_load_most(double arrivals, double seconds);

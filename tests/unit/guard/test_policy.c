@@ -159,11 +159,11 @@ static void test_growing_queue_is_enough(void **state)
     w.input.tiers[0].in_flight = 1;
     step(&w);
     /* Nothing is certain yet of the rate, but three are there and more come than it can take. */
-    w.input.tiers[0].in_flight = 2;
+    w.input.tiers[0].in_flight = 3;
     w.input.rate_rps = 2;
     step(&w);
     assert_int_equal(w.choice.tier, 1);
-    assert_true(says(&w, "2 requests at base and growing (1 before)"));
+    assert_true(says(&w, "3 requests at base and growing (1 before)"));
 }
 
 static void test_a_queue_that_does_not_grow_is_none(void **state)
@@ -171,7 +171,7 @@ static void test_a_queue_that_does_not_grow_is_none(void **state)
     (void)state;
     struct world w = make_world(true);
     w.front.limit_s = 4;
-    w.input.tiers[0].in_flight = 2;
+    w.input.tiers[0].in_flight = 3;
     set_rate(&w, 0.3);
     w.input.rate_rps = 2;
     steps(&w, 20);
