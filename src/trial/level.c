@@ -8,11 +8,11 @@
  *
  * Near its limit a service's requests wait behind one another, and neighbours are alike: sixty good
  * ones in a row are then no proof. So "met" is decided at two looks, at half of the window and at
- * its end, with the sample counted for what it is worth (stats/series.h). In simulations of a queue
- * at its limit the sequential test alone, which takes requests for independent, answered 8 % too
- * much. It is left the clear cases of "missed": many more over than allowed, from an
- * eighth of the window on. A quantile that its
- * window left open counts by its own value, and the outcome says that it only leans.
+ * its end, with the sample counted for what it is worth (stats/sessions.h). In simulations of a
+ * queue at its limit the sequential test alone, which takes requests for independent, answered 8 %
+ * too much. It is left the clear cases of "missed": many more over than allowed, from an eighth of
+ * the window on. A quantile that its window left open counts by its own value, and the outcome says
+ * that it only leans.
  *
  * Rejected: counting answers as they come. Under overload the fast ones come first, and a level
  * would be called met by the very requests that overload did not hit. */
@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "stats/quantile.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -47,6 +47,7 @@ struct request {
     uint64_t over;                /* bit per bound */
     float latency_s, ttft_s, rtf; /* NaN: none, it failed or is not there yet */
     enum request_state state;
+    uint32_t session; /* whose; of one that is not there, nobody else's */
     bool in_window;
 };
 
@@ -98,111 +99,6 @@ static void add_value(struct values *values, double value)
     if (values->count == values->capacity)
         values->items = grow(values->items, &values->capacity, values->count + 1, sizeof value);
     values->items[values->count++] = value;
-}
-
-/* ---- bounds ---- */
-
-static double value_of(enum metric metric, const struct load_record *r)
-{
-    switch (metric) {
-    case METRIC_TTFT:
-        return load_ttft_s(r);
-    case METRIC_RTF:
-        return r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN;
-    default:
-        return load_latency_s(r);
-    }
-}
-
-bool level_bound_over(const struct level_bound *bound, const struct load_record *r)
-{
-    if (r->error != LOAD_OK)
-        return true;
-    if (bound->metric == METRIC_ERRORS)
-        return false;
-    double value = value_of(bound->metric, r);
-    /* An answer without a first token has not kept the promise either. */
-    return !(bound->at_limit_is_over ? value < bound->limit : value <= bound->limit);
-}
-
-static bool settle_bound(struct metric_ref ref, const char *op, double limit,
-                         struct level_bound *ret)
-{
-    bool below = strcmp(op, "<") == 0, up_to = strcmp(op, "<=") == 0;
-    double q = metric_stat_quantile(ref.stat);
-    bool timed =
-        ref.metric == METRIC_LATENCY || ref.metric == METRIC_TTFT || ref.metric == METRIC_RTF;
-    ret->metric = ref.metric;
-    ret->limit = limit;
-    ret->at_limit_is_over = below;
-    ret->allowed = 0;
-    if (timed && (below || up_to) && (!isnan(q) || ref.stat == STAT_MAX)) {
-        ret->allowed = isnan(q) ? 0 : 1 - q;
-        return limit > 0;
-    }
-    ret->metric = METRIC_ERRORS;
-    ret->limit = NAN;
-    if (ref.metric == METRIC_ERROR_RATIO && (below || up_to)) {
-        ret->allowed = limit;
-        return limit >= 0 && limit < 1 && !(below && limit == 0);
-    }
-    bool none = (strcmp(op, "==") == 0 && limit == 0) || (up_to && limit < 1) ||
-                (below && limit > 0 && limit <= 1);
-    return ref.metric == METRIC_ERRORS && none;
-}
-
-struct trial_value { /* what the metric is taken to be, to see where it stands */
-    size_t id;
-    double value;
-};
-
-static struct expr_operand look_up(const void *context, size_t id)
-{
-    const struct trial_value *assumed = context;
-    if (id != assumed->id)
-        return (struct expr_operand){.kind = EXPR_UNKNOWN};
-    return (struct expr_operand){.kind = EXPR_NUMBER, .number = assumed->value};
-}
-
-/* The metric alone on the left, and a right side that does not move with it. */
-bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, double *ret_limit)
-{
-    static const double assumed[] = {12345.678, 0.0078125};
-    double limits[ARRAY_LEN(assumed)];
-    const char *op = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(assumed); i++) {
-        const struct trial_value context = {id, assumed[i]};
-        struct expr_operand left, right;
-        if (!expr_sides(expr, look_up, &context, &left, &op, &right) || left.kind != EXPR_NUMBER ||
-            right.kind != EXPR_NUMBER || left.number != assumed[i])
-            return false;
-        limits[i] = right.number;
-    }
-    *ret_op = op;
-    *ret_limit = limits[0];
-    return limits[0] == limits[1];
-}
-
-bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit)
-{
-    const char *op = NULL;
-    double limit = NAN;
-    if (!level_plain_limit(expr, id, &op, &limit) || op[0] != '<')
-        return false;
-    *ret_limit = limit;
-    return true;
-}
-
-bool level_bound_of(const struct expr *expr, size_t id, struct metric_ref ref,
-                    struct level_bound *ret_bound)
-{
-    const char *op = NULL;
-    double limit = NAN;
-    struct level_bound bound = {.text = expr_text(expr), .stream = ref.service};
-    if (!level_plain_limit(expr, id, &op, &limit) || !settle_bound(ref, op, limit, &bound))
-        return false;
-    *ret_bound = bound;
-    return true;
 }
 
 /* ---- the check ---- */
@@ -268,7 +164,7 @@ static void count_searched(struct level_check *check, const struct load_record *
         r->error == LOAD_OK && r->done_ns < check->window_start_ns + check->plan.window_ns;
     check->answered += inside;
     check->good += inside && good;
-    add_value(&check->metric, r->error == LOAD_OK ? value_of(check->plan.metric, r) : NAN);
+    add_value(&check->metric, r->error == LOAD_OK ? level_value_of(check->plan.metric, r) : NAN);
     add_value(&check->latency, load_latency_s(r));
 }
 
@@ -326,10 +222,11 @@ void level_check_add(struct level_check *check, const struct load_record *r)
         return;
     *request = (struct request){.intended_ns = r->intended_ns,
                                 .over = over,
-                                .latency_s = (float)value_of(METRIC_LATENCY, r),
-                                .ttft_s = (float)value_of(METRIC_TTFT, r),
-                                .rtf = (float)value_of(METRIC_RTF, r),
+                                .latency_s = (float)level_value_of(METRIC_LATENCY, r),
+                                .ttft_s = (float)level_value_of(METRIC_TTFT, r),
+                                .rtf = (float)level_value_of(METRIC_RTF, r),
                                 .state = REQUEST_KNOWN,
+                                .session = r->session,
                                 .in_window = counts};
 }
 
@@ -391,6 +288,7 @@ static void advance(struct level_check *check, size_t s, int64_t now_ns, bool al
             request->state = REQUEST_GIVEN_UP;
             request->over = check->timed;
             request->latency_s = request->ttft_s = request->rtf = NAN;
+            request->session = UINT32_MAX - (uint32_t)stream->next;
             request->in_window = in_window = pass && in_window; /* one that never left: nothing */
         }
         if (in_window)
@@ -417,17 +315,19 @@ static double worth_of(const struct level_check *check, size_t b)
 {
     const struct level_bound *bound = &check->plan.bounds[b];
     const struct stream *stream = &check->streams[bound->stream];
-    double *values = calloc(stream->next + 1, sizeof *values);
+    AUTO(free) double *values = calloc(stream->next + 1, sizeof *values);
+    AUTO(free) uint32_t *sessions = calloc(stream->next + 1, sizeof *sessions);
     size_t count = 0;
-    if (!values)
+    if (!values || !sessions)
         abort();
     for (size_t i = 0; i < stream->next; i++)
-        if (stream->requests[i].in_window)
-            values[count++] = value_at(bound, b, &stream->requests[i]);
+        if (stream->requests[i].in_window) {
+            values[count] = value_at(bound, b, &stream->requests[i]);
+            sessions[count++] = stream->requests[i].session;
+        }
     const struct stats_series series = {.values = values, .n = count};
     double limit = bound->metric == METRIC_ERRORS ? 0.5 : bound->limit;
-    double worth = count ? stats_series_worth(&series, limit) : 0;
-    free(values);
+    double worth = count ? stats_sessions_worth(&series, sessions, limit) : 0;
     return isnan(worth) ? (double)count : worth;
 }
 

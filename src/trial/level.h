@@ -55,6 +55,8 @@ bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, 
 /* The limit of "METRIC < number" (or "<="), whatever the metric is; false: it is no such
  * comparison. */
 bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);
+/* A request's value of that metric: latency, ttft or rtf; NaN: it has none. */
+double level_value_of(enum metric metric, const struct load_record *record);
 /* Is this request over? A failed one is. */
 bool level_bound_over(const struct level_bound *bound, const struct load_record *record);
 

@@ -23,6 +23,7 @@ static struct load_record record_of(uint32_t sequence, double intended_s, double
                                 .error = LOAD_OK,
                                 .intended_ns = intended_ns,
                                 .sent_ns = intended_ns,
+                                .session = sequence,
                                 .first_byte_ns = intended_ns,
                                 .first_token_ns = -1,
                                 .done_ns = intended_ns + (int64_t)(latency_s * NS_PER_S)};
@@ -495,11 +496,39 @@ static void test_disturbed_levels(void **state)
     }
 }
 
+/* Ten sessions that take turns, one of them slow: its requests are spread over the whole window, so
+ * that neighbours are not alike, but they are one voice of ten. Before: "met", as if each request
+ * were somebody's own. */
+static void test_sessions(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    enum { COUNT = 400, SESSIONS = 10 };
+    for (int alike = 0; alike < 2; alike++) {
+        struct level_bound bound = p95_bound;
+        struct level_plan plan = plan_of(&bound, 1);
+        struct load_record records[COUNT];
+        struct store_capacity_point point;
+        bound.allowed = 0.25;
+        for (uint32_t i = 0; i < COUNT; i++) {
+            /* Each round in another order. */
+            uint32_t session = (i * 7 + i / SESSIONS * 3) % SESSIONS;
+            records[i] =
+                record_of(i, i * 2.0 / COUNT, session == 4 || session == 5 ? 0.030 : 0.010);
+            records[i].session = alike ? session : i;
+        }
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        enum stats_level outcome = play(check, records, COUNT, arena, &point);
+        assert_int_equal(outcome, alike ? LEVEL_LEANS_MET : LEVEL_MET);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_was_counted),
         cmocka_unit_test(test_closed_loop),
+        cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_poisson),
         cmocka_unit_test(test_slow_ones_count),
         cmocka_unit_test(test_errors),
