@@ -166,20 +166,17 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         }
 }
 
-/* How long it may be until libmicrohttpd wants to be run, with nobody speaking to it. */
+/* When libmicrohttpd is to be run though nobody speaks to it. At the latest after a second, always:
+ * it stops listening while all places are taken, and listens again in the run after the one in
+ * which they became free. */
 static void arm(struct guard_serve *serve)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     uint64_t us = SWEEP_EVERY_US;
-    bool any = false;
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
-        any = any || serve->connections[i].fd >= 0;
-    if (MHD_get_timeout(serve->daemon, &ms) == MHD_YES) {
-        any = true;
-        us = ms * 1000 < us ? ms * 1000 : us;
-    }
+    if (MHD_get_timeout(serve->daemon, &ms) == MHD_YES && ms * 1000 < us)
+        us = ms * 1000;
     sd_event_source_set_time_relative(serve->timer, us);
-    sd_event_source_set_enabled(serve->timer, any ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    sd_event_source_set_enabled(serve->timer, SD_EVENT_ONESHOT);
 }
 
 static void sweep(struct guard_serve *serve)

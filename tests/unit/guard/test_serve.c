@@ -310,7 +310,7 @@ static void test_endless_head(void **state)
 }
 
 /* Clients that never finish take all places, each for a while and no longer; who comes after them
- * is served. One of them sends a byte now and then: silence is not what ends it. */
+ * is served. They send a byte now and then: silence is not what ends them. */
 static void test_slow_clients(void **state)
 {
     (void)state;
