@@ -119,7 +119,7 @@ def leak(box):
         left = watched.value("gpu0.memory.free") / rate
         said = watched.value("gpu0.memory.full_in")
         watched.end()
-    return {"left": left, "said": said / left}
+    return {"ahead": left, "said": said / left}
 
 
 def flood(box):
@@ -215,7 +215,7 @@ PARTS = {
     "cpu_restart": (cpu_restart, [("worst", "s", 10, True)]),
     "oom": (memory_lines, [("device", "s", 2, True), ("kernel", "s", 5, True)]),
     "frozen": (frozen, [("worst", "s", PROBE_WITHIN_S + 5, True)]),
-    "leak": (leak, [("left", "s", 600, False), ("said", "x", None, True)]),
+    "leak": (leak, [("ahead", "s", 600, False), ("said", "x", None, True)]),
     "log_flood": (flood, [("took", "s", 5, True)]),
     "haproxy": (proxy, [("down", "s", 5, True), ("back", "s", 5, True)]),
     "full_disk": (full_disk, [("said", "times", 1, True), ("others", "events", 0, True)]),
