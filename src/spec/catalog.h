@@ -88,3 +88,5 @@ const struct spec_option *spec_option_find(const struct spec_option *options, si
 /* What the protocol's answers carry under this load (bits): with its option "stream" maybe more. */
 struct spec_load;
 unsigned spec_load_sources(const struct spec_protocol *protocol, const struct spec_load *load);
+/* The text of the option "model"; NULL: not given. */
+const char *spec_load_model(const struct spec_load *load);

@@ -253,6 +253,17 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
     return true;
 }
 
+/* An engine may give it by an option of its own: that is seen when its command is built. */
+static bool check_model(struct spec_loader *l, const char *where,
+                        const struct spec_service *service)
+{
+    const struct spec_load *load = &service->load;
+    if (service->engine_use_count > 0 || !service->protocol->needs_model || spec_load_model(load))
+        return true;
+    return spec_fail(l, load->place, where, "%s needs \"model\", the name to ask for",
+                     service->protocol->name);
+}
+
 static bool load_entry(struct spec_loader *l, const struct yaml_entry *entry,
                        struct spec_service *service)
 {
@@ -260,7 +271,16 @@ static bool load_entry(struct spec_loader *l, const struct yaml_entry *entry,
     size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
     const char *where = arena_printf(l->arena, "load.%s", service->name);
     return spec_load_one(l, entry->value, spec_place_of(entry->key), where, service) &&
-           check_material(l, all, count, where, &service->load);
+           check_material(l, all, count, where, &service->load) && check_model(l, where, service);
+}
+
+const char *spec_load_model(const struct spec_load *load)
+{
+    const char *model = NULL;
+    for (size_t i = 0; i < load->setting_count; i++)
+        if (strcmp(load->settings[i].name, "model") == 0)
+            model = load->settings[i].text;
+    return model;
 }
 
 bool spec_load_loads(struct spec_loader *l, const struct yaml_node *load)

@@ -82,8 +82,17 @@ static bool check_program(const struct walk *walk, const struct spec_candidate *
     struct service_launch launch;
     struct err missing = ERR_INIT;
     if (service_launch_build(arena, walk->study, candidate, walk->service, 0, NULL, "/nonexistent",
-                             "/nonexistent", &launch, &missing))
+                             "/nonexistent", &launch, &missing)) {
+        const struct spec_service *service = &walk->study->services[walk->service];
+        const struct spec_protocol *protocol =
+            spec_candidate_protocol(walk->study, candidate, walk->service);
+        if (service->load.given && protocol && protocol->needs_model && !launch.model &&
+            !spec_load_model(&service->load))
+            buf_addf(walk->problems,
+                     "service %s: %s needs the name of a model: give load.%s.model\n",
+                     service->name, protocol->name, service->name);
         return true;
+    }
     if (missing.code != ERR_MISSING && missing.code != ERR_INPUT) {
         *walk->err = missing;
         return false;

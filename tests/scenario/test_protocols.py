@@ -113,6 +113,21 @@ def what_is_wrong_with_vectors(box):
     }, load={"batch": 2})
 
 
+@scenario(quick=True)
+def a_model_that_nobody_names(box):
+    # Before: the first trial found it out, after everything had been started.
+    box.study(tensors=box.fake("kserve"), load={"tensors": {"rate": "5/s"}})
+    result = box.run("check", box.file, code=2)
+    check("load.tensors: kserve needs \"model\", the name to ask for" in result.err, str(result))
+    # An engine's own option may name it.
+    for keys, says in (({}, "service llm: ollama-generate needs the name of a model: give load.llm.model"),
+                       ({"alias": "mine"}, "")):
+        box.study(llm=box.disguised("llama-server", protocol="ollama-generate", **keys),
+                  load={"llm": {"rate": "5/s"}})
+        result = box.run("prepare", box.file, code=2 if says else 0, lines=-1)
+        check(says in result.text, str(result))
+
+
 @scenario()
 def what_is_wrong_with_tensors(box):
     cases(box, "kserve", {

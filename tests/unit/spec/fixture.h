@@ -55,6 +55,9 @@ static const struct spec_option fixture_audio_options[] = {
     {.name = "model_name", .type = OPTION_TEXT, .help = "the model that is asked for"},
     {.name = "beam_size", .type = OPTION_INT, .min = 1, .max = 20, .help = "beams"},
 };
+static const struct spec_option fixture_named_options[] = {
+    {.name = "model", .type = OPTION_TEXT, .help = "the model that is asked for"},
+};
 static const struct spec_protocol fixture_protocols[] = {
     {.name = "openai-transcriptions", .sources = SOURCE_ANY | SOURCE_AUDIO,
      .path = "/v1/audio/transcriptions", .help = "audio in, JSON out",
@@ -62,9 +65,11 @@ static const struct spec_protocol fixture_protocols[] = {
     {.name = "openai-chat", .sources = SOURCE_ANY | SOURCE_TEXT, .path = "/v1/chat/completions",
      .help = "SSE"},
     {.name = "plain", .sources = SOURCE_ANY, .path = "/", .help = "GET"},
+    {.name = "named", .sources = SOURCE_ANY, .path = "/{model}", .help = "wants a model",
+     .needs_model = true, FIXTURE_OPTIONS(fixture_named_options)},
 };
 static const struct spec_protocol *const fixture_protocol_list[] = {
-    &fixture_protocols[0], &fixture_protocols[1], &fixture_protocols[2]};
+    &fixture_protocols[0], &fixture_protocols[1], &fixture_protocols[2], &fixture_protocols[3]};
 static const char *const fixture_strategies[] = {"grid", "random", "tournament"};
 
 static const struct spec_catalog fixture_catalog = {

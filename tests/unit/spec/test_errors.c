@@ -102,7 +102,7 @@ static const struct {
      "f:14:40: cmd.environment.A: must be text, this is a mapping"},
     {14, "  cmd: {command: [x], protocol: plan}",
      "f:14:33: cmd.protocol: there is no protocol \"plan\"; did you mean plain? (there are "
-     "openai-transcriptions, openai-chat, plain)"},
+     "openai-transcriptions, openai-chat, plain, named)"},
     {14, "  cmd: {command: [x], ready: {http: health}}",
      "f:14:30: cmd.ready: \"health\": an HTTP path starts with \"/\""},
     {14, "  cmd: {command: [x], ready: {within: 60}}",
