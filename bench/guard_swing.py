@@ -329,7 +329,9 @@ def tell(found, kind, limit_s, rates):
     bench.number(name("adaptive.by_base"), by_base, "%")
     bench.number(name("inside_beside_tiny"), inside("adaptive") / inside("tiny"), "x", 0.98,
                  at_most=False)
-    bench.number(name("calm_by_base"), share(row[2] == "base" for row in calm), "%", 95, at_most=False)
+    # Of a calm of 19 s (the short form's) the way back alone takes 7.
+    bench.number(name("calm_by_base"), share(row[2] == "base" for row in calm), "%",
+                 80 if SHORT else 95, at_most=False)
     switches = [line for line in found["told"].splitlines() if " acted: " in line and " -> " in line]
     for line in switches:
         bench.say(line)
