@@ -20,6 +20,7 @@
 #include "guard/tier_unit.h"
 #include "guard/tier_warm.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,11 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     bool any = false;
     for (size_t f = 0; f < guard->front_count; f++)
         any = any || has_policy(&guard->fronts[f]);
-    tiers->corpora = any ? tier_warm_corpora(options->study, tiers->arena) : NULL;
-    tier_study_read(options->study, options->folder, studied, tiers->note, sizeof tiers->note);
+    if (any) {
+        tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
+        tier_study_read(options->study, options->folder, studied, tiers->note, sizeof tiers->note);
+        malloc_trim(0); /* whole corpora and rows were read for it */
+    }
     for (size_t f = 0; f < guard->front_count; f++)
         if (has_policy(&guard->fronts[f]))
             open_front(tiers, &tiers->fronts[tiers->count++], f, studied[f]);
