@@ -151,8 +151,10 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
 {
     struct bench_setup *setup = arena_alloc(arena, sizeof *setup);
     const struct load_protocol *protocol = load_protocol_find(options->protocol->name);
-    if (!spec_load_alone(catalog, options->protocol, options->pairs, options->pair_count, arena,
-                         &setup->load, err))
+    if (options->load)
+        setup->load = *options->load;
+    else if (!spec_load_alone(catalog, options->protocol, options->pairs, options->pair_count,
+                              arena, &setup->load, err))
         return false;
     if (options->requests > 0 && options->warmup_ns > 0)
         return err_set(err, ERR_INPUT,
@@ -173,6 +175,7 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     if (!name_target(options, arena, stream, err))
         return false;
     stream->model = options->model;
+    stream->unchecked = options->unchecked;
     stream->ca = options->ca;
     if (options->protocol->needs_model && !load_stream_model(stream))
         return err_set(err, ERR_INPUT, "%s needs a model: give --model NAME",

@@ -14,9 +14,12 @@ struct bench_options {
     const char *prompt;            /* the one text to send; NULL: see `load` */
     const struct spec_pair *pairs; /* keys of the load, as in a study file */
     size_t pair_count;
-    int64_t window_ns; /* 0: default */
-    int64_t warmup_ns; /* -1: default */
-    uint64_t requests; /* 0: no limit */
+    const struct spec_load *load; /* one that is bound already, the pairs being shown only; NULL:
+                                   * what the pairs say */
+    bool unchecked;               /* the answers' texts mean nothing */
+    int64_t window_ns;            /* 0: default */
+    int64_t warmup_ns;            /* -1: default */
+    uint64_t requests;            /* 0: no limit */
     uint64_t seed;
     int workers; /* processes that share the sending; 0: as many as it takes */
 };

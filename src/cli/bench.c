@@ -13,6 +13,7 @@
 #include "bench/run.h"
 #include "cli/bench_capacity.h"
 #include "cli/bench_live.h"
+#include "cli/bench_study.h"
 #include "device/machine.h"
 
 #include <errno.h>
@@ -28,6 +29,9 @@ static const struct cli_option options[] = {
      "where it is: http://127.0.0.1:8000; without a path the protocol's own is taken "
      "(not for a program: --option command=...)"},
     {"model", 'm', "NAME", "model to ask for (default: none is named)"},
+    {"service", 0, "NAME",
+     "with a study: which of its services runs at the URL (default: the only one)"},
+    {"candidate", 0, "LABELS", "with a study: the settings it runs with (default: the baseline's)"},
     {"rate", 'r', "N/s",
      "requests per second, whatever the answers do (default: clients wait for their answers)"},
     {"concurrency", 'c', "N",
@@ -186,8 +190,16 @@ static bool read_tolerance(const struct cli_args *args, double *ret_tolerance, s
     return true;
 }
 
+static bool refuse_study_options(const struct cli_args *args, struct err *err)
+{
+    const char *name = given(args, "service") ? "service" : "candidate";
+    return !given(args, name) ||
+           err_set(err, ERR_INPUT, "--%s goes with a study: spica bench STUDY.yaml", name);
+}
+
 static bool make_setup(const struct cli_args *args, struct arena *arena,
-                       struct bench_setup **ret_setup, struct err *err)
+                       struct spec_study **ret_study, struct bench_setup **ret_setup,
+                       struct err *err)
 {
     struct pairs *pairs = arena_alloc(arena, sizeof *pairs);
     struct bench_options o = {.url = given(args, "url"),
@@ -197,7 +209,9 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
                               .prompt = given(args, "prompt"),
                               .warmup_ns = -1,
                               .seed = 1};
-    if (!find_protocol(args, &o.protocol, err))
+    if (args->argument_count > 0
+            ? !cli_bench_study(args, arena, ret_study, &o, err)
+            : !find_protocol(args, &o.protocol, err) || !refuse_study_options(args, err))
         return false;
     if (o.url && o.protocol->runs_program)
         return err_set(err, ERR_INPUT,
@@ -208,7 +222,7 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
             err, ERR_INPUT,
             "bench: --url is missing: where the service is, as in http://127.0.0.1:8000");
     uint64_t workers = 0;
-    if (given(args, "capacity"))
+    if (given(args, "capacity") && !o.load)
         o.window_ns = 10 * NS_PER_S;
     if (!collect_pairs(args, arena, pairs, err) ||
         !read_time(args, "for", NS_PER_S / 10, &o.window_ns, err) ||
@@ -217,12 +231,16 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
         !read_count(args, "workers", 1, &workers, err) ||
         !read_count(args, "seed", 0, &o.seed, err))
         return false;
+    if (o.load && o.requests > 0 && !given(args, "for"))
+        o.window_ns = 0; /* the number of requests ends it, as without a study */
     if (workers > LOAD_WORKERS_MAX)
         return err_set(err, ERR_INPUT, "--workers %.60s: at most %d", given(args, "workers"),
                        LOAD_WORKERS_MAX);
     o.workers = (int)workers;
-    o.pairs = pairs->list;
-    o.pair_count = pairs->count;
+    if (!o.load) {
+        o.pairs = pairs->list;
+        o.pair_count = pairs->count;
+    }
     return bench_setup_make(&o, cli_catalog(), arena, ret_setup, err);
 }
 
@@ -471,11 +489,12 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(bench_results_free) struct bench_results *results = NULL;
     AUTO_JSON json_t *old = NULL;
+    AUTO(spec_study_free) struct spec_study *study = NULL;
     struct bench_setup *setup = NULL;
     struct bench_run bench = {.first_request_s = NAN};
     double tolerance = NAN;
     /* All that can be wrong with what was typed is said before anything is sent. */
-    if (!make_setup(args, arena, &setup, err) ||
+    if (!make_setup(args, arena, &study, &setup, err) ||
         !make_requirements(args, setup, arena, &bench, err) ||
         !read_tolerance(args, &tolerance, err) ||
         (given(args, "compare") && !bench_compare_load(given(args, "compare"), &old, err)))
@@ -498,8 +517,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 
 const struct cli_command cli_bench = {
     .name = "bench",
-    .arguments = "",
-    .arguments_max = 0,
+    .arguments = "[STUDY.yaml]",
+    .arguments_max = 1,
     .help = "load on a service that runs: percentiles with intervals",
     .text =
         "Sends requests to a service that already runs and prints what came back: latency from the "
@@ -508,7 +527,10 @@ const struct cli_command cli_bench = {
         "carry; failures by kind; our own lateness. With nothing but --protocol and --url one "
         "client asks for 30 s. ^C prints what there is. Exits with 3 when a requirement is missed, "
         "with 6 when nothing answers, a requirement can't be told or the tolerance is exceeded, "
-        "with 5 after ^C.",
+        "with 5 after ^C.\n\n"
+        "With a study file, its protocol, load, window and seed for one of its services, as a "
+        "trial "
+        "of --candidate sends them: is production as fast as the study said?",
     .options = options,
     .run = run,
 };

@@ -386,5 +386,33 @@ def good_for_everything_at_once(box):
     check("goodput" not in as_json(box.run(*chat(url, "-n", "5", "--json"), code=0))["metrics"], "nothing was asked")
 
 
+@scenario(quick=True)
+def a_studys_load(box):
+    url = serve(box, "llm", "--latency", "5ms")
+    box.study(llm=box.fake("llm", knobs={"temperature": [0, 1]}),
+              other=box.fake("stt"),
+              load={"llm": {"rate": "40/s", "arrivals": "constant", "max_tokens": 4,
+                            "temperature": "{temperature}"}, "other": {"rate": "1/s"}},
+              measure={"warmup": "500ms", "window": "1s"}, seed=11)
+    base = [*ALONE, box.file, "--url", url]
+    for words, says in ((["--rate", "5/s"], "--rate: the study's load says it"),
+                        ([], "has a load for llm, other: say which one runs there, --service"),
+                        (["--service", "lm"], "has a load for llm, other"),
+                        (["--service", "llm", "--candidate", "llm.temperature=7"], "--candidate")):
+        result = box.run(*base, *words, code=2)
+        check(says in result.err, str(result))
+    check("goes with a study" in box.run(*chat(url, "--service", "llm"), code=2).err, "without a study")
+    run = as_json(box.run(*base, "--service", "llm", "--candidate", "llm.temperature=1", "--json", code=0))
+    load = run["load"]
+    check(run["protocol"] == "openai-chat" and load["rate_rps"] == 40 and load["arrivals"] == "constant"
+          and load["max_tokens"] == 4 and load["seed"] == 11, run)
+    check(load["asked"]["service"] == "llm" and "llm.temperature=1" in load["asked"]["candidate"], load)
+    check(run["requests"] == 40, run)
+    check("has no baseline: say what runs there" in box.run(*base, "--service", "llm", code=2).err, "no baseline")
+    run = as_json(box.run(*base, "--service", "llm", "--candidate", "llm.temperature=0", "-n", "7", "--json",
+                          code=0))
+    check(run["requests"] == 7, run)
+
+
 if __name__ == "__main__":
     main(__name__)
