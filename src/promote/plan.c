@@ -212,6 +212,7 @@ static bool seal(struct promote_plan *plan, struct err *err)
         add_words(&all, step->verify);
         add_words(&all, step->environment);
         add_words(&all, step->exec);
+        add_words(&all, step->variables);
     }
     if (all.over)
         return err_set(err, ERR_LIMIT, "the files of this promotion are longer than 512 MiB");

@@ -49,6 +49,8 @@ struct promote_step {
      * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
      * systemd's quotes and specifiers. NULL: not compared */
     const char *const *environment, *const *exec;
+    /* RESTART: the same variables, of its process once it is ready; NULL: not compared */
+    const char *const *variables;
     /* RESTART: units that are up and are restarted or stopped along with it, and those along with
      * them; sorted, ", " between; NULL: none */
     const char *dependents;

@@ -16,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "load/worker.h"
+#include "promote/process.h"
 #include "promote/program.h"
 #include "promote/run.h"
 
@@ -280,7 +281,7 @@ static bool check_ready(struct verifying *v, struct verifying_subject *s, struct
     return true;
 }
 
-/* ---- all of it ---- */
+/* ---- as promoted ---- */
 
 static const struct promote_step *step_of(const struct verifying *v, int service,
                                           enum promote_kind kind)
@@ -290,6 +291,46 @@ static const struct promote_step *step_of(const struct verifying *v, int service
             return &v->plan->steps[i];
     return NULL;
 }
+
+/* What systemd has read is no proof of what the process was given: files of variables are read at
+ * the start, and other settings of the unit may take away what was set. */
+static bool check_variables(struct verifying *v, struct verifying_subject *s, struct err *err)
+{
+    const struct promote_step *step = step_of(v, s->service, PROMOTE_RESTART);
+    char why[300] = "";
+    struct host_config config;
+    if (!step || !step->variables || !step->variables[0] || s->alive.main.pid <= 0)
+        return true;
+    if (!host_config_read(v->managers.of[s->alive.scope], v->arena, s->alive.unit, &config, err))
+        return false;
+    enum promote_has has = promote_process_has(
+        s->alive.main.pid, config.command_count == 1 ? config.commands[0].program : NULL,
+        step->variables, NULL, why, sizeof why);
+    if (has == PROMOTE_HAS_NOT)
+        verifying_add(v, CHECK_ACTIVE, s->service, PROMOTE_FAILED, MUST_BE_KNOWN,
+                      "%s: its %s, so what was promoted does not count", s->name, why);
+    else if (has == PROMOTE_HAS_UNKNOWN)
+        verifying_add(v, CHECK_ACTIVE, s->service, PROMOTE_UNKNOWN, MAY_BE_UNKNOWN,
+                      "%s: the variables of process %d can't be seen, or its program has started "
+                      "another in its place",
+                      s->name, (int)s->alive.main.pid);
+    else
+        verifying_add(v, CHECK_ACTIVE, s->service, PROMOTE_PASSED, MUST_BE_KNOWN,
+                      "%s: process %d has its variables as promoted", s->name,
+                      (int)s->alive.main.pid);
+    return true;
+}
+
+static bool check_all_variables(struct verifying *v, struct err *err)
+{
+    for (size_t k = 0; k < v->subject_count && v->load && !v->failed; k++)
+        if (v->subjects[k].alive.unit && v->subjects[k].alive.seen &&
+            !check_variables(v, &v->subjects[k], err))
+            return false;
+    return true;
+}
+
+/* ---- all of it ---- */
 
 /* The user's own word for "it works", of a service with or without a port: as it was approved. */
 static bool check_command(struct verifying *v, const struct verifying_subject *s, struct err *err)
@@ -385,7 +426,7 @@ static bool verify_all(struct verifying *v, struct err *err)
         return false;
     if (!v->failed && v->study && !verifying_open_live(v, err))
         return false;
-    if (!each(v, check_ready, err))
+    if (!each(v, check_ready, err) || !check_all_variables(v, err))
         return false;
     if (!v->study || v->failed)
         return true;

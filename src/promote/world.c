@@ -51,6 +51,17 @@ static char *read_version(struct promote_context *context, const struct service_
     return buf_take(&why);
 }
 
+static enum promote_has ask_process(struct promote_context *context,
+                                    const struct host_config *config, const char *const *variables,
+                                    const char *const *exec)
+{
+    char why[256];
+    (void)context;
+    return promote_process_has(config->main_pid,
+                               config->command_count == 1 ? config->commands[0].program : NULL,
+                               variables, exec, why, sizeof why);
+}
+
 static const char *find_folder(struct promote_context *context, enum host_scope scope)
 {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
@@ -68,5 +79,6 @@ const struct promote_world promote_this_machine = {
     .names = list_units,
     .device = read_device,
     .version = read_version,
+    .process = ask_process,
     .unit_folder = find_folder,
 };

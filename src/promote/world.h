@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "host/config.h"
 #include "host/unit.h"
+#include "promote/process.h"
 #include "promote/target.h"
 #include "service/launch.h"
 
@@ -20,6 +21,9 @@ struct promote_world {
                    struct device_facts *ret_facts, struct err *err);
     /* As service_version_read(). */
     char *(*version)(struct promote_context *context, const struct service_launch *launch);
+    /* As promote_process_has(), of the unit's main process. */
+    enum promote_has (*process)(struct promote_context *context, const struct host_config *config,
+                                const char *const *variables, const char *const *exec);
     /* Where drop-ins of that scope are written: the folder that holds "NAME.service.d". NULL: none
      * is known. In the plan's arena. */
     const char *(*unit_folder)(struct promote_context *context, enum host_scope scope);

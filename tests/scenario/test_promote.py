@@ -207,6 +207,39 @@ def a_file_of_variables(box):
         production.expect(OLD, files)
         with open(path, encoding="utf-8") as file:
             check(file.read() == text, "as it was")
+        # What decides is what the process was started with, and that is looked at.
+        plan = production.plan()
+        other = os.path.join(systemd.units, "llm.service.d")
+        os.mkdir(other)
+        with open(os.path.join(other, "later.conf"), "w", encoding="utf-8") as file:
+            file.write("[Service]\nUnsetEnvironment=MORE\n")
+        result = production.promote(7, plan=plan)
+        check("MORE" in result["why"] or "later.conf" in result["why"], result["why"])
+        production.expect(OLD)
+
+
+@scenario()
+def a_process_older_than_its_files(box):
+    """All is written and read by systemd, and nobody has restarted the units: that is not "already so"."""
+    with Production(box) as production:
+        production.promote(0)
+        kept = {}
+        for unit in ("llm", "rag"):
+            with open(production.drop_in(unit), encoding="utf-8") as file:
+                kept[unit] = file.read()
+        check(json.loads(production.spica("promote", "--plan-only", "--json", code=0).out)["outcome"] ==
+              "already so", "it is")
+        production.rollback()
+        for unit, text in kept.items():
+            os.mkdir(os.path.dirname(production.drop_in(unit)))
+            with open(production.drop_in(unit), "w", encoding="utf-8") as file:
+                file.write(text)
+        production.systemd.ctl("daemon-reload", ok=True)
+        check(production.running() == OLD, production.running())
+        result = production.promote(0)
+        check([s["kind"] for s in result["plan"]["steps"]] == ["reload", "restart"] * 2, result["plan"])
+        production.expect(NEW)
+        production.rollback()
 
 
 @scenario()

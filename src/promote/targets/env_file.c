@@ -4,6 +4,7 @@
  * come at the end, and one comment at the top says what is spica's. Quoting is systemd's reading of
  * such files (as a shell's double quotes, without its expansions). Rejected: the whole file
  * written anew, with which every comment in it would be lost at the first promotion. */
+#include "promote/targets/env_text.h"
 #include "promote/targets/systemd.h"
 
 #include "base/text.h"
@@ -46,38 +47,15 @@ static void add_mark(struct buf *buf, const struct promote_context *context,
     buf_addf(buf, " of study %s. Undo: %s\n", context->plan->study->name, context->undo);
 }
 
-/* Which variable the line gives; count: none of ours. */
-static size_t find(const struct promote_variables *variables, const char *line)
+/* Which variable the entry gives; count: none of ours. */
+static size_t find(const struct promote_variables *variables, const struct promote_env_entry *entry)
 {
-    line += strspn(line, " \t");
     size_t i = 0;
-    for (; i < variables->count; i++) {
-        size_t len = strlen(variables->items[i].name);
-        if (strncmp(line, variables->items[i].name, len) == 0 &&
-            line[len + strspn(line + len, " \t")] == '=')
+    for (; i < variables->count; i++)
+        if (entry->name && strlen(variables->items[i].name) == entry->name_len &&
+            strncmp(entry->name, variables->items[i].name, entry->name_len) == 0)
             break;
-    }
     return i;
-}
-
-/* Its length with the lines that it goes on in (inside quotes, or after a backslash). */
-static size_t line_length(const char *line)
-{
-    char quote = '\0';
-    size_t len = 0;
-    bool comment = line[strspn(line, " \t")] == '#' || line[strspn(line, " \t")] == ';';
-    for (; line[len]; len++) {
-        char c = line[len];
-        if (c == '\n' && (!quote || comment))
-            return len + 1;
-        if (comment)
-            continue;
-        if (c == '\\' && quote != '\'' && line[len + 1])
-            len++;
-        else if (quote ? c == quote : (c == '"' || c == '\'') && len && line[len - 1] == '=')
-            quote = quote ? '\0' : c;
-    }
-    return len;
 }
 
 static void add_text(struct buf *buf, const struct promote_context *context,
@@ -86,7 +64,8 @@ static void add_text(struct buf *buf, const struct promote_context *context,
     bool written[1000] = {false};
     add_mark(buf, context, variables);
     for (const char *line = before ? before : ""; *line;) {
-        size_t len = line_length(line), i = find(variables, line);
+        struct promote_env_entry entry = promote_env_next(line);
+        size_t len = entry.len, i = find(variables, &entry);
         if (i < variables->count) {
             if (!written[i] && variables->items[i].value)
                 add_line(buf, &variables->items[i]);
@@ -99,6 +78,69 @@ static void add_text(struct buf *buf, const struct promote_context *context,
     for (size_t i = 0; i < variables->count; i++)
         if (!written[i] && variables->items[i].value)
             add_line(buf, &variables->items[i]);
+}
+
+/* What is written at the end, or in the place of an entry, has to be an entry of its own. */
+static bool check_text(const struct promote_context *context, size_t service, const char *text,
+                       struct err *err)
+{
+    const struct spec_study *study = context->plan->study;
+    for (const char *at = text ? text : ""; *at;) {
+        struct promote_env_entry entry = promote_env_next(at);
+        if (entry.open || entry.comment_goes_on)
+            return err_set(err, ERR_INPUT, "production.%s.env_file: %s: %s",
+                           study->services[service].name, study->production[service].file,
+                           entry.open ? "it ends within quotes or behind a backslash: what comes "
+                                        "after it would be a part of it"
+                                      : "a comment ends with a backslash, which not every systemd "
+                                        "reads alike: take it out");
+        at += entry.len;
+    }
+    return true;
+}
+
+static bool fail_set(const struct promote_context *context, size_t service, const char *where,
+                     const char *name, const char *how, struct err *err)
+{
+    return err_set(err, ERR_INPUT, "production.%s.env_file: %s %s %s",
+                   context->plan->study->services[service].name, where, name, how);
+}
+
+static bool names_variable(const char *const *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; list && list[i]; i++)
+        if (strncmp(list[i], name, len) == 0 && (list[i][len] == '=' || !list[i][len]))
+            return true;
+    return false;
+}
+
+/* UnsetEnvironment= wins over every file; what a file does not set any more, something before it
+ * may. */
+static bool check_unit_itself(struct promote_context *context, size_t service,
+                              const struct host_config *config, size_t at,
+                              const struct promote_variables *variables, struct err *err)
+{
+    for (size_t k = 0; k < variables->count; k++) {
+        const struct promote_variable *v = &variables->items[k];
+        bool unset = names_variable(config->unset, v->name);
+        if (v->value && unset)
+            return fail_set(context, service, "its unit takes", v->name,
+                            "away (UnsetEnvironment=), whatever a file says: take that out there",
+                            err);
+        if (v->value || unset)
+            continue;
+        if (names_variable(config->environment, v->name))
+            return fail_set(context, service, "its unit sets", v->name,
+                            "itself (Environment=), so that it stays set: take that out there",
+                            err);
+        for (size_t i = 0; i < at; i++)
+            if (promote_unit_sets(promote_unit_text(context, config->env_files[i].path), NULL,
+                                  v->name))
+                return fail_set(context, service, config->env_files[i].path, v->name,
+                                "is set there, so that it stays set: take it out there", err);
+    }
+    return true;
 }
 
 /* The unit reads the file, and no later one gives the same variables. */
@@ -124,7 +166,7 @@ static bool check_read(struct promote_context *context, size_t service,
                                study->services[service].name, config->env_files[i].path,
                                variables->items[k].name);
     }
-    return true;
+    return check_unit_itself(context, service, config, at, variables, err);
 }
 
 static bool plan_env_file(struct promote_context *context, size_t service, struct err *err)
@@ -140,14 +182,21 @@ static bool plan_env_file(struct promote_context *context, size_t service, struc
     if (!promote_unit_read(context, service, NULL, &unit, &config, err) ||
         !promote_variables(context, service, &variables, err) ||
         !check_read(context, service, &config, &variables, err) ||
-        !promote_file_text(context, p->file, &before, err))
+        !promote_file_text(context, p->file, &before, err) ||
+        !check_text(context, service, before, err))
         return false;
     add_text(&text, context, &variables, before);
     const struct promote_text file = {
         .path = p->file, .text = &text, .owned = PROMOTE_SHARED, .secret = variables.secret};
     if (!promote_file_add(context, service, &file, &changed, err))
         return false;
-    return !changed || promote_restart_add(context, service, &unit, &restart, err);
+    const char *const *expected = promote_expected(context, &variables);
+    if (!changed && promote_unit_runs_with(context, &unit, &config, p->file, expected, NULL))
+        return true;
+    if (!promote_restart_add(context, service, &unit, &restart, err))
+        return false;
+    restart->variables = expected;
+    return true;
 }
 
 const struct promote_target promote_target_env_file = {PRODUCTION_ENV_FILE, plan_env_file};

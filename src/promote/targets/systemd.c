@@ -6,9 +6,11 @@
 #include "promote/targets/systemd.h"
 
 #include "base/text.h"
+#include "promote/targets/env_text.h"
 
 #include <ctype.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool fail_missing(struct promote_context *context, enum host_scope scope, const char *unit,
                          const char *service, struct err *err)
@@ -59,6 +61,32 @@ bool promote_unit_read(struct promote_context *context, size_t service, const ch
     return true;
 }
 
+const char *const *promote_expected(struct promote_context *context,
+                                    const struct promote_variables *variables)
+{
+    struct arena *arena = context->plan->arena;
+    const char **list = arena_array(arena, variables->count + 1, sizeof *list);
+    for (size_t i = 0; i < variables->count; i++) {
+        const struct promote_variable *v = &variables->items[i];
+        list[i] = v->value ? arena_printf(arena, "%s=%s", v->name, v->value) : v->name;
+    }
+    return list;
+}
+
+bool promote_unit_runs_with(struct promote_context *context, const struct host_unit *unit,
+                            const struct host_config *config, const char *path,
+                            const char *const *variables, const char *const *exec)
+{
+    struct stat st;
+    if (!unit->up)
+        return true;
+    enum promote_has has = context->world->process(context, config, variables, exec);
+    if (has != PROMOTE_HAS_UNKNOWN || config->started_wall_us == 0 || stat(path, &st) != 0)
+        return has != PROMOTE_HAS_NOT;
+    int64_t written_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+    return written_us <= config->started_wall_us;
+}
+
 const char *promote_unit_text(struct promote_context *context, const char *path)
 {
     AUTO(buf_done) struct buf buf = BUF_INIT(PROMOTE_FILE_MAX);
@@ -106,15 +134,28 @@ static bool names_it(const char *value, size_t len, const char *name)
     return false;
 }
 
+static bool file_sets(const char *text, const char *name)
+{
+    bool sets = false;
+    while (*text && !sets) {
+        struct promote_env_entry entry = promote_env_next(text);
+        sets = entry.name && entry.name_len == strlen(name) &&
+               strncmp(entry.name, name, entry.name_len) == 0;
+        text += entry.len;
+    }
+    return sets;
+}
+
 bool promote_unit_sets(const char *text, const char *key, const char *name)
 {
     size_t len = 0;
     bool sets = false;
+    if (!key)
+        return file_sets(text, name);
     for (const char *line = text; *line; line = next_line(line)) {
-        const char *value = value_of(line, key ? key : name, &len);
-        if (!value)
-            continue;
-        sets = !key || (len && (sets || names_it(value, len, name)));
+        const char *value = value_of(line, key, &len);
+        if (value)
+            sets = len && (sets || names_it(value, len, name));
     }
     return sets;
 }

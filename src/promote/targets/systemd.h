@@ -9,6 +9,15 @@
 NODISCARD bool promote_unit_read(struct promote_context *context, size_t service,
                                  const char *except, struct host_unit *ret_unit,
                                  struct host_config *ret_config, struct err *err);
+/* What a process of the service has to have: "NAME=value", or "NAME" for one that must not be set.
+ */
+const char *const *promote_expected(struct promote_context *context,
+                                    const struct promote_variables *variables);
+/* The file says what it should, and has not changed: was the unit's process started with it? One
+ * that is older than the file, or runs with something else, was not. */
+bool promote_unit_runs_with(struct promote_context *context, const struct host_unit *unit,
+                            const struct host_config *config, const char *path,
+                            const char *const *variables, const char *const *exec);
 /* Does the text of a unit, of an environment file (`key` NULL) give this variable? */
 bool promote_unit_sets(const char *text, const char *key, const char *name);
 bool promote_unit_has(const char *text, const char *key);

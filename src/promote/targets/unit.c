@@ -248,18 +248,6 @@ static void add_text(struct buf *buf, const struct writer *w)
         add_exec(buf, w->exec);
 }
 
-/* What systemd must have read: "NAME=value", or "NAME" for one that must not be set. */
-static const char *const *expected(const struct writer *w)
-{
-    struct arena *arena = w->context->plan->arena;
-    const char **list = arena_array(arena, w->variables.count + 1, sizeof *list);
-    for (size_t i = 0; i < w->variables.count; i++) {
-        const struct promote_variable *v = &w->variables.items[i];
-        list[i] = v->value ? arena_printf(arena, "%s=%s", v->name, v->value) : v->name;
-    }
-    return list;
-}
-
 static bool plan_unit(struct promote_context *context, size_t service, struct err *err)
 {
     const struct spec_production *p = &context->plan->study->production[service];
@@ -284,12 +272,13 @@ static bool plan_unit(struct promote_context *context, size_t service, struct er
         .path = w.path, .text = &text, .owned = PROMOTE_OURS, .secret = w.variables.secret};
     if (!promote_file_add(context, service, &file, &changed, err))
         return false;
-    const char *const *environment = expected(&w);
-    if (!changed && host_config_check(&w.config, environment, w.exec, NULL))
-        return true; /* written, and read by systemd */
+    const char *const *environment = promote_expected(context, &w.variables);
+    if (!changed && host_config_check(&w.config, environment, w.exec, NULL) &&
+        promote_unit_runs_with(context, &w.unit, &w.config, w.path, environment, w.exec))
+        return true; /* written, read by systemd, and what its process was started with */
     if (!promote_restart_add(context, service, &w.unit, &restart, err))
         return false;
-    restart->environment = environment;
+    restart->environment = restart->variables = environment;
     restart->exec = w.exec;
     return true;
 }

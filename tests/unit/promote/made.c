@@ -69,6 +69,16 @@ static char *made_version(struct promote_context *context, const struct service_
     return strdup(version ? version : measured[i]);
 }
 
+static enum promote_has made_process(struct promote_context *context,
+                                     const struct host_config *config, const char *const *variables,
+                                     const char *const *exec)
+{
+    (void)config;
+    (void)variables;
+    (void)exec;
+    return made_of(context)->process;
+}
+
 static const char *made_folder(struct promote_context *context, enum host_scope scope)
 {
     return arena_printf(context->plan->arena, "%s/%s", made_of(context)->folder,
@@ -100,8 +110,8 @@ void made_init(struct made *made, enum sample_story story)
     struct err err = ERR_INIT;
     *made = (struct made){.folder = "/tmp/spica-plan-XXXXXX"};
     assert_non_null(mkdtemp(made->folder));
-    made->world =
-        (struct promote_world){made, made_unit, made_names, made_device, made_version, made_folder};
+    made->world = (struct promote_world){made,         made_unit,    made_names, made_device,
+                                         made_version, made_process, made_folder};
     made_file(made, "system/keep", "");
     made_file(made, "user/keep", "");
     made_file(made, "r/keep", "");

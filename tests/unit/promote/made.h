@@ -9,9 +9,10 @@ struct made {
     char folder[64];                   /* of everything */
     const struct host_config *configs; /* per unit, `name` first */
     size_t config_count;
-    bool down;               /* no unit runs */
-    const char *dependents;  /* of the first of them; NULL: none */
-    const char *versions[2]; /* stt's, llm's; NULL: as measured */
+    bool down;                /* no unit runs */
+    enum promote_has process; /* of each */
+    const char *dependents;   /* of the first of them; NULL: none */
+    const char *versions[2];  /* stt's, llm's; NULL: as measured */
     const char *device_versions;
     struct promote_world world;
     struct spec_study *study;

@@ -34,6 +34,7 @@ static const char *const drop_ins[] = {"@/system/w.service.d/override.conf", NUL
 static const char *const early[] = {"@/system/w.service.d/05-site.conf", NULL};
 static const struct host_env_file env_files[] = {{"@/w.env", false}};
 static const struct host_env_file two_files[] = {{"@/w.env", false}, {"@/x.env", false}};
+static const char *const just_m[] = {"M=base", NULL}, *const just_o[] = {"O", NULL};
 static const char *const as_now[] = {"M=tiny.en", "T=2", NULL};
 
 static const struct row rows[] = {
@@ -188,6 +189,61 @@ static const struct row rows[] = {
      NULL,
      0,
      "production.stt.env_file: @/x.env sets M too, and is read after it"},
+    /* A value in quotes behind a blank goes on in the next line: T is not set there. */
+    {STT("unit: w, env_file: w.env, " KNOBS),
+     {"w.env", "Q= \"one\nT=3\"\nM=a\"b\nT=4\n"},
+     UNIT(.env_files = env_files, .env_file_count = 1),
+     "w.env",
+     "# spica promote: M, T of study voice. Undo: spica rollback @/voice.yaml\n"
+     "Q= \"one\nT=3\"\nM=tiny.en\nT=2\n",
+     0640,
+     NULL},
+    {STT("unit: w, env_file: w.env, " KNOBS),
+     {"w.env", "M=base\nQ='one\n"},
+     UNIT(.env_files = env_files, .env_file_count = 1),
+     NULL,
+     NULL,
+     0,
+     "production.stt.env_file: @/w.env: it ends within quotes or behind a backslash: what comes "
+     "after it would be a part of it"},
+    {STT("unit: w, env_file: w.env, " KNOBS),
+     {"w.env", "# see C:\\\nM=base\n"},
+     UNIT(.env_files = env_files, .env_file_count = 1),
+     NULL,
+     NULL,
+     0,
+     "production.stt.env_file: @/w.env: a comment ends with a backslash, which not every systemd "
+     "reads alike: take it out"},
+    {STT("unit: w, env_file: w.env, " KNOBS),
+     {0},
+     UNIT(.env_files = env_files, .env_file_count = 1, .unset = just_m),
+     NULL,
+     NULL,
+     0,
+     "production.stt.env_file: its unit takes M away (UnsetEnvironment=), whatever a file says: "
+     "take that out there"},
+    {STT("unit: w, env_file: w.env, except: [model, threads], environment: {M: null}"),
+     {"w.env", "M=1\n"},
+     UNIT(.env_files = env_files, .env_file_count = 1, .environment = just_m),
+     NULL,
+     NULL,
+     0,
+     "production.stt.env_file: its unit sets M itself (Environment=), so that it stays set: take "
+     "that out there"},
+    {STT("unit: w, env_file: w.env, except: [model, threads], environment: {O: null}"),
+     {"w.env", "O=1\n"},
+     UNIT(.env_files = env_files, .env_file_count = 1, .environment = just_m, .unset = just_o),
+     "w.env",
+     "# spica promote: O of study voice. Undo: spica rollback @/voice.yaml\n",
+     0640,
+     NULL},
+    {STT("unit: w, env_file: x.env, except: [model, threads], environment: {O: null}"),
+     {"w.env", "O=1\n"},
+     UNIT(.env_files = two_files, .env_file_count = 2),
+     NULL,
+     NULL,
+     0,
+     "production.stt.env_file: @/w.env O is set there, so that it stays set: take it out there"},
     /* Compose */
     {STT("compose: c.yaml, service: tts, override: o.yaml, environment: {M: \"{model} $X\", O: "
          "null}, exec: [serve, \"{threads}\"]"),
