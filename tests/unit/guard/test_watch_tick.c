@@ -1,0 +1,124 @@
+/* Whole ticks of a machine without a driver, a journal or a probe: what can't be seen is unknown,
+ * is said once, and nothing waits for it. */
+#include "check.h"
+
+#include "guard/watch.h"
+#include "made_study.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+
+struct made_watch {
+    struct made_study *made;
+    char *folder;
+    sd_event *event;
+    struct spec_candidate candidate;
+    struct guard_watch *watch;
+    int64_t now_ns, wall_us;
+    struct guard_tick tick;
+};
+
+static void made_watch_open(struct made_watch *w)
+{
+    struct err err = ERR_INIT;
+    *w = (struct made_watch){
+        .folder = check_make_folder(), .now_ns = clock_now_ns(), .wall_us = 1700000000000000};
+    setenv("SPICA_NVML_LIBRARY", "/nowhere/libnvidia-ml.so.1", 1);
+    setenv("SPICA_KERNEL_LOG", "/nowhere/kmsg", 1);
+    setenv("SPICA_JOURNAL", "/nowhere", 1);
+    setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere", 1);
+    setenv("XDG_RUNTIME_DIR", "/nowhere", 1);
+    w->made = made_study_new(w->folder);
+    w->made->guard.front_count = 0;
+    w->made->watches[1].pid = getpid();
+    for (size_t i = 0; i < SPEC_KNOBS_MAX; i++)
+        w->candidate.index[i] = -1;
+    assert_true(sd_event_new(&w->event) >= 0);
+    const struct guard_watch_setup setup = {.study = &w->made->study,
+                                            .folder = w->folder,
+                                            .candidate = &w->candidate,
+                                            .event = w->event};
+    if (!guard_watch_new(&setup, &w->watch, &err))
+        fail_msg("%s", err.text);
+}
+
+static void made_watch_close(struct made_watch *w)
+{
+    guard_watch_free(w->watch);
+    sd_event_unref(w->event);
+    made_study_free(w->made);
+    check_remove_folder(w->folder);
+}
+
+static void step(struct made_watch *w, double wall_s)
+{
+    w->now_ns += NS_PER_S;
+    w->wall_us += (int64_t)(wall_s * 1e6);
+    (void)sd_event_run(w->event, 0);
+    guard_watch_tick(w->watch, w->now_ns, w->wall_us, &w->tick);
+}
+
+static const struct guard_value *value(const struct made_watch *w, const char *name)
+{
+    long at = guard_metric_find(w->made->guard.metrics, w->made->guard.metric_count, name);
+    assert_true(at >= 0);
+    return &w->tick.values[at];
+}
+
+static size_t count_events(const struct made_watch *w, enum guard_event_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < w->tick.event_count; i++)
+        count += w->tick.events[i].kind == kind;
+    return count;
+}
+
+static void test_nothing_can_be_seen(void **state)
+{
+    (void)state;
+    struct made_watch w;
+    made_watch_open(&w);
+    assert_non_null(strstr(guard_watch_missing(w.watch), "journal"));
+    assert_non_null(strstr(guard_watch_missing(w.watch), "kernel"));
+    for (int i = 0; i < 3; i++) {
+        step(&w, 1);
+        assert_int_equal(count_events(&w, EVENT_DRIVER_LOST), i == 0);
+        assert_int_equal(count_events(&w, EVENT_RESTARTED) + count_events(&w, EVENT_ON_CPU), 0);
+        assert_true(isnan(value(&w, "stt.up")->number)); /* systemd does not answer */
+        assert_true(isnan(value(&w, "stt.memory")->number));
+        assert_null(value(&w, "stt.placement")->text);
+        assert_true(value(&w, "llm.up")->number == 1);
+        assert_string_equal(value(&w, "gpu0.fault")->text, "lost");
+        assert_true(isnan(value(&w, "gpu0.memory.free")->number));
+        assert_true(isnan(value(&w, "llm.latency.p95")->number));
+        assert_int_equal(value(&w, "llm.latency.p95")->count, 0);
+        assert_true(isnan(value(&w, "proxy.up")->number));
+    }
+    made_watch_close(&w);
+}
+
+static void test_the_clock_steps(void **state)
+{
+    (void)state;
+    struct made_watch w;
+    static const struct {
+        double wall_s;
+        size_t events;
+    } rows[] = {{1, 0}, {1, 0}, {3601, 1}, {1, 0}, {-3600, 1}, {1.4, 0}, {1, 0}, {3.5, 1}};
+    made_watch_open(&w);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        step(&w, rows[i].wall_s);
+        CHECK_ROW(i, "clock", count_events(&w, EVENT_CLOCK_STEP) == rows[i].events);
+    }
+    made_watch_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_can_be_seen),
+        cmocka_unit_test(test_the_clock_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
