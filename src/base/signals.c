@@ -1,3 +1,6 @@
+/* The kernel is asked and not libc: signal() refuses the signals that libc keeps to itself, and those
+ * may have been left ignored by whoever started us. Rejected: posix_spawn's attribute, which leaves
+ * them out as well and is of no use after a fork. */
 #include "base/signals.h"
 
 #include <signal.h>
