@@ -196,7 +196,7 @@ const struct cli_command cli_proxy = {
     .arguments = "STUDY.yaml apply|show|check|look|stop|tier|weights|drain|ready [FRONT WHAT]",
     .arguments_min = 2,
     .arguments_max = 4,
-    .help = "HAProxy in front of the services: write, check, run, reload",
+    .help = "HAProxy before services: check, run, reload, switch",
     .text =
         "Makes HAProxy's configuration from the study file's guard: fronts:. show prints it; "
         "check has HAProxy check it; apply writes it and starts HAProxy or reloads the one that "
