@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/open.h"
 #include "promote/audit.h"
+#include "promote/journal.h"
 #include "report/grid.h"
 
 #include <string.h>
@@ -61,27 +62,61 @@ static void print(const json_t *records)
     report_grid_print(&grid, stdout, cli_terminal(STDOUT_FILENO), 0);
 }
 
+/* One that was begun and not ended has no record yet, and somebody has approved it. NULL: there is
+ * none, or it is not ours to read. */
+static const struct promote_journal *pending(const struct promote_journal *journal)
+{
+    return journal && promote_journal_is_pending(journal) ? journal : NULL;
+}
+
+static json_t *pending_json(const struct promote_journal *journal)
+{
+    if (!journal)
+        return json_null();
+    json_t *object = json_pack("{s:s, s:s}", "plan", journal->plan_id, "state",
+                               promote_state_name(journal->state));
+    json_object_set_new(object, "approved", json_text_or_null(journal->user));
+    json_object_set_new(object, "begun_wall_us", json_integer(journal->since_wall_us));
+    return object;
+}
+
+static void print_pending(const struct promote_journal *journal)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    char when[32];
+    if (journal)
+        printf("Not ended: plan %s, begun %s, approved by %s (%s); spica rollback undoes it\n",
+               journal->plan_id, clock_format_wall(journal->since_wall_us, when, sizeof when),
+               shown(arena, journal->user, 200), promote_state_name(journal->state));
+}
+
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO_JSON json_t *records = NULL;
+    AUTO(promote_journal_free) struct promote_journal *journal = NULL;
     const char *found = NULL;
+    struct err ignored = ERR_INIT;
     (void)ret_status;
     if (!cli_find_folder(args->argument_count ? args->arguments[0] : NULL,
                          cli_value(&cli_history, args, "out"), arena, &found, err))
         return false;
     AUTO(free) char *folder = file_absolute(found);
+    AUTO(free) char *path = promote_journal_path(folder);
     if (!promote_audit_read(folder, &records, err))
         return false;
+    (void)!promote_journal_read(path, &journal, &ignored);
     if (cli_flag(&cli_history, args, "json")) {
-        AUTO_JSON json_t *object = json_pack("{s:s, s:i, s:O}", "format", "spica promotions",
-                                             "version", 1, "promotions", records);
+        AUTO_JSON json_t *object =
+            json_pack("{s:s, s:i, s:O, s:o}", "format", "spica promotions", "version", 1,
+                      "promotions", records, "pending", pending_json(pending(journal)));
         return cli_promotion_dump(object, err);
     }
     if (json_array_size(records) == 0)
         printf("nothing was promoted yet (%s.promotions)\n", folder);
     else
         print(records);
+    print_pending(pending(journal));
     return true;
 }
 

@@ -9,7 +9,9 @@
 #include "promote/json.h"
 #include "promote/show.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ACCEPT_MAX = 64 };
 static const int RESULT_VERSION = 1;
@@ -51,11 +53,21 @@ static bool read_accepted(const struct cli_args *args, struct arena *arena,
     return true;
 }
 
-/* What was begun and not ended comes first: nothing may be planned on a half of something. */
-static bool check_pending(const char *folder, const char *name, struct err *err)
+static bool only_shows(const struct cli_args *args)
 {
+    return cli_flag(&cli_promote, args, "dry-run") || cli_flag(&cli_promote, args, "plan-only");
+}
+
+/* What was begun and not ended comes first: nothing may be planned on a half of something. Who may
+ * not read the journal may look at a plan all the same; whoever applies it is asked again. */
+static bool check_pending(const struct cli_args *args, const char *folder, const char *name,
+                          struct err *err)
+{
+    AUTO(free) char *path = promote_journal_path(folder);
     bool pending = false;
     enum promote_state state = PROMOTE_DONE;
+    if (only_shows(args) && access(path, R_OK) != 0 && errno == EACCES)
+        return true;
     if (!promote_pending(folder, &pending, &state, err))
         return false;
     return !pending || err_set(err, ERR_DECLINED,
@@ -119,7 +131,7 @@ static bool go_on(const struct cli_args *args, const struct promote_plan *plan,
         return show_only(plan, "nothing to promote", json, err);
     if (promote_plan_is_empty(plan))
         return show_only(plan, "already so", json, err);
-    if (cli_flag(&cli_promote, args, "dry-run") || cli_flag(&cli_promote, args, "plan-only"))
+    if (only_shows(args))
         return show_only(plan, "planned", json, err);
     cli_promotion_add_user(&user);
     buf_add(&user, ", ");
@@ -141,7 +153,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     const char *name = args->argument_count ? args->arguments[0] : NULL;
     if (!read_accepted(args, arena, &how.accept, err) ||
         !cli_study_find(name, given(args, "out"), found, err) ||
-        !check_pending(found->folder, found->study->path, err))
+        !check_pending(args, found->folder, found->study->path, err))
         return false;
     how.folder = found->folder;
     if (!promote_plan_make(found->study, &how, &plan, err))

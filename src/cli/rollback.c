@@ -46,23 +46,63 @@ static void say_found(const struct promote_journal *journal, FILE *talk)
     fprintf(talk, "%s.\n", buf_text(&safe));
 }
 
-static void say_steps(const struct promote_journal *journal, FILE *talk)
+/* What it does to the step; "" nothing. */
+static void add_step(struct buf *line, const struct promote_step *step, const char **ret_doing,
+                     const char **ret_what)
+{
+    *ret_doing = step->kind == PROMOTE_FILE      ? step->before.there ? "put back" : "remove"
+                 : step->kind == PROMOTE_RESTART ? step->was_up ? "restart" : NULL
+                 : step->undo                    ? "run"
+                                                 : NULL;
+    *ret_what = step->kind == PROMOTE_FILE      ? step->path
+                : step->kind == PROMOTE_RESTART ? step->unit
+                : step->undo                    ? step->undo[0]
+                                                : NULL;
+    if (*ret_doing)
+        buf_addf(line, "%s %s", *ret_doing, *ret_what);
+}
+
+/* For people on `talk` (NULL: not said), and as a list for pipelines. New reference. */
+static json_t *say_steps(const struct promote_journal *journal, FILE *talk)
 {
     const struct promote_plan *plan = journal->plan;
+    json_t *steps = json_array();
     for (size_t i = plan->step_count; i-- > 0;) {
         const struct promote_step *step = &plan->steps[i];
+        const char *doing = NULL, *what = NULL;
         AUTO(buf_done) struct buf line = BUF_INIT(8192), safe = BUF_INIT(32768);
-        if (step->kind == PROMOTE_FILE)
-            buf_addf(&line, "%s %s", step->before.there ? "put back" : "remove", step->path);
-        else if (step->kind == PROMOTE_RESTART && step->was_up)
-            buf_addf(&line, "restart %s", step->unit);
-        else if (step->undo)
-            buf_addf(&line, "run %s", step->undo[0]);
-        if (line.len == 0)
+        add_step(&line, step, &doing, &what);
+        if (!doing)
             continue;
+        json_array_append_new(steps,
+                              json_pack("{s:s, s:s, s:o}", "kind", promote_kind_name(step->kind),
+                                        "doing", doing, "what", json_text_or_null(what)));
         text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, 1000);
-        fprintf(talk, "  %s\n", buf_text(&safe));
+        if (talk)
+            fprintf(talk, "  %s\n", buf_text(&safe));
     }
+    return steps;
+}
+
+static json_t *document(const struct promote_journal *journal)
+{
+    return json_pack("{s:s, s:i, s:s, s:s}", "format", "spica rollback", "version", 1, "plan",
+                     journal->plan_id, "found", promote_state_name(journal->state));
+}
+
+static bool show_only(const struct promote_journal *journal, bool json, struct err *err)
+{
+    json_t *steps = say_steps(journal, json ? NULL : stdout);
+    if (!json) {
+        json_decref(steps);
+        return true;
+    }
+    AUTO_JSON json_t *object = document(journal);
+    json_object_set_new(object, "outcome", json_string("planned"));
+    json_object_set_new(object, "approved", json_text_or_null(journal->user));
+    json_object_set_new(object, "why", json_text_or_null(journal->why));
+    json_object_set_new(object, "steps", steps);
+    return cli_promotion_dump(object, err);
 }
 
 static bool has_ended(const struct promote_journal *journal)
@@ -92,9 +132,7 @@ static bool undo(const char *folder, const struct promote_journal *journal,
     *ret_status = whole ? result.unrecorded : cli_promotion_status(result.outcome);
     if (!json)
         return true;
-    AUTO_JSON json_t *object =
-        json_pack("{s:s, s:i, s:s, s:s}", "format", "spica rollback", "version", 1, "plan",
-                  journal->plan_id, "found", promote_state_name(journal->state));
+    AUTO_JSON json_t *object = document(journal);
     cli_promotion_add_json(object, promotion, &result, folder);
     return cli_promotion_dump(object, err);
 }
@@ -122,10 +160,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return err_set(err, ERR_MISSING, "there is no promotion to undo%s (%s)",
                        journal ? ": the last one is undone already" : "", path);
     say_found(journal, json ? stderr : stdout);
-    if (cli_flag(&cli_rollback, args, "dry-run")) {
-        say_steps(journal, json ? stderr : stdout);
-        return true;
-    }
+    if (cli_flag(&cli_rollback, args, "dry-run"))
+        return show_only(journal, json, err);
     return undo(folder, journal, accept ? PROMOTE_PROGRAMS_AS_THEY_ARE : PROMOTE_PROGRAMS_SAME,
                 json, ret_status, err);
 }

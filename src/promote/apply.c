@@ -255,6 +255,7 @@ static bool apply(struct promote_session *session, const struct promote_plan *pl
         (struct promote_journal){.since_wall_us = clock_now_wall_us(),
                                  .user = session->user,
                                  .plan = (struct promote_plan *)plan}; /* only read */
+    session->result.since_wall_us = session->journal.since_wall_us;
     snprintf(session->journal.plan_id, sizeof session->journal.plan_id, "%s", plan->id);
     if (!begin_journal(session, err))
         return err_wrap(err, "nothing was touched");

@@ -19,10 +19,12 @@ enum promote_outcome { PROMOTE_PROMOTED, PROMOTE_ROLLED_BACK, PROMOTE_ROLLBACK_I
 
 struct promote_result {
     enum promote_outcome outcome;
-    char why[4096];    /* of a rollback */
-    bool verified;     /* the last verification saw something work, and nothing that did not */
-    bool unrecorded;   /* all is done, and the audit record could not be written */
-    double downtime_s; /* the longest of a unit, stop to ready; NaN none */
+    char why[4096];        /* of a rollback */
+    char approved[256];    /* of an undo: who approved what is undone, and how; "": as the undo */
+    int64_t since_wall_us; /* when that was begun; 0: just now */
+    bool verified;         /* the last verification saw something work, and nothing that did not */
+    bool unrecorded;       /* all is done, and the audit record could not be written */
+    double downtime_s;     /* the longest of a unit, stop to ready; NaN none */
     double rollback_after_s; /* from the failed check to the first step of the undo; NaN */
 };
 

@@ -63,7 +63,7 @@ static bool prepare(const char *records, struct err *err)
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         return err_set(err, ERR_INPUT, "%s: is a symlink, which is not followed", records);
     /* Somebody else's folder stays as it is: each record is closed by itself. */
-    if (fd < 0 || (fchmod(fd, 0700) != 0 && errno != EPERM) || access(records, W_OK) != 0)
+    if (fd < 0 || (fchmod(fd, 0755) != 0 && errno != EPERM) || access(records, W_OK) != 0)
         return err_sys(err, "writing into %s", records);
     return true;
 }
@@ -209,14 +209,16 @@ bool promote_audit_add(const char *folder, const struct promote_plan *plan,
     if (!gmtime_r(&now_s, &utc) || strftime(second, sizeof second, "%Y%m%dT%H%M%S", &utc) == 0)
         return err_set(err, ERR_INTERNAL, "the time is not one that can be written");
     snprintf(stamp, sizeof stamp, "%s.%06dZ", second, (int)(now_us % 1000000));
-    AUTO_JSON json_t *record =
-        json_pack("{s:i, s:s, s:b, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "version", VERSION,
-                  "outcome", outcome_words[result->outcome], "verified", result->verified,
-                  "wall_us", (json_int_t)now_us, "when", stamp, "user", json_text_or_null(user),
-                  "why", hidden_json(plan, result->why[0] ? result->why : NULL), "downtime_s",
-                  json_real_or_null(result->downtime_s), "rollback_after_s",
-                  json_real_or_null(result->rollback_after_s), "plan", plan_json(plan), "checks",
-                  checks_json(plan, checks));
+    AUTO_JSON json_t *record = json_pack(
+        "{s:i, s:s, s:b, s:I, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "version", VERSION,
+        "outcome", outcome_words[result->outcome], "verified", result->verified, "wall_us",
+        (json_int_t)now_us, "when", stamp, "user", json_text_or_null(user), "approved",
+        json_text_or_null(result->approved[0] ? result->approved : user), "begun_wall_us",
+        (json_int_t)(result->since_wall_us ? result->since_wall_us : now_us), "why",
+        hidden_json(plan, result->why[0] ? result->why : NULL), "downtime_s",
+        json_real_or_null(result->downtime_s), "rollback_after_s",
+        json_real_or_null(result->rollback_after_s), "plan", plan_json(plan), "checks",
+        checks_json(plan, checks));
     if (!record)
         return err_set(err, ERR_INTERNAL, "the record of a promotion can't be made");
     return prepare(records, err) && write_record(records, record, stamp, plan->id, err);

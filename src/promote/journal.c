@@ -175,16 +175,19 @@ static json_t *journal_json(const struct promote_journal *journal)
 {
     const struct promote_plan *plan = journal->plan;
     json_t *steps = json_array();
-    for (size_t i = 0; i < plan->step_count; i++)
+    /* Nobody needs the files any more once all is undone, and there may be secrets in them. */
+    const bool over = journal->state == PROMOTE_UNDONE;
+    for (size_t i = 0; i < plan->step_count && !over; i++)
         json_array_append_new(steps, step_json(&plan->steps[i]));
     json_t *object = json_pack(
         "{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
         VERSION, "state", state_names[journal->state], "plan", journal->plan_id, "step",
-        (json_int_t)journal->step, "step_begun", journal->step_begun, "begun",
-        (json_int_t)journal->begun, "since_wall_us", (json_int_t)journal->since_wall_us, "user",
-        text_json(journal->user), "why", text_json(journal->why), "winner",
-        text_json(plan->winner_text), "run_folder", text_json(run_folder(plan)), "secret_names",
-        words_json(plan->secret_names), "reads", reads_json(plan), "steps", steps);
+        over ? (json_int_t)0 : (json_int_t)journal->step, "step_begun", journal->step_begun,
+        "begun", over ? (json_int_t)0 : (json_int_t)journal->begun, "since_wall_us",
+        (json_int_t)journal->since_wall_us, "user", text_json(journal->user), "why",
+        text_json(journal->why), "winner", text_json(plan->winner_text), "run_folder",
+        text_json(run_folder(plan)), "secret_names", words_json(plan->secret_names), "reads",
+        over ? json_array() : reads_json(plan), "steps", steps);
     if (!object)
         abort();
     return object;

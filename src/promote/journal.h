@@ -1,6 +1,7 @@
 /* How far a promotion has come, on disk before each step and after it: whoever comes after us can
  * finish it or undo it. One file beside the study's folder ("NAME.spica.promotion.json", mode 0600:
- * it holds whole files), replaced atomically at every change.
+ * it holds whole files, and what is secret in them, until all is undone), replaced atomically at
+ * every change.
  *
  * A step is `begun` before it is done. Undoing first puts back every file of a step that was begun
  * (whether it had happened or not), has systemd read its files again, and then goes backwards

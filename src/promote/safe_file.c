@@ -17,8 +17,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/limits.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 enum { NAME_SIZE = NAME_MAX + 1, PATH_SIZE = 4096, MODE_BITS = 07777 };
 
@@ -167,7 +170,8 @@ static bool read_bytes(const struct parent *parent, const char *path, struct buf
                                         .len = buf->len,
                                         .mode = st.st_mode & MODE_BITS,
                                         .uid = st.st_uid,
-                                        .gid = st.st_gid};
+                                        .gid = st.st_gid,
+                                        .links = (unsigned)st.st_nlink};
     return true;
 }
 
@@ -226,8 +230,40 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* The owner before the mode: a change of owner takes set-id bits away. */
-static bool fill(int fd, const struct promote_bytes *bytes)
+/* What the kernel makes of the bytes itself. */
+static bool is_sealed(const char *name)
+{
+    return strcmp(name, "security.ima") == 0 || strcmp(name, "security.evm") == 0;
+}
+
+/* Labels, access lists, what anybody has noted there: as the file has them that is replaced. One
+ * that the new file was born with is fine. */
+static bool copy_attribute(int from, int to, const char *name)
+{
+    char value[XATTR_SIZE_MAX], is[XATTR_SIZE_MAX];
+    ssize_t len = fgetxattr(from, name, value, sizeof value);
+    if (len < 0)
+        return errno == ENODATA;
+    if (fgetxattr(to, name, is, sizeof is) == len && memcmp(is, value, (size_t)len) == 0)
+        return true;
+    return fsetxattr(to, name, value, (size_t)len, 0) == 0;
+}
+
+static bool copy_attributes(int from, int to)
+{
+    char names[XATTR_LIST_MAX];
+    ssize_t len = from >= 0 ? flistxattr(from, names, sizeof names) : 0;
+    if (len < 0)
+        return errno == ENOTSUP;
+    for (const char *name = names; name < names + len; name += strlen(name) + 1)
+        if (!is_sealed(name) && !copy_attribute(from, to, name))
+            return false;
+    return true;
+}
+
+/* The owner before the mode: a change of owner takes set-id bits away; an access list before it,
+ * since it holds the mode too. `old` -1: there is none. */
+static bool fill(int fd, int old, const struct promote_bytes *bytes)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -235,8 +271,8 @@ static bool fill(int fd, const struct promote_bytes *bytes)
     if ((st.st_uid != bytes->uid || st.st_gid != bytes->gid) &&
         fchown(fd, bytes->uid, bytes->gid) != 0)
         return false;
-    return fchmod(fd, bytes->mode & MODE_BITS) == 0 && write_all(fd, bytes->data, bytes->len) &&
-           fsync(fd) == 0;
+    return copy_attributes(old, fd) && fchmod(fd, bytes->mode & MODE_BITS) == 0 &&
+           write_all(fd, bytes->data, bytes->len) && fsync(fd) == 0;
 }
 
 /* The walk's descriptors can't be synced. Some file systems can't sync a folder (EINVAL); they
@@ -256,9 +292,10 @@ static bool replace(const struct parent *parent, const char *path,
     temp_name(parent->name, temp);
     AUTO(fd)
     int fd = openat(parent->fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO(fd) int old = openat(parent->fd, parent->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_sys(err, "writing %s", path);
-    if (fill(fd, bytes) && renameat(parent->fd, temp, parent->fd, parent->name) == 0)
+    if (fill(fd, old, bytes) && renameat(parent->fd, temp, parent->fd, parent->name) == 0)
         return sync_folder(parent->fd) || err_sys(err, "syncing the folder of %s", path);
     err_sys(err, "writing %s", path);
     unlinkat(parent->fd, temp, 0);
@@ -321,6 +358,26 @@ static char *folder_of(const char *path)
     if (slash && slash > path && !folder)
         abort();
     return folder;
+}
+
+bool promote_folder_owner(const char *path, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
+{
+    struct parent parent;
+    struct stat st;
+    AUTO(free) char *folder = folder_of(path);
+    if (!open_parent(path, &parent, err))
+        return false;
+    if (parent.fd < 0 && folder && !open_parent(folder, &parent, err))
+        return false;
+    AUTO(fd) int fd = parent.fd;
+    if (fd < 0)
+        return err_set(err, ERR_INPUT, "%s: the folder above its own does not exist", path);
+    if (fstat(fd, &st) != 0)
+        return err_sys(err, "%s", path);
+    const struct passwd *entry = getpwuid(st.st_uid);
+    *ret_uid = st.st_uid;
+    *ret_gid = entry && !(st.st_mode & S_ISGID) ? entry->pw_gid : st.st_gid;
+    return true;
 }
 
 /* Only root gives files away; a group may be any of ours. */

@@ -16,11 +16,17 @@ NODISCARD bool promote_file_read(struct arena *arena, const char *path,
 bool promote_file_is(const char *path, const struct promote_bytes *bytes);
 bool promote_bytes_equal(const struct promote_bytes *a, const struct promote_bytes *b);
 /* Whole or not at all and on the disk when it returns: temporary file beside it, fsync, rename,
- * fsync of the folder. `there` false: removed. Mode and owner as given. A file that is so already
+ * fsync of the folder. `there` false: removed. Mode and owner as given; extended attributes
+ * (labels, access lists) as of the file that is replaced. A file that is so already
  * is left alone. What an earlier call left when it was killed is cleaned up in any case. */
 NODISCARD bool promote_file_put(const char *path, const struct promote_bytes *bytes,
                                 struct err *err);
 
+/* Whose a new file of that folder is (of the one above, where the folder is to be made): its
+ * owner's, with his own group, or the folder's where it gives its group on. The same whoever asks.
+ */
+NODISCARD bool promote_folder_owner(const char *path, uid_t *ret_uid, gid_t *ret_gid,
+                                    struct err *err);
 /* Could it be put, as far as rights and a read-only disk are concerned? Its folder, or the one
  * above that where the folder is to be made, must be ours to write to, and the owner one that we
  * may give. ERR_DECLINED says what is in the way. */

@@ -5,7 +5,7 @@
  * their folders are. Rejected: a lock beside each file of production, litter in /etc.
  *
  * Downtime is from the asking for the restart until the unit is ready: by its port where one is
- * known, else when verifying finds it so. */
+ * known, else when systemd says that it is started; not until we have verified it. */
 #include "promote/session.h"
 
 #include "base/cancel.h"
@@ -137,8 +137,7 @@ bool promote_session_restart(struct promote_session *session, size_t step, enum 
         session->down_ns[step] = clock_now_ns();
     if (!session->hands->unit_restart(session->hands->context, restart, heed, err))
         return false;
-    if (restart->port != 0)
-        note_ready(session, step);
+    note_ready(session, step); /* by its port, or without one by systemd's word */
     return true;
 }
 

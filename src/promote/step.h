@@ -26,6 +26,7 @@ struct promote_bytes {
     mode_t mode;
     uid_t uid;
     gid_t gid;
+    unsigned links; /* how many names it has; not compared */
 };
 
 struct promote_step {

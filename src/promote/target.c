@@ -16,6 +16,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* In the order in which the manual names them. */
 const struct promote_target *const promote_target_table[] = {
@@ -208,16 +209,21 @@ bool promote_file_text(struct promote_context *context, const char *path, const 
     return true;
 }
 
-static const char *why_file(const struct promote_context *context, const char *path,
-                            const struct promote_bytes *before, enum promote_owned owned)
+static const char *why_file(const struct promote_context *context, const struct promote_text *file,
+                            const struct promote_bytes *before, mode_t mode)
 {
-    const bool root = text_starts_with(path, "/etc/") || text_starts_with(path, "/usr/");
-    const bool theirs = before->there && owned == PROMOTE_OURS && before->len > 0 &&
+    const bool root =
+        text_starts_with(file->path, "/etc/") || text_starts_with(file->path, "/usr/");
+    const bool theirs = before->there && file->owned == PROMOTE_OURS && before->len > 0 &&
                         !promote_header_is_there(before->data);
-    if (!root && !theirs)
-        return NULL;
-    return arena_printf(context->plan->arena, "%s%s%s", theirs ? "it was not spica's" : "",
-                        theirs && root ? "; " : "", root ? "needs root" : "");
+    const bool told = file->secret && (mode & S_IROTH);
+    AUTO(buf_done) struct buf why = BUF_INIT(256);
+    buf_add(&why, theirs ? "it was not spica's" : "");
+    buf_addf(&why, "%s%s", root && why.len ? "; " : "", root ? "needs root" : "");
+    if (told)
+        buf_addf(&why, "%sit gets a secret and everybody may read it (%04o): chmod o-r it",
+                 why.len ? "; " : "", (unsigned)mode);
+    return why.len ? arena_strdup(context->plan->arena, buf_text(&why)) : NULL;
 }
 
 bool promote_file_add(struct promote_context *context, size_t service,
@@ -233,9 +239,14 @@ bool promote_file_add(struct promote_context *context, size_t service,
     if (!promote_file_read(plan->arena, file->path, &before, err))
         return false;
     after = before;
+    if (before.links > 1)
+        return err_set(err, ERR_INPUT,
+                       "%s: has %u names (hard links): the others would keep the old content, so "
+                       "unlink them or name a file of its own",
+                       file->path, before.links);
     if (!before.there) {
-        after.uid = geteuid();
-        after.gid = getegid();
+        if (!promote_folder_owner(file->path, &after.uid, &after.gid, err))
+            return false;
         after.mode = file->secret ? CLOSED : OPEN;
     } else if (file->secret && file->owned == PROMOTE_OURS) {
         after.mode = CLOSED;
@@ -251,10 +262,17 @@ bool promote_file_add(struct promote_context *context, size_t service,
         !promote_step_add(context, PROMOTE_FILE, (int)service, &step, err))
         return false;
     step->path = arena_strdup(plan->arena, file->path);
+    for (size_t i = 0; i + 1 < plan->step_count; i++)
+        if (plan->steps[i].kind == PROMOTE_FILE && strcmp(plan->steps[i].path, file->path) == 0)
+            return err_set(err, ERR_INPUT,
+                           "production.%s and production.%s would both write %s: one would undo "
+                           "what the other writes",
+                           plan->study->services[plan->steps[i].service].name,
+                           plan->study->services[service].name, file->path);
     step->before = before;
     step->after = after;
     step->makes_folder = !folder;
-    step->why = why_file(context, file->path, &before, file->owned);
+    step->why = why_file(context, file, &before, after.mode);
     return true;
 }
 

@@ -309,6 +309,9 @@ static bool undo_last(struct promote_session *session, const char *why,
     if (!last || last->state == PROMOTE_UNDONE)
         return err_set(err, ERR_MISSING, "there is no promotion to undo");
     session->journal = *last;
+    snprintf(session->result.approved, sizeof session->result.approved, "%s",
+             last->user ? last->user : "unknown");
+    session->result.since_wall_us = last->since_wall_us;
     last->plan->any_program = programs == PROMOTE_PROGRAMS_AS_THEY_ARE;
     if (!promote_session_lock(session, last->plan, err) ||
         (last->state == PROMOTE_DONE &&

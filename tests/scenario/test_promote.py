@@ -515,6 +515,11 @@ def unsafe_places_are_refused(box):
         os.symlink(os.path.join(elsewhere, "x"), os.path.join(folder, "10-spica.conf"))
         no("is a symlink")
         os.remove(os.path.join(folder, "10-spica.conf"))
+        with open(os.path.join(folder, "10-spica.conf"), "w", encoding="utf-8") as file:
+            file.write("[Service]\n")
+        os.link(os.path.join(folder, "10-spica.conf"), box.path("second-name"))
+        no("has 2 names")
+        os.remove(os.path.join(folder, "10-spica.conf"))
         for mode in (0o777, 0o775, 0o1777):
             os.chmod(folder, mode)
             no("may be written by others")
@@ -587,7 +592,8 @@ def secrets_stay_secret(box):
         check(os.stat(production.drop_in("llm")).st_mode & 0o777 == 0o600, "may be read by all")
         shown += [json.dumps(result), production.spica("history", "--json", code=0).text,
                   production.spica("history", code=0).text,
-                  production.spica("rollback", "--dry-run", code=0).text]
+                  production.spica("rollback", "--dry-run", code=0).text,
+                  production.spica("rollback", "--dry-run", "--json", code=0).text]
         production.fault("--exit-at-start 3")
         shown += [production.rollback().text, json.dumps(production.promote(7))]
         production.expect(OLD, files)
@@ -599,10 +605,9 @@ def secrets_stay_secret(box):
                     continue
                 with open(path, "rb") as file:
                     text = file.read().decode(errors="replace")
-                if path == box.path("sc.spica.promotion.json"):
+                if path == box.path("sc.spica.promotion.json"):  # all is undone: it holds no files
                     check(os.stat(path).st_mode & 0o777 == 0o600, "the journal may be read by all")
-                else:
-                    shown.append(f"{path}: {text}")
+                shown.append(f"{path}: {text}")
         for text in shown:
             for word in (secret, token):
                 at = text.find(word)

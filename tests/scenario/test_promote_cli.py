@@ -220,8 +220,16 @@ def killed_in_the_middle(box):
         check(production.runs() == ["60ms"], production.runs())
         refused = box.run("promote", box.file, "--approve", plan, code=9)
         check("was interrupted" in refused.err and "spica rollback" in refused.err, refused)
+        # Who had approved it is told before and after.
+        listed = json.loads(box.run("history", box.file, "--json", code=0).out)["pending"]
+        check(listed["plan"] == plan and "by --approve" in listed["approved"], listed)
+        check("Not ended: plan " + plan in box.run("history", box.file, code=0).out, "history")
+        looked = json.loads(box.run("rollback", box.file, "--dry-run", "--json", code=0, lines=1).out)
+        check(looked["outcome"] == "planned" and looked["found"] == "applying" and
+              [s["doing"] for s in looked["steps"]] == ["run"], looked)
         back = box.run("rollback", box.file, code=0)
         check("was interrupted while it was applied, in step" in back.out, back)
+        check("by --approve" in records(box)[-1]["approved"], records(box)[-1])
         check(production.runs()[-1] == "60ms", production.runs())
         box.run("promote", box.file, "--approve", production.plan(), code=0)
         check(production.runs()[-1] == "5ms", production.runs())

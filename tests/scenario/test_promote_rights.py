@@ -92,9 +92,9 @@ def each_right_that_lacks_is_found_first(box):
         untouched(production, go, "restarting rag.service")
         production.rules(RELOAD, *verbs)
         folder = os.path.dirname(production.drop_in("rag"))
-        os.chown(folder, 0, 0)
+        os.chmod(folder, 0o555)
         untouched(production, go, "can't write into its folder")
-        os.chown(folder, DEPLOY, 0)
+        os.chmod(folder, 0o755)
         # With all of them it is done, by that user, and undone.
         production.as_deploy("promote", "--approve", plan, code=0)
         production.expect(NEW)
@@ -102,6 +102,27 @@ def each_right_that_lacks_is_found_first(box):
         production.as_deploy("rollback", code=0)
         production.expect(OLD)
         check(production.asked() == {RELOAD, *verbs}, production.asked())
+
+
+@scenario()
+def a_plan_is_the_same_for_all(box):
+    """Whoever makes it: what he sees is what another one may approve."""
+    with Deploying(box) as production:
+        for unit in ("llm", "rag"):
+            os.chown(os.path.dirname(production.drop_in(unit)), 0, 0)
+        for top, folders, files in os.walk(box.folder):
+            for name in [top] + [os.path.join(top, name) for name in folders + files]:
+                os.chown(name, 0, 0, follow_symlinks=False)
+        os.chmod(box.folder, 0o755)
+
+        def plans():
+            deploy = production.as_deploy("promote", "--plan-only", "--json", code=0)
+            return {production.plan(), json.loads(deploy.out)["plan"]["id"]}
+
+        check(len(plans()) == 1, "two plans")
+        production.promote(0)
+        production.rollback()
+        check(len(plans()) == 1, "two plans once there are records")
 
 
 if __name__ == "__main__":

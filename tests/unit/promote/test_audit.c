@@ -52,7 +52,7 @@ static void hides_and_closes(void **state)
     AUTO(free)
     char *path = file_join(folder, json_get_text(json_array_get(records, 0), "file"));
     assert_int_equal(stat(folder, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(st.st_mode & 0777, 0755);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
 }

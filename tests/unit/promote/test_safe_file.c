@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 static char *folder;
 
@@ -275,6 +276,43 @@ static void test_folders(void **state)
     umask(022);
 }
 
+/* Labels, access lists and notes of a file are kept when it is written anew, and when it is put
+ * back. */
+static void test_attributes(void **state)
+{
+    AUTO(free) char *path = path_of("x");
+    struct promote_bytes new = bytes_of("new"), old = bytes_of("old");
+    struct err err = ERR_INIT;
+    char value[16] = "";
+    (void)state;
+    write_file("x", "was");
+    if (setxattr(path, "user.note", "kept", 4, 0) != 0)
+        skip(); /* this file system has none */
+    assert_true(promote_file_put(path, &new, &err));
+    assert_true(promote_file_put(path, &old, &err));
+    assert_int_equal(getxattr(path, "user.note", value, sizeof value), 4);
+    assert_string_equal(value, "kept");
+}
+
+static void test_owner(void **state)
+{
+    AUTO(free) char *path = path_of("x.service.d/10-spica.conf");
+    AUTO(free) char *in = path_of("x.service.d");
+    struct err err = ERR_INIT;
+    uid_t uid = 1;
+    gid_t gid = 1;
+    (void)state;
+    assert_true(promote_folder_owner(path, &uid, &gid, &err)); /* of the folder above */
+    assert_true(uid == geteuid() && gid == getegid());
+    assert_int_equal(mkdir(in, 0755), 0);
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(in, 0, 54321), 0);
+    assert_true(promote_folder_owner(path, &uid, &gid, &err) && uid == 0 && gid == 0);
+    assert_int_equal(chmod(in, 02755), 0);
+    assert_true(promote_folder_owner(path, &uid, &gid, &err) && uid == 0 && gid == 54321);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +321,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_litter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_attributes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_owner, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
