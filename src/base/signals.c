@@ -1,6 +1,6 @@
 /* The kernel is asked and not libc: signal() refuses the signals that libc keeps to itself, which
- * whoever started us may have left ignored. Rejected: posix_spawn, which leaves them out as well, and
- * is of no use after a fork. */
+ * whoever started us may have left ignored. Rejected: posix_spawn, which leaves them out as well
+ * and is of no use after a fork. */
 #include "base/signals.h"
 
 #include <signal.h>
