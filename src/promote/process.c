@@ -47,19 +47,19 @@ static bool is_program(pid_t pid, const char *program, const struct buf *line)
 }
 
 /* The value of a variable of that length of name; NULL: not set. */
-static const char *value_of(const struct buf *environ, const char *name, size_t len)
+static const char *value_of(const struct buf *given, const char *name, size_t len)
 {
-    for (const char *w = next_word(environ, NULL); w; w = next_word(environ, w))
+    for (const char *w = next_word(given, NULL); w; w = next_word(given, w))
         if (strncmp(w, name, len) == 0 && w[len] == '=')
             return w + len + 1;
     return NULL;
 }
 
-static bool has_variable(const struct buf *environ, pid_t pid, const char *variable, char *why,
+static bool has_variable(const struct buf *given, pid_t pid, const char *variable, char *why,
                          size_t size)
 {
     size_t len = strcspn(variable, "=");
-    const char *is = value_of(environ, variable, len);
+    const char *is = value_of(given, variable, len);
     const char *what = !variable[len]                        ? "still has"
                        : !is                                 ? "does not have"
                        : strcmp(is, variable + len + 1) != 0 ? "has another value of"
@@ -90,15 +90,15 @@ static bool has_words(const struct buf *line, pid_t pid, const char *const *exec
 enum promote_has promote_process_has(pid_t pid, const char *program, const char *const *variables,
                                      const char *const *exec, char *why, size_t size)
 {
-    AUTO(buf_done) struct buf environ = BUF_INIT(READ_MAX), line = BUF_INIT(READ_MAX);
-    if (pid <= 0 || !program || !read_words(pid, "environ", &environ) ||
+    AUTO(buf_done) struct buf given = BUF_INIT(READ_MAX), line = BUF_INIT(READ_MAX);
+    if (pid <= 0 || !program || !read_words(pid, "environ", &given) ||
         !read_words(pid, "cmdline", &line) || !is_program(pid, program, &line) ||
-        !value_of(&environ, mark, sizeof mark - 2))
+        !value_of(&given, mark, sizeof mark - 2))
         return PROMOTE_HAS_UNKNOWN;
     if (exec && exec[0] && !has_words(&line, pid, exec, why, size))
         return PROMOTE_HAS_NOT;
     for (size_t i = 0; variables && variables[i]; i++)
-        if (!has_variable(&environ, pid, variables[i], why, size))
+        if (!has_variable(&given, pid, variables[i], why, size))
             return PROMOTE_HAS_NOT;
     return PROMOTE_HAS_IT;
 }
