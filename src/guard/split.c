@@ -39,6 +39,7 @@ struct guard_split {
     bool judged;    /* the harm that is known was acted on, or said in a dry run */
     bool said_fine; /* likewise of no harm */
     bool failing;   /* told already */
+    bool lost;      /* the file was none of ours and was set aside: to be told */
     int64_t keep_ns, retry_ns, retry_wait_ns;
 };
 
@@ -67,6 +68,44 @@ static void adopt(struct guard_split *split)
     split->dirty = false;
 }
 
+/* What was known of the arms is gone: whether the second does harm may have been known. So nobody
+ * begins a new test by himself: a person looks at the file, and says how it goes on. */
+static bool set_aside(struct guard_split *split, struct err *err)
+{
+    AUTO(fd) int lock = -1;
+    struct err again = ERR_INIT;
+    bool found = false;
+    if (!guard_split_lock(split->path, &lock, err))
+        return false;
+    if (guard_split_kept_read(split->path, split->split, &split->kept, &found, &again))
+        return true; /* `spica split` has written a good one meanwhile */
+    if (!guard_split_kept_set_aside(split->path, err))
+        return false;
+    const char *slash = strrchr(split->path, '/');
+    split->kept.state = SPLIT_UNJUDGED;
+    snprintf(split->kept.why, sizeof split->kept.why,
+             "what was known was damaged and stands in %.120s.bad; weights as in the study file",
+             slash ? slash + 1 : split->path);
+    split->lost = true;
+    return true;
+}
+
+static bool is_damaged(const struct err *err)
+{
+    return err->code == ERR_INPUT || err->code == ERR_LIMIT;
+}
+
+static bool read_first(struct guard_split *split, bool *ret_found, struct err *err)
+{
+    struct err why = ERR_INIT;
+    if (guard_split_kept_read(split->path, split->split, &split->kept, ret_found, &why))
+        return true;
+    if (is_damaged(&why))
+        return set_aside(split, err);
+    *err = why;
+    return false;
+}
+
 bool guard_split_new(const struct guard_split_setup *setup, struct guard_split **ret_split,
                      struct err *err)
 {
@@ -81,7 +120,7 @@ bool guard_split_new(const struct guard_split_setup *setup, struct guard_split *
     split->test = stats_anytime_new(&options);
     guard_split_kept_init(&split->kept, split->split, clock_now_wall_us());
     bool found = false;
-    if (!guard_split_kept_read(split->path, split->split, &split->kept, &found, err))
+    if (!read_first(split, &found, err))
         return false;
     adopt(split);
     split->dirty = !found;
@@ -155,10 +194,19 @@ void guard_split_add(struct guard_split *split, const struct proxy_request *requ
 static bool follow(struct guard_split *split, bool *ret_followed, struct err *err)
 {
     struct guard_split_kept now = {0};
+    struct err why = ERR_INIT;
     bool found = false;
     *ret_followed = false;
-    if (!guard_split_kept_read(split->path, split->split, &now, &found, err))
+    if (!guard_split_kept_read(split->path, split->split, &now, &found, &why)) {
+        if (is_damaged(&why) && guard_split_kept_set_aside(split->path, err)) {
+            tell(split, "split: its file was damaged and is set aside (.bad); written anew");
+            split->dirty = true;
+            return true;
+        }
+        *err = why;
         return false;
+    }
+    split->dirty = split->dirty || !found;
     if (!found || now.revision == split->kept.revision) {
         guard_split_kept_done(&now);
         return true;
@@ -186,7 +234,7 @@ static bool keep(struct guard_split *split, struct err *err)
     AUTO(fd) int lock = -1;
     bool followed;
     return guard_split_lock(split->path, &lock, err) && follow(split, &followed, err) &&
-           (followed || write_kept(split, err));
+           (followed || !split->dirty || write_kept(split, err));
 }
 
 /* ---- acting ---- */
@@ -258,10 +306,23 @@ static void say_fine(struct guard_split *split)
     tell(split, "split: %s", buf_text(&text));
 }
 
+static uint64_t references(const struct guard_split_kept *kept)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < kept->arm_count; i++)
+        sum += kept->arms[i].references;
+    return sum;
+}
+
 static bool step(struct guard_split *split, int64_t now_ns, int64_t wall_us, struct err *err)
 {
     const struct stats_anytime_sums *sums = stats_anytime_sums(split->test);
+    if (split->lost)
+        tell(split, "split not judged: %s", split->kept.why);
+    split->lost = false;
+    uint64_t before = references(&split->kept);
     guard_reference_step(split->reference, &split->kept, now_ns);
+    split->dirty = split->dirty || references(&split->kept) != before;
     if (sums->harm && !split->judged && !stop_harm(split, wall_us, err))
         return false;
     if (sums->no_harm && !split->said_fine)

@@ -32,7 +32,8 @@ struct guard_split_setup { /* borrowed for as long as the split lives */
 
 struct guard_split; /* opaque */
 /* Goes on from the file if there is one for these arms; weights that it holds are set again at the
- * first step. ERR_INPUT: the file is none of ours. */
+ * first step. One that is damaged is moved to FILE.bad: then the study file's weights stand, and
+ * nothing is judged until a person says how it goes on. */
 NODISCARD bool guard_split_new(const struct guard_split_setup *setup,
                                struct guard_split **ret_split, struct err *err);
 /* Keeps what is not kept yet; returns NULL. */
@@ -42,8 +43,9 @@ AUTO_FN(struct guard_split, guard_split_free)
 /* A request of this front, as HAProxy logged it; those of other fronts are passed over. */
 void guard_split_add(struct guard_split *split, const struct proxy_request *request);
 /* Once a tick: reads what `spica split` has decided, stops an arm that does harm, sends a reference
- * clip when one is due, keeps the file (after each decision, else every 5 s). False: our own
- * failure (disk, HAProxy), to be told; the next steps try again, and say no more of it. */
+ * clip when one is due, keeps the file (after each decision, else every 5 s if something was counted).
+ * False: our own failure (disk, HAProxy), to be told; the next steps try again, and say no more of
+ * it. */
 NODISCARD bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us,
                                 struct err *err);
 void guard_split_status(const struct guard_split *split, struct guard_status_split *ret_status);

@@ -71,7 +71,8 @@ static bool may_advance(const struct guard_split_kept *kept, bool anyway, struct
     if (kept->state != SPLIT_RUNNING || kept->sums.harm)
         return err_set(err, ERR_DECLINED,
                        "the split is %s (%s); --anyway begins it anew with %d %% for %s",
-                       guard_split_state_names[kept->state], kept->why, steps[0], name);
+                       guard_split_state_names[kept->state], kept->why,
+                       next_step(kept->arms[kept->second].weight), name);
     if (guard_split_wer_difference(kept).low > 0)
         return err_set(err, ERR_DECLINED,
                        "%s makes more word errors than %s on the same clips; --anyway takes it on "
@@ -228,6 +229,10 @@ void guard_split_add_verdict(const struct guard_split_kept *kept, const struct s
 {
     const struct guard_split_arm *a = &kept->arms[0], *b = &kept->arms[kept->second];
     struct stats_anytime_answer answer = guard_split_answer(kept, split);
+    if (kept->state == SPLIT_UNJUDGED) {
+        buf_addf(buf, "not judged: %s", kept->why);
+        return;
+    }
     if (answer.verdict == ANYTIME_HARM && answer.by_errors)
         buf_addf(buf, "harm: %s fails more often than %s", b->name, a->name);
     else if (answer.verdict == ANYTIME_HARM)
@@ -281,6 +286,10 @@ void guard_split_add_next(const struct guard_split_kept *kept, const struct spec
                  "make it last: spica promote %s when %s is the study's winner, else the "
                  "first arm in the file becomes port %d; spica split %s abort goes back",
                  study, b->name, port, study);
+        return;
+    case SPLIT_UNJUDGED:
+        buf_addf(buf, "spica split %s advance --anyway (%d %% to %s) begins it anew, abort ends it",
+                 study, next_step(b->weight), b->name);
         return;
     case SPLIT_STATE_COUNT_:
         return;

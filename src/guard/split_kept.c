@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -27,10 +28,8 @@ static const int64_t LOCK_PAUSE_NS = 20 * NS_PER_MS;
 static const char format[] = "spica split";
 
 const char *const guard_split_state_names[SPLIT_STATE_COUNT_] = {
-    [SPLIT_RUNNING] = "running",
-    [SPLIT_STOPPED] = "stopped",
-    [SPLIT_ABORTED] = "aborted",
-    [SPLIT_FULL] = "full",
+    [SPLIT_RUNNING] = "running", [SPLIT_STOPPED] = "stopped",     [SPLIT_ABORTED] = "aborted",
+    [SPLIT_FULL] = "full",       [SPLIT_UNJUDGED] = "not judged",
 };
 
 static const char *const series_names[3] = {"slower", "failing", "not_slower"};
@@ -384,4 +383,11 @@ bool guard_split_kept_read(const char *path, const struct spec_split *split,
     *kept = read;
     *ret_found = true;
     return true;
+}
+
+bool guard_split_kept_set_aside(const char *path, struct err *err)
+{
+    AUTO(buf_done) struct buf bad = BUF_INIT(8192);
+    buf_addf(&bad, "%s.bad", path);
+    return rename(path, buf_text(&bad)) == 0 || err_sys(err, "%s", path);
 }

@@ -13,9 +13,10 @@ enum { GUARD_SPLIT_CLIPS_MAX = 64, GUARD_SPLIT_WHY_MAX = 240 };
 
 enum guard_split_state {
     SPLIT_RUNNING,
-    SPLIT_STOPPED, /* the second arm did harm: it gets nothing */
-    SPLIT_ABORTED, /* somebody said so: likewise */
-    SPLIT_FULL,    /* the second arm gets everything: to be promoted, or aborted */
+    SPLIT_STOPPED,  /* the second arm did harm: it gets nothing */
+    SPLIT_ABORTED,  /* somebody said so: likewise */
+    SPLIT_FULL,     /* the second arm gets everything: to be promoted, or aborted */
+    SPLIT_UNJUDGED, /* what was known was lost: weights as the study file says, no verdict */
     SPLIT_STATE_COUNT_
 };
 extern const char *const guard_split_state_names[SPLIT_STATE_COUNT_];
@@ -58,5 +59,7 @@ NODISCARD bool guard_split_lock(const char *path, int *ret_fd, struct err *err);
 NODISCARD bool guard_split_kept_read(const char *path, const struct spec_split *split,
                                      struct guard_split_kept *kept, bool *ret_found,
                                      struct err *err);
+/* Moves a file that can't be read to PATH.bad, in the place of an older one; lock held. */
+NODISCARD bool guard_split_kept_set_aside(const char *path, struct err *err);
 NODISCARD bool guard_split_kept_write(const char *path, const struct spec_split *split,
                                       const struct guard_split_kept *kept, struct err *err);

@@ -4,6 +4,7 @@
 #include "guard/split.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "guard/split_decide.h"
 #include "stats/summary.h"
@@ -12,6 +13,7 @@
 #include "split_sample.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 struct world {
     struct split_sample sample;
@@ -233,6 +235,86 @@ static void test_what_counts(void **state)
     }
 }
 
+/* A guard that can't read what was known does not end: traffic is split as the study file says, and
+ * nobody is judged until a person says how it goes on. */
+static void test_a_damaged_file_is_set_aside(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "{\"format\":\"spica split\"", "[1]"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct world world;
+        struct err err = ERR_INIT;
+        struct guard_status_split status;
+        world_begin(&world);
+        AUTO(free) char *path = guard_split_path(world.folder, &world.sample.study, 0);
+        char bad[512];
+        snprintf(bad, sizeof bad, "%s.bad", path);
+        assert_true(file_write_atomic(path, texts[i], strlen(texts[i]), &err));
+        struct guard_split *split = open_split(&world);
+        feed(&world, split, 4000, 2);
+        CHECK_ROW(i, texts[i], file_exists(bad));
+        CHECK_ROW(i, texts[i], world.told == 1 && strstr(world.last, "split not judged: "));
+        guard_split_status(split, &status);
+        CHECK_ROW(i, texts[i], strstr(status.text, "not judged: ") == status.text);
+        CHECK_ROW(i, texts[i], status.arms[1].weight == 50 && status.arms[1].requests == 2000);
+        guard_split_free(split);
+        split = open_split(&world); /* the next guard knows it still */
+        struct guard_split_kept kept = on_disk(&world);
+        CHECK_ROW(i, texts[i], kept.state == SPLIT_UNJUDGED);
+        assert_true(guard_split_order(&kept, &world.sample.front.split, SPLIT_ADVANCE, true, "anna",
+                                      7, &err));
+        CHECK_ROW(i, texts[i], kept.state == SPLIT_FULL); /* 50 % and a step */
+        guard_split_kept_done(&kept);
+        guard_split_free(split);
+        check_remove_folder(world.folder);
+    }
+}
+
+/* Damaged while guard runs: it has all in memory. */
+static void test_a_file_damaged_under_way_is_written_anew(void **state)
+{
+    (void)state;
+    struct world world;
+    struct err err = ERR_INIT;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 400, 1);
+    AUTO(free) char *path = guard_split_path(world.folder, &world.sample.study, 0);
+    assert_true(file_write_atomic(path, "{", 1, &err));
+    feed(&world, split, 400, 1);
+    guard_split_free(split);
+    struct guard_split_kept kept = on_disk(&world);
+    assert_int_equal(kept.state, SPLIT_RUNNING);
+    assert_int_equal(kept.arms[0].requests, 400);
+    guard_split_kept_done(&kept);
+    check_remove_folder(world.folder);
+}
+
+/* Each write is a file and an fsync. */
+static void test_nothing_new_is_not_written(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 400, 1);
+    for (int i = 0; i < 10; i++)
+        step(&world, split);
+    AUTO(free) char *path = guard_split_path(world.folder, &world.sample.study, 0);
+    struct stat before, after;
+    assert_int_equal(stat(path, &before), 0);
+    for (int i = 0; i < 20; i++)
+        step(&world, split);
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(before.st_ino == after.st_ino && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+    assert_int_equal(unlink(path), 0); /* but one that is gone is */
+    for (int i = 0; i < 6; i++)
+        step(&world, split);
+    assert_int_equal(stat(path, &after), 0);
+    guard_split_free(split);
+    check_remove_folder(world.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +324,9 @@ int main(void)
         cmocka_unit_test(test_what_was_known_survives_a_kill),
         cmocka_unit_test(test_another_programs_decision_is_followed),
         cmocka_unit_test(test_what_counts),
+        cmocka_unit_test(test_a_damaged_file_is_set_aside),
+        cmocka_unit_test(test_a_file_damaged_under_way_is_written_anew),
+        cmocka_unit_test(test_nothing_new_is_not_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
