@@ -8,7 +8,8 @@
  * Two files of half the bound each: rotating is one rename. Numbered generations were rejected, a
  * bound is what matters here. Evidence in events may be of private logs: mode 0600.
  *
- * A full disk is said once. Watching goes on, and so do decisions: neither needs the file. */
+ * What can't be written is said once, a full disk as what it is and all else by its own name.
+ * Watching goes on, and so do decisions: neither needs the file. */
 #include "guard/record.h"
 
 #include "base/clock.h"
@@ -28,7 +29,7 @@ struct guard_record {
     char *path, *old_path; /* owned */
     int fd;                /* owned; -1: not open */
     int64_t size, half;    /* bytes */
-    bool full;             /* said, and not over */
+    int told;              /* errno that was said, and is not over; 0 */
     int64_t tried_ns;
 };
 
@@ -92,15 +93,25 @@ static int put(struct guard_record *record, const char *line, size_t len)
         failed = rotate(record);
     if (failed)
         return failed;
-    ssize_t written = write(record->fd, line, len);
-    if (written == (ssize_t)len) {
-        record->size += written;
-        return 0;
+    size_t done = 0;
+    while (done < len && !failed) {
+        ssize_t written = write(record->fd, line + done, len - done);
+        if (written > 0)
+            done += (size_t)written; /* what cuts it short is told by the next one */
+        else if (written == 0 || errno != EINTR)
+            failed = written == 0 ? EIO : errno;
     }
-    failed = written < 0 ? errno : ENOSPC;
-    if (written > 0)
+    if (!failed)
+        record->size += (int64_t)len;
+    else if (done > 0)
         (void)!ftruncate(record->fd, record->size);
     return failed;
+}
+
+/* Of the disk, a quota, or the size that a file may have. */
+static bool is_full(int failed)
+{
+    return failed == ENOSPC || failed == EDQUOT || failed == EFBIG;
 }
 
 bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **ret_record,
@@ -122,7 +133,7 @@ bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **
     buf_addf(&old, "%s.1", record->path);
     record->old_path = buf_take(&old);
     int failed = put(record, begins, sizeof begins - 1);
-    if (failed && failed != ENOSPC && failed != EDQUOT)
+    if (failed && !is_full(failed))
         return err_set(err, failed == EACCES || failed == EPERM ? ERR_INPUT : ERR_INTERNAL,
                        "recording into %s: %s (record: 0 in guard: records nothing)", record->path,
                        strerror(failed));
@@ -132,13 +143,17 @@ bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **
 
 static void note(struct guard_record *record, int failed, struct guard_events *events)
 {
-    if (failed && !record->full)
+    if (failed && is_full(failed) && record->told != failed)
         guard_events_add(events, EVENT_DISK_FULL, -1,
                          "%s: %s; nothing is recorded until there is room, the watching goes on",
                          record->path, strerror(failed));
-    else if (!failed && record->full)
+    else if (failed && record->told != failed)
+        guard_events_add(events, EVENT_NO_RECORD, -1,
+                         "%s can't be written: %s; tried again every %d s, the watching goes on",
+                         record->path, strerror(failed), (int)(RETRY_NS / NS_PER_S));
+    else if (!failed && record->told)
         guard_events_add(events, EVENT_DISK_WRITES, -1, "%s: recording goes on", record->path);
-    record->full = failed != 0;
+    record->told = failed;
 }
 
 void guard_record_add(struct guard_record *record, const struct guard_tick *tick,
@@ -146,7 +161,7 @@ void guard_record_add(struct guard_record *record, const struct guard_tick *tick
                       struct guard_events *events)
 {
     AUTO(buf_done) struct buf line = BUF_INIT(LINE_MAX_BYTES);
-    if (!record || (record->full && tick->mono_ns - record->tried_ns < RETRY_NS))
+    if (!record || (record->told && tick->mono_ns - record->tried_ns < RETRY_NS))
         return;
     record->tried_ns = tick->mono_ns;
     guard_tick_write(tick, refs, count, &line);

@@ -31,7 +31,10 @@ enum guard_event_kind {
     EVENT_PROXY_DOWN,
     EVENT_CLOCK_STEP,  /* the wall clock jumped; windows are by the steady clock and go on */
     EVENT_LOG_FLOOD,   /* lines were dropped: more than we may read in time */
+    EVENT_LOG_LOST,    /* a log can't be read: what it would tell is not seen; said once */
+    EVENT_LOG_READ,    /* it is read again */
     EVENT_DISK_FULL,   /* recording stopped; said once, the watching goes on */
+    EVENT_NO_RECORD,   /* the same for another reason, which it says */
     EVENT_DISK_WRITES, /* it goes on */
     EVENT_NEIGHBOUR,   /* a declared neighbour came, went, or has grown */
     EVENT_VERSIONS,    /* a service or the driver is not the version that the study measured */

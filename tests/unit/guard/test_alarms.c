@@ -60,6 +60,8 @@ static const struct {
     {"HAProxy down", EVENT_PROXY_DOWN, -1, "nobody answers", "proxy.up", 0, NULL, 1, 10},
     {"HAProxy restarted", EVENT_PROXY_RESTARTED, -1, "pid 3 is 5 now", NULL, 0, NULL, 1, 61},
     {"disk full", EVENT_DISK_FULL, -1, "No space left", NULL, 0, NULL, 1, 0},
+    {"not recorded", EVENT_NO_RECORD, -1, "Input/output error", NULL, 0, NULL, 1, 0},
+    {"log not read", EVENT_LOG_LOST, -1, "the journal can't be read", NULL, 0, NULL, 1, 0},
     {"clock stepped", EVENT_CLOCK_STEP, -1, "3600 s forward", NULL, 0, NULL, 1, 61},
     {"log flood", EVENT_LOG_FLOOD, -1, "1,000 lines dropped", NULL, 0, NULL, 1, 92},
     {"versions changed", EVENT_VERSIONS, 0, "vllm 0.9 was 0.8", NULL, 0, NULL, 1, 86401},

@@ -130,11 +130,43 @@ static void test_a_link_is_refused(void **state)
     check_remove_folder(folder);
 }
 
+/* Before: whatever kept a line from being written was called a full disk. */
+static void test_another_failure_has_its_own_name(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    char study[256], path[300], old[304];
+    struct err err = ERR_INIT;
+    struct guard_events events = {0};
+    struct guard_record *record = NULL;
+    snprintf(study, sizeof study, "%s/x.spica", folder);
+    snprintf(path, sizeof path, "%s.guard.jsonl", study);
+    snprintf(old, sizeof old, "%s.1", path);
+    assert_int_equal(mkdir(old, 0700), 0); /* a file can't be renamed over a folder */
+    assert_true(guard_record_open(study, 600, &record, &err));
+    for (int s = 0; s < 60; s++) {
+        struct guard_tick tick = tick_at(s);
+        guard_record_add(record, &tick, refs, ARRAY_LEN(refs), &events);
+    }
+    assert_int_equal(events.count, 1);
+    assert_int_equal(events.items[0].kind, EVENT_NO_RECORD);
+    assert_non_null(strstr(events.items[0].text, "directory"));
+    assert_int_equal(rmdir(old), 0);
+    for (int s = 60; s < 75; s++) {
+        struct guard_tick tick = tick_at(s);
+        guard_record_add(record, &tick, refs, ARRAY_LEN(refs), &events);
+    }
+    assert_int_equal(events.items[1].kind, EVENT_DISK_WRITES);
+    guard_record_close(record);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_bound_holds),
         cmocka_unit_test(test_a_full_disk_is_said_once),
+        cmocka_unit_test(test_another_failure_has_its_own_name),
         cmocka_unit_test(test_a_link_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
