@@ -4,8 +4,16 @@
  * Running journalctl was rejected: its child has to be watched in turn, and a line's unit would
  * have to be guessed from its text.
  *
- * A service may write ten thousand lines a second when it fails. LINES_A_SECOND are looked at; over
- * that the rest is jumped over and said. Invariant: a wake costs at most LINES_A_WAKE lines. */
+ * A service may write ten thousand lines a second when it fails. LINES_A_SECOND of each are looked
+ * at; over that its lines are passed by unread, and it is named. So the others' lines are found
+ * behind them, late at worst: no more than ALL_A_SECOND are passed by in a second, what is left
+ * waits for the next one, and only who is SECONDS_BEHIND in a row jumps to the end. Rejected: one
+ * count for all, with which one unit's flood hides another's last words.
+ *
+ * A journal that can't be read any more looks like one in which nothing is written. So that is
+ * said, and it is opened anew, from the moment on when reading failed.
+ *
+ * Invariant: a wake costs at most LINES_A_WAKE lines. */
 #include "guard/journal.h"
 
 #include "base/clock.h"
@@ -15,17 +23,29 @@
 #include <string.h>
 #include <systemd/sd-journal.h>
 
-enum { LINES_A_WAKE = 300, LINES_A_SECOND = 1000, LINE_MAX_BYTES = 4096 };
+enum { LINES_A_WAKE = 300, LINES_A_SECOND = 1000, ALL_A_SECOND = 4000, SECONDS_BEHIND = 5 };
+enum { LINE_MAX_BYTES = 4096 };
 static const int64_t FLOOD_EVERY_NS = 10 * NS_PER_S;
+static const int64_t AGAIN_NS = 10 * NS_PER_S;
+
+struct pace {     /* of one service, or of the kernel's lines */
+    size_t lines; /* in this second */
+    int64_t told_ns;
+};
 
 struct guard_journal {
     const struct spec_study *study;  /* borrowed */
     sd_journal *journal;             /* owned */
     sd_event_source *source, *again; /* owned */
+    sd_event *event;                 /* borrowed */
     struct guard_log_hooks hooks;
     bool kernel;
     int64_t second_ns, flood_ns;
-    size_t lines; /* in this second */
+    size_t lines;                             /* passed by in this second, of all */
+    int behind;                               /* seconds in a row that were not enough */
+    struct pace paces[SPEC_SERVICES_MAX + 1]; /* the last: the kernel's */
+    int64_t lost_ns;  /* when it was last tried to open it anew; 0: it is read */
+    int64_t since_us; /* by the wall clock: from there on it is to be read then */
 };
 
 /* Fields that name a watched thing; of a unit the last two are systemd's own lines about it. */
@@ -43,15 +63,20 @@ static const struct field {
     {"CONTAINER_ID", WATCH_CONTAINER, false},
 };
 
+static void close_files(struct guard_journal *journal)
+{
+    journal->source = sd_event_source_disable_unref(journal->source);
+    journal->again = sd_event_source_disable_unref(journal->again);
+    if (journal->journal)
+        sd_journal_close(journal->journal);
+    journal->journal = NULL;
+}
+
 struct guard_journal *guard_journal_free(struct guard_journal *journal)
 {
-    if (journal) {
-        sd_event_source_disable_unref(journal->source);
-        sd_event_source_disable_unref(journal->again);
-        if (journal->journal)
-            sd_journal_close(journal->journal);
-        free(journal);
-    }
+    if (journal)
+        close_files(journal);
+    free(journal);
     return NULL;
 }
 AUTO_FN(struct guard_journal, guard_journal_free)
@@ -141,14 +166,35 @@ static bool is_from_kernel(sd_journal *journal)
            memcmp(value, "kernel", len) == 0;
 }
 
-static void hand_on(struct guard_journal *journal)
+/* Is this one over what may be looked at of it? Names it, then. */
+static bool is_too_much(struct guard_journal *journal, int service, int64_t now_ns)
+{
+    struct pace *pace = &journal->paces[service >= 0 ? (size_t)service : SPEC_SERVICES_MAX];
+    char whose[256];
+    if (++pace->lines <= LINES_A_SECOND)
+        return false;
+    if (pace->told_ns && now_ns - pace->told_ns < FLOOD_EVERY_NS)
+        return true;
+    pace->told_ns = now_ns;
+    if (service >= 0)
+        snprintf(whose, sizeof whose, "the journal of %s (%.150s)",
+                 journal->study->services[service].name,
+                 name_of(&journal->study->guard->watches[service]));
+    else
+        snprintf(whose, sizeof whose, "the kernel's lines in the journal");
+    journal->hooks.flood(journal->hooks.context, whose);
+    return true;
+}
+
+static void hand_on(struct guard_journal *journal, int64_t now_ns)
 {
     const char *line = NULL;
     size_t len = 0;
     char copy[LINE_MAX_BYTES];
     int service = service_of(journal);
     bool kernel = service < 0 && journal->kernel && is_from_kernel(journal->journal);
-    if ((service < 0 && !kernel) || !get_field(journal->journal, "MESSAGE", &line, &len))
+    if ((service < 0 && !kernel) || is_too_much(journal, service, now_ns) ||
+        !get_field(journal->journal, "MESSAGE", &line, &len))
         return;
     /* The data is the library's until its next call. */
     len = len < sizeof copy ? len : sizeof copy;
@@ -159,33 +205,88 @@ static void hand_on(struct guard_journal *journal)
         journal->hooks.service(journal->hooks.context, (size_t)service, copy, len);
 }
 
-static void say_flood(struct guard_journal *journal, int64_t now_ns)
+/* This second's lines are used up. The rest waits, unless it has waited too long already. */
+static void fall_behind(struct guard_journal *journal, int64_t now_ns)
 {
+    if (journal->lines++ > ALL_A_SECOND || ++journal->behind < SECONDS_BEHIND)
+        return;
+    journal->behind = 0;
     (void)!go_to_end(journal->journal);
     if (journal->flood_ns && now_ns - journal->flood_ns < FLOOD_EVERY_NS)
         return;
     journal->flood_ns = now_ns;
-    journal->hooks.flood(journal->hooks.context, "the journal");
+    journal->hooks.flood(journal->hooks.context, "the journal of all that is watched");
+}
+
+static void begin_second(struct guard_journal *journal, int64_t now_ns)
+{
+    if (now_ns - journal->second_ns < NS_PER_S)
+        return;
+    journal->second_ns = now_ns;
+    journal->lines = 0;
+    for (size_t i = 0; i < ARRAY_LEN(journal->paces); i++)
+        journal->paces[i].lines = 0;
+}
+
+static int open_all(struct guard_journal *journal);
+
+static void lose(struct guard_journal *journal, int r, int64_t now_ns)
+{
+    char why[200];
+    snprintf(why, sizeof why, "the journal can't be read any more (%s); tried again every %d s",
+             strerror(-r), (int)(AGAIN_NS / NS_PER_S));
+    close_files(journal);
+    journal->lost_ns = now_ns;
+    journal->since_us = clock_now_wall_us();
+    journal->hooks.lost(journal->hooks.context, why);
+}
+
+static bool find_again(struct guard_journal *journal, int64_t now_ns)
+{
+    if (now_ns - journal->lost_ns < AGAIN_NS)
+        return false;
+    journal->lost_ns = now_ns;
+    int r = open_all(journal);
+    if (r >= 0)
+        r = sd_journal_seek_realtime_usec(journal->journal, (uint64_t)journal->since_us);
+    if (r < 0) {
+        close_files(journal);
+        return false;
+    }
+    journal->lost_ns = 0;
+    journal->hooks.found(journal->hooks.context, "the journal is read again");
+    return true;
+}
+
+void guard_journal_read_at(struct guard_journal *journal, int64_t now_ns)
+{
+    begin_second(journal, now_ns);
+    if (journal->lost_ns && !find_again(journal, now_ns))
+        return;
+    for (int i = 0; i < LINES_A_WAKE; i++) {
+        if (journal->lines >= ALL_A_SECOND) {
+            fall_behind(journal, now_ns);
+            return;
+        }
+        int r = sd_journal_next(journal->journal);
+        if (r < 0) {
+            lose(journal, r, now_ns);
+            return;
+        }
+        if (r == 0) {
+            journal->behind = 0;
+            return;
+        }
+        journal->lines++;
+        hand_on(journal, now_ns);
+    }
+    /* More is there, and the descriptor will not say so again. */
+    (void)sd_event_source_set_enabled(journal->again, SD_EVENT_ONESHOT);
 }
 
 void guard_journal_read(struct guard_journal *journal)
 {
-    int64_t now_ns = clock_now_ns();
-    if (now_ns - journal->second_ns >= NS_PER_S) {
-        journal->second_ns = now_ns;
-        journal->lines = 0;
-    }
-    for (int i = 0; i < LINES_A_WAKE; i++) {
-        if (sd_journal_next(journal->journal) <= 0)
-            return;
-        if (++journal->lines > LINES_A_SECOND) {
-            say_flood(journal, now_ns);
-            return;
-        }
-        hand_on(journal);
-    }
-    /* More is there, and the descriptor will not say so again. */
-    (void)sd_event_source_set_enabled(journal->again, SD_EVENT_ONESHOT);
+    guard_journal_read_at(journal, clock_now_ns());
 }
 
 static int on_again(sd_event_source *source, void *context)
@@ -201,8 +302,11 @@ static int on_change(sd_event_source *source, int fd, uint32_t events, void *con
     (void)source;
     (void)fd;
     (void)events;
-    (void)!sd_journal_process(journal->journal);
-    guard_journal_read(journal);
+    int r = sd_journal_process(journal->journal);
+    if (r < 0)
+        lose(journal, r, clock_now_ns());
+    else
+        guard_journal_read(journal);
     return 0;
 }
 
@@ -213,8 +317,9 @@ static int open_files(sd_journal **ret_journal)
                                : sd_journal_open(ret_journal, SD_JOURNAL_LOCAL_ONLY);
 }
 
-static int listen_on(struct guard_journal *journal, sd_event *event)
+static int listen_on(struct guard_journal *journal)
 {
+    sd_event *event = journal->event;
     int fd = sd_journal_get_fd(journal->journal);
     int mask = sd_journal_get_events(journal->journal);
     if (fd < 0 || mask < 0)
@@ -231,6 +336,22 @@ static int listen_on(struct guard_journal *journal, sd_event *event)
     return r;
 }
 
+/* Negative errno; 0: nobody that is watched has a journal. */
+static int open_all(struct guard_journal *journal)
+{
+    int r = open_files(&journal->journal);
+    if (r >= 0)
+        r = sd_journal_set_data_threshold(journal->journal, LINE_MAX_BYTES);
+    if (r >= 0)
+        r = add_matches(journal);
+    int count = r;
+    if (r > 0)
+        r = listen_on(journal); /* before the end is sought: nothing falls in between */
+    if (r >= 0 && count > 0)
+        r = go_to_end(journal->journal);
+    return r < 0 ? r : count;
+}
+
 bool guard_journal_open(const struct spec_study *study, bool kernel, sd_event *event,
                         const struct guard_log_hooks *hooks, struct guard_journal **ret_journal,
                         struct err *err)
@@ -241,18 +362,11 @@ bool guard_journal_open(const struct spec_study *study, bool kernel, sd_event *e
     AUTO(guard_journal_free) struct guard_journal *journal = made;
     journal->study = study;
     journal->kernel = kernel;
+    journal->event = event;
     journal->hooks = *hooks;
-    int r = open_files(&journal->journal);
-    if (r >= 0)
-        r = sd_journal_set_data_threshold(journal->journal, LINE_MAX_BYTES);
-    if (r >= 0)
-        r = add_matches(journal);
+    int r = open_all(journal);
     if (r == 0)
         return err_set(err, ERR_MISSING, "no service that is watched has a journal");
-    if (r >= 0)
-        r = listen_on(journal, event); /* before the end is sought: nothing falls in between */
-    if (r >= 0)
-        r = go_to_end(journal->journal);
     if (r < 0)
         return err_set(err, ERR_MISSING, "the journal can't be read: %s", strerror(-r));
     *ret_journal = TAKE(journal);

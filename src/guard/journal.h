@@ -14,6 +14,9 @@ struct guard_log_hooks { /* called from the loop */
     void (*kernel)(void *context, const char *line, size_t len);
     /* Lines were left out, since more came than may be read. At most once in ten seconds. */
     void (*flood)(void *context, const char *whose);
+    /* It can't be read any more, said once, and then that it is read again. In words. */
+    void (*lost)(void *context, const char *why);
+    void (*found)(void *context, const char *what);
 };
 
 /* ---- journal.c ---- */
@@ -28,6 +31,7 @@ struct guard_journal *guard_journal_free(struct guard_journal *journal); /* retu
 /* What has come, without being woken: once a tick, since a folder that is rotated at the wrong
  * moment wakes nobody. */
 void guard_journal_read(struct guard_journal *journal);
+void guard_journal_read_at(struct guard_journal *journal, int64_t now_ns); /* for tests */
 
 /* ---- journal_kernel.c ---- */
 struct guard_kernel; /* opaque: /dev/kmsg */

@@ -106,6 +106,19 @@ void guard_watch_flood(void *context, const char *whose)
                      "%s: more lines than may be read in time; what is over is left out", whose);
 }
 
+void guard_watch_log_lost(void *context, const char *why)
+{
+    struct guard_watch *watch = context;
+    guard_events_add(&watch->events, EVENT_LOG_LOST, -1,
+                     "%s; out of memory in a service's log is not seen meanwhile", why);
+}
+
+void guard_watch_log_found(void *context, const char *what)
+{
+    struct guard_watch *watch = context;
+    guard_events_add(&watch->events, EVENT_LOG_READ, -1, "%s", what);
+}
+
 static void look_at_group(struct guard_watch *watch, size_t i)
 {
     struct guard_subject *subject = &watch->subjects[i];
@@ -317,6 +330,8 @@ static void fill_values(struct guard_watch *watch)
                               .subjects = watch->subjects,
                               .memory = watch->memory,
                               .proxy = guard_watch_proxy_view(watch),
+                              .requests_seen =
+                                  watch->traffic && guard_traffic_is_read(watch->traffic),
                               .disk_free_bytes = watch->disk_free_bytes};
     memcpy(seen.capacities, watch->capacities, sizeof seen.capacities);
     for (size_t i = 0; i < watch->study->service_count; i++) {

@@ -93,6 +93,7 @@ struct guard_seen { /* what values are made from */
     const struct guard_subject *subjects;
     const struct guard_memory *memory;
     const struct proxy_view *proxy; /* NULL: there is none */
+    bool requests_seen;             /* HAProxy's log is read */
     double disk_free_bytes;
     bool engine_asked[SPEC_SERVICES_MAX];
     struct guard_capacity capacities[SPEC_SERVICES_MAX];

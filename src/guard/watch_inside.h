@@ -32,6 +32,8 @@ struct guard_watch {
 void guard_watch_kernel_line(void *context, const char *text, size_t len);
 void guard_watch_service_line(void *context, size_t service, const char *line, size_t len);
 void guard_watch_flood(void *context, const char *whose);
+void guard_watch_log_lost(void *context, const char *why);
+void guard_watch_log_found(void *context, const char *what);
 void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe);
 
 /* ---- watch_open.c ---- */

@@ -44,7 +44,9 @@ static void open_logs(struct guard_watch *watch)
     const struct guard_log_hooks hooks = {.context = watch,
                                           .service = guard_watch_service_line,
                                           .kernel = guard_watch_kernel_line,
-                                          .flood = guard_watch_flood};
+                                          .flood = guard_watch_flood,
+                                          .lost = guard_watch_log_lost,
+                                          .found = guard_watch_log_found};
     struct err err = ERR_INIT;
     sd_event *event = watch->setup.event;
     bool kernel = guard_kernel_open(event, &hooks, &watch->kernel, &err);
@@ -95,8 +97,13 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
     for (size_t i = 0; i < watch->study->service_count; i++)
         if (watch->subjects[i].front >= 0)
             setup.windows[watch->subjects[i].front] = watch->subjects[i].request_window;
-    if (guard_traffic_open(&setup, &watch->traffic, &err))
+    if (guard_traffic_open(&setup, &watch->traffic, &err)) {
+        const char *why = guard_traffic_log_why(watch->traffic);
+        if (first && why[0])
+            buf_addf(&watch->missing, "HAProxy's log is not read, requests are not seen: %s\n",
+                     why);
         return;
+    }
     watch->traffic = NULL;
     if (!first)
         return;

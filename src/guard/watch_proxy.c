@@ -3,12 +3,22 @@
  * At 500 a second this is guard's dearest work, so a wake reads what is there and no more than
  * LINES_A_WAKE, without an allocation. When more come than are read, the kernel drops them: nobody
  * waits for us. It counts what it dropped, which is said, at most once in ten seconds; rates and
- * counts are then those of what was read.
+ * counts are then those of what was read. HAProxy drops lines as well, where they can't be sent,
+ * and counts them: they are said in the same breath.
+ *
+ * Without its log HAProxy is watched all the same: its socket says whether it is up, and tiers and
+ * splits are switched over it. The log alone is tried again.
+ *
+ * Whoever left had waited for total_s without an answer: that is the least that it would have
+ * taken. It stands in the window as if it were the latency, so a percentile with such values in it
+ * is a lower bound. Rejected: leaving them out. Those who leave are those who wait too long, and a
+ * server too slow for everybody would then have no slow request.
  *
  * HAProxy itself is asked once a tick over its socket. Another pid, or an uptime that went back, is
  * another HAProxy; a reload is one as well, and can't be told apart from here. */
 #include "guard/watch_proxy.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 
 #include <math.h>
@@ -17,6 +27,7 @@
 
 enum { LINES_A_WAKE = 256 };
 static const int64_t FLOOD_EVERY_NS = 10 * NS_PER_S;
+static const int64_t LOG_AGAIN_NS = 10 * NS_PER_S;
 
 struct guard_traffic {
     struct guard_traffic_setup setup;
@@ -25,9 +36,11 @@ struct guard_traffic {
     sd_event_source *source; /* owned */
     struct proxy_view view;
     bool looked, was_up, down_told;
+    bool counts; /* lines that HAProxy drops, from its count at the first look on */
     int64_t pid, uptime_s;
-    int64_t flood_ns;
-    uint32_t lost, lost_told; /* lines that were dropped before we read them */
+    struct guard_lost_lines lost;
+    int64_t log_ns;    /* when it was last tried */
+    char log_why[300]; /* why it is not read; "" */
 };
 
 struct guard_traffic *guard_traffic_close(struct guard_traffic *traffic)
@@ -49,32 +62,52 @@ static bool is_failed(const struct proxy_request *request)
            request->end == PROXY_UNSERVED;
 }
 
-static void take(struct guard_traffic *traffic, const struct proxy_request *request, int64_t now_ns)
+struct guard_request guard_request_of(const struct proxy_request *request)
 {
     bool answered = request->end == PROXY_OK;
-    const struct guard_request seen = {
-        .counted = request->end != PROXY_CLIENT,
+    /* Without a server it left the queue (503), or had not even sent it all: nobody let it wait. */
+    bool left = request->end == PROXY_CLIENT && (request->server >= 0 || request->status == 503);
+    return (struct guard_request){
+        .counted = true,
         .failed = is_failed(request),
-        .latency_s = answered ? request->total_s : NAN,
-        .first_s = answered ? request->first_s : NAN,
+        .left = request->end == PROXY_CLIENT,
+        .latency_s = answered || left ? request->total_s : NAN,
+        .first_s = answered || (left && request->first_s >= 0) ? request->first_s
+                   : left                                      ? request->total_s
+                                                               : NAN,
         .queue_s = request->queue_s,
     };
+}
+
+static void take(struct guard_traffic *traffic, const struct proxy_request *request, int64_t now_ns)
+{
+    const struct guard_request seen = guard_request_of(request);
     if (request->front < SPEC_FRONTS_MAX && traffic->setup.windows[request->front])
         guard_requests_add(traffic->setup.windows[request->front], now_ns, &seen);
     if (traffic->setup.request)
         traffic->setup.request(traffic->setup.context, request, now_ns);
 }
 
-static void note_lost(struct guard_traffic *traffic, int64_t now_ns)
+void guard_lost_lines_tell(struct guard_lost_lines *lost, int64_t now_ns,
+                           struct guard_events *events)
 {
-    uint32_t more = traffic->lost - traffic->lost_told;
-    if (more == 0 || (traffic->flood_ns && now_ns - traffic->flood_ns < FLOOD_EVERY_NS))
+    if (lost->unsent < lost->unsent_told) /* another HAProxy counts from 0 */
+        lost->unsent_told = 0;
+    uint32_t unread = lost->unread - lost->unread_told;
+    uint64_t unsent = lost->unsent - lost->unsent_told;
+    if ((unread == 0 && unsent == 0) || (lost->told_ns && now_ns - lost->told_ns < FLOOD_EVERY_NS))
         return;
-    traffic->flood_ns = now_ns;
-    traffic->lost_told = traffic->lost;
-    guard_events_add(traffic->setup.events, EVENT_LOG_FLOOD, -1,
-                     "HAProxy's log: %u lines came faster than they could be read and were dropped",
-                     (unsigned)more);
+    lost->told_ns = now_ns;
+    lost->unread_told = lost->unread;
+    lost->unsent_told = lost->unsent;
+    AUTO(buf_done) struct buf text = BUF_INIT(400);
+    if (unread > 0)
+        buf_addf(&text, "%u lines came faster than they could be read and were dropped%s",
+                 (unsigned)unread, unsent > 0 ? "; " : "");
+    if (unsent > 0)
+        buf_addf(&text, "%llu lines could not be sent by HAProxy, which dropped them",
+                 (unsigned long long)unsent);
+    guard_events_add(events, EVENT_LOG_FLOOD, -1, "HAProxy's log: %s", buf_text(&text));
 }
 
 static int on_lines(sd_event_source *source, int fd, uint32_t events, void *context)
@@ -86,14 +119,56 @@ static int on_lines(sd_event_source *source, int fd, uint32_t events, void *cont
     (void)events;
     for (int i = 0; i < LINES_A_WAKE; i++) {
         struct proxy_request request;
-        long len = proxy_log_receive(fd, line, sizeof line, &traffic->lost);
+        long len = proxy_log_receive(fd, line, sizeof line, &traffic->lost.unread);
         if (len <= 0)
             break;
         if (proxy_log_parse(traffic->proxy, line, (size_t)len, &request))
             take(traffic, &request, now_ns);
     }
-    note_lost(traffic, now_ns);
+    guard_lost_lines_tell(&traffic->lost, now_ns, traffic->setup.events);
     return 0;
+}
+
+static bool listen_to_log(struct guard_traffic *traffic, struct err *err)
+{
+    if (!proxy_log_open(traffic->proxy, &traffic->fd, err))
+        return false;
+    int r = sd_event_add_io(traffic->setup.event, &traffic->source, traffic->fd, EPOLLIN, on_lines,
+                            traffic);
+    if (r < 0) {
+        close(traffic->fd);
+        traffic->fd = -1;
+        return err_set(err, ERR_INTERNAL, "HAProxy's log can't be waited for: %s", strerror(-r));
+    }
+    (void)sd_event_source_set_description(traffic->source, "HAProxy's log");
+    return true;
+}
+
+/* A window begins with the log: before, there were requests that nobody counted. */
+static void open_log(struct guard_traffic *traffic, int64_t now_ns)
+{
+    struct err err = ERR_INIT;
+    struct guard_events *events = traffic->setup.events;
+    bool first = traffic->log_ns == 0;
+    if (!traffic->setup.listen || traffic->fd >= 0 ||
+        (!first && now_ns - traffic->log_ns < LOG_AGAIN_NS))
+        return;
+    traffic->log_ns = now_ns;
+    if (!listen_to_log(traffic, &err)) {
+        snprintf(traffic->log_why, sizeof traffic->log_why, "%.290s", err.text);
+        if (first)
+            guard_events_add(events, EVENT_LOG_LOST, -1,
+                             "HAProxy's log is not read, requests are not seen (tried again every "
+                             "%d s): %.120s",
+                             (int)(LOG_AGAIN_NS / NS_PER_S), err.text);
+        return;
+    }
+    traffic->log_why[0] = '\0';
+    for (size_t f = 0; f < SPEC_FRONTS_MAX; f++)
+        if (traffic->setup.windows[f])
+            guard_requests_restart(traffic->setup.windows[f], now_ns);
+    if (!first)
+        guard_events_add(events, EVENT_LOG_READ, -1, "HAProxy's log is read now");
 }
 
 bool guard_traffic_open(const struct guard_traffic_setup *setup, struct guard_traffic **ret_traffic,
@@ -109,17 +184,7 @@ bool guard_traffic_open(const struct guard_traffic_setup *setup, struct guard_tr
     if (!proxy_open(setup->study, &traffic->proxy, err) ||
         (setup->apply && !proxy_apply(traffic->proxy, &reloaded, err)))
         return false;
-    if (!setup->listen) {
-        *ret_traffic = TAKE(traffic);
-        return true;
-    }
-    if (!proxy_log_open(traffic->proxy, &traffic->fd, err))
-        return false;
-    int r =
-        sd_event_add_io(setup->event, &traffic->source, traffic->fd, EPOLLIN, on_lines, traffic);
-    if (r < 0)
-        return err_set(err, ERR_INTERNAL, "HAProxy's log can't be waited for: %s", strerror(-r));
-    (void)sd_event_source_set_description(traffic->source, "HAProxy's log");
+    open_log(traffic, clock_now_ns());
     *ret_traffic = TAKE(traffic);
     return true;
 }
@@ -127,6 +192,16 @@ bool guard_traffic_open(const struct guard_traffic_setup *setup, struct guard_tr
 struct proxy *guard_traffic_proxy(const struct guard_traffic *traffic)
 {
     return traffic->proxy;
+}
+
+bool guard_traffic_is_read(const struct guard_traffic *traffic)
+{
+    return traffic->fd >= 0;
+}
+
+const char *guard_traffic_log_why(const struct guard_traffic *traffic)
+{
+    return traffic->log_why;
 }
 
 const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic)
@@ -163,9 +238,17 @@ static void compare(struct guard_traffic *traffic)
 void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns)
 {
     struct err ignored = ERR_INIT;
-    (void)now_ns;
     if (!proxy_look(traffic->proxy, &traffic->view, &ignored))
         traffic->view = (struct proxy_view){0};
     compare(traffic);
     traffic->looked = true;
+    open_log(traffic, now_ns);
+    if (!traffic->view.up)
+        return;
+    traffic->lost.unsent = traffic->view.dropped_logs;
+    /* What was dropped while nobody read, nobody misses: it was said that nothing is seen. */
+    if (!traffic->counts || traffic->fd < 0)
+        traffic->lost.unsent_told = traffic->lost.unsent;
+    traffic->counts = traffic->fd >= 0;
+    guard_lost_lines_tell(&traffic->lost, now_ns, traffic->setup.events);
 }

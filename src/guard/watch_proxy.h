@@ -17,8 +17,9 @@ struct guard_traffic_setup {
     void *context;
     struct guard_events *events;
     bool apply;  /* write its configuration, and start or reload it where that changed */
-    bool listen; /* to its log */
+    bool listen; /* to its log; where that can't be had it is tried again every ten seconds */
 };
+/* Its log's failure is none: guard_traffic_log_why() has it. */
 NODISCARD bool guard_traffic_open(const struct guard_traffic_setup *setup,
                                   struct guard_traffic **ret_traffic, struct err *err);
 struct guard_traffic *guard_traffic_close(struct guard_traffic *traffic); /* returns NULL */
@@ -26,3 +27,17 @@ struct proxy *guard_traffic_proxy(const struct guard_traffic *traffic);
 /* Asks HAProxy how it is, once a tick. */
 void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns);
 const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic);
+bool guard_traffic_is_read(const struct guard_traffic *traffic);        /* its log */
+const char *guard_traffic_log_why(const struct guard_traffic *traffic); /* why not; "" */
+
+/* How a logged request counts. Of one whose client left, times are lower bounds. */
+struct guard_request guard_request_of(const struct proxy_request *request);
+
+struct guard_lost_lines {         /* zeroed at first */
+    uint32_t unread, unread_told; /* dropped by the kernel, before we read them */
+    uint64_t unsent, unsent_told; /* by HAProxy, as it counts since it began */
+    int64_t told_ns;
+};
+/* An event, at most once in ten seconds. */
+void guard_lost_lines_tell(struct guard_lost_lines *lost, int64_t now_ns,
+                           struct guard_events *events);

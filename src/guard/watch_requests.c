@@ -2,7 +2,10 @@
  *
  * A failed request has no latency, as everywhere in this program: a server that refuses within a
  * millisecond would else look fast. It stands in the error ratio, beside which the count says of
- * how many. */
+ * how many.
+ *
+ * Whoever left has a latency, the time that it waited at least, and stands in the rate. In the
+ * error ratio it does not stand: how it would have ended nobody knows. */
 #include "guard/watch_requests.h"
 
 #include "base/clock.h"
@@ -11,7 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { COUNT_ALL, COUNT_FAILED };
+enum { COUNT_ALL, COUNT_FAILED, COUNT_LEFT };
 
 struct guard_requests {
     struct guard_window *latency, *first, *queue; /* owned */
@@ -39,6 +42,13 @@ struct guard_requests *guard_requests_free(struct guard_requests *requests)
     return NULL;
 }
 
+void guard_requests_restart(struct guard_requests *requests, int64_t now_ns)
+{
+    guard_window_restart(requests->latency, now_ns);
+    guard_window_restart(requests->first, now_ns);
+    guard_window_restart(requests->queue, now_ns);
+}
+
 static void add(struct guard_window *window, int64_t now_ns, double value_s)
 {
     if (value_s >= 0)
@@ -51,6 +61,8 @@ void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
     if (!request->counted)
         return;
     guard_window_count(requests->latency, now_ns, COUNT_ALL, 1);
+    if (request->left)
+        guard_window_count(requests->latency, now_ns, COUNT_LEFT, 1);
     if (request->failed) {
         guard_window_count(requests->latency, now_ns, COUNT_FAILED, 1);
         return;
@@ -70,7 +82,8 @@ void guard_requests_read(struct guard_requests *requests, int64_t now_ns,
     view.requests = view.latency.counts[COUNT_ALL];
     if (view.latency.covered_s > 0)
         view.rate_rps = (double)view.requests / view.latency.covered_s;
-    if (view.requests > 0)
-        view.error_ratio = (double)view.latency.counts[COUNT_FAILED] / (double)view.requests;
+    view.ended = view.requests - view.latency.counts[COUNT_LEFT];
+    if (view.ended > 0)
+        view.error_ratio = (double)view.latency.counts[COUNT_FAILED] / (double)view.ended;
     *ret_view = view;
 }

@@ -9,10 +9,14 @@ struct guard_requests; /* opaque */
 struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns);
 struct guard_requests *guard_requests_free(struct guard_requests *requests); /* returns NULL */
 
-/* One that is over. Seconds, NaN: unknown, or it has none. `counted` false: nobody's fault here
- * (the client left): it is no request and no error. */
+/* Empty, and begins now. */
+void guard_requests_restart(struct guard_requests *requests, int64_t now_ns);
+
+/* One that is over. Seconds, NaN: unknown, or it has none. `counted` false: it is no request and
+ * no error. */
 struct guard_request {
     bool counted, failed;
+    bool left; /* its client did, before the end: times are lower bounds, and it has not failed */
     double latency_s, first_s, queue_s;
 };
 void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
@@ -20,7 +24,7 @@ void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
 
 struct guard_requests_view {
     struct guard_window_reading latency, first, queue;
-    uint64_t requests;
+    uint64_t requests, ended;     /* of which the error ratio is: nobody left them */
     double rate_rps, error_ratio; /* NaN: not yet, or of none */
 };
 void guard_requests_read(struct guard_requests *requests, int64_t now_ns,

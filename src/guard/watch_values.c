@@ -3,7 +3,9 @@
  * A function for each kind of name, chosen by the metric: the order of names is spec's, and a value
  * that is not filled is unknown. Of a service's figures that have sources, the name without one
  * takes requests if there were any in the window, else the engine's, else the probe's, and says
- * which it took: a rule goes on working when HAProxy is put in front.
+ * which it took: a rule goes on working when HAProxy is put in front. Once requests were seen in
+ * the window nothing else stands in for them: a probe that was answered says nothing of clients who
+ * were not. Without HAProxy's log requests are unknown, not none.
  *
  * Of a service that is down its machine's figures are unknown, but for being down. */
 #include "guard/watch.h"
@@ -53,13 +55,19 @@ static void front_now(const struct guard_seen *seen, int front, double *ret_runn
     }
 }
 
+/* Else it is of this moment, by HAProxy's socket. */
+static bool is_of_window(enum guard_metric metric)
+{
+    return metric != GUARD_IN_FLIGHT && metric != GUARD_WAITING;
+}
+
 static struct guard_value from_requests(const struct guard_seen *seen,
                                         const struct guard_subject *subject,
                                         const struct guard_metric_ref *ref)
 {
     const struct guard_requests_view *view = &subject->request;
     double running, waiting;
-    if (subject->front < 0)
+    if (subject->front < 0 || (!seen->requests_seen && is_of_window(ref->metric)))
         return unknown;
     front_now(seen, subject->front, &running, &waiting);
     switch (ref->metric) {
@@ -72,7 +80,7 @@ static struct guard_value from_requests(const struct guard_seen *seen,
     case GUARD_RATE:
         return counted(view->rate_rps, view->requests);
     case GUARD_ERRORS:
-        return counted(view->error_ratio, view->requests);
+        return counted(view->error_ratio, view->ended);
     case GUARD_IN_FLIGHT:
         return number(running);
     case GUARD_WAITING:
@@ -123,7 +131,7 @@ static struct guard_value from_probe(const struct guard_seen *seen,
     case GUARD_RATE:
         return subject->probes ? counted(view->rate_rps, view->requests) : unknown;
     case GUARD_ERRORS:
-        return counted(view->error_ratio, view->requests);
+        return counted(view->error_ratio, view->ended);
     default:
         return unknown;
     }
@@ -147,7 +155,9 @@ static struct guard_value of_traffic(const struct guard_seen *seen,
     for (int s = SOURCE_REQUESTS; s < SOURCE_COUNT_; s++) {
         struct guard_value value = sources[s](seen, subject, ref);
         value.source = (enum guard_source)s;
-        if (!isnan(value.number) || value.count > 0)
+        bool seen_some = s == SOURCE_REQUESTS && seen->requests_seen && subject->front >= 0 &&
+                         subject->request.requests > 0 && is_of_window(ref->metric);
+        if (!isnan(value.number) || value.count > 0 || seen_some)
             return value;
     }
     return unknown;
@@ -163,7 +173,9 @@ static double spare_of(const struct guard_seen *seen, size_t i)
     double running, waiting;
     front_now(seen, subject->front, &running, &waiting);
     bool fronted = subject->front >= 0 && seen->proxy && seen->proxy->up;
-    double rate = fronted ? subject->request.rate_rps : subject->engine.rate_rps;
+    double rate = !fronted              ? subject->engine.rate_rps
+                  : seen->requests_seen ? subject->request.rate_rps
+                                        : NAN;
     double clients =
         fronted ? running + waiting : subject->engine.running + subject->engine.waiting;
     double left = capacity->top - (capacity->rate ? rate : clients);

@@ -1,0 +1,206 @@
+/* From logged requests to values: who left counts, and nothing else stands in for requests. */
+#include "check.h"
+
+#include "guard/watch.h"
+#include "guard/watch_proxy.h"
+#include "made_study.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+
+static struct proxy_request request_of(enum proxy_end end, int server, int status, double total_s)
+{
+    return (struct proxy_request){.end = end,
+                                  .server = server,
+                                  .status = status,
+                                  .total_s = total_s,
+                                  .first_s = NAN,
+                                  .queue_s = 0.5};
+}
+
+/* Before: whoever left was no request at all. */
+static void test_who_left_waited(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum proxy_end end;
+        int server, status;
+        double total_s, latency_s, first_s;
+        bool failed;
+    } rows[] = {
+        {"answered", PROXY_OK, 0, 200, 3, 3, NAN, false},
+        {"left", PROXY_CLIENT, 0, 0, 2, 2, 2, false},
+        {"left the queue", PROXY_CLIENT, -1, 503, 2, 2, 2, false},
+        {"never sent it all", PROXY_CLIENT, -1, 400, 9, NAN, NAN, false},
+        {"never sent it all, no status", PROXY_CLIENT, -1, 0, 9, NAN, NAN, false},
+        {"cut", PROXY_CUT, 0, 200, 2, NAN, NAN, true},
+        {"refused", PROXY_REFUSED, 0, 404, 2, NAN, NAN, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct proxy_request request =
+            request_of(rows[i].end, rows[i].server, rows[i].status, rows[i].total_s);
+        const struct guard_request seen = guard_request_of(&request);
+        CHECK_ROW(i, rows[i].name, seen.counted && seen.failed == rows[i].failed);
+        CHECK_ROW(i, rows[i].name,
+                  isnan(rows[i].latency_s) ? isnan(seen.latency_s)
+                                           : seen.latency_s == rows[i].latency_s);
+        CHECK_ROW(i, rows[i].name,
+                  isnan(rows[i].first_s) ? isnan(seen.first_s) : seen.first_s == rows[i].first_s);
+    }
+    struct proxy_request streamed = request_of(PROXY_CLIENT, 0, 200, 8);
+    streamed.first_s = 0.3;
+    assert_true(guard_request_of(&streamed).first_s == 0.3);
+}
+
+struct bench {
+    struct made_study *made;
+    char *folder;
+    struct guard_memory *memory;
+    struct guard_requests *requests;
+    struct guard_subject subjects[2];
+    struct guard_seen seen;
+};
+
+static const struct guard_value *fill(struct bench *b, const char *name)
+{
+    guard_requests_read(b->requests, 61 * NS_PER_S, &b->subjects[0].request);
+    guard_values_fill(&b->seen, b->made->guard.metrics, b->made->guard.metric_count,
+                      b->made->values);
+    return made_value(b->made, name);
+}
+
+static void bench_open(struct bench *b)
+{
+    *b = (struct bench){.folder = check_make_folder()};
+    setenv("SPICA_NVML_LIBRARY", "/nowhere/libnvidia-ml.so.1", 1);
+    b->made = made_study_new(b->folder);
+    b->memory = guard_memory_new(&b->made->study, "/proc");
+    b->requests = guard_requests_new(60 * NS_PER_S, 0);
+    for (size_t i = 0; i < 2; i++) {
+        b->subjects[i].spec = &b->made->services[i];
+        b->subjects[i].watch = &b->made->watches[i];
+        b->subjects[i].front = i == 0 ? 0 : -1;
+    }
+    /* Probes are answered at once. */
+    b->subjects[0].probes = 50;
+    b->subjects[0].probe =
+        (struct guard_requests_view){.requests = 50,
+                                     .ended = 50,
+                                     .rate_rps = 0.1,
+                                     .error_ratio = 0,
+                                     .latency = {.values = 50, .p50 = 0.1, .p95 = 0.1, .p99 = 0.1},
+                                     .first = {.values = 0, .p50 = NAN, .p95 = NAN, .p99 = NAN}};
+    b->seen = (struct guard_seen){.study = &b->made->study,
+                                  .subjects = b->subjects,
+                                  .memory = b->memory,
+                                  .requests_seen = true,
+                                  .disk_free_bytes = NAN};
+}
+
+static void bench_close(struct bench *b)
+{
+    guard_requests_free(b->requests);
+    guard_memory_free(b->memory);
+    made_study_free(b->made);
+    check_remove_folder(b->folder);
+}
+
+static void add(struct bench *b, enum proxy_end end, double total_s, int times)
+{
+    const struct proxy_request request = request_of(end, 0, end == PROXY_CUT ? 500 : 0, total_s);
+    const struct guard_request seen = guard_request_of(&request);
+    for (int i = 0; i < times; i++)
+        guard_requests_add(b->requests, (i % 60 + 1) * NS_PER_S, &seen);
+}
+
+/* Before: 0.1 s, the probe's. */
+static void test_a_service_that_everybody_leaves(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b);
+    const struct guard_value *value = fill(&b, "stt.latency.p50");
+    assert_true(value->source == SOURCE_PROBE && fabs(value->number - 0.1) < 1e-3);
+    add(&b, PROXY_CLIENT, 2, 60);
+    value = fill(&b, "stt.latency.p50");
+    assert_int_equal(value->source, SOURCE_REQUESTS);
+    assert_true(value->number > 1.9 && value->count > 30);
+    value = fill(&b, "stt.rate");
+    assert_true(value->source == SOURCE_REQUESTS && value->number > 0.5);
+    assert_true(isnan(fill(&b, "stt.requests.errors")->number)); /* nobody waited for the end */
+    add(&b, PROXY_CUT, 1, 10);
+    add(&b, PROXY_OK, 1, 30);
+    assert_true(fill(&b, "stt.errors")->number == 0.25);
+    assert_int_equal(fill(&b, "stt.errors")->count, 40);
+    bench_close(&b);
+}
+
+/* Before: 0.1 s, the probe's. */
+static void test_a_service_that_fails_everybody(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b);
+    add(&b, PROXY_CUT, 2, 60);
+    assert_true(isnan(fill(&b, "stt.latency.p95")->number));
+    assert_int_equal(fill(&b, "stt.latency.p95")->source, SOURCE_REQUESTS);
+    assert_true(fill(&b, "stt.errors")->number == 1);
+    bench_close(&b);
+}
+
+/* Before: no requests at all, 0 a second. */
+static void test_a_log_that_is_not_read(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b);
+    assert_true(fill(&b, "stt.requests.rate")->number == 0);
+    b.seen.requests_seen = false;
+    assert_true(isnan(fill(&b, "stt.requests.rate")->number));
+    assert_int_equal(fill(&b, "stt.rate")->source, SOURCE_PROBE);
+    bench_close(&b);
+}
+
+/* Before: what HAProxy itself dropped was never said. */
+static void test_lost_lines_are_said(void **state)
+{
+    (void)state;
+    static const struct {
+        int s;
+        uint32_t unread;
+        uint64_t unsent;
+        const char *says; /* NULL: nothing */
+    } rows[] = {
+        {1, 0, 0, NULL},
+        {2, 0, 7, "HAProxy's log: 7 lines could not be sent"},
+        {3, 5, 9, NULL}, /* not that soon */
+        {13, 5, 9, "5 lines came faster than they could be read and were dropped; 2 lines could"},
+        {30, 5, 9, NULL},
+        {31, 5, 3, "HAProxy's log: 3 lines could not be sent"}, /* another HAProxy */
+        {60, 6, 3, "1 lines came faster"},
+    };
+    struct guard_lost_lines lost = {0};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_events events = {0};
+        lost.unread = rows[i].unread;
+        lost.unsent = rows[i].unsent;
+        guard_lost_lines_tell(&lost, rows[i].s * NS_PER_S, &events);
+        CHECK_ROW(i, "lost", events.count == (rows[i].says ? 1 : 0));
+        if (rows[i].says && !strstr(events.items[0].text, rows[i].says))
+            fail_msg("row %zu: %s", i, events.items[0].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_left_waited),
+        cmocka_unit_test(test_a_service_that_everybody_leaves),
+        cmocka_unit_test(test_a_service_that_fails_everybody),
+        cmocka_unit_test(test_a_log_that_is_not_read),
+        cmocka_unit_test(test_lost_lines_are_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
