@@ -26,6 +26,7 @@
 
 static const int64_t KEEP_EVERY_NS = 5 * NS_PER_S;
 static const int64_t RETRY_FIRST_NS = NS_PER_S, RETRY_LAST_NS = 30 * NS_PER_S;
+static const int64_t BUSY_FOR_NS = 30 * NS_PER_S; /* so long it is nothing to speak of */
 
 struct guard_split {
     struct guard_split_setup setup;
@@ -41,6 +42,7 @@ struct guard_split {
     bool failing;   /* told already */
     bool lost;      /* the file was none of ours and was set aside: to be told */
     int64_t keep_ns, retry_ns, retry_wait_ns;
+    int64_t busy_ns; /* since when another changes HAProxy's settings; 0: none does */
 };
 
 static void tell(struct guard_split *split, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -125,6 +127,8 @@ bool guard_split_new(const struct guard_split_setup *setup, struct guard_split *
     adopt(split);
     split->dirty = !found;
     split->reference = guard_reference_new(setup);
+    if (setup->proxy)
+        proxy_set_hurried(setup->proxy);
     *ret_split = TAKE(split);
     return true;
 }
@@ -168,12 +172,17 @@ static enum stats_anytime_fate fate_of(const struct proxy_request *request)
 void guard_split_add(struct guard_split *split, const struct proxy_request *request)
 {
     struct guard_split_kept *kept = &split->kept;
-    if (request->front != split->setup.front || request->server < 0 ||
-        (size_t)request->server >= kept->arm_count || request->pinned)
+    int assigned = request->missed ? request->assigned : request->server;
+    if (request->front != split->setup.front || assigned < 0 ||
+        (size_t)assigned >= kept->arm_count || request->pinned)
         return; /* who pinned an arm was not assigned to it */
-    size_t at = (size_t)request->server;
+    size_t at = (size_t)assigned;
     struct guard_split_arm *arm = &kept->arms[at];
     enum stats_anytime_fate fate = fate_of(request);
+    /* The client was answered, by another arm: this one has failed, and that other's time is no
+     * measure of what was sent to it. */
+    if (request->missed && fate == ANYTIME_ANSWERED)
+        fate = ANYTIME_FAILED;
     arm->requests += fate != ANYTIME_LEFT;
     arm->failed += fate == ANYTIME_FAILED;
     arm->left += fate == ANYTIME_LEFT;
@@ -183,7 +192,7 @@ void guard_split_add(struct guard_split *split, const struct proxy_request *requ
         stats_sketch_add(arm->latency, request->total_s);
     split->dirty = true;
     if (kept->state != SPLIT_RUNNING || (at != 0 && at != kept->second) ||
-        request->end == PROXY_REFUSED || (fate == ANYTIME_ANSWERED && !timed))
+        (request->end == PROXY_REFUSED && !request->missed) || (fate == ANYTIME_ANSWERED && !timed))
         return;
     stats_anytime_add(split->test, at == 0 ? ANYTIME_A : ANYTIME_B, fate, request->total_s);
 }
@@ -257,8 +266,13 @@ static bool set_weights(struct guard_split *split, int64_t now_ns, struct err *e
     weights_of(&split->kept, weights);
     if (proxy_set_weights(split->setup.proxy, split->setup.front, weights, err)) {
         split->weights_due = false;
-        split->retry_wait_ns = 0;
+        split->retry_wait_ns = split->busy_ns = 0;
         return true;
+    }
+    split->busy_ns = err->code != ERR_BUSY ? 0 : split->busy_ns ? split->busy_ns : now_ns;
+    if (split->busy_ns && now_ns - split->busy_ns < BUSY_FOR_NS) {
+        *err = ERR_INIT;
+        return true; /* the next step tries again */
     }
     int64_t wait_ns = split->retry_wait_ns > 0 ? 2 * split->retry_wait_ns : RETRY_FIRST_NS;
     split->retry_wait_ns = wait_ns < RETRY_LAST_NS ? wait_ns : RETRY_LAST_NS;

@@ -133,9 +133,10 @@ static void add_log(struct buf *buf, const struct proxy_state *state)
     buf_addf(buf, "    log 127.0.0.1:%d len 2048 format raw local0\n", state->log_port);
     buf_add(buf, "    log-format '{\"spica\":\"");
     add_word(buf, state->token);
-    buf_add(buf, "\",\"t\":%Ts.%ms,\"front\":\"%f\",\"server\":\"%s\",\"status\":%ST,"
-                 "\"end\":\"%tsc\",\"TR\":%TR,\"Tw\":%Tw,\"Tc\":%Tc,\"Tr\":%Tr,\"Td\":%Td,"
-                 "\"Ta\":%Ta,\"in\":%U,\"out\":%B,\"pin\":\"%[var(txn.spica_pin)]\"}'\n");
+    buf_add(buf,
+            "\",\"t\":%Ts.%ms,\"front\":\"%f\",\"for\":\"%b\",\"server\":\"%s\",\"status\":%ST,"
+            "\"end\":\"%tsc\",\"TR\":%TR,\"Tw\":%Tw,\"Tc\":%Tc,\"Tr\":%Tr,\"Td\":%Td,"
+            "\"Ta\":%Ta,\"in\":%U,\"out\":%B,\"pin\":\"%[var(txn.spica_pin)]\"}'\n");
 }
 
 static void add_http(struct buf *buf)

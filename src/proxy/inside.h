@@ -22,7 +22,9 @@ struct proxy {
     struct arena *arena; /* owned */
     struct proxy_state state;
     bool reload_due; /* what is on disk was not taken over yet, as far as is known */
-    int64_t worker;  /* pid that the last reload has brought up; -1: it is under way; 0: none */
+    bool hurried;    /* who changes something waits for no lock */
+    bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX]; /* as HAProxy had it at the last look */
+    int64_t worker; /* pid that the last reload has brought up; -1: it is under way; 0: none */
 };
 
 /* ---- names.c ---- */
@@ -54,8 +56,10 @@ NODISCARD bool proxy_state_read(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_state_save(struct proxy *proxy, struct err *err);
 /* Gives the state a token and a port for the log where it has none. */
 NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
-/* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it. */
-NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
+/* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it.
+ * ERR_BUSY: not within that time, 0: not now. */
+extern const int64_t proxy_lock_within_ns;
+NODISCARD bool proxy_lock(struct proxy *proxy, int64_t within_ns, int *ret_fd, struct err *err);
 /* Is the configuration on disk what the state asks for? */
 bool proxy_config_is(const struct proxy *proxy);
 /* The maps, and with them the configuration. */

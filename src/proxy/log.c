@@ -32,6 +32,7 @@ enum field {
     FIELD_SECONDS,
     FIELD_MILLIS,
     FIELD_FRONT,
+    FIELD_FOR,
     FIELD_SERVER,
     FIELD_STATUS,
     FIELD_END,
@@ -55,6 +56,7 @@ static const struct {
     [FIELD_SECONDS] = {"\",\"t\":", FIELD_NUMBER},
     [FIELD_MILLIS] = {".", FIELD_NUMBER},
     [FIELD_FRONT] = {",\"front\":\"", FIELD_TEXT},
+    [FIELD_FOR] = {"\",\"for\":\"", FIELD_TEXT},
     [FIELD_SERVER] = {"\",\"server\":\"", FIELD_TEXT},
     [FIELD_STATUS] = {"\",\"status\":", FIELD_NUMBER},
     [FIELD_END] = {",\"end\":\"", FIELD_TEXT},
@@ -139,6 +141,18 @@ static int front_find(const struct proxy *proxy, const struct piece *piece)
     return -1;
 }
 
+/* Whose backend was chosen: that server's, whoever took it then. -1: none was, or it was pinned. */
+static int assigned_of(const struct proxy *proxy, size_t front, const struct piece *piece)
+{
+    for (size_t i = 0; i < proxy_servers(&proxy->guard->fronts[front]); i++) {
+        char name[PROXY_NAME_SIZE];
+        proxy_name(proxy->study, front, (int)i, name);
+        if (strlen(name) == piece->len && memcmp(name, piece->text, piece->len) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
 static enum proxy_end end_by_status(int status, int server)
 {
     if (status >= 500)
@@ -202,10 +216,14 @@ bool proxy_log_parse(const struct proxy *proxy, const char *line, size_t len,
         return false;
     /* "<NOSRV>": none took it. */
     int server = proxy_server_find(&proxy->guard->fronts[front], name->text, name->len);
+    int assigned = assigned_of(proxy, (size_t)front, &pieces[FIELD_FOR]);
+    bool missed = assigned >= 0 && assigned != server && !proxy->drained[front][assigned];
     *ret_request = (struct proxy_request){
         .wall_us = pieces[FIELD_SECONDS].number * 1000000 + pieces[FIELD_MILLIS].number * 1000,
         .front = (size_t)front,
         .server = server,
+        .missed = missed,
+        .assigned = missed ? assigned : 0,
         .end = end_of(pieces[FIELD_END].text, (int)status, server),
         .status = status < 0 ? 0 : (int)status,
         .total_s = seconds(pieces[FIELD_TA].number),

@@ -288,6 +288,9 @@ bool proxy_look(struct proxy *proxy, struct proxy_view *ret_view, struct err *er
     view.dropped_logs = info.dropped_logs;
     proxy_stat_parse(proxy->study, buf_text(&answer), answer.len, &view);
     proxy_map_parse(proxy->study, buf_text(&answer), answer.len, &view);
+    for (size_t i = 0; i < proxy->guard->front_count; i++)
+        for (size_t j = 0; j < view.fronts[i].server_count; j++)
+            proxy->drained[i][j] = view.fronts[i].servers[j].drained;
     *ret_view = view;
     return true;
 }

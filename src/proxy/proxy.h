@@ -42,6 +42,9 @@ void proxy_show(const struct proxy *proxy, struct buf *buf);
  */
 NODISCARD bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err);
 
+/* For who must not stand still: from now on proxy_set_*() wait for nobody. ERR_BUSY where another
+ * changes HAProxy's settings just now; nothing was changed, try again. */
+void proxy_set_hurried(struct proxy *proxy);
 /* At once, and kept. ERR_DECLINED: it would leave the front without a usable server. */
 NODISCARD bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct err *err);
 NODISCARD bool proxy_set_weights(struct proxy *proxy, size_t front, const int *weights,
@@ -91,6 +94,10 @@ struct proxy_request {
     int64_t wall_us; /* accepted */
     size_t front;
     int server; /* index of tier or arm; -1: none took it */
+    /* It was for another than took it: for `assigned`, which is down. Not when that one is drained,
+     * which somebody wanted. */
+    bool missed;
+    int assigned; /* index; of one that was missed alone */
     enum proxy_end end;
     int status;
     /* By HAProxy's clock of whole milliseconds. first: to the end of the answer's head, the last

@@ -50,7 +50,8 @@ static bool change_begin(struct change *change, struct proxy *proxy, size_t fron
     if (front >= proxy->guard->front_count)
         return err_set(err, ERR_INPUT, "HAProxy has no front %zu", front);
     change->front = &proxy->guard->fronts[front];
-    if (!proxy_lock(proxy, &change->lock, err) || !proxy_state_read(proxy, err) ||
+    int64_t within_ns = proxy->hurried ? 0 : proxy_lock_within_ns;
+    if (!proxy_lock(proxy, within_ns, &change->lock, err) || !proxy_state_read(proxy, err) ||
         !proxy_state_complete(proxy, err) || !proxy_look(proxy, &change->view, err))
         return false;
     change->applied = proxy_config_is(proxy);
@@ -121,6 +122,11 @@ static int weight_of(const struct change *change, size_t server)
     return change->front->split.count
                ? proxy_weight(change->front, &change->proxy->state, change->at, server)
                : 1;
+}
+
+void proxy_set_hurried(struct proxy *proxy)
+{
+    proxy->hurried = true;
 }
 
 bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct err *err)

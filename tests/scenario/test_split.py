@@ -167,6 +167,35 @@ def equal_arms_go_on(box):
     check(not split.failures, split.failures)
 
 
+@scenario(quick=True)
+def a_dead_arm_is_harm(box):
+    """The first arm stands in for it and no client notices: guard does."""
+    split = Split(box, next_=("--at", "40:die"))
+    split.begin()
+    split.traffic()
+    split.until(lambda: split.status()["state"] == "stopped", split.story)
+    status = split.status()
+    check(status["verdict"] == "harm" and status["evidence"]["by_errors"], status)
+    check(status["arms"][1]["errors"] > 10 and status["arms"][0]["errors"] == 0, status)
+    split.until(lambda: split.weights() == [100, 0], split.story)
+    split.end()
+    check(len(split.failures) < 10, split.failures)  # what it was answering when it died
+
+
+@scenario(quick=True)
+def a_damaged_file_is_set_aside(box):
+    split = Split(box)
+    with open(split.kept_path(), "w", encoding="utf-8") as file:
+        file.write('{"format":"spica split"')
+    split.begin()
+    split.until(lambda: any("split not judged: " in text for text in split.told()), split.story)
+    check(os.path.exists(split.kept_path() + ".bad"), "not set aside")
+    split.until(lambda: os.path.exists(split.kept_path()), split.story)
+    status = split.status()
+    check(status["state"] == "not judged" and split.weights() == [50, 50], status)
+    split.end()
+
+
 @scenario()
 def a_person_decides(box):
     """advance, abort; followed by a guard that runs, and done without one that does not."""

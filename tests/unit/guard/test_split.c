@@ -203,18 +203,24 @@ static void test_what_counts(void **state)
         size_t front;
         int server;
         enum proxy_end end;
-        bool pinned;
+        bool pinned, missed;
         uint64_t requests, errors;
+        int assigned; /* where it was missed */
     } rows[] = {
-        {"answered", 0, 1, PROXY_OK, false, 1, 0},
-        {"of another front", 1, 1, PROXY_OK, false, 0, 0},
-        {"no server took it", 0, -1, PROXY_UNSERVED, false, 0, 0},
-        {"no such server", 0, 3, PROXY_OK, false, 0, 0},
-        {"pinned", 0, 1, PROXY_OK, true, 0, 0},
-        {"server's error", 0, 1, PROXY_SERVER_ERROR, false, 1, 1},
-        {"cut", 0, 1, PROXY_CUT, false, 1, 1},
-        {"refused", 0, 1, PROXY_REFUSED, false, 1, 0},
-        {"client left", 0, 1, PROXY_CLIENT, false, 0, 0},
+        {"answered", 0, 1, PROXY_OK, false, false, 1, 0, 0},
+        {"of another front", 1, 1, PROXY_OK, false, false, 0, 0, 0},
+        {"no server took it", 0, -1, PROXY_UNSERVED, false, false, 0, 0, 0},
+        {"no such server", 0, 3, PROXY_OK, false, false, 0, 0, 0},
+        {"pinned", 0, 1, PROXY_OK, true, false, 0, 0, 0},
+        {"server's error", 0, 1, PROXY_SERVER_ERROR, false, false, 1, 1, 0},
+        {"cut", 0, 1, PROXY_CUT, false, false, 1, 1, 0},
+        {"refused", 0, 1, PROXY_REFUSED, false, false, 1, 0, 0},
+        {"client left", 0, 1, PROXY_CLIENT, false, false, 0, 0, 0},
+        {"stood in for", 0, 0, PROXY_OK, false, true, 1, 1, 1},
+        {"stood in for, refused", 0, 0, PROXY_REFUSED, false, true, 1, 1, 1},
+        {"stood in for, client left", 0, 0, PROXY_CLIENT, false, true, 0, 0, 1},
+        {"its own queue's limit", 0, -1, PROXY_UNSERVED, false, true, 1, 1, 1},
+        {"stands in", 0, 1, PROXY_OK, false, true, 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct world world;
@@ -224,6 +230,8 @@ static void test_what_counts(void **state)
                                               .server = rows[i].server,
                                               .end = rows[i].end,
                                               .pinned = rows[i].pinned,
+                                              .missed = rows[i].missed,
+                                              .assigned = rows[i].assigned,
                                               .total_s = 0.5};
         guard_split_add(split, &request);
         struct guard_status_split status;
@@ -315,6 +323,31 @@ static void test_nothing_new_is_not_written(void **state)
     check_remove_folder(world.folder);
 }
 
+/* The first arm stands in for it: the clients notice nothing, the split does. */
+static void test_a_dead_arm_is_harm(void **state)
+{
+    (void)state;
+    struct world world;
+    struct guard_status_split status;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    feed(&world, split, 200, 1);
+    for (int i = 0; i < 1000; i++) {
+        const struct proxy_request request = {
+            .missed = i % 2, .assigned = i % 2, .end = PROXY_OK, .status = 200, .total_s = 0.1};
+        guard_split_add(split, &request);
+        if (i % 40 == 39)
+            step(&world, split);
+    }
+    guard_split_status(split, &status);
+    assert_string_equal(status.verdict, "harm");
+    assert_int_equal(status.arms[1].weight, 0);
+    assert_non_null(strstr(world.last, "harm: next fails more often than now"));
+    assert_int_equal(status.arms[0].requests, 600);
+    guard_split_free(split);
+    check_remove_folder(world.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_what_was_known_survives_a_kill),
         cmocka_unit_test(test_another_programs_decision_is_followed),
         cmocka_unit_test(test_what_counts),
+        cmocka_unit_test(test_a_dead_arm_is_harm),
         cmocka_unit_test(test_a_damaged_file_is_set_aside),
         cmocka_unit_test(test_a_file_damaged_under_way_is_written_anew),
         cmocka_unit_test(test_nothing_new_is_not_written),

@@ -8,9 +8,11 @@ static const char folder[] = "/tmp/voice.spica.proxy";
 
 /* front, server, status, end, then TR Tw Tc Tr Td Ta */
 #define LINE(front, server, status, end, times)                                                    \
+    LINE_FOR(front, front "." server, server, status, end, times)
+#define LINE_FOR(front, chosen, server, status, end, times)                                        \
     "{\"spica\":\"0123456789abcdef\",\"t\":1700000000.042,\"front\":\"" front                      \
-    "\",\"server\":\"" server "\",\"status\":" status ",\"end\":\"" end "\"," times                \
-    ",\"in\":1234,\"out\":567,\"pin\":\"-\"}"
+    "\",\"for\":\"" chosen "\",\"server\":\"" server "\",\"status\":" status ",\"end\":\"" end     \
+    "\"," times ",\"in\":1234,\"out\":567,\"pin\":\"-\"}"
 #define TIMES "\"TR\":1,\"Tw\":20,\"Tc\":0,\"Tr\":300,\"Td\":79,\"Ta\":400"
 
 static const struct {
@@ -100,7 +102,8 @@ static void others(void **state)
         "Server spica.stt.base/base is DOWN, reason: Layer4 connection problem",
         "{}",
         "{\"spica\":\"\",\"t\":1.1}",
-        "{\"spica\":\"fedcba9876543210\",\"t\":1700000000.042,\"front\":\"spica.llm\",\"server\":"
+        "{\"spica\":\"fedcba9876543210\",\"t\":1700000000.042,\"front\":\"spica.llm\","
+        "\"for\":\"spica.llm.now\",\"server\":"
         "\"now\","
         "\"status\":200,\"end\":\"----\"," TIMES ",\"in\":1,\"out\":1,\"pin\":\"-\"}",
         LINE("spica.tts", "now", "200", "----", TIMES),
@@ -121,6 +124,41 @@ static void others(void **state)
     assert_false(proxy_log_parse(&made.proxy, line, sizeof line - 1, &request));
 }
 
+/* Whose it was to be: the backend that was chosen, whoever stood in. */
+static void assigned(void **state)
+{
+    static const struct {
+        const char *name, *line;
+        bool drained, missed;
+        int assigned;
+    } cases[] = {
+        {"its own", LINE("spica.llm", "next", "200", "----", TIMES), false, false, 0},
+        {"stood in for", LINE_FOR("spica.llm", "spica.llm.next", "now", "200", "----", TIMES),
+         false, true, 1},
+        {"none took it", LINE_FOR("spica.llm", "spica.llm.next", "<NOSRV>", "503", "SC--", TIMES),
+         false, true, 1},
+        {"drained", LINE_FOR("spica.llm", "spica.llm.next", "now", "200", "----", TIMES), true,
+         false, 0},
+        {"pinned", LINE_FOR("spica.llm", "spica.llm.next.pin", "<NOSRV>", "503", "SC--", TIMES),
+         false, false, 0},
+        {"never chosen", LINE_FOR("spica.llm", "spica.llm", "<NOSRV>", "400", "LR--", TIMES), false,
+         false, 0},
+        {"a tier", LINE_FOR("spica.stt", "spica.stt.base", "tiny", "200", "----", TIMES), false,
+         true, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct made made;
+        struct proxy_request request = {0};
+        made_init(&made, folder);
+        made.proxy.drained[1][1] = cases[i].drained;
+        const char *line = cases[i].line;
+        CHECK_ROW(i, cases[i].name, proxy_log_parse(&made.proxy, line, strlen(line), &request));
+        CHECK_ROW(i, cases[i].name, request.missed == cases[i].missed);
+        CHECK_ROW(i, cases[i].name, request.assigned == cases[i].assigned);
+    }
+}
+
 static void end_names(void **state)
 {
     (void)state;
@@ -131,10 +169,8 @@ static void end_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(others),
-        cmocka_unit_test(end_names),
+        cmocka_unit_test(ends),     cmocka_unit_test(numbers),   cmocka_unit_test(others),
+        cmocka_unit_test(assigned), cmocka_unit_test(end_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,12 +103,36 @@ static void token_and_port(void **state)
     close(fd);
 }
 
+/* Who must not stand still learns at once that another changes something just now. */
+static void hurried(void **state)
+{
+    char *folder = check_make_folder();
+    char file[256], lock_file[256];
+    struct made made;
+    struct err err = ERR_INIT;
+    int lock = -1;
+    int64_t began_ns = clock_now_ns();
+    (void)state;
+    paths(&made, folder, file);
+    snprintf(lock_file, sizeof lock_file, "%s/lock", folder);
+    made.proxy.lock_file = lock_file;
+    assert_true(proxy_lock(&made.proxy, 0, &lock, &err));
+    proxy_set_hurried(&made.proxy);
+    assert_false(proxy_set_tier(&made.proxy, 0, "tiny", &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_true(clock_now_ns() - began_ns < proxy_lock_within_ns / 2);
+    assert_null(made.proxy.state.tier[0]);
+    close(lock);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(broken),
         cmocka_unit_test(token_and_port),
+        cmocka_unit_test(hurried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
