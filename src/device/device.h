@@ -78,6 +78,9 @@ struct device_holder {
 
 NODISCARD bool device_open(const char *name, const char *proc_root, struct device **ret_device,
                            struct err *err);
+/* How long a device that is opened from now on may take for its start and for each answer, after
+ * which it is lost: for who may not wait as long as a study (60 s, 30 s). Of the whole process. */
+void device_answer_within(int64_t start_ns, int64_t call_ns);
 struct device *device_close(struct device *device); /* NULL is fine; returns NULL */
 AUTO_FN(struct device, device_close)
 

@@ -10,8 +10,11 @@
  * the disk is another version than the module that runs) shows itself. It is never a reason to
  * restart a service: what runs may go on, what is started would not come up.
  *
- * Rejected: a thread for the driver's calls. They take a millisecond; one that hangs in the kernel
- * would hang a thread as well, and the watchdog of systemd is there for that. */
+ * The driver is asked through a process of its own (device/nvml_ask.c). What a study may wait for
+ * its answers is more than guard's watchdog allows, so guard waits less, and a step in which one
+ * device took long leaves the others to the next one: however many hang, a step takes some 20 s at
+ * most. Rejected: a thread for the driver's calls, which a call in the kernel would hang as well.
+ */
 #include "guard/memory.h"
 
 #include "base/clock.h"
@@ -22,6 +25,8 @@
 #include <string.h>
 
 static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S;
+static const int64_t START_WITHIN_NS = 10 * NS_PER_S, CALL_WITHIN_NS = 5 * NS_PER_S;
+static const int64_t SLOW_NS = NS_PER_S; /* that long is no driver that is well */
 static const int64_t OLD_NS = 10 * NS_PER_S;
 static const int64_t STATE_EVERY_NS = 5 * NS_PER_S;
 static const int64_t TREND_EVERY_NS = 5 * NS_PER_S;
@@ -110,6 +115,8 @@ struct guard_memory *guard_memory_new(const struct spec_study *study, const char
     memory->study = study;
     memory->root = proc_root;
     memory->neighbours = neighbours;
+    device_answer_within(START_WITHIN_NS, CALL_WITHIN_NS);
+    const int64_t began_ns = clock_now_ns();
     for (size_t i = 0; i < SPEC_SERVICES_MAX; i++)
         memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
     for (size_t d = 0; d < study->device_count; d++) {
@@ -118,7 +125,8 @@ struct guard_memory *guard_memory_new(const struct spec_study *study, const char
         part->is_gpu = spec_device_is_gpu(study->devices[d]);
         part->strangers.told_bytes = part->strangers.seen_bytes = NAN;
         forget(part);
-        open_device(memory, d, clock_now_ns());
+        if (clock_now_ns() - began_ns < SLOW_NS) /* else with the next step */
+            open_device(memory, d, clock_now_ns());
     }
     return memory;
 }
@@ -407,11 +415,13 @@ static void tell_lost(struct guard_memory *memory, size_t d, struct guard_events
 void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
                        const struct guard_memory_subject *subjects, struct guard_events *events)
 {
+    const int64_t began_ns = clock_now_ns();
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
-        if (!memory->devices[d] && now_ns - part->opened_ns >= REOPEN_EVERY_NS)
+        bool late = clock_now_ns() - began_ns >= SLOW_NS;
+        if (!late && !memory->devices[d] && now_ns - part->opened_ns >= REOPEN_EVERY_NS)
             open_device(memory, d, now_ns);
-        if (memory->devices[d] && now_ns >= part->due_ns)
+        if (!late && memory->devices[d] && now_ns >= part->due_ns)
             read_device(memory, d, now_ns, subjects, events);
         if (part->view.fault == FAULT_XID && now_ns - part->xid_ns > XID_HOLDS_NS)
             part->view.fault = FAULT_NONE;
