@@ -6,7 +6,9 @@
  * can't carry is "-".
  *
  * What is wrong is said below the table in words. What can't be seen from here (a journal that may
- * not be read) is no fault of a service; it is said too, and does not make it wrong. */
+ * not be read) is no fault of a service; it is said too, and does not make it wrong. But no data is
+ * never fine: what is not known is named where it would else say that nothing is wrong. Probes that
+ * were asked for and can't be sent are wrong: the study's file promises what is not done. */
 #include "guard/daemon.h"
 
 #include "base/cancel.h"
@@ -21,18 +23,22 @@
 static const int64_t LEAST_NS = 3 * NS_PER_S, STEP_NS = NS_PER_S / 4, SLACK_NS = 5 * NS_PER_S;
 enum { TEXT_MAX = 256 << 10, WIDTH = 80, SAID_MAX = 64 };
 
+struct said {
+    char *items[SAID_MAX]; /* owned */
+    size_t count;
+};
+
 struct once {
     const struct spec_study *study;
     struct guard_lookout lookout;
     struct guard_tick tick; /* the last */
-    char *wrong[SAID_MAX];  /* owned */
-    size_t wrong_count;
+    struct said wrong, unknown;
     double looked_s;
 };
 
 /* ---- looking ---- */
 
-static void PRINTF_LIKE(2, 3) add_wrong(struct once *once, const char *format, ...)
+static void PRINTF_LIKE(2, 3) add_said(struct said *said, const char *format, ...)
 {
     va_list args;
     char text[1024];
@@ -41,11 +47,18 @@ static void PRINTF_LIKE(2, 3) add_wrong(struct once *once, const char *format, .
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     text_add_escaped(&safe, TEXT_TERMINAL, text, strlen(text), sizeof text);
-    for (size_t k = 0; k < once->wrong_count; k++)
-        if (strcmp(once->wrong[k], buf_text(&safe)) == 0)
+    for (size_t k = 0; k < said->count; k++)
+        if (strcmp(said->items[k], buf_text(&safe)) == 0)
             return;
-    if (once->wrong_count < SAID_MAX)
-        once->wrong[once->wrong_count++] = buf_take(&safe);
+    if (said->count < SAID_MAX)
+        said->items[said->count++] = buf_take(&safe);
+}
+
+static void free_said(struct said *said)
+{
+    for (size_t k = 0; k < said->count; k++)
+        free(said->items[k]);
+    said->count = 0;
 }
 
 /* Those that the state below does not show. */
@@ -59,8 +72,8 @@ static void tell_event(struct once *once, const struct guard_event *event)
 {
     bool known = event->service >= 0;
     if (is_wrong(event->kind))
-        add_wrong(once, "%s%s%s", known ? once->study->services[event->service].name : "",
-                  known ? ": " : "", event->text);
+        add_said(&once->wrong, "%s%s%s", known ? once->study->services[event->service].name : "",
+                 known ? ": " : "", event->text);
 }
 
 static int64_t longest_ns(const struct spec_study *study)
@@ -107,19 +120,22 @@ static void judge_service(struct once *once, size_t i)
     if (subject->watch->kind == WATCH_NOTHING)
         return;
     if (subject->life.presence == PRESENCE_UNKNOWN)
-        add_wrong(once, "%s: it can't be told whether it runs: %s", name, subject->life.why);
+        add_said(&once->wrong, "%s: it can't be told whether it runs: %s", name, subject->life.why);
     else if (subject->life.presence != PRESENCE_UP)
-        add_wrong(once, "%s is %s: %s", name,
-                  subject->life.presence == PRESENCE_COMING ? "not up yet" : "down",
-                  subject->life.why);
+        add_said(&once->wrong, "%s is %s: %s", name,
+                 subject->life.presence == PRESENCE_COMING ? "not up yet" : "down",
+                 subject->life.why);
     if (subject->life.presence != PRESENCE_UP)
         return;
     if (subject->place.word == PLACEMENT_CPU || subject->place.word == PLACEMENT_PARTIAL)
-        add_wrong(once, "%s computes %s: %s", name,
-                  subject->place.word == PLACEMENT_CPU ? "on the CPU" : "partly on the CPU",
-                  subject->place.evidence);
-    if (subject->probe_words[0] && !subject->hung_ns)
-        add_wrong(once, "%s: a request was not answered: %s", name, subject->probe_words);
+        add_said(&once->wrong, "%s computes %s: %s", name,
+                 subject->place.word == PLACEMENT_CPU ? "on the CPU" : "partly on the CPU",
+                 subject->place.evidence);
+    const char *no_probe = guard_watch_no_probe(once->lookout.watch, i);
+    if (no_probe && no_probe[0])
+        add_said(&once->wrong, "%s: no probe could be sent: %s", name, no_probe);
+    if (subject->probe_words[0] && !subject->probe_ours && !subject->hung_ns)
+        add_said(&once->wrong, "%s: a request was not answered: %s", name, subject->probe_words);
 }
 
 static void judge(struct once *once)
@@ -131,15 +147,17 @@ static void judge(struct once *once)
         const struct guard_device_view *view =
             guard_memory_device(guard_watch_memory(once->lookout.watch), d);
         if (view->fault == FAULT_LOST || view->fault == FAULT_MISMATCH)
-            add_wrong(once, "%s can't be used: %s", once->study->devices[d], view->fault_text);
+            add_said(&once->wrong, "%s can't be used: %s", once->study->devices[d],
+                     view->fault_text);
         if (view->throttled > 0)
-            add_wrong(once, "%s is slowed down: %s", once->study->devices[d], view->throttle_words);
+            add_said(&once->wrong, "%s is slowed down: %s", once->study->devices[d],
+                     view->throttle_words);
     }
-    if (proxy && !proxy->up)
-        add_wrong(once, "HAProxy does not answer on its socket");
+    if (proxy && !proxy->up && guard_watch_proxy(once->lookout.watch))
+        add_said(&once->wrong, "HAProxy does not answer on its socket");
 }
 
-/* ---- the table ---- */
+/* ---- what is not known ---- */
 
 static const struct guard_value *find_value(const struct once *once, size_t i,
                                             enum guard_metric metric, enum guard_source source,
@@ -153,6 +171,50 @@ static const struct guard_value *find_value(const struct once *once, size_t i,
             return &once->tick.values[k];
     return NULL;
 }
+
+static void doubt_service(struct once *once, size_t i)
+{
+    const struct guard_subject *subject = guard_watch_subject(once->lookout.watch, i);
+    const char *name = subject->spec->name;
+    bool timed = false;
+    if (subject->watch->kind == WATCH_NOTHING) {
+        add_said(&once->unknown, "%s, which is not watched", name);
+        return;
+    }
+    if (subject->life.presence != PRESENCE_UP)
+        return; /* is wrong */
+    for (int s = SOURCE_REQUESTS; s < SOURCE_COUNT_; s++) {
+        const struct guard_value *value =
+            find_value(once, i, GUARD_LATENCY, (enum guard_source)s, 0.5);
+        timed |= value && !isnan(value->number);
+    }
+    if (!timed)
+        add_said(&once->unknown, "how fast %s answers (%s)", name,
+                 subject->watch->probe_rps <= 0                  ? "it is not probed"
+                 : !guard_watch_no_probe(once->lookout.watch, i) ? "it has no load to ask with"
+                 : subject->probes > subject->probes_ours        ? "too few answers"
+                                                                 : "no probe was sent");
+    if (subject->spec->on == ON_GPU && subject->place.word == PLACEMENT_UNPROVEN)
+        add_said(&once->unknown, "whether %s computes on its device", name);
+}
+
+static void doubt(struct once *once)
+{
+    const struct guard_watch *watch = once->lookout.watch;
+    for (size_t i = 0; i < once->study->service_count; i++)
+        doubt_service(once, i);
+    for (size_t d = 0; d < once->study->device_count; d++) {
+        const struct guard_device_view *view = guard_memory_device(guard_watch_memory(watch), d);
+        if (isnan(view->free_bytes) && view->fault != FAULT_LOST && view->fault != FAULT_MISMATCH)
+            add_said(&once->unknown, "the memory of %s", once->study->devices[d]);
+    }
+    if (once->study->guard->front_count > 0 && !guard_watch_proxy(watch))
+        add_said(&once->unknown, "whether HAProxy is up");
+    if (guard_watch_missing(watch)[0])
+        add_said(&once->unknown, "what can't be seen from here");
+}
+
+/* ---- the table ---- */
 
 static void add_cell(struct buf *text, int width, const char *cell)
 {
@@ -305,6 +367,27 @@ static void add_wrapped(struct buf *text, const char *mark, const char *words, i
     buf_addc(text, '\n');
 }
 
+static void add_verdict(struct buf *text, const struct once *once, int width)
+{
+    const size_t wrong = once->wrong.count;
+    AUTO(buf_done) struct buf words = BUF_INIT(TEXT_MAX);
+    if (once->unknown.count == 0 && wrong == 0)
+        buf_add(&words, "Nothing is wrong.");
+    else if (wrong > 0)
+        buf_addf(&words, "%zu thing%s wrong.", wrong, wrong == 1 ? " is" : "s are");
+    else
+        buf_add(&words, "Nothing wrong was seen;");
+    for (size_t k = 0; k < once->unknown.count; k++)
+        buf_addf(&words, "%s %s",
+                 k > 0       ? ";"
+                 : wrong > 0 ? " Not known:"
+                             : " not known:",
+                 once->unknown.items[k]);
+    if (once->unknown.count > 0)
+        buf_addc(&words, '.');
+    add_wrapped(text, "", buf_text(&words), width);
+}
+
 static void add_table(struct buf *text, const struct once *once, int width)
 {
     static const char head[] =
@@ -318,8 +401,8 @@ static void add_table(struct buf *text, const struct once *once, int width)
     for (size_t d = 0; d < once->study->device_count; d++)
         add_device(text, once, d);
     buf_addc(text, '\n');
-    for (size_t k = 0; k < once->wrong_count; k++)
-        add_wrapped(text, "✗ ", once->wrong[k], width);
+    for (size_t k = 0; k < once->wrong.count; k++)
+        add_wrapped(text, "✗ ", once->wrong.items[k], width);
     for (const char *line = guard_watch_missing(once->lookout.watch); *line;) {
         size_t len = strcspn(line, "\n");
         AUTO(free) char *copy = strndup(line, len);
@@ -327,11 +410,7 @@ static void add_table(struct buf *text, const struct once *once, int width)
             add_wrapped(text, "· ", copy, width);
         line += len + (line[len] == '\n');
     }
-    if (once->wrong_count == 0)
-        buf_add(text, "Nothing is wrong.\n");
-    else
-        buf_addf(text, "%zu thing%s wrong.\n", once->wrong_count,
-                 once->wrong_count == 1 ? " is" : "s are");
+    add_verdict(text, once, width);
 }
 
 /* ---- JSON ---- */
@@ -383,10 +462,13 @@ static void add_json(struct buf *text, const struct once *once)
                   once->study->name, "looked_s", once->looked_s, "taken_to_run",
                   once->lookout.candidate_from);
     json_t *services = json_array(), *wrong = json_array(), *missing = json_array();
+    json_t *unknown = json_array();
     for (size_t i = 0; i < once->study->service_count; i++)
         json_array_append_new(services, service_json(once, i));
-    for (size_t k = 0; k < once->wrong_count; k++)
-        json_array_append_new(wrong, json_text_or_null(once->wrong[k]));
+    for (size_t k = 0; k < once->wrong.count; k++)
+        json_array_append_new(wrong, json_text_or_null(once->wrong.items[k]));
+    for (size_t k = 0; k < once->unknown.count; k++)
+        json_array_append_new(unknown, json_text_or_null(once->unknown.items[k]));
     for (const char *line = guard_watch_missing(once->lookout.watch); *line;) {
         size_t len = strcspn(line, "\n");
         AUTO(free) char *copy = strndup(line, len);
@@ -396,6 +478,7 @@ static void add_json(struct buf *text, const struct once *once)
     json_object_set_new(root, "services", services);
     json_object_set_new(root, "values", values_json(once));
     json_object_set_new(root, "wrong", wrong);
+    json_object_set_new(root, "not_known", unknown);
     json_object_set_new(root, "not_seen", missing);
     AUTO(free) char *line = json_dump_text(root);
     buf_addf(text, "%s\n", line);
@@ -410,16 +493,17 @@ bool guard_once(const struct guard_options *options, FILE *out, bool *ret_wrong,
         ok = look(&once, err);
         if (ok) {
             judge(&once);
+            doubt(&once);
             if (options->json)
                 add_json(&text, &once);
             else
                 add_table(&text, &once, options->width > 40 ? options->width : WIDTH);
             fputs(buf_text(&text), out);
-            *ret_wrong = once.wrong_count > 0;
+            *ret_wrong = once.wrong.count > 0;
         }
         guard_lookout_close(&once.lookout);
     }
-    for (size_t k = 0; k < once.wrong_count; k++)
-        free(once.wrong[k]);
+    free_said(&once.wrong);
+    free_said(&once.unknown);
     return ok;
 }

@@ -246,6 +246,8 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
     struct guard_watch *watch = context;
     struct guard_subject *subject = &watch->subjects[i];
     subject->probes++;
+    subject->probes_ours += probe->ours;
+    subject->probe_ours = probe->ours;
     subject->probe_words[0] = '\0';
     if (probe->ours) {
         snprintf(subject->probe_words, sizeof subject->probe_words, "our own probe failed: %.150s",
@@ -424,6 +426,20 @@ const struct guard_metric_ref *guard_watch_refs(const struct guard_watch *watch,
 {
     *ret_count = watch->ref_count;
     return watch->refs;
+}
+
+const char *guard_watch_no_probe(const struct guard_watch *watch, size_t i)
+{
+    const struct guard_subject *subject = &watch->subjects[i];
+    if (subject->watch->kind == WATCH_NOTHING || subject->watch->probe_rps <= 0)
+        return NULL;
+    if (!watch->prober)
+        return watch->no_probes;
+    if (!guard_prober_asks(watch->prober, i))
+        return NULL;
+    if (subject->probes == 0)
+        return "none had ended so far";
+    return subject->probes == subject->probes_ours ? subject->probe_words : "";
 }
 
 bool guard_watch_has_looked(const struct guard_watch *watch)

@@ -48,6 +48,9 @@ const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch)
 /* The tier that a front's service has, of which the policy knows more; NULL: HAProxy's word. */
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier);
 void guard_watch_set_disk(struct guard_watch *watch, double free_bytes);
+/* Why no probe of service `i`, which is up, could be sent; "": one was; NULL: none is asked for, or
+ * there is nothing to ask with. Borrowed. */
+const char *guard_watch_no_probe(const struct guard_watch *watch, size_t i);
 /* Have all that can be asked answered, or failed to, at least once? For one look. */
 bool guard_watch_has_looked(const struct guard_watch *watch);
 
@@ -66,7 +69,8 @@ struct guard_subject {
     struct device_proof proof; /* of the last probe, until it was looked at */
     bool has_proof;
     int64_t hung_ns;                       /* the last probe did; 0 */
-    uint64_t probes;                       /* that ended */
+    uint64_t probes, probes_ours;          /* that ended, and where our own part failed */
+    bool probe_ours;                       /* of the last one it did */
     struct guard_requests *probe_window;   /* owned */
     struct guard_requests *request_window; /* owned; NULL: it has no front */
     struct guard_engine_view engine;

@@ -22,6 +22,7 @@ struct guard_watch {
     struct guard_events events;
     struct guard_capacity capacities[SPEC_SERVICES_MAX];
     struct buf missing;
+    char no_probes[300]; /* why there are none; "" */
     double disk_free_bytes;
     int64_t traffic_ns; /* when HAProxy was last tried; 0: never */
     int64_t wall_less_mono_us;

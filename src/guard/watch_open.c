@@ -71,8 +71,10 @@ static void open_asking(struct guard_watch *watch)
                                              .burst = watch->setup.once ? PROBES_OF_ONE_LOOK : 0,
                                              .done = guard_watch_probe,
                                              .context = watch};
-    if (!guard_prober_new(&setup, &watch->prober, &err))
+    if (!guard_prober_new(&setup, &watch->prober, &err)) {
         miss(watch, err.text);
+        snprintf(watch->no_probes, sizeof watch->no_probes, "%.290s", err.text);
+    }
     err = ERR_INIT;
     if (!guard_engines_new(watch->study, watch->setup.candidate, watch->setup.event,
                            &watch->engines, &err))
