@@ -80,11 +80,17 @@ struct policy_choice {
     bool switched;                   /* that is another one than before */
     bool forced;                     /* it could not stay: not usable, or its memory is needed */
     int start, stop;                 /* a tier to be started, to be stopped (drained first); -1 */
+    bool for_memory;                 /* it is stopped since others need its memory now */
     double predicted_s;              /* of `tier` at the present rate; NaN unknown */
     char reason[POLICY_REASON_SIZE]; /* in one line, with its numbers; "": nothing new */
 };
 struct policy_choice policy_step(struct policy_state *state, const struct policy_front *front,
                                  const struct policy_input *input);
+/* While HAProxy does not answer: nothing is switched or started, but memory that others need is
+ * given back, by tiers that take no new requests. */
+struct policy_choice policy_step_blind(const struct policy_state *state,
+                                       const struct policy_front *front,
+                                       const struct policy_input *input);
 /* Of any tier at the present rate, for showing. */
 double policy_predict(const struct policy_state *state, const struct policy_front *front,
                       const struct policy_input *input, size_t tier);

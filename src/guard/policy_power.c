@@ -13,6 +13,7 @@
 #include "base/text.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static const int64_t UNUSED_NS = 600 * NS_PER_S; /* then a tier that need not run is stopped */
 
@@ -155,6 +156,7 @@ void policy_choose_stop(struct policy_step *step)
     bool safe = chosen >= 0 && policy_is_usable(step, chosen);
     if (victim >= 0 && victim != chosen && (safe || !policy_is_usable(step, victim))) {
         bool said = step->choice.switched && step->choice.forced; /* why, and the numbers */
+        step->choice.for_memory = true;
         stop(step, victim, said ? "" : " for memory: ");
         if (!said)
             policy_add_memory(step);
@@ -186,4 +188,48 @@ void policy_choose_start(struct policy_step *step)
     text_add_bytes(&step->reason, tiers[start].peak_bytes);
     buf_add(&step->reason, " fits: ");
     policy_add_memory(step);
+}
+
+/* ---- without HAProxy ---- */
+
+/* As policy_find_victim(), of those that HAProxy does not choose when it is back: whether they are
+ * usable is not known, and the current one, or one that would be the last, is left. */
+static int find_spare(const struct policy_step *step)
+{
+    int current = step->state->current, spare = -1;
+    if (!policy_is_pressed(step->front, step->input) || current < 0 ||
+        step->input->tiers[current].power != POWER_ON)
+        return -1;
+    for (int t = 0; t < policy_count(step); t++) {
+        const struct policy_tier *tier = &step->front->tiers[t];
+        enum policy_power power = step->input->tiers[t].power;
+        if (power == POWER_GOING)
+            return -1;
+        if (t != current && tier->managed && !tier->resident && power != POWER_OFF &&
+            (spare < 0 || size_of(step, t) > size_of(step, spare)))
+            spare = t;
+    }
+    return spare;
+}
+
+struct policy_choice policy_step_blind(const struct policy_state *state,
+                                       const struct policy_front *front,
+                                       const struct policy_input *input)
+{
+    struct policy_state unchanged = *state;
+    struct policy_step step = {
+        .state = &unchanged,
+        .front = front,
+        .input = input,
+        .choice = {.tier = state->current, .start = -1, .stop = -1, .predicted_s = NAN},
+        .reason = BUF_INIT(4096)};
+    int spare = find_spare(&step);
+    if (spare >= 0) {
+        stop(&step, spare, " for memory, HAProxy does not answer: ");
+        policy_add_memory(&step);
+        step.choice.for_memory = true;
+    }
+    snprintf(step.choice.reason, sizeof step.choice.reason, "%s", buf_text(&step.reason));
+    buf_done(&step.reason);
+    return step.choice;
 }

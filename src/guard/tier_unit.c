@@ -9,8 +9,14 @@
  * proven by that request, as in a trial; not proven after three is not there. It is asked again and
  * again until it answers, which is the one kind of "ready" that every server has.
  *
- * A tier that runs when guard begins is taken as warm: it has served. So is one without a unit
- * whenever HAProxy finds it usable. One whose unit somebody else starts is warmed first.
+ * The current tier that runs when guard begins is taken as warm: it has served. So is one without a
+ * unit whenever HAProxy finds it usable. Any other that runs is warmed first, whoever has started
+ * it: a guard before us may have died while it was warming. So is one that was restarted meanwhile,
+ * between two looks too: its process is another then.
+ *
+ * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
+ * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
+ * request may have been chosen for it just before it was drained.
  *
  * Rejected: waiting for systemd's job (host/manager.h): minutes, for a server that loads weights.
  * Invariant: whatever was asked for ends, at its deadline if by nothing else. */
@@ -34,7 +40,9 @@ const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {
 
 enum { PROOFS_MAX = 3 };
 static const int64_t ASK_AGAIN_NS = NS_PER_S;
-static const int64_t DRAIN_NS = 60 * NS_PER_S, STOP_NS = 120 * NS_PER_S;
+static const int64_t DRAIN_NS = 600 * NS_PER_S, DRAIN_FOR_MEMORY_NS = 60 * NS_PER_S;
+static const int64_t STOP_NS = 120 * NS_PER_S;
+enum { EMPTY_LOOKS = 2 };
 static const int64_t START_MIN_NS = 30 * NS_PER_S; /* to systemd's own "active" */
 static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
 /* PSS is dear: some 14 ms of CPU per GiB. */
@@ -49,8 +57,11 @@ struct tier_unit {
     size_t device_index;
     struct guard_unit *unit; /* owned; NULL: it has none, or systemd is not asked */
     enum guard_tier_power power;
-    int64_t since_ns; /* of `power` */
-    bool looked;      /* the first look is over */
+    int64_t since_ns;    /* of `power` */
+    bool looked;         /* the first look is over */
+    uint32_t served_pid; /* that was proven, or served at first; 0: not known yet */
+    int64_t drain_until_ns;
+    int empty_looks; /* in a row, while it drains */
     /* its process, for memory and place */
     struct promote_alive alive;
     double held_bytes;
@@ -172,6 +183,22 @@ static void ask(struct tier_unit *unit, int64_t now_ns)
 
 /* ---- the way up ---- */
 
+/* What serves from now on; another process would be cold again. */
+static void come_on(struct tier_unit *unit, int64_t now_ns)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    unit->served_pid = state->known ? state->main_pid : 0;
+    become(unit, TIER_ON, now_ns);
+}
+
+static void begin_warming(struct tier_unit *unit, int64_t now_ns)
+{
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    become(unit, TIER_WARMING, now_ns);
+    unit->asked_ns = unit->proofs = 0;
+}
+
 static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *why, char *text,
                            size_t size)
 {
@@ -184,8 +211,8 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
     unit->failures++;
     unit->rest_until_ns = now_ns + rest_ns;
     become(unit, TIER_FAILED, now_ns);
-    /* A resident one is not ours to stop. */
-    bool ours = unit->unit && !unit->spec->resident;
+    /* A resident one is not ours to stop, and a dry run stops none. */
+    bool ours = unit->unit && !unit->spec->resident && !unit->options->dry_run;
     if (ours)
         (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
     snprintf(text, size, "%.40s did not come up: %.120s; %snot tried again for %lld s",
@@ -196,7 +223,7 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
 static enum tier_turn note_warm(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     AUTO(buf_done) struct buf words = BUF_INIT(256);
-    become(unit, TIER_ON, now_ns);
+    come_on(unit, now_ns);
     unit->failures = 0;
     weigh(unit, now_ns);
     buf_addf(&words, "%s is warm", unit->spec->name);
@@ -244,7 +271,9 @@ static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_se
                  state->result);
         return fail(unit, now_ns, why, text, size);
     }
-    if (!unit->warm && server && server->usable)
+    if (!unit->warm && !server)
+        return TURN_NONE; /* only HAProxy would say so */
+    if (!unit->warm && server->usable)
         return note_warm(unit, now_ns, text, size);
     if (unit->warm && tier_warm_is_asking(unit->warm) &&
         tier_warm_look(unit->warm, now_ns, &unit->latency_s) == WARMTH_ANSWERED)
@@ -272,8 +301,7 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
     /* An answer from before we asked says nothing. */
     bool fresh = state->known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
     if (fresh && strcmp(state->active, "active") == 0) {
-        become(unit, TIER_WARMING, now_ns);
-        unit->asked_ns = unit->proofs = 0;
+        begin_warming(unit, now_ns);
         return TURN_NONE;
     }
     bool failed =
@@ -296,24 +324,41 @@ static bool runs(const struct tier_unit *unit, bool *ret_known)
     return strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
 }
 
-static enum tier_turn step_off(struct tier_unit *unit, int64_t now_ns)
+static enum tier_turn step_off(struct tier_unit *unit, bool current, int64_t now_ns)
 {
     bool known = false;
     if (!runs(unit, &known) || !known)
         return TURN_NONE;
     if (unit->power == TIER_FAILED && now_ns - unit->since_ns < STOP_NS)
         return TURN_NONE; /* on its way down */
-    become(unit, unit->looked ? TIER_WARMING : TIER_ON, now_ns);
-    unit->asked_ns = unit->proofs = 0;
+    if (!unit->looked && current)
+        come_on(unit, now_ns);
+    else
+        begin_warming(unit, now_ns);
     return TURN_NONE;
+}
+
+/* True when another process than the one that was proven is behind its port. */
+static bool is_another(struct tier_unit *unit, const struct guard_unit_state *state)
+{
+    if (unit->served_pid == 0)
+        unit->served_pid = state->main_pid;
+    return state->main_pid > 0 && state->main_pid != unit->served_pid;
 }
 
 static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
-    bool known = false;
-    if (runs(unit, &known) || !known)
-        return TURN_NONE;
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    bool known = false, up = runs(unit, &known);
+    if (up && known && is_another(unit, state)) {
+        snprintf(text, size, "%.40s was restarted (process %u after %u): it is warmed again",
+                 unit->spec->name, (unsigned)state->main_pid, (unsigned)unit->served_pid);
+        forget_process(unit);
+        begin_warming(unit, now_ns);
+        return TURN_WENT;
+    }
+    if (up || !known)
+        return TURN_NONE;
     snprintf(text, size, "%.40s is down: %.60s is %s (%s)", unit->spec->name, unit->spec->unit,
              state->active, state->result);
     forget_process(unit);
@@ -324,12 +369,27 @@ static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text
 static enum tier_turn step_draining(struct tier_unit *unit, const struct proxy_server *server,
                                     int64_t now_ns, char *text, size_t size)
 {
-    bool late = now_ns - unit->since_ns > DRAIN_NS;
+    bool late = now_ns > unit->drain_until_ns;
     bool empty = server && server->in_flight + server->waiting == 0;
-    if ((!empty && !late) || now_ns - unit->since_ns < ASK_AGAIN_NS / 2)
+    if (now_ns - unit->since_ns < ASK_AGAIN_NS / 2)
         return TURN_NONE;
-    snprintf(text, size, "%.40s is stopped%s", unit->spec->name,
-             empty ? ", empty" : " with requests on it: they did not end within a minute");
+    if (server && !server->drained) { /* by a person, or HAProxy could not be told at that time */
+        snprintf(text, size, "%.40s takes requests again, it is not stopped", unit->spec->name);
+        come_on(unit, now_ns);
+        return TURN_KEPT;
+    }
+    unit->empty_looks = empty ? unit->empty_looks + 1 : 0;
+    if (unit->empty_looks < EMPTY_LOOKS && !late)
+        return TURN_NONE;
+    snprintf(text, size, "%.40s is stopped", unit->spec->name);
+    size_t len = strlen(text);
+    if (empty)
+        snprintf(text + len, size - len, ", empty");
+    else if (server)
+        snprintf(text + len, size - len,
+                 " with %llu requests on it: they did not end within %lld s",
+                 (unsigned long long)(server->in_flight + server->waiting),
+                 (long long)((now_ns - unit->since_ns) / NS_PER_S));
     (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
     become(unit, TIER_STOPPING, now_ns);
     return TURN_DRAINED;
@@ -344,26 +404,36 @@ static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char
         return TURN_NONE;
     snprintf(text, size, down ? "%.40s is down" : "%.40s does not stop, left as it is",
              unit->spec->name);
-    become(unit, down ? TIER_OFF : TIER_ON, now_ns);
-    if (down)
-        forget_process(unit);
+    if (!down) {
+        come_on(unit, now_ns);
+        return TURN_STOPPED;
+    }
+    become(unit, TIER_OFF, now_ns);
+    forget_process(unit);
     return TURN_STOPPED;
 }
 
-enum tier_turn tier_unit_step(struct tier_unit *unit, const struct proxy_server *server,
-                              int64_t now_ns, char *text, size_t size)
+/* A tier without a unit is up where HAProxy finds it so. */
+static void follow(struct tier_unit *unit, const struct proxy_server *server, int64_t now_ns)
 {
+    enum guard_tier_power power = server && server->usable ? TIER_ON : TIER_OFF;
+    if (server && power != unit->power)
+        become(unit, power, now_ns);
+    weigh(unit, now_ns);
+}
+
+enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
+                              char *text, size_t size)
+{
+    const struct proxy_server *server = look->server;
     enum tier_turn turn = TURN_NONE;
     if (!unit->unit) {
-        enum guard_tier_power power = server && server->usable ? TIER_ON : TIER_OFF;
-        if (power != unit->power)
-            become(unit, power, now_ns);
-        weigh(unit, now_ns);
+        follow(unit, server, now_ns);
         return TURN_NONE;
     }
     /* It serves already; what systemd says of it comes with the next look. */
-    if (!unit->looked && unit->power == TIER_OFF && server && server->usable)
-        become(unit, TIER_ON, now_ns);
+    if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
+        come_on(unit, now_ns);
     switch (unit->power) {
     case TIER_STARTING:
         turn = step_starting(unit, now_ns, text, size);
@@ -381,7 +451,7 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct proxy_server 
         turn = step_stopping(unit, now_ns, text, size);
         break;
     default:
-        turn = step_off(unit, now_ns);
+        turn = step_off(unit, look->current, now_ns);
     }
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF && unit->power != TIER_FAILED)
@@ -404,12 +474,27 @@ bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t 
     return true;
 }
 
-void tier_unit_drain(struct tier_unit *unit, int64_t now_ns)
+static int64_t drain_ns(const struct tier_unit *unit, enum tier_haste haste)
+{
+    int64_t timeout_ns = unit->front->timeout_ns > 0 ? unit->front->timeout_ns : DRAIN_NS;
+    bool shorter = haste == DRAIN_FOR_MEMORY && timeout_ns > DRAIN_FOR_MEMORY_NS;
+    return shorter ? DRAIN_FOR_MEMORY_NS : timeout_ns;
+}
+
+void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns)
 {
     if (!unit->unit)
         return;
+    int64_t until_ns = now_ns + drain_ns(unit, haste);
+    if (unit->power == TIER_DRAINING) {
+        if (until_ns < unit->drain_until_ns)
+            unit->drain_until_ns = until_ns;
+        return;
+    }
     if (unit->warm)
         tier_warm_forget(unit->warm);
+    unit->drain_until_ns = until_ns;
+    unit->empty_looks = 0;
     become(unit, TIER_DRAINING, now_ns);
 }
 

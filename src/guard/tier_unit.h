@@ -29,15 +29,23 @@ enum tier_turn { /* what a step has found, told once */
                  TURN_DRAINED, /* nobody is on it any more, or its time is over: it is being stopped
                                 */
                  TURN_STOPPED,
+                 TURN_KEPT, /* it was to be stopped, and takes requests again */
 };
-/* `server`: as HAProxy has it; NULL: unknown. `text` says it with its numbers. */
-enum tier_turn tier_unit_step(struct tier_unit *unit, const struct proxy_server *server,
-                              int64_t now_ns, char *text, size_t size);
+struct tier_look {                     /* what HAProxy says of it */
+    const struct proxy_server *server; /* NULL: unknown, HAProxy does not answer */
+    bool current;                      /* it takes the front's new requests */
+};
+/* `text` says what was found, with its numbers. */
+enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
+                              char *text, size_t size);
 
 /* Through systemd. False: it can't be asked; `text` says why. */
 bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
-/* It takes no new ones already; stopped once it is empty, or after a minute. */
-void tier_unit_drain(struct tier_unit *unit, int64_t now_ns);
+/* It takes no new ones already; stopped once it is empty. Else when a request may take no longer
+ * (the front's `timeout:`), or, where its memory is needed, after a minute. Of one that is draining
+ * already, memory shortens the time. */
+enum tier_haste { DRAIN_PATIENT, DRAIN_FOR_MEMORY };
+void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns);
 
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit);
 /* power, resting and held_bytes. */

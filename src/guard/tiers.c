@@ -8,12 +8,18 @@
  * Nothing is kept on disk here: which tier is the current one is HAProxy's to know (and proxy/'s to
  * keep), what runs is systemd's. So a guard that is killed and started again goes on from what is.
  *
+ * While HAProxy does not answer units are looked at all the same (what is starting, warming or
+ * draining comes to its end), and memory that others need is given back by tiers that are not the
+ * current one. While another changes HAProxy's settings nothing is waited for: the next step
+ * chooses anew, as if this one had not been.
+ *
  * Dry run: the policy plays against itself. Its choices are told with "would", and its own state
  * takes them as done; starts and stops are told once in a while, since nothing comes of them. */
 #include "guard/tiers.h"
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "guard/policy_fit.h"
 #include "guard/tier_load.h"
 #include "guard/tier_memory.h"
 #include "guard/tier_study.h"
@@ -118,6 +124,8 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     if (!tiers->fronts)
         abort();
     tiers->arena = arena_new();
+    if (options->proxy)
+        proxy_set_hurried(options->proxy);
     tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
     bool any = false;
     for (size_t f = 0; f < guard->front_count; f++)
@@ -215,26 +223,41 @@ static void tell_study(struct guard_tiers *tiers)
 static const struct proxy_server *server_of(const struct proxy_view *view,
                                             const struct front *front, size_t t)
 {
-    const struct proxy_front *seen = &view->fronts[front->index];
-    return t < seen->server_count ? &seen->servers[t] : NULL;
+    const struct proxy_front *seen = view ? &view->fronts[front->index] : NULL;
+    return seen && t < seen->server_count ? &seen->servers[t] : NULL;
 }
 
 static int current_of(const struct proxy_view *view, const struct front *front)
 {
-    const char *name = view->fronts[front->index].tier;
+    const char *name = view ? view->fronts[front->index].tier : NULL;
     for (size_t t = 0; name && t < front->policy.count; t++)
         if (strcmp(front->policy.tiers[t].name, name) == 0)
             return (int)t;
     return -1;
 }
 
+/* HAProxy, or who keeps its settings. One that is busy is no news, and asked again at once. */
+static void not_told(const struct guard_tiers *tiers, struct front *front, const char *what,
+                     const struct err *err, int64_t *told_ns)
+{
+    char text[240];
+    if (err->code == ERR_BUSY) {
+        *told_ns = 0;
+        return;
+    }
+    snprintf(text, sizeof text, "%.60s: %.170s", what, err->text);
+    tell(tiers, front, text);
+}
+
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
                           const struct proxy_view *view, int64_t now_ns)
 {
+    int current = current_of(view, front);
     for (size_t t = 0; t < front->policy.count; t++) {
         const struct proxy_server *server = server_of(view, front, t);
+        const struct tier_look look = {server, (int)t == current};
         char text[240] = "";
-        enum tier_turn turn = tier_unit_step(front->units[t], server, now_ns, text, sizeof text);
+        enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
         if (turn != TURN_NONE)
             tell(tiers, front, text);
         /* Drained by us, or by a guard before us that did not live to undo it. */
@@ -245,7 +268,7 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
             front->ready_ns[t] = now_ns;
             if (!proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
                                   PROXY_READY, &err))
-                tell(tiers, front, err.text);
+                not_told(tiers, front, "it may be used again", &err, &front->ready_ns[t]);
         }
     }
 }
@@ -275,15 +298,18 @@ static void fill_input(struct guard_tiers *tiers, struct front *front,
 {
     /* Tiers of one front share a device, in every sane file; the first one's counts. */
     const struct tier_memory *memory = &tiers->memories[tier_unit_device(front->units[0])];
-    int current = tiers->options.dry_run && front->state.current >= 0 ? front->state.current
-                                                                      : current_of(view, front);
+    bool as_decided = !view || tiers->options.dry_run;
+    int current =
+        as_decided && front->state.current >= 0 ? front->state.current : current_of(view, front);
     front->input = (struct policy_input){.now_ns = now_ns,
                                          .current = current,
                                          .free_bytes = memory->free_bytes,
                                          .owed_bytes = memory->owed_bytes,
-                                         .wish = front->wish};
-    front->wish = 0;
-    tier_load_look(front->load, &view->fronts[front->index], view->pid, now_ns);
+                                         .wish = view ? front->wish : 0};
+    if (view) {
+        front->wish = 0;
+        tier_load_look(front->load, &view->fronts[front->index], view->pid, now_ns);
+    }
     tier_load_fill(front->load, current >= 0 ? current : front->state.current, now_ns,
                    &front->input);
     for (size_t t = 0; t < front->policy.count; t++)
@@ -292,35 +318,45 @@ static void fill_input(struct guard_tiers *tiers, struct front *front,
 
 /* ---- doing it ---- */
 
-static bool do_switch(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+static bool do_switch(struct guard_tiers *tiers, struct front *front, int64_t now_ns,
+                      struct err *err)
 {
-    struct err err = ERR_INIT;
     const char *name = front->policy.tiers[front->choice.tier].name;
-    char text[240];
+    if (!tiers->options.dry_run && !proxy_set_tier(tiers->options.proxy, front->index, name, err))
+        return err_wrap(err, "switching to %.40s failed", name);
     tier_load_switched(front->load, now_ns);
-    if (tiers->options.dry_run || proxy_set_tier(tiers->options.proxy, front->index, name, &err))
-        return true;
-    snprintf(text, sizeof text, "switching to %.40s failed: %.150s", name, err.text);
-    tell(tiers, front, text);
-    return false;
+    return true;
 }
 
-static void do_stop(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+/* `view` NULL: HAProxy is not there to be told, and sends nobody. Should it come back meanwhile,
+ * the tier is found taking requests, and is kept. */
+static void do_stop(struct guard_tiers *tiers, struct front *front, const struct proxy_view *view,
+                    int64_t now_ns)
 {
     size_t t = (size_t)front->choice.stop;
+    const char *name = front->policy.tiers[t].name;
     struct err err = ERR_INIT;
-    char text[240];
+    char text[80];
     front->stop_said_ns[t] = now_ns;
     if (tiers->options.dry_run)
         return;
-    if (proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
-                         PROXY_DRAIN, &err)) {
-        tier_unit_drain(front->units[t], now_ns);
+    if (!view || proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
+        tier_unit_drain(front->units[t],
+                        front->choice.for_memory ? DRAIN_FOR_MEMORY : DRAIN_PATIENT, now_ns);
         return;
     }
-    snprintf(text, sizeof text, "draining %.40s failed: %.150s", front->policy.tiers[t].name,
-             err.text);
-    tell(tiers, front, text);
+    snprintf(text, sizeof text, "draining %.40s failed", name);
+    not_told(tiers, front, text, &err, &front->stop_said_ns[t]);
+}
+
+/* One that is drained in peace while memory gets short. */
+static void hurry_drains(struct front *front, int64_t now_ns)
+{
+    if (!policy_is_pressed(&front->policy, &front->input))
+        return;
+    for (size_t t = 0; t < front->policy.count; t++)
+        if (tier_unit_power(front->units[t]) == TIER_DRAINING)
+            tier_unit_drain(front->units[t], DRAIN_FOR_MEMORY, now_ns);
 }
 
 static void do_start(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
@@ -338,8 +374,19 @@ static void step_front(struct guard_tiers *tiers, struct front *front,
 {
     look_at_units(tiers, front, view, now_ns);
     fill_input(tiers, front, view, now_ns);
-    front->choice = policy_step(&front->state, &front->policy, &front->input);
+    hurry_drains(front, now_ns);
+    const struct policy_state before = front->state;
     const struct policy_choice *choice = &front->choice;
+    struct err err = ERR_INIT;
+    front->choice = view ? policy_step(&front->state, &front->policy, &front->input)
+                         : policy_step_blind(&front->state, &front->policy, &front->input);
+    bool done = !choice->switched || do_switch(tiers, front, now_ns, &err);
+    if (!done && err.code == ERR_BUSY) {
+        front->state = before; /* as if it had not been chosen */
+        front->wish = front->input.wish;
+        front->choice.tier = before.current;
+        return;
+    }
     bool repeats = tiers->options.dry_run && !choice->switched && choice->stop >= 0 &&
                    front->stop_said_ns[choice->stop] &&
                    now_ns - front->stop_said_ns[choice->stop] < SAID_AGAIN_NS;
@@ -347,9 +394,10 @@ static void step_front(struct guard_tiers *tiers, struct front *front,
         memcpy(front->reason, choice->reason, sizeof front->reason);
         tell(tiers, front, choice->reason);
     }
-    bool done = !choice->switched || do_switch(tiers, front, now_ns);
+    if (!done)
+        tell(tiers, front, err.text);
     if (choice->stop >= 0 && done && !repeats)
-        do_stop(tiers, front, now_ns);
+        do_stop(tiers, front, view, now_ns);
     if (choice->start >= 0)
         do_start(tiers, front, now_ns);
 }
@@ -358,14 +406,15 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
                       void (*tell_event)(void *context, const struct guard_event *event),
                       void *context)
 {
-    if (!view || !view->up || tiers->count == 0)
+    if (tiers->count == 0)
         return;
+    const struct proxy_view *seen = view && view->up ? view : NULL;
     tiers->tell = tell_event;
     tiers->context = context;
     tell_study(tiers);
     weigh_devices(tiers, now_ns);
     for (size_t i = 0; i < tiers->count; i++)
-        step_front(tiers, &tiers->fronts[i], view, now_ns);
+        step_front(tiers, &tiers->fronts[i], seen, now_ns);
 }
 
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,

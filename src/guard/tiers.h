@@ -34,9 +34,10 @@ AUTO_FN(struct guard_tiers, guard_tiers_free)
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,
                          int64_t now_ns);
 
-/* Once a tick. `view`: what proxy_look() says; not up (or NULL): nothing is decided. Each choice,
- * and each start, stop and failure of a tier, is told as an EVENT_ACTED of its service in one line
- * with its numbers. `tell` must not call back. */
+/* Once a tick. `view`: what proxy_look() says; not up (or NULL): only units
+ * are looked at, and memory that others need is given back by tiers that are not the current one.
+ * Each choice, and each start, stop and failure of a tier, is told as an EVENT_ACTED of its service
+ * in one line with its numbers. `tell` must not call back. */
 void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, int64_t now_ns,
                       void (*tell)(void *context, const struct guard_event *event), void *context);
 

@@ -1,0 +1,328 @@
+/* One tier's server through its states, with a systemd and a first request that say what the test
+ * wants: this file stands in for find_unit.c and tier_warm.c. */
+#include "guard/tier_unit.h"
+
+#include "base/clock.h"
+#include "guard/tier_warm.h"
+
+#include "check.h"
+
+#include <math.h>
+
+/* ---- systemd, and the first request ---- */
+
+struct guard_unit {
+    struct guard_unit_state state;
+    int starts, stops;
+};
+struct tier_warm {
+    bool asking, answers;
+    int asked;
+};
+static struct guard_unit the_unit;
+static struct tier_warm the_warm;
+
+struct guard_managers *guard_managers_new(sd_event *event)
+{
+    (void)event;
+    return NULL;
+}
+struct guard_managers *guard_managers_free(struct guard_managers *managers)
+{
+    (void)managers;
+    return NULL;
+}
+struct guard_unit *guard_unit_new(struct guard_managers *managers, const char *name, bool user)
+{
+    (void)managers;
+    (void)name;
+    (void)user;
+    return &the_unit;
+}
+struct guard_unit *guard_unit_free(struct guard_unit *unit)
+{
+    (void)unit;
+    return NULL;
+}
+void guard_unit_ask(struct guard_unit *unit, int64_t now_ns)
+{
+    unit->state.at_ns = now_ns;
+}
+const struct guard_unit_state *guard_unit_state(const struct guard_unit *unit)
+{
+    return &unit->state;
+}
+bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns)
+{
+    (void)now_ns;
+    unit->starts += verb == HOST_START;
+    unit->stops += verb == HOST_STOP;
+    return true;
+}
+const char *guard_unit_refused(const struct guard_unit *unit)
+{
+    (void)unit;
+    return "";
+}
+
+struct tier_warm *tier_warm_new(const struct spec_study *study, size_t service, int port,
+                                const struct spec_candidate *candidate,
+                                const struct corpus *corpora)
+{
+    (void)study;
+    (void)service;
+    (void)port;
+    (void)candidate;
+    (void)corpora;
+    return &the_warm;
+}
+struct tier_warm *tier_warm_free(struct tier_warm *warm)
+{
+    (void)warm;
+    return NULL;
+}
+bool tier_warm_is_asking(const struct tier_warm *warm)
+{
+    return warm->asking;
+}
+int64_t tier_warm_within_ns(const struct tier_warm *warm)
+{
+    (void)warm;
+    return 10 * NS_PER_S;
+}
+void tier_warm_ask(struct tier_warm *warm, int64_t now_ns)
+{
+    (void)now_ns;
+    warm->asking = true;
+    warm->asked++;
+}
+void tier_warm_forget(struct tier_warm *warm)
+{
+    warm->asking = false;
+}
+enum tier_warmth tier_warm_look(struct tier_warm *warm, int64_t now_ns, double *ret_latency_s)
+{
+    (void)now_ns;
+    if (!warm->answers)
+        return WARMTH_WAITING;
+    warm->asking = false;
+    *ret_latency_s = 0.1;
+    return WARMTH_ANSWERED;
+}
+const char *tier_warm_words(const struct tier_warm *warm)
+{
+    (void)warm;
+    return "";
+}
+const struct corpus *tier_warm_corpora(const struct spec_study *study, struct arena *arena)
+{
+    (void)study;
+    (void)arena;
+    return NULL;
+}
+
+/* ---- a tier ---- */
+
+struct world {
+    struct spec_service service;
+    struct spec_tier tier;
+    struct spec_front front;
+    struct spec_study study;
+    struct guard_tiers_options options;
+    struct tier_unit *unit;
+    struct proxy_server server;
+    bool seen, current; /* HAProxy answers; it is the current one */
+    int64_t now_ns;
+    enum tier_turn turn;
+    char text[240];
+};
+
+static void world_begin(struct world *world)
+{
+    *world = (struct world){
+        .service = {.name = "stt", .device_knob = -1, .ready_within_ns = 60 * NS_PER_S},
+        .tier = {.name = "base", .unit = "base.service", .port = 8101},
+        .front = {.timeout_ns = 600 * NS_PER_S, .tier_count = 1},
+        .study = {.name = "s", .service_count = 1},
+        .server = {.name = "base", .usable = true},
+        .seen = true,
+        .now_ns = 1000 * NS_PER_S};
+    world->study.services = &world->service;
+    world->front.tiers = &world->tier;
+    world->options.study = &world->study;
+    the_unit = (struct guard_unit){
+        .state = {.known = true, .active = "active", .sub = "running", .main_pid = 100}};
+    the_warm = (struct tier_warm){.answers = true};
+    const struct tier_unit_setup setup = {
+        .options = &world->options,
+        .managers = (struct guard_managers *)(void *)world, /* there is one */
+        .front = &world->front};
+    world->unit = tier_unit_new(&setup);
+}
+
+static enum guard_tier_power step(struct world *world, int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i++) {
+        const struct tier_look look = {world->seen ? &world->server : NULL, world->current};
+        world->now_ns += NS_PER_S;
+        world->turn =
+            tier_unit_step(world->unit, &look, world->now_ns, world->text, sizeof world->text);
+    }
+    return tier_unit_power(world->unit);
+}
+
+/* A guard that was killed may have left any of them half up. */
+static void test_only_the_current_one_is_warm_at_first(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool seen, current, known;
+        enum guard_tier_power first;
+        int asked;
+    } rows[] = {
+        {"current", true, true, true, TIER_ON, 0},
+        {"current, before systemd has answered", true, true, false, TIER_ON, 0},
+        {"another", true, false, true, TIER_WARMING, 1},
+        {"another, before systemd has answered", true, false, false, TIER_OFF, 1},
+        {"HAProxy is down", false, false, true, TIER_WARMING, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        world_begin(&world);
+        world.seen = rows[i].seen;
+        world.current = rows[i].current;
+        the_unit.state.known = rows[i].known;
+        CHECK_ROW(i, rows[i].name, step(&world, 1) == rows[i].first);
+        the_unit.state.known = true;
+        CHECK_ROW(i, rows[i].name, step(&world, 4) == TIER_ON);
+        CHECK_ROW(i, rows[i].name, the_warm.asked == rows[i].asked);
+        tier_unit_free(world.unit);
+    }
+}
+
+/* systemd has restarted it between two looks: it was active in both. */
+static void test_another_process_is_warmed_again(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    world.current = true;
+    assert_int_equal(step(&world, 3), TIER_ON);
+    the_unit.state.main_pid = 200;
+    assert_int_equal(step(&world, 1), TIER_WARMING);
+    assert_int_equal(world.turn, TURN_WENT);
+    assert_non_null(strstr(world.text, "was restarted (process 200 after 100)"));
+    assert_int_equal(step(&world, 3), TIER_ON);
+    assert_int_equal(the_warm.asked, 1);
+    assert_int_equal(step(&world, 5), TIER_ON); /* and that is it */
+    tier_unit_free(world.unit);
+}
+
+static void test_draining_lasts_as_long_as_a_request_may(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t timeout_s;
+        enum tier_haste haste;
+        int64_t lasts_s;
+    } rows[] = {
+        {"a stream", 600, DRAIN_PATIENT, 600},
+        {"short ones", 20, DRAIN_PATIENT, 20},
+        {"memory is needed", 600, DRAIN_FOR_MEMORY, 60},
+        {"memory is needed, short ones", 20, DRAIN_FOR_MEMORY, 20},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        world_begin(&world);
+        world.current = true;
+        world.front.timeout_ns = rows[i].timeout_s * NS_PER_S;
+        step(&world, 2);
+        world.server.drained = true;
+        world.server.in_flight = 1;
+        tier_unit_drain(world.unit, rows[i].haste, world.now_ns);
+        CHECK_ROW(i, rows[i].name, step(&world, rows[i].lasts_s) == TIER_DRAINING);
+        CHECK_ROW(i, rows[i].name, step(&world, 1) == TIER_STOPPING && the_unit.stops == 1);
+        CHECK_ROW(i, rows[i].name, strstr(world.text, "with 1 requests on it"));
+        tier_unit_free(world.unit);
+    }
+}
+
+static void test_memory_hurries_one_that_drains(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.server.drained = true;
+    world.server.in_flight = 1;
+    tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
+    step(&world, 30);
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns);
+    assert_int_equal(step(&world, 40), TIER_DRAINING);
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns); /* said again: no longer */
+    assert_int_equal(step(&world, 21), TIER_STOPPING);
+    tier_unit_free(world.unit);
+}
+
+static void test_it_is_looked_at_once_more(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.server.drained = true;
+    tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
+    assert_int_equal(step(&world, 1), TIER_DRAINING); /* empty, but one was chosen for it */
+    world.server.in_flight = 1;
+    assert_int_equal(step(&world, 5), TIER_DRAINING);
+    world.server.in_flight = 0;
+    assert_int_equal(step(&world, 1), TIER_DRAINING);
+    assert_int_equal(step(&world, 1), TIER_STOPPING);
+    assert_string_equal(world.text, "base is stopped, empty");
+    tier_unit_free(world.unit);
+    /* Somebody has it take requests again. */
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.server.drained = true;
+    world.server.in_flight = 1;
+    tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
+    step(&world, 3);
+    world.server.drained = false;
+    assert_int_equal(step(&world, 1), TIER_ON);
+    assert_int_equal(world.turn, TURN_KEPT);
+    assert_int_equal(the_unit.stops, 0);
+    tier_unit_free(world.unit);
+}
+
+/* What others have started and does not answer is not stopped by one that only says. */
+static void test_a_dry_run_stops_nothing(void **state)
+{
+    (void)state;
+    for (int dry = 0; dry < 2; dry++) {
+        struct world world;
+        world_begin(&world);
+        world.options.dry_run = dry;
+        the_warm.answers = false;
+        assert_int_equal(step(&world, 80), TIER_FAILED);
+        assert_int_equal(the_unit.stops, dry ? 0 : 1);
+        tier_unit_free(world.unit);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_the_current_one_is_warm_at_first),
+        cmocka_unit_test(test_another_process_is_warmed_again),
+        cmocka_unit_test(test_draining_lasts_as_long_as_a_request_may),
+        cmocka_unit_test(test_memory_hurries_one_that_drains),
+        cmocka_unit_test(test_it_is_looked_at_once_more),
+        cmocka_unit_test(test_a_dry_run_stops_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
