@@ -7,7 +7,10 @@
 
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <math.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 static struct proxy_request request_of(enum proxy_end end, int server, int status, double total_s)
 {
@@ -193,6 +196,54 @@ static void test_lost_lines_are_said(void **state)
     }
 }
 
+/* Before: no HAProxy at all, "HAProxy down", neither tiers nor splits. */
+static void test_a_log_whose_port_is_held(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    char path[300];
+    struct made_study *made = made_study_new(folder);
+    struct guard_events events = {0};
+    struct guard_traffic *traffic = NULL;
+    struct err err = ERR_INIT;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int held = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(held >= 0 && bind(held, (struct sockaddr *)&address, size) == 0 &&
+                getsockname(held, (struct sockaddr *)&address, &size) == 0);
+    snprintf(path, sizeof path, "%s/state.json", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "{\"format\":\"spica proxy\",\"log_port\":%d,\"token\":\"0123456789abcdef\"}",
+            (int)ntohs(address.sin_port));
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+    made->guard.proxy.folder = folder;
+    struct guard_traffic_setup setup = {.study = &made->study, .events = &events, .listen = true};
+    assert_true(sd_event_new(&setup.event) >= 0);
+    if (!guard_traffic_open(&setup, &traffic, &err))
+        fail_msg("%s", err.text);
+    int64_t now_ns = clock_now_ns();
+    for (int s = 1; s < 40; s++)
+        guard_traffic_step(traffic, now_ns + s * NS_PER_S);
+    assert_false(guard_traffic_is_read(traffic));
+    assert_non_null(strstr(guard_traffic_log_why(traffic), "is held by another"));
+    assert_int_equal(events.items[0].kind, EVENT_LOG_LOST);
+    size_t told = 0;
+    for (size_t k = 0; k < events.count; k++)
+        told += events.items[k].kind == EVENT_LOG_LOST;
+    assert_int_equal(told, 1);
+    close(held);
+    guard_traffic_step(traffic, now_ns + 60 * NS_PER_S);
+    assert_true(guard_traffic_is_read(traffic));
+    assert_string_equal(guard_traffic_log_why(traffic), "");
+    assert_int_equal(events.items[events.count - 1].kind, EVENT_LOG_READ);
+    guard_traffic_close(traffic);
+    sd_event_unref(setup.event);
+    made_study_free(made);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_a_service_that_fails_everybody),
         cmocka_unit_test(test_a_log_that_is_not_read),
         cmocka_unit_test(test_lost_lines_are_said),
+        cmocka_unit_test(test_a_log_whose_port_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
