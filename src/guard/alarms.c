@@ -9,7 +9,10 @@
  *
  * Times: a placement that is lost has to be found within 10 s, and what guard sees for the first
  * time may still be starting; a device that fills has to be known 10 minutes before, so the
- * threshold is 15 (the trend is no better than a third). */
+ * threshold is 15 (the trend is no better than a third).
+ *
+ * "no usable server" is an event with an end of its own: HAProxy that does not answer says neither,
+ * and then nobody knows. */
 #include "guard/alarms.h"
 
 #include "base/clock.h"
@@ -22,6 +25,8 @@
 #include <string.h>
 
 static const double FULL_SOON_S = 15 * 60, FULL_LATER_S = 20 * 60;
+static const double FAILS_RATIO = 0.5, FAILS_LESS_RATIO = 0.4;
+static const uint64_t FAILS_LEAST = 10;         /* fewer requests are an accident */
 static const int64_t FOLLOWS_NS = 5 * NS_PER_S; /* a figure its event */
 static const int64_t AGAIN_NS = 600 * NS_PER_S; /* restarts within it are one trouble */
 
@@ -112,6 +117,27 @@ static enum expr_truth is_silent(struct guard_alarm *alarm, const struct guard_t
                                                                                      : EXPR_MAYBE;
 }
 
+/* Whoever says so: requests that fail at HAProxy are as bad as those that only the engine sees
+ * fail. The sources of one service stand side by side among the refs. */
+static enum expr_truth is_failing(struct guard_alarm *alarm, const struct guard_tick *tick)
+{
+    const struct guard_metric_ref *refs = alarm->study->guard->metrics;
+    double worst = NAN;
+    for (long i = alarm->id; i >= 0 && i < alarm->id + SOURCE_COUNT_; i++) {
+        const struct guard_value *value = &tick->values[i];
+        assert(refs[i].metric == GUARD_ERRORS && refs[i].index == (size_t)alarm->service);
+        if (isnan(value->number) || value->count < FAILS_LEAST ||
+            (!isnan(worst) && value->number <= worst))
+            continue;
+        worst = value->number;
+        alarm->shown = i;
+    }
+    if (isnan(worst))
+        return EXPR_MAYBE;
+    alarm->bad = worst > (alarm->bad ? FAILS_LESS_RATIO : FAILS_RATIO);
+    return truth_of(alarm->bad);
+}
+
 static enum expr_truth is_again(struct guard_alarm *alarm, const struct guard_tick *tick)
 {
     const int64_t third_ns = alarm->last_ns[ARRAY_LEN(alarm->last_ns) - 1];
@@ -142,16 +168,21 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .clear_ns = S(2), .meaning = "it does not run, or its port is closed"},
     {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS), EVENT(UP) | EVENT(RESTARTED),
      .hold_ns = S(60), .meaning = "its port accepts and nothing is answered"},
-    {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60),
+    {"fails", SCOPE_SERVICE, is_failing, GUARD_ERRORS, 0, 0, .for_ns = S(3), .clear_ns = S(10),
+     .meaning = "more than half of its requests fail"},
+    {"no usable server", SCOPE_SERVICE, NULL, NONE, EVENT(UNSERVED), EVENT(SERVED), .front = true,
+     .meaning = "HAProxy has nobody to give its requests to"},
+    {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
      .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,
      .clear_ns = 0, .meaning = "three times within ten minutes: it does not get well by itself"},
     {"no data", SCOPE_SERVICE, is_silent, GUARD_LATENCY, 0, 0, .for_ns = 0, .clear_ns = S(5),
+     .minor = true,
      .meaning = "no request was answered for a whole window: nothing is known of it"},
     {"device full soon", SCOPE_DEVICE, is_full_soon, GUARD_DEVICE_FULL_IN, 0, 0, .for_ns = S(30),
      .clear_ns = S(30), .meaning = "at the present trend, in less than 15 minutes"},
     {"throttled", SCOPE_DEVICE, is_one, GUARD_DEVICE_THROTTLED, 0, 0, .for_ns = S(30),
-     .clear_ns = S(60), .meaning = "heat or power holds its clocks down"},
+     .clear_ns = S(60), .minor = true, .meaning = "heat or power holds its clocks down"},
     {"driver lost", SCOPE_DEVICE, is_driver_lost, GUARD_DEVICE_FAULT, EVENT(DRIVER_LOST), 0,
      .for_ns = 0, .clear_ns = S(10), .hold_ns = S(600),
      .meaning = "no service comes back before the driver does: mostly after a reboot"},
@@ -160,22 +191,23 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
     {"HAProxy down", SCOPE_PROXY, is_zero, GUARD_PROXY_UP, EVENT(PROXY_DOWN), 0, .for_ns = S(2),
      .clear_ns = S(2), .hold_ns = S(60), .meaning = "nobody carries the traffic"},
     {"HAProxy restarted", SCOPE_PROXY, NULL, NONE, EVENT(PROXY_RESTARTED), 0, .hold_ns = S(60),
-     .meaning = "requests under way were cut; what run time had set was read again"},
+     .minor = true, .meaning = "requests under way were cut; what run time had set was read again"},
     {"disk full", SCOPE_GUARD, NULL, NONE, EVENT(DISK_FULL), EVENT(DISK_WRITES), .clear_ns = S(60),
-     .meaning = "nothing is recorded; the watching goes on"},
+     .minor = true, .meaning = "nothing is recorded; the watching goes on"},
     {"not recorded", SCOPE_GUARD, NULL, NONE, EVENT(NO_RECORD), EVENT(DISK_WRITES),
      .clear_ns = S(60), .meaning = "the recording can't be written; the watching goes on"},
     {"log not read", SCOPE_GUARD, NULL, NONE, EVENT(LOG_LOST), EVENT(LOG_READ), .clear_ns = S(5),
      .meaning = "what that log would tell is not seen, and counted nowhere"},
     {"clock stepped", SCOPE_GUARD, NULL, NONE, EVENT(CLOCK_STEP), 0, .hold_ns = S(60),
-     .meaning = "times shown jump; windows go on by the steady clock"},
+     .minor = true, .meaning = "times shown jump; windows go on by the steady clock"},
     {"log flood", SCOPE_GUARD, has_lost, NONE, EVENT(LOG_FLOOD), 0, .clear_ns = S(30),
-     .hold_ns = S(60),
+     .hold_ns = S(60), .minor = true,
      .meaning = "lines were dropped: figures of requests stand on a part of them"},
     {"versions changed", SCOPE_SERVICE, NULL, NONE, EVENT(VERSIONS), 0, .hold_ns = S(86400),
-     .machine = true, .meaning = "the study measured another one: spica run measures again"},
+     .machine = true, .minor = true,
+     .meaning = "the study measured another one: spica run measures again"},
     {"neighbour changed", SCOPE_GUARD, NULL, NONE, EVENT(NEIGHBOUR), 0, .hold_ns = S(600),
-     .meaning = "the study measured beside other neighbours"},
+     .minor = true, .meaning = "the study measured beside other neighbours"},
 };
 #undef S
 #undef NONE
@@ -190,6 +222,8 @@ static bool concerns(const struct spec_study *study, const struct guard_alarm_ki
     bool front = false;
     for (size_t f = 0; f < g->front_count; f++)
         front |= g->fronts[f].service == i;
+    if (kind->front)
+        return front;
     if (kind->look == is_misplaced)
         return study->services[i].on == ON_GPU && (front || w->kind != WATCH_NOTHING);
     if (kind->look == is_silent)
@@ -219,6 +253,10 @@ static struct guard_alarm make(const struct spec_study *study, const struct guar
                                long service, long device)
 {
     const size_t index = service >= 0 ? (size_t)service : device >= 0 ? (size_t)device : 0;
+    const long id =
+        kind->metric == GUARD_METRIC_COUNT_ || (kind->scope == SCOPE_SERVICE && service < 0)
+            ? -1
+            : find_id(study->guard, kind->metric, index);
     return (struct guard_alarm){
         .kind = kind,
         .study = study,
@@ -228,9 +266,8 @@ static struct guard_alarm make(const struct spec_study *study, const struct guar
         .service = (int)service,
         .device = device,
         .up = service >= 0 ? find_id(study->guard, GUARD_UP, index) : -1,
-        .id = kind->metric == GUARD_METRIC_COUNT_ || (kind->scope == SCOPE_SERVICE && service < 0)
-                  ? -1
-                  : find_id(study->guard, kind->metric, index),
+        .id = id,
+        .shown = id,
         .hold_ns = hold_of(study, kind, service),
     };
 }

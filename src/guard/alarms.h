@@ -15,6 +15,8 @@ struct guard_alarm_kind {
     uint32_t begins, ends;    /* events, a bit each */
     int64_t for_ns, clear_ns; /* of the figure; an event needs no time to be sure */
     int64_t hold_ns;          /* without an event that ends it, it is over so long after the last */
+    bool front;               /* only of services behind HAProxy */
+    bool minor;               /* it can wait: others are told first */
     bool machine;             /* also one for events that concern no service of the study */
     const char *meaning;      /* a phrase: what it means, or what to do */
 };
@@ -28,6 +30,7 @@ struct guard_alarm {
     int service;                    /* or -1 */
     long device;                    /* or -1 */
     long id, up;                    /* of its figure, and of the service's "up"; or -1 */
+    long shown;                     /* its figure, from the source that says most */
     int64_t hold_ns;
     bool latched; /* an event said so */
     bool bad;     /* its figure was beyond the threshold: hysteresis */

@@ -146,7 +146,7 @@ static void add_of_alarm(struct buf *buf, const struct guard_judge *judge,
     }
     if (rule->use_count) {
         buf_add(buf, between);
-        add_value(buf, &judge->study->guard->metrics[rule->uses[0]], &judge->values[rule->uses[0]]);
+        add_value(buf, &judge->study->guard->metrics[alarm->shown], &judge->values[alarm->shown]);
         between = ", ";
     }
     if (bad)

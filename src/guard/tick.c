@@ -36,6 +36,8 @@ const char *const guard_event_names[EVENT_COUNT_] = {
     [EVENT_DISK_WRITES] = "disk-writes",
     [EVENT_NEIGHBOUR] = "neighbour",
     [EVENT_VERSIONS] = "versions",
+    [EVENT_UNSERVED] = "unserved",
+    [EVENT_SERVED] = "served",
     [EVENT_ACTED] = "acted",
 };
 

@@ -38,6 +38,8 @@ enum guard_event_kind {
     EVENT_DISK_WRITES, /* it goes on */
     EVENT_NEIGHBOUR,   /* a declared neighbour came, went, or has grown */
     EVENT_VERSIONS,    /* a service or the driver is not the version that the study measured */
+    EVENT_UNSERVED,    /* HAProxy has no usable server for the service's front */
+    EVENT_SERVED,      /* it has one again */
     EVENT_ACTED,       /* what became of an action, by the actor */
     EVENT_COUNT_
 };

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINES_A_WAKE = 256 };
+enum { LINES_A_WAKE = 256, UNSERVED_LOOKS = 2 };
 static const int64_t FLOOD_EVERY_NS = 10 * NS_PER_S;
 static const int64_t LOG_AGAIN_NS = 10 * NS_PER_S;
 
@@ -38,6 +38,7 @@ struct guard_traffic {
     bool looked, was_up, down_told;
     bool counts; /* lines that HAProxy drops, from its count at the first look on */
     int64_t pid, uptime_s;
+    unsigned unserved[SPEC_FRONTS_MAX]; /* looks in a row without a usable server */
     struct guard_lost_lines lost;
     int64_t log_ns;    /* when it was last tried */
     char log_why[300]; /* why it is not read; "" */
@@ -235,12 +236,34 @@ static void compare(struct guard_traffic *traffic)
     traffic->uptime_s = view->uptime_s;
 }
 
+/* Not at the first look: while tiers are switched there may be a moment without one. */
+void guard_unserved_tell(unsigned looks[SPEC_FRONTS_MAX], const struct spec_guard *guard,
+                         const struct proxy_view *view, struct guard_events *events)
+{
+    for (size_t f = 0; f < guard->front_count && view->up; f++) {
+        const struct proxy_front *front = &view->fronts[f];
+        const int service = (int)guard->fronts[f].service;
+        bool usable = front->server_count == 0; /* unknown */
+        for (size_t k = 0; k < front->server_count; k++)
+            usable |= front->servers[k].usable;
+        if (usable && looks[f] >= UNSERVED_LOOKS)
+            guard_events_add(events, EVENT_SERVED, service, "HAProxy has a usable server again");
+        if (!usable && looks[f] + 1 == UNSERVED_LOOKS)
+            guard_events_add(events, EVENT_UNSERVED, service,
+                             "none of HAProxy's %zu servers is usable: requests get a 503",
+                             front->server_count);
+        looks[f] = usable ? 0 : looks[f] + 1;
+    }
+}
+
 void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns)
 {
     struct err ignored = ERR_INIT;
     if (!proxy_look(traffic->proxy, &traffic->view, &ignored))
         traffic->view = (struct proxy_view){0};
     compare(traffic);
+    guard_unserved_tell(traffic->unserved, traffic->setup.study->guard, &traffic->view,
+                        traffic->setup.events);
     traffic->looked = true;
     open_log(traffic, now_ns);
     if (!traffic->view.up)

@@ -41,3 +41,8 @@ struct guard_lost_lines {         /* zeroed at first */
 /* An event, at most once in ten seconds. */
 void guard_lost_lines_tell(struct guard_lost_lines *lost, int64_t now_ns,
                            struct guard_events *events);
+
+/* An event when none of a front's servers has been usable twice in a row, and when one is again.
+ * `looks`: how often in a row it was none, one for each front; zeroed at first. */
+void guard_unserved_tell(unsigned looks[SPEC_FRONTS_MAX], const struct spec_guard *guard,
+                         const struct proxy_view *view, struct guard_events *events);

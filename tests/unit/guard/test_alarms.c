@@ -20,6 +20,8 @@ static void all_well(struct judged *j)
     for (size_t i = 0; i < ARRAY_LEN(services); i++) {
         snprintf(name, sizeof name, "%s.latency.p50", services[i]);
         judged_set(j, name, 0.1);
+        snprintf(name, sizeof name, "%s.errors", services[i]);
+        judged_set(j, name, 0);
         snprintf(name, sizeof name, "%s.up", services[i]);
         judged_set(j, name, 1);
         snprintf(name, sizeof name, "%s.placement", services[i]);
@@ -50,6 +52,8 @@ static const struct {
     {"down", EVENT_DOWN, 0, "w.service failed", "stt.up", 0, NULL, 1, 10},
     {"down", -1, 1, NULL, "llm.up", 0, NULL, 4, 10},
     {"hangs", EVENT_HANGS, 0, "no answer in 10 s", NULL, 0, NULL, 1, 61},
+    {"fails", -1, 0, NULL, "stt.errors", 0.51, NULL, 4, 11},
+    {"no usable server", EVENT_UNSERVED, 1, "none of 2 servers", NULL, 0, NULL, 1, 0},
     {"restarted", EVENT_RESTARTED, 0, "pid 7 is 9 now", NULL, 0, NULL, 1, 61},
     {"no data", -1, 0, NULL, "stt.latency.p50", NAN, NULL, 1, 10},
     {"device full soon", -1, -1, NULL, "gpu0.memory.full_in", 14 * 60, NULL, 31, 32},
@@ -113,6 +117,60 @@ static void all_kinds(void **state)
         CHECK_ROW(k, kind->name, kind->meaning && (kind->look || kind->begins));
         CHECK_ROW(k, kind->name, kind->look || kind->ends || kind->hold_ns > 0);
     }
+}
+
+/* Whoever says that requests fail is believed, from ten on; and it is said who. */
+static const struct {
+    const char *name, *figure;
+    double ratio;
+    uint64_t count;
+    const char *text; /* NULL: no alarm */
+} failures[] = {
+    {"all well", "stt.errors", 0, 100, NULL},
+    {"half", "stt.errors", 0.5, 100, NULL},
+    {"more", "stt.errors", 0.6, 100, "stt: stt.errors 60.0 % of 100 requests, more than half"},
+    {"too few", "stt.errors", 1, 9, NULL},
+    {"just enough", "stt.errors", 1, 10, "of 10"},
+    {"HAProxy's log", "stt.requests.errors", 0.7, 20, "stt.requests.errors 70.0 % of 20"},
+    {"the engine", "stt.engine.errors", 0.7, 20, "stt.engine.errors 70.0 % of 20"},
+    {"probes", "stt.probe.errors", 0.7, 20, "stt.probe.errors 70.0 % of 20"},
+};
+
+static void fails(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
+        struct judged *j = judged_new(ACT);
+        all_well(j);
+        judged_steps(j, 10);
+        judged_set_count(j, failures[i].figure, failures[i].ratio, failures[i].count);
+        judged_steps(j, 5);
+        CHECK_ROW(i, failures[i].name, judged_count(j, "fails") == (failures[i].text ? 1 : 0));
+        if (failures[i].text) {
+            const struct guard_decision *d = judged_only(j, "fails");
+            CHECK_ROW(i, d->text, strstr(d->text, failures[i].text));
+            judged_set_count(j, failures[i].figure, 0.45, 100); /* no flutter */
+            judged_steps(j, 60);
+            CHECK_ROW(i, failures[i].name, judged_count(j, "fails") == 1);
+        }
+        judged_free(j);
+    }
+}
+
+/* It stands until HAProxy says otherwise; of a service without a front nobody asks. */
+static void unserved(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT FRONT);
+    all_well(j);
+    judged_event(j, EVENT_UNSERVED, 1, "none of 1 servers");
+    judged_event(j, EVENT_UNSERVED, 0, "nobody's");
+    judged_steps(j, 7200);
+    assert_int_equal(judged_only(j, "no usable server")->service, 1);
+    judged_event(j, EVENT_SERVED, 1, "again");
+    judged_step(j);
+    assert_int_equal(judged_count(j, "no usable server"), 2);
+    judged_free(j);
 }
 
 static void says_full_once(void **state)
@@ -233,10 +291,11 @@ static void xids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),   cmocka_unit_test(all_kinds),
-        cmocka_unit_test(no_data), cmocka_unit_test(says_full_once),
-        cmocka_unit_test(unknown), cmocka_unit_test(counts_restarts),
-        cmocka_unit_test(xids),    cmocka_unit_test(full_soon_trembles),
+        cmocka_unit_test(finds),    cmocka_unit_test(all_kinds),
+        cmocka_unit_test(no_data),  cmocka_unit_test(fails),
+        cmocka_unit_test(unserved), cmocka_unit_test(says_full_once),
+        cmocka_unit_test(unknown),  cmocka_unit_test(counts_restarts),
+        cmocka_unit_test(xids),     cmocka_unit_test(full_soon_trembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
