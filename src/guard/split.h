@@ -43,9 +43,9 @@ AUTO_FN(struct guard_split, guard_split_free)
 /* A request of this front, as HAProxy logged it; those of other fronts are passed over. */
 void guard_split_add(struct guard_split *split, const struct proxy_request *request);
 /* Once a tick: reads what `spica split` has decided, stops an arm that does harm, sends a reference
- * clip when one is due, keeps the file (after each decision, else every 5 s if something was counted).
- * False: our own failure (disk, HAProxy), to be told; the next steps try again, and say no more of
- * it. */
+ * clip when one is due, keeps the file (after each decision, else every 5 s if something was
+ * counted). False: our own failure (disk, HAProxy), to be told; the next steps try again, and say
+ * no more of it. */
 NODISCARD bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us,
                                 struct err *err);
 void guard_split_status(const struct guard_split *split, struct guard_status_split *ret_status);

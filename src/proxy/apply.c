@@ -289,7 +289,7 @@ static bool apply_own(struct proxy *proxy, bool *ret_reloaded, struct err *err)
 bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)
 {
     AUTO(fd) int lock = -1;
-    if (!folder_make(proxy, err) || !proxy_lock(proxy, proxy_lock_within_ns, &lock, err) ||
+    if (!folder_make(proxy, err) || !proxy_lock(proxy, &lock, err) ||
         !proxy_state_read(proxy, err) || !proxy_state_complete(proxy, err) ||
         !check_now(proxy, err))
         return false;
@@ -311,7 +311,7 @@ bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err)
     AUTO(fd) int lock = -1;
     if (!file_exists(proxy->pid_file))
         return true;
-    if (!proxy_lock(proxy, proxy_lock_within_ns, &lock, err))
+    if (!proxy_lock(proxy, &lock, err))
         return false;
     AUTO(fd) int master = proxy_master_open(proxy);
     if (master < 0)

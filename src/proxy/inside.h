@@ -56,10 +56,8 @@ NODISCARD bool proxy_state_read(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_state_save(struct proxy *proxy, struct err *err);
 /* Gives the state a token and a port for the log where it has none. */
 NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
-/* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it.
- * ERR_BUSY: not within that time, 0: not now. */
-extern const int64_t proxy_lock_within_ns;
-NODISCARD bool proxy_lock(struct proxy *proxy, int64_t within_ns, int *ret_fd, struct err *err);
+/* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it. */
+NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
 /* Is the configuration on disk what the state asks for? */
 bool proxy_config_is(const struct proxy *proxy);
 /* The maps, and with them the configuration. */
@@ -72,8 +70,7 @@ NODISCARD bool proxy_ask(const char *path, const char *commands, int64_t within_
 /* For commands that say nothing when all is well; what is said is the error. */
 NODISCARD bool proxy_tell(const char *path, const char *commands, int64_t within_ns,
                           struct err *err);
-/* Of the process that answers. */
-struct proxy_info {
+struct proxy_info { /* of the process that answers */
     int64_t pid, uptime_s;
     uint64_t dropped_logs;
 };
@@ -84,8 +81,7 @@ bool proxy_info_parse(const char *text, size_t len, struct proxy_info *ret_info)
 /* ---- process.c ---- */
 /* HAProxy's program; owned by the caller, NULL when there is none. */
 char *proxy_program(void);
-/* Runs to its end with its output, which is cut at the buffer's maximum; killed when it takes
- * longer. */
+/* Runs to its end; its output is cut at the buffer's maximum. Killed when it takes longer. */
 NODISCARD bool proxy_run(const char *const *argv, int64_t within_ns, struct buf *output,
                          int *ret_status, struct err *err);
 /* Has `haproxy -c` check files (NULL at the end): ERR_INPUT with its first complaint. */
@@ -113,7 +109,7 @@ NODISCARD bool proxy_wait_worker(const struct proxy_handover *handover, int64_t 
 int64_t proxy_failed_reloads(const char *master);
 
 /* ---- look.c ---- */
-/* Fills what CSV of "show stat" says; `len` bytes of anything. */
+/* CSV of "show stat"; `len` bytes of anything. */
 void proxy_stat_parse(const struct spec_study *study, const char *text, size_t len,
                       struct proxy_view *view);
 /* And "show map" of the tiers. */

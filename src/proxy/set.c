@@ -50,8 +50,7 @@ static bool change_begin(struct change *change, struct proxy *proxy, size_t fron
     if (front >= proxy->guard->front_count)
         return err_set(err, ERR_INPUT, "HAProxy has no front %zu", front);
     change->front = &proxy->guard->fronts[front];
-    int64_t within_ns = proxy->hurried ? 0 : proxy_lock_within_ns;
-    if (!proxy_lock(proxy, within_ns, &change->lock, err) || !proxy_state_read(proxy, err) ||
+    if (!proxy_lock(proxy, &change->lock, err) || !proxy_state_read(proxy, err) ||
         !proxy_state_complete(proxy, err) || !proxy_look(proxy, &change->view, err))
         return false;
     change->applied = proxy_config_is(proxy);

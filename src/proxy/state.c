@@ -28,7 +28,7 @@
 enum { STATE_MAX = 1 << 20, TEXT_MAX = 1 << 22 };
 /* Below what the kernel gives to others by itself (ip_local_port_range begins at 32768). */
 enum { PORT_FIRST = 20000, PORT_COUNT = 10000, PORT_TRIES = 200 };
-const int64_t proxy_lock_within_ns = 20 * NS_PER_S;
+static const int64_t LOCK_WITHIN_NS = 20 * NS_PER_S;
 
 void proxy_state_init(struct proxy_state *ret_state)
 {
@@ -232,9 +232,9 @@ bool proxy_state_complete(struct proxy *proxy, struct err *err)
     return err_set(err, ERR_INTERNAL, "no free port on loopback for HAProxy's log");
 }
 
-bool proxy_lock(struct proxy *proxy, int64_t within_ns, int *ret_fd, struct err *err)
+bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err)
 {
-    int64_t end_ns = clock_now_ns() + within_ns;
+    int64_t end_ns = clock_now_ns() + (proxy->hurried ? 0 : LOCK_WITHIN_NS);
     AUTO(fd) int fd = open(proxy->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(err, "%s", proxy->lock_file);
@@ -243,9 +243,10 @@ bool proxy_lock(struct proxy *proxy, int64_t within_ns, int *ret_fd, struct err 
             return err_sys(err, "%s", proxy->lock_file);
         if (clock_now_ns() >= end_ns)
             return err_set(err, ERR_BUSY,
-                           within_ns > 0 ? "%s: somebody else changes HAProxy's settings for over "
-                                           "20 s now"
-                                         : "%s: somebody else changes HAProxy's settings just now",
+                           !proxy->hurried
+                               ? "%s: somebody else changes HAProxy's settings for over "
+                                 "20 s now"
+                               : "%s: somebody else changes HAProxy's settings just now",
                            proxy->lock_file);
         usleep(10000);
     }

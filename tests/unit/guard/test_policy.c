@@ -352,47 +352,6 @@ static void test_switches_are_bounded(void **state)
     assert_true(w.switches <= 4);
 }
 
-/* HAProxy does not answer: others get their memory all the same, from tiers that take nothing. */
-static void test_memory_is_given_back_without_haproxy(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        int current;
-        double free_mib;
-        enum policy_power base, tiny;
-        bool resident;
-        int stop;
-    } rows[] = {
-        {"pressed", 1, 100, POWER_ON, POWER_ON, false, 0},
-        {"enough", 1, 1000, POWER_ON, POWER_ON, false, -1},
-        {"unknown is no evidence", 1, NAN, POWER_ON, POWER_ON, false, -1},
-        {"the current one stays", 0, 100, POWER_ON, POWER_ON, false, -1},
-        {"nobody knows which is current", -1, 100, POWER_ON, POWER_ON, false, -1},
-        {"the last one stays", 1, 100, POWER_ON, POWER_OFF, false, -1},
-        {"on its way already", 1, 100, POWER_GOING, POWER_ON, false, -1},
-        {"one that comes", 1, 100, POWER_COMING, POWER_ON, false, 0},
-        {"resident", 1, 100, POWER_ON, POWER_ON, true, -1},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct world w = make_world(rows[i].resident);
-        w.state.current = w.input.current = rows[i].current;
-        w.input.free_bytes = rows[i].free_mib * MIB;
-        w.input.tiers[0].power = rows[i].base;
-        w.input.tiers[1].power = rows[i].tiny;
-        w.input.tiers[0].usable = w.input.tiers[1].usable = false; /* not seen */
-        struct policy_choice choice = policy_step_blind(&w.state, &w.front, &w.input);
-        CHECK_ROW(i, rows[i].name, choice.stop == rows[i].stop);
-        CHECK_ROW(i, rows[i].name, choice.start == -1 && !choice.switched);
-        CHECK_ROW(i, rows[i].name, choice.tier == rows[i].current);
-        CHECK_ROW(i, rows[i].name, choice.for_memory == (rows[i].stop >= 0));
-        CHECK_ROW(i, rows[i].name,
-                  rows[i].stop < 0
-                      ? choice.reason[0] == '\0'
-                      : strstr(choice.reason, "stopping base (800 MiB) for memory") != NULL);
-    }
-}
-
 static void test_a_rule_asks_for_a_smaller_tier(void **state)
 {
     (void)state;
@@ -625,7 +584,6 @@ int main(void)
         cmocka_unit_test(test_current_dies),
         cmocka_unit_test(test_pinned_requests_do_not_count_elsewhere),
         cmocka_unit_test(test_switches_are_bounded),
-        cmocka_unit_test(test_memory_is_given_back_without_haproxy),
         cmocka_unit_test(test_a_rule_asks_for_a_smaller_tier),
         cmocka_unit_test(test_any_input),
         cmocka_unit_test(test_monotone),
