@@ -11,104 +11,19 @@
  * Invariant: of what is not named under `act:` nothing is ever begun, whatever a decision says. */
 #include "guard/act_inside.h"
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/text.h"
 
 #include <string.h>
 
-static const int64_t NOTIFY_WITHIN_NS = 30 * NS_PER_S;
+/* ---- how each is begun ---- */
 
-/* ---- notify ---- */
-
-/* {rule}, {state} and {text} in one word of the command; anything else stays. */
-static const char *fill(struct arena *arena, const char *word,
-                        const struct guard_decision *decision)
-{
-    const struct {
-        const char *name, *text;
-    } names[] = {{"{rule}", decision->rule},
-                 {"{state}", guard_state_names[decision->to]},
-                 {"{text}", decision->text}};
-    AUTO(buf_done) struct buf filled = BUF_INIT(8192);
-    while (*word) {
-        size_t i = 0;
-        while (i < ARRAY_LEN(names) && !text_starts_with(word, names[i].name))
-            i++;
-        if (i < ARRAY_LEN(names)) {
-            text_add_escaped(&filled, TEXT_TERMINAL, names[i].text, strlen(names[i].text), 1000);
-            word += strlen(names[i].name);
-        } else {
-            buf_addc(&filled, *word);
-            word += 1 + (word[0] == '{' && word[1] == '{');
-        }
-    }
-    return arena_strdup(arena, buf_text(&filled));
-}
-
-static void on_notified(void *owner, const struct guard_said *said)
-{
-    struct act_notify *notify = owner;
-    struct guard_actor *actor = notify->actor;
-    notify->child = guard_child_free(notify->child);
-    notify->arena = arena_free(notify->arena);
-    act_tell(actor, notify->service, notify->rule, said && said->done, "notify: %s",
-             said ? said->text : "not told: the command was killed");
-}
-
-static struct act_notify *free_notify(struct guard_actor *actor)
-{
-    for (size_t i = 0; i < ACT_NOTIFIES_MAX; i++)
-        if (!actor->notifies[i].child)
-            return &actor->notifies[i];
-    return NULL;
-}
-
-static void fill_notify(struct act_notify *notify, struct guard_actor *actor,
-                        const struct guard_decision *decision)
-{
-    const struct spec_study *study = actor->setup.study;
-    const struct spec_guard *guard = study->guard;
-    struct arena *arena = arena_new();
-    const char **argv = arena_array(arena, guard->notify_count + 1, sizeof *argv);
-    for (size_t i = 0; i < guard->notify_count; i++)
-        argv[i] = fill(arena, guard->notify[i].text ? guard->notify[i].text : "", decision);
-    argv[guard->notify_count] = NULL;
-    *notify = (struct act_notify){.arena = arena,
-                                  .work = {argv, study->folder, NOTIFY_WITHIN_NS},
-                                  .actor = actor,
-                                  .service = decision->service};
-    snprintf(notify->rule, sizeof notify->rule, "%s", decision->rule);
-}
-
-/* Without a command the journal, or what the daemon prints, is the notice. */
 static void begin_notify(struct guard_actor *actor, const struct guard_decision *decision,
                          enum spec_action action)
 {
-    struct act_notify *notify = free_notify(actor);
-    struct err err = ERR_INIT;
     (void)action;
-    if (actor->setup.study->guard->notify_count == 0)
-        return;
-    if (!notify) {
-        act_tell(actor, decision->service, decision->rule, false,
-                 "notify: not told: %d commands are still running", ACT_NOTIFIES_MAX);
-        return;
-    }
-    fill_notify(notify, actor, decision);
-    const struct guard_child_job job = {.work = guard_work_notify,
-                                        .context = &notify->work,
-                                        .within_ns = NOTIFY_WITHIN_NS + 5 * NS_PER_S,
-                                        .ended = on_notified,
-                                        .owner = notify};
-    if (guard_child_start(actor->event, &job, &notify->child, &err))
-        return;
-    notify->arena = arena_free(notify->arena);
-    act_tell(actor, decision->service, decision->rule, false, "notify: not told: %.180s", err.text);
+    act_notify_add(actor, decision);
 }
-
-/* ---- the others ---- */
 
 static void begin_tier(struct guard_actor *actor, const struct guard_decision *decision,
                        enum spec_action action)
@@ -231,6 +146,9 @@ void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick)
     if (actor->looked)
         return;
     actor->looked = true;
+    for (size_t i = 0; i < ARRAY_LEN(actor->put_aside); i++)
+        if (actor->put_aside[i][0])
+            act_tell(actor, -1, "", false, "%s", actor->put_aside[i]);
     say_all_left(actor);
     act_minder_look(actor);
 }
@@ -243,10 +161,7 @@ struct guard_actor *guard_actor_close(struct guard_actor *actor)
         return NULL;
     guard_child_free(actor->change);
     guard_child_free(actor->minder);
-    for (size_t i = 0; i < ACT_NOTIFIES_MAX; i++) {
-        guard_child_free(actor->notifies[i].child);
-        arena_free(actor->notifies[i].arena);
-    }
+    act_notify_close(actor);
     sd_event_source_disable_unref(actor->timer);
     sd_event_unref(actor->event);
     guard_kept_done(&actor->kept);
@@ -268,7 +183,9 @@ bool guard_actor_open(const struct guard_act_setup *setup, struct guard_actor **
     actor->setup.folder = actor->folder;
     actor->event = sd_event_ref(setup->event);
     actor->journal = act_has_journal();
-    if (!guard_kept_open(actor->folder, &actor->kept, err) || !act_minder_open(actor, err))
+    if (!guard_kept_open(actor->folder, &actor->kept, actor->put_aside[0],
+                         sizeof actor->put_aside[0], err) ||
+        !act_notify_open(actor, err) || !act_minder_open(actor, err))
         return false;
     *ret_actor = TAKE(actor);
     return true;
@@ -281,8 +198,5 @@ bool guard_actor_has_journal(const struct guard_actor *actor)
 
 size_t guard_actor_busy(const struct guard_actor *actor)
 {
-    size_t busy = actor->queued + (actor->minder != NULL);
-    for (size_t i = 0; i < ACT_NOTIFIES_MAX; i++)
-        busy += actor->notifies[i].child != NULL;
-    return busy;
+    return actor->queued + (actor->minder != NULL) + act_notify_busy(actor);
 }

@@ -13,23 +13,28 @@ struct sd_event;
 
 struct guard_act_setup {
     const struct spec_study *study; /* borrowed, has a guard */
-    const char *folder;     /* the study's results, absolute; what is kept stands beside it */
-    struct sd_event *event; /* the daemon's loop; a reference is taken */
-    const char *program;    /* what measures again: NULL: this very program; for tests */
-    bool dry_run;           /* say what would be done, and do nothing */
+    const char *folder;      /* the study's results, absolute; what is kept stands beside it */
+    struct sd_event *event;  /* the daemon's loop; a reference is taken */
+    const char *program;     /* what measures again: NULL: this very program; for tests */
+    bool dry_run;            /* say what would be done, and do nothing */
+    int64_t notify_again_ns; /* a notice that failed is told again so much later, doubling; 0: 10 s;
+                              * for tests */
     /* What became of an action, or why it was not done: one event for each, always of EVENT_ACTED.
-     * Called from guard_actor_do() itself or from the loop; must not call back. */
+     * Called from guard_actor_do() or _close() itself or from the loop; must not call back. */
     void (*acted)(void *context, const struct guard_event *event);
     /* tier-down and tier-up of a service (guard_tiers_wish), at once. False: not done, `text` says
      * why. NULL: there are no tiers. */
     bool (*tier)(void *context, size_t service, enum spec_action action, char *text, size_t size);
+    /* The judge's last such action was refused and does not count; from the loop. NULL: nobody. */
+    void (*refused)(void *context, enum spec_action action, int service);
     void *context;
 };
 
 struct guard_actor; /* opaque */
 /* Reads what an earlier guard left (FOLDER.guard-acts.json): a restart that was under way counts
  * and is not begun again, a rollback that was cut off is finished, a queued study stays queued.
- * ERR_INPUT: that file is none of ours. */
+ * Such a file that is damaged is put aside as FILE.bad and told with the first tick; what it would
+ * have limited is withheld for an hour. */
 NODISCARD bool guard_actor_open(const struct guard_act_setup *setup, struct guard_actor **ret_actor,
                                 struct err *err);
 /* Returns NULL. Children under way go on by themselves: half of a restart helps nobody. */

@@ -2,7 +2,9 @@
  *
  * Each is noted on disk before it is begun and again when it has ended, by the child that does it:
  * a disk that takes long holds up nobody else. What can't be noted is done all the same and said: a
- * full disk is no reason to leave a service down, and the limits in memory hold.
+ * full disk is no reason to leave a service down, and the limits in memory hold. What the child
+ * refuses to begin is taken out again: a unit that somebody has stopped for an hour must not have
+ * used up the restarts that it needs after.
  *
  * While one waits for its turn its reason may pass away; it is then forgotten. What is refused is
  * told like what is done: an operator reads why nothing happened. */
@@ -120,14 +122,23 @@ static void (*const works[ACTION_COUNT_])(const struct guard_actor *actor,
     [ACTION_RESTUDY] = queue_restudy,
 };
 
+/* What was refused did nobody anything, and is not held against the service. */
+static void close_act(struct guard_actor *actor, const struct guard_said *said)
+{
+    if (actor->act && said && said->refused)
+        guard_kept_remove(&actor->kept, actor->act);
+    else if (actor->act)
+        actor->act->ended = true;
+    actor->act = NULL;
+}
+
 static void work(void *context, struct guard_said *said)
 {
     struct guard_actor *actor = context; /* a copy: this is the child */
     struct err err = ERR_INIT;
     bool noted = guard_kept_write(&actor->kept, &err);
     works[actor->queue[0].action](actor, &actor->queue[0], said);
-    if (actor->act)
-        actor->act->ended = true;
+    close_act(actor, said);
     if (guard_kept_write(&actor->kept, &err) && noted)
         return;
     size_t len = strlen(said->text);
@@ -146,10 +157,10 @@ static void on_end(void *owner, const struct guard_said *said)
     struct guard_actor *actor = owner;
     struct act_change change = actor->queue[0];
     actor->change = guard_child_free(actor->change);
-    if (actor->act)
-        actor->act->ended = true;
-    actor->act = NULL;
+    close_act(actor, said);
     drop_first(actor);
+    if (said && said->refused && actor->setup.refused)
+        actor->setup.refused(actor->setup.context, change.action, change.service);
     act_tell(actor, change.service, change.rule, said && said->done, "%s: %s",
              spec_action_names[change.action],
              said ? said->text : "ended without a word; look at the machine");
@@ -179,6 +190,7 @@ static bool begin(struct guard_actor *actor)
                                                   clock_now_ns(), clock_now_wall_us());
     if (guard_child_start(actor->event, &job, &actor->change, &err))
         return true;
+    close_act(actor, &(struct guard_said){.refused = true});
     act_tell(actor, change->service, change->rule, false, "%s not done: %.180s",
              spec_action_names[change->action], err.text);
     return false;

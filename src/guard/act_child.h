@@ -10,6 +10,7 @@ struct sd_event;
 
 struct guard_said {
     bool done;
+    bool refused;   /* nothing was begun, and nothing is changed: it does not count */
     char text[240]; /* what was done, or why it was not; one line */
 };
 

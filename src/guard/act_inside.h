@@ -9,7 +9,12 @@
 
 #include <systemd/sd-event.h>
 
-enum { ACT_NOTIFIES_MAX = 4, ACT_CHANGES_MAX = 16 };
+enum {
+    ACT_NOTIFIES_MAX = 32, /* that wait or run */
+    ACT_NOTIFIES_AT_ONCE = 4,
+    ACT_NOTIFY_AGAIN_MAX = 3, /* after the first failure */
+    ACT_CHANGES_MAX = 16
+};
 
 struct act_change { /* restart, rollback, or the request for a study */
     enum spec_action action;
@@ -19,12 +24,16 @@ struct act_change { /* restart, rollback, or the request for a study */
 };
 
 struct act_notify {
-    struct guard_child *child; /* owned; NULL: free */
-    struct arena *arena;       /* owned: its words */
+    struct arena *arena;       /* owned: its words; NULL: this place is free */
+    struct guard_child *child; /* owned; NULL: it waits */
     struct guard_notify_work work;
     struct guard_actor *actor; /* borrowed */
     int service;
     char rule[128];
+    unsigned severity; /* of the decision */
+    uint64_t order;    /* as they came */
+    int failures;
+    int64_t due_ns; /* not before */
 };
 
 struct guard_actor {
@@ -34,6 +43,7 @@ struct guard_actor {
     bool looked;                          /* has been told a first tick */
     const char *faults[SPEC_DEVICES_MAX]; /* "lost", ...; static; NULL unknown */
     struct guard_kept kept;
+    char put_aside[2][240]; /* of damaged files, to be told with the first tick; "" none */
 
     /* One change of the machine at a time: two services that start together take each other's
      * memory. queue[0] is under way while `change` is set. */
@@ -43,6 +53,8 @@ struct guard_actor {
     struct guard_act *act;      /* of it, in `kept`; NULL: it is not counted */
 
     struct act_notify notifies[ACT_NOTIFIES_MAX];
+    uint64_t notices;       /* so far */
+    sd_event_source *again; /* owned: for those that failed */
 
     struct guard_restudy restudy;
     bool has_restudy;           /* there is a request */
@@ -64,6 +76,13 @@ void act_change_add(struct guard_actor *actor, const struct act_change *change);
 void act_change_forget(struct guard_actor *actor, const char *rule); /* those that wait */
 void act_change_next(struct guard_actor *actor);
 const char *act_change_refusal(const struct guard_actor *actor, const struct act_change *change);
+
+/* act_notify.c */
+NODISCARD bool act_notify_open(struct guard_actor *actor, struct err *err);
+void act_notify_close(struct guard_actor *actor);
+void act_notify_add(struct guard_actor *actor, const struct guard_decision *decision);
+void act_notify_next(struct guard_actor *actor);
+size_t act_notify_busy(const struct guard_actor *actor);
 
 /* act_minder.c */
 NODISCARD bool act_minder_open(struct guard_actor *actor, struct err *err);

@@ -8,6 +8,9 @@
  * Ages are by the steady clock of one boot. After a reboot only the wall clock is left, which may
  * have been set back: an age is then 0, which withholds rather than allows.
  *
+ * A file that is damaged (a disk, an editor) must not keep guard down for good: it is put aside,
+ * and since nobody knows what it held, an hour passes before anything that it limits is done.
+ *
  * Invariant: what stands in the file was checked when it is read. */
 #include "guard/act_kept.h"
 
@@ -17,6 +20,7 @@
 #include "base/text.h"
 #include "host/journal.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { VERSION = 1, FILE_MAX = 1 << 18 };
@@ -53,6 +57,19 @@ struct guard_act *guard_kept_add(struct guard_kept *kept, enum spec_action actio
     return act;
 }
 
+void guard_kept_remove(struct guard_kept *kept, struct guard_act *act)
+{
+    const size_t at = (size_t)(act - kept->acts);
+    memmove(act, act + 1, (--kept->count - at) * sizeof *act);
+}
+
+void guard_kept_add_unknown(struct guard_kept *kept, enum spec_action action, int64_t now_ns,
+                            int64_t wall_us)
+{
+    struct guard_act *act = guard_kept_add(kept, action, "", now_ns, wall_us);
+    act->ended = act->unknown = true;
+}
+
 /* ---- limits ---- */
 
 bool guard_kept_may(const struct guard_kept *kept, const struct spec_guard_limit *limit,
@@ -66,6 +83,10 @@ bool guard_kept_may(const struct guard_kept *kept, const struct spec_guard_limit
         int64_t age_ns = guard_act_age_ns(kept, act, now_ns, wall_us);
         if (act->action != action || age_ns > HOUR_NS)
             continue;
+        if (act->unknown) {
+            snprintf(why, size, "how often in the last hour is not known (a file was damaged)");
+            return false;
+        }
         of_action++;
         if (strcmp(act->service, service) == 0) {
             of_service++;
@@ -100,12 +121,12 @@ bool guard_kept_write(const struct guard_kept *kept, struct err *err)
     json_object_set_new(object, "acts", list);
     for (size_t i = 0; i < kept->count; i++) {
         const struct guard_act *act = &kept->acts[i];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:b, s:s, s:I, s:I}", "action",
-                                        spec_action_names[act->action], "service",
-                                        json_text_or_null(act->service), "ended", act->ended,
-                                        "boot", act->boot, "mono_ns", (json_int_t)act->mono_ns,
-                                        "wall_us", (json_int_t)act->wall_us));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:b, s:b, s:s, s:I, s:I}", "action",
+                                              spec_action_names[act->action], "service",
+                                              json_text_or_null(act->service), "ended", act->ended,
+                                              "unknown", act->unknown, "boot", act->boot, "mono_ns",
+                                              (json_int_t)act->mono_ns, "wall_us",
+                                              (json_int_t)act->wall_us));
     }
     AUTO(free) char *text = json_dump_text(object);
     return file_write_private(kept->path, text, strlen(text), err) ||
@@ -120,7 +141,8 @@ static bool read_act(const json_t *row, struct guard_act *ret_act)
     int index = action ? text_index(spec_action_names, ACTION_COUNT_, action) : -1;
     struct guard_act act = {.mono_ns = json_get_int(row, "mono_ns", -1),
                             .wall_us = json_get_int(row, "wall_us", -1),
-                            .ended = json_is_true(ended)};
+                            .ended = json_is_true(ended),
+                            .unknown = json_is_true(json_object_get(row, "unknown"))};
     if (index < 0 || !service || !boot || !json_is_boolean(ended) || act.mono_ns < 0 ||
         act.wall_us < 0 || strlen(service) >= sizeof act.service || strlen(boot) >= sizeof act.boot)
         return false;
@@ -141,6 +163,7 @@ static bool read_acts(const json_t *object, struct guard_kept *kept)
     return good;
 }
 
+/* False with ERR_INPUT or ERR_LIMIT: there is a file, and it is damaged. */
 static bool read_file(struct guard_kept *kept, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(FILE_MAX);
@@ -149,15 +172,40 @@ static bool read_file(struct guard_kept *kept, struct err *err)
         return cause.code == ERR_MISSING || err_set(err, cause.code, "%s", cause.text);
     AUTO_JSON json_t *object = json_loadb(buf_text(&text), text.len, 0, NULL);
     return read_acts(object, kept) ||
-           err_set(err, ERR_INPUT,
-                   "%s: not what guard writes; remove it (guard then forgets how often it acted in "
-                   "the last hour)",
-                   kept->path);
+           err_set(err, ERR_INPUT, "%s: not what guard writes", kept->path);
 }
 
-bool guard_kept_open(const char *folder, struct guard_kept *ret_kept, struct err *err)
+void guard_kept_put_aside(const char *path, char *said, size_t size)
+{
+    AUTO(buf_done) struct buf aside = BUF_INIT(8192);
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    buf_addf(&aside, "%s.bad", path);
+    if (rename(path, buf_text(&aside)) == 0)
+        snprintf(said, size, "%.70s was damaged and is put aside as %.70s.bad", name, name);
+    else
+        snprintf(said, size, "%.100s is damaged, and could not be put aside: %.60s", name,
+                 strerror(errno));
+}
+
+/* So that a guard which is restarted meanwhile withholds it too, it is noted at once. */
+static void begin_anew(struct guard_kept *kept, char *said, size_t size)
+{
+    static const enum spec_action withheld[] = {ACTION_RESTART, ACTION_ROLLBACK, ACTION_RESTUDY};
+    struct err ignored = ERR_INIT;
+    char aside[190];
+    guard_kept_put_aside(kept->path, aside, sizeof aside);
+    snprintf(said, size, "%s; nothing that it limits is done for an hour", aside);
+    kept->count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(withheld); i++)
+        guard_kept_add_unknown(kept, withheld[i], clock_now_ns(), clock_now_wall_us());
+    (void)!guard_kept_write(kept, &ignored); /* the next action says so */
+}
+
+bool guard_kept_open(const char *folder, struct guard_kept *ret_kept, char *said, size_t size,
+                     struct err *err)
 {
     struct host_process self;
+    struct err cause = ERR_INIT;
     AUTO(buf_done) struct buf path = BUF_INIT(8192);
     AUTO(free) struct guard_kept *kept = calloc(1, sizeof *kept);
     if (!kept)
@@ -167,9 +215,13 @@ bool guard_kept_open(const char *folder, struct guard_kept *ret_kept, struct err
     snprintf(kept->boot, sizeof kept->boot, "%s", self.boot_id);
     buf_addf(&path, "%s.guard-acts.json", folder);
     kept->path = buf_take(&path);
-    if (!read_file(kept, err)) {
-        guard_kept_done(kept);
-        return false;
+    said[0] = '\0';
+    if (!read_file(kept, &cause)) {
+        if (cause.code != ERR_INPUT && cause.code != ERR_LIMIT) {
+            guard_kept_done(kept);
+            return err_set(err, cause.code, "%s", cause.text);
+        }
+        begin_anew(kept, said, size);
     }
     *ret_kept = *kept;
     return true;

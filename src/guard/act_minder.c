@@ -27,13 +27,48 @@ static struct guard_restudy_work *new_work(const struct guard_actor *actor)
     return work;
 }
 
+/* The act that is under way may move in what is kept. */
+static void withhold(struct guard_actor *actor)
+{
+    struct guard_kept *kept = &actor->kept;
+    struct err ignored = ERR_INIT;
+    const size_t from_end = actor->act ? (size_t)(kept->acts + kept->count - actor->act) : 0;
+    const int64_t begun_ns = actor->act ? actor->act->mono_ns : 0;
+    guard_kept_add_unknown(kept, ACTION_RESTUDY, clock_now_ns(), clock_now_wall_us());
+    if (actor->act)
+        actor->act = kept->count > from_end ? &kept->acts[kept->count - 1 - from_end] : NULL;
+    if (actor->act && actor->act->mono_ns != begun_ns)
+        actor->act = NULL; /* older than an hour */
+    (void)!guard_kept_write(kept, &ignored);
+}
+
+/* A request that is damaged is put aside, and none is made for an hour: who asked for it, and how
+ * often it was tried, is not known. False: it can't be read for another reason. */
+static bool read_request(struct guard_actor *actor, char *said, size_t size, struct err *err)
+{
+    struct err cause = ERR_INIT;
+    said[0] = '\0';
+    if (guard_restudy_read(actor->setup.folder, &actor->has_restudy, &actor->restudy, &cause))
+        return true;
+    actor->has_restudy = false;
+    if (cause.code != ERR_INPUT && cause.code != ERR_LIMIT)
+        return err_set(err, cause.code, "%s", cause.text);
+    AUTO(free) char *path = guard_restudy_path(actor->setup.folder);
+    char aside[200];
+    guard_kept_put_aside(path, aside, sizeof aside);
+    snprintf(said, size, "%s; no study is queued for an hour", aside);
+    withhold(actor);
+    return true;
+}
+
 static void read_again(struct guard_actor *actor)
 {
+    char said[240];
     struct err err = ERR_INIT;
-    if (!guard_restudy_read(actor->setup.folder, &actor->has_restudy, &actor->restudy, &err)) {
-        actor->has_restudy = false;
+    if (!read_request(actor, said, sizeof said, &err))
         act_tell(actor, -1, "", false, "restudy: %.200s", err.text);
-    }
+    else if (said[0])
+        act_tell(actor, -1, "", false, "restudy: %.220s", said);
 }
 
 static void on_minded(void *owner, const struct guard_said *said)
@@ -121,7 +156,7 @@ bool act_minder_open(struct guard_actor *actor, struct err *err)
     const struct spec_study *study = actor->setup.study;
     actor->study_path = file_absolute(study->path);
     find_program(actor);
-    if (!guard_restudy_read(actor->setup.folder, &actor->has_restudy, &actor->restudy, err))
+    if (!read_request(actor, actor->put_aside[1], sizeof actor->put_aside[1], err))
         return false;
     if (!study->guard->limits[ACTION_RESTUDY].allowed)
         return true;

@@ -73,7 +73,7 @@ static bool is_open(const struct guard_restudy_work *work)
 
 /* ---- the request ---- */
 
-static char *request_path(const char *folder)
+char *guard_restudy_path(const char *folder)
 {
     struct buf path = BUF_INIT(8192);
     buf_addf(&path, "%s.restudy.json", folder);
@@ -82,7 +82,7 @@ static char *request_path(const char *folder)
 
 bool guard_restudy_write(const char *folder, const struct guard_restudy *restudy, struct err *err)
 {
-    AUTO(free) char *path = request_path(folder);
+    AUTO(free) char *path = guard_restudy_path(folder);
     AUTO_JSON json_t *object = json_pack(
         "{s:s, s:i, s:s, s:I, s:i, s:o, s:o, s:I, s:{s:I, s:I, s:s}, s:o}", "format",
         "spica restudy", "version", VERSION, "state", state_words[restudy->state], "folder_inode",
@@ -126,7 +126,7 @@ static bool read_object(const json_t *object, struct guard_restudy *restudy)
 bool guard_restudy_read(const char *folder, bool *ret_found, struct guard_restudy *ret_restudy,
                         struct err *err)
 {
-    AUTO(free) char *path = request_path(folder);
+    AUTO(free) char *path = guard_restudy_path(folder);
     AUTO(buf_done) struct buf text = BUF_INIT(FILE_MAX);
     struct guard_restudy restudy;
     struct err cause = ERR_INIT;
@@ -136,7 +136,7 @@ bool guard_restudy_read(const char *folder, bool *ret_found, struct guard_restud
     }
     AUTO_JSON json_t *object = json_loadb(buf_text(&text), text.len, 0, NULL);
     if (!object || !read_object(object, &restudy))
-        return err_set(err, ERR_INPUT, "%s: not a request for a study; remove it", path);
+        return err_set(err, ERR_INPUT, "%s: not a request for a study", path);
     *ret_found = true;
     *ret_restudy = restudy;
     return true;

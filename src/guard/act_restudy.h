@@ -26,7 +26,8 @@ struct guard_restudy {
     char result[240];           /* once it is done */
 };
 
-/* *ret_found false: none was ever asked for. ERR_INPUT: not such a file. */
+char *guard_restudy_path(const char *folder); /* of the request; owned by the caller */
+/* *ret_found false: none was ever asked for. ERR_INPUT, ERR_LIMIT: not such a file. */
 NODISCARD bool guard_restudy_read(const char *folder, bool *ret_found,
                                   struct guard_restudy *ret_restudy, struct err *err);
 NODISCARD bool guard_restudy_write(const char *folder, const struct guard_restudy *restudy,

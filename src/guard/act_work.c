@@ -100,10 +100,13 @@ void guard_work_restart(void *restart, struct guard_said *said)
     if (!host_manager_open(work->user ? HOST_USER : HOST_SYSTEM, &manager, &err) ||
         !host_unit_read(manager, work->unit, unit, &err)) {
         say(said, false, "%.80s not restarted: %.140s", work->unit, err.text);
+        said->refused = true;
         return;
     }
-    if (!may_restart(unit, said) || is_spoken_for(work, unit->name, said))
+    if (!may_restart(unit, said) || is_spoken_for(work, unit->name, said)) {
+        said->refused = true;
         return;
+    }
     int64_t begin_ns = clock_now_ns();
     if (strcmp(unit->active, "failed") == 0)
         host_manager_forgive(manager, unit->name);

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SEVERITY_MAX = 2 };
 enum { REPEATED = 1 << ACTION_RESTART | 1 << ACTION_TIER_DOWN | 1 << ACTION_TIER_UP };
 
 static void *make_room(size_t count, size_t size)
@@ -240,6 +241,7 @@ static struct guard_decision begin(const struct telling *telling, const struct j
         .service = rule->service,
         .from = from,
         .to = rule->state.state,
+        .severity = rule->severity,
     };
 }
 
@@ -349,22 +351,35 @@ static bool in_alarm(enum guard_state state)
     return state == STATE_ALARM || state == STATE_CLEARING;
 }
 
+/* Over, or not judged: 0; what can wait; what an operator is called for. */
+static unsigned severity_of(const struct judge_rule *rule)
+{
+    if (rule->state.state != STATE_ALARM)
+        return 0;
+    return rule->alarm && rule->alarm->kind->minor ? 1 : SEVERITY_MAX;
+}
+
 static void step_rule(struct guard_judge *judge, struct judge_rule *rule,
+                      const struct guard_tick *tick)
+{
+    enum expr_truth until = EXPR_MAYBE;
+    look(judge, rule, tick, &rule->when, &until, &rule->sudden);
+    rule->from = guard_rule_step(&rule->state, &rule->times, rule->when, until, rule->sudden,
+                                 judge->now_ns, tick->wall_us);
+    rule->severity = severity_of(rule);
+}
+
+static void tell_rule(struct guard_judge *judge, struct judge_rule *rule,
                       const struct telling *telling)
 {
-    enum expr_truth when = EXPR_MAYBE, until = EXPR_MAYBE;
-    bool sudden = false;
-    look(judge, rule, telling->tick, &when, &until, &sudden);
-    const enum guard_state from = guard_rule_step(&rule->state, &rule->times, when, until, sudden,
-                                                  judge->now_ns, telling->tick->wall_us);
-    const enum guard_state to = rule->state.state;
+    const enum guard_state from = rule->from, to = rule->state.state;
     if (to == STATE_ALARM && !in_alarm(from)) {
         rule->told_unknown = false;
-        tell_alarm(judge, rule, from, sudden, telling);
+        tell_alarm(judge, rule, from, rule->sudden, telling);
     } else if (in_alarm(from) && !in_alarm(to)) {
         tell_over(judge, rule, from, telling);
     } else if (to == STATE_ALARM) {
-        if (when == EXPR_TRUE) /* not while nobody knows, nor between the two thresholds */
+        if (rule->when == EXPR_TRUE) /* not while nobody knows, nor between the two thresholds */
             tell_more(judge, rule, telling);
     } else if (!in_alarm(to)) {
         tell_unknown(judge, rule, from, telling);
@@ -379,9 +394,19 @@ void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
     if (tick->mono_ns > judge->now_ns)
         judge->now_ns = tick->mono_ns; /* never backwards, whatever a recording says */
     memcpy(judge->values, tick->values, judge->study->guard->metric_count * sizeof *judge->values);
-    /* Built-in ones last in the list but first judged: what they find withholds a restart. */
-    for (size_t i = judge->rule_count; i-- > 0;)
-        step_rule(judge, &judge->rules[i], &telling);
+    /* All are looked at before anything is done: a driver that is lost withholds a restart. */
+    for (size_t i = 0; i < judge->rule_count; i++)
+        step_rule(judge, &judge->rules[i], tick);
+    /* The gravest first: what is left of an hour's limit is theirs. */
+    for (unsigned severity = SEVERITY_MAX + 1; severity-- > 0;)
+        for (size_t i = 0; i < judge->rule_count; i++)
+            if (judge->rules[i].severity == severity)
+                tell_rule(judge, &judge->rules[i], &telling);
+}
+
+void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int service)
+{
+    guard_limits_give_back(judge->limits, action, service, judge->now_ns);
 }
 
 /* ---- standing ---- */

@@ -27,20 +27,25 @@ struct guard_decision {
      * the file, over its limit per hour, in its back-off or cool-down. `text` says which and why.
      */
     uint32_t actions, withheld;
-    char text[512]; /* the numbers, the rule, and what happens next, in one line */
+    unsigned severity; /* who is told first when much happens at once; more is graver */
+    char text[512];    /* the numbers, the rule, and what happens next, in one line */
 };
 
 struct guard_judge;                                                  /* opaque */
 struct guard_judge *guard_judge_new(const struct spec_study *study); /* borrowed */
 struct guard_judge *guard_judge_free(struct guard_judge *judge);     /* returns NULL */
 
-/* Tells each decision at once; `tell` must not call back. */
+/* Tells each decision at once, the gravest first; `tell` must not call back. */
 void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
                       void (*tell)(void *context, const struct guard_decision *decision),
                       void *context);
+/* An action of the last decisions was not begun, since its unit is not to be touched (stopped by
+ * somebody's hand, under a promotion): the last one does not count, and is asked for again only
+ * after its first back-off. Not from `tell`. */
+void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int service);
 
-struct guard_standing { /* of one rule, for /status and the terminal */
-    const char *rule;   /* built-in ones: the same name for each service and device */
+struct guard_standing {           /* of one rule, for /status and the terminal */
+    const char *rule;             /* built-in ones: the same name for each service and device */
     const char *service, *device; /* whom it concerns; NULL: none, or several. Borrowed */
     enum guard_state state;
     int64_t since_wall_us;

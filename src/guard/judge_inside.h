@@ -16,6 +16,12 @@ struct judge_rule {                     /* of the file, or built in */
     size_t *uses; /* owned: ids of the figures in `when`, for words */
     size_t use_count;
 
+    /* of this tick */
+    enum guard_state from;
+    enum expr_truth when;
+    bool sudden;
+    unsigned severity; /* see struct guard_decision */
+
     /* of the alarm under way */
     uint32_t owed;   /* actions that are still to be done */
     uint32_t said;   /* and those of them that were told as withheld */

@@ -5,7 +5,8 @@
  * its first restart; the number per hour is shared, since it is the machine that is protected. It
  * is never shorter than the time that the service may take to be ready: a second restart in the
  * middle of loading a model would go on for ever. It starts anew once a service has gone without
- * for an hour longer than it was. */
+ * for an hour longer than it was. One that was refused (the unit is stopped by somebody's hand) is
+ * taken back whole, since nothing was done to anybody; it is only not asked for again at once. */
 #include "guard/limits.h"
 
 #include "base/clock.h"
@@ -13,15 +14,19 @@
 
 #include <stdlib.h>
 
-static const int64_t HOUR_NS = 3600 * NS_PER_S;
+static const int64_t HOUR_NS = 3600 * NS_PER_S, REFUSED_LEAST_NS = 60 * NS_PER_S;
+
+static const int64_t LONG_AGO_NS = -3600 * NS_PER_S; /* of a place without a time */
 
 struct ring {
     int64_t *at; /* owned; of the last `size` times */
-    int size, count, next;
+    int size, next;
 };
 
 struct back_off {
-    int64_t last_ns, delay_ns; /* 0: none yet */
+    int64_t last_ns, delay_ns;     /* 0: none yet */
+    int64_t before_ns, delayed_ns; /* these two as they were before the last one */
+    int64_t refused_ns;            /* it was refused: not again before; 0: it was not */
 };
 
 struct guard_limits {
@@ -46,6 +51,8 @@ struct guard_limits *guard_limits_new(const struct spec_study *study)
         struct ring *ring = &limits->rings[i];
         ring->size = study->guard->limits[i].per_hour;
         ring->at = checked(calloc((size_t)ring->size + 1, sizeof *ring->at));
+        for (int k = 0; k < ring->size; k++)
+            ring->at[k] = LONG_AGO_NS;
     }
     return limits;
 }
@@ -64,7 +71,7 @@ int guard_limits_used(const struct guard_limits *limits, enum spec_action action
 {
     const struct ring *ring = &limits->rings[action];
     int used = 0;
-    for (int i = 0; i < ring->count; i++)
+    for (int i = 0; i < ring->size; i++)
         used += now_ns - ring->at[i] < HOUR_NS;
     return used;
 }
@@ -91,6 +98,11 @@ bool guard_limits_allow(struct guard_limits *limits, enum spec_action action, in
         buf_addf(why, "%d of %d this hour", used, limit->per_hour);
         return false;
     }
+    if (back_off && now_ns < back_off->refused_ns) {
+        buf_add(why, "it was refused; asked again in ");
+        text_add_duration(why, (double)(back_off->refused_ns - now_ns) / 1e9);
+        return false;
+    }
     int64_t left_ns = back_off ? back_off->last_ns + back_off->delay_ns - now_ns : 0;
     if (!back_off || back_off->delay_ns == 0 || left_ns <= 0)
         return true;
@@ -107,7 +119,6 @@ void guard_limits_take(struct guard_limits *limits, enum spec_action action, int
     if (ring->size > 0) {
         ring->at[ring->next] = now_ns;
         ring->next = (ring->next + 1) % ring->size;
-        ring->count += ring->count < ring->size;
     }
     if (!back_off)
         return;
@@ -117,6 +128,26 @@ void guard_limits_take(struct guard_limits *limits, enum spec_action action, int
     const bool anew =
         back_off->delay_ns == 0 || now_ns - back_off->last_ns >= back_off->delay_ns + HOUR_NS;
     const int64_t doubled_ns = 2 * back_off->delay_ns < HOUR_NS ? 2 * back_off->delay_ns : HOUR_NS;
+    back_off->before_ns = back_off->last_ns;
+    back_off->delayed_ns = back_off->delay_ns;
+    back_off->refused_ns = 0;
     back_off->delay_ns = anew || doubled_ns < first_ns ? first_ns : doubled_ns;
     back_off->last_ns = now_ns;
+}
+
+void guard_limits_give_back(struct guard_limits *limits, enum spec_action action, int service,
+                            int64_t now_ns)
+{
+    struct ring *ring = &limits->rings[action];
+    struct back_off *back_off = back_off_of(limits, action, service);
+    const int64_t given_ns = limits->study->guard->limits[action].back_off_ns;
+    if (ring->size > 0) {
+        ring->next = (ring->next + ring->size - 1) % ring->size;
+        ring->at[ring->next] = LONG_AGO_NS;
+    }
+    if (!back_off || back_off->refused_ns > 0)
+        return;
+    back_off->last_ns = back_off->before_ns;
+    back_off->delay_ns = back_off->delayed_ns;
+    back_off->refused_ns = now_ns + (given_ns > REFUSED_LEAST_NS ? given_ns : REFUSED_LEAST_NS);
 }

@@ -2,7 +2,7 @@
  * tests/scenario/test_guard_act.py. */
 #include "check.h"
 
-#include "made_study.h"
+#include "act_stage.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -10,193 +10,6 @@
 #include "guard/act_restudy.h"
 
 #include <sys/stat.h>
-#include <systemd/sd-event.h>
-
-enum { TOLD_MAX = 64 };
-static const int64_t NEVER_ENDS_NS = 60 * NS_PER_S;
-
-struct stage {
-    char *folder, *results;
-    struct made_study *made;
-    struct spec_setting words[8];
-    sd_event *event;
-    struct guard_actor *actor;
-    char told[TOLD_MAX][240];
-    size_t count;
-};
-
-static void on_acted(void *context, const struct guard_event *event)
-{
-    struct stage *stage = context;
-    assert_int_equal(event->kind, EVENT_ACTED);
-    assert_true(stage->count < TOLD_MAX);
-    snprintf(stage->told[stage->count++], sizeof stage->told[0], "%s", event->text);
-}
-
-static bool on_tier(void *context, size_t service, enum spec_action action, char *text, size_t size)
-{
-    (void)context;
-    snprintf(text, size, "service %zu", service);
-    return action == ACTION_TIER_DOWN;
-}
-
-static struct stage *stage_new(void)
-{
-    struct stage *stage = calloc(1, sizeof *stage);
-    assert_non_null(stage);
-    stage->folder = check_make_folder();
-    stage->results = file_join(stage->folder, "voice.spica");
-    stage->made = made_study_new(stage->folder);
-    for (int i = 0; i < ACTION_COUNT_; i++)
-        stage->made->guard.limits[i] = (struct spec_guard_limit){.allowed = true, .per_hour = 100};
-    assert_true(sd_event_new(&stage->event) >= 0);
-    return stage;
-}
-
-static void stage_free(struct stage *stage)
-{
-    guard_actor_close(stage->actor);
-    sd_event_unref(stage->event);
-    made_study_free(stage->made);
-    free(stage->results);
-    check_remove_folder(stage->folder);
-    free(stage);
-}
-
-static void open_actor(struct stage *stage, bool dry_run)
-{
-    const struct guard_act_setup setup = {.study = &stage->made->study,
-                                          .folder = stage->results,
-                                          .event = stage->event,
-                                          .program = "/bin/true",
-                                          .dry_run = dry_run,
-                                          .acted = on_acted,
-                                          .context = stage,
-                                          .tier = on_tier};
-    struct err err = ERR_INIT;
-    stage->actor = guard_actor_close(stage->actor);
-    if (!guard_actor_open(&setup, &stage->actor, &err))
-        fail_msg("%s", err.text);
-}
-
-static void see(struct stage *stage)
-{
-    struct guard_tick tick = made_tick(stage->made);
-    guard_actor_see(stage->actor, &tick);
-}
-
-static void decide(struct stage *stage, int service, uint32_t actions)
-{
-    struct guard_decision decision = {.rule = "slow \"speech\"",
-                                      .service = service,
-                                      .from = STATE_PENDING,
-                                      .to = STATE_ALARM,
-                                      .actions = actions};
-    snprintf(decision.text, sizeof decision.text, "p95 912 ms > 300 ms for 30 s");
-    guard_actor_do(stage->actor, &decision);
-}
-
-/* Until nothing is under way. */
-static void settle(struct stage *stage)
-{
-    int64_t end_ns = clock_now_ns() + NEVER_ENDS_NS;
-    while (guard_actor_busy(stage->actor) > 0) {
-        assert_true(clock_now_ns() < end_ns);
-        assert_true(sd_event_run(stage->event, 100000) >= 0);
-    }
-}
-
-static bool told(const struct stage *stage, const char *part)
-{
-    for (size_t i = 0; i < stage->count; i++)
-        if (strstr(stage->told[i], part))
-            return true;
-    return false;
-}
-
-#define CHECK_TOLD(stage, part)                                                                    \
-    do {                                                                                           \
-        if (!told((stage), (part)))                                                                \
-            fail_msg("not told: \"%s\"; last: \"%s\"", (part),                                     \
-                     (stage)->count ? (stage)->told[(stage)->count - 1] : "(nothing)");            \
-    } while (0)
-
-static void set_command(struct stage *stage, const char *const *words)
-{
-    size_t n = 0;
-    for (; words[n]; n++)
-        stage->words[n] = (struct spec_setting){.text = words[n]};
-    stage->made->guard.notify = stage->words;
-    stage->made->guard.notify_count = n;
-}
-
-/* ---- notify ---- */
-
-static void test_words(void **state)
-{
-    (void)state;
-    static const char *const words[] = {"/bin/sh", "-c",     "printf '%s\\n' \"$@\" >told",
-                                        "sh",      "{rule}", "{{x} a {state} b",
-                                        "{text}",  NULL};
-    struct stage *stage = stage_new();
-    AUTO(free) char *path = file_join(stage->folder, "told");
-    AUTO(buf_done) struct buf text = BUF_INIT(4096);
-    struct err err = ERR_INIT;
-    set_command(stage, words);
-    open_actor(stage, false);
-    decide(stage, 0, 1U << ACTION_NOTIFY);
-    settle(stage);
-    assert_true(buf_read_file(&text, path, &err));
-    assert_string_equal(buf_text(&text),
-                        "slow \"speech\"\n{x} a alarm b\np95 912 ms > 300 ms for 30 s\n");
-    CHECK_TOLD(stage, "notify: told by /bin/sh");
-    stage_free(stage);
-}
-
-static const struct {
-    const char *name;
-    const char *const words[4];
-    const char *told;
-} commands[] = {
-    {"fails",
-     {"/bin/sh", "-c", "echo no such room >&2; exit 3", NULL},
-     "not told: /bin/sh: exit status 3: no such room"},
-    {"is not there", {"/no/such/program", NULL}, "no such program"},
-    {"dies", {"/bin/sh", "-c", "kill -9 $$", NULL}, "ended by signal 9"},
-    {"leaves something behind", {"/bin/sh", "-c", "sleep 0.2 & exit 0", NULL}, "told by"},
-};
-
-static void test_commands(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        struct stage *stage = stage_new();
-        set_command(stage, commands[i].words);
-        open_actor(stage, false);
-        decide(stage, 0, 1U << ACTION_NOTIFY);
-        settle(stage);
-        CHECK_TOLD(stage, commands[i].told);
-        stage_free(stage);
-    }
-}
-
-/* Commands that hang hold up neither the loop nor each other, and their number is bounded. */
-static void test_many(void **state)
-{
-    (void)state;
-    static const char *const words[] = {"/bin/sleep", "0.5", NULL};
-    struct stage *stage = stage_new();
-    set_command(stage, words);
-    open_actor(stage, false);
-    for (int i = 0; i < 6; i++)
-        decide(stage, 0, 1U << ACTION_NOTIFY);
-    assert_int_equal(guard_actor_busy(stage->actor), 4);
-    assert_int_equal(stage->count, 2);
-    CHECK_TOLD(stage, "4 commands are still running");
-    settle(stage);
-    assert_int_equal(stage->count, 6);
-    stage_free(stage);
-}
 
 /* ---- what is refused ---- */
 
@@ -233,31 +46,113 @@ static void test_refusals(void **state)
         struct stage *stage = stage_new();
         stage->made->guard.limits[refusals[i].action].allowed = refusals[i].allowed;
         made_value(stage->made, "gpu0.fault")->text = refusals[i].fault;
-        open_actor(stage, refusals[i].dry_run);
-        see(stage);
-        decide(stage, refusals[i].service, 1U << refusals[i].action);
-        settle(stage);
+        stage_open(stage, refusals[i].dry_run);
+        stage_see(stage);
+        stage_decide(stage, refusals[i].service, 1U << refusals[i].action);
+        stage_settle(stage);
         CHECK_ROW(i, refusals[i].name, stage->count == 1);
         CHECK_TOLD(stage, refusals[i].told);
         stage_free(stage);
     }
 }
 
-/* Each attempt counts, whatever became of it; one that waits is forgotten when its reason is over.
- */
-static void test_limits(void **state)
+/* A restart that is refused by the machine does not count: nothing was done to anybody. */
+static void test_refused_restart(void **state)
 {
     (void)state;
     struct stage *stage = stage_new();
+    struct guard_kept kept;
+    struct err err = ERR_INIT;
+    char said[240];
     stage->made->guard.limits[ACTION_RESTART] =
-        (struct spec_guard_limit){.allowed = true, .per_hour = 2};
+        (struct spec_guard_limit){.allowed = true, .per_hour = 2, .back_off_ns = 60 * NS_PER_S};
     for (int i = 0; i < 3; i++) {
-        open_actor(stage, false); /* guard is restarted each time, and remembers */
-        decide(stage, 0, 1U << ACTION_RESTART);
-        settle(stage);
+        stage_open(stage, false); /* guard is restarted each time */
+        stage_decide(stage, 0, 1U << ACTION_RESTART);
+        stage_settle(stage);
+        stage_decide(stage, 0, 1U << ACTION_RESTART); /* and not */
+        stage_settle(stage);
     }
-    assert_int_equal(stage->count, 3);
-    assert_non_null(strstr(stage->told[2], "2 in the last hour, at most 2"));
+    assert_int_equal(stage->count, 6);
+    assert_int_equal(stage->refused, 6);
+    for (size_t i = 0; i < stage->count; i++)
+        assert_non_null(strstr(stage->told[i], "no-such-unit.service not restarted"));
+    assert_true(guard_kept_open(stage->results, &kept, said, sizeof said, &err));
+    assert_int_equal(kept.count, 0);
+    guard_kept_done(&kept);
+    stage_free(stage);
+}
+
+/* ---- damaged files ---- */
+
+static void write_beside(struct stage *stage, const char *suffix, const char *text)
+{
+    AUTO(buf_done) struct buf path = BUF_INIT(8192);
+    struct err err = ERR_INIT;
+    buf_addf(&path, "%s%s", stage->results, suffix);
+    assert_true(file_write_atomic(buf_text(&path), text, strlen(text), &err));
+}
+
+static bool is_beside(const struct stage *stage, const char *suffix)
+{
+    AUTO(buf_done) struct buf path = BUF_INIT(8192);
+    buf_addf(&path, "%s%s", stage->results, suffix);
+    return access(buf_text(&path), F_OK) == 0;
+}
+
+static void test_damaged_acts(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new();
+    write_beside(stage, ".guard-acts.json", "{\"version\":1,\"acts\":[");
+    for (int i = 0; i < 2; i++) { /* a guard that is restarted has not forgotten it */
+        stage_open(stage, false);
+        stage_see(stage);
+        assert_true(is_beside(stage, ".guard-acts.json.bad"));
+        CHECK_TOLD(stage, "voice.spica.guard-acts.json was damaged and is put aside as "
+                          "voice.spica.guard-acts.json.bad; nothing that it limits is done for an "
+                          "hour");
+        assert_int_equal(stage->count, i == 0 ? 1 : 4);
+        stage_decide(stage, 0, 1U << ACTION_RESTART | 1U << ACTION_ROLLBACK | 1U << ACTION_RESTUDY);
+        stage_settle(stage);
+        assert_int_equal(stage->count, i == 0 ? 4 : 7);
+        CHECK_TOLD(stage, "restart of stt not done: how often in the last hour is not known");
+        CHECK_TOLD(stage, "rollback not done: how often in the last hour is not known");
+        CHECK_TOLD(stage, "restudy not done: how often in the last hour is not known");
+    }
+    stage_free(stage);
+}
+
+static void test_damaged_request(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new();
+    write_beside(stage, ".restudy.json", "no request");
+    stage_open(stage, false);
+    stage_see(stage);
+    assert_int_equal(stage->count, 1);
+    CHECK_TOLD(stage, "voice.spica.restudy.json.bad; no study is queued for an hour");
+    assert_true(is_beside(stage, ".restudy.json.bad") && !is_beside(stage, ".restudy.json"));
+    stage_decide(stage, 0, 1U << ACTION_RESTART | 1U << ACTION_RESTUDY);
+    stage_settle(stage);
+    CHECK_TOLD(stage, "restudy not done: how often in the last hour is not known");
+    CHECK_TOLD(stage, "no-such-unit.service not restarted");
+    stage_free(stage);
+}
+
+/* While guard runs, and in the middle of a change. */
+static void test_damaged_later(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new();
+    stage_open(stage, false);
+    write_beside(stage, ".restudy.json", "no request");
+    stage_decide(stage, 0, 1U << ACTION_RESTART);
+    stage_see(stage);
+    CHECK_TOLD(stage, "voice.spica.restudy.json.bad; no study is queued for an hour");
+    stage_settle(stage);
+    assert_int_equal(stage->refused, 1);
+    CHECK_TOLD(stage, "no-such-unit.service not restarted");
     stage_free(stage);
 }
 
@@ -266,14 +161,14 @@ static void test_one_at_a_time(void **state)
     (void)state;
     struct stage *stage = stage_new();
     struct guard_decision over = {.rule = "slow \"speech\"", .service = -1, .to = STATE_FINE};
-    open_actor(stage, false);
-    decide(stage, 0, 1U << ACTION_RESTART | 1U << ACTION_ROLLBACK);
+    stage_open(stage, false);
+    stage_decide(stage, 0, 1U << ACTION_RESTART | 1U << ACTION_ROLLBACK);
     assert_int_equal(guard_actor_busy(stage->actor), 2);
-    decide(stage, 0, 1U << ACTION_RESTART);
+    stage_decide(stage, 0, 1U << ACTION_RESTART);
     CHECK_TOLD(stage, "restart not begun twice: one is under way");
     guard_actor_do(stage->actor, &over);
     CHECK_TOLD(stage, "rollback not done: it is over");
-    settle(stage);
+    stage_settle(stage);
     assert_int_equal(stage->count, 3);
     stage_free(stage);
 }
@@ -286,26 +181,27 @@ static void test_left(void **state)
     struct stage *stage = stage_new();
     struct guard_kept kept;
     struct err err = ERR_INIT;
-    assert_true(guard_kept_open(stage->results, &kept, &err));
+    char said[240];
+    assert_true(guard_kept_open(stage->results, &kept, said, sizeof said, &err));
     guard_kept_add(&kept, ACTION_RESTART, "stt", clock_now_ns(), clock_now_wall_us());
     guard_kept_add(&kept, ACTION_ROLLBACK, "", clock_now_ns(), clock_now_wall_us());
     assert_true(guard_kept_write(&kept, &err));
     guard_kept_done(&kept);
     stage->made->guard.limits[ACTION_RESTART] =
         (struct spec_guard_limit){.allowed = true, .per_hour = 1};
-    open_actor(stage, false);
+    stage_open(stage, false);
     assert_int_equal(stage->count, 0); /* nobody is told before the first tick */
-    see(stage);
-    settle(stage);
+    stage_see(stage);
+    stage_settle(stage);
     CHECK_TOLD(stage, "restart of stt was begun at");
     CHECK_TOLD(stage, "an earlier guard began has come to its end");
-    decide(stage, 0, 1U << ACTION_RESTART);
-    settle(stage);
+    stage_decide(stage, 0, 1U << ACTION_RESTART);
+    stage_settle(stage);
     CHECK_TOLD(stage, "1 in the last hour, at most 1");
     size_t count = stage->count;
-    open_actor(stage, false); /* said once */
-    see(stage);
-    settle(stage);
+    stage_open(stage, false); /* said once */
+    stage_see(stage);
+    stage_settle(stage);
     assert_int_equal(stage->count, count);
     stage_free(stage);
 }
@@ -369,15 +265,15 @@ static void test_study(void **state)
                                               .folder = stage->results,
                                               .event = stage->event,
                                               .program = program,
-                                              .acted = on_acted,
+                                              .acted = stage_acted,
                                               .context = stage};
         struct guard_restudy request;
         struct err err = ERR_INIT;
         bool found = false;
         stage->made->guard.limits[ACTION_RESTUDY].per_hour = 0;
         assert_true(guard_actor_open(&setup, &stage->actor, &err));
-        decide(stage, -1, 1U << ACTION_RESTUDY);
-        settle(stage);
+        stage_decide(stage, -1, 1U << ACTION_RESTUDY);
+        stage_settle(stage);
         CHECK_TOLD(stage, "a new study is queued");
         CHECK_TOLD(stage, studies[i].told);
         assert_true(guard_restudy_read(stage->results, &found, &request, &err) && found);
@@ -404,12 +300,12 @@ static void test_queue(void **state)
     int minute = guard_restudy_minute(clock_now_wall_us());
     stage->made->guard.restudy =
         (struct spec_restudy_hours){true, (minute + 120) % 1440, (minute + 180) % 1440};
-    open_actor(stage, false);
-    decide(stage, -1, 1U << ACTION_RESTUDY);
-    settle(stage);
-    see(stage);
+    stage_open(stage, false);
+    stage_decide(stage, -1, 1U << ACTION_RESTUDY);
+    stage_settle(stage);
+    stage_see(stage);
     assert_int_equal(guard_actor_busy(stage->actor), 0);
-    decide(stage, -1, 1U << ACTION_RESTUDY);
+    stage_decide(stage, -1, 1U << ACTION_RESTUDY);
     CHECK_TOLD(stage, "not begun twice: one is queued");
     assert_int_equal(stage->count, 2);
     stage_free(stage);
@@ -418,11 +314,16 @@ static void test_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_many),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_one_at_a_time),
-        cmocka_unit_test(test_left),   cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_study),  cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refused_restart),
+        cmocka_unit_test(test_one_at_a_time),
+        cmocka_unit_test(test_damaged_acts),
+        cmocka_unit_test(test_damaged_request),
+        cmocka_unit_test(test_damaged_later),
+        cmocka_unit_test(test_left),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_study),
+        cmocka_unit_test(test_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -281,6 +281,53 @@ static void says_all(void **state)
     judged_free(j);
 }
 
+/* When all comes at once the gravest are told first, and get what is left of the hour's limit.
+ * Before: the last of the built-in table was first, and told in the place of the file's own rule.
+ */
+static void test_gravest_first(void **state)
+{
+    (void)state;
+    static const char *const order[] = {"gone", "down", "clock stepped", "neighbour changed"};
+    struct judged *j = judged_new("  rules: [{name: gone, when: stt.up == 0, do: notify}]\n"
+                                  "  act: {notify: {per_hour: 2}}\n");
+    judged_set(j, "stt.up", 1);
+    judged_steps(j, 5);
+    judged_clear(j);
+    judged_set(j, "stt.up", 0);
+    judged_event(j, EVENT_NEIGHBOUR, -1, "ollama came");
+    judged_event(j, EVENT_CLOCK_STEP, -1, "3600 s forward");
+    judged_event(j, EVENT_DOWN, 0, "w.service failed");
+    judged_step(j);
+    assert_int_equal(j->told_count, ARRAY_LEN(order));
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        CHECK_ROW(i, j->told[i].rule, strcmp(j->told[i].rule, order[i]) == 0);
+        CHECK_ROW(i, j->told[i].text, (j->told[i].actions == NOTIFY) == (i < 2));
+        CHECK_ROW(i, j->told[i].text, j->told[i].severity == (i < 2 ? 2 : 1));
+    }
+    judged_free(j);
+}
+
+/* Before: two refusals used up the hour, and the back-off doubled with each. */
+static void test_refused(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new("  rules: [{name: gone, when: stt.up == 0, do: restart}]\n"
+                                  "  act: {restart: {per_hour: 2, back_off: 1m}}\n");
+    judged_set(j, "stt.up", 0);
+    for (int i = 0; i < 6; i++) {
+        judged_clear(j);
+        judged_step(j);
+        assert_true(judged_only(j, "gone")->actions == RESTART);
+        CHECK_ROW(i, judged_only(j, "gone")->text,
+                  strstr(judged_only(j, "gone")->text, "restart (1 of 2 this hour)"));
+        guard_judge_refused(j->judge, ACTION_RESTART, 0);
+        judged_clear(j);
+        judged_steps(j, 59);
+        assert_int_equal(judged_count(j, "gone"), 0);
+    }
+    judged_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +342,8 @@ int main(void)
         cmocka_unit_test(waits_for_the_driver),
         cmocka_unit_test(steps_down_again),
         cmocka_unit_test(says_all),
+        cmocka_unit_test(test_gravest_first),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
