@@ -44,6 +44,7 @@ struct daemon {
     struct guard_actor *actor;
     struct guard_status *status;
     struct guard_serve *serve;
+    char *token; /* of /metrics; the serve borrows it */
     struct guard_record *record;
     struct guard_tiers *tiers;
     struct guard_split *splits[SPEC_FRONTS_MAX];
@@ -93,6 +94,12 @@ static bool on_tier(void *context, size_t service, enum spec_action action, char
         return guard_tiers_wish(daemon->tiers, service, action, text, size);
     snprintf(text, size, "there are no tiers here");
     return false;
+}
+
+static void on_refused(void *context, enum spec_action action, int service)
+{
+    struct daemon *daemon = context;
+    guard_judge_refused(daemon->judge, action, service);
 }
 
 static void print_decision(struct daemon *daemon, const struct guard_decision *decision)
@@ -287,6 +294,7 @@ static bool open_parts(struct daemon *daemon, struct err *err)
         .dry_run = daemon->options->dry_run,
         .acted = on_acted,
         .tier = on_tier,
+        .refused = on_refused,
         .context = daemon,
     };
     daemon->judge = guard_judge_new(daemon->study);
@@ -295,13 +303,14 @@ static bool open_parts(struct daemon *daemon, struct err *err)
                              &daemon->record, err) &&
            open_fronts(daemon, err) && guard_actor_open(&act, &daemon->actor, err) &&
            guard_serve_open(daemon->study->guard, daemon->lookout.event, daemon->status,
-                            &daemon->serve, err);
+                            daemon->token, &daemon->serve, err);
 }
 
 static void close_parts(struct daemon *daemon)
 {
     sd_event_source_disable_unref(daemon->timer);
     guard_serve_close(daemon->serve);
+    free(daemon->token);
     guard_actor_close(daemon->actor);
     for (size_t f = 0; f < SPEC_FRONTS_MAX; f++)
         guard_split_free(daemon->splits[f]);
@@ -350,6 +359,7 @@ static bool run(struct daemon *daemon, struct err *err)
 bool guard_run(const struct guard_options *options, FILE *out, struct err *err)
 {
     struct daemon daemon = {.options = options, .study = options->study, .out = out, .lock_fd = -1};
+    daemon.token = guard_serve_take_token(options->study->guard); /* before anything is started */
     bool ok = take_lock(&daemon, err) &&
               guard_lookout_open(options, GUARD_LOOKOUT_RUNS, on_request, &daemon, &daemon.lookout,
                                  err) &&

@@ -287,19 +287,30 @@ static bool follow(struct guard_serve *serve, struct sd_event *event, struct err
     return r >= 0 || err_set(err, ERR_INTERNAL, "following the web server: %s", strerror(-r));
 }
 
+char *guard_serve_take_token(const struct spec_guard *guard)
+{
+    const char *value = guard->token_env ? getenv(guard->token_env) : NULL;
+    char *token = value ? strdup(value) : NULL;
+    if (value && !token)
+        abort();
+    if (value)
+        unsetenv(guard->token_env);
+    return token;
+}
+
 bool guard_serve_open(const struct spec_guard *guard, struct sd_event *event,
-                      const struct guard_status *status, struct guard_serve **ret_serve,
-                      struct err *err)
+                      const struct guard_status *status, const char *token,
+                      struct guard_serve **ret_serve, struct err *err)
 {
     struct serve_address address;
-    const char *token = NULL;
     int fd = -1;
     if (!guard->listen_address) {
         *ret_serve = NULL;
         return true;
     }
     if (!serve_address(guard->listen_address, guard->listen_port, &address, err) ||
-        !serve_token(guard, address.loopback, &token, err) || !listen_on(&address, guard, &fd, err))
+        !serve_check_token(guard, address.loopback, token, err) ||
+        !listen_on(&address, guard, &fd, err))
         return false;
     struct guard_serve *made = calloc(1, sizeof *made);
     if (!made)
@@ -308,7 +319,7 @@ bool guard_serve_open(const struct spec_guard *guard, struct sd_event *event,
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         serve->connections[i].fd = -1;
     serve->status = status;
-    serve->token = token;
+    serve->token = guard->token_env ? token : NULL;
     serve->port = port_of(fd);
     if (!start(serve, fd, err) || !follow(serve, event, err))
         return false;

@@ -149,14 +149,11 @@ bool serve_address(const char *text, int port, struct serve_address *ret_address
     return true;
 }
 
-bool serve_token(const struct spec_guard *guard, bool loopback, const char **ret_token,
-                 struct err *err)
+bool serve_check_token(const struct spec_guard *guard, bool loopback, const char *token,
+                       struct err *err)
 {
-    const char *token = guard->token_env ? getenv(guard->token_env) : NULL;
-    if (!guard->token_env && loopback) {
-        *ret_token = NULL;
+    if (!guard->token_env && loopback)
         return true;
-    }
     if (!guard->token_env)
         return err_set(err, ERR_INPUT,
                        "listen: %s is not this machine alone: name a variable with a token under "
@@ -168,6 +165,5 @@ bool serve_token(const struct spec_guard *guard, bool loopback, const char **ret
     if (strlen(token) < TOKEN_LEAST)
         return err_set(err, ERR_INPUT, "token_env: the token in %s is shorter than %d characters",
                        guard->token_env, TOKEN_LEAST);
-    *ret_token = token;
     return true;
 }

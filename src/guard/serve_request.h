@@ -28,7 +28,7 @@ struct serve_address {
 /* "127.0.0.1", "::1", "localhost", "0.0.0.0". ERR_INPUT: no address. */
 NODISCARD bool serve_address(const char *text, int port, struct serve_address *ret_address,
                              struct err *err);
-/* The token of the study's `token_env:`, borrowed from the environment; NULL: none is wanted.
- * ERR_INPUT: see guard_serve_open(). */
-NODISCARD bool serve_token(const struct spec_guard *guard, bool loopback, const char **ret_token,
-                           struct err *err);
+/* Is it good enough for where it listens? NULL: there is none. ERR_INPUT: see guard_serve_open().
+ */
+NODISCARD bool serve_check_token(const struct spec_guard *guard, bool loopback, const char *token,
+                                 struct err *err);

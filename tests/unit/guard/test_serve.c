@@ -111,7 +111,9 @@ static void test_doors(void **state)
         unsetenv("SPICA_TEST_TOKEN");
         if (doors[i].value)
             setenv("SPICA_TEST_TOKEN", doors[i].value, 1);
-        bool open = guard_serve_open(&made->guard, event, status, &serve, &err);
+        AUTO(free) char *token_now = guard_serve_take_token(&made->guard);
+        CHECK_ROW(i, "children see it", !doors[i].env || !getenv(doors[i].env));
+        bool open = guard_serve_open(&made->guard, event, status, token_now, &serve, &err);
         CHECK_ROW(i, doors[i].listen, open == !doors[i].problem);
         CHECK_ROW(i, err.text,
                   open || (err.code == ERR_INPUT && strstr(err.text, doors[i].problem)));
@@ -131,6 +133,7 @@ struct stage {
     sd_event *event;
     struct guard_status *status;
     struct guard_serve *serve;
+    char *token;
 };
 
 static struct stage *stage_new(bool with_token)
@@ -143,10 +146,12 @@ static struct stage *stage_new(bool with_token)
     stage->made->guard.token_env = with_token ? "SPICA_TEST_TOKEN" : NULL;
     setenv("SPICA_TEST_TOKEN", token, 1);
     assert_true(sd_event_new(&stage->event) >= 0);
+    stage->token = guard_serve_take_token(&stage->made->guard);
     stage->status = guard_status_new(&stage->made->study, NULL, false);
     struct guard_tick tick = made_tick(stage->made);
     guard_status_tick(stage->status, &tick);
-    if (!guard_serve_open(&stage->made->guard, stage->event, stage->status, &stage->serve, &err))
+    if (!guard_serve_open(&stage->made->guard, stage->event, stage->status, stage->token,
+                          &stage->serve, &err))
         fail_msg("%s", err.text);
     return stage;
 }
@@ -154,6 +159,7 @@ static struct stage *stage_new(bool with_token)
 static void stage_free(struct stage *stage)
 {
     guard_serve_close(stage->serve);
+    free(stage->token);
     guard_status_free(stage->status);
     sd_event_unref(stage->event);
     made_study_free(stage->made);
@@ -384,10 +390,12 @@ static void test_taken(void **state)
     struct guard_serve *second = NULL;
     struct err err = ERR_INIT;
     stage->made->guard.listen_port = guard_serve_port(stage->serve);
-    assert_false(guard_serve_open(&stage->made->guard, stage->event, stage->status, &second, &err));
+    assert_false(
+        guard_serve_open(&stage->made->guard, stage->event, stage->status, NULL, &second, &err));
     assert_int_equal(err.code, ERR_BUSY);
     stage->made->guard.listen_address = NULL;
-    assert_true(guard_serve_open(&stage->made->guard, stage->event, stage->status, &second, &err));
+    assert_true(
+        guard_serve_open(&stage->made->guard, stage->event, stage->status, NULL, &second, &err));
     assert_null(second);
     stage_free(stage);
 }
