@@ -27,9 +27,6 @@ struct nvml_card { /* a GPU or a MIG instance; valid while its nvml is open */
 /* `library`: a file to load; NULL: $SPICA_NVML_LIBRARY (for tests), else where drivers put it.
  * ERR_MISSING without a driver, ERR_STOPPED when one is there but can't be used. */
 NODISCARD bool nvml_open(const char *library, struct nvml **ret_nvml, struct err *err);
-/* From the next nvml_open() on: how long the driver's start and each call may take, for this whole
- * process. Before: 60 s and 30 s. */
-void nvml_answer_within(int64_t start_ns, int64_t call_ns);
 struct nvml *nvml_close(struct nvml *nvml);
 AUTO_FN(struct nvml, nvml_close)
 

@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "device/device.h"
 #include "device/nvml_driver.h"
 
 #include <errno.h>
@@ -318,7 +319,7 @@ static int64_t within_of(int64_t usual_ns)
     return given && text_to_double(given, &s) && s > 0 && s < 1e6 ? (int64_t)(s * 1e9) : usual_ns;
 }
 
-void nvml_answer_within(int64_t start_ns, int64_t call_ns)
+void device_answer_within(int64_t start_ns, int64_t call_ns)
 {
     patience.start_ns = start_ns;
     patience.call_ns = call_ns;
