@@ -3,6 +3,7 @@
 
 #include "guard/journal.h"
 #include "guard/watch.h"
+#include "guard/watch_apply.h"
 #include "guard/watch_proxy.h"
 
 struct guard_watch {
@@ -19,6 +20,7 @@ struct guard_watch {
     struct guard_journal *journal;
     struct guard_kernel *kernel;
     struct guard_traffic *traffic;
+    struct guard_apply *applying; /* before `traffic` is there; NULL: none is under way */
     struct guard_events events;
     struct guard_capacity capacities[SPEC_SERVICES_MAX];
     struct buf missing;

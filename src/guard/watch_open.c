@@ -81,6 +81,23 @@ static void open_asking(struct guard_watch *watch)
         miss(watch, err.text);
 }
 
+/* At first, before the loop runs, it may take its time; after that a child does it. */
+static bool is_applied(struct guard_watch *watch)
+{
+    struct err ignored = ERR_INIT; /* told at first; tried again */
+    const char *why = "";
+    if (!watch->applying) {
+        if (!guard_apply_start(watch->study, watch->setup.event, &watch->applying, &ignored))
+            watch->applying = NULL;
+        return false;
+    }
+    enum guard_applied state = guard_apply_look(watch->applying, &why);
+    if (state == APPLY_UNDER_WAY)
+        return false;
+    watch->applying = guard_apply_free(watch->applying);
+    return state == APPLY_DONE;
+}
+
 void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
 {
     struct err err = ERR_INIT;
@@ -91,11 +108,14 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
                                         .events = &watch->events,
                                         .apply = !watch->setup.once && !watch->setup.dry_run,
                                         .listen = !watch->setup.once};
-    if (watch->study->guard->front_count == 0 || watch->traffic ||
-        (watch->traffic_ns && now_ns - watch->traffic_ns < TRAFFIC_AGAIN_NS))
+    bool due = watch->traffic_ns == 0 || now_ns - watch->traffic_ns >= TRAFFIC_AGAIN_NS;
+    if (watch->study->guard->front_count == 0 || watch->traffic || (!watch->applying && !due))
         return;
     bool first = watch->traffic_ns == 0;
     watch->traffic_ns = now_ns;
+    if (!first && setup.apply && !is_applied(watch))
+        return;
+    setup.apply = setup.apply && first;
     for (size_t i = 0; i < watch->study->service_count; i++)
         if (watch->subjects[i].front >= 0)
             setup.windows[watch->subjects[i].front] = watch->subjects[i].request_window;
@@ -151,6 +171,7 @@ struct guard_watch *guard_watch_free(struct guard_watch *watch)
 {
     if (!watch)
         return NULL;
+    guard_apply_free(watch->applying);
     guard_traffic_close(watch->traffic);
     guard_kernel_free(watch->kernel);
     guard_journal_free(watch->journal);

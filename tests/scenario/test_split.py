@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -194,6 +195,25 @@ def a_damaged_file_is_set_aside(box):
     status = split.status()
     check(status["state"] == "not judged" and split.weights() == [50, 50], status)
     split.end()
+
+
+@scenario()
+def haproxy_comes_after_guard(box):
+    """Its port is held by another at first; guard ticks on, and takes it once it is free."""
+    split = Split(box)
+    box.run("proxy", box.file, "stop", "--within", "1s", code=0)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        split.until(lambda: not accepts(split.front), "HAProxy does not end")
+        other.bind(("127.0.0.1", split.front))
+        other.listen()
+        split.guard = box.start("guard", box.file, "--json")
+        split.until(lambda: "tried again each minute" in split.guard.output(), split.guard.output)
+    split.until(lambda: split.weights() == [50, 50], split.story, 150)
+    split.traffic()
+    split.until(lambda: min(split.counted()) > 20, split.story)
+    split.end()
+    check(not split.failures, split.failures)
 
 
 @scenario()
