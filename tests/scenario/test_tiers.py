@@ -85,6 +85,21 @@ def a_tier_that_dies(box):
 
 
 @scenario()
+def restarted_between_two_looks(box):
+    """It is active in both, and cold all the same; that is seen while HAProxy is down too."""
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny is warm"))
+        tiers.systemd.ctl("restart", "base.service")
+        tiers.send(CALM, lambda: tiers.says("base was restarted (process ") and
+                   tiers.says("base is warm"))
+        box.run("proxy", box.file, "stop", "--within", "1s", code=0)
+        tiers.systemd.ctl("restart", "tiny.service")
+        wait_until(lambda: tiers.says("tiny was restarted (process ") and
+                   tiers.told().count("tiny is warm") == 2, tiers.told)
+
+
+@scenario()
 def a_tier_that_came_up_on_the_cpu(box):
     """It must be on the GPU, and its first request says that it is not: it takes no other."""
     cards(box, Card())
