@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { FILE_MAX_BYTES = 65536, NAME_MAX_BYTES = 200 };
@@ -71,6 +72,7 @@ static bool read_file(const char *path, const struct promote_plan *plan, struct 
 static bool ask(const struct promote_plan *plan, struct buf *ret_who, struct err *err)
 {
     char answer[64];
+    tcflush(STDIN_FILENO, TCIFLUSH); /* what was typed before the question is no answer to it */
     printf("Apply plan %s? [y/N] ", plan->id);
     fflush(stdout);
     if (!fgets(answer, sizeof answer, stdin) ||

@@ -58,10 +58,34 @@ static bool only_shows(const struct cli_args *args)
     return cli_flag(&cli_promote, args, "dry-run") || cli_flag(&cli_promote, args, "plan-only");
 }
 
+static bool accepts_undo(const struct promote_options *how)
+{
+    for (size_t i = 0; how->accept && how->accept[i]; i++)
+        if (strcmp(how->accept[i], "undo") == 0)
+            return true;
+    return false;
+}
+
+/* Two ways out: to its end, or given up by somebody who is told what. */
+static bool fail_undo(const char *journal, const char *name, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    AUTO(buf_done) struct buf left = BUF_INIT(1 << 16);
+    if (!promote_journal_read(journal, &last, err))
+        return false;
+    if (last)
+        promote_journal_add_left(&left, last);
+    return err_set(err, ERR_DECLINED,
+                   "an undo has failed and is not complete; nothing was changed. Remove the cause, "
+                   "then: spica rollback %s. Or, where production is as it should be, --accept "
+                   "undo gives this up: %.200s",
+                   name, buf_text(&left));
+}
+
 /* What was begun and not ended comes first: nothing may be planned on a half of something. Who may
  * not read the journal may look at a plan all the same; whoever applies it is asked again. */
-static bool check_pending(const struct cli_args *args, const char *folder, const char *name,
-                          struct err *err)
+static bool check_pending(const struct cli_args *args, const struct promote_options *how,
+                          const char *folder, const char *name, struct err *err)
 {
     AUTO(free) char *path = promote_journal_path(folder);
     bool pending = false;
@@ -70,10 +94,14 @@ static bool check_pending(const struct cli_args *args, const char *folder, const
         return true;
     if (!promote_pending(folder, &pending, &state, err))
         return false;
-    return !pending || err_set(err, ERR_DECLINED,
-                               "an earlier promotion was interrupted (%s) and has not been undone; "
-                               "nothing was changed. First: spica rollback %s",
-                               promote_state_name(state), name);
+    if (!pending || (state == PROMOTE_UNDO_FAILED && accepts_undo(how)))
+        return true;
+    return state == PROMOTE_UNDO_FAILED
+               ? fail_undo(path, name, err)
+               : err_set(err, ERR_DECLINED,
+                         "an earlier promotion was interrupted (%s) and has not been undone; "
+                         "nothing was changed. First: spica rollback %s",
+                         promote_state_name(state), name);
 }
 
 /* ---- JSON ---- */
@@ -118,9 +146,27 @@ static bool apply(const struct promote_plan *plan, const struct cli_study *found
     return cli_promotion_dump(object, err);
 }
 
+/* Somebody may have thought for an hour: all of it is looked at again, versions too. */
+static bool check_still_so(const struct promote_plan *plan, const struct promote_options *how,
+                           struct err *err)
+{
+    AUTO(promote_plan_free) struct promote_plan *now = NULL;
+    struct err cause = ERR_INIT;
+    if (!promote_plan_make(plan->study, how, &now, &cause))
+        return err_set(err, ERR_DECLINED,
+                       "something has changed since the plan was shown: nothing was touched: %s",
+                       cause.text);
+    return strcmp(now->id, plan->id) == 0 ||
+           err_set(err, ERR_DECLINED,
+                   "something has changed since the plan was shown (it is %s now): nothing was "
+                   "touched; look at it anew",
+                   now->id);
+}
+
 /* Approved or not, and then what. */
 static bool go_on(const struct cli_args *args, const struct promote_plan *plan,
-                  const struct cli_study *found, int *ret_status, struct err *err)
+                  const struct promote_options *how, const struct cli_study *found, int *ret_status,
+                  struct err *err)
 {
     bool json = cli_flag(&cli_promote, args, "json");
     const struct cli_approval approval = {given(args, "approve"), given(args, "approved-file"),
@@ -140,6 +186,8 @@ static bool go_on(const struct cli_args *args, const struct promote_plan *plan,
         (void)!show_only(plan, "not approved", json, &ignored);
         return false;
     }
+    if (!approval.id && !approval.file && !check_still_so(plan, how, err))
+        return false;
     return apply(plan, found, buf_text(&user), json, ret_status, err);
 }
 
@@ -153,7 +201,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     const char *name = args->argument_count ? args->arguments[0] : NULL;
     if (!read_accepted(args, arena, &how.accept, err) ||
         !cli_study_find(name, given(args, "out"), found, err) ||
-        !check_pending(args, found->folder, found->study->path, err))
+        !check_pending(args, &how, found->folder, found->study->path, err))
         return false;
     how.folder = found->folder;
     if (!promote_plan_make(found->study, &how, &plan, err))
@@ -161,7 +209,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!cli_flag(&cli_promote, args, "json"))
         promote_plan_show(plan, stdout, cli_terminal(STDOUT_FILENO));
     fflush(stdout);
-    return go_on(args, plan, found, ret_status, err);
+    return go_on(args, plan, &how, found, ret_status, err);
 }
 
 const struct cli_command cli_promote = {

@@ -12,6 +12,8 @@
  * Invariant: nothing here changes anything, and what can't be asked is not allowed. */
 #include "host/manager.h"
 
+#include "host/quiet.h"
+
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ static bool fail(const char *what, const char *reason, struct err *err)
 
 bool host_manager_may_restart(struct host_manager *manager, const char *unit, struct err *err)
 {
+    HOST_QUIET;
     sd_bus_error error = SD_BUS_ERROR_NULL;
     char what[HOST_NAME_SIZE + 16];
     int r = sd_bus_call_method(host_manager_bus(manager), "org.freedesktop.systemd1",
@@ -68,6 +71,7 @@ static int ask_polkit(sd_bus *bus, const char *action, sd_bus_error *error)
 
 bool host_manager_may_reload(struct host_manager *manager, enum host_scope scope, struct err *err)
 {
+    HOST_QUIET;
     sd_bus_error error = SD_BUS_ERROR_NULL;
     if (scope == HOST_USER || geteuid() == 0)
         return true;

@@ -11,6 +11,7 @@
 #include "host/config.h"
 
 #include "base/text.h"
+#include "host/quiet.h"
 
 #include <errno.h>
 #include <string.h>
@@ -150,6 +151,7 @@ static void read_config(const struct place *place, struct host_config *config)
 bool host_config_read(struct host_manager *manager, struct arena *arena, const char *name,
                       struct host_config *ret_config, struct err *err)
 {
+    HOST_QUIET;
     AUTO_MESSAGE *reply = NULL;
     struct host_config config = {0};
     struct place place = {host_manager_bus(manager), NULL, arena};

@@ -11,6 +11,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "host/quiet.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -97,6 +98,7 @@ static bool bus_error(int negative, const sd_bus_error *error, struct err *err, 
 
 bool host_manager_open(enum host_scope scope, struct host_manager **ret_manager, struct err *err)
 {
+    HOST_QUIET;
     struct host_manager *made = calloc(1, sizeof *made);
     if (!made)
         abort();
@@ -150,25 +152,33 @@ static bool wait_job(struct host_manager *manager, const char *doing, const char
     return err_set(err, ERR_INTERNAL, "%s %s: systemd says \"%s\"", doing, unit, manager->result);
 }
 
-bool host_manager_job(struct host_manager *manager, enum host_verb verb, const char *unit,
-                      int64_t within_ns, enum host_heed heed, struct err *err)
+static bool ask_job(struct host_manager *manager, enum host_verb verb, const char *unit,
+                    struct err *err)
 {
+    HOST_QUIET;
     AUTO_ERROR error = SD_BUS_ERROR_NULL;
     AUTO_MESSAGE *reply = NULL;
     const char *path = NULL;
-    const char *doing = verbs[verb].doing;
     int r = sd_bus_call_method(manager->bus, service_name, manager_path, manager_interface,
                                verbs[verb].method, &error, &reply, "ss", unit, "replace");
     if (r >= 0)
         r = sd_bus_message_read(reply, "o", &path);
     if (r < 0)
-        return bus_error(r, &error, err, doing, unit);
+        return bus_error(r, &error, err, verbs[verb].doing, unit);
     expect_job(manager, path);
-    return wait_job(manager, doing, unit, within_ns, heed, err);
+    return true;
+}
+
+bool host_manager_job(struct host_manager *manager, enum host_verb verb, const char *unit,
+                      int64_t within_ns, enum host_heed heed, struct err *err)
+{
+    return ask_job(manager, verb, unit, err) &&
+           wait_job(manager, verbs[verb].doing, unit, within_ns, heed, err);
 }
 
 bool host_manager_reload(struct host_manager *manager, struct err *err)
 {
+    HOST_QUIET;
     AUTO_ERROR error = SD_BUS_ERROR_NULL;
     AUTO_MESSAGE *call = NULL;
     int r = sd_bus_message_new_method_call(manager->bus, &call, service_name, manager_path,
@@ -180,6 +190,7 @@ bool host_manager_reload(struct host_manager *manager, struct err *err)
 
 void host_manager_forgive(struct host_manager *manager, const char *unit)
 {
+    HOST_QUIET;
     (void)sd_bus_call_method(manager->bus, service_name, manager_path, manager_interface,
                              "ResetFailedUnit", NULL, NULL, "s", unit);
 }
@@ -256,8 +267,10 @@ bool host_manager_transient(struct host_manager *manager, const struct host_tran
                                            manager_interface, "StartTransientUnit");
     if (r >= 0)
         r = append_unit(call, unit);
-    if (r >= 0)
+    if (r >= 0) {
+        HOST_QUIET;
         r = sd_bus_call(manager->bus, call, 0, &error, &reply);
+    }
     if (r < 0 && sd_bus_error_has_name(&error, "org.freedesktop.systemd1.UnitExists"))
         return err_set(err, ERR_BUSY, "%s is there already", unit->name);
     if (r >= 0)

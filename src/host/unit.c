@@ -8,6 +8,7 @@
 #include "host/unit.h"
 
 #include "base/clock.h"
+#include "host/quiet.h"
 #include "base/text.h"
 
 #include <math.h>
@@ -172,6 +173,7 @@ static void read_facts(const struct place *place, struct host_unit *unit)
 bool host_unit_read(struct host_manager *manager, const char *name, struct host_unit *ret_unit,
                     struct err *err)
 {
+    HOST_QUIET;
     char full[HOST_NAME_SIZE], interface[HOST_NAME_SIZE + 32];
     struct host_unit unit = {0};
     int len = snprintf(full, sizeof full, "%s%s", name, strchr(name, '.') ? "" : ".service");
@@ -235,6 +237,7 @@ static int read_files(sd_bus_message *reply, struct names *names, struct arena *
 bool host_unit_list(struct host_manager *manager, struct arena *arena,
                     const char *const **ret_names, size_t *ret_count, struct err *err)
 {
+    HOST_QUIET;
     static const struct {
         const char *method;
         int (*read)(sd_bus_message *reply, struct names *names, struct arena *arena);

@@ -54,14 +54,16 @@ static void see(struct promote_alive *alive, pid_t pid)
 static enum promote_life judge_unit(struct promote_alive *alive, const struct host_config *config,
                                     char *why, size_t size)
 {
+    if (!config->found) { /* and nothing else is known */
+        snprintf(why, size, "%s: systemd knows no such unit", alive->unit);
+        return LIFE_DOWN;
+    }
     bool up = strcmp(config->active, "active") == 0 || strcmp(config->active, "reloading") == 0;
     bool again = strncmp(config->sub, "auto-restart", strlen("auto-restart")) == 0;
     bool ends_well = !config->result[0] || strcmp(config->result, "success") == 0;
     snprintf(why, size, "%s is %s (%s)%s%s", alive->unit, config->active, config->sub,
              ends_well ? "" : ", its result: ", ends_well ? "" : config->result);
-    if (!config->found)
-        snprintf(why, size, "%s: systemd knows no such unit", alive->unit);
-    if (!config->found || again)
+    if (again)
         return LIFE_DOWN;
     if (!up)
         return !alive->seen && strcmp(config->active, "activating") == 0 ? LIFE_COMING : LIFE_DOWN;
@@ -167,13 +169,16 @@ bool promote_alive_look(struct promote_alive *alive, struct promote_managers *ma
     return true;
 }
 
-bool promote_alive_listens(struct promote_alive *alive, char *why, size_t size)
+enum promote_listens promote_alive_listens(struct promote_alive *alive, char *why, size_t size)
 {
     struct device_owner owner;
     struct proc_stat stat = {0};
+    snprintf(why, size, "whose process listens on port %d can't be seen from here", alive->port);
     pid_t listener = alive->port > 0 ? proc_listener("/proc", alive->port) : 0;
-    if (!alive->unit || listener <= 0 || listener == alive->main.pid)
-        return true;
+    if (!alive->unit || listener == alive->main.pid)
+        return LISTENS_OURS;
+    if (listener <= 0)
+        return LISTENS_UNKNOWN;
     device_owner_read("/proc", listener, &owner);
     /* systemd listens for what it starts by a socket; a container's proxy is its runtime's. */
     bool ours = strncmp(owner.unit, alive->unit, sizeof owner.unit - 1) == 0 ||
@@ -183,16 +188,16 @@ bool promote_alive_listens(struct promote_alive *alive, char *why, size_t size)
         size_t count = 0;
         struct err ignored = ERR_INIT;
         if (!proc_tree("/proc", alive->main.pid, &tree, &count, &ignored))
-            return true;
+            return LISTENS_UNKNOWN;
         for (size_t k = 0; k < count; k++)
             ours = ours || tree[k].pid == listener;
     }
     if (ours)
-        return true;
+        return LISTENS_OURS;
     (void)!proc_read_stat("/proc", listener, &stat);
     snprintf(why, size, "port %d is served by process %d (%s%s%s), not by %s", alive->port,
              (int)listener, stat.comm, owner.unit[0] ? " of " : "", owner.unit, alive->unit);
-    return false;
+    return LISTENS_OTHER;
 }
 
 /* ---- its tree ---- */

@@ -37,8 +37,9 @@ void promote_managers_close(struct promote_managers *managers);
 NODISCARD bool promote_alive_look(struct promote_alive *alive, struct promote_managers *managers,
                                   enum promote_life *ret_life, char *why, size_t size,
                                   struct err *err);
-/* Who answers on its port? False: somebody else than this service; `why` names him. */
-bool promote_alive_listens(struct promote_alive *alive, char *why, size_t size);
+/* Who answers on its port? `why` names somebody else, or says that it can't be seen. */
+enum promote_listens { LISTENS_OURS, LISTENS_OTHER, LISTENS_UNKNOWN };
+enum promote_listens promote_alive_listens(struct promote_alive *alive, char *why, size_t size);
 /* Puts the service's processes into a tree of their own, for everything that asks about trees by
  * their root. False: its process is not known, or there is no room. */
 bool promote_alive_anchor(struct promote_alive *alive);

@@ -135,7 +135,7 @@ static bool do_reload(struct promote_session *session, size_t i, struct err *err
     for (size_t j = 0; j < plan->step_count; j++) {
         const struct promote_step *step = &plan->steps[j];
         if (step->kind == PROMOTE_RESTART && step->scope == scope &&
-            (step->environment || step->exec) && is_written(plan, step, i) &&
+            (step->environment || step->exec || step->drop_ins) && is_written(plan, step, i) &&
             !session->hands->unit_check(session->hands->context, step, err))
             return false;
     }
@@ -217,16 +217,45 @@ static bool apply_all(struct promote_session *session, struct err *err)
            promote_session_note(session, PROMOTE_DONE, plan->step_count, false, err);
 }
 
-static bool check_none_pending(const struct promote_session *session, struct err *err)
+static bool gives_up(const struct promote_plan *plan)
+{
+    for (size_t i = 0; i < plan->difference_count; i++)
+        if (strcmp(plan->differences[i].name, "undo") == 0 && plan->differences[i].accepted)
+            return true;
+    return false;
+}
+
+/* The journal of an undo that is given up stays beside the new one: it has the files as they were.
+ */
+static bool keep_given_up(const struct promote_session *session, const struct promote_journal *last,
+                          struct err *err)
+{
+    AUTO(buf_done) struct buf path = BUF_INIT(8192);
+    buf_addf(&path, "%s.given-up-%s", session->journal_path, last->plan_id);
+    return rename(session->journal_path, buf_text(&path)) == 0 ||
+           err_sys(err, "keeping %s", session->journal_path);
+}
+
+static bool check_none_pending(const struct promote_session *session,
+                               const struct promote_plan *plan, struct err *err)
 {
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
     if (!promote_journal_read(session->journal_path, &last, err))
         return false;
     return !last || !promote_journal_is_pending(last) ||
+           (last->state == PROMOTE_UNDO_FAILED && gives_up(plan)) ||
            err_set(err, ERR_DECLINED,
                    "an earlier promotion has not ended (%s): nothing was touched; first: spica "
                    "rollback",
                    promote_state_name(last->state));
+}
+
+static bool keep_pending(const struct promote_session *session, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    if (!promote_journal_read(session->journal_path, &last, err))
+        return false;
+    return !last || !promote_journal_is_pending(last) || keep_given_up(session, last, err);
 }
 
 /* The first that is written, read back: checked before, so that the one of an earlier promotion is
@@ -234,7 +263,7 @@ static bool check_none_pending(const struct promote_session *session, struct err
 static bool begin_journal(struct promote_session *session, struct err *err)
 {
     AUTO(promote_journal_free) struct promote_journal *back = NULL;
-    if (!promote_journal_check(&session->journal, err) ||
+    if (!promote_journal_check(&session->journal, err) || !keep_pending(session, err) ||
         !promote_session_note(session, PROMOTE_APPLYING, 0, false, err))
         return false;
     if (promote_journal_read(session->journal_path, &back, err) && back)
@@ -247,7 +276,7 @@ static bool begin_journal(struct promote_session *session, struct err *err)
 static bool apply(struct promote_session *session, const struct promote_plan *plan, struct err *err)
 {
     struct err cause = ERR_INIT;
-    if (!promote_session_lock(session, plan, err) || !check_none_pending(session, err) ||
+    if (!promote_session_lock(session, plan, err) || !check_none_pending(session, plan, err) ||
         !check_record(session, plan, err) || !check_as_planned(session, plan, err) ||
         !check_allowed(session, plan, err) || !promote_audit_prepare(session->folder, err))
         return false;

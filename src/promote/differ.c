@@ -6,6 +6,7 @@
  * its unit has now. Of an image (Compose, Kubernetes) the version can't be seen from here. The
  * user's own command is taken to start the program that the study names. */
 #include "promote/draft.h"
+#include "promote/journal.h"
 #include "promote/world.h"
 
 #include "base/text.h"
@@ -184,6 +185,24 @@ static void compare_devices(struct promote_draft *draft)
     }
 }
 
+/* An undo that could not be brought to its end: what it still has to put back is given up. */
+static bool compare_undo(struct promote_draft *draft, struct err *err)
+{
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    AUTO(free) char *path = promote_journal_path(draft->options->folder);
+    if (!is_accepted(draft, "undo"))
+        return true; /* who applies asks for it */
+    if (!promote_journal_read(path, &last, err))
+        return false;
+    if (!last || last->state != PROMOTE_UNDO_FAILED)
+        return true;
+    AUTO(buf_done) struct buf before = BUF_INIT(1 << 16), now = BUF_INIT(1 << 16);
+    promote_journal_add_left(&before, last);
+    buf_addf(&now, "given up (%s)", last->why ? last->why : "unknown why");
+    compare(draft, "undo", buf_text(&before), buf_text(&now));
+    return true;
+}
+
 static bool refuse(const struct promote_plan *plan, struct err *err)
 {
     AUTO(buf_done) struct buf what = BUF_INIT(800), how = BUF_INIT(400);
@@ -211,9 +230,9 @@ static bool check_names(const struct promote_draft *draft, struct err *err)
     const struct promote_plan *plan = draft->context.plan;
     for (size_t i = 0; draft->options->accept && draft->options->accept[i]; i++) {
         const char *name = draft->options->accept[i];
-        const char *names[SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8] = {"study", "spica", "driver",
-                                                                       "device", "candidate"};
-        size_t count = 5;
+        const char *names[SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8] = {
+            "study", "spica", "driver", "device", "candidate", "undo"};
+        size_t count = 6;
         for (size_t k = 0; k < plan->study->service_count; k++)
             names[count++] = arena_printf(plan->arena, "version.%s", plan->study->services[k].name);
         for (size_t k = 0; k < plan->study->device_count; k++)
@@ -241,6 +260,8 @@ bool promote_differ(struct promote_draft *draft, struct err *err)
         compare(draft, "candidate",
                 draft->view->winner ? draft->view->winner->candidate->text : "no winner",
                 plan->winner_text);
+    if (!compare_undo(draft, err))
+        return false;
     compare(draft, "study", stored->digest, study->digest);
     compare(draft, "spica", stored->spica_version, SPICA_VERSION);
     compare_devices(draft);

@@ -71,12 +71,28 @@ static bool read_config(const struct promote_step *step, struct arena *arena,
            host_config_read(manager, arena, step->unit, ret_config, err);
 }
 
+/* One that came since the plan was made was shown to nobody. */
+static bool check_drop_ins(const struct promote_step *step, const struct host_config *config,
+                           struct err *err)
+{
+    for (size_t i = 0; step->drop_ins && config->drop_ins && config->drop_ins[i]; i++) {
+        size_t k = 0;
+        while (step->drop_ins[k] && strcmp(step->drop_ins[k], config->drop_ins[i]) != 0)
+            k++;
+        if (!step->drop_ins[k])
+            return err_set(err, ERR_PROBLEM,
+                           "%s: systemd has read %s, which it had not when the plan was made",
+                           step->unit, config->drop_ins[i]);
+    }
+    return true;
+}
+
 static bool unit_check(void *context, const struct promote_step *step, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
     struct host_config config;
     (void)context;
-    return read_config(step, arena, &config, err) &&
+    return read_config(step, arena, &config, err) && check_drop_ins(step, &config, err) &&
            host_config_check(&config, step->environment, step->exec, err);
 }
 

@@ -59,6 +59,25 @@ bool promote_journal_is_pending(const struct promote_journal *journal)
     return journal->state != PROMOTE_DONE && journal->state != PROMOTE_UNDONE;
 }
 
+void promote_journal_add_left(struct buf *buf, const struct promote_journal *journal)
+{
+    const struct promote_plan *plan = journal->plan;
+    size_t told = 0;
+    buf_addf(buf, "plan %s undone:", journal->plan_id);
+    for (size_t i = 0; i < plan->step_count && i < journal->begun; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        const char *what = step->kind == PROMOTE_FILE      ? step->path
+                           : step->kind == PROMOTE_RESTART ? step->unit
+                           : step->undo                    ? step->undo[0]
+                                                           : NULL;
+        if (what)
+            buf_addf(buf, "%s %s %s", told++ ? "," : "", what,
+                     step->kind == PROMOTE_FILE      ? "put back"
+                     : step->kind == PROMOTE_RESTART ? "restarted"
+                                                     : "run");
+    }
+}
+
 char *promote_journal_path(const char *folder)
 {
     AUTO(free) char *absolute = file_absolute(folder);

@@ -9,6 +9,7 @@
  * any state, undoing gives the old state. */
 #pragma once
 
+#include "base/buf.h"
 #include "promote/plan.h"
 
 enum promote_state {
@@ -51,6 +52,9 @@ NODISCARD bool promote_journal_read(const char *path, struct promote_journal **r
                                     struct err *err);
 struct promote_journal *promote_journal_free(struct promote_journal *journal); /* returns NULL */
 AUTO_FN(struct promote_journal, promote_journal_free)
+
+/* "plan 3f2a... undone: /etc/x.conf put back, llm.service restarted": what an undo is to reach. */
+void promote_journal_add_left(struct buf *buf, const struct promote_journal *journal);
 
 /* Something was begun and is not ended: also one that was put back and not seen to work, which the
  * same rollback restarts and looks at again. */

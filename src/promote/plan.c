@@ -120,13 +120,15 @@ static double ready_mean_s(const struct report_side *side, const char *service)
 
 /* ---- what ---- */
 
-static bool add_hooks(struct promote_context *context, const struct spec_argv *hooks, size_t count,
-                      const char *why, struct err *err)
+static bool add_hooks(struct promote_context *context, const struct spec_argv *hooks,
+                      const struct spec_argv *undos, size_t count, const char *why, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
         struct promote_step *step = NULL;
         if (!promote_step_add(context, PROMOTE_HOOK, -1, &step, err) ||
-            !promote_own_command(context, SIZE_MAX, &hooks[i], &step->run, err))
+            !promote_own_command(context, SIZE_MAX, &hooks[i], &step->run, err) ||
+            (undos[i].count &&
+             !promote_own_command(context, SIZE_MAX, &undos[i], &step->undo, err)))
             return false;
         step->why = why;
     }
@@ -153,12 +155,13 @@ static bool add_steps(struct promote_draft *draft, struct err *err)
     for (size_t i = 0; i < study->service_count; i++)
         context->restart_s[i] = ready_mean_s(draft->then, study->services[i].name);
     plan->steps = arena_array(plan->arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);
-    if (!add_hooks(context, p->before, p->before_count, "before anything is changed", err))
+    if (!add_hooks(context, p->before, p->before_undo, p->before_count,
+                   "before anything is changed", err))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!plan_service(context, order[i], err))
             return false;
-    return add_hooks(context, p->after, p->after_count, "once it was verified", err);
+    return add_hooks(context, p->after, p->after_undo, p->after_count, "once it was verified", err);
 }
 
 static void note_secrets(struct promote_plan *plan)

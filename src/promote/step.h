@@ -50,6 +50,8 @@ struct promote_step {
      * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
      * systemd's quotes and specifiers. NULL: not compared */
     const char *const *environment, *const *exec;
+    /* RESTART: all drop-ins that the unit may have after the reload; NULL: not compared */
+    const char *const *drop_ins;
     /* RESTART: the same variables, of its process once it is ready; NULL: not compared */
     const char *const *variables;
     /* RESTART: units that are up and are restarted or stopped along with it, and those along with

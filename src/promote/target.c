@@ -381,7 +381,8 @@ bool promote_restart_add(struct promote_context *context, size_t service,
         return false;
     reload->scope = restart->scope = scope;
     reload->why = scope == HOST_SYSTEM ? "needs root or a polkit rule" : "of your own systemd";
-    restart->unit = arena_strdup(context->plan->arena, p->unit);
+    /* Its own name: an alias would be locked and compared as another unit. */
+    restart->unit = arena_strdup(context->plan->arena, unit->name[0] ? unit->name : p->unit);
     restart->was_up = unit->up;
     restart->downtime_s = context->restart_s[service];
     restart->within_ns = p->within_ns;

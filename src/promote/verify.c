@@ -47,10 +47,11 @@ void verifying_add(struct verifying *v, enum promote_check_kind kind, int servic
 
 /* ---- who is to be verified ---- */
 
-static const struct promote_step *restart_of(const struct promote_plan *plan, const char *unit)
+static const struct promote_step *step_of(const struct promote_plan *plan, int service,
+                                          enum promote_kind kind)
 {
-    for (size_t i = 0; unit && i < plan->step_count; i++)
-        if (plan->steps[i].kind == PROMOTE_RESTART && strcmp(plan->steps[i].unit, unit) == 0)
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].kind == kind && plan->steps[i].service == service)
             return &plan->steps[i];
     return NULL;
 }
@@ -88,13 +89,13 @@ static const char *const *ask_compose(struct verifying *v, size_t service, const
 static void take_service(struct verifying *v, size_t i)
 {
     const struct spec_production *p = &v->study->production[i];
-    const struct promote_step *step = restart_of(v->plan, p->unit);
+    const struct promote_step *step = step_of(v->plan, (int)i, PROMOTE_RESTART);
     struct verifying_subject *s = &v->subjects[v->subject_count++];
     *s = (struct verifying_subject){
         .service = (int)i,
         .name = v->study->services[i].name,
         .production = p,
-        .alive = {.unit = p->unit,
+        .alive = {.unit = step ? step->unit : p->unit, /* its own name, where p has an alias */
                   .scope = p->user ? HOST_USER : HOST_SYSTEM,
                   .port = p->port,
                   .ask_id = p->kind == PRODUCTION_COMPOSE ? ask_compose(v, i, p->name) : NULL,
@@ -163,7 +164,7 @@ static void rest(void)
  * One that ran and had nothing to change has to run as well. */
 static bool is_left_down(const struct verifying *v, const struct verifying_subject *s)
 {
-    const struct promote_step *step = restart_of(v->plan, s->alive.unit);
+    const struct promote_step *step = step_of(v->plan, s->service, PROMOTE_RESTART);
     if (step)
         return !step->was_up;
     return s->alive.unit && s->service >= 0 && v->plan->was_down[s->service];
@@ -272,8 +273,12 @@ static bool check_ready(struct verifying *v, struct verifying_subject *s, struct
         }
         rest();
     }
-    if (!promote_alive_listens(&s->alive, why, sizeof why))
+    enum promote_listens listens = promote_alive_listens(&s->alive, why, sizeof why);
+    if (listens == LISTENS_OTHER)
         verifying_add(v, CHECK_READY, s->service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s", why);
+    else if (listens == LISTENS_UNKNOWN)
+        verifying_add(v, CHECK_READY, s->service, PROMOTE_UNKNOWN, MAY_BE_UNKNOWN,
+                      "%s: port %d answers, and %s", s->name, s->alive.port, why);
     else
         verifying_add(v, CHECK_READY, s->service, PROMOTE_PASSED, MUST_BE_KNOWN,
                       "%s: ready on port %d%s%s", s->name, s->alive.port, s->ready_path ? ", " : "",
@@ -283,20 +288,11 @@ static bool check_ready(struct verifying *v, struct verifying_subject *s, struct
 
 /* ---- as promoted ---- */
 
-static const struct promote_step *step_of(const struct verifying *v, int service,
-                                          enum promote_kind kind)
-{
-    for (size_t i = 0; i < v->plan->step_count; i++)
-        if (v->plan->steps[i].kind == kind && v->plan->steps[i].service == service)
-            return &v->plan->steps[i];
-    return NULL;
-}
-
 /* What systemd has read is no proof of what the process was given: files of variables are read at
  * the start, and other settings of the unit may take away what was set. */
 static bool check_variables(struct verifying *v, struct verifying_subject *s, struct err *err)
 {
-    const struct promote_step *step = step_of(v, s->service, PROMOTE_RESTART);
+    const struct promote_step *step = step_of(v->plan, s->service, PROMOTE_RESTART);
     char why[300] = "";
     struct host_config config;
     if (!step || !step->variables || !step->variables[0] || s->alive.main.pid <= 0)
@@ -335,7 +331,7 @@ static bool check_all_variables(struct verifying *v, struct err *err)
 /* The user's own word for "it works", of a service with or without a port: as it was approved. */
 static bool check_command(struct verifying *v, const struct verifying_subject *s, struct err *err)
 {
-    const char *const *words = step_of(v, s->service, PROMOTE_COMMAND)->verify;
+    const char *const *words = step_of(v->plan, s->service, PROMOTE_COMMAND)->verify;
     const char *folder = v->plan->run_folder ? v->plan->run_folder : v->study->folder;
     int64_t left_ns = v->deadline_ns - clock_now_ns();
     struct promote_ran ran;
@@ -372,8 +368,9 @@ static bool is_only_written(const struct verifying *v, const struct verifying_su
     if (!s->production)
         return false;
     return s->production->kind == PRODUCTION_KUBERNETES ||
-           (s->production->kind == PRODUCTION_COMPOSE && step_of(v, s->service, PROMOTE_FILE) &&
-            !step_of(v, s->service, PROMOTE_COMPOSE));
+           (s->production->kind == PRODUCTION_COMPOSE &&
+            step_of(v->plan, s->service, PROMOTE_FILE) &&
+            !step_of(v->plan, s->service, PROMOTE_COMPOSE));
 }
 
 /* Who has no port, or was only written. */
@@ -407,7 +404,7 @@ static bool verify_commands(struct verifying *v, struct err *err)
 {
     for (size_t k = 0; k < v->subject_count && !v->failed && v->load; k++) {
         struct verifying_subject *s = &v->subjects[k];
-        const struct promote_step *step = step_of(v, s->service, PROMOTE_COMMAND);
+        const struct promote_step *step = step_of(v->plan, s->service, PROMOTE_COMMAND);
         if (step && step->verify && !check_command(v, s, err))
             return false;
     }

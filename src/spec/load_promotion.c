@@ -22,10 +22,11 @@ static const struct spec_field promotion_fields[] = {
              "that will need less memory than now first)"},
     {"verify", FIELD_NODE, FIELD(verify), .help = "what is done to see that it works"},
     {"before", FIELD_NODE, FIELD(before),
-     .help = "commands run before anything is changed: a list of at most 8 lists; one that fails "
+     .help = "commands run before anything is changed: a list of at most 8 lists, or of {run: "
+             "[...], undo: [...]}, whose undo is run when the promotion is undone; one that fails "
              "ends the promotion"},
     {"after", FIELD_NODE, FIELD(after),
-     .help = "commands run once it was verified: a list of at most 8 lists"},
+     .help = "commands run once it was verified: a list as of before"},
 };
 #undef FIELD
 const struct spec_section spec_promotion_section = {"production", promotion_fields,
@@ -74,8 +75,32 @@ bool spec_load_argv(struct spec_loader *l, const struct yaml_node *node, const c
     return true;
 }
 
+static bool load_hook_argv(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                           struct spec_argv *ret_argv)
+{
+    if (!spec_load_argv(l, node, where, ret_argv))
+        return false;
+    for (size_t i = 0; i < ret_argv->count; i++)
+        if (!check_hook(l, where, &ret_argv->items[i]))
+            return false;
+    return true;
+}
+
+/* A list is the command; {run: [...], undo: [...]} is the command and its way back. */
+static bool load_hook(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                      struct spec_argv *hook, struct spec_argv *undo)
+{
+    const struct yaml_node *run = spec_yaml_get(node, "run"), *back = spec_yaml_get(node, "undo");
+    if (node->kind != YAML_MAP)
+        return load_hook_argv(l, node, where, hook);
+    if (!run || !back || node->count != 2)
+        return spec_fail(l, spec_place_of(node), where,
+                         "must be a list, or have \"run\" and \"undo\", each a list");
+    return load_hook_argv(l, run, where, hook) && load_hook_argv(l, back, where, undo);
+}
+
 static bool load_hooks(struct spec_loader *l, const struct yaml_node *node, const char *where,
-                       struct spec_argv *hooks, size_t *ret_count)
+                       struct spec_argv *hooks, struct spec_argv *undos, size_t *ret_count)
 {
     size_t count = 0;
     if (!node)
@@ -85,13 +110,9 @@ static bool load_hooks(struct spec_loader *l, const struct yaml_node *node, cons
                          "must be a list of at most %d commands, each a list, as in "
                          "[[./tell.sh, begins]]",
                          SPEC_HOOKS_MAX);
-    for (const struct yaml_entry *e = node->first; e; e = e->next, count++) {
-        if (!spec_load_argv(l, e->value, where, &hooks[count]))
+    for (const struct yaml_entry *e = node->first; e; e = e->next, count++)
+        if (!load_hook(l, e->value, where, &hooks[count], &undos[count]))
             return false;
-        for (size_t i = 0; i < hooks[count].count; i++)
-            if (!check_hook(l, where, &hooks[count].items[i]))
-                return false;
-    }
     *ret_count = count;
     return true;
 }
@@ -209,8 +230,9 @@ bool spec_load_production(struct spec_loader *l, const struct yaml_node *product
         !spec_bind(l, draft.verify, "production.verify", &spec_check_section,
                    (struct spec_extra){0}, p) ||
         !check_time(l, draft.verify ? draft.verify : production) || !load_order(l, draft.order) ||
-        !load_hooks(l, draft.before, "production.before", p->before, &p->before_count) ||
-        !load_hooks(l, draft.after, "production.after", p->after, &p->after_count))
+        !load_hooks(l, draft.before, "production.before", p->before, p->before_undo,
+                    &p->before_count) ||
+        !load_hooks(l, draft.after, "production.after", p->after, p->after_undo, &p->after_count))
         return false;
     p->given = true;
     return true;

@@ -54,5 +54,6 @@ struct spec_promotion {
     int64_t window_ns;     /* its length; default 30 s */
     int64_t within_ns;     /* for all of the verifying; default 10 min */
     struct spec_argv before[SPEC_HOOKS_MAX], after[SPEC_HOOKS_MAX];
+    struct spec_argv before_undo[SPEC_HOOKS_MAX], after_undo[SPEC_HOOKS_MAX]; /* count 0: none */
     size_t before_count, after_count;
 };

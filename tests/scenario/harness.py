@@ -719,13 +719,15 @@ def _run_all(chosen, jobs, keep):
     return 1 if counts["failed"] else 0
 
 
-def answer(box, text, *args):
-    """`spica ARGS` on a terminal where somebody answers its question; (status, what it printed)."""
+def answer(box, text, *args, ahead=b""):
+    """`spica ARGS` on a terminal where somebody answers its question; (status, what it printed).
+    `ahead` is typed before it is asked."""
     ours, its = pty.openpty()
     popen = subprocess.Popen([SPICA, *args], stdin=its, stdout=its, stderr=its, env=box.env,
                              cwd=box.folder, start_new_session=True)
     os.close(its)
     printed, answered = b"", False
+    os.write(ours, ahead)
     while True:
         try:
             piece = os.read(ours, 65536)

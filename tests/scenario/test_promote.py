@@ -219,6 +219,24 @@ def a_file_of_variables(box):
 
 
 @scenario()
+def an_alias_is_its_unit(box):
+    with Production(box) as production:
+        units = production.systemd.units
+        os.symlink(os.path.join(units, "llm.service"), os.path.join(units, "voice.service"))
+        production.systemd.ctl("daemon-reload", ok=True)
+        production.write_study(llm=dict(production.services["llm"], unit="voice.service"))
+        files = production.contents()
+        production.promote(0)
+        check(os.path.exists(production.drop_in("llm")), "beside the unit's own name")
+        production.expect(NEW)
+        production.rollback()
+        production.expect(OLD, files)
+        # Named twice, by each of its names.
+        production.write_study(rag=dict(production.services["rag"], unit="llm.service"))
+        check("would both write" in production.spica("promote", "--plan-only", code=2).err, "two of one")
+
+
+@scenario()
 def a_process_older_than_its_files(box):
     """All is written and read by systemd, and nobody has restarted the units: that is not "already so"."""
     with Production(box) as production:
@@ -396,6 +414,14 @@ def commands_and_hooks(box):
         check(production.running()["llm"] == NEW["llm"], production.running())
         production.rollback()
         check(told()[-1] == "rollback" and production.running() == OLD, told())
+        # A hook that has a way back goes it.
+        production.general["before"] = [{"run": [tell, "out"], "undo": [tell, "in-again"]}]
+        production.write_study()
+        box.write("told", "")
+        box.write("fail-verify", "")
+        production.promote(7)
+        os.remove(box.path("fail-verify"))
+        check([line.split()[0] for line in told()] == ["out", "apply", "verify", "rollback", "in-again"], told())
         # A hook that has changed since the approval is another hook.
         plan = production.plan()
         with open(tell, "a", encoding="utf-8") as file:
@@ -642,10 +668,22 @@ def a_full_disk(box):
         check(result.code == 8 and "No space left" in json.loads(result.out)["why"], str(result))
         check(production.journal()["state"] == "undo failed", production.journal()["state"])
         check("No space left" in production.rollback(8).text, "still full")
-        check("rollback" in production.spica("promote", code=9).err, "first things first")
+        refused = production.spica("promote", code=9).err
+        check("spica rollback" in refused and "--accept undo" in refused, refused)
+        check("10-spica.conf put back" in refused, "what would be given up: " + refused)
         os.remove(full)
+        # Somebody has put it right by hand, and wants no rollback of that any more.
+        production.fault()
+        production.systemd.ctl("restart", "llm", ok=True)
+        production.start("llm")
+        shown = production.spica("promote", "--accept", "undo", "--dry-run", code=0)
+        check("undo" in shown.out and "given up" in shown.out, str(shown))
+        production.promote(0, "--accept", "undo")
+        production.expect(NEW)
+        kept = [name for name in os.listdir(box.folder) if ".given-up-" in name]
+        check(len(kept) == 1 and os.stat(box.path(kept[0])).st_mode & 0o777 == 0o600, kept)
         production.rollback()
-        production.expect(OLD, files)
+        production.expect({"llm": NEW["llm"], "rag": OLD["rag"]})
 
 
 @scenario()
@@ -816,7 +854,10 @@ def stopped_by_the_user(box):
             wait_until(lambda: running.poll() is not None or
                        ((production.journal() or {}).get("state") == state and
                         production.journal()["step"] >= 5), state)
-            running.signal(signal.SIGINT)
+            # Again and again: whatever the undo is doing just then goes on.
+            while running.poll() is None:
+                running.signal(signal.SIGINT)
+                time.sleep(0.003)
             result = running.wait()
             check(result.code == 7 and "Rolled back" in result.out, str(result))
             production.expect(OLD, files)

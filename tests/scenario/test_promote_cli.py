@@ -184,6 +184,8 @@ def a_person_is_asked(box):
         code, text = answer(box, b"n\n", "promote")
         check(code == 9 and "declined; nothing was changed" in text, text)
         check("Apply plan" in text and production.runs() == ["60ms"], text)
+        code, text = answer(box, b"n\n", "promote", ahead=b"y\n")
+        check(code == 9 and production.runs() == ["60ms"], "typed before the question: " + text)
         code, text = answer(box, b"y\n", "promote")
         check(code == 0 and "Promoted: " in text and "spica rollback" in text, text)
         check("by prompt" in records(box)[0]["user"], records(box)[0])

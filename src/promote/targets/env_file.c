@@ -179,7 +179,8 @@ static bool plan_env_file(struct promote_context *context, size_t service, struc
     struct host_unit unit;
     const char *before = NULL;
     bool changed = false;
-    if (!promote_unit_read(context, service, NULL, &unit, &config, err) ||
+    if (!promote_unit_read(context, service, &unit, &config, err) ||
+        !promote_unit_witnesses(context, &config, NULL, err) ||
         !promote_variables(context, service, &variables, err) ||
         !check_read(context, service, &config, &variables, err) ||
         !promote_file_text(context, p->file, &before, err) ||
@@ -196,6 +197,7 @@ static bool plan_env_file(struct promote_context *context, size_t service, struc
     if (!promote_restart_add(context, service, &unit, &restart, err))
         return false;
     restart->variables = expected;
+    restart->drop_ins = promote_drop_ins(context, &config, NULL);
     return true;
 }
 

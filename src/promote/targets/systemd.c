@@ -27,8 +27,34 @@ static bool fail_missing(struct promote_context *context, enum host_scope scope,
                    scope == HOST_SYSTEM ? " (a user's own unit needs \"user: true\")" : "");
 }
 
-bool promote_unit_read(struct promote_context *context, size_t service, const char *except,
-                       struct host_unit *ret_unit, struct host_config *ret_config, struct err *err)
+const char *const *promote_drop_ins(struct promote_context *context,
+                                    const struct host_config *config, const char *ours)
+{
+    size_t count = 0, n = 0;
+    while (config->drop_ins && config->drop_ins[count])
+        count++;
+    const char **list = arena_array(context->plan->arena, count + 2, sizeof *list);
+    for (size_t i = 0; i < count; i++)
+        list[n++] = config->drop_ins[i];
+    list[n] = ours;
+    return list;
+}
+
+bool promote_unit_witnesses(struct promote_context *context, const struct host_config *config,
+                            const char *except, struct err *err)
+{
+    if (config->fragment && config->fragment[0] &&
+        !promote_witness_add(context, config->fragment, err))
+        return false;
+    for (size_t i = 0; config->drop_ins && config->drop_ins[i]; i++)
+        if ((!except || strcmp(config->drop_ins[i], except) != 0) &&
+            !promote_witness_add(context, config->drop_ins[i], err))
+            return false;
+    return true;
+}
+
+bool promote_unit_read(struct promote_context *context, size_t service, struct host_unit *ret_unit,
+                       struct host_config *ret_config, struct err *err)
 {
     const struct spec_study *study = context->plan->study;
     const struct spec_production *p = &study->production[service];
@@ -48,13 +74,6 @@ bool promote_unit_read(struct promote_context *context, size_t service, const ch
                        "production.%s.unit: %s has no file: it was made on the fly and is gone "
                        "once it is stopped",
                        study->services[service].name, p->unit);
-    if (config.fragment && config.fragment[0] &&
-        !promote_witness_add(context, config.fragment, err))
-        return false;
-    for (size_t i = 0; config.drop_ins && config.drop_ins[i]; i++)
-        if ((!except || strcmp(config.drop_ins[i], except) != 0) &&
-            !promote_witness_add(context, config.drop_ins[i], err))
-            return false;
     context->plan->was_down[service] = !unit.up;
     *ret_unit = unit;
     *ret_config = config;

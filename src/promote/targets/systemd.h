@@ -5,10 +5,17 @@
 #include "promote/world.h"
 
 /* The service's unit. ERR_INPUT: there is none (names the nearest), or systemd does not take its
- * files. Its own file and its drop-ins but for `except` become witnesses. */
+ * files. */
 NODISCARD bool promote_unit_read(struct promote_context *context, size_t service,
-                                 const char *except, struct host_unit *ret_unit,
-                                 struct host_config *ret_config, struct err *err);
+                                 struct host_unit *ret_unit, struct host_config *ret_config,
+                                 struct err *err);
+/* Its own file and its drop-ins but for `except` (NULL: all) become witnesses. */
+NODISCARD bool promote_unit_witnesses(struct promote_context *context,
+                                      const struct host_config *config, const char *except,
+                                      struct err *err);
+/* Its drop-ins as they will be once ours is written (NULL: we write none); NULL at the end. */
+const char *const *promote_drop_ins(struct promote_context *context,
+                                    const struct host_config *config, const char *ours);
 /* What a process of the service has to have: "NAME=value", or "NAME" for one that must not be set.
  */
 const char *const *promote_expected(struct promote_context *context,

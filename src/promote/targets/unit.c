@@ -262,8 +262,11 @@ static bool plan_unit(struct promote_context *context, size_t service, struct er
     if (!file_exists(folder))
         return err_set(err, ERR_INPUT, "%s is not there, where systemd reads drop-ins: make it",
                        folder);
-    w.path = arena_printf(context->plan->arena, "%s/%s.d/%s", folder, p->unit, drop_in_name);
-    if (!promote_unit_read(context, service, w.path, &w.unit, &w.config, err) ||
+    if (!promote_unit_read(context, service, &w.unit, &w.config, err))
+        return false;
+    w.path = arena_printf(context->plan->arena, "%s/%s.d/%s", folder,
+                          w.unit.name[0] ? w.unit.name : p->unit, drop_in_name);
+    if (!promote_unit_witnesses(context, &w.config, w.path, err) ||
         !promote_variables(context, service, &w.variables, err) || !take_exec(&w, err) ||
         !check_others(&w, err))
         return false;
@@ -280,6 +283,7 @@ static bool plan_unit(struct promote_context *context, size_t service, struct er
         return false;
     restart->environment = restart->variables = environment;
     restart->exec = w.exec;
+    restart->drop_ins = promote_drop_ins(context, &w.config, w.path);
     return true;
 }
 
