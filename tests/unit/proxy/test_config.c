@@ -15,8 +15,7 @@ static char *written(const struct made *made)
 static void facts(void **state)
 {
     static const char *const lines[] = {
-        "    stats socket /tmp/voice.spica.proxy/haproxy.sock mode 600 level admin expose-fd "
-        "listeners\n",
+        "    stats socket /tmp/voice.spica.proxy/haproxy.sock mode 600 level admin expose-fd",
         "listen spica.stt\n",
         "    bind 127.0.0.1:8089\n",
         "    timeout client 600000ms\n",
