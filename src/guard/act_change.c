@@ -123,9 +123,9 @@ static void (*const works[ACTION_COUNT_])(const struct guard_actor *actor,
 };
 
 /* What was refused did nobody anything, and is not held against the service. */
-static void close_act(struct guard_actor *actor, const struct guard_said *said)
+static void close_act(struct guard_actor *actor, bool refused)
 {
-    if (actor->act && said && said->refused)
+    if (actor->act && refused)
         guard_kept_remove(&actor->kept, actor->act);
     else if (actor->act)
         actor->act->ended = true;
@@ -138,7 +138,7 @@ static void work(void *context, struct guard_said *said)
     struct err err = ERR_INIT;
     bool noted = guard_kept_write(&actor->kept, &err);
     works[actor->queue[0].action](actor, &actor->queue[0], said);
-    close_act(actor, said);
+    close_act(actor, said->refused);
     if (guard_kept_write(&actor->kept, &err) && noted)
         return;
     size_t len = strlen(said->text);
@@ -157,7 +157,7 @@ static void on_end(void *owner, const struct guard_said *said)
     struct guard_actor *actor = owner;
     struct act_change change = actor->queue[0];
     actor->change = guard_child_free(actor->change);
-    close_act(actor, said);
+    close_act(actor, said && said->refused);
     drop_first(actor);
     if (said && said->refused && actor->setup.refused)
         actor->setup.refused(actor->setup.context, change.action, change.service);
