@@ -190,7 +190,7 @@ static bool begin(struct guard_actor *actor)
                                                   clock_now_ns(), clock_now_wall_us());
     if (guard_child_start(actor->event, &job, &actor->change, &err))
         return true;
-    close_act(actor, &(struct guard_said){.refused = true});
+    close_act(actor, true);
     act_tell(actor, change->service, change->rule, false, "%s not done: %.180s",
              spec_action_names[change->action], err.text);
     return false;
