@@ -193,7 +193,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 
 const struct cli_command cli_proxy = {
     .name = "proxy",
-    .arguments = "STUDY.yaml apply|show|check|look|stop|tier|weights|drain|ready [FRONT WHAT]",
+    .arguments = "STUDY.yaml VERB [FRONT WHAT]",
     .arguments_min = 2,
     .arguments_max = 4,
     .help = "HAProxy before services: check, run, reload, switch",
@@ -201,9 +201,10 @@ const struct cli_command cli_proxy = {
         "Makes HAProxy's configuration from the study file's guard: fronts:. show prints it; "
         "check has HAProxy check it; apply writes it and starts HAProxy or reloads the one that "
         "runs, without failing or cutting a request, and changes nothing when it is as it "
-        "should be; stop ends one that spica runs once its answers are over. Which tier and "
-        "weights are set now is kept over all of these. HAProxy goes on whatever becomes of "
-        "spica.",
+        "should be; look says how its servers do; stop ends one that spica runs once its answers "
+        "are over. By hand, for a front and its tier or arm: tier FRONT TIER, weights FRONT "
+        "90/10, drain FRONT SERVER, ready FRONT SERVER. Which tier and weights are set now is "
+        "kept over all of these. HAProxy goes on whatever becomes of spica.",
     .options = options,
     .run = run,
 };
