@@ -28,6 +28,7 @@
 #include "guard/tier_warm.h"
 #include "promote/alive.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,8 +388,8 @@ static enum tier_turn step_draining(struct tier_unit *unit, const struct proxy_s
         snprintf(text + len, size - len, ", empty");
     else if (server)
         snprintf(text + len, size - len,
-                 " with %llu requests on it: they did not end within %lld s",
-                 (unsigned long long)(server->in_flight + server->waiting),
+                 " with %" PRIu64 " requests on it: they did not end within %lld s",
+                 server->in_flight + server->waiting,
                  (long long)((now_ns - unit->since_ns) / NS_PER_S));
     (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
     become(unit, TIER_STOPPING, now_ns);
