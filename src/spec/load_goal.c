@@ -1,6 +1,6 @@
 /* `goal:`: desirabilities to optimise, requirements to meet. Both name metrics, which are collected
  * once in the study so that a trial knows everything it has to compute. */
-#include "spec/loader.h"
+#include "spec/load_expr.h"
 
 #include "base/text.h"
 
@@ -155,16 +155,9 @@ bool spec_load_requirement(struct spec_loader *l, const struct yaml_node *node, 
                                      .resolve = resolve_metric,
                                      .check_word = refuse_word,
                                      .unit = metric_expr_unit};
-    struct err err = ERR_INIT;
-    struct expr *expr = NULL;
-    if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
-        return spec_fail(l, spec_place_of(node), where, "must be text, this is %s",
-                         spec_yaml_kind_name(node));
-    if (!expr_parse(l->arena, node->text, &names, &expr, &err))
-        return spec_fail(l, spec_place_of(node), where, "%s", err.text);
-    if (expr_needs(expr) == 0)
-        return spec_fail(l, spec_place_of(node), where, "\"%s\" names no metric",
-                         spec_quote(l, node->text));
+    const struct expr *expr = NULL;
+    if (!spec_load_expr(l, node, where, &names, "metric", &expr))
+        return false;
     *ret = (struct spec_requirement){.expr = expr, .place = spec_place_of(node)};
     return true;
 }

@@ -7,6 +7,7 @@
  * Rejected: thresholds as keys (metric:, above:, below:). The file has one language for comparisons
  * already, and "free < 1GiB and growth > 0" needs it. */
 #include "spec/load_guard.h"
+#include "spec/load_expr.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -159,18 +160,7 @@ static bool load_expr(struct spec_loader *l, const struct spec_guard *g,
     struct scope scope = {.l = l, .g = g};
     const struct expr_names names = {
         .context = &scope, .resolve = resolve, .check_word = check_word, .unit = unit_of};
-    struct err err = ERR_INIT;
-    struct expr *expr = NULL;
-    if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
-        return spec_fail(l, spec_place_of(node), where, "must be text, this is %s",
-                         spec_yaml_kind_name(node));
-    if (!expr_parse(l->arena, node->text, &names, &expr, &err))
-        return spec_fail(l, spec_place_of(node), where, "%s", err.text);
-    if (expr_needs(expr) == 0)
-        return spec_fail(l, spec_place_of(node), where, "\"%s\" names no figure",
-                         spec_quote(l, node->text));
-    *ret = expr;
-    return true;
+    return spec_load_expr(l, node, where, &names, "figure", ret);
 }
 
 /* ---- sense ---- */

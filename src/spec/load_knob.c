@@ -4,7 +4,7 @@
  * Values of a range are made by multiplying, not by adding up, and printed with ten digits, so that
  * 0.30 in steps of 0.05 ends at "0.6" and not at 0.6000000000000001: the label is what is stored,
  * shown and given to the service, and its number is read back from it. */
-#include "spec/loader.h"
+#include "spec/load_expr.h"
 
 #include "base/text.h"
 #include "spec/space.h"

@@ -4,7 +4,7 @@
  * A condition may only name knobs that stand above it in the file. That makes every order of
  * deciding knobs from the first to the last a valid one, and a circle impossible, without a graph
  * to sort. */
-#include "spec/loader.h"
+#include "spec/load_expr.h"
 
 #include "base/text.h"
 #include "spec/space.h"
@@ -116,21 +116,31 @@ static enum expr_unit unit_of(void *context, size_t id)
     return unit;
 }
 
+bool spec_load_expr(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                    const struct expr_names *names, const char *must_name,
+                    const struct expr **ret_expr)
+{
+    struct err err = ERR_INIT;
+    struct expr *expr = NULL;
+    if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
+        return spec_fail(l, spec_place_of(node), where, "must be text, this is %s",
+                         spec_yaml_kind_name(node));
+    if (!expr_parse(l->arena, node->text, names, &expr, &err))
+        return spec_fail(l, spec_place_of(node), where, "%s", err.text);
+    if (must_name && expr_needs(expr) == 0)
+        return spec_fail(l, spec_place_of(node), where, "\"%s\" names no %s",
+                         spec_quote(l, node->text), must_name);
+    *ret_expr = expr;
+    return true;
+}
+
 bool spec_load_knob_expr(struct spec_loader *l, const struct yaml_node *node, const char *where,
                          int service, size_t limit, const struct expr **ret_expr)
 {
     struct scope scope = {.l = l, .service = service, .limit = limit};
     const struct expr_names names = {
         .context = &scope, .resolve = resolve, .check_word = check_word, .unit = unit_of};
-    struct err err = ERR_INIT;
-    struct expr *expr = NULL;
-    if (node->kind != YAML_SCALAR || spec_yaml_is_null(node))
-        return spec_fail(l, spec_place_of(node), where, "must be text, this is %s",
-                         spec_yaml_kind_name(node));
-    if (!expr_parse(l->arena, node->text, &names, &expr, &err))
-        return spec_fail(l, spec_place_of(node), where, "%s", err.text);
-    *ret_expr = expr;
-    return true;
+    return spec_load_expr(l, node, where, &names, NULL, ret_expr);
 }
 
 /* ---- constraints ---- */

@@ -101,11 +101,6 @@ NODISCARD bool spec_load_goal(struct spec_loader *l, const struct yaml_node *goa
 NODISCARD bool spec_load_constraints(struct spec_loader *l, const struct yaml_node *constraints);
 NODISCARD bool spec_load_baseline(struct spec_loader *l, const struct yaml_node *baseline);
 
-/* A condition or constraint. `service` < 0: full names only; only knobs below `limit` may be
- * named. */
-NODISCARD bool spec_load_knob_expr(struct spec_loader *l, const struct yaml_node *node,
-                                   const char *where, int service, size_t limit,
-                                   const struct expr **ret_expr);
 /* At least one candidate satisfies all constraints; else names the one that excludes everything. */
 NODISCARD bool spec_check_feasible(struct spec_loader *l);
 enum { SPEC_PROTOCOLS_MAX = 16 };
