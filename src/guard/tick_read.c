@@ -421,8 +421,8 @@ static bool read_member(struct scan *s, struct guard_value *values, struct guard
     if (!read_key(s, &key))
         return false;
     if (is_span(key, "t")) {
-        if (!read_number(s, &number) || !(fabs(number) < 1e11))
-            return fail(s, "a time is expected");
+        if (!read_number(s, &number) || !(number >= 0 && number < 1e11))
+            return fail(s, "a time since 1970 is expected");
         tick->wall_us = llround(number * 1e6);
         *seen |= 1;
         return true;
