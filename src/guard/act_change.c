@@ -53,21 +53,40 @@ static bool driver_is_gone(const struct guard_actor *actor, const struct spec_se
     return false;
 }
 
+static const char driver_gone[] =
+    "the device's driver is lost or mismatched: a service that is stopped now would not come back";
+
+/* It stops and starts whatever was promoted: one service that would not come back is enough. */
+static const char *rollback_refusal(const struct guard_actor *actor, int service)
+{
+    const struct spec_study *study = actor->setup.study;
+    (void)service;
+    for (size_t i = 0; i < study->service_count; i++)
+        if (driver_is_gone(actor, &study->services[i]))
+            return driver_gone;
+    return NULL;
+}
+
 static const char *restart_refusal(const struct guard_actor *actor, int service)
 {
     if (service < 0 || (size_t)service >= actor->setup.study->service_count)
         return "the rule concerns no single service";
     if (driver_is_gone(actor, &actor->setup.study->services[service]))
-        return "the device's driver is lost or mismatched: a service that is stopped now would not "
-               "come back";
+        return driver_gone;
     return no_unit[guard_of(actor)->watches[service].kind];
 }
+
+static const char *(*const refusals[ACTION_COUNT_])(const struct guard_actor *actor,
+                                                    int service) = {
+    [ACTION_RESTART] = restart_refusal,
+    [ACTION_ROLLBACK] = rollback_refusal,
+};
 
 const char *act_change_refusal(const struct guard_actor *actor, const struct act_change *change)
 {
     if (!guard_of(actor)->limits[change->action].allowed)
         return "not named under act:";
-    return change->action == ACTION_RESTART ? restart_refusal(actor, change->service) : NULL;
+    return refusals[change->action] ? refusals[change->action](actor, change->service) : NULL;
 }
 
 static bool may(const struct guard_actor *actor, const struct act_change *change, char *why,

@@ -161,6 +161,18 @@ static const struct judge_rule *broken_driver(const struct guard_judge *judge, i
     return NULL;
 }
 
+/* Of what an action would stop: a rollback stops whatever was promoted. */
+static const struct judge_rule *broken_for(const struct guard_judge *judge, enum spec_action action,
+                                           int service)
+{
+    const struct judge_rule *broken = NULL;
+    if (action == ACTION_RESTART)
+        return broken_driver(judge, service);
+    for (size_t i = 0; action == ACTION_ROLLBACK && !broken && i < judge->study->service_count; i++)
+        broken = broken_driver(judge, (int)i);
+    return broken;
+}
+
 static bool may(const struct guard_judge *judge, const struct judge_rule *rule,
                 enum spec_action action, struct buf *why)
 {
@@ -175,8 +187,7 @@ static bool may(const struct guard_judge *judge, const struct judge_rule *rule,
         text_add_duration(why, (double)left_ns / 1e9);
         return false;
     }
-    const struct judge_rule *driver =
-        action == ACTION_RESTART ? broken_driver(judge, rule->service) : NULL;
+    const struct judge_rule *driver = broken_for(judge, action, rule->service);
     if (driver) {
         buf_addf(why, "%s: it would not come back", driver->name);
         return false;

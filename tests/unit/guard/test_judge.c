@@ -241,6 +241,35 @@ static void waits_for_the_driver(void **state)
     }
 }
 
+/* Nor would what was promoted: a rollback stops and starts it, whatever the rule is about. */
+static void rolls_nothing_back_without_a_driver(void **state)
+{
+    static const struct {
+        const char *rule, *fault;
+        bool withheld;
+    } rows[] = {
+        {"  rules: [{name: gone, when: stt.up == 0, do: rollback}]\n", "lost", true},
+        {"  rules: [{name: gone, when: stt.up == 0, do: rollback}]\n", "mismatch", true},
+        {"  rules: [{name: gone, when: stt.up == 0, do: rollback}]\n", "none", false},
+        {"  rules: [{name: gone, when: gpu0.memory.used > 1GiB, do: rollback}]\n", "lost", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        buf_addf(&text, "%s  act: {rollback: {per_hour: 1}}\n", rows[i].rule);
+        struct judged *j = judged_new(buf_text(&text));
+        judged_set(j, "stt.up", 0);
+        if (i == 3)
+            judged_set(j, "gpu0.memory.used", 2e9);
+        judged_set_word(j, "gpu0.fault", rows[i].fault);
+        judged_step(j);
+        const struct guard_decision *d = judged_only(j, "gone");
+        CHECK_ROW(i, d->text, (d->withheld == 1u << ACTION_ROLLBACK) == rows[i].withheld);
+        CHECK_ROW(i, d->text, (d->actions == 1u << ACTION_ROLLBACK) != rows[i].withheld);
+        judged_free(j);
+    }
+}
+
 /* A tier's effect fills a window only later. */
 static void steps_down_again(void **state)
 {
@@ -340,6 +369,7 @@ int main(void)
         cmocka_unit_test(keeps_to_the_hour),
         cmocka_unit_test(cools_down),
         cmocka_unit_test(waits_for_the_driver),
+        cmocka_unit_test(rolls_nothing_back_without_a_driver),
         cmocka_unit_test(steps_down_again),
         cmocka_unit_test(says_all),
         cmocka_unit_test(test_gravest_first),
