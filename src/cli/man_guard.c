@@ -32,6 +32,16 @@ static const char *prefix_of(enum guard_scope scope)
     return prefixes[scope];
 }
 
+/* "; the best is engine, else probe, else requests", "; the larger of engine and requests" */
+static void add_best(struct buf *text, const struct guard_metric_info *info)
+{
+    const char *between = info->largest ? " and " : ", else ";
+    if (info->sources)
+        buf_add(text, info->largest ? "; the larger of " : "; the best is ");
+    for (size_t s = 0; s < ARRAY_LEN(info->best) && info->best[s] != SOURCE_NONE; s++)
+        buf_addf(text, "%s%s", s > 0 ? between : "", guard_source_names[info->best[s]]);
+}
+
 static void print_figures(void)
 {
     man_section("FIGURES");
@@ -39,7 +49,8 @@ static void print_figures(void)
         "What the rules of `guard` name. Of latency, first and queue there are `.p50`, `.p95` and "
         "`.p99`, over the last `window`. What is known of requests comes from real ones as HAProxy "
         "logged them, from the engine's own metrics, or from guard's probes; "
-        "`stt.latency.p95` is the best of the three that there is, "
+        "`stt.latency.p95` is the best of the three that there is (which that is, each figure says "
+        "below), "
         "`stt.requests.latency.p95`, `stt.engine.latency.p95` and `stt.probe.latency.p95` are one "
         "alone. A figure that nobody knows, or that stands on fewer values than the rule's "
         "`at_least`, is unknown.");
@@ -47,8 +58,10 @@ static void print_figures(void)
         const struct guard_metric_info *info = &guard_metric_infos[m];
         AUTO(buf_done) struct buf name = BUF_INIT(128), text = BUF_INIT(1024);
         buf_addf(&name, "%s%s", prefix_of(info->scope), info->word);
-        buf_addf(&text, "%s. (%s%s)", info->help, unit_text(info->unit),
+        buf_addf(&text, "%s. (%s%s", info->help, unit_text(info->unit),
                  info->quantiles ? "; say which percentile" : "");
+        add_best(&text, info);
+        buf_addc(&text, ')');
         man_item(buf_text(&name), NULL);
         man_text(buf_text(&text));
     }

@@ -5,10 +5,16 @@
  * rejected: of a page of 5,000 lines some fifty are looked at, and the fewer bytes are interpreted
  * the fewer can do harm.
  *
- * "le" is the only label that is read. Whatever else stands there (engine="0", model_name=...) is
- * summed over, which is right for counts. Buckets with the same bound are one; the list is kept in
- * order. Invariant: bounds rise and totals don't fall, whatever the page said: a total below the
- * one before it is raised to it. */
+ * Two labels are read, "le" and "finished_reason". Whatever else stands there (engine="0",
+ * model_name=...) is summed over, which is right for counts.
+ *
+ * vLLM's "request_success" counts all that ended, and that label says how: "error" is the server's
+ * own failure, which clients get as a 500, "abort" was ended by the client (vllm/v1/engine, as of
+ * 2026). A version that has no series for "error" does not say how many failed, and that is
+ * unknown, not none.
+ *
+ * Buckets with the same bound are one; the list is kept in order. Invariant: bounds rise and totals
+ * don't fall, whatever the page said: a total below the one before it is raised to it. */
 #include "guard/engine_metrics.h"
 
 #include "base/auto.h"
@@ -18,7 +24,7 @@
 #include <math.h>
 #include <string.h>
 
-enum what { WHAT_BUCKET, WHAT_RUNNING, WHAT_WAITING, WHAT_REQUESTS, WHAT_FAILED_REQUESTS };
+enum what { WHAT_BUCKET, WHAT_RUNNING, WHAT_WAITING, WHAT_REQUESTS, WHAT_TOKENS };
 
 static const struct family {
     const char *name;
@@ -32,11 +38,15 @@ static const struct family {
     {"vllm:num_requests_running", WHAT_RUNNING, 0, 0},
     {"vllm:num_requests_waiting", WHAT_WAITING, 0, 0},
     {"vllm:request_success_total", WHAT_REQUESTS, 0, 0},
-    {"vllm:request_failure_total", WHAT_FAILED_REQUESTS, 0, 0},
+    {"vllm:prompt_tokens_total", WHAT_TOKENS, 0, 0},
+    {"vllm:generation_tokens_total", WHAT_TOKENS, 0, 0},
     {"sglang:e2e_request_latency_seconds_bucket", WHAT_BUCKET, ENGINE_LATENCY, 1},
     {"sglang:time_to_first_token_seconds_bucket", WHAT_BUCKET, ENGINE_FIRST, 1},
+    {"sglang:queue_time_seconds_bucket", WHAT_BUCKET, ENGINE_QUEUE, 1},
     {"sglang:num_running_reqs", WHAT_RUNNING, 0, 0},
     {"sglang:num_queue_reqs", WHAT_WAITING, 0, 0},
+    {"sglang:prompt_tokens_total", WHAT_TOKENS, 0, 0},
+    {"sglang:generation_tokens_total", WHAT_TOKENS, 0, 0},
     {"tgi_request_duration_bucket", WHAT_BUCKET, ENGINE_LATENCY, 1},
     {"tgi_request_queue_duration_bucket", WHAT_BUCKET, ENGINE_QUEUE, 1},
     {"tgi_queue_size", WHAT_WAITING, 0, 0},
@@ -45,7 +55,19 @@ static const struct family {
     {"llamacpp:time_to_first_token_seconds_bucket", WHAT_BUCKET, ENGINE_FIRST, 1},
     {"llamacpp:requests_processing", WHAT_RUNNING, 0, 0},
     {"llamacpp:requests_deferred", WHAT_WAITING, 0, 0},
+    {"llamacpp:prompt_tokens_total", WHAT_TOKENS, 0, 0},
+    {"llamacpp:tokens_predicted_total", WHAT_TOKENS, 0, 0},
 };
+
+enum end { END_WELL, END_ERROR, END_LEFT };
+struct labels {
+    double bound; /* "le"; NaN */
+    enum end end; /* "finished_reason" */
+};
+static const struct {
+    const char *reason;
+    enum end end;
+} reasons[] = {{"error", END_ERROR}, {"abort", END_LEFT}};
 
 static const double COUNT_MAX = 1e15; /* more is no count */
 
@@ -81,9 +103,25 @@ static bool read_number(const char *at, size_t len, double *ret_value)
     return text_to_double(text, ret_value);
 }
 
-/* Reads "{a="x\"}",le="0.5"}" from behind its brace; NULL when it does not end in this line.
- * *ret_bound is left alone when there is no "le" that is a number. */
-static const char *read_labels(const char *at, const char *end, double *ret_bound)
+static bool is_text(const char *at, size_t len, const char *text)
+{
+    return strlen(text) == len && memcmp(at, text, len) == 0;
+}
+
+static void take_label(struct labels *labels, const char *name, size_t name_len, const char *value,
+                       size_t len)
+{
+    if (is_text(name, name_len, "le"))
+        (void)read_number(value, len, &labels->bound);
+    else if (is_text(name, name_len, "finished_reason"))
+        for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+            if (is_text(value, len, reasons[i].reason))
+                labels->end = reasons[i].end;
+}
+
+/* Reads "{a="x\"}",le="0.5"}" from behind its brace; NULL when it does not end in this line. What
+ * is not there is left alone. */
+static const char *read_labels(const char *at, const char *end, struct labels *labels)
 {
     while (at < end) {
         at = skip_blanks(at, end);
@@ -104,8 +142,7 @@ static const char *read_labels(const char *at, const char *end, double *ret_boun
             at += *at == '\\' && at + 1 < end ? 2 : 1;
         if (at >= end)
             return NULL;
-        if (name_len == 2 && memcmp(name, "le", 2) == 0)
-            (void)read_number(value, (size_t)(at - value), ret_bound);
+        take_label(labels, name, name_len, value, (size_t)(at - value));
         at = skip_blanks(at + 1, end);
         if (at < end && *at == ',')
             at++;
@@ -145,15 +182,17 @@ static void add(double *sum, double value)
     *sum = isnan(*sum) ? value : *sum + value;
 }
 
-static void note(struct guard_engine_page *page, const struct family *family, double bound,
-                 double value)
+static void note(struct guard_engine_page *page, const struct family *family,
+                 const struct labels *labels, double value)
 {
+    double *const ends[] = {
+        [END_WELL] = &page->requests, [END_ERROR] = &page->errors, [END_LEFT] = &page->left};
     if (!(value >= 0 && value <= COUNT_MAX))
         return;
     switch (family->what) {
     case WHAT_BUCKET:
-        if (bound >= 0)
-            add_bucket(&page->histograms[family->histogram], bound * family->unit_s, value);
+        if (labels->bound >= 0)
+            add_bucket(&page->histograms[family->histogram], labels->bound * family->unit_s, value);
         break;
     case WHAT_RUNNING:
         add(&page->running, value);
@@ -162,10 +201,10 @@ static void note(struct guard_engine_page *page, const struct family *family, do
         add(&page->waiting, value);
         break;
     case WHAT_REQUESTS:
-        add(&page->requests, value);
+        add(ends[labels->end], value);
         break;
-    case WHAT_FAILED_REQUESTS:
-        add(&page->errors, value);
+    case WHAT_TOKENS:
+        add(&page->tokens, value);
         break;
     }
 }
@@ -173,7 +212,8 @@ static void note(struct guard_engine_page *page, const struct family *family, do
 static void read_line(const char *at, const char *end, struct guard_engine_page *page)
 {
     const char *name = skip_blanks(at, end), *stop = name;
-    double bound = NAN, value = NAN;
+    struct labels labels = {.bound = NAN, .end = END_WELL};
+    double value = NAN;
     while (stop < end && is_name(*stop))
         stop++;
     const struct family *family = find_family(name, (size_t)(stop - name));
@@ -181,14 +221,14 @@ static void read_line(const char *at, const char *end, struct guard_engine_page 
         return;
     stop = skip_blanks(stop, end);
     if (stop < end && *stop == '{')
-        stop = read_labels(stop + 1, end, &bound);
+        stop = read_labels(stop + 1, end, &labels);
     if (!stop)
         return;
     const char *number = skip_blanks(stop, end), *after = number;
     while (after < end && !is_blank(*after))
         after++;
     if (read_number(number, (size_t)(after - number), &value))
-        note(page, family, bound, value);
+        note(page, family, &labels, value);
 }
 
 /* A list without its last bucket, or with totals that fall, is put right or thrown away. */
@@ -203,7 +243,7 @@ static void settle(struct guard_engine_histogram *histogram)
 void guard_engine_parse(const char *text, size_t len, struct guard_engine_page *ret_page)
 {
     struct guard_engine_page page = {
-        .running = NAN, .waiting = NAN, .requests = NAN, .errors = NAN};
+        .running = NAN, .waiting = NAN, .requests = NAN, .errors = NAN, .left = NAN, .tokens = NAN};
     const char *end = text + len;
     for (const char *at = text; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));

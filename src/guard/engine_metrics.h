@@ -13,6 +13,7 @@
 
 enum { GUARD_BUCKETS_MAX = 64 };
 
+enum { GUARD_ENGINE_QUANTILES = 3 }; /* p50, p95, p99 */
 enum guard_engine_histogram_kind { ENGINE_LATENCY, ENGINE_FIRST, ENGINE_QUEUE, ENGINE_HISTOGRAMS_ };
 
 struct guard_engine_histogram {       /* cumulative, since the server began */
@@ -25,7 +26,9 @@ struct guard_engine_histogram {       /* cumulative, since the server began */
 struct guard_engine_page {
     struct guard_engine_histogram histograms[ENGINE_HISTOGRAMS_];
     double running, waiting; /* now; NaN: the page does not say */
-    double requests, errors; /* since the server began; NaN */
+    /* Since the server began; NaN: the page does not say. `requests` ended well, `errors` by the
+     * server's fault, `left` because their clients went away; `tokens` came in and went out. */
+    double requests, errors, left, tokens;
 };
 /* Series of several engines or models behind one page are summed. A name is matched whole: what
  * ends in "_created" is no counter. Exemplars, time stamps, comments and "# EOF" are passed over;
@@ -35,10 +38,14 @@ void guard_engine_parse(const char *text, size_t len, struct guard_engine_page *
 /* ---- engine_metrics_window.c: differences of two pages, in a window ---- */
 struct guard_engine_view {
     struct guard_window_reading readings[ENGINE_HISTOGRAMS_];
-    double bucket_s[ENGINE_HISTOGRAMS_]; /* width of the bucket that its p95 is in; NaN */
-    double rate_rps, error_ratio;        /* NaN unknown */
-    uint64_t requests;                   /* behind them */
+    /* Width of the bucket that each quantile is in; NaN: there is none, or it is beyond them. */
+    double bucket_s[ENGINE_HISTOGRAMS_][GUARD_ENGINE_QUANTILES];
+    double rate_rps, error_ratio; /* NaN unknown */
+    uint64_t requests, ended;     /* behind them: nobody left those that ended */
     double running, waiting;
+    /* Since then, or later, a request ended well or a token came; 0: that was not seen. Of this
+     * server, however long ago. */
+    int64_t moved_ns;
 };
 struct guard_engine_window; /* opaque */
 struct guard_engine_window *guard_engine_window_new(int64_t span_ns, int64_t now_ns);

@@ -3,26 +3,27 @@
  * A page counts since the server began, so what came between two pages is their difference, bucket
  * by bucket. That goes into the same window as everybody's values, spread evenly over its bucket as
  * Prometheus' histogram_quantile() supposes: where in its bucket a value was is not known, and the
- * width of the bucket is shown beside a quantile as its error. What is beyond the last bound counts
- * as that bound.
+ * width of the bucket goes with a quantile as its error, into /status and what --once says. What is
+ * beyond the last bound counts as that bound.
  *
  * Invariant: a server that began anew (a total went back) adds nothing; values of the one before
  * leave the window. */
 #include "guard/engine_metrics.h"
 
+#include "base/auto.h"
 #include "base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { PARTS_MAX = 8, COUNT_REQUESTS = 0, COUNT_ERRORS = 1 };
+enum { PARTS_MAX = 8, COUNT_WELL = 0, COUNT_ERRORS = 1, COUNT_LEFT = 2 };
 static const double LEAST_S = 1e-6;
 
 struct guard_engine_window {
     struct guard_window *windows[ENGINE_HISTOGRAMS_], *counts; /* owned */
     struct guard_engine_page last;
     bool has_last;
-    int64_t last_ns;
+    int64_t last_ns, moved_ns;
 };
 
 struct guard_engine_window *guard_engine_window_new(int64_t span_ns, int64_t now_ns)
@@ -78,7 +79,8 @@ static bool went_back(const struct guard_engine_page *before, const struct guard
             if (b->totals[i] < a->totals[i])
                 return true;
     }
-    return now->requests < before->requests || now->errors < before->errors;
+    return now->requests < before->requests || now->errors < before->errors ||
+           now->left < before->left || now->tokens < before->tokens;
 }
 
 static void add_histogram(struct guard_window *window, int64_t now_ns,
@@ -102,6 +104,27 @@ static void restart(struct guard_engine_window *window, int64_t now_ns)
     for (int h = 0; h < ENGINE_HISTOGRAMS_; h++)
         guard_window_restart(window->windows[h], now_ns);
     guard_window_restart(window->counts, now_ns);
+    window->moved_ns = 0;
+}
+
+/* A series may be there only from its first one on: before it there were none. */
+static double more(double before, double now)
+{
+    return isnan(now) ? 0 : now - (isnan(before) ? 0 : before);
+}
+
+static void add_counts(struct guard_engine_window *window, int64_t now_ns,
+                       const struct guard_engine_page *page)
+{
+    const struct guard_engine_page *last = &window->last;
+    const double counts[] = {[COUNT_WELL] = more(last->requests, page->requests),
+                             [COUNT_ERRORS] = more(last->errors, page->errors),
+                             [COUNT_LEFT] = more(last->left, page->left)};
+    for (size_t which = 0; which < ARRAY_LEN(counts); which++)
+        if (counts[which] > 0)
+            guard_window_count(window->counts, now_ns, which, (uint64_t)llround(counts[which]));
+    if (counts[COUNT_WELL] > 0 || more(last->tokens, page->tokens) > 0)
+        window->moved_ns = window->last_ns; /* some time since then */
 }
 
 void guard_engine_window_add(struct guard_engine_window *window, int64_t now_ns,
@@ -113,25 +136,34 @@ void guard_engine_window_add(struct guard_engine_window *window, int64_t now_ns,
     } else {
         for (int h = 0; h < ENGINE_HISTOGRAMS_; h++)
             add_histogram(window->windows[h], now_ns, &last->histograms[h], &page->histograms[h]);
-        double requests = page->requests - last->requests, errors = page->errors - last->errors;
-        if (requests > 0)
-            guard_window_count(window->counts, now_ns, COUNT_REQUESTS, (uint64_t)llround(requests));
-        if (errors > 0)
-            guard_window_count(window->counts, now_ns, COUNT_ERRORS, (uint64_t)llround(errors));
+        add_counts(window, now_ns, page);
     }
     window->last = *page;
     window->has_last = true;
     window->last_ns = now_ns;
 }
 
+/* A value at the last bound, as near as a sketch knows it, may be any that is beyond. */
 static double bucket_width(const struct guard_engine_histogram *histogram, double value)
 {
-    for (size_t i = 0; i < histogram->count && !isnan(value); i++)
-        if (value <= histogram->bounds[i])
-            return isinf(histogram->bounds[i])
-                       ? INFINITY
-                       : histogram->bounds[i] - (i > 0 ? histogram->bounds[i - 1] : 0);
+    for (size_t i = 0; i < histogram->count && !isnan(value); i++) {
+        const double bound = histogram->bounds[i];
+        const bool last = isinf(bound) || isinf(histogram->bounds[i + 1]);
+        if (value <= bound && !(last && value >= bound * (1 - 2 * STATS_SKETCH_ERROR)))
+            return isinf(bound) ? INFINITY : bound - (i > 0 ? histogram->bounds[i - 1] : 0);
+        if (last)
+            return INFINITY;
+    }
     return NAN;
+}
+
+static void read_buckets(const struct guard_engine_histogram *histogram,
+                         const struct guard_window_reading *reading,
+                         double ret_bucket_s[GUARD_ENGINE_QUANTILES])
+{
+    ret_bucket_s[0] = bucket_width(histogram, reading->p50);
+    ret_bucket_s[1] = bucket_width(histogram, reading->p95);
+    ret_bucket_s[2] = bucket_width(histogram, reading->p99);
 }
 
 static void read_counts(struct guard_engine_window *window, int64_t now_ns,
@@ -141,26 +173,31 @@ static void read_counts(struct guard_engine_window *window, int64_t now_ns,
     guard_window_read(window->counts, now_ns, &counts);
     if (isnan(window->last.requests) || !(counts.covered_s > 0))
         return;
-    uint64_t well = counts.counts[COUNT_REQUESTS], failed = counts.counts[COUNT_ERRORS];
-    view->requests = well + failed;
+    uint64_t well = counts.counts[COUNT_WELL], failed = counts.counts[COUNT_ERRORS];
+    view->ended = well + failed;
+    view->requests = view->ended + counts.counts[COUNT_LEFT];
     view->rate_rps = (double)view->requests / counts.covered_s;
-    if (!isnan(window->last.errors) && view->requests > 0)
-        view->error_ratio = (double)failed / (double)view->requests;
+    if (!isnan(window->last.errors) && view->ended > 0)
+        view->error_ratio = (double)failed / (double)view->ended;
 }
 
 void guard_engine_window_read(struct guard_engine_window *window, int64_t now_ns, int64_t old_ns,
                               struct guard_engine_view *ret_view)
 {
-    struct guard_engine_view view = {
-        .rate_rps = NAN, .error_ratio = NAN, .running = NAN, .waiting = NAN};
+    struct guard_engine_view view = {.rate_rps = NAN,
+                                     .error_ratio = NAN,
+                                     .running = NAN,
+                                     .waiting = NAN,
+                                     .moved_ns = window->moved_ns};
     for (int h = 0; h < ENGINE_HISTOGRAMS_; h++) {
         view.readings[h] = (struct guard_window_reading){.p50 = NAN, .p95 = NAN, .p99 = NAN};
-        view.bucket_s[h] = NAN;
+        for (size_t q = 0; q < GUARD_ENGINE_QUANTILES; q++)
+            view.bucket_s[h][q] = NAN;
     }
     if (window->has_last && now_ns - window->last_ns <= old_ns) {
         for (int h = 0; h < ENGINE_HISTOGRAMS_; h++) {
             guard_window_read(window->windows[h], now_ns, &view.readings[h]);
-            view.bucket_s[h] = bucket_width(&window->last.histograms[h], view.readings[h].p95);
+            read_buckets(&window->last.histograms[h], &view.readings[h], view.bucket_s[h]);
         }
         read_counts(window, now_ns, &view);
         view.running = window->last.running;

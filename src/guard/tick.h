@@ -14,6 +14,9 @@ struct guard_value {
     const char *text; /* of a text metric; NULL: unknown. A word of a fixed set, static */
     uint64_t count;   /* how many values a percentile, rate or ratio stands on; 0 for gauges */
     enum guard_source source; /* of a ref without one: which it was */
+    /* Of a quantile from an engine's histogram: the width of the bucket that it is in, infinite
+     * beyond the last bound; 0: it is from no histogram. Shown and not recorded. */
+    double bucket_s;
 };
 
 enum guard_event_kind {

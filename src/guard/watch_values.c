@@ -2,15 +2,23 @@
  *
  * A function for each kind of name, chosen by the metric: the order of names is spec's, and a value
  * that is not filled is unknown. Of a service's figures that have sources, the name without one
- * takes requests if there were any in the window, else the engine's, else the probe's, and says
- * which it took: a rule goes on working when HAProxy is put in front. Once requests were seen in
- * the window nothing else stands in for them: a probe that was answered says nothing of clients who
- * were not. Without HAProxy's log requests are unknown, not none.
+ * takes the best in the metric's own order (spec/guard_metric.c) and says which it took: a rule
+ * goes on working when HAProxy is put in front. All percentiles of a metric are of one source: a
+ * p95 that the better source has too few values for is unknown, not the lesser one's. Once requests
+ * were seen in the window nothing else stands in for their latency: a probe that was answered says
+ * nothing of clients who were not. Without HAProxy's log requests are unknown, not none.
+ *
+ * Of queues it is the larger, of HAProxy's and the server's, for requests wait in one and then in
+ * the other: the sum of two percentiles is no percentile, and neither alone is all. HAProxy without
+ * a bound (at_once) has no queue, whatever waits behind it: unknown, where 0 would be believed.
  *
  * Of a service that is down its machine's figures are unknown, but for being down. */
 #include "guard/watch.h"
 
+#include "base/auto.h"
+
 #include <math.h>
+#include <string.h>
 
 static const struct guard_value unknown = {.number = NAN};
 
@@ -41,6 +49,17 @@ static struct guard_value time_of(const struct guard_window_reading *reading, do
     return counted(quantile_of(reading, q), reading->values);
 }
 
+static struct guard_value of_histogram(const struct guard_engine_view *view, int histogram,
+                                       double q)
+{
+    struct guard_value value = time_of(&view->readings[histogram], q);
+    value.bucket_s = isnan(value.number) ? 0
+                                         : view->bucket_s[histogram][q < 0.9    ? 0
+                                                                     : q < 0.97 ? 1
+                                                                                : 2];
+    return value;
+}
+
 static void front_now(const struct guard_seen *seen, int front, double *ret_running,
                       double *ret_waiting)
 {
@@ -69,6 +88,7 @@ static struct guard_value from_requests(const struct guard_seen *seen,
     double running, waiting;
     if (subject->front < 0 || (!seen->requests_seen && is_of_window(ref->metric)))
         return unknown;
+    const bool queues = seen->study->guard->fronts[subject->front].queue_max > 0;
     front_now(seen, subject->front, &running, &waiting);
     switch (ref->metric) {
     case GUARD_LATENCY:
@@ -76,7 +96,7 @@ static struct guard_value from_requests(const struct guard_seen *seen,
     case GUARD_FIRST:
         return time_of(&view->first, ref->quantile);
     case GUARD_QUEUE:
-        return time_of(&view->queue, ref->quantile);
+        return queues ? time_of(&view->queue, ref->quantile) : unknown;
     case GUARD_RATE:
         return counted(view->rate_rps, view->requests);
     case GUARD_ERRORS:
@@ -84,7 +104,7 @@ static struct guard_value from_requests(const struct guard_seen *seen,
     case GUARD_IN_FLIGHT:
         return number(running);
     case GUARD_WAITING:
-        return number(waiting);
+        return queues ? number(waiting) : unknown;
     default:
         return unknown;
     }
@@ -99,15 +119,15 @@ static struct guard_value from_engine(const struct guard_seen *seen,
         return unknown;
     switch (ref->metric) {
     case GUARD_LATENCY:
-        return time_of(&view->readings[ENGINE_LATENCY], ref->quantile);
+        return of_histogram(view, ENGINE_LATENCY, ref->quantile);
     case GUARD_FIRST:
-        return time_of(&view->readings[ENGINE_FIRST], ref->quantile);
+        return of_histogram(view, ENGINE_FIRST, ref->quantile);
     case GUARD_QUEUE:
-        return time_of(&view->readings[ENGINE_QUEUE], ref->quantile);
+        return of_histogram(view, ENGINE_QUEUE, ref->quantile);
     case GUARD_RATE:
         return counted(view->rate_rps, view->requests);
     case GUARD_ERRORS:
-        return counted(view->error_ratio, view->requests);
+        return counted(view->error_ratio, view->ended);
     case GUARD_IN_FLIGHT:
         return number(view->running);
     case GUARD_WAITING:
@@ -143,20 +163,70 @@ typedef struct guard_value (*source_fn)(const struct guard_seen *seen,
 static const source_fn sources[SOURCE_COUNT_] = {
     [SOURCE_REQUESTS] = from_requests, [SOURCE_ENGINE] = from_engine, [SOURCE_PROBE] = from_probe};
 
+static struct guard_value from(const struct guard_seen *seen, const struct guard_metric_ref *ref,
+                               enum guard_source source)
+{
+    struct guard_value value = sources[source](seen, &seen->subjects[ref->index], ref);
+    value.source = source;
+    return value;
+}
+
+static bool has_weight(const struct guard_seen *seen, int front, const char *arm)
+{
+    const struct proxy_front *view = &seen->proxy->fronts[front];
+    for (size_t k = 0; k < view->server_count; k++)
+        if (strcmp(view->servers[k].name, arm) == 0)
+            return view->servers[k].weight > 0;
+    return false;
+}
+
+/* Does what is watched take the front's requests now? Else its engine and its probes are those of a
+ * server that nobody feels. */
+static bool is_in_use(const struct guard_seen *seen, const struct guard_subject *subject)
+{
+    if (subject->front < 0)
+        return true;
+    const struct spec_front *front = &seen->study->guard->fronts[subject->front];
+    for (size_t t = 0; t < front->tier_count; t++)
+        if (subject->tier && strcmp(front->tiers[t].name, subject->tier) == 0)
+            return front->tiers[t].port == subject->watch->port;
+    for (size_t a = 0; a < front->split.count && seen->proxy && seen->proxy->up; a++)
+        if (front->split.arms[a].port == subject->watch->port)
+            return has_weight(seen, subject->front, front->split.arms[a].name);
+    return false;
+}
+
+static struct guard_value largest_of(const struct guard_seen *seen,
+                                     const struct guard_metric_ref *ref)
+{
+    const struct guard_metric_info *info = &guard_metric_infos[ref->metric];
+    struct guard_value largest = unknown;
+    for (size_t s = 0; s < ARRAY_LEN(info->best) && info->best[s] != SOURCE_NONE; s++) {
+        struct guard_value value = from(seen, ref, info->best[s]);
+        if (isnan(value.number) && value.count > 0)
+            return value; /* it may be larger */
+        if (isnan(largest.number) || value.number > largest.number)
+            largest = value;
+    }
+    return isnan(largest.number) ? unknown : largest;
+}
+
 static struct guard_value of_traffic(const struct guard_seen *seen,
                                      const struct guard_metric_ref *ref)
 {
+    const struct guard_metric_info *info = &guard_metric_infos[ref->metric];
     const struct guard_subject *subject = &seen->subjects[ref->index];
-    if (ref->source != SOURCE_NONE) {
-        struct guard_value value = sources[ref->source](seen, subject, ref);
-        value.source = ref->source;
-        return value;
-    }
-    for (int s = SOURCE_REQUESTS; s < SOURCE_COUNT_; s++) {
-        struct guard_value value = sources[s](seen, subject, ref);
-        value.source = (enum guard_source)s;
-        bool seen_some = s == SOURCE_REQUESTS && seen->requests_seen && subject->front >= 0 &&
-                         subject->request.requests > 0 && is_of_window(ref->metric);
+    if (ref->source != SOURCE_NONE)
+        return from(seen, ref, ref->source);
+    if (info->largest)
+        return largest_of(seen, ref);
+    const bool clients_first = info->best[0] == SOURCE_REQUESTS;
+    for (size_t s = 0; s < ARRAY_LEN(info->best) && info->best[s] != SOURCE_NONE; s++) {
+        if (!clients_first && info->best[s] != SOURCE_REQUESTS && !is_in_use(seen, subject))
+            continue;
+        struct guard_value value = from(seen, ref, info->best[s]);
+        bool seen_some = info->best[s] == SOURCE_REQUESTS && seen->requests_seen &&
+                         subject->front >= 0 && subject->request.requests > 0;
         if (!isnan(value.number) || value.count > 0 || seen_some)
             return value;
     }

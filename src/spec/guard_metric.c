@@ -26,21 +26,29 @@ const char *const guard_source_names[SOURCE_COUNT_] = {
     [SOURCE_PROBE] = "probe",
 };
 
+/* Which source is the best: what clients feel, seen by HAProxy, before what the server or a probe
+ * says. But HAProxy does not see tokens, only heads, so of the first token it is asked last; and
+ * requests wait in HAProxy, then in the server: neither sees the other's queue. */
 #define TIME .unit = EXPR_UNIT_SECONDS, .sources = true, .quantiles = true
 #define NUMBER .unit = EXPR_UNIT_PLAIN
+#define CLIENTS_FIRST .best = {SOURCE_REQUESTS, SOURCE_ENGINE, SOURCE_PROBE}
+#define SERVER_FIRST .best = {SOURCE_ENGINE, SOURCE_PROBE, SOURCE_REQUESTS}
+#define LARGER .best = {SOURCE_ENGINE, SOURCE_REQUESTS}, .largest = true
 const struct guard_metric_info guard_metric_infos[GUARD_METRIC_COUNT_] = {
-    [GUARD_LATENCY] = {"latency", SCOPE_SERVICE, TIME, .help = "time to the whole answer"},
-    [GUARD_FIRST] = {"first", SCOPE_SERVICE, TIME,
+    [GUARD_LATENCY] = {"latency", SCOPE_SERVICE, TIME, CLIENTS_FIRST,
+                       .help = "time to the whole answer"},
+    [GUARD_FIRST] = {"first", SCOPE_SERVICE, TIME, SERVER_FIRST,
                      .help = "time to the first token, or to the first byte of the answer"},
-    [GUARD_QUEUE] = {"queue", SCOPE_SERVICE, TIME,
+    [GUARD_QUEUE] = {"queue", SCOPE_SERVICE, TIME, LARGER,
                      .help = "time that requests waited before a server took them"},
-    [GUARD_RATE] = {"rate", SCOPE_SERVICE, NUMBER, .sources = true, .help = "requests per second"},
-    [GUARD_ERRORS] = {"errors", SCOPE_SERVICE, NUMBER, .sources = true,
+    [GUARD_RATE] = {"rate", SCOPE_SERVICE, NUMBER, .sources = true, CLIENTS_FIRST,
+                    .help = "requests per second"},
+    [GUARD_ERRORS] = {"errors", SCOPE_SERVICE, NUMBER, .sources = true, CLIENTS_FIRST,
                       .help =
                           "share of requests that failed, those that the client ended left out"},
-    [GUARD_IN_FLIGHT] = {"in_flight", SCOPE_SERVICE, NUMBER, .sources = true,
+    [GUARD_IN_FLIGHT] = {"in_flight", SCOPE_SERVICE, NUMBER, .sources = true, LARGER,
                          .help = "requests being answered now"},
-    [GUARD_WAITING] = {"waiting", SCOPE_SERVICE, NUMBER, .sources = true,
+    [GUARD_WAITING] = {"waiting", SCOPE_SERVICE, NUMBER, .sources = true, LARGER,
                        .help = "requests that wait for a server now"},
     [GUARD_UP] = {"up", SCOPE_SERVICE, NUMBER, .help = "1: it runs and its port accepts; else 0"},
     [GUARD_PLACEMENT] = {"placement", SCOPE_SERVICE, EXPR_UNIT_TEXT,
@@ -75,6 +83,9 @@ const struct guard_metric_info guard_metric_infos[GUARD_METRIC_COUNT_] = {
 };
 #undef TIME
 #undef NUMBER
+#undef CLIENTS_FIRST
+#undef SERVER_FIRST
+#undef LARGER
 
 static const struct {
     const char *word;

@@ -59,8 +59,8 @@ enum guard_metric {
 struct guard_metric_ref {
     enum guard_metric metric;
     enum guard_source source; /* SOURCE_NONE where the metric has none. For a metric that has, the
-                               * ref without one means the best there is now: requests, else engine,
-                               * else probe */
+                               * ref without one means the best there is now, as the metric's info
+                               * says */
     size_t index;             /* of the service or device */
     double quantile;          /* of a metric with quantiles; else NaN */
     const char *const *words; /* of a text: all that it may be, ends with NULL; else NULL */
@@ -73,7 +73,10 @@ struct guard_metric_info {
     enum guard_scope scope;
     enum expr_unit unit;
     bool sources, quantiles; /* has one ref for each */
-    const char *help;        /* a phrase, for /metrics and the manual */
+    /* What a ref without a source means: the first of these that saw any; SOURCE_NONE: no more. */
+    enum guard_source best[SOURCE_COUNT_ - 1];
+    bool largest;     /* or the largest of them: each sees but a part */
+    const char *help; /* a phrase, for /metrics and the manual */
 };
 extern const struct guard_metric_info guard_metric_infos[GUARD_METRIC_COUNT_];
 

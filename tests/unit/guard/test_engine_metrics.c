@@ -126,7 +126,7 @@ static void test_window(void **state)
     guard_engine_window_read(window, 6 * NS_PER_S, 20 * NS_PER_S, &view);
     assert_int_equal(view.readings[ENGINE_LATENCY].values, 100);
     assert_true(fabs(view.readings[ENGINE_LATENCY].p95 - 0.19) < 0.01);
-    assert_true(fabs(view.bucket_s[ENGINE_LATENCY] - 0.1) < 1e-9);
+    assert_true(fabs(view.bucket_s[ENGINE_LATENCY][1] - 0.1) < 1e-9);
     assert_int_equal(view.requests, 100);
     assert_true(view.running == 1 && isnan(view.error_ratio));
     /* Old pages are no news. */
@@ -143,6 +143,114 @@ static void test_window(void **state)
     guard_engine_window_read(window, 46 * NS_PER_S, 20 * NS_PER_S, &view);
     assert_int_equal(view.readings[ENGINE_LATENCY].values, 20);
     assert_true(fabs(view.readings[ENGINE_LATENCY].p50 - 0.2) < 0.01); /* at least the last bound */
+    guard_engine_window_free(window);
+}
+
+/* How requests ended, by vLLM's own words. Before: all of them had gone well. */
+static void test_how_they_ended(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *before, *after;
+        double error_ratio;
+        uint64_t requests, ended;
+    } rows[] = {
+        {"stop and length are well",
+         "vllm:request_success_total{finished_reason=\"stop\"} 7\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 0\n",
+         "vllm:request_success_total{finished_reason=\"stop\"} 17\n"
+         "vllm:request_success_total{finished_reason=\"length\"} 10\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 0\n",
+         0, 20, 20},
+        {"error is the server's",
+         "vllm:request_success_total{engine=\"0\",finished_reason=\"stop\",model_name=\"m\"} 7\n"
+         "vllm:request_success_total{engine=\"0\",finished_reason=\"error\",model_name=\"m\"} 2\n",
+         "vllm:request_success_total{engine=\"0\",finished_reason=\"stop\",model_name=\"m\"} 10\n"
+         "vllm:request_success_total{engine=\"0\",finished_reason=\"error\",model_name=\"m\"} 3\n",
+         0.25, 4, 4},
+        {"abort is the client's",
+         "vllm:request_success_total{finished_reason=\"stop\"} 7\n"
+         "vllm:request_success_total{finished_reason=\"abort\"} 0\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 0\n",
+         "vllm:request_success_total{finished_reason=\"stop\"} 8\n"
+         "vllm:request_success_total{finished_reason=\"abort\"} 8\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 1\n",
+         0.5, 10, 2},
+        {"a series that begins", "vllm:request_success_total{finished_reason=\"stop\"} 7\n",
+         "vllm:request_success_total{finished_reason=\"stop\"} 8\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 1\n",
+         0.5, 2, 2},
+        {"a version that does not say", "vllm:request_success_total{finished_reason=\"stop\"} 7\n",
+         "vllm:request_success_total{finished_reason=\"stop\"} 8\n", NAN, 1, 1},
+        {"no label", "vllm:request_success_total 7\n", "vllm:request_success_total 8\n", NAN, 1, 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_engine_window *window = guard_engine_window_new(60 * NS_PER_S, 0);
+        struct guard_engine_page page;
+        struct guard_engine_view view;
+        guard_engine_parse(rows[i].before, strlen(rows[i].before), &page);
+        guard_engine_window_add(window, NS_PER_S, &page);
+        guard_engine_parse(rows[i].after, strlen(rows[i].after), &page);
+        guard_engine_window_add(window, 6 * NS_PER_S, &page);
+        guard_engine_window_read(window, 6 * NS_PER_S, 20 * NS_PER_S, &view);
+        CHECK_ROW(i, rows[i].name,
+                  isnan(rows[i].error_ratio) ? isnan(view.error_ratio)
+                                             : fabs(view.error_ratio - rows[i].error_ratio) < 1e-9);
+        CHECK_ROW(i, rows[i].name, view.requests == rows[i].requests);
+        CHECK_ROW(i, rows[i].name, view.ended == rows[i].ended);
+        guard_engine_window_free(window);
+    }
+}
+
+/* It moves while requests end well or tokens come; errors are no movement. */
+static void test_it_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        int s;
+        const char *page;
+        int moved_s; /* 0: never */
+    } rows[] = {
+        {1, "vllm:generation_tokens_total 5\nvllm:request_success_total{x=\"\"} 1\n", 0},
+        {6, "vllm:generation_tokens_total 5\nvllm:request_success_total{x=\"\"} 1\n", 0},
+        {11, "vllm:generation_tokens_total 6\nvllm:request_success_total{x=\"\"} 1\n", 6},
+        {16, "vllm:generation_tokens_total 6\nvllm:request_success_total{x=\"\"} 2\n", 11},
+        {21,
+         "vllm:generation_tokens_total 6\nvllm:request_success_total{x=\"\"} 2\n"
+         "vllm:request_success_total{finished_reason=\"error\"} 4\n",
+         11},
+        {26, "vllm:generation_tokens_total 0\nvllm:request_success_total{x=\"\"} 0\n", 0},
+    };
+    struct guard_engine_window *window = guard_engine_window_new(60 * NS_PER_S, 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_engine_page page;
+        struct guard_engine_view view;
+        guard_engine_parse(rows[i].page, strlen(rows[i].page), &page);
+        guard_engine_window_add(window, rows[i].s * NS_PER_S, &page);
+        guard_engine_window_read(window, rows[i].s * NS_PER_S, 20 * NS_PER_S, &view);
+        CHECK_ROW(i, "moved", view.moved_ns == rows[i].moved_s * NS_PER_S);
+    }
+    guard_engine_window_free(window);
+}
+
+/* Before: of the p95 alone, and beyond the last bound that of the bucket before. */
+static void test_each_quantile_has_its_bucket(void **state)
+{
+    (void)state;
+    struct guard_engine_window *window = guard_engine_window_new(60 * NS_PER_S, 0);
+    struct guard_engine_view view;
+    struct guard_engine_page page = page_of(0, 0, 0);
+    guard_engine_window_add(window, NS_PER_S, &page);
+    page = page_of(0, 0, 0);
+    page.histograms[ENGINE_LATENCY].totals[0] = 120; /* up to 0.1 s */
+    page.histograms[ENGINE_LATENCY].totals[1] = 196;
+    page.histograms[ENGINE_LATENCY].totals[2] = 200; /* beyond 0.2 s */
+    guard_engine_window_add(window, 2 * NS_PER_S, &page);
+    guard_engine_window_read(window, 2 * NS_PER_S, NS_PER_S, &view);
+    assert_true(fabs(view.bucket_s[ENGINE_LATENCY][0] - 0.1) < 1e-9);
+    assert_true(fabs(view.bucket_s[ENGINE_LATENCY][1] - 0.1) < 1e-9);
+    assert_true(isinf(view.bucket_s[ENGINE_LATENCY][2]));
+    assert_true(isnan(view.bucket_s[ENGINE_QUEUE][1]));
     guard_engine_window_free(window);
 }
 
@@ -171,7 +279,7 @@ static void test_within_its_bucket(void **state)
     guard_engine_window_add(window, 2 * NS_PER_S, &after);
     guard_engine_window_read(window, 2 * NS_PER_S, NS_PER_S, &view);
     double p95 = 0.2 * log(20);
-    assert_true(fabs(view.readings[ENGINE_LATENCY].p95 - p95) < view.bucket_s[ENGINE_LATENCY]);
+    assert_true(fabs(view.readings[ENGINE_LATENCY].p95 - p95) < view.bucket_s[ENGINE_LATENCY][1]);
     guard_engine_window_free(window);
 }
 
@@ -182,6 +290,9 @@ int main(void)
         cmocka_unit_test(test_odd_pages),
         cmocka_unit_test(test_many_buckets),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_how_they_ended),
+        cmocka_unit_test(test_it_moves),
+        cmocka_unit_test(test_each_quantile_has_its_bucket),
         cmocka_unit_test(test_within_its_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

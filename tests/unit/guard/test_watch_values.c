@@ -153,6 +153,128 @@ static void test_a_service_that_fails_everybody(void **state)
     bench_close(&b);
 }
 
+/* ---- which source is the best, of each metric ---- */
+
+static const struct {
+    const char *name, *metric;
+    int at_once;
+    const char *tier;               /* that serves; base is what is watched */
+    double requests, engine, probe; /* first or queue, s; NaN: this source has none */
+    double behind, before;          /* waiting or in flight: in the server, in HAProxy */
+    double is;
+    enum guard_source source;
+} best_rows[] = {
+    {"the engine knows tokens", "stt.first.p95", 0, "base", 0.01, 0.8, 0.7, NAN, 0, 0.8,
+     SOURCE_ENGINE},
+    {"else the probe", "stt.first.p95", 0, "base", 0.01, NAN, 0.7, NAN, 0, 0.7, SOURCE_PROBE},
+    {"else the head", "stt.first.p95", 0, "base", 0.01, NAN, NAN, NAN, 0, 0.01, SOURCE_REQUESTS},
+    {"too few for its p95", "stt.first.p95", 0, "base", 0.01, NAN, -0.7, NAN, 0, NAN, SOURCE_PROBE},
+    {"what nobody feels", "stt.first.p95", 0, "tiny", 0.3, 0.8, 0.7, NAN, 0, 0.3, SOURCE_REQUESTS},
+    {"a queue behind", "stt.queue.p95", 0, "base", 0.000001, 0.9, NAN, NAN, 0, 0.9, SOURCE_ENGINE},
+    {"the larger is behind", "stt.queue.p95", 4, "base", 0.2, 0.9, NAN, NAN, 0, 0.9, SOURCE_ENGINE},
+    {"the larger is before", "stt.queue.p95", 4, "base", 2, 0.9, NAN, NAN, 0, 2, SOURCE_REQUESTS},
+    {"which is larger?", "stt.queue.p95", 4, "base", 2, -0.9, NAN, NAN, 0, NAN, SOURCE_ENGINE},
+    {"nobody has a queue", "stt.queue.p95", 0, "base", 0.2, NAN, NAN, NAN, 0, NAN, SOURCE_NONE},
+    {"HAProxy has none", "stt.requests.queue.p95", 0, "base", 0.2, 0.9, NAN, NAN, 0, NAN,
+     SOURCE_REQUESTS},
+    {"HAProxy has one", "stt.requests.queue.p95", 1, "base", 0.2, 0.9, NAN, NAN, 0, 0.2,
+     SOURCE_REQUESTS},
+    {"waiting behind", "stt.waiting", 0, "base", NAN, NAN, NAN, 7, 0, 7, SOURCE_ENGINE},
+    {"waiting before", "stt.waiting", 2, "base", NAN, NAN, NAN, 1, 5, 5, SOURCE_REQUESTS},
+    {"waiting somewhere", "stt.waiting", 0, "base", NAN, NAN, NAN, NAN, 0, NAN, SOURCE_NONE},
+    {"waiting in HAProxy", "stt.requests.waiting", 0, "base", NAN, NAN, NAN, 1, 5, NAN,
+     SOURCE_REQUESTS},
+    {"in flight", "stt.in_flight", 0, "base", NAN, NAN, NAN, 2, 6, 6, SOURCE_REQUESTS},
+    {"in flight past HAProxy", "stt.in_flight", 0, "base", NAN, NAN, NAN, 9, 6, 9, SOURCE_ENGINE},
+};
+
+/* Below 0: values that can't carry a p95. */
+static struct guard_window_reading reading_of(double value)
+{
+    if (isnan(value))
+        return (struct guard_window_reading){.p50 = NAN, .p95 = NAN, .p99 = NAN};
+    return (struct guard_window_reading){.values = value < 0 ? 6 : 50,
+                                         .p50 = fabs(value),
+                                         .p95 = value < 0 ? NAN : value,
+                                         .p99 = NAN};
+}
+
+/* Before: requests' in all of them, 0 where HAProxy has no queue. */
+static void test_the_best_source_of_each(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(best_rows); i++) {
+        struct bench b;
+        struct proxy_view proxy = {.up = true};
+        bench_open(&b);
+        b.made->watches[0].port = b.made->tiers[0].port;
+        b.made->front.queue_max = best_rows[i].at_once;
+        proxy.fronts[0].server_count = 1;
+        proxy.fronts[0].servers[0] =
+            (struct proxy_server){.name = "base",
+                                  .in_flight = (uint64_t)best_rows[i].before,
+                                  .waiting = (uint64_t)best_rows[i].before};
+        b.seen.proxy = &proxy;
+        b.seen.engine_asked[0] = true;
+        b.subjects[0].tier = best_rows[i].tier;
+        b.subjects[0].engine = (struct guard_engine_view){.rate_rps = NAN,
+                                                          .error_ratio = NAN,
+                                                          .running = best_rows[i].behind,
+                                                          .waiting = best_rows[i].behind};
+        struct guard_window_reading *readings = b.subjects[0].engine.readings;
+        readings[ENGINE_LATENCY] = reading_of(NAN);
+        readings[ENGINE_FIRST] = readings[ENGINE_QUEUE] = reading_of(best_rows[i].engine);
+        b.subjects[0].probe.first = reading_of(best_rows[i].probe);
+        b.subjects[0].request = (struct guard_requests_view){
+            .requests = 50, .ended = 50, .first = reading_of(best_rows[i].requests)};
+        b.subjects[0].request.queue = b.subjects[0].request.first;
+        guard_values_fill(&b.seen, b.made->guard.metrics, b.made->guard.metric_count,
+                          b.made->values);
+        const struct guard_value *value = made_value(b.made, best_rows[i].metric);
+        CHECK_ROW(i, best_rows[i].name, value->source == best_rows[i].source);
+        CHECK_ROW(i, best_rows[i].name,
+                  isnan(best_rows[i].is) ? isnan(value->number)
+                                         : fabs(value->number - best_rows[i].is) < 1e-6);
+        bench_close(&b);
+    }
+}
+
+/* The split's first arm is watched: its engine speaks for the front while it has a part of it. */
+static void test_the_watched_arm(void **state)
+{
+    (void)state;
+    struct spec_arm arms[2] = {{.name = "now", .port = 7001}, {.name = "next", .port = 7002}};
+    static const struct {
+        int port, weight;
+        enum guard_source source;
+    } arm_rows[] = {{7001, 90, SOURCE_ENGINE},
+                    {7001, 0, SOURCE_REQUESTS},
+                    {7002, 0, SOURCE_ENGINE},
+                    {9999, 50, SOURCE_REQUESTS}};
+    for (size_t i = 0; i < ARRAY_LEN(arm_rows); i++) {
+        struct bench b;
+        struct proxy_view proxy = {.up = true};
+        bench_open(&b);
+        b.made->watches[0].port = arm_rows[i].port;
+        b.made->front.tier_count = 0;
+        b.made->front.split = (struct spec_split){.arms = arms, .count = 2};
+        proxy.fronts[0].server_count = 2;
+        proxy.fronts[0].servers[0] =
+            (struct proxy_server){.name = "now", .weight = arm_rows[i].weight};
+        proxy.fronts[0].servers[1] =
+            (struct proxy_server){.name = "next", .weight = 100 - arm_rows[i].weight};
+        b.seen.proxy = &proxy;
+        b.seen.engine_asked[0] = true;
+        b.subjects[0].engine.readings[ENGINE_FIRST] = reading_of(0.8);
+        b.subjects[0].request =
+            (struct guard_requests_view){.requests = 50, .first = reading_of(0.1)};
+        guard_values_fill(&b.seen, b.made->guard.metrics, b.made->guard.metric_count,
+                          b.made->values);
+        CHECK_ROW(i, "arm", made_value(b.made, "stt.first.p95")->source == arm_rows[i].source);
+        bench_close(&b);
+    }
+}
+
 /* Before: no requests at all, 0 a second. */
 static void test_a_log_that_is_not_read(void **state)
 {
@@ -250,6 +372,8 @@ int main(void)
         cmocka_unit_test(test_who_left_waited),
         cmocka_unit_test(test_a_service_that_everybody_leaves),
         cmocka_unit_test(test_a_service_that_fails_everybody),
+        cmocka_unit_test(test_the_best_source_of_each),
+        cmocka_unit_test(test_the_watched_arm),
         cmocka_unit_test(test_a_log_that_is_not_read),
         cmocka_unit_test(test_lost_lines_are_said),
         cmocka_unit_test(test_a_log_whose_port_is_held),
