@@ -198,6 +198,9 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
     if (!daemon->tiers && guard_watch_proxy(watch) && !open_fronts(daemon, &opening))
         log_write(LOG_WARNING, who, "%s", opening.text); /* HAProxy came later than we did */
     if (daemon->tiers) {
+        for (size_t f = 0; f < guard->front_count; f++)
+            guard_tiers_freeze(daemon->tiers, f,
+                               guard_judge_driver(daemon->judge, (int)guard->fronts[f].service));
         guard_tiers_step(daemon->tiers, view, now_ns, on_acted, daemon);
         for (size_t f = 0; f < guard->front_count; f++) {
             const char *tier = guard_tiers_current(daemon->tiers, f);

@@ -420,6 +420,12 @@ void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int
     guard_limits_give_back(judge->limits, action, service, judge->now_ns);
 }
 
+const char *guard_judge_driver(const struct guard_judge *judge, int service)
+{
+    const struct judge_rule *rule = broken_driver(judge, service);
+    return rule ? rule->name : NULL;
+}
+
 /* ---- standing ---- */
 
 size_t guard_judge_rules(const struct guard_judge *judge)

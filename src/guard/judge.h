@@ -44,6 +44,10 @@ void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
  * after its first back-off. Not from `tell`. */
 void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int service);
 
+/* What is wrong with the driver of this service's device, so that nothing which is stopped would
+ * come back: an alarm's name; NULL: nothing is known to be. */
+const char *guard_judge_driver(const struct guard_judge *judge, int service);
+
 struct guard_standing {           /* of one rule, for /status and the terminal */
     const char *rule;             /* built-in ones: the same name for each service and device */
     const char *service, *device; /* whom it concerns; NULL: none, or several. Borrowed */

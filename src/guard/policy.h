@@ -51,7 +51,12 @@ struct policy_input {
     double rate_rps, rate_low_rps, rate_high_rps;
     double free_bytes; /* of the tiers' device; NaN unknown */
     double owed_bytes; /* of that, what others are about to take (back) */
-    int wish;          /* -1: a rule asks for a smaller tier, +1: for a better one */
+    /* Of other fronts on that device (policy_share.h): what their tiers that come up will still
+     * take, NaN unknown; one was started in this step; one is on its way down. */
+    double promised_bytes;
+    bool others_start, others_stop;
+    bool frozen; /* the driver is lost or mismatched: what is stopped would not come back */
+    int wish;    /* -1: a rule asks for a smaller tier, +1: for a better one */
     struct policy_seen tiers[SPEC_TIERS_MAX];
 };
 
@@ -91,6 +96,11 @@ struct policy_choice policy_step(struct policy_state *state, const struct policy
 struct policy_choice policy_step_blind(const struct policy_state *state,
                                        const struct policy_front *front,
                                        const struct policy_input *input);
+/* Held by the tier that the next step would give up for others' memory; -1: none. `current`: as
+ * decided last. */
+enum policy_sight { POLICY_SEES, POLICY_BLIND /* HAProxy does not answer */ };
+double policy_victim_bytes(const struct policy_front *front, const struct policy_input *input,
+                           enum policy_sight sight, int current);
 /* Of any tier at the present rate, for showing. */
 double policy_predict(const struct policy_state *state, const struct policy_front *front,
                       const struct policy_input *input, size_t tier);

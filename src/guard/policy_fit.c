@@ -31,6 +31,11 @@ static const double MISS_ERROR = 0.01;
 /* Its memory may come out a little larger than when it was measured. */
 static const double PEAK_SLACK_RATIO = 1.0 / 32;
 
+double policy_peak_bytes(const struct policy_tier *tier)
+{
+    return tier->peak_bytes * (1 + PEAK_SLACK_RATIO);
+}
+
 double policy_room_bytes(const struct policy_input *input)
 {
     return input->free_bytes - fmax(input->owed_bytes, 0);
@@ -57,12 +62,12 @@ static bool has_room(const struct policy_front *front, const struct policy_input
 {
     const struct policy_tier *tier = &front->tiers[t];
     const struct policy_seen *seen = &input->tiers[t];
-    double room = policy_room_bytes(input) + more_bytes;
+    double room = policy_room_bytes(input) - input->promised_bytes + more_bytes;
     if (seen->power == POWER_GOING)
         return false;
     if (seen->power == POWER_OFF)
         return tier->managed && !seen->resting &&
-               room - tier->peak_bytes * (1 + PEAK_SLACK_RATIO) >= front->reserve_bytes;
+               room - policy_peak_bytes(tier) >= front->reserve_bytes;
     double growth = tier->peak_bytes - seen->held_bytes;
     if (growth > 0 && !isnan(room) && room - growth < front->reserve_bytes)
         return false;

@@ -31,6 +31,8 @@ struct policy_fit {
 void policy_fit_all(const struct policy_state *state, const struct policy_front *front,
                     const struct policy_input *input, struct policy_fit ret_fits[SPEC_TIERS_MAX]);
 
+/* What room a tier must find; NaN unknown. */
+double policy_peak_bytes(const struct policy_tier *tier);
 /* Memory that is free and will stay so; NaN unknown. */
 double policy_room_bytes(const struct policy_input *input);
 bool policy_is_pressed(const struct policy_front *front, const struct policy_input *input);

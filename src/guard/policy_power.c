@@ -47,10 +47,17 @@ int policy_usable_count(const struct policy_step *step)
     return usable;
 }
 
+/* Nothing that is stopped now comes back, or another front gives memory back on this device. */
+static bool is_stop_barred(const struct policy_step *step)
+{
+    return step->input->frozen || step->input->others_stop;
+}
+
 int policy_find_victim(const struct policy_step *step)
 {
     int victim = -1;
-    if (!policy_is_pressed(step->front, step->input) || policy_usable_count(step) == 0)
+    if (!policy_is_pressed(step->front, step->input) || policy_usable_count(step) == 0 ||
+        is_stop_barred(step))
         return -1;
     for (int t = 0; t < policy_count(step); t++) {
         const struct policy_tier *tier = &step->front->tiers[t];
@@ -94,7 +101,8 @@ static int find_start(const struct policy_step *step, enum room room)
         if (step->input->tiers[t].power == POWER_COMING ||
             step->input->tiers[t].power == POWER_GOING)
             return -1; /* one at a time: memory is counted when it has come, or gone */
-    if (policy_is_pressed(step->front, step->input))
+    if (policy_is_pressed(step->front, step->input) || step->input->frozen ||
+        step->input->others_start)
         return -1;
     bool none = policy_usable_count(step) == 0, kept = !none && step->fits[chosen].keeps;
     for (int t = 0; t < policy_count(step); t++)
@@ -162,7 +170,7 @@ void policy_choose_stop(struct policy_step *step)
             policy_add_memory(step);
         return;
     }
-    if (!safe)
+    if (!safe || is_stop_barred(step))
         return;
     if (unused >= 0) {
         stop(step, unused, ": unused for 10 min");
@@ -198,7 +206,7 @@ static int find_spare(const struct policy_step *step)
 {
     int current = step->state->current, spare = -1;
     if (!policy_is_pressed(step->front, step->input) || current < 0 ||
-        step->input->tiers[current].power != POWER_ON)
+        step->input->tiers[current].power != POWER_ON || is_stop_barred(step))
         return -1;
     for (int t = 0; t < policy_count(step); t++) {
         const struct policy_tier *tier = &step->front->tiers[t];
@@ -210,6 +218,15 @@ static int find_spare(const struct policy_step *step)
             spare = t;
     }
     return spare;
+}
+
+double policy_victim_bytes(const struct policy_front *front, const struct policy_input *input,
+                           enum policy_sight sight, int current)
+{
+    struct policy_state state = {.current = current};
+    const struct policy_step step = {.state = &state, .front = front, .input = input};
+    int victim = sight == POLICY_SEES ? policy_find_victim(&step) : find_spare(&step);
+    return victim >= 0 ? size_of(&step, victim) : -1;
 }
 
 struct policy_choice policy_step_blind(const struct policy_state *state,

@@ -414,6 +414,19 @@ static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char
     return TURN_STOPPED;
 }
 
+/* Nothing is stopped, and no time runs: what comes up can't be proven now, and one that would be
+ * stopped would not come back. One that is being stopped already goes on; systemd was asked. */
+static enum tier_turn step_frozen(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    unit->since_ns = now_ns;
+    if (unit->power != TIER_DRAINING)
+        return TURN_NONE;
+    snprintf(text, size, "%.40s is not stopped: the driver is lost, it would not come back",
+             unit->spec->name);
+    come_on(unit, now_ns);
+    return TURN_KEPT;
+}
+
 /* A tier without a unit is up where HAProxy finds it so. */
 static void follow(struct tier_unit *unit, const struct proxy_server *server, int64_t now_ns)
 {
@@ -421,6 +434,31 @@ static void follow(struct tier_unit *unit, const struct proxy_server *server, in
     if (server && power != unit->power)
         become(unit, power, now_ns);
     weigh(unit, now_ns);
+}
+
+static enum tier_turn step_power(struct tier_unit *unit, const struct tier_look *look,
+                                 int64_t now_ns, char *text, size_t size)
+{
+    switch (unit->power) {
+    case TIER_STARTING:
+        return step_starting(unit, now_ns, text, size);
+    case TIER_WARMING:
+        return step_warming(unit, look->server, now_ns, text, size);
+    case TIER_ON:
+        return step_on(unit, now_ns, text, size);
+    case TIER_DRAINING:
+        return step_draining(unit, look->server, now_ns, text, size);
+    case TIER_STOPPING:
+        return step_stopping(unit, now_ns, text, size);
+    default:
+        return step_off(unit, look->current, now_ns);
+    }
+}
+
+static bool is_under_way(const struct tier_unit *unit)
+{
+    return unit->power == TIER_STARTING || unit->power == TIER_WARMING ||
+           unit->power == TIER_DRAINING;
 }
 
 enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
@@ -435,25 +473,8 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     /* It serves already; what systemd says of it comes with the next look. */
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
         come_on(unit, now_ns);
-    switch (unit->power) {
-    case TIER_STARTING:
-        turn = step_starting(unit, now_ns, text, size);
-        break;
-    case TIER_WARMING:
-        turn = step_warming(unit, server, now_ns, text, size);
-        break;
-    case TIER_ON:
-        turn = step_on(unit, now_ns, text, size);
-        break;
-    case TIER_DRAINING:
-        turn = step_draining(unit, server, now_ns, text, size);
-        break;
-    case TIER_STOPPING:
-        turn = step_stopping(unit, now_ns, text, size);
-        break;
-    default:
-        turn = step_off(unit, look->current, now_ns);
-    }
+    turn = look->frozen && is_under_way(unit) ? step_frozen(unit, now_ns, text, size)
+                                              : step_power(unit, look, now_ns, text, size);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF && unit->power != TIER_FAILED)
         weigh(unit, now_ns);

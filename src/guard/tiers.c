@@ -13,6 +13,10 @@
  * current one. While another changes HAProxy's settings nothing is waited for: the next step
  * chooses anew, as if this one had not been.
  *
+ * Fronts on one device are stepped one after the other, each with what the ones before it have done
+ * (policy_share.c). While the driver of a front's device is lost or mismatched its tiers are left
+ * as they are, those under way too: requests may still be moved, nothing is started or stopped.
+ *
  * Dry run: the policy plays against itself. Its choices are told with "would", and its own state
  * takes them as done; starts and stops are told once in a while, since nothing comes of them. */
 #include "guard/tiers.h"
@@ -20,6 +24,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/policy_fit.h"
+#include "guard/policy_share.h"
 #include "guard/tier_load.h"
 #include "guard/tier_memory.h"
 #include "guard/tier_study.h"
@@ -48,6 +53,7 @@ struct front {
     int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
     int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
     int wish;
+    const char *frozen, *frozen_before; /* what is wrong with its driver; NULL: nothing. Static */
     char reason[POLICY_REASON_SIZE];
     char said[POLICY_REASON_SIZE]; /* last */
     int64_t said_ns;
@@ -57,9 +63,10 @@ struct guard_tiers {
     struct guard_tiers_options options;
     struct front *fronts; /* owned; those with a policy */
     size_t count;
-    struct guard_managers *managers; /* owned; NULL: systemd is not asked */
-    struct arena *arena;             /* owned */
-    const struct corpus *corpora;    /* in the arena; NULL: none could be read */
+    struct policy_seat seats[SPEC_FRONTS_MAX]; /* of the fronts */
+    struct guard_managers *managers;           /* owned; NULL: systemd is not asked */
+    struct arena *arena;                       /* owned */
+    const struct corpus *corpora;              /* in the arena; NULL: none could be read */
     struct tier_memory memories[SPEC_DEVICES_MAX];
     char note[200]; /* of the study, told by the first step; "" */
     bool told;
@@ -112,6 +119,23 @@ static void open_front(struct guard_tiers *tiers, struct front *front, size_t in
     }
 }
 
+/* Who shares a device with whom. */
+static void seat_fronts(struct guard_tiers *tiers)
+{
+    for (size_t i = 0; i < tiers->count; i++) {
+        struct front *front = &tiers->fronts[i];
+        tiers->seats[i].front = &front->policy;
+        tiers->seats[i].input = &front->input;
+        for (size_t t = 0; t < front->policy.count; t++)
+            tiers->seats[i].devices[t] = tier_unit_device(front->units[t]);
+    }
+    double reserves[SPEC_FRONTS_MAX];
+    for (size_t i = 0; i < tiers->count; i++)
+        reserves[i] = policy_share_reserve(tiers->seats, tiers->count, tiers->seats[i].devices[0]);
+    for (size_t i = 0; i < tiers->count; i++)
+        tiers->fronts[i].policy.reserve_bytes = reserves[i];
+}
+
 struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
 {
     const struct spec_guard *guard = options->study->guard;
@@ -138,6 +162,7 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     for (size_t f = 0; f < guard->front_count; f++)
         if (has_policy(&guard->fronts[f]))
             open_front(tiers, &tiers->fronts[tiers->count++], f, studied[f]);
+    seat_fronts(tiers);
     free(studied);
     return tiers;
 }
@@ -255,14 +280,16 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
     int current = current_of(view, front);
     for (size_t t = 0; t < front->policy.count; t++) {
         const struct proxy_server *server = server_of(view, front, t);
-        const struct tier_look look = {server, (int)t == current};
+        const struct tier_look look = {
+            .server = server, .current = (int)t == current, .frozen = front->frozen != NULL};
         char text[240] = "";
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
         if (turn != TURN_NONE)
             tell(tiers, front, text);
         /* Drained by us, or by a guard before us that did not live to undo it. */
         struct err err = ERR_INIT;
-        bool due = now_ns - front->ready_ns[t] >= READY_AGAIN_NS || turn == TURN_CAME;
+        bool due =
+            now_ns - front->ready_ns[t] >= READY_AGAIN_NS || turn == TURN_CAME || turn == TURN_KEPT;
         if (tier_unit_power(front->units[t]) == TIER_ON && server && server->drained && due &&
             !tiers->options.dry_run) {
             front->ready_ns[t] = now_ns;
@@ -305,7 +332,8 @@ static void fill_input(struct guard_tiers *tiers, struct front *front,
                                          .current = current,
                                          .free_bytes = memory->free_bytes,
                                          .owed_bytes = memory->owed_bytes,
-                                         .wish = view ? front->wish : 0};
+                                         .wish = view ? front->wish : 0,
+                                         .frozen = front->frozen != NULL};
     if (view) {
         front->wish = 0;
         tier_load_look(front->load, &view->fronts[front->index], view->pid, now_ns);
@@ -330,7 +358,7 @@ static bool do_switch(struct guard_tiers *tiers, struct front *front, int64_t no
 
 /* `view` NULL: HAProxy is not there to be told, and sends nobody. Should it come back meanwhile,
  * the tier is found taking requests, and is kept. */
-static void do_stop(struct guard_tiers *tiers, struct front *front, const struct proxy_view *view,
+static bool do_stop(struct guard_tiers *tiers, struct front *front, const struct proxy_view *view,
                     int64_t now_ns)
 {
     size_t t = (size_t)front->choice.stop;
@@ -339,14 +367,15 @@ static void do_stop(struct guard_tiers *tiers, struct front *front, const struct
     char text[80];
     front->stop_said_ns[t] = now_ns;
     if (tiers->options.dry_run)
-        return;
+        return true;
     if (!view || proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
         tier_unit_drain(front->units[t],
                         front->choice.for_memory ? DRAIN_FOR_MEMORY : DRAIN_PATIENT, now_ns);
-        return;
+        return true;
     }
     snprintf(text, sizeof text, "draining %.40s failed", name);
     not_told(tiers, front, text, &err, &front->stop_said_ns[t]);
+    return false;
 }
 
 /* One that is drained in peace while memory gets short. */
@@ -359,22 +388,54 @@ static void hurry_drains(struct front *front, int64_t now_ns)
             tier_unit_drain(front->units[t], DRAIN_FOR_MEMORY, now_ns);
 }
 
-static void do_start(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
+static bool do_start(struct guard_tiers *tiers, struct front *front, int64_t now_ns)
 {
     struct tier_unit *unit = front->units[front->choice.start];
     char text[240];
     if (tiers->options.dry_run)
         tier_unit_rest(unit, now_ns, SAID_AGAIN_NS);
-    else if (!tier_unit_start(unit, now_ns, text, sizeof text))
+    else if (!tier_unit_start(unit, now_ns, text, sizeof text)) {
         tell(tiers, front, text);
+        return false;
+    }
+    return true;
 }
 
-static void step_front(struct guard_tiers *tiers, struct front *front,
-                       const struct proxy_view *view, int64_t now_ns)
+static void tell_frozen(const struct guard_tiers *tiers, struct front *front)
 {
+    char text[160];
+    if (front->frozen == front->frozen_before)
+        return;
+    snprintf(text, sizeof text,
+             front->frozen ? "%.60s: no tier is started or stopped until that is over"
+                           : "tiers are started and stopped again",
+             front->frozen ? front->frozen : "");
+    front->frozen_before = front->frozen;
+    tell(tiers, front, text);
+}
+
+/* Everything is seen before anything is chosen: fronts share devices. */
+static void see_front(struct guard_tiers *tiers, size_t i, const struct proxy_view *view,
+                      int64_t now_ns)
+{
+    struct front *front = &tiers->fronts[i];
+    struct policy_seat *seat = &tiers->seats[i];
     look_at_units(tiers, front, view, now_ns);
     fill_input(tiers, front, view, now_ns);
+    tell_frozen(tiers, front);
     hurry_drains(front, now_ns);
+    seat->sight = view ? POLICY_SEES : POLICY_BLIND;
+    seat->current = front->input.current >= 0 ? front->input.current : front->state.current;
+    seat->stepped = false;
+    seat->started = seat->stopped = -1;
+}
+
+static void step_front(struct guard_tiers *tiers, size_t i, const struct proxy_view *view,
+                       int64_t now_ns)
+{
+    struct front *front = &tiers->fronts[i];
+    struct policy_seat *seat = &tiers->seats[i];
+    seat->stepped = true;
     const struct policy_state before = front->state;
     const struct policy_choice *choice = &front->choice;
     struct err err = ERR_INIT;
@@ -396,10 +457,10 @@ static void step_front(struct guard_tiers *tiers, struct front *front,
     }
     if (!done)
         tell(tiers, front, err.text);
-    if (choice->stop >= 0 && done && !repeats)
-        do_stop(tiers, front, view, now_ns);
-    if (choice->start >= 0)
-        do_start(tiers, front, now_ns);
+    if (choice->stop >= 0 && done && !repeats && do_stop(tiers, front, view, now_ns))
+        seat->stopped = choice->stop;
+    if (choice->start >= 0 && do_start(tiers, front, now_ns))
+        seat->started = choice->start;
 }
 
 void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, int64_t now_ns,
@@ -414,7 +475,19 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
     tell_study(tiers);
     weigh_devices(tiers, now_ns);
     for (size_t i = 0; i < tiers->count; i++)
-        step_front(tiers, &tiers->fronts[i], seen, now_ns);
+        see_front(tiers, i, seen, now_ns);
+    for (size_t k = 0; k < tiers->count; k++) {
+        const size_t i = policy_share_next(tiers->seats, tiers->count);
+        policy_share_fill(tiers->seats, tiers->count, i);
+        step_front(tiers, i, seen, now_ns);
+    }
+}
+
+void guard_tiers_freeze(struct guard_tiers *tiers, size_t index, const char *why)
+{
+    struct front *front = front_of(tiers, index);
+    if (front)
+        front->frozen = why;
 }
 
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,

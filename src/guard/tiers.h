@@ -41,6 +41,10 @@ void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *
 void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, int64_t now_ns,
                       void (*tell)(void *context, const struct guard_event *event), void *context);
 
+/* Before a step: the driver of that front's device is lost or mismatched, so nothing of it is
+ * started or stopped. `why`: what is wrong, static; NULL: nothing is. */
+void guard_tiers_freeze(struct guard_tiers *tiers, size_t front, const char *why);
+
 /* A rule's tier-down or tier-up, taken with the next step. False: it can't be, `text` says why. As
  * guard_act_setup.tier; `tiers` is its context. */
 bool guard_tiers_wish(void *tiers, size_t service, enum spec_action action, char *text,

@@ -3,7 +3,7 @@ than with any of them alone: nothing fails, whatever is switched, started, stopp
 
 import time
 
-from gpu import Card, cards, options, stranger
+from gpu import Card, cards, options, stranger, touch
 from harness import check, main, scenario
 from systemd_box import wait_until
 from tiers import CALM, MUCH, Tiers
@@ -132,6 +132,23 @@ def memory_is_needed_elsewhere(box):
         check("base is stopped, empty" in told, told)
         time.sleep(2)
         check(tiers.systemd.active("tiny") and not tiers.says("starting base"), tiers.told())
+        tiers.no_failures()
+
+
+@scenario()
+def the_driver_is_lost(box):
+    """Nothing that is stopped would come back: tiers stay as they are, and answer."""
+    cards(box, Card(total_mib=8000))
+    with Tiers(box, base={"resident": False}, front={"reserve": "1GiB"}, extra=options(box, "2G"),
+               service={"on": "gpu"}, device="gpu0") as tiers:
+        tiers.up("base")
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base"))
+        touch(box, "lost")
+        tiers.send(CALM, lambda: tiers.says("driver lost: no tier is started or stopped until that is over"))
+        tiers.send(CALM, tiers.for_seconds(3))
+        check(tiers.systemd.active("base") and tiers.systemd.active("tiny"), tiers.told())
+        check(not tiers.says("starting ") and not tiers.says("stopping "), tiers.told())
         tiers.no_failures()
 
 

@@ -3,6 +3,8 @@
 
 #include "check.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 
 #define MIB 1048576.0
@@ -66,10 +68,66 @@ static void test_memory_is_given_back_without_haproxy(void **state)
     }
 }
 
+/* What is stopped while the driver is lost does not come back: unused, pressed or not wanted, it
+ * stays; and nothing is started. Requests are moved all the same. */
+static void test_a_lost_driver_freezes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double free_mib;
+        enum policy_power base;
+        int steps, stop, start; /* without the fault; -1 */
+    } rows[] = {
+        {"unused for ten minutes", 3000, POWER_ON, 700, 0, -1},
+        {"pressed", 100, POWER_ON, 1, 0, -1},
+        {"there is room", 3000, POWER_OFF, 60, -1, 0},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
+        const size_t row = i / 2;
+        const bool frozen = i % 2;
+        struct world w = make_world(false);
+        int stop = -1, start = -1;
+        w.front.switches_per_minute = 4;
+        w.front.up_after_ns = NS_PER_S;
+        policy_curve_add(&w.front.tiers[0].curve, 5, 0.1);
+        policy_curve_add(&w.front.tiers[1].curve, 50, 0.1);
+        w.state.current = w.input.current = 1;
+        w.input.free_bytes = rows[row].free_mib * MIB;
+        w.input.frozen = frozen;
+        /* More than base can take keeps it unused; calm lets it be wanted. */
+        w.input.rate_rps = w.input.rate_low_rps = w.input.rate_high_rps =
+            rows[row].base == POWER_ON ? 20 : 1;
+        for (int t = 0; t < 2; t++)
+            w.input.tiers[t] = (struct policy_seen){.power = t ? POWER_ON : rows[row].base,
+                                                    .usable = t || rows[row].base == POWER_ON,
+                                                    .held_bytes = NAN,
+                                                    .latency_s = NAN};
+        for (int k = 0; k < rows[row].steps; k++) {
+            w.input.now_ns += NS_PER_S;
+            struct policy_choice choice = policy_step(&w.state, &w.front, &w.input);
+            stop = choice.stop >= 0 ? choice.stop : stop;
+            start = choice.start >= 0 ? choice.start : start;
+        }
+        CHECK_ROW(i, rows[row].name, stop == (frozen ? -1 : rows[row].stop));
+        CHECK_ROW(i, rows[row].name, start == (frozen ? -1 : rows[row].start));
+        w.input.frozen = true;
+        CHECK_ROW(i, rows[row].name, policy_step_blind(&w.state, &w.front, &w.input).stop == -1);
+    }
+    struct world w = make_world(true);
+    w.input.frozen = true;
+    w.input.now_ns = NS_PER_S;
+    w.state.current = w.input.current = 0;
+    w.input.tiers[1].power = POWER_ON;
+    w.input.tiers[1].usable = true;
+    assert_int_equal(policy_step(&w.state, &w.front, &w.input).tier, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_is_given_back_without_haproxy),
+        cmocka_unit_test(test_a_lost_driver_freezes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,6 +132,7 @@ struct world {
     struct tier_unit *unit;
     struct proxy_server server;
     bool seen, current; /* HAProxy answers; it is the current one */
+    bool frozen;        /* the driver is lost */
     int64_t now_ns;
     enum tier_turn turn;
     char text[240];
@@ -163,7 +164,9 @@ static void world_begin(struct world *world)
 static enum guard_tier_power step(struct world *world, int64_t seconds)
 {
     for (int64_t i = 0; i < seconds; i++) {
-        const struct tier_look look = {world->seen ? &world->server : NULL, world->current};
+        const struct tier_look look = {.server = world->seen ? &world->server : NULL,
+                                       .current = world->current,
+                                       .frozen = world->frozen};
         world->now_ns += NS_PER_S;
         world->turn =
             tier_unit_step(world->unit, &look, world->now_ns, world->text, sizeof world->text);
@@ -314,6 +317,55 @@ static void test_a_dry_run_stops_nothing(void **state)
     }
 }
 
+static void set_active(const char *word)
+{
+    snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", word);
+}
+
+/* While the driver is lost nothing is stopped: what comes up is waited for, what drains is kept. */
+static void test_a_lost_driver_stops_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    the_warm.answers = false;
+    assert_int_equal(step(&world, 30), TIER_WARMING);
+    world.frozen = true;
+    assert_int_equal(step(&world, 3600), TIER_WARMING);
+    set_active("failed");
+    assert_int_equal(step(&world, 10), TIER_WARMING);
+    set_active("active");
+    world.frozen = false;
+    assert_int_equal(step(&world, 60), TIER_WARMING); /* its time begins anew */
+    assert_int_equal(step(&world, 40), TIER_FAILED);
+    assert_int_equal(the_unit.stops, 1);
+    tier_unit_free(world.unit);
+
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.server.drained = true;
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns);
+    world.frozen = true;
+    assert_int_equal(step(&world, 1), TIER_ON);
+    assert_int_equal(world.turn, TURN_KEPT);
+    assert_string_equal(world.text,
+                        "base is not stopped: the driver is lost, it would not come back");
+    assert_int_equal(step(&world, 200), TIER_ON);
+    assert_int_equal(the_unit.stops, 0);
+    tier_unit_free(world.unit);
+
+    world_begin(&world);
+    set_active("inactive");
+    the_unit.state.main_pid = 0;
+    assert_int_equal(step(&world, 2), TIER_OFF);
+    assert_true(tier_unit_start(world.unit, world.now_ns, world.text, sizeof world.text));
+    world.frozen = true;
+    assert_int_equal(step(&world, 300), TIER_STARTING);
+    assert_int_equal(the_unit.stops, 0);
+    tier_unit_free(world.unit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_memory_hurries_one_that_drains),
         cmocka_unit_test(test_it_is_looked_at_once_more),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
+        cmocka_unit_test(test_a_lost_driver_stops_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
