@@ -1,5 +1,9 @@
 /* Changing HAProxy while it runs: on disk first, then at once through the socket.
  *
+ * A disk that takes nothing holds up nobody: HAProxy is told all the same, and what it was told is
+ * kept later (proxy_keep()). Rejected: refusing it. Overload and a full disk come together (a log
+ * that floods), and then a faster tier is needed most.
+ *
  * Workers that a reload has replaced finish their answers, and what waits in their queues and in
  * connections that have just come: they are told as well, where there is a master to do it.
  * Rejected: HAProxy's own "drain" state; a reload forgets it, while a weight of 0 stands in the
@@ -43,6 +47,26 @@ static const char *service_of(const struct change *change)
     return change->proxy->study->services[change->front->service].name;
 }
 
+/* A disk that can't be read is no reason either, for who knows it from before. */
+static bool read_state(struct proxy *proxy, struct err *err)
+{
+    struct err why = ERR_INIT;
+    if (proxy_state_read(proxy, &why) || (proxy->state.token[0] && why.code != ERR_INPUT))
+        return true;
+    *err = why;
+    return false;
+}
+
+/* As it was kept last: what is not kept yet is in no file. */
+static bool is_applied(struct proxy *proxy)
+{
+    const struct proxy_state now = proxy->state;
+    proxy_state_return(proxy);
+    bool is = proxy_config_is(proxy);
+    proxy->state = now;
+    return is;
+}
+
 static bool change_begin(struct change *change, struct proxy *proxy, size_t front, struct err *err)
 {
     *change =
@@ -50,10 +74,10 @@ static bool change_begin(struct change *change, struct proxy *proxy, size_t fron
     if (front >= proxy->guard->front_count)
         return err_set(err, ERR_INPUT, "HAProxy has no front %zu", front);
     change->front = &proxy->guard->fronts[front];
-    if (!proxy_lock(proxy, &change->lock, err) || !proxy_state_read(proxy, err) ||
+    if (!proxy_lock(proxy, &change->lock, err) || !read_state(proxy, err) ||
         !proxy_state_complete(proxy, err) || !proxy_look(proxy, &change->view, err))
         return false;
-    change->applied = proxy_config_is(proxy);
+    change->applied = is_applied(proxy);
     return change->view.up ||
            err_set(err, ERR_MISSING, "HAProxy does not answer at %s", proxy->socket);
 }
@@ -87,13 +111,17 @@ static void tell_old_workers(const struct change *change)
     }
 }
 
+static bool save_all(struct proxy *proxy, bool applied, struct err *err)
+{
+    return proxy_state_save(proxy, err) &&
+           (applied ? proxy_files_save(proxy, err) : proxy_maps_save(proxy, err));
+}
+
 static bool change_end(struct change *change, struct err *err)
 {
+    struct err unsaved = ERR_INIT;
     const char *line = buf_text(&change->commands);
-    if (!proxy_state_save(change->proxy, err) ||
-        !(change->applied ? proxy_files_save(change->proxy, err)
-                          : proxy_maps_save(change->proxy, err)))
-        return false;
+    bool saved = save_all(change->proxy, change->applied, &unsaved);
     for (; *line; line += strcspn(line, "\n") + 1) {
         AUTO(buf_done) struct buf command = BUF_INIT(4096);
         if (!buf_append(&command, line, strcspn(line, "\n")))
@@ -102,6 +130,28 @@ static bool change_end(struct change *change, struct err *err)
             return false;
     }
     tell_old_workers(change);
+    if (saved)
+        return true;
+    change->proxy->is_unsaved[change->at] = true;
+    snprintf(change->proxy->unsaved, sizeof change->proxy->unsaved, "%.200s", unsaved.text);
+    return true;
+}
+
+const char *proxy_unsaved(const struct proxy *proxy)
+{
+    return proxy->unsaved[0] ? proxy->unsaved : NULL;
+}
+
+bool proxy_keep(struct proxy *proxy, struct err *err)
+{
+    AUTO(fd) int lock = -1;
+    if (!proxy->unsaved[0])
+        return true;
+    if (!proxy_lock(proxy, &lock, err) || !read_state(proxy, err) ||
+        !proxy_state_complete(proxy, err) || !save_all(proxy, is_applied(proxy), err))
+        return false;
+    memset(proxy->is_unsaved, 0, sizeof proxy->is_unsaved);
+    proxy->unsaved[0] = '\0';
     return true;
 }
 

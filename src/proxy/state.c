@@ -74,6 +74,38 @@ static bool is_token(const char *text)
     return text && strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
 }
 
+static bool front_is(const struct proxy_state *a, const struct proxy_state *b, size_t at)
+{
+    return a->tier[at] == b->tier[at] &&
+           memcmp(a->weight[at], b->weight[at], sizeof a->weight[at]) == 0 &&
+           memcmp(a->drained[at], b->drained[at], sizeof a->drained[at]) == 0;
+}
+
+/* What HAProxy was told and the disk did not take, unless another has set that front since. */
+static void add_unsaved(struct proxy *proxy, struct proxy_state *state)
+{
+    const struct proxy_state disk = *state;
+    for (size_t i = 0; i < SPEC_FRONTS_MAX; i++) {
+        if (!proxy->is_unsaved[i] || !front_is(&disk, &proxy->saved, i))
+            continue;
+        state->tier[i] = proxy->state.tier[i];
+        memcpy(state->weight[i], proxy->state.weight[i], sizeof state->weight[i]);
+        memcpy(state->drained[i], proxy->state.drained[i], sizeof state->drained[i]);
+    }
+    proxy->saved = disk;
+}
+
+void proxy_state_return(struct proxy *proxy)
+{
+    for (size_t i = 0; i < SPEC_FRONTS_MAX; i++) {
+        if (!proxy->is_unsaved[i])
+            continue;
+        proxy->state.tier[i] = proxy->saved.tier[i];
+        memcpy(proxy->state.weight[i], proxy->saved.weight[i], sizeof proxy->saved.weight[i]);
+        memcpy(proxy->state.drained[i], proxy->saved.drained[i], sizeof proxy->saved.drained[i]);
+    }
+}
+
 bool proxy_state_read(struct proxy *proxy, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(STATE_MAX);
@@ -103,6 +135,7 @@ bool proxy_state_read(struct proxy *proxy, struct err *err)
         snprintf(state.token, sizeof state.token, "%s", token);
     state.run_as_uid = proxy->state.run_as_uid;
     state.run_as_gid = proxy->state.run_as_gid;
+    add_unsaved(proxy, &state);
     proxy->state = state;
     proxy->reload_due = json_is_true(json_object_get(root, "reload_due"));
     proxy->worker = json_get_int(root, "worker", 0);
@@ -236,6 +269,10 @@ bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err)
 {
     int64_t end_ns = clock_now_ns() + (proxy->hurried ? 0 : LOCK_WITHIN_NS);
     AUTO(fd) int fd = open(proxy->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EROFS) /* a disk that has become so: one that is there locks as well */
+        fd = open(proxy->lock_file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOSPC || errno == EDQUOT))
+        return true; /* it was never made, so nobody holds it */
     if (fd < 0)
         return err_sys(err, "%s", proxy->lock_file);
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -190,6 +191,41 @@ static int stop_running(void **state)
     return done ? 0 : -1;
 }
 
+/* Expected: HAProxy is told, and the disk when it takes something again. Before: nothing was
+ * changed. A limit on the size of files stands for a disk that is full. */
+static void full_disk(struct proxy *proxy, int fd, int port)
+{
+    struct proxy_request request;
+    struct rlimit limit;
+    struct err err = ERR_INIT;
+    struct proxy *again = NULL;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_null(proxy_unsaved(proxy));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    if (!proxy_set_tier(proxy, 0, "tiny", &err))
+        fail_msg("%s", err.text);
+    assert_non_null(proxy_unsaved(proxy));
+    assert_false(proxy_keep(proxy, &err));
+    assert_int_equal(ask(port, "/", "", READS), 200);
+    next(proxy, fd, &request);
+    assert_int_equal(request.server, 1);
+    err = ERR_INIT; /* what is not kept is built upon all the same */
+    assert_true(proxy_set_server(proxy, 0, "base", PROXY_DRAIN, &err));
+    assert_string_equal(proxy->state.tier[0], "tiny");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_true(proxy_keep(proxy, &err));
+    assert_null(proxy_unsaved(proxy));
+    assert_true(proxy_open(&made.study, &again, &err));
+    assert_true(proxy_state_read(again, &err) && proxy_state_complete(again, &err));
+    assert_string_equal(again->state.tier[0], "tiny");
+    assert_true(again->state.drained[0][0] && proxy_config_is(again));
+    proxy_close(again);
+    assert_true(proxy_set_server(proxy, 0, "base", PROXY_READY, &err));
+    assert_true(proxy_set_tier(proxy, 0, "base", &err));
+}
+
 static void real(void **state)
 {
     char *folder = check_make_folder();
@@ -224,6 +260,7 @@ static void real(void **state)
     wait_usable(proxy);
     lines(proxy, fd, ports[0]);
     queue(proxy, fd, ports[0]);
+    full_disk(proxy, fd, ports[0]);
     for (size_t i = 0; i < 2; i++) {
         kill(servers[i], SIGKILL);
         waitpid(servers[i], NULL, 0);

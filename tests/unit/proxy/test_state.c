@@ -48,6 +48,42 @@ static void round_trip(void **state)
     check_remove_folder(folder);
 }
 
+/* What the disk did not take stands over what it has, unless another has set that front since. */
+static void unsaved(void **state)
+{
+    static const struct {
+        const char *name;
+        bool by_other;
+        const char *tier;
+        int second;
+    } rows[] = {{"nobody else", false, "tiny", 0}, {"another", true, "base", 0}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder();
+        char file[256];
+        struct made made, other;
+        struct err err = ERR_INIT;
+        paths(&made, folder, file);
+        assert_true(proxy_state_save(&made.proxy, &err) && proxy_state_read(&made.proxy, &err));
+        made.proxy.state.tier[0] = "tiny";
+        made.proxy.state.weight[1][0] = 100;
+        made.proxy.state.weight[1][1] = 0;
+        made.proxy.is_unsaved[0] = made.proxy.is_unsaved[1] = true;
+        paths(&other, folder, file);
+        assert_true(proxy_state_read(&other.proxy, &err));
+        other.proxy.state.tier[0] = "base";
+        if (rows[i].by_other)
+            assert_true(proxy_state_save(&other.proxy, &err));
+        for (int k = 0; k < 2; k++)
+            assert_true(proxy_state_read(&made.proxy, &err));
+        CHECK_ROW(i, rows[i].name, strcmp(made.proxy.state.tier[0], rows[i].tier) == 0);
+        CHECK_ROW(i, rows[i].name, made.proxy.state.weight[1][1] == rows[i].second);
+        proxy_state_return(&made.proxy);
+        CHECK_ROW(i, rows[i].name, made.proxy.state.weight[1][1] == -1);
+        check_remove_folder(folder);
+    }
+}
+
 static void broken(void **state)
 {
     static const struct {
@@ -129,10 +165,8 @@ static void hurried(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(broken),
-        cmocka_unit_test(token_and_port),
-        cmocka_unit_test(hurried),
+        cmocka_unit_test(round_trip),     cmocka_unit_test(unsaved), cmocka_unit_test(broken),
+        cmocka_unit_test(token_and_port), cmocka_unit_test(hurried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
