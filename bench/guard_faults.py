@@ -4,16 +4,15 @@ service on a real `systemd --user` with a real journald, in a box each (tests/sc
 needs root). Guard looks once a second and asks each service once a second.
 
 Times are from the moment of the injection to the tick that names it, by the wall clock of both. A kernel
-OOM is a recorded log's lines, given through a FIFO in place of /dev/kmsg.
+OOM is a recorded log's lines, given through a FIFO in place of /dev/kmsg; a real one, and a real step of
+the clock, come from a guest (guard_guest.py), where one can be had. Quiet lasts ten minutes, and goes on in
+its own box beside all the others.
 
     bench/guard_faults.py [NAME...]     SPICA_BENCH_SHORT=1: less of everything; SPICA_BENCH_LONG=1: an hour of quiet
 """
 
-import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -22,9 +21,10 @@ from bench_lib import FAKE, ROOT, SPICA, need, number, say, workplace
 os.environ.update(SPICA=SPICA, FAKE_SERVICE=FAKE)
 sys.path.insert(0, os.path.join(ROOT, "tests/scenario"))
 import gpu  # noqa: E402  (after the programs are named)
+import guard_fronted as fronted  # noqa: E402
+import guard_guest  # noqa: E402
 import test_guard_watch as scene  # noqa: E402
-from harness import descendants, processes  # noqa: E402
-from production import free_ports  # noqa: E402
+from guard_fronted import after  # noqa: E402
 from promote import outcome_of, start  # noqa: E402
 from systemd_box import wait_until  # noqa: E402
 
@@ -33,15 +33,9 @@ LONG = bool(os.environ.get("SPICA_BENCH_LONG"))
 PROBE_WITHIN_S = 2
 ROUNDS = 1 if SHORT else 5
 QUIET_S = 20 if SHORT else 3600 if LONG else 600
+WINDOW_S = 10 if SHORT else 60
+FULL_S, OVERLOAD_S = (5, 15) if SHORT else (20, 60)
 scene.EVERY = {"every": "1s", "window": "1m", "probe": "1/s", "probe_within": f"{PROBE_WITHIN_S}s"}
-
-
-def after(watched, kind, service, since, within=60):
-    """Seconds from `since` to the first such event behind it."""
-    def found():
-        return [e for e in watched.events(kind, service) if e["t"] >= since - 0.01]
-    wait_until(found, watched.story, within)
-    return max(found()[0]["t"] - since, 0)
 
 
 def cpu_restart(box):
@@ -107,17 +101,24 @@ def frozen(box):
 
 
 def leak(box):
-    """77 GiB are free, and each probe takes 80 MiB: full in about 16 minutes."""
+    """77 GiB are free, and each probe takes 80 MiB: full in about 16 minutes. How long before that comes
+    the alarm? When it would be full is what was free at the alarm, by what the card has really lost in the
+    half minute around it."""
     gpu.cards(box)
     with scene.Manager(box) as systemd:
-        watched = scene.Watched(box, systemd, on="gpu", stt=gpu.options(box),
-                                llm=[*gpu.options(box), "--gpu-grow", "80M"])
+        watched = fronted.Told(box, systemd, on="gpu", stt=gpu.options(box),
+                               llm=[*gpu.options(box), "--gpu-grow", "80M"])
         watched.up()
         watched.begin()
-        wait_until(lambda: watched.value("gpu0.memory.full_in") is not None, watched.story, 300)
-        rate = watched.value("llm.growth")
-        left = watched.value("gpu0.memory.free") / rate
-        said = watched.value("gpu0.memory.full_in")
+        wait_until(lambda: watched.alarms("device full soon"), watched.story, 500)
+        at = watched.alarms("device full soon")[0]["t"]
+        time.sleep(15)
+        free = [(t["t"], t["v"]["gpu0.memory.free"][0]) for t in watched.ticks()
+                if abs(t["t"] - at) <= 15.5 and "gpu0.memory.free" in t["v"]]
+        said = [t["v"]["gpu0.memory.full_in"][0] for t in watched.ticks()
+                if t["t"] <= at + 0.5 and "gpu0.memory.full_in" in t["v"]][-1]
+        rate = (free[0][1] - free[-1][1]) / (free[-1][0] - free[0][0])
+        left = min(free, key=lambda one: abs(one[0] - at))[1] / rate
         watched.end()
     return {"ahead": left, "said": said / left}
 
@@ -136,77 +137,8 @@ def flood(box):
     return {"took": took}
 
 
-def proxy(box):
-    down, back = [], []
-    haproxy = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if not haproxy:
-        return {"problem": "haproxy is not installed"}
-    with scene.Manager(box) as systemd:
-        watched = scene.Watched(box, systemd, guard={"fronts": {}})
-        front = free_ports(1)[0]
-        with open(box.file, encoding="utf-8") as file:
-            study = json.load(file)
-        study["guard"]["fronts"] = {"stt": {"port": front, "tiers": {"base": {"port": watched.stt}}}}
-        box.write("study.yaml", json.dumps(study))
-        box.env["PATH"] += ":/usr/sbin"
-        watched.up()
-        watched.begin()
-        wait_until(lambda: watched.value("proxy.up") == 1, watched.story)
-        folder = box.path("sc.spica.proxy")
-        for _ in range(ROUNDS):
-            with open(os.path.join(folder, "haproxy.pid"), encoding="utf-8") as file:
-                pid = int(file.read().split()[0])
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                argv = file.read().split(b"\0")[:-1]
-            began = time.time()
-            for member in {pid} | scene_descendants(pid):
-                os.kill(member, signal.SIGKILL)
-            down.append(after(watched, "proxy-down", None, began))
-            began = time.time()
-            subprocess.run(argv, check=True, env=box.env, stdin=subprocess.DEVNULL)
-            back.append(after(watched, "proxy-restarted", None, began))
-        with open(os.path.join(folder, "haproxy.pid"), encoding="utf-8") as file:
-            pid = int(file.read().split()[0])
-        watched.end()
-        for member in {pid} | scene_descendants(pid):
-            os.kill(member, signal.SIGKILL)
-    return {"down": max(down), "back": max(back)}
-
-
-def scene_descendants(pid):
-    return descendants(pid, processes())
-
-
-def full_disk(box):
-    with scene.Manager(box) as systemd:
-        watched = scene.Watched(box, systemd)
-        small = box.path("small")
-        os.mkdir(small)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], check=True)
-        watched.up()
-        watched.guard = box.start("guard", box.file, "--json", "-o", os.path.join(small, "sc.spica"))
-        watched.expect("disk-full", within=300)
-        time.sleep(20)
-        said = len(watched.events("disk-full"))
-        others = len([e for e in watched.events() if e["kind"] != "disk-full"])
-        watched.end()
-        subprocess.run(["umount", small], check=False)
-    return {"said": said, "others": others}
-
-
-def quiet(box):
-    gpu.cards(box)
-    with scene.Manager(box) as systemd:
-        scene.start_journald(box, systemd)
-        watched = scene.Watched(box, systemd, on="gpu", stt=gpu.options(box), llm=gpu.options(box))
-        watched.up()
-        watched.begin()
-        time.sleep(QUIET_S)
-        lines = [json.loads(line) for line in watched.guard.output().splitlines()]
-        alarms = [line for line in lines if line["is"] == "decision" and line["to"] == "alarm"]
-        said = watched.events() + alarms
-        watched.end()
-    return {"false": len(said), "said": said[:5]}
+def guest(box):
+    return guard_guest.look(box.folder)
 
 
 # What is injected: its function, and of each number that it finds the name, unit, bar, and whether that
@@ -217,24 +149,41 @@ PARTS = {
     "frozen": (frozen, [("worst", "s", PROBE_WITHIN_S + 5, True)]),
     "leak": (leak, [("ahead", "s", 600, False), ("said", "x", None, True)]),
     "log_flood": (flood, [("took", "s", 5, True)]),
-    "haproxy": (proxy, [("down", "s", 5, True), ("back", "s", 5, True)]),
-    "full_disk": (full_disk, [("said", "times", 1, True), ("others", "events", 0, True)]),
-    "quiet": (quiet, [("false", "alarms", 0, True)]),
+    "no_traffic": (lambda box: fronted.no_traffic(box, WINDOW_S), [
+        ("after", "s", 5, True), ("early", "alarms", 0, True), ("unknown", "truth", 1, False)]),
+    "guest": (guest, [("kernel", "s", 5, True), ("clock", "s", 5, True), ("others", "events", 0, True)]),
+    "haproxy": (lambda box: fronted.restarted(box, ROUNDS), [("down", "s", 5, True), ("back", "s", 5, True)]),
+    "full_disk": (lambda box: fronted.full_disk(box, FULL_S), [
+        ("took", "s", None, True), ("said", "times", 1, True), ("others", "events", 0, True),
+        ("served", "requests", 1, False), ("failed", "requests", 0, True)]),
+    "overload": (lambda box: fronted.overload(box, OVERLOAD_S), [
+        ("false", "alarms", 0, True), ("answers", "requests", None, True)]),
+    "quiet": (lambda box: fronted.quiet(box, QUIET_S), [
+        ("false", "alarms", 0, True), ("answers", "requests", None, True), ("failed", "requests", 0, True)]),
 }
+
+
+def tell(name, outcome):
+    if "problem" in outcome:
+        say(f"{name}: {outcome['problem']}")
+    for line in outcome.get("told", ()):
+        say(f"{name}: {line}")
+    for key, unit, bar, most in PARTS[name][1]:
+        number(f"guard_{name}_{key}", outcome.get(key), unit, bar, at_most=most)
 
 
 def main():
     need(SPICA, FAKE)
     folder = workplace("guard-faults")
-    for name in sys.argv[1:] or list(PARTS):
-        function, numbers = PARTS[name]
-        outcome = outcome_of(*start(name, function, folder))
-        if "problem" in outcome:
-            say(f"{name}: {outcome['problem']}")
-        if outcome.get("said") and name == "quiet":
-            say(f"quiet: {outcome['said']}")
-        for key, unit, bar, most in numbers:
-            number(f"guard_{name}_{key}", outcome.get(key), unit, bar, at_most=most)
+    names = sys.argv[1:] or list(PARTS)
+    beside = start("quiet", PARTS["quiet"][0], folder) if "quiet" in names else None
+    for name in names:
+        if name != "quiet":
+            began = time.monotonic()
+            tell(name, outcome_of(*start(name, PARTS[name][0], folder)))
+            say(f"{name}: {time.monotonic() - began:.0f} s")
+    if beside:
+        tell("quiet", outcome_of(*beside))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,210 @@
+"""Faults, and the lack of them, with HAProxy and its traffic: what guard_faults.py injects behind fronts.
+
+Guard runs HAProxy itself here, before units of the fake service on a real `systemd --user` in a box. The
+speech service has two tiers, the other one. Traffic.py's clients notice every answer that is not whole."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import gpu
+import test_guard_watch as scene
+from harness import FAKE, descendants, processes
+from production import free_ports
+from systemd_box import wait_until
+from traffic import Traffic
+
+
+def haproxy():
+    return shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+class Told(scene.Watched):
+    def alarms(self, rule=None, service=None):
+        """Decisions that began an alarm."""
+        lines = [json.loads(line) for line in self.guard.output().splitlines()]
+        return [line for line in lines if line["is"] == "decision" and line["to"] == "alarm"
+                and line["from"] != "alarm" and rule in (None, line["rule"])
+                and service in (None, line["service"])]
+
+
+class Fronted(Told):
+    """What is watched, with fronts. `guard`: further keys of `guard:`."""
+
+    def __init__(self, box, systemd, guard=None, on="cpu", **services):
+        super().__init__(box, systemd, on=on, **services)
+        self.tiny, self.front, self.llm_front = free_ports(3)
+        words = [FAKE, "--kind", "stt", "--port", str(self.tiny), "--life", "3600s", "--latency", "5ms",
+                 "--transcripts", box.path("speech/manifest.jsonl"),
+                 *map(str, gpu.options(box) if on == "gpu" else ())]
+        systemd.service("tiny", " ".join(words), extra=self.environment())
+        tiers = {name: {"unit": f"{unit}.service", "user": True, "port": port, "resident": True}
+                 for name, unit, port in (("base", "stt", self.stt), ("tiny", "tiny", self.tiny))}
+        with open(box.file, encoding="utf-8") as file:
+            study = json.load(file)
+        study["guard"].update({"fronts": {
+            "stt": {"port": self.front, "tiers": tiers},
+            "llm": {"port": self.llm_front, "tiers": {"only": {"port": self.llm}}}}, **(guard or {})})
+        box.write("study.yaml", json.dumps(study))
+        box.env["PATH"] += ":/usr/sbin"
+        with open(box.path("speech/clip0.wav"), "rb") as file:
+            self.traffic = Traffic(file.read())
+        self.folder = box.path("sc.spica.proxy")
+
+    def up(self):
+        super().up()
+        self.systemd.start("tiny")
+        wait_until(lambda: scene.accepts(self.tiny), self.systemd.story)
+
+    def begin(self, *options):
+        super().begin(*options)
+        wait_until(lambda: self.value("proxy.up") == 1, self.story)
+        for port in (self.front, self.llm_front):
+            wait_until(lambda p=port: scene.accepts(p), self.story)
+
+    def gentle(self, upload, *args):
+        """A sender that sends twice a second."""
+        def gently(connection, *more):
+            time.sleep(0.5)
+            return upload(connection, *more)
+        gently.__name__ = upload.__name__
+        self.traffic.add(1, gently, *args)
+
+    def master(self):
+        with open(os.path.join(self.folder, "haproxy.pid"), encoding="utf-8") as file:
+            return int(file.read().split()[0])
+
+    def kill_proxy(self):
+        pid = self.master()
+        for member in {pid} | descendants(pid, processes()):
+            os.kill(member, signal.SIGKILL)
+
+    def end(self):
+        self.traffic.stop()
+        result = super().end()
+        self.box.run("proxy", self.box.file, "stop", "--within", "2s")
+        return result
+
+
+def no_traffic(box, window_s):
+    """Nobody asks any more, guard neither. From the last answer to the alarm, less the window."""
+    with scene.Manager(box) as systemd:
+        watched = Fronted(box, systemd, {"probe": 0, "window": f"{window_s}s"})
+        watched.up()
+        watched.begin()
+        watched.gentle(watched.traffic.upload, watched.front)
+        watched.traffic.add(1, watched.traffic.upload, watched.llm_front)  # so that this one is not quiet
+        wait_until(lambda: watched.traffic.served.get("base", 0) > 5, watched.story)
+        early = len(watched.alarms("no data", "stt"))
+        watched.traffic.stop()
+        began = time.time()
+        wait_until(lambda: watched.alarms("no data", "stt"), watched.story, window_s + 60)
+        took = watched.alarms("no data", "stt")[0]["t"] - began
+        unknown = watched.value("stt.latency.p95")
+        watched.end()
+    return {"after": took - window_s, "early": early + (took < window_s - 2), "unknown": int(unknown is None)}
+
+
+def full_disk(box, quiet_s):
+    """Everything that guard and HAProxy keep is on a disk of 2 MiB, which then is full."""
+    small = box.path("small")
+    os.mkdir(small)
+    with scene.Manager(box) as systemd:
+        watched = Fronted(box, systemd, {"proxy": {"folder": os.path.join(small, "ha")}})
+        watched.folder = os.path.join(small, "ha")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", small], check=True)
+        record = os.path.join(small, "sc.spica")
+        watched.record = lambda: record + ".guard.jsonl"
+        watched.up()
+        watched.begin("-o", record)
+        watched.gentle(watched.traffic.upload, watched.front)
+        watched.gentle(watched.traffic.stream, watched.llm_front, 200)
+        wait_until(lambda: watched.traffic.answers() > 10, watched.story)
+        began = time.time()
+        with open(os.path.join(small, "filler"), "wb", buffering=0) as filler:
+            try:
+                while filler.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass  # it is full
+        event = watched.expect("disk-full", within=300)
+        before = watched.traffic.answers()
+        time.sleep(quiet_s)
+        served = watched.traffic.answers() - before
+        said = len(watched.events("disk-full"))
+        others = [e for e in watched.events() if e["kind"] != "disk-full"]
+        ticks_go_on = watched.guard.poll() is None
+        os.unlink(os.path.join(small, "filler"))
+        watched.expect("disk-writes", within=60)
+        watched.end()
+        failures = watched.traffic.failures
+        subprocess.run(["umount", "-l", small], check=False)
+    return {"took": max(event["t"] - began, 0), "said": said, "others": len(others), "failed": len(failures),
+            "served": served if ticks_go_on else 0, "told": [*failures[:3], *others[:3]]}
+
+
+def restarted(box, rounds):
+    """Killed whole, then started by hand as guard had started it."""
+    down, back = [], []
+    if not haproxy():
+        return {"problem": "haproxy is not installed"}
+    with scene.Manager(box) as systemd:
+        watched = Fronted(box, systemd)
+        watched.up()
+        watched.begin()
+        for _ in range(rounds):
+            with open(f"/proc/{watched.master()}/cmdline", "rb") as file:
+                argv = file.read().split(b"\0")[:-1]
+            began = time.time()
+            watched.kill_proxy()
+            down.append(after(watched, "proxy-down", None, began))
+            began = time.time()
+            subprocess.run(argv, check=True, env=box.env, stdin=subprocess.DEVNULL)
+            back.append(after(watched, "proxy-restarted", None, began))
+        watched.end()
+    return {"down": max(down), "back": max(back)}
+
+
+def quiet(box, seconds):
+    """Nothing is wrong: cards, a journal, HAProxy, two fronts, gentle requests through both."""
+    gpu.cards(box)
+    with scene.Manager(box) as systemd:
+        scene.start_journald(box, systemd)
+        watched = Fronted(box, systemd, on="gpu", stt=gpu.options(box), llm=gpu.options(box))
+        watched.up()
+        watched.begin()
+        watched.gentle(watched.traffic.upload, watched.front)
+        watched.gentle(watched.traffic.stream, watched.llm_front, 20)
+        time.sleep(seconds)
+        said = watched.events() + watched.alarms()
+        watched.end()
+        told = watched.traffic.failures + said
+    return {"false": len(said), "failed": len(watched.traffic.failures),
+            "answers": watched.traffic.answers(), "told": told[:5]}
+
+
+def overload(box, seconds):
+    """Ten senders without a pause for a server that answers one at a time, slower than the probe's
+    patience: it answers all along, so it neither hangs nor fails nor is it down."""
+    with scene.Manager(box) as systemd:
+        watched = Fronted(box, systemd, stt=["--latency", "400ms", "--slots", "1"])
+        watched.up()
+        watched.begin()
+        watched.traffic.add(10, watched.traffic.upload, watched.front)
+        time.sleep(seconds)
+        wrong = [line for line in watched.alarms() if line["rule"] in ("hangs", "fails", "down",
+                                                                       "no usable server")]
+        watched.end()
+    return {"false": len(wrong), "answers": watched.traffic.answers(),
+            "told": wrong[:3] + watched.traffic.failures[:3]}
+
+
+def after(watched, kind, service, since, within=60):
+    """Seconds from `since` to the first such event behind it."""
+    def found():
+        return [e for e in watched.events(kind, service) if e["t"] >= since - 0.01]
+    wait_until(found, watched.story, within)
+    return max(found()[0]["t"] - since, 0)
