@@ -118,7 +118,10 @@ static enum expr_truth is_silent(struct guard_alarm *alarm, const struct guard_t
 }
 
 /* Whoever says so: requests that fail at HAProxy are as bad as those that only the engine sees
- * fail. The sources of one service stand side by side among the refs. */
+ * fail. The sources of one service stand side by side among the refs.
+ *
+ * Probes that failed in a row are an event, which a ratio over the window, half of it from before,
+ * does not contradict: that one is over when a probe is answered. */
 static enum expr_truth is_failing(struct guard_alarm *alarm, const struct guard_tick *tick)
 {
     const struct guard_metric_ref *refs = alarm->study->guard->metrics;
@@ -135,7 +138,7 @@ static enum expr_truth is_failing(struct guard_alarm *alarm, const struct guard_
     if (isnan(worst))
         return EXPR_MAYBE;
     alarm->bad = worst > (alarm->bad ? FAILS_LESS_RATIO : FAILS_RATIO);
-    return truth_of(alarm->bad);
+    return alarm->latched && !alarm->bad ? EXPR_MAYBE : truth_of(alarm->bad);
 }
 
 static enum expr_truth is_again(struct guard_alarm *alarm, const struct guard_tick *tick)
@@ -166,10 +169,14 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .machine = true, .meaning = "the machine's own memory ran out"},
     {"down", SCOPE_SERVICE, is_zero, GUARD_UP, EVENT(DOWN), EVENT(UP), .for_ns = S(2),
      .clear_ns = S(2), .meaning = "it does not run, or its port is closed"},
-    {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS), EVENT(UP) | EVENT(RESTARTED),
+    {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS), EVENT(SLOW) | EVENT(UP) | EVENT(RESTARTED),
      .hold_ns = S(60), .meaning = "its port accepts and nothing is answered"},
-    {"fails", SCOPE_SERVICE, is_failing, GUARD_ERRORS, 0, 0, .for_ns = S(3), .clear_ns = S(10),
-     .meaning = "more than half of its requests fail"},
+    {"slow", SCOPE_SERVICE, NULL, NONE, EVENT(SLOW), EVENT(UP) | EVENT(RESTARTED), .hold_ns = S(60),
+     .minor = true,
+     .meaning = "a probe got no answer in time, others did: more comes than it can answer"},
+    {"fails", SCOPE_SERVICE, is_failing, GUARD_ERRORS, EVENT(FAILS),
+     EVENT(ANSWERS) | EVENT(UP) | EVENT(RESTARTED), .for_ns = S(3), .clear_ns = S(10),
+     .meaning = "more than half of its requests fail, or one probe after the other"},
     {"no usable server", SCOPE_SERVICE, NULL, NONE, EVENT(UNSERVED), EVENT(SERVED), .front = true,
      .meaning = "HAProxy has nobody to give its requests to"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
@@ -239,11 +246,12 @@ static long find_id(const struct spec_guard *g, enum guard_metric metric, size_t
     return -1;
 }
 
-/* A service that hangs says so with each probe: over is what three of them did not say. */
+/* A service that hangs or is slow says so with each probe: over is what three of them did not say.
+ */
 static int64_t hold_of(const struct spec_study *study, const struct guard_alarm_kind *kind, long i)
 {
     const struct spec_watch *w = i >= 0 ? &study->guard->watches[i] : NULL;
-    if (!w || !(kind->begins & EVENT(HANGS)) || w->probe_rps <= 0)
+    if (!w || !(kind->begins & (EVENT(HANGS) | EVENT(SLOW))) || w->probe_rps <= 0)
         return kind->hold_ns;
     int64_t probes_ns = 3 * ((int64_t)(1e9 / w->probe_rps) + w->probe_within_ns);
     return probes_ns > kind->hold_ns ? probes_ns : kind->hold_ns;

@@ -70,7 +70,9 @@ guard_engines_new(const struct spec_study *study, const struct spec_candidate *c
                   sd_event *event, struct guard_engines **ret_engines, struct err *err);
 struct guard_engines *guard_engines_free(struct guard_engines *engines); /* returns NULL */
 bool guard_engines_asks(const struct guard_engines *engines, size_t service);
-/* Asks those that are due and `up[i]`; one GET at a time to each, given up after two seconds. */
-void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const bool *up);
+/* Asks those that are due and `up[i]`; one GET at a time to each, given up after two seconds. Of
+ * `hurried[i]` every second: somebody wants to know whether its counts move. */
+void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const bool *up,
+                        const bool *hurried);
 void guard_engines_read(struct guard_engines *engines, int64_t now_ns, size_t service,
                         struct guard_engine_view *ret_view);

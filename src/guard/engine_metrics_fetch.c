@@ -88,7 +88,7 @@ bool guard_engines_new(const struct spec_study *study, const struct spec_candida
     engines->every_ns = study->guard->window_ns / GUARD_WINDOW_SLOTS;
     if (engines->every_ns < EVERY_LEAST_NS)
         engines->every_ns = EVERY_LEAST_NS;
-    engines->headers = load_http_headers_new("text/plain");
+    engines->headers = load_http_headers_new("text/plain", 0);
     if (!load_http_setup(err) || !load_http_new(event, &hooks, &engines->http, err)) {
         guard_engines_free(engines);
         return false;
@@ -120,7 +120,8 @@ bool guard_engines_asks(const struct guard_engines *engines, size_t service)
     return engines->pages[service].window != NULL;
 }
 
-void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const bool *up)
+void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const bool *up,
+                        const bool *hurried)
 {
     for (size_t i = 0; i < engines->study->service_count; i++) {
         struct page *page = &engines->pages[i];
@@ -130,7 +131,9 @@ void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const boo
             load_http_cancel(&page->call);
             load_http_call_trim(&page->call);
         }
-        if (page->call.active || now_ns < page->due_ns || !up[i])
+        bool due =
+            now_ns >= page->due_ns || (hurried[i] && now_ns - page->sent_ns >= EVERY_LEAST_NS);
+        if (page->call.active || !due || !up[i])
             continue;
         const struct load_http_request request = {
             .url = page->url, .headers = engines->headers, .get = true};

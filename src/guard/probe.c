@@ -203,6 +203,12 @@ bool guard_prober_asks(const struct guard_prober *prober, size_t i)
     return prober->askings[i].able;
 }
 
+int64_t guard_prober_waits_ns(const struct guard_prober *prober, size_t i, int64_t now_ns)
+{
+    const struct asking *asking = &prober->askings[i];
+    return asking->worker ? now_ns - asking->probe.sent_ns : 0;
+}
+
 /* ---- its answer ---- */
 
 static void prove(struct asking *asking)
@@ -314,7 +320,8 @@ static void send_one(struct asking *asking, const struct guard_probe_subject *su
     asking->root = subject->root;
     asking->device = subject->device;
     asking->got = false;
-    asking->probe = (struct guard_probe){.latency_s = NAN, .first_s = NAN};
+    asking->probe =
+        (struct guard_probe){.latency_s = NAN, .first_s = NAN, .sent_ns = clock_now_ns()};
     asking->proving = subject->root > 0 && device && study->services[asking->service].on == ON_GPU;
     if (asking->proving)
         device_usage(device, subject->root, &asking->before);

@@ -13,8 +13,9 @@
 struct guard_probe { /* one request, over */
     bool ours;       /* our own part failed: nothing is known of the service; `words` says why */
     enum load_error error;
-    int http_status;           /* 0: none came */
-    bool hung;                 /* no answer within its deadline */
+    int http_status; /* 0: none came */
+    bool hung;       /* no answer within its deadline */
+    int64_t sent_ns;
     double latency_s, first_s; /* NaN unless answered */
     struct device_proof proof; /* unproven where nothing could be proven, or need not be */
     char words[160];           /* what came in place of an answer; "" */
@@ -48,5 +49,7 @@ struct guard_probe_subject {
 /* Sends what is due. One request at a time to each service. */
 void guard_prober_step(struct guard_prober *prober, int64_t now_ns,
                        const struct guard_probe_subject *subjects);
+/* How long the request under way to service `i` has waited; 0: there is none. */
+int64_t guard_prober_waits_ns(const struct guard_prober *prober, size_t i, int64_t now_ns);
 /* Is service `i` asked at all? It has a port, a rate, and a request. */
 bool guard_prober_asks(const struct guard_prober *prober, size_t i);

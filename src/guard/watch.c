@@ -232,49 +232,6 @@ static void look_at_placement(struct guard_watch *watch, size_t i, int64_t now_n
 
 /* ---- probes ---- */
 
-static void note_hang(struct guard_watch *watch, size_t i)
-{
-    struct guard_subject *subject = &watch->subjects[i];
-    subject->hung_ns = clock_now_ns();
-    guard_events_add(&watch->events, EVENT_HANGS, (int)i,
-                     "no answer to one request within %.1f s, though its port accepts",
-                     (double)subject->watch->probe_within_ns / NS_PER_S);
-}
-
-void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
-{
-    struct guard_watch *watch = context;
-    struct guard_subject *subject = &watch->subjects[i];
-    subject->probes++;
-    subject->probes_ours += probe->ours;
-    subject->probe_ours = probe->ours;
-    subject->probe_words[0] = '\0';
-    if (probe->ours) {
-        snprintf(subject->probe_words, sizeof subject->probe_words, "our own probe failed: %.150s",
-                 probe->words);
-        return;
-    }
-    bool well = probe->error == LOAD_OK;
-    const struct guard_request request = {.counted = probe->error != LOAD_RELOAD,
-                                          .failed = !well,
-                                          .latency_s = probe->latency_s,
-                                          .first_s = probe->first_s,
-                                          .queue_s = NAN};
-    guard_requests_add(subject->probe_window, clock_now_ns(), &request);
-    if (well) {
-        subject->proof = probe->proof;
-        subject->has_proof = true;
-        subject->hung_ns = 0;
-    } else {
-        AUTO(buf_done) struct buf words = BUF_INIT(800);
-        text_add_escaped(&words, TEXT_TERMINAL, probe->words, strlen(probe->words), 120);
-        snprintf(subject->probe_words, sizeof subject->probe_words, "%s%s%.120s",
-                 load_error_name(probe->error), words.len ? ": " : "", buf_text(&words));
-    }
-    if (probe->hung && subject->life.presence == PRESENCE_UP)
-        note_hang(watch, i);
-}
-
 static void send_probes(struct guard_watch *watch, int64_t now_ns)
 {
     struct guard_probe_subject subjects[SPEC_SERVICES_MAX];
@@ -291,12 +248,16 @@ static void send_probes(struct guard_watch *watch, int64_t now_ns)
 
 static void read_engines(struct guard_watch *watch, int64_t now_ns)
 {
-    bool up[SPEC_SERVICES_MAX] = {false};
+    bool up[SPEC_SERVICES_MAX] = {false}, hurried[SPEC_SERVICES_MAX] = {false};
     if (!watch->engines)
         return;
-    for (size_t i = 0; i < watch->study->service_count; i++)
-        up[i] = watch->subjects[i].life.presence == PRESENCE_UP;
-    guard_engines_step(watch->engines, now_ns, up);
+    for (size_t i = 0; i < watch->study->service_count; i++) {
+        const struct guard_subject *subject = &watch->subjects[i];
+        up[i] = subject->life.presence == PRESENCE_UP;
+        hurried[i] = watch->prober && guard_prober_waits_ns(watch->prober, i, now_ns) >
+                                          guard_probe_patience_ns(subject->watch->probe_within_ns);
+    }
+    guard_engines_step(watch->engines, now_ns, up, hurried);
     for (size_t i = 0; i < watch->study->service_count; i++)
         if (guard_engines_asks(watch->engines, i))
             guard_engines_read(watch->engines, now_ns, i, &watch->subjects[i].engine);

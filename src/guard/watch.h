@@ -4,7 +4,7 @@
 #include "guard/engine_metrics.h"
 #include "guard/find.h"
 #include "guard/memory.h"
-#include "guard/probe.h"
+#include "guard/probe_past.h"
 #include "guard/watch_events.h"
 #include "guard/watch_place.h"
 #include "guard/watch_requests.h"
@@ -71,6 +71,7 @@ struct guard_subject {
     int64_t hung_ns;                       /* the last probe did; 0 */
     uint64_t probes, probes_ours;          /* that ended, and where our own part failed */
     bool probe_ours;                       /* of the last one it did */
+    struct guard_probe_past probe_past;
     struct guard_requests *probe_window;   /* owned */
     struct guard_requests *request_window; /* owned; NULL: it has no front */
     struct guard_engine_view engine;

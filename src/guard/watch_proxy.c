@@ -77,6 +77,7 @@ struct guard_request guard_request_of(const struct proxy_request *request)
                    : left                                      ? request->total_s
                                                                : NAN,
         .queue_s = request->queue_s,
+        .server = request->server,
     };
 }
 

@@ -9,6 +9,7 @@
 #include "guard/watch_requests.h"
 
 #include "base/clock.h"
+#include "spec/guard.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@ enum { COUNT_ALL, COUNT_FAILED, COUNT_LEFT };
 
 struct guard_requests {
     struct guard_window *latency, *first, *queue; /* owned */
+    int64_t well_ns[SPEC_TIERS_MAX];              /* of each server; 0: never */
 };
 
 struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns)
@@ -67,9 +69,16 @@ void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
         guard_window_count(requests->latency, now_ns, COUNT_FAILED, 1);
         return;
     }
+    if (!request->left && request->server >= 0 && request->server < SPEC_TIERS_MAX)
+        requests->well_ns[request->server] = now_ns;
     add(requests->latency, now_ns, request->latency_s);
     add(requests->first, now_ns, request->first_s);
     add(requests->queue, now_ns, request->queue_s);
+}
+
+int64_t guard_requests_well_ns(const struct guard_requests *requests, size_t server)
+{
+    return server < SPEC_TIERS_MAX ? requests->well_ns[server] : 0;
 }
 
 void guard_requests_read(struct guard_requests *requests, int64_t now_ns,

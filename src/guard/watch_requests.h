@@ -16,11 +16,15 @@ void guard_requests_restart(struct guard_requests *requests, int64_t now_ns);
  * no error. */
 struct guard_request {
     bool counted, failed;
-    bool left; /* its client did, before the end: times are lower bounds, and it has not failed */
+    bool left;  /* its client did, before the end: times are lower bounds, and it has not failed */
+    int server; /* of its front's that answered it; -1: none did */
     double latency_s, first_s, queue_s;
 };
 void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
                         const struct guard_request *request);
+
+/* When a request was last answered, other than by an error, by that server; 0: never. */
+int64_t guard_requests_well_ns(const struct guard_requests *requests, size_t server);
 
 struct guard_requests_view {
     struct guard_window_reading latency, first, queue;

@@ -39,7 +39,7 @@ static const struct spec_field guard_fields[] = {
      .help = "requests of guard's own to each service, so that silence is not taken for health; "
              "or of each service by its name; 0: none"},
     {"probe_within", FIELD_DURATION, FIELD(probe_within_ns), .min = 0.1, .max = 600,
-     .fallback = "10s", .help = "a service that answers no probe by then hangs"},
+     .fallback = "10s", .help = "a service that answers no probe by then hangs, or is full"},
     {"watch", FIELD_NODE, FIELD(watch),
      .help = "where each service runs, by its name (default: as production says)"},
     {"listen", FIELD_TEXT, FIELD(listen),

@@ -52,6 +52,7 @@ static const struct {
     {"down", EVENT_DOWN, 0, "w.service failed", "stt.up", 0, NULL, 1, 10},
     {"down", -1, 1, NULL, "llm.up", 0, NULL, 4, 10},
     {"hangs", EVENT_HANGS, 0, "no answer in 10 s", NULL, 0, NULL, 1, 61},
+    {"slow", EVENT_SLOW, 0, "no answer in 10 s, others had one", NULL, 0, NULL, 1, 61},
     {"fails", -1, 0, NULL, "stt.errors", 0.51, NULL, 4, 11},
     {"no usable server", EVENT_UNSERVED, 1, "none of 2 servers", NULL, 0, NULL, 1, 0},
     {"restarted", EVENT_RESTARTED, 0, "pid 7 is 9 now", NULL, 0, NULL, 1, 61},
@@ -155,6 +156,52 @@ static void fails(void **state)
         }
         judged_free(j);
     }
+}
+
+/* Three errors in a row are enough, though the window still holds a majority that went well; it is
+ * over when one is answered, and not before. Before: "no data", minor, and nothing else. */
+static void fails_in_a_row(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 10);
+    judged_set_count(j, "stt.probe.errors", 0.5, 6);
+    judged_set_count(j, "stt.errors", 0, 100);
+    judged_event(j, EVENT_FAILS, 0, "3 probes in a row were answered with an error: http 500");
+    judged_step(j);
+    const struct guard_decision *d = judged_only(j, "fails");
+    CHECK_ROW(0, d->text, d->to == STATE_ALARM && strstr(d->text, "http 500"));
+    judged_steps(j, 600);
+    assert_int_equal(judged_count(j, "fails"), 1);
+    judged_event(j, EVENT_ANSWERS, 0, "a probe was answered again");
+    judged_steps(j, 12);
+    assert_int_equal(judged_count(j, "fails"), 2);
+    assert_int_equal(judged_state(j, "fails", NULL), STATE_FINE);
+    judged_event(j, EVENT_FAILS, 0, "again");
+    judged_step(j);
+    judged_set_count(j, "stt.errors", 0.9, 100); /* a figure says so too */
+    judged_steps(j, 5);
+    judged_event(j, EVENT_ANSWERS, 0, "a probe was answered again");
+    judged_steps(j, 60);
+    assert_int_equal(judged_count(j, "fails"), 3);
+    judged_free(j);
+}
+
+/* A service that was said to hang, and is found to be full, does not hang. */
+static void is_slow_and_does_not_hang(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 10);
+    judged_event(j, EVENT_HANGS, 0, "no answer in 10 s");
+    judged_step(j);
+    judged_event(j, EVENT_SLOW, 0, "no answer in 10 s, others had one");
+    judged_step(j);
+    assert_int_equal(judged_state(j, "hangs", NULL), STATE_FINE);
+    assert_int_equal(judged_count(j, "slow"), 1);
+    judged_free(j);
 }
 
 /* It stands until HAProxy says otherwise; of a service without a front nobody asks. */
@@ -291,11 +338,12 @@ static void xids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),    cmocka_unit_test(all_kinds),
-        cmocka_unit_test(no_data),  cmocka_unit_test(fails),
-        cmocka_unit_test(unserved), cmocka_unit_test(says_full_once),
-        cmocka_unit_test(unknown),  cmocka_unit_test(counts_restarts),
-        cmocka_unit_test(xids),     cmocka_unit_test(full_soon_trembles),
+        cmocka_unit_test(finds),          cmocka_unit_test(all_kinds),
+        cmocka_unit_test(no_data),        cmocka_unit_test(fails),
+        cmocka_unit_test(fails_in_a_row), cmocka_unit_test(is_slow_and_does_not_hang),
+        cmocka_unit_test(unserved),       cmocka_unit_test(says_full_once),
+        cmocka_unit_test(unknown),        cmocka_unit_test(counts_restarts),
+        cmocka_unit_test(xids),           cmocka_unit_test(full_soon_trembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

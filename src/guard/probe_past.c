@@ -1,0 +1,70 @@
+/* What a probe's end says.
+ *
+ * A probe without an answer in time may mean a dead server or a full one. What tells them apart is
+ * whether anybody else was answered meanwhile: requests that HAProxy logged from this very server,
+ * the engine's own counts of requests and tokens. A full server is slow and does not hang, and its
+ * probe counts as a client that left: at least so long. Where nobody else can be seen a full server
+ * still reads as one that hangs, which docs/METHOD.md says. CPU time was rejected as a witness: an
+ * engine that spins in a dead kernel has plenty.
+ *
+ * An engine that is dead behind a living front answers each request with a 500 or a 503 at once.
+ * Three in a row say so at any rate of probes; a ratio needs more values than one probe in ten
+ * seconds gives a window. Not counted: 4xx, which is about our request; 503 of a process that has
+ * not answered yet, which still loads its model; and anything while others are answered, for then
+ * it sheds load, or dislikes that one clip. */
+#include "guard/probe_past.h"
+
+#include "base/clock.h"
+
+/* A model that takes longer than this to load is told as failing. */
+static const int64_t LOADS_NS = 300 * NS_PER_S;
+
+int64_t guard_probe_patience_ns(int64_t within_ns)
+{
+    return within_ns / 4;
+}
+
+static bool is_error(const struct guard_probe_past *past, const struct guard_probe *probe,
+                     const struct guard_probe_scene *scene)
+{
+    if (probe->error != LOAD_HTTP_STATUS)
+        return true;
+    if (probe->http_status == 503 && !past->answered && scene->now_ns - scene->up_ns < LOADS_NS)
+        return false;
+    return probe->http_status < 400 || probe->http_status >= 500;
+}
+
+static enum guard_probe_turn step_late(const struct guard_probe *probe,
+                                       const struct guard_probe_scene *scene)
+{
+    const int64_t from_ns = probe->sent_ns + guard_probe_patience_ns(scene->within_ns);
+    return scene->answered_ns >= from_ns ? PROBE_SLOW : PROBE_HANGS;
+}
+
+enum guard_probe_turn guard_probe_step(struct guard_probe_past *past,
+                                       const struct guard_probe *probe,
+                                       const struct guard_probe_scene *scene)
+{
+    if (past->process != scene->process)
+        *past = (struct guard_probe_past){.process = scene->process};
+    if (probe->ours || probe->error == LOAD_RELOAD)
+        return PROBE_SAYS_NOTHING;
+    if (probe->error == LOAD_OK) {
+        const bool told = past->told;
+        *past = (struct guard_probe_past){.process = scene->process, .answered = true};
+        return told ? PROBE_ANSWERED : PROBE_SAYS_NOTHING;
+    }
+    if (probe->hung)
+        return step_late(probe, scene);
+    if (!is_error(past, probe, scene))
+        return PROBE_SAYS_NOTHING;
+    if (past->failed == 0 || scene->answered_ns >= past->failed_ns) {
+        past->failed = 0;
+        past->failed_ns = probe->sent_ns;
+    }
+    past->failed++;
+    if (past->failed < GUARD_FAILS_IN_A_ROW || past->told)
+        return PROBE_SAYS_NOTHING;
+    past->told = true;
+    return PROBE_FAILS;
+}
