@@ -18,6 +18,9 @@
  * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
  * request may have been chosen for it just before it was drained.
  *
+ * While the driver is lost or mismatched nothing is stopped, since it would not come back: what
+ * does not come up is waited for, what drains takes requests again.
+ *
  * Rejected: waiting for systemd's job (host/manager.h): minutes, for a server that loads weights.
  * Invariant: whatever was asked for ends, at its deadline if by nothing else. */
 #include "guard/tier_unit.h"
@@ -72,6 +75,7 @@ struct tier_unit {
     int64_t asked_ns;
     double latency_s; /* of its first answer */
     struct device_usage before;
+    bool frozen;  /* its driver is lost */
     int failures; /* in a row */
     int64_t rest_until_ns;
 };
@@ -205,6 +209,11 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
 {
     if (unit->warm)
         tier_warm_forget(unit->warm);
+    if (unit->frozen) { /* it can't, or it can't be proven: its time begins anew */
+        unit->since_ns = now_ns;
+        unit->proofs = 0;
+        return TURN_NONE;
+    }
     int64_t rest_ns = REST_FIRST_NS;
     for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
         rest_ns *= 2;
@@ -374,6 +383,12 @@ static enum tier_turn step_draining(struct tier_unit *unit, const struct proxy_s
     bool empty = server && server->in_flight + server->waiting == 0;
     if (now_ns - unit->since_ns < ASK_AGAIN_NS / 2)
         return TURN_NONE;
+    if (unit->frozen) {
+        snprintf(text, size, "%.40s is not stopped: the driver is lost, it would not come back",
+                 unit->spec->name);
+        come_on(unit, now_ns);
+        return TURN_KEPT;
+    }
     if (server && !server->drained) { /* by a person, or HAProxy could not be told at that time */
         snprintf(text, size, "%.40s takes requests again, it is not stopped", unit->spec->name);
         come_on(unit, now_ns);
@@ -414,19 +429,6 @@ static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char
     return TURN_STOPPED;
 }
 
-/* Nothing is stopped, and no time runs: what comes up can't be proven now, and one that would be
- * stopped would not come back. One that is being stopped already goes on; systemd was asked. */
-static enum tier_turn step_frozen(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
-{
-    unit->since_ns = now_ns;
-    if (unit->power != TIER_DRAINING)
-        return TURN_NONE;
-    snprintf(text, size, "%.40s is not stopped: the driver is lost, it would not come back",
-             unit->spec->name);
-    come_on(unit, now_ns);
-    return TURN_KEPT;
-}
-
 /* A tier without a unit is up where HAProxy finds it so. */
 static void follow(struct tier_unit *unit, const struct proxy_server *server, int64_t now_ns)
 {
@@ -455,17 +457,12 @@ static enum tier_turn step_power(struct tier_unit *unit, const struct tier_look 
     }
 }
 
-static bool is_under_way(const struct tier_unit *unit)
-{
-    return unit->power == TIER_STARTING || unit->power == TIER_WARMING ||
-           unit->power == TIER_DRAINING;
-}
-
 enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
                               char *text, size_t size)
 {
     const struct proxy_server *server = look->server;
     enum tier_turn turn = TURN_NONE;
+    unit->frozen = look->frozen;
     if (!unit->unit) {
         follow(unit, server, now_ns);
         return TURN_NONE;
@@ -473,8 +470,7 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     /* It serves already; what systemd says of it comes with the next look. */
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
         come_on(unit, now_ns);
-    turn = look->frozen && is_under_way(unit) ? step_frozen(unit, now_ns, text, size)
-                                              : step_power(unit, look, now_ns, text, size);
+    turn = step_power(unit, look, now_ns, text, size);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF && unit->power != TIER_FAILED)
         weigh(unit, now_ns);
