@@ -17,7 +17,7 @@
 #include "guard/journal.h"
 
 #include "base/clock.h"
-#include "base/text.h"
+#include "guard/find.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,33 +34,19 @@ struct pace {     /* of one service, or of the kernel's lines */
 };
 
 struct guard_journal {
-    const struct spec_study *study;  /* borrowed */
+    struct guard_log_owner *owners; /* owned */
+    size_t owner_count;
     sd_journal *journal;             /* owned */
     sd_event_source *source, *again; /* owned */
     sd_event *event;                 /* borrowed */
     struct guard_log_hooks hooks;
     bool kernel;
     int64_t second_ns, flood_ns;
-    size_t lines;                             /* passed by in this second, of all */
-    int behind;                               /* seconds in a row that were not enough */
-    struct pace paces[SPEC_SERVICES_MAX + 1]; /* the last: the kernel's */
-    int64_t lost_ns;  /* when it was last tried to open it anew; 0: it is read */
-    int64_t since_us; /* by the wall clock: from there on it is to be read then */
-};
-
-/* Fields that name a watched thing; of a unit the last two are systemd's own lines about it. */
-static const struct field {
-    const char *name;
-    enum spec_watch_kind kind;
-    bool user;
-} fields[] = {
-    {"_SYSTEMD_UNIT", WATCH_UNIT, false},
-    {"UNIT", WATCH_UNIT, false},
-    {"OBJECT_SYSTEMD_UNIT", WATCH_UNIT, false},
-    {"_SYSTEMD_USER_UNIT", WATCH_UNIT, true},
-    {"USER_UNIT", WATCH_UNIT, true},
-    {"CONTAINER_NAME", WATCH_CONTAINER, false},
-    {"CONTAINER_ID", WATCH_CONTAINER, false},
+    size_t lines;       /* passed by in this second, of all */
+    int behind;         /* seconds in a row that were not enough */
+    struct pace *paces; /* owned; one for each owner, the last: the kernel's */
+    int64_t lost_ns;    /* when it was last tried to open it anew; 0: it is read */
+    int64_t since_us;   /* by the wall clock: from there on it is to be read then */
 };
 
 static void close_files(struct guard_journal *journal)
@@ -74,48 +60,27 @@ static void close_files(struct guard_journal *journal)
 
 struct guard_journal *guard_journal_free(struct guard_journal *journal)
 {
-    if (journal)
+    if (journal) {
         close_files(journal);
+        free(journal->owners);
+        free(journal->paces);
+    }
     free(journal);
     return NULL;
 }
 AUTO_FN(struct guard_journal, guard_journal_free)
 
-static const char *name_of(const struct spec_watch *watch)
-{
-    return watch->kind == WATCH_UNIT        ? watch->unit
-           : watch->kind == WATCH_CONTAINER ? watch->container
-                                            : NULL;
-}
-
-static bool fits(const struct field *field, const struct spec_watch *watch)
-{
-    return watch->kind == field->kind && (watch->kind != WATCH_UNIT || watch->user == field->user);
-}
-
-static int add_match(sd_journal *journal, const char *name, const char *value)
-{
-    char match[512];
-    int len = snprintf(match, sizeof match, "%s=%s", name, value);
-    int r = sd_journal_add_match(journal, match, (size_t)len);
-    return r < 0 ? r : sd_journal_add_disjunction(journal);
-}
-
 /* How many were added, or a negative errno. */
 static int add_matches(struct guard_journal *journal)
 {
+    static const char kernel[] = "_TRANSPORT=kernel";
     int count = 0, r = 0;
-    for (size_t i = 0; i < journal->study->service_count; i++) {
-        const struct spec_watch *watch = &journal->study->guard->watches[i];
-        for (size_t f = 0; f < ARRAY_LEN(fields) && r >= 0; f++) {
-            if (!fits(&fields[f], watch))
-                continue;
-            r = add_match(journal->journal, fields[f].name, name_of(watch));
-            count++;
-        }
+    for (size_t i = 0; i < journal->owner_count && r >= 0; i++) {
+        r = guard_journal_add_matches(journal->journal, journal->owners[i].watch);
+        count += r > 0 ? r : 0;
     }
     if (journal->kernel && r >= 0) {
-        r = add_match(journal->journal, "_TRANSPORT", "kernel");
+        r = sd_journal_add_match(journal->journal, kernel, strlen(kernel));
         count++;
     }
     return r < 0 ? r : count;
@@ -128,60 +93,23 @@ static int go_to_end(sd_journal *journal)
     return r < 0 ? r : sd_journal_previous(journal);
 }
 
-static bool get_field(sd_journal *journal, const char *name, const char **ret_value,
-                      size_t *ret_len)
-{
-    const void *data = NULL;
-    size_t len = 0, head = strlen(name) + 1;
-    if (sd_journal_get_data(journal, name, &data, &len) < 0 || len < head)
-        return false;
-    *ret_value = (const char *)data + head;
-    *ret_len = len - head;
-    return true;
-}
-
-/* The service that this entry is about, or -1. */
-static int service_of(struct guard_journal *journal)
-{
-    for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
-        const char *value = NULL;
-        size_t len = 0;
-        if (!get_field(journal->journal, fields[f].name, &value, &len))
-            continue;
-        for (size_t i = 0; i < journal->study->service_count; i++) {
-            const struct spec_watch *watch = &journal->study->guard->watches[i];
-            const char *name = fits(&fields[f], watch) ? name_of(watch) : NULL;
-            if (name && strlen(name) == len && memcmp(name, value, len) == 0)
-                return (int)i;
-        }
-    }
-    return -1;
-}
-
-static bool is_from_kernel(sd_journal *journal)
-{
-    const char *value = NULL;
-    size_t len = 0;
-    return get_field(journal, "_TRANSPORT", &value, &len) && len == strlen("kernel") &&
-           memcmp(value, "kernel", len) == 0;
-}
-
 /* Is this one over what may be looked at of it? Names it, then. */
-static bool is_too_much(struct guard_journal *journal, int service, int64_t now_ns)
+static bool is_too_much(struct guard_journal *journal, int owner, int64_t now_ns)
 {
-    struct pace *pace = &journal->paces[service >= 0 ? (size_t)service : SPEC_SERVICES_MAX];
-    char whose[256];
+    struct pace *pace = &journal->paces[owner >= 0 ? (size_t)owner : journal->owner_count];
+    char whose[300], where[160];
     if (++pace->lines <= LINES_A_SECOND)
         return false;
     if (pace->told_ns && now_ns - pace->told_ns < FLOOD_EVERY_NS)
         return true;
     pace->told_ns = now_ns;
-    if (service >= 0)
-        snprintf(whose, sizeof whose, "the journal of %s (%.150s)",
-                 journal->study->services[service].name,
-                 name_of(&journal->study->guard->watches[service]));
-    else
+    if (owner >= 0) {
+        guard_watch_where(journal->owners[owner].watch, where, sizeof where);
+        snprintf(whose, sizeof whose, "the journal of %.80s (%.150s)", journal->owners[owner].name,
+                 where);
+    } else {
         snprintf(whose, sizeof whose, "the kernel's lines in the journal");
+    }
     journal->hooks.flood(journal->hooks.context, whose);
     return true;
 }
@@ -191,10 +119,10 @@ static void hand_on(struct guard_journal *journal, int64_t now_ns)
     const char *line = NULL;
     size_t len = 0;
     char copy[LINE_MAX_BYTES];
-    int service = service_of(journal);
-    bool kernel = service < 0 && journal->kernel && is_from_kernel(journal->journal);
-    if ((service < 0 && !kernel) || is_too_much(journal, service, now_ns) ||
-        !get_field(journal->journal, "MESSAGE", &line, &len))
+    int owner = guard_journal_whose(journal->journal, journal->owners, journal->owner_count);
+    bool kernel = owner < 0 && journal->kernel && guard_journal_is_kernels(journal->journal);
+    if ((owner < 0 && !kernel) || is_too_much(journal, owner, now_ns) ||
+        !guard_journal_field(journal->journal, "MESSAGE", &line, &len))
         return;
     /* The data is the library's until its next call. */
     len = len < sizeof copy ? len : sizeof copy;
@@ -202,7 +130,7 @@ static void hand_on(struct guard_journal *journal, int64_t now_ns)
     if (kernel)
         journal->hooks.kernel(journal->hooks.context, copy, len);
     else
-        journal->hooks.service(journal->hooks.context, (size_t)service, copy, len);
+        journal->hooks.service(journal->hooks.context, (size_t)owner, copy, len);
 }
 
 /* This second's lines are used up. The rest waits, unless it has waited too long already. */
@@ -224,7 +152,7 @@ static void begin_second(struct guard_journal *journal, int64_t now_ns)
         return;
     journal->second_ns = now_ns;
     journal->lines = 0;
-    for (size_t i = 0; i < ARRAY_LEN(journal->paces); i++)
+    for (size_t i = 0; i <= journal->owner_count; i++)
         journal->paces[i].lines = 0;
 }
 
@@ -352,15 +280,63 @@ static int open_all(struct guard_journal *journal)
     return r < 0 ? r : count;
 }
 
-bool guard_journal_open(const struct spec_study *study, bool kernel, sd_event *event,
-                        const struct guard_log_hooks *hooks, struct guard_journal **ret_journal,
-                        struct err *err)
+/* Has it ever written a line here? */
+static bool has_lines(const struct spec_watch *watch)
+{
+    sd_journal *journal = NULL;
+    int r = open_files(&journal);
+    if (r >= 0)
+        r = guard_journal_add_matches(journal, watch);
+    if (r >= 0)
+        r = sd_journal_seek_tail(journal);
+    if (r >= 0)
+        r = sd_journal_previous(journal);
+    if (journal)
+        sd_journal_close(journal);
+    return r != 0; /* an error is no evidence */
+}
+
+void guard_journal_blind(const struct guard_journal *journal, size_t owner, char *ret_text,
+                         size_t size)
+{
+    const struct guard_log_owner *whose = &journal->owners[owner];
+    char where[160];
+    ret_text[0] = '\0';
+    guard_watch_where(whose->watch, where, sizeof where);
+    switch (whose->watch->kind) {
+    case WATCH_PID:
+    case WATCH_PORT:
+        snprintf(ret_text, size,
+                 "%.80s: no line of the journal can be told to be of %s: out of memory in its log "
+                 "is not seen (a unit's is)",
+                 whose->name, where);
+        break;
+    case WATCH_CONTAINER:
+        if (!has_lines(whose->watch))
+            snprintf(ret_text, size,
+                     "%.80s: no line of %s is in the journal (docker's default log driver is no "
+                     "journald): out of memory in its log is not seen",
+                     whose->name, where);
+        break;
+    default:
+        break;
+    }
+}
+
+bool guard_journal_open(const struct guard_log_owner *owners, size_t count, bool kernel,
+                        sd_event *event, const struct guard_log_hooks *hooks,
+                        struct guard_journal **ret_journal, struct err *err)
 {
     struct guard_journal *made = calloc(1, sizeof *made);
     if (!made)
         abort();
     AUTO(guard_journal_free) struct guard_journal *journal = made;
-    journal->study = study;
+    journal->owners = calloc(count + 1, sizeof *owners);
+    journal->paces = calloc(count + 1, sizeof *journal->paces);
+    if (!journal->owners || !journal->paces)
+        abort();
+    memcpy(journal->owners, owners, count * sizeof *owners);
+    journal->owner_count = count;
     journal->kernel = kernel;
     journal->event = event;
     journal->hooks = *hooks;

@@ -7,10 +7,15 @@
 
 #include <systemd/sd-event.h>
 
+struct guard_log_owner { /* whose lines are followed; borrowed as long as the journal is open */
+    const struct spec_watch *watch; /* of a pid or a port no line can be told to be its own */
+    const char *name;               /* as people know it: "stt", "stt's tier base" */
+};
+
 struct guard_log_hooks { /* called from the loop */
     void *context;
-    /* A line of a service's log, as it stands there (any bytes, no newline). */
-    void (*service)(void *context, size_t service, const char *line, size_t len);
+    /* A line of an owner's log, as it stands there (any bytes, no newline). */
+    void (*service)(void *context, size_t owner, const char *line, size_t len);
     void (*kernel)(void *context, const char *line, size_t len);
     /* Lines were left out, since more came than may be read. At most once in ten seconds. */
     void (*flood)(void *context, const char *whose);
@@ -21,17 +26,33 @@ struct guard_log_hooks { /* called from the loop */
 
 /* ---- journal.c ---- */
 struct guard_journal; /* opaque */
-/* The units and containers of the study's `watch:`, and the kernel's lines where `kernel` asks for
- * them. $SPICA_JOURNAL: a folder of journal files in place of the machine's, for tests.
- * ERR_MISSING: there is no journal here, or none that we may read. */
-NODISCARD bool guard_journal_open(const struct spec_study *study, bool kernel, sd_event *event,
-                                  const struct guard_log_hooks *hooks,
+/* The lines of `count` owners, and the kernel's where `kernel` asks for them. $SPICA_JOURNAL: a
+ * folder of journal files in place of the machine's, for tests. ERR_MISSING: there is no journal
+ * here, or none that we may read, or none of them has one. */
+NODISCARD bool guard_journal_open(const struct guard_log_owner *owners, size_t count, bool kernel,
+                                  sd_event *event, const struct guard_log_hooks *hooks,
                                   struct guard_journal **ret_journal, struct err *err);
 struct guard_journal *guard_journal_free(struct guard_journal *journal); /* returns NULL */
 /* What has come, without being woken: once a tick, since a folder that is rotated at the wrong
  * moment wakes nobody. */
 void guard_journal_read(struct guard_journal *journal);
 void guard_journal_read_at(struct guard_journal *journal, int64_t now_ns); /* for tests */
+/* What of this owner's log can't be seen, in words; "": nothing that is known. Looks through the
+ * journal, so it is asked once. */
+void guard_journal_blind(const struct guard_journal *journal, size_t owner, char *ret_text,
+                         size_t size);
+
+/* ---- journal_whose.c: of the entry that is read ---- */
+struct sd_journal;
+/* How many alternatives were added to the filter, or a negative errno. */
+int guard_journal_add_matches(struct sd_journal *journal, const struct spec_watch *watch);
+/* Borrowed until the next call about this journal. */
+bool guard_journal_field(struct sd_journal *journal, const char *name, const char **ret_value,
+                         size_t *ret_len);
+/* The owner that has written it, or that somebody who may has written about; -1: nobody's here. */
+int guard_journal_whose(struct sd_journal *journal, const struct guard_log_owner *owners,
+                        size_t count);
+bool guard_journal_is_kernels(struct sd_journal *journal);
 
 /* ---- journal_kernel.c ---- */
 struct guard_kernel; /* opaque: /dev/kmsg */

@@ -318,12 +318,12 @@ static void add_service(struct buf *text, const struct once *once, size_t i)
             continue;
         snprintf(number, sizeof number, "%lld", (long long)restarts);
         add_right(text, 3, number);
-        snprintf(number, sizeof number, "%llu", (unsigned long long)subject->memory_ends);
+        snprintf(number, sizeof number, "%llu", (unsigned long long)subject->ends.count);
         add_right(text, 3, number);
     }
     if (shown == 0)
         buf_addf(text, "%6s %6s %6s %5s %-8s %5s %3lld %3llu", "-", "-", "-", "0", "no data", "-",
-                 (long long)restarts, (unsigned long long)subject->memory_ends);
+                 (long long)restarts, (unsigned long long)subject->ends.count);
     buf_addc(text, '\n');
 }
 

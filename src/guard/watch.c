@@ -6,98 +6,19 @@
  * is put down where it belongs and told with the next tick.
  *
  * Nothing here decides anything and nothing waits: each part has a bound on what it costs, and what
- * can't be seen is unknown and said so once, at the start.
- *
- * The same kernel kill is told by up to four sources (the kernel's log, systemd's result, systemd's
- * line in the journal, the cgroup's count), within seconds of each other: one event, counted once.
- */
+ * can't be seen is unknown and said so once, at the start. */
 #include "guard/watch_inside.h"
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "service/engine.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t SAME_END_NS = 10 * NS_PER_S;
 static const int64_t STEP_US = 1000 * 1000; /* of the wall clock against the steady one */
-static const char cgroup_root[] = "/sys/fs/cgroup";
-enum { MEMORY_END_DEVICE, MEMORY_END_KERNEL };
 
-/* ---- memory ran out ---- */
-
-static void note_memory_end(struct guard_watch *watch, size_t i, int kind, const char *evidence)
-{
-    struct guard_subject *subject = &watch->subjects[i];
-    int64_t now_ns = clock_now_ns();
-    bool again = subject->told_ns[kind] && now_ns - subject->told_ns[kind] < SAME_END_NS;
-    subject->told_ns[kind] = now_ns;
-    if (again)
-        return;
-    subject->memory_ends++;
-    guard_events_add(&watch->events,
-                     kind == MEMORY_END_DEVICE ? EVENT_OOM_DEVICE : EVENT_OOM_KERNEL, (int)i,
-                     "%s: %s", subject->spec->name, evidence);
-}
-
-static bool is_inside(const char *group, const char *outer)
-{
-    size_t len = strlen(outer);
-    return len > 1 && strncmp(group, outer, len) == 0 && (group[len] == '\0' || group[len] == '/');
-}
-
-/* Whose process was it? By its pid, or by its control group. -1: nobody's here. */
-static int victim(const struct guard_watch *watch, const struct guard_kernel_line *line)
-{
-    for (size_t i = 0; i < watch->study->service_count; i++) {
-        const struct guard_subject *subject = &watch->subjects[i];
-        if (subject->history.main.pid > 0 && subject->history.main.pid == line->pid)
-            return (int)i;
-        if (subject->watch->kind != WATCH_NOTHING &&
-            is_inside(line->group, guard_finder_group(subject->finder)))
-            return (int)i;
-    }
-    return -1;
-}
-
-void guard_watch_kernel_line(void *context, const char *text, size_t len)
-{
-    struct guard_watch *watch = context;
-    struct guard_kernel_line line;
-    char evidence[400];
-    if (!guard_kernel_parse(text, len, &line))
-        return;
-    if (line.kind == KERNEL_XID) {
-        guard_memory_note_xid(watch->memory, line.pci, line.code, line.words, &watch->events);
-        return;
-    }
-    int service = victim(watch, &line);
-    if (service < 0)
-        return;
-    snprintf(evidence, sizeof evidence, "the kernel killed process %d%s%s%s for memory",
-             (int)line.pid, line.comm[0] ? " (" : "", line.comm, line.comm[0] ? ")" : "");
-    note_memory_end(watch, (size_t)service, MEMORY_END_KERNEL, evidence);
-}
-
-void guard_watch_service_line(void *context, size_t service, const char *line, size_t len)
-{
-    struct guard_watch *watch = context;
-    const struct spec_engine_use *use =
-        spec_candidate_engine(watch->study, watch->setup.candidate, service);
-    const struct engine_ops *ops = use ? engine_find(use->engine->name) : NULL;
-    struct signature_match match;
-    char evidence[300];
-    if (!signature_scan(ops ? ops->signatures : NULL, line, len, &match))
-        return;
-    snprintf(evidence, sizeof evidence, "%s: \"%.*s\"", match.signature->meaning,
-             (int)(match.line_len < 160 ? match.line_len : 160), line + match.line_start);
-    if (match.signature->cause == CAUSE_OOM)
-        note_memory_end(watch, service, MEMORY_END_DEVICE, evidence);
-    else if (match.signature->cause == CAUSE_OOM_HOST)
-        note_memory_end(watch, service, MEMORY_END_KERNEL, evidence);
-}
+/* ---- logs ---- */
 
 void guard_watch_flood(void *context, const char *whose)
 {
@@ -119,18 +40,6 @@ void guard_watch_log_found(void *context, const char *what)
     guard_events_add(&watch->events, EVENT_LOG_READ, -1, "%s", what);
 }
 
-static void look_at_group(struct guard_watch *watch, size_t i)
-{
-    struct guard_subject *subject = &watch->subjects[i];
-    if (subject->watch->kind == WATCH_NOTHING || subject->life.main.pid <= 0)
-        return;
-    int64_t kills = guard_cgroup_kills(cgroup_root, guard_finder_group(subject->finder));
-    if (kills > subject->group_kills && subject->group_kills >= 0 && !subject->another)
-        note_memory_end(watch, i, MEMORY_END_KERNEL,
-                        "its control group counts another process killed for memory");
-    subject->group_kills = kills;
-}
-
 /* ---- services ---- */
 
 static void tell_turn(struct guard_watch *watch, size_t i)
@@ -146,9 +55,6 @@ static void tell_turn(struct guard_watch *watch, size_t i)
                          (unsigned long long)subject->history.restarts);
     if (turn->came_up && watch->ticks > 0)
         guard_events_add(&watch->events, EVENT_UP, (int)i, "%s", subject->life.why);
-    if (turn->killed_for_memory)
-        note_memory_end(watch, i, MEMORY_END_KERNEL,
-                        "systemd: a process of the unit was killed for memory (oom-kill)");
 }
 
 /* Its tree gets a root of ours, which all that reads devices asks by. */
@@ -180,7 +86,7 @@ static void look_at_service(struct guard_watch *watch, size_t i, int64_t now_ns)
     else if (subject->up_ns == 0 || subject->another)
         subject->up_ns = now_ns;
     tell_turn(watch, i);
-    look_at_group(watch, i);
+    guard_watch_ends_of(watch, i);
 }
 
 static size_t device_of(const struct guard_watch *watch, size_t i)
@@ -314,6 +220,7 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     look_at_clock(watch, now_ns, wall_us);
     for (size_t i = 0; i < watch->study->service_count; i++)
         look_at_service(watch, i, now_ns);
+    guard_watch_ends_of_others(watch, now_ns);
     if (watch->journal)
         guard_journal_read(watch->journal);
     look_at_devices(watch, now_ns);

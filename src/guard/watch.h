@@ -5,6 +5,7 @@
 #include "guard/find.h"
 #include "guard/memory.h"
 #include "guard/probe_past.h"
+#include "guard/watch_also.h"
 #include "guard/watch_events.h"
 #include "guard/watch_place.h"
 #include "guard/watch_requests.h"
@@ -68,18 +69,16 @@ struct guard_subject {
     struct guard_place place;
     struct device_proof proof; /* of the last probe, until it was looked at */
     bool has_proof;
-    int64_t hung_ns;                       /* the last probe did; 0 */
-    uint64_t probes, probes_ours;          /* that ended, and where our own part failed */
-    bool probe_ours;                       /* of the last one it did */
+    int64_t hung_ns;              /* the last probe did; 0 */
+    uint64_t probes, probes_ours; /* that ended, and where our own part failed */
+    bool probe_ours;              /* of the last one it did */
     struct guard_probe_past probe_past;
     struct guard_requests *probe_window;   /* owned */
     struct guard_requests *request_window; /* owned; NULL: it has no front */
     struct guard_engine_view engine;
     struct guard_requests_view probe, request;
-    uint64_t memory_ends; /* times it ran out of memory, of any kind */
-    int64_t told_ns[2];   /* per kind: device, kernel */
-    int64_t group_kills;  /* -1 unknown */
-    int front;            /* -1: none */
+    struct guard_ends ends; /* times it ran out of memory */
+    int front;              /* -1: none */
     const char *tier;
     char probe_words[200]; /* of the last failed probe; "" */
 };

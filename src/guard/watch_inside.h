@@ -20,7 +20,10 @@ struct guard_watch {
     struct guard_journal *journal;
     struct guard_kernel *kernel;
     struct guard_traffic *traffic;
-    struct guard_apply *applying; /* before `traffic` is there; NULL: none is under way */
+    struct guard_apply *applying;           /* before `traffic` is there; NULL: none is under way */
+    struct guard_also also[GUARD_ALSO_MAX]; /* servers beside those of `watch:` */
+    size_t also_count;
+    int64_t also_ns; /* when they were looked at; 0 */
     struct guard_events events;
     struct guard_capacity capacities[SPEC_SERVICES_MAX];
     struct buf missing;
@@ -31,9 +34,14 @@ struct guard_watch {
     uint64_t ticks;
 };
 
-/* ---- watch.c: what comes between two ticks; `context` is the watch ---- */
+/* ---- watch_ends.c: memory ran out; `context` is the watch ---- */
 void guard_watch_kernel_line(void *context, const char *text, size_t len);
-void guard_watch_service_line(void *context, size_t service, const char *line, size_t len);
+/* `owner`: a service, or behind them the k-th of `also`. */
+void guard_watch_service_line(void *context, size_t owner, const char *line, size_t len);
+void guard_watch_ends_of(struct guard_watch *watch, size_t service); /* after it was looked at */
+void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns);
+
+/* ---- watch.c: what comes between two ticks; `context` is the watch ---- */
 void guard_watch_flood(void *context, const char *whose);
 void guard_watch_log_lost(void *context, const char *why);
 void guard_watch_log_found(void *context, const char *what);

@@ -30,13 +30,39 @@ static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
     subject->watch = &guard->watches[i];
     subject->finder = guard_finder_new(subject->watch, proc_root, watch->managers);
     subject->probe_window = guard_requests_new(guard->window_ns, now_ns);
-    subject->group_kills = -1;
+    subject->ends.group_kills = -1;
     subject->front = -1;
     for (size_t f = 0; f < guard->front_count; f++)
         if (guard->fronts[f].service == i)
             subject->front = (int)f;
     if (subject->front >= 0)
         subject->request_window = guard_requests_new(guard->window_ns, now_ns);
+}
+
+/* The services first, then their other servers: the order in which watch_ends.c counts them. */
+static void open_journal(struct guard_watch *watch, bool kernel,
+                         const struct guard_log_hooks *hooks)
+{
+    struct guard_log_owner owners[SPEC_SERVICES_MAX + GUARD_ALSO_MAX];
+    size_t count = 0;
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < watch->study->service_count; i++)
+        owners[count++] =
+            (struct guard_log_owner){watch->subjects[i].watch, watch->study->services[i].name};
+    for (size_t k = 0; k < watch->also_count; k++)
+        owners[count++] = (struct guard_log_owner){&watch->also[k].watch, watch->also[k].name};
+    if (!guard_journal_open(owners, count, kernel, watch->setup.event, hooks, &watch->journal,
+                            &err)) {
+        buf_addf(&watch->missing, "%s: out of memory in a service's log is not seen\n", err.text);
+        watch->journal = NULL;
+        return;
+    }
+    for (size_t k = 0; k < count; k++) {
+        char blind[400];
+        guard_journal_blind(watch->journal, k, blind, sizeof blind);
+        if (blind[0])
+            miss(watch, blind);
+    }
 }
 
 static void open_logs(struct guard_watch *watch)
@@ -54,10 +80,7 @@ static void open_logs(struct guard_watch *watch)
         miss(watch, "the kernel's log may not be read here: kernel OOM is known by systemd and "
                     "control groups alone, XIDs by the journal");
     err = ERR_INIT;
-    if (!guard_journal_open(watch->study, !kernel, event, &hooks, &watch->journal, &err)) {
-        buf_addf(&watch->missing, "%s: out of memory in a service's log is not seen\n", err.text);
-        watch->journal = NULL;
-    }
+    open_journal(watch, !kernel, &hooks);
 }
 
 static void open_asking(struct guard_watch *watch)
@@ -160,6 +183,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
     guard_capacity_find(setup->study, setup->folder, setup->candidate, watch->capacities);
     guard_versions_compare(setup->study, setup->folder, guard_memory_devices(watch->memory)[0],
                            &watch->events);
+    watch->also_count = guard_also_open(setup->study, proc_root, watch->managers, watch->also);
     open_logs(watch);
     open_asking(watch);
     guard_watch_open_traffic(watch, clock_now_ns());
@@ -185,6 +209,7 @@ struct guard_watch *guard_watch_free(struct guard_watch *watch)
         guard_requests_free(subject->request_window);
         promote_alive_done(&subject->alive);
     }
+    guard_also_close(watch->also, watch->also_count);
     guard_managers_free(watch->managers); /* after the units that ask by them */
     free(watch->subjects);
     free(watch->values);

@@ -286,7 +286,7 @@ static struct guard_value of_service(const struct guard_seen *seen,
     case GUARD_RESTARTS:
         return number((double)subject->history.restarts);
     case GUARD_OOM:
-        return number((double)subject->memory_ends);
+        return number((double)subject->ends.count);
     case GUARD_SPARE:
         return number(spare_of(seen, ref->index));
     case GUARD_TIER:

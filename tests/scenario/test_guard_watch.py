@@ -6,6 +6,7 @@ Every scenario waits for an event by its kind; deadlines are for what never come
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -33,9 +34,9 @@ class Manager(Systemd):
 class Watched:
     """Two units of the fake service, a study that watches them, and guard."""
 
-    def __init__(self, box, systemd, on="cpu", guard=None, **services):
+    def __init__(self, box, systemd, on="cpu", guard=None, ports=None, **services):
         self.box, self.systemd = box, systemd
-        self.stt, self.llm = free_ports(2)
+        self.stt, self.llm = ports or free_ports(2)
         self.guard = None
         box.corpus()
         gpu_keys = {"on": on}
@@ -106,7 +107,6 @@ class Watched:
 
 
 def accepts(port):
-    import socket
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
 
@@ -116,6 +116,20 @@ def start_journald(box, systemd):
     os.makedirs("/run/systemd/journal", exist_ok=True)
     systemd._start("journald.log", JOURNALD, SYSTEMD_LOG_TARGET="console")
     wait_until(lambda: os.path.exists("/run/systemd/journal/stdout"), "journald does not start")
+
+
+def write_as(uid, **fields):
+    """A line of the journal with these fields, by a process of that user."""
+    text = "".join(f"{name}={value}\n" for name, value in fields.items())
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresuid(uid, uid, uid)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            sent = s.sendto(text.encode(), "/run/systemd/journal/socket")
+        time.sleep(0.3)  # journald reads who it was
+        os._exit(sent != len(text))
+    check(os.waitpid(child, 0)[1] == 0, "nothing was written")
 
 
 @scenario(quick=True)
@@ -194,9 +208,15 @@ def out_of_memory_in_the_journal_and_in_the_kernel(box):
         w.up()
         w.begin()
         check(not w.events("oom-device"), "what was written before is not told")
+        for name in ("USER_UNIT", "_SYSTEMD_USER_UNIT", "UNIT", "OBJECT_SYSTEMD_USER_UNIT"):
+            write_as(65534, MESSAGE="CUDA error: out of memory", **{name: "stt.service"})
         systemd.ctl("restart", "llm", ok=True)
         event = w.expect("oom-device", "llm")
         check("CUDA error: out of memory" in event["text"], str(event))
+        heard = subprocess.run(["journalctl", "--no-pager", "-q", "_UID=65534"], capture_output=True, text=True,
+                               check=False)
+        check(heard.stdout.count("CUDA error") == 4, heard.stdout)
+        check(not w.events("oom-device", "stt"), "nobody was to believe another user's lines")
         with open(kernel, "w", encoding="utf-8") as file:
             file.write(f"3,813,9161300,-;Out of memory: Killed process {systemd.pid('stt')} (fake-service) "
                        "total-vm:1240kB, anon-rss:1000kB\n3,814,9161301,-;something else\n"
@@ -204,6 +224,35 @@ def out_of_memory_in_the_journal_and_in_the_kernel(box):
         w.expect("oom-kernel", "stt")
         check("Xid 79" in w.expect("xid")["text"], w.story())
         wait_until(lambda: w.value("stt.oom") == 1 and w.value("llm.oom") == 1, w.story)
+        w.end()
+
+
+@scenario(quick=True)
+def another_tier_that_runs_out_of_memory(box):
+    """Only its service's `watch:` was listened to. It is no end of the watched server's: that one's count
+    stays."""
+    port, stt, llm, tiny = free_ports(4)
+    with Manager(box) as systemd:
+        start_journald(box, systemd)
+        kernel = box.path("kmsg")
+        os.mkfifo(kernel)
+        box.env["SPICA_KERNEL_LOG"] = kernel
+        w = Watched(box, systemd, ports=(stt, llm), guard={"fronts": {"stt": {"port": port, "tiers": {
+            "base": {"unit": "stt.service", "user": True, "port": stt}, "tiny": {
+                "unit": "tiny.service", "user": True, "port": tiny, "resident": True}}}}})
+        systemd.service("tiny", "/bin/sh -c 'sleep 1; echo CUDA error: out of memory; exec sleep 1000'")
+        w.up()
+        w.begin("--dry-run")
+        systemd.start("tiny")
+        event = w.expect("oom-device", "stt")
+        check("stt's tier tiny: " in event["text"], str(event))
+        time.sleep(2.5)  # its process is looked up every two seconds
+        with open(kernel, "w", encoding="utf-8") as file:
+            file.write(f"3,813,9161300,-;Out of memory: Killed process {systemd.pid('tiny')} (sleep) "
+                       "total-vm:1240kB, anon-rss:1000kB\n")
+        event = w.expect("oom-kernel", "stt")
+        check("stt's tier tiny: the kernel killed process" in event["text"], str(event))
+        check(w.value("stt.oom") == 0, w.ticks()[-1])
         w.end()
 
 

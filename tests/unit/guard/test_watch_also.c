@@ -1,0 +1,84 @@
+/* Ends for want of memory, counted; and which servers a service has beside the watched one. */
+#include "check.h"
+
+#include "guard/watch_also.h"
+#include "made_study.h"
+
+#include "base/clock.h"
+
+/* Before: each line began the ten seconds anew, and an hour of ends counted once. */
+static void test_ends_that_go_on_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        double at_s;
+        enum guard_end_kind kind;
+        bool counts;
+    } rows[] = {
+        {100, END_DEVICE, true},  {104, END_DEVICE, false}, {104, END_KERNEL, true},
+        {109, END_DEVICE, false}, {110, END_DEVICE, true},  {115, END_DEVICE, false},
+        {115, END_KERNEL, true},  {120, END_DEVICE, true},
+    };
+    struct guard_ends ends = {.group_kills = -1};
+    uint64_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool counts = guard_ends_add(&ends, rows[i].kind, (int64_t)(rows[i].at_s * NS_PER_S));
+        count += rows[i].counts;
+        CHECK_ROW(i, "end", counts == rows[i].counts && ends.count == count);
+    }
+}
+
+static void test_an_hour_of_them(void **state)
+{
+    (void)state;
+    struct guard_ends ends = {.group_kills = -1};
+    for (int s = 0; s < 3600; s += 3)
+        (void)guard_ends_add(&ends, END_DEVICE, (1000 + s) * NS_PER_S);
+    assert_int_equal(ends.count, 300);
+}
+
+static void test_servers(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    struct made_study *made = made_study_new(folder);
+    struct guard_also also[GUARD_ALSO_MAX];
+    static struct spec_arm arms[] = {{.name = "now", .port = 8001}, {.name = "next", .port = 8002}};
+    /* One by its unit, one that always runs; the watched one is base. */
+    made->watches[0].port = 1;
+    made->tiers[1].unit = "tiny.service";
+    assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 1);
+    assert_string_equal(also[0].name, "stt's tier tiny");
+    assert_true(also[0].watch.kind == WATCH_UNIT && also[0].ends.group_kills == -1);
+    guard_also_close(also, 1);
+    /* It is watched by its unit's name. */
+    made->watches[0] =
+        (struct spec_watch){.kind = WATCH_UNIT, .unit = "tiny.service", .user = true};
+    assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 2);
+    guard_also_close(also, 2);
+    made->tiers[1].user = true;
+    assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 1);
+    assert_string_equal(also[0].name, "stt's tier base");
+    assert_true(also[0].watch.kind == WATCH_PORT && also[0].watch.port == 1);
+    guard_also_close(also, 1);
+    /* Arms; nobody is watched. */
+    made->watches[0] = (struct spec_watch){.kind = WATCH_NOTHING};
+    made->front.tier_count = 0;
+    made->front.split = (struct spec_split){.arms = arms, .count = 2};
+    assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 2);
+    assert_string_equal(also[1].name, "stt's arm next");
+    assert_int_equal(also[1].watch.port, 8002);
+    guard_also_close(also, 2);
+    made_study_free(made);
+    check_remove_folder(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ends_that_go_on_are_counted),
+        cmocka_unit_test(test_an_hour_of_them),
+        cmocka_unit_test(test_servers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
