@@ -100,6 +100,8 @@ struct bench_series *bench_series_of(struct bench_results *results, enum metric 
         return &results->latency;
     case METRIC_TTFT:
         return &results->ttft;
+    case METRIC_CONTENT:
+        return &results->content;
     case METRIC_ITL:
         return &results->itl;
     case METRIC_RTF:
@@ -181,6 +183,7 @@ bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
 {
     static const enum metric known[] = {METRIC_LATENCY,
                                         METRIC_TTFT,
+                                        METRIC_CONTENT,
                                         METRIC_ITL,
                                         METRIC_RTF,
                                         METRIC_TOKENS_PER_S,

@@ -63,6 +63,8 @@ static json_t *metrics_of(const struct load_result *result)
     add_ms(metrics, "effective_latency", r->intended_ns, r->done_ns);
     add_ms(metrics, "time_to_first_token", r->sent_ns, r->first_token_ns);
     add_ms(metrics, "effective_time_to_first_token", r->intended_ns, r->first_token_ns);
+    add_ms(metrics, "time_to_first_content", r->sent_ns, r->first_content_ns);
+    add_ms(metrics, "effective_time_to_first_content", r->intended_ns, r->first_content_ns);
     if (r->gap_count > 0) {
         add_ms(metrics, "time_to_second_token", 0, result->gaps_ns[0]);
         json_object_set_new(metrics, "inter_chunk_latency", gaps_of(result));

@@ -259,9 +259,11 @@ static struct asked all_asked(struct bench_results *results, enum metric metric,
         asked.points[asked.count++] = series->points[i];
     for (size_t i = 0; i < results->failed.count; i++)
         add_failed(&asked, results->failed.points[i].at_ns, results->from_ns);
-    for (size_t i = 0; i < results->answer_count && metric == METRIC_TTFT; i++) {
+    for (size_t i = 0; i < results->answer_count; i++) {
         const struct load_record *r = &results->answers[i];
-        if (r->part == LOAD_WINDOW && isnan(load_ttft_s(r)))
+        bool never = (metric == METRIC_TTFT && isnan(load_ttft_s(r))) ||
+                     (metric == METRIC_CONTENT && isnan(load_content_s(r)));
+        if (r->part == LOAD_WINDOW && never)
             add_failed(&asked, r->intended_ns, results->from_ns);
     }
     qsort(asked.points, asked.count, sizeof *asked.points, compare_points);

@@ -46,9 +46,9 @@ struct bench_results *bench_results_free(struct bench_results *results)
 {
     if (!results)
         return NULL;
-    struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
-                                  &results->itl,     &results->rtf,     &results->lateness,
-                                  &results->failed};
+    struct bench_series *all[] = {&results->latency,  &results->service, &results->ttft,
+                                  &results->content,  &results->itl,     &results->rtf,
+                                  &results->lateness, &results->failed};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         bench_series_done(all[i]);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
@@ -165,6 +165,7 @@ static void add_times(struct bench_results *results, const struct load_result *r
     bench_series_add(&results->latency, r->intended_ns, latency_s);
     bench_series_add(&results->service, r->intended_ns, load_service_s(r));
     bench_series_add(&results->ttft, r->intended_ns, load_ttft_s(r));
+    bench_series_add(&results->content, r->intended_ns, load_content_s(r));
     bench_series_add(&results->rtf, r->intended_ns, r->audio_s > 0 ? latency_s / r->audio_s : NAN);
     if (results->itl.count + r->gap_count > GAPS_KEPT_MAX) {
         results->gaps_left_out += r->gap_count;
@@ -226,7 +227,7 @@ static void count_rates(struct bench_results *results, int64_t end_ns)
 static void cut_off(struct bench_results *results, int64_t end_ns)
 {
     struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
-                                  &results->itl, &results->rtf};
+                                  &results->content, &results->itl,     &results->rtf};
     const double *at_s = NULL, *latency = bench_series_ordered(&results->latency, &at_s);
     size_t count = results->latency.count;
     if (count == 0)

@@ -164,6 +164,19 @@ static void add_uncorrected(struct report_grid *grid, const struct bench_run *ru
         row->cells[i + 1] = value_text(UNIT_SECONDS, &numbers[i], grid->arena);
 }
 
+/* Without thinking the first content is the first token, and would be the same row again. */
+static bool no_thinking(struct bench_results *results)
+{
+    if (results->content.count != results->ttft.count)
+        return false;
+    const double *content = bench_series_sorted(&results->content);
+    const double *ttft = bench_series_sorted(&results->ttft);
+    for (size_t i = 0; i < results->ttft.count; i++)
+        if (content[i] != ttft[i])
+            return false;
+    return true;
+}
+
 static void print_quantiles(const struct bench_run *run, FILE *out, struct report_terminal terminal)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
@@ -183,7 +196,7 @@ static void print_quantiles(const struct bench_run *run, FILE *out, struct repor
             continue;
         for (size_t i = 0; i < ARRAY_LEN(columns); i++)
             numbers[i] = bench_measure(run->results, (enum metric)m, columns[i], BENCH_INTERVAL);
-        if (numbers[0].count == 0)
+        if (numbers[0].count == 0 || (m == METRIC_CONTENT && no_thinking(run->results)))
             continue;
         add_series_rows(&grid, facts->name, facts->unit, numbers);
         if (m == METRIC_LATENCY)

@@ -44,7 +44,7 @@ struct bench_results {
     double tokens, prompt_tokens;       /* NaN: some answer told none */
     bool tokens_exact;
     struct bench_series latency, service; /* from the intended send, from the real one */
-    struct bench_series ttft, itl, rtf, lateness;
+    struct bench_series content, ttft, itl, rtf, lateness;
     struct bench_series failed; /* when those were meant to leave; no values */
     struct stats_wer *wer;      /* owned, per clip of the corpus; NULL: no transcripts */
     size_t wer_count;

@@ -58,6 +58,11 @@ double load_ttft_s(const struct load_record *record)
     return between_s(record->intended_ns, record->first_token_ns);
 }
 
+double load_content_s(const struct load_record *record)
+{
+    return between_s(record->intended_ns, record->first_content_ns);
+}
+
 double load_turn_s(const struct load_record *record)
 {
     return record->error == LOAD_OK ? between_s(record->turn_start_ns, record->first_token_ns)

@@ -69,11 +69,12 @@ struct load_result {
     const int64_t *gaps_ns;
 };
 
-double load_latency_s(const struct load_record *record);  /* done - intended; NaN unless LOAD_OK */
-double load_service_s(const struct load_record *record);  /* done - sent: what a closed-loop tool
-                                                           * would report; kept beside it */
-double load_ttft_s(const struct load_record *record);     /* first token - intended; NaN if none */
-double load_turn_s(const struct load_record *record);     /* first token, or first sound, - the
-                                                           * chain's start; NaN if none */
+double load_latency_s(const struct load_record *record); /* done - intended; NaN unless LOAD_OK */
+double load_service_s(const struct load_record *record); /* done - sent: what a closed-loop tool
+                                                          * would report; kept beside it */
+double load_ttft_s(const struct load_record *record);    /* first token - intended; NaN if none */
+double load_content_s(const struct load_record *record); /* first content - intended; NaN if none */
+double load_turn_s(const struct load_record *record);    /* first token, or first sound, - the
+                                                          * chain's start; NaN if none */
 double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent or
                                                            * held back */

@@ -21,6 +21,7 @@
 static const int sample_of[METRIC_COUNT_] = {
     [METRIC_LATENCY] = SAMPLE_LATENCY + 1,
     [METRIC_TTFT] = SAMPLE_TTFT + 1,
+    [METRIC_CONTENT] = SAMPLE_CONTENT + 1,
     [METRIC_TURN] = SAMPLE_TURN + 1,
     [METRIC_RTF] = SAMPLE_RTF + 1,
 };

@@ -209,6 +209,7 @@ void report_add_measure_title(struct buf *buf, const struct report_measure *meas
     static const char *const titles[METRIC_COUNT_] = {
         [METRIC_LATENCY] = "latency",
         [METRIC_TTFT] = "first token",
+        [METRIC_CONTENT] = "first content",
         [METRIC_TURN] = "voice turn",
         [METRIC_TURN_ERRORS] = "broken turns",
         [METRIC_ITL] = "token gap",

@@ -21,6 +21,9 @@ static const struct metric_facts table[] = {
                      .meaning =
                          "time from the intended send to the first text, or the first byte of "
                          "sound"},
+    [METRIC_CONTENT] = {"content", UNIT_SECONDS, .distribution = true, .source = SOURCE_TEXT,
+                        .meaning = "time from the intended send to the first text of the answer "
+                                   "itself, thinking left out"},
     [METRIC_TURN] = {"turn", UNIT_SECONDS, .distribution = true, .source = SOURCE_TURN,
                      .meaning = "time from the end of speech (the intended send of the chain's "
                                 "first request) to this service's first text or sound"},

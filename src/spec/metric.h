@@ -11,6 +11,7 @@
 enum metric {
     METRIC_LATENCY,      /* intended send to last byte */
     METRIC_TTFT,         /* intended send to first non-empty text on any channel, or first sound */
+    METRIC_CONTENT,      /* intended send to first non-empty text that is no thinking */
     METRIC_TURN,         /* from the send of a chain's first request to the first text or sound */
     METRIC_TURN_ERRORS,  /* chains that never came so far, whichever step failed */
     METRIC_ITL,          /* gap between successive text events of one answer */

@@ -29,6 +29,7 @@ enum store_sample {
     SAMPLE_LATENESS,
     SAMPLE_RTF,
     SAMPLE_SERVICE_TIME,
+    SAMPLE_CONTENT,
     SAMPLE_TURN
 };
 struct store_values {

@@ -65,7 +65,7 @@ struct store_request {
     /* Relative to the window's start (warm-up is below zero); STORE_NEVER: NULL. A turn's start is
      * that of the chain which the request is a step of. */
     int64_t intended_ns, sent_ns, first_byte_ns, first_token_ns, last_token_ns, done_ns;
-    int64_t turn_start_ns;
+    int64_t turn_start_ns, first_content_ns; /* content: first token after all thinking */
     bool held_back; /* the in-flight limit made it wait: sent - intended is not our lateness */
     int64_t tokens; /* < 0: NULL */
     bool tokens_exact;

@@ -23,6 +23,7 @@ static const char *const sample_sql[] = {
     [SAMPLE_TTFT] = SAMPLE("(first_token_ns - intended_ns) / 1e9"),
     [SAMPLE_LATENESS] = SAMPLE("iif(held_back, NULL, (sent_ns - intended_ns) / 1e9)"),
     [SAMPLE_RTF] = SAMPLE("(done_ns - intended_ns) / 1e9 / audio_s"),
+    [SAMPLE_CONTENT] = SAMPLE("(first_content_ns - intended_ns) / 1e9"),
     [SAMPLE_TURN] = SAMPLE("(first_token_ns - turn_start_ns) / 1e9"),
     [SAMPLE_SERVICE_TIME] = SAMPLE("(done_ns - sent_ns) / 1e9"),
 };

@@ -102,7 +102,7 @@ static const char first[] =
     " first_token_ns INTEGER, last_token_ns INTEGER, done_ns INTEGER, tokens INTEGER,"
     " tokens_exact INTEGER, audio_s REAL, answer INTEGER REFERENCES text, word_errors INTEGER,"
     " words INTEGER, held_back INTEGER, turn_start_ns INTEGER, session INTEGER,"
-    " turn INTEGER, PRIMARY KEY (stream, position))"
+    " turn INTEGER, first_content_ns INTEGER, PRIMARY KEY (stream, position))"
     " STRICT, WITHOUT ROWID;"
     "CREATE INDEX request_failed ON request (stream) WHERE error IS NOT NULL;"
 
@@ -139,7 +139,8 @@ static const char first[] =
     "CREATE VIEW requests AS SELECT trial, s.body AS service, o.body AS mode, part, sequence, item,"
     " e.body AS error, http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, a.body AS answer, word_errors, words, "
-    "held_back, turn_start_ns, coalesce(session, sequence) AS session, coalesce(turn, 0) AS turn"
+    "held_back, turn_start_ns, coalesce(session, sequence) AS session, coalesce(turn, 0) AS turn, "
+    "first_content_ns"
     " FROM request JOIN stream ON stream.id = stream JOIN text s ON s.id = service"
     " JOIN text o ON o.id = mode LEFT JOIN text e ON e.id = error LEFT JOIN text a ON a.id = "
     "answer;";

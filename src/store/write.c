@@ -70,8 +70,9 @@ static const char *const write_sql[WRITE_SQL_COUNT_] = {
     [ADD_REQUEST] = "INSERT INTO request (stream, position, part, sequence, item, error,"
                     " http_status, intended_ns, sent_ns, first_byte_ns, first_token_ns,"
                     " last_token_ns, done_ns, tokens, tokens_exact, audio_s, answer, word_errors,"
-                    " words, held_back, turn_start_ns, session, turn)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " words, held_back, turn_start_ns, session, turn, first_content_ns)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                    " ?)",
 };
 static_assert((int)WRITE_SQL_COUNT_ <= STORE_WRITE_STATEMENTS, "room for all statements");
 
@@ -391,6 +392,7 @@ static void write_request(struct writer *w, int64_t stream, int64_t position,
     bool alone = r->session == r->sequence && r->turn == 0; /* as the view reads NULL */
     add_int_unless(w, alone, r->session);
     add_int_unless(w, alone, r->turn);
+    add_time(w, r->first_content_ns);
     end_row(w);
 }
 

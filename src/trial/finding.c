@@ -41,7 +41,7 @@ struct level_bound *finding_bounds(const struct spec_study *study, size_t i, str
 
 struct finding_limits finding_limits_none(void)
 {
-    return (struct finding_limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, false};
+    return (struct finding_limits){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, false};
 }
 
 static bool limit_of(struct finding_limits *limits, enum metric metric, double **ret_limit,
@@ -55,6 +55,10 @@ static bool limit_of(struct finding_limits *limits, enum metric metric, double *
     case METRIC_TTFT:
         *ret_limit = &limits->ttft_s;
         *ret_share = &limits->of_ttft;
+        return true;
+    case METRIC_CONTENT:
+        *ret_limit = &limits->content_s;
+        *ret_share = &limits->of_content;
         return true;
     case METRIC_ITL:
         *ret_limit = &limits->itl_s;
@@ -121,13 +125,15 @@ bool finding_is_good(const struct finding_limits *limits, const struct load_reco
     if (r->error != LOAD_OK)
         return false;
     return keeps(load_latency_s(r), limits->latency_s) && keeps(load_ttft_s(r), limits->ttft_s) &&
-           keeps(mean_gap_s(r), limits->itl_s) && keeps(rtf_of(r), limits->rtf);
+           keeps(load_content_s(r), limits->content_s) && keeps(mean_gap_s(r), limits->itl_s) &&
+           keeps(rtf_of(r), limits->rtf);
 }
 
 double finding_badness(const struct finding_limits *limits, const struct load_record *r)
 {
     const double pairs[][2] = {{load_latency_s(r), limits->latency_s},
                                {load_ttft_s(r), limits->ttft_s},
+                               {load_content_s(r), limits->content_s},
                                {mean_gap_s(r), limits->itl_s},
                                {rtf_of(r), limits->rtf}};
     double worst = 0;

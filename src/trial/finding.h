@@ -9,9 +9,10 @@
 /* What a request must keep to be good: of each metric the limit of the strictest quantile that a
  * requirement names (a max before a p99 before a p50). NaN: no such requirement. */
 struct finding_limits {
-    double latency_s, ttft_s, rtf;
+    double latency_s, ttft_s, content_s, rtf;
     double itl_s; /* of the request's mean gap between text events, as others' TPOT */
-    double of_latency, of_ttft, of_rtf, of_itl; /* the share of requests that each is of */
+    double of_latency, of_ttft, of_content, of_rtf,
+        of_itl; /* the share of requests that each is of */
     bool any;
 };
 

@@ -229,6 +229,7 @@ static void add_request(struct attempt *attempt, const struct metrics_input *inp
         .first_byte_ns = r->first_byte_ns < 0 ? never : r->first_byte_ns - zero,
         .first_token_ns = r->first_token_ns < 0 ? never : r->first_token_ns - zero,
         .last_token_ns = r->last_token_ns < 0 ? never : r->last_token_ns - zero,
+        .first_content_ns = r->first_content_ns < 0 ? never : r->first_content_ns - zero,
         .done_ns = r->done_ns < 0 ? never : r->done_ns - zero,
         .turn_start_ns = r->turn_start_ns < 0 ? never : r->turn_start_ns - zero,
         .held_back = r->held_back,
@@ -346,6 +347,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
                          struct judge_service *facts)
 {
     AUTO_SERIES struct series latency = {0}, ttft = {0}, itl = {0}, rtf = {0}, turn = {0};
+    AUTO_SERIES struct series content = {0};
     struct judge_service dropped = {0};
     struct judge_service *into = facts ? facts : &dropped;
     size_t requests = 0, failed = 0;
@@ -375,6 +377,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         const struct load_record *r = &answer->record;
         series_add(&latency, r->session, load_latency_s(r));
         series_add(&ttft, r->session, load_ttft_s(r));
+        series_add(&content, r->session, load_content_s(r));
         series_add(&turn, r->session, load_turn_s(r));
         series_add(&rtf, r->session, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
         for (uint32_t g = 0; g < r->gap_count; g++)
@@ -386,6 +389,8 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         add_distribution(attempt, input, METRIC_TTFT, &ttft);
     if (input->sources & SOURCE_TURN)
         add_distribution(attempt, input, METRIC_TURN, &turn);
+    if (input->sources & SOURCE_TEXT)
+        add_distribution(attempt, input, METRIC_CONTENT, &content);
     if (input->sources & SOURCE_TEXT)
         add_distribution(attempt, input, METRIC_ITL, &itl);
     if (input->sources & (SOURCE_AUDIO | SOURCE_SPEECH))

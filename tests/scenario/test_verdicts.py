@@ -503,6 +503,13 @@ def guidellm_737_sglang_23954_thinking_text(box):
         first = box.requests(trial["number"], "llm")[0]
         # The second half is content: it comes at least four tokens after the first thought.
         check(first["last_token_ns"] - first["first_token_ns"] >= 60_000_000, first)
+        # The first content stands apart: later than the thinking, and unknown where there is none.
+        content = box.metric(trial["number"], "llm", "content", "min")
+        if "only" in trial["candidate"]:
+            check(content is None and first["first_content_ns"] is None, (content, first))
+        else:
+            check(content >= ttft + 0.035, (trial["candidate"], ttft, content))
+            check(first["first_content_ns"] - first["first_token_ns"] >= 35_000_000, first)
 
 
 @scenario()

@@ -402,7 +402,8 @@ static const struct {
     {21, "  require: [sttt.errors == 0]",
      "f:21:13: goal.require: \"sttt.errors\": there is no service \"sttt\"; did you mean stt?"},
     {21, "  require: [llm.wer < 5%]",
-     "f:21:13: goal.require: \"llm.wer\": there is no metric \"wer\"; llm has latency, ttft, itl, "
+     "f:21:13: goal.require: \"llm.wer\": there is no metric \"wer\"; llm has latency, ttft, "
+     "content, itl, "
      "tokens_per_s, requests_per_s, errors, error_ratio, memory, cpu, ready, first_request, "
      "memory_idle, memory_growth, host_memory, goodput, goodput_ratio (llm.latency.p95)"},
     {21, "  require: [cmd.errors == 0]",
