@@ -40,6 +40,12 @@ static bool counts(const struct store_capacity_point *point)
     return false;
 }
 
+/* Left since it was certainly missed: those that had answered by then were the quick ones. */
+static bool is_cut_short(const struct store_capacity_point *point)
+{
+    return point->early && strcmp(point->outcome, stats_level_name(LEVEL_MISSED)) == 0;
+}
+
 static void raise_most(struct policy_curve *curve, double rps)
 {
     if (rps > 0)
@@ -67,7 +73,8 @@ static void add_capacities(struct tier_study *tier, const struct store_trial *tr
             double rate = by_clients
                               ? tier_study_open_rps(point->level, tier->curve.most_rps, quantile)
                               : point->level;
-            policy_curve_add(&tier->curve, rate, point_latency(point, quantile));
+            if (!is_cut_short(point))
+                policy_curve_add(&tier->curve, rate, point_latency(point, quantile));
         }
 }
 

@@ -30,10 +30,12 @@ static void test_curve(void **state)
         {0, 4, "missed", .p50 = 3, .p95 = 7, .answered_rps = 2.5},
         {0, 3, "disturbed", .p50 = 30, .p95 = 70, .answered_rps = 0.1},
         {0, 2, "leans met", .p50 = 0.5, .p95 = 1.1, .answered_rps = 2},
-        {1, 1, "met", .p50 = 0.2, .p95 = 0.4, .answered_rps = 3},
+        {1, 1, "met", .p50 = 0.2, .p95 = 0.4, .answered_rps = 2.9},
         {2, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
         {3, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
         {9, 9, "met", .p50 = 0.1, .p95 = 0.1, .answered_rps = 9},
+        /* Expected: its throughput and no latency; before: 0.6 s at 8/s, as quick as at 1/s. */
+        {0, 8, "missed", .p50 = 0.35, .p95 = 0.6, .answered_rps = 3, .early = true},
     };
     const struct store_metric metrics[] = {
         {"stt", "shared", "latency", "p95", .value = 0.42},
@@ -45,7 +47,7 @@ static void test_curve(void **state)
     const struct store_trial trial = {.capacities = searches,
                                       .capacity_count = 4,
                                       .capacity_points = points,
-                                      .capacity_point_count = 9,
+                                      .capacity_point_count = 10,
                                       .metrics = metrics,
                                       .metric_count = 4,
                                       .services = services,
