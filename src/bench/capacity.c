@@ -31,7 +31,8 @@ struct climb {
     size_t bound_count;
     const struct bench_requirement *rest[LEVEL_BOUNDS_MAX]; /* what is judged at a window's end */
     size_t rest_count;
-    double best_rps, rps, quickest_s;
+    double best_rps, rps;
+    double quickest_s; /* the smallest median of a level that met, or the first request's time */
     int windows, workers;
     bool stopped;
 };
@@ -127,18 +128,20 @@ static enum stats_level judge_rest(struct climb *climb, struct bench_results *re
     return outcome;
 }
 
-/* Until one request is quick again; false: it answers nothing any more. */
+/* Until one request is quick again, by the time that the levels are looked at by; false: it answers
+ * nothing any more. The second of two is asked, which like those of a level has no connection to
+ * make. */
 static bool settle(const struct climb *climb, struct err *err)
 {
-    double target_s = SETTLED_RATIO * fmax(climb->quickest_s, climb->options->first_request_s);
+    const enum metric metric = metric_shown(climb);
     int64_t until_ns = clock_now_ns() + SETTLE_WITHIN_NS;
     bool answered = false;
     while (clock_now_ns() < until_ns && cancel_level() == CANCEL_NONE) {
-        double latency_s = NAN;
+        struct load_record last;
         struct err failure = ERR_INIT;
-        bool ok = bench_probe(climb->setup, &latency_s, &failure);
+        bool ok = bench_probe(climb->setup, 2, &last, &failure);
         answered = answered || ok;
-        if (ok && !(latency_s > target_s))
+        if (ok && !(level_value_of(metric, &last) > SETTLED_RATIO * climb->quickest_s))
             return true;
         if (!ok)
             *err = failure;
@@ -193,7 +196,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     if (!bench_window(plan, &hooks, &results, err))
         return false;
     climb->stopped = results->end == BENCH_STOPPED;
-    *ret_outcome = level_check_close(check, watch.until_ns, arena, ret_point);
+    *ret_outcome = level_check_close(check, watch.until_ns, &results->report, arena, ret_point);
     if (results->end == BENCH_BROKEN || climb->stopped)
         *ret_outcome = LEVEL_DISTURBED;
     if (results->end == BENCH_WHOLE)
@@ -203,7 +206,9 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
         *ret_outcome = capacity_add_workers(&climb->workers, *ret_outcome, ret_point, arena);
     climb->rps = (double)level_check_count(check, 0) / ret_point->window_s;
     climb->best_rps = fmax(climb->best_rps, ret_point->answered_rps);
-    climb->quickest_s = fmin(climb->quickest_s, ret_point->p50);
+    /* A queue of our own making is not what "quick" means. */
+    if (*ret_outcome == LEVEL_MET || *ret_outcome == LEVEL_LEANS_MET)
+        climb->quickest_s = fmin(climb->quickest_s, ret_point->p50);
     struct err failure = ERR_INIT;
     bool overloaded = *ret_outcome == LEVEL_MISSED || *ret_outcome == LEVEL_LEANS_MISSED;
     if (overloaded && !settle(climb, &failure)) {
@@ -237,13 +242,11 @@ bool bench_capacity_find(const struct bench_setup *setup,
 {
     struct climb *climb = arena_alloc(arena, sizeof *climb);
     struct capacity_points points = {0};
-    *climb = (struct climb){.setup = setup,
-                            .options = options,
-                            .rps = NAN,
-                            .quickest_s = INFINITY,
-                            .workers = setup->plan.workers};
+    *climb = (struct climb){
+        .setup = setup, .options = options, .rps = NAN, .workers = setup->plan.workers};
     if (!split_requirements(climb, err))
         return false;
+    climb->quickest_s = level_value_of(metric_shown(climb), &options->first_request);
     const struct capacity_plan plan = {.limits = limits_of(setup, options),
                                        .within_ns = WITHIN_NS,
                                        .context = climb,

@@ -4,6 +4,7 @@
 
 #include "bench/require.h"
 #include "bench/setup.h"
+#include "load/record.h"
 #include "report/report.h"
 #include "store/capacity.h"
 
@@ -12,7 +13,7 @@ struct bench_capacity_options { /* borrowed */
     double most; /* the largest level that is tried; 0: 256 clients, 10,000 /s */
     const struct bench_requirement *requirements; /* at least one */
     size_t requirement_count;
-    double first_request_s; /* latency of one request alone */
+    struct load_record first_request; /* one alone, answered */
     /* Before each window; may be NULL. */
     void (*tell)(void *context, const char *level);
     void *context;

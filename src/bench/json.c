@@ -114,13 +114,10 @@ static json_t *instrument_json(const struct bench_run *run)
     bool late = bench_is_late(r, &p99_s, &bound_s);
     return json_pack(
         "{s:o, s:o, s:o, s:f, s:b, s:o, s:i, s:i}", "lateness_p50_s",
-        json_real_or_null(
-            stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 0.5)),
-        "lateness_p99_s", json_real_or_null(p99_s), "lateness_max_s",
-        json_real_or_null(stats_quantile(bench_series_sorted(&r->lateness), r->lateness.count, 1)),
-        "lateness_bound_s", bound_s, "late", late, "worker_cpu_s",
-        json_real_or_null((double)r->report.cpu_ns / NS_PER_S), "workers",
-        run->setup->plan.workers > 1 ? run->setup->plan.workers : 1, "tried_again",
+        json_real_or_null(r->report.lateness_p50_s), "lateness_p99_s", json_real_or_null(p99_s),
+        "lateness_max_s", json_real_or_null(r->report.lateness_max_s), "lateness_bound_s", bound_s,
+        "late", late, "worker_cpu_s", json_real_or_null((double)r->report.cpu_ns / NS_PER_S),
+        "workers", run->setup->plan.workers > 1 ? run->setup->plan.workers : 1, "tried_again",
         run->tried_again);
 }
 

@@ -24,7 +24,7 @@ enum bench_sides {
 
 struct bench_number bench_measure(struct bench_results *results, enum metric metric,
                                   enum metric_stat stat, enum bench_sides sides);
-/* Of any series: the uncorrected latency, our own lateness. */
+/* Of any series: the uncorrected latency. */
 struct bench_number bench_series_number(struct bench_series *series, enum metric_stat stat,
                                         enum bench_sides sides);
 /* The window's values of a metric that has one per request (or gap); NULL: it has not. */
@@ -36,6 +36,6 @@ bool bench_measures(const struct spec_protocol *protocol, enum metric metric);
  * results->unsteady. */
 struct stats_drift bench_drift(struct bench_results *results);
 
-/* Our own lateness p99, or that of our loop, over the larger of 1 ms and 1 % of the median latency;
- * both in seconds. */
+/* Our own lateness p99 as the worker tells it, or that of its loop, over the larger of 1 ms and 1 %
+ * of the median latency; both in seconds. */
 bool bench_is_late(struct bench_results *results, double *ret_p99_s, double *ret_bound_s);

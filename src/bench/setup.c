@@ -245,7 +245,8 @@ static bool is_final(const struct bench_results *results)
            (error == LOAD_HTTP_STATUS && results->http_status[error] < 500);
 }
 
-bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err)
+bool bench_probe(const struct bench_setup *setup, int requests, struct load_record *ret_last,
+                 struct err *err)
 {
     enum { TRIES = 3 };
     AUTO(free) struct load_plan *plan = malloc(sizeof *plan);
@@ -256,7 +257,8 @@ bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct 
     plan->probe = true;
     plan->warmup_ns = plan->window_ns = plan->drain_ns = 0;
     struct load_stream *stream = &plan->streams[0];
-    stream->request_limit = stream->concurrency = 1;
+    stream->request_limit = (uint64_t)requests;
+    stream->concurrency = 1;
     stream->arrivals = ARRIVALS_CLOSED;
     for (int i = 0;; i++) {
         AUTO(bench_results_free) struct bench_results *results = NULL;
@@ -267,7 +269,7 @@ bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct 
         if (results->end == BENCH_BROKEN)
             return err_set(err, ERR_INTERNAL, "the first request: %s", results->report.failure);
         if (results->ok > 0) {
-            *ret_latency_s = results->latency.points[0].value;
+            *ret_last = results->answers[results->answer_count - 1];
             return true;
         }
         if (is_final(results) || i + 1 == TRIES)

@@ -48,9 +48,10 @@ const char *bench_url_complete(const char *url, const struct spec_protocol *prot
 /* What is asked, for eyes: without a key that stands in a URL. In the arena. */
 const char *bench_target(const struct bench_setup *setup, struct arena *arena);
 
-/* One real request, so that a wrong address or a wrong protocol is said at once and in one line
- * (ERR_PROBLEM). *ret_latency_s is of the first request that was answered. */
-NODISCARD bool bench_probe(const struct bench_setup *setup, double *ret_latency_s, struct err *err);
+/* A real request, or some one after the other, so that a wrong address or a wrong protocol is said
+ * at once and in one line (ERR_PROBLEM). *ret_last is the last one that was answered. */
+NODISCARD bool bench_probe(const struct bench_setup *setup, int requests,
+                           struct load_record *ret_last, struct err *err);
 
 /* Twice as many workers for the same load, after a window in which they were late; false: they were
  * asked for, or there are enough of them: four, or one for each core, as more would only wait for

@@ -58,7 +58,7 @@ static bool take_news(struct window *w)
 static int64_t span_ns(const struct load_plan *plan)
 {
     if (plan->probe)
-        return plan->streams[0].timeout_ns;
+        return plan->streams[0].timeout_ns * (int64_t)plan->streams[0].request_limit;
     return plan->warmup_ns + plan->window_ns + plan->drain_ns;
 }
 

@@ -418,8 +418,10 @@ static bool measure(const struct cli_args *args, struct bench_run *run,
             return err_set(err, ERR_INPUT, "--records %s: %s", path, strerror(sys));
         }
     }
-    if (!bench_probe(run->setup, &run->first_request_s, err))
+    struct load_record first;
+    if (!bench_probe(run->setup, 1, &first, err))
         return false;
+    run->first_request_s = load_latency_s(&first);
     struct under_way u = {.records = records};
     if (records && !start_over(records, err))
         return false;

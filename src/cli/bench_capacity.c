@@ -59,9 +59,8 @@ bool bench_capacity_run(const struct cli_args *args, struct bench_run *bench, st
     if (!read_capacity(args, &wanted, err))
         return false;
     cancel_install();
-    if (wanted.requirement_count > 0 && !bench_probe(bench->setup, &bench->first_request_s, err))
+    if (wanted.requirement_count > 0 && !bench_probe(bench->setup, 1, &wanted.first_request, err))
         return false;
-    wanted.first_request_s = bench->first_request_s;
     bool ok = bench_capacity_find(bench->setup, &wanted, arena, &found, err);
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);

@@ -484,9 +484,10 @@ _Noreturn static void end(struct load_child *child)
     struct load_report *report = &child->report;
     fcntl(child->channel, F_SETFL, 0);
     flush(child);
-    report->complete = report->failure[0] == '\0' &&
-                       send_delays(child, LOAD_WIRE_LATENESS, &child->lateness) &&
-                       send_delays(child, LOAD_WIRE_STALLS, &child->stalls);
+    /* Of a run that was stopped too: whoever left it early judges us by the same figures. */
+    bool told = send_delays(child, LOAD_WIRE_LATENESS, &child->lateness) &&
+                send_delays(child, LOAD_WIRE_STALLS, &child->stalls);
+    report->complete = told && report->failure[0] == '\0';
     report->cpu_ns = clock_cpu_ns();
     child->out.max += OUT_SLACK_BYTES;
     if (!load_wire_add(&child->out, LOAD_WIRE_REPORT, report, sizeof *report))

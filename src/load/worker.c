@@ -191,8 +191,6 @@ static void finish_report(struct load_worker *worker)
     struct load_report *report = &worker->report;
     report->cpu_ns = load_worker_cpu_ns(worker);
     report->complete = report->failure[0] == '\0';
-    if (!report->complete)
-        return;
     load_delays_sort(&worker->lateness);
     report->lateness_p50_s = load_delays_quantile_s(&worker->lateness, 0.5);
     report->lateness_p99_s = load_delays_quantile_s(&worker->lateness, 0.99);

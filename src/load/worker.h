@@ -20,7 +20,8 @@ struct load_report {  /* about the instrument, not the services */
     int workers;    /* processes that shared the sending */
     int64_t cpu_ns; /* CPU time of them all */
     uint64_t requests;
-    /* Send after due, of the window's sends (not what the in-flight limit held back). NaN: none. */
+    /* Send after due, of the window's sends; what the in-flight limit held back was due when it let
+     * it through. Of a run that did not complete, as far as it told: NaN: of none. */
     double lateness_p50_s, lateness_p99_s, lateness_max_s;
     /* How late the event loop was at moments 20 ms apart from the window's start on: what a stopped
      * or starved worker adds to the stamps of answers. Of the worst worker. NaN for a probe. */

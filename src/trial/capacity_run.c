@@ -41,7 +41,7 @@ struct climb { /* one search */
     const struct spec_study *all;  /* the study with all that is required here */
     double rps[SPEC_SERVICES_MAX]; /* requests per second in the last window; NaN unknown */
     double best_rps;               /* the most answers per second in any window */
-    double quickest_s;             /* the smallest median; NaN none */
+    double quickest_s; /* the smallest median in a window that was not too much; NaN none */
     int windows, workers;
     bool ended;         /* no more windows: somebody is down, or silent */
     const char *silent; /* who answers no more, and since when; NULL */
@@ -225,6 +225,13 @@ static struct window_end watch_level(struct attempt *attempt, struct run *run,
     return end;
 }
 
+/* What is in flight is dropped: how late the worker was itself is what its window is left with. */
+static void hear_of_itself(struct attempt *attempt, struct window_end *end)
+{
+    load_worker_stop(attempt->worker);
+    end->wait = attempt_wait(attempt, clock_now_ns() + RUN_SLACK_NS, &end->service);
+}
+
 /* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. One
  * that its window can't tell is not met, and no proof either. */
 static enum stats_level judge_rest(struct climb *climb, struct run *run, enum stats_level outcome,
@@ -286,8 +293,9 @@ static void learn(struct climb *climb, const struct run *run, const struct level
     if (outcome == LEVEL_OWN_LIMIT || outcome == LEVEL_DISTURBED)
         return;
     climb->best_rps = fmax(climb->best_rps, isnan(point->answered_rps) ? 0 : point->answered_rps);
-    if (!(climb->quickest_s <= point->p50))
-        climb->quickest_s = point->p50;
+    /* The median of a level that was too much is its queue's. */
+    if (outcome == LEVEL_MET || outcome == LEVEL_LEANS_MET)
+        climb->quickest_s = fmin(climb->quickest_s, point->p50); /* passes over a NaN */
 }
 
 /* A service that has gone says so by its process, or by its last answer. */
@@ -313,9 +321,10 @@ static bool has_ended(struct climb *climb, struct run *run, const struct window_
 
 /* ---- back to rest ---- */
 
-/* One request alone; NaN: not answered in time. */
-static bool ask_once(struct climb *climb, int64_t within_ns, double *ret_latency_s,
-                     size_t *ret_ended, enum wait_end *ret_wait, struct err *err)
+/* Two requests alone, one after the other: like those of a level the second has no connection to
+ * make. Its time, of the kind that levels are looked at by; NaN: not answered in time. */
+static bool ask_alone(struct climb *climb, int64_t within_ns, double *ret_time_s, size_t *ret_ended,
+                      enum wait_end *ret_wait, struct err *err)
 {
     struct attempt *attempt = climb->attempt;
     struct run *run = arena_alloc(attempt->arena, sizeof *run);
@@ -328,7 +337,7 @@ static bool ask_once(struct climb *climb, int64_t within_ns, double *ret_latency
     run_fill_stream(attempt, climb->spec->service, stream);
     stream->arrivals = ARRIVALS_CLOSED;
     stream->concurrency = 1;
-    stream->request_limit = 1;
+    stream->request_limit = 2;
     stream->start_after_ns = 0;
     stream->timeout_ns = within_ns;
     for (size_t s = 0; s < LOAD_STREAMS_MAX; s++)
@@ -339,9 +348,11 @@ static bool ask_once(struct climb *climb, int64_t within_ns, double *ret_latency
     run_begin(attempt, run, worker);
     *ret_wait = attempt_wait(attempt, clock_now_ns() + within_ns + RUN_SLACK_NS, ret_ended);
     run_end(attempt, run);
-    *ret_latency_s = NAN;
-    if (run->answers[0].count > 0)
-        *ret_latency_s = load_latency_s(&run->answers[0].items[0].record);
+    const struct answer_list *answers = &run->answers[0];
+    *ret_time_s = NAN;
+    if (answers->count > 0 && answers->items[answers->count - 1].record.error == LOAD_OK)
+        *ret_time_s =
+            level_value_of(metric_shown(climb), &answers->items[answers->count - 1].record);
     return true;
 }
 
@@ -350,24 +361,24 @@ static bool settle(struct climb *climb, double level, struct err *err)
 {
     struct attempt *attempt = climb->attempt;
     int64_t until_ns = clock_now_ns() + SETTLE_WITHIN_NS;
-    double target_s = SETTLED_RATIO * climb->quickest_s, latency_s = NAN;
+    double target_s = SETTLED_RATIO * climb->quickest_s, time_s = NAN;
     bool answered = false;
     for (int64_t now_ns = clock_now_ns(); now_ns < until_ns; now_ns = clock_now_ns()) {
         enum wait_end wait = WAIT_TIME;
         size_t ended = 0;
-        if (!ask_once(climb, until_ns - now_ns, &latency_s, &ended, &wait, err))
+        if (!ask_alone(climb, until_ns - now_ns, &time_s, &ended, &wait, err))
             return false;
         if (wait == WAIT_CANCEL)
             return err_set(err, ERR_STOPPED, "stopped during trial %" PRId64,
                            attempt->request->number);
-        answered = answered || !isnan(latency_s);
+        answered = answered || !isnan(time_s);
         if (wait == WAIT_SERVICE) {
             const struct window_end end = {.wait = wait, .service = ended};
             struct run none = {0};
             has_ended(climb, &none, &end, level);
             return true;
         }
-        if (latency_s <= target_s || (isnan(target_s) && answered))
+        if (time_s <= target_s || (isnan(target_s) && answered))
             return true;
     }
     if (!answered) {
@@ -400,6 +411,8 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     run_begin(attempt, run, worker);
     struct window_end end = watch_level(attempt, run, check);
     bool decided = end.until_ns != CLOCK_NEVER;
+    if (decided && end.wait == WAIT_TIME)
+        hear_of_itself(attempt, &end);
     bool ok = run_finish(attempt, run, end.wait, end.service, err);
     const char *disturbed = disturbed_by(climb, &end);
     contention_done(&end.before);
@@ -408,7 +421,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     if (!ok)
         return false;
     worker = load_worker_free(worker); /* whoever is still in flight is not waited for */
-    *ret_outcome = level_check_close(check, end.until_ns, arena, ret_point);
+    *ret_outcome = level_check_close(check, end.until_ns, &run->report, arena, ret_point);
     if (!decided && !run->report.complete)
         *ret_outcome = LEVEL_DISTURBED;
     if (!decided && *ret_outcome <= LEVEL_LEANS_MET && climb->rest.requirement_count)
@@ -446,16 +459,32 @@ static struct stats_capacity_limits limits_of(const struct spec_capacity *spec)
     };
 }
 
+/* Before any level was met: what the service took under the study's own load. */
+static double measured_median(const struct climb *climb)
+{
+    const struct attempt *attempt = climb->attempt;
+    const char *service = attempt->study->services[climb->spec->service].name;
+    const char *metric = metric_facts(metric_shown(climb))->name;
+    double least = NAN;
+    for (size_t k = 0; k < attempt->metric_count; k++) {
+        const struct store_metric *row = &attempt->metrics[k];
+        if (row->service && strcmp(row->service, service) == 0 &&
+            strcmp(row->metric, metric) == 0 && strcmp(row->stat, "p50") == 0)
+            least = fmin(least, row->value);
+    }
+    return least;
+}
+
 static bool climb_one(struct attempt *attempt, size_t index, struct capacity_points *points,
                       struct store_capacity *ret, bool *ret_ended, struct err *err)
 {
     const struct spec_capacity *spec = &attempt->study->capacities[index];
     struct running *running = &attempt->runner->services[spec->service];
-    struct climb climb = {
-        .attempt = attempt, .spec = spec, .quickest_s = NAN, .workers = attempt->request->workers};
+    struct climb climb = {.attempt = attempt, .spec = spec, .workers = attempt->request->workers};
     for (size_t i = 0; i < ARRAY_LEN(climb.rps); i++)
         climb.rps[i] = NAN;
     split_requirements(&climb);
+    climb.quickest_s = measured_median(&climb);
     *ret = (struct store_capacity){
         .service = attempt->study->services[spec->service].name,
         .of = spec_capacity_of_name(spec->of),

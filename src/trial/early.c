@@ -5,7 +5,6 @@
  * Invariant: a window that was left has failed; its numbers rank nobody. */
 #include "trial/early.h"
 
-#include "stats/quantile.h"
 #include "trial/finding.h"
 
 #include <inttypes.h>
@@ -80,24 +79,12 @@ struct early *early_free(struct early *early)
 
 void early_settle(struct run *run)
 {
-    size_t total = 0, count = 0;
-    for (size_t s = 0; s < run->plan.stream_count; s++)
-        total += run->answers[s].count;
-    double *late_s = calloc(total + 1, sizeof *late_s);
-    if (!late_s)
-        abort();
     for (size_t s = 0; s < run->plan.stream_count; s++)
         for (size_t i = 0; i < run->answers[s].count; i++) {
             struct load_record *r = &run->answers[s].items[i].record;
-            double late = load_lateness_s(r);
-            if (!isnan(late))
-                late_s[count++] = late;
             if (r->error == LOAD_UNFINISHED) /* dropped by us: no failure of the service */
                 r->part = LOAD_WARMUP;
         }
-    stats_sort(late_s, count);
-    run->report.lateness_p99_s = stats_quantile(late_s, count, 0.99);
-    free(late_s);
     run->report.window_end_ns = run->left_ns;
     run->report.complete = true;
     run->report.failure[0] = '\0';

@@ -16,8 +16,8 @@ struct early *early_new(struct attempt *attempt, struct run *run);
 struct early *early_free(struct early *early);
 AUTO_FN(struct early, early_free)
 
-/* After the end: a worker that was told to stop has no report of its whole window. What it would
- * have said of the part that was measured is taken from the answers. */
+/* After the end: what a worker that was told to stop says of itself holds for the part that was
+ * measured. */
 void early_settle(struct run *run);
 
 /* Waits as attempt_wait() does, looking at what came in meanwhile. *ret_left_ns: when the window

@@ -14,14 +14,18 @@
  * the window on. A quantile that its window left open counts by its own value, and the outcome says
  * that it only leans.
  *
- * Rejected: counting answers as they come. Under overload the fast ones come first, and a level
- * would be called met by the very requests that overload did not hit. */
+ * Rates count what was answered within the window, whoever asked before it: requests that began in
+ * it and those that ended in it are as many, but not the same ones. Quantiles of a level that was
+ * left because it was missed would be those of the quick answers, and are not told.
+ *
+ * Rejected: taking answers for the sample as they come. Under overload the fast ones come first,
+ * and a level would be called met by the very requests that overload did not hit. */
 #include "trial/level.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "stats/quantile.h"
 #include "stats/sessions.h"
+#include "trial/level_sample.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -32,7 +36,13 @@ enum { REQUESTS_MAX = 1 << 22 };
 /* A hiccup of the machine is no overload: the part of a window before which nothing is "too much",
  * unless it is a failure. */
 enum { SOONEST = 8 };
-static const double CONFIDENCE = 0.95, LATENESS_RATIO = 0.01, SAMPLES_LEAST = 2;
+static const double LATENESS_RATIO = 0.01, SAMPLES_LEAST = 2;
+/* From so long a look on the p99 of moments 20 ms apart is not just the longest; of a shorter one
+ * this part of it. */
+static const double STALL_LOOK_S = 2, STALL_RATIO = 0.01;
+/* More than this part of the moments 10 ms late or more: not the load that was meant. */
+enum { STALL_BAND = 4 };
+static const double STALL_SHARE = 0.05;
 /* Of the error: what the look at half of the window may use up. */
 static const double EARLY_SHARE = 0.2;
 /* "Clearly too many": this part of what is not allowed on top of what is. */
@@ -58,11 +68,6 @@ struct stream {
     uint64_t fed;
 };
 
-struct values {
-    double *items; /* owned */
-    size_t count, capacity;
-};
-
 struct level_check {
     struct level_plan plan;
     struct bound_state {
@@ -71,7 +76,7 @@ struct level_check {
         enum stats_answer answer;
     } states[LEVEL_BOUNDS_MAX];
     struct stream streams[LOAD_STREAMS_MAX];
-    struct values metric, latency, lateness;
+    struct level_sample sample; /* of the searched stream */
     int64_t window_start_ns;
     uint64_t requests, failed, good, answered;
     uint64_t timed;   /* bit per bound that a slow request breaks before it has answered */
@@ -90,15 +95,6 @@ static void *grow(void *items, size_t *capacity, size_t wanted, size_t size)
     memset(grown + *capacity * size, 0, (more - *capacity) * size);
     *capacity = more;
     return grown;
-}
-
-static void add_value(struct values *values, double value)
-{
-    if (isnan(value))
-        return;
-    if (values->count == values->capacity)
-        values->items = grow(values->items, &values->capacity, values->count + 1, sizeof value);
-    values->items[values->count++] = value;
 }
 
 /* ---- the check ---- */
@@ -148,24 +144,29 @@ struct level_check *level_check_free(struct level_check *check)
         return NULL;
     for (size_t s = 0; s < ARRAY_LEN(check->streams); s++)
         free(check->streams[s].requests);
-    free(check->metric.items);
-    free(check->latency.items);
-    free(check->lateness.items);
+    level_sample_done(&check->sample);
     free(check);
     return NULL;
 }
 
-static void count_searched(struct level_check *check, const struct load_record *r, bool good)
+/* By when it ended, whatever part it was meant for: what the warm-up asked is answered in the
+ * window, as what the window asked is answered after it. */
+static void count_answer(struct level_check *check, const struct load_record *r, bool good)
+{
+    const int64_t into_ns = r->done_ns - check->window_start_ns;
+    if (r->error != LOAD_OK || r->part == LOAD_PROBE || into_ns < 0 ||
+        into_ns >= check->plan.window_ns)
+        return;
+    check->answered++;
+    check->good += good;
+}
+
+static void count_searched(struct level_check *check, const struct load_record *r)
 {
     check->requests++;
     check->failed += r->error != LOAD_OK;
-    /* What came after the window was not answered at that rate. */
-    bool inside =
-        r->error == LOAD_OK && r->done_ns < check->window_start_ns + check->plan.window_ns;
-    check->answered += inside;
-    check->good += inside && good;
-    add_value(&check->metric, r->error == LOAD_OK ? level_value_of(check->plan.metric, r) : NAN);
-    add_value(&check->latency, load_latency_s(r));
+    if (r->error == LOAD_OK)
+        level_sample_add(&check->sample, r, check->plan.metric);
 }
 
 static void miss(struct level_check *check, size_t b)
@@ -203,10 +204,10 @@ void level_check_add(struct level_check *check, const struct load_record *r)
         if (check->plan.bounds[b].stream == r->stream &&
             level_bound_over(&check->plan.bounds[b], r))
             over |= UINT64_C(1) << b;
-    if (counts) {
-        add_value(&check->lateness, load_lateness_s(r));
-        if (r->stream == check->plan.stream)
-            count_searched(check, r, r->error == LOAD_OK && over == 0);
+    if (r->stream == check->plan.stream) {
+        count_answer(check, r, over == 0);
+        if (counts)
+            count_searched(check, r);
     }
     if (r->sequence >= REQUESTS_MAX)
         return;
@@ -395,15 +396,16 @@ enum stats_answer level_check_look(struct level_check *check, int64_t now_ns)
 
 /* ---- the end ---- */
 
-static void set_quantile(struct values *values, double q, double *ret_value, double *ret_low,
-                         double *ret_high)
+/* Requests of the searched stream before this time have all ended, unless the level was left for
+ * those that had not: then nothing is told of any. */
+static int64_t told_until_ns(const struct level_check *check, bool early)
 {
-    struct stats_interval interval =
-        stats_quantile_interval(values->items, values->count, q, CONFIDENCE);
-    bool allowed = stats_quantile_allowed(values->count, q);
-    *ret_value = allowed ? stats_quantile(values->items, values->count, q) : NAN;
-    *ret_low = values->count ? interval.low : NAN;
-    *ret_high = values->count ? interval.high : NAN;
+    const struct stream *stream = &check->streams[check->plan.stream];
+    if (!early)
+        return CLOCK_NEVER;
+    if (check->first_missed >= 0 || stream->next == 0)
+        return INT64_MIN;
+    return stream->requests[stream->next - 1].intended_ns + 1;
 }
 
 static const char *describe(const struct level_check *check, size_t b, struct arena *arena)
@@ -421,16 +423,36 @@ const char *level_check_missed(const struct level_check *check, struct arena *ar
     return check->first_missed < 0 ? NULL : describe(check, (size_t)check->first_missed, arena);
 }
 
-static bool we_were_late(struct level_check *check)
+/* In a closed loop no send is late for a standstill of ours: a client is free only when its answer
+ * was noticed. It adds to times, so that what was missed may be our doing. A short look has so few
+ * of the loop's moments that their p99 is the longest of them: it then has to be as long as 1 % of
+ * the look. */
+static bool stood_still(const struct load_report *report, double bound_s, double looked_s)
 {
-    struct values *late = &check->lateness, *latency = &check->latency;
-    double bound_s = check->plan.lateness_s;
-    stats_sort(late->items, late->count);
-    stats_sort(latency->items, latency->count);
-    double median_s = latency->count ? stats_quantile(latency->items, latency->count, 0.5) : NAN;
-    if (median_s * LATENESS_RATIO > bound_s)
-        bound_s = median_s * LATENESS_RATIO;
-    return late->count > 0 && stats_quantile(late->items, late->count, 0.99) > bound_s;
+    return report->stall_p99_s > bound_s &&
+           (looked_s >= STALL_LOOK_S || report->stall_max_s > STALL_RATIO * looked_s);
+}
+
+/* It takes from the load too: what was met with clients that were kept waiting was not asked for.
+ */
+static bool asked_less(const struct load_report *report)
+{
+    uint64_t moments = 0, late = 0;
+    for (size_t band = 0; band < ARRAY_LEN(report->stalls); band++) {
+        moments += report->stalls[band];
+        late += band >= STALL_BAND ? report->stalls[band] : 0;
+    }
+    return (double)late > STALL_SHARE * (double)moments;
+}
+
+static bool we_were_late(const struct level_check *check, const struct load_report *report,
+                         enum stats_level outcome, double looked_s, struct arena *arena)
+{
+    double relative_s = LATENESS_RATIO * level_sample_median_s(&check->sample, arena);
+    double bound_s = relative_s > check->plan.lateness_s ? relative_s : check->plan.lateness_s;
+    bool met = outcome == LEVEL_MET || outcome == LEVEL_LEANS_MET;
+    return report->lateness_p99_s > bound_s ||
+           (stood_still(report, bound_s, looked_s) && (!met || asked_less(report)));
 }
 
 static enum stats_level outcome_of(const struct level_check *check, size_t *ret_bound)
@@ -455,7 +477,8 @@ static enum stats_level outcome_of(const struct level_check *check, size_t *ret_
     return outcome;
 }
 
-enum stats_level level_check_close(struct level_check *check, int64_t until_ns, struct arena *arena,
+enum stats_level level_check_close(struct level_check *check, int64_t until_ns,
+                                   const struct load_report *report, struct arena *arena,
                                    struct store_capacity_point *ret_point)
 {
     int64_t looked_ns = until_ns == CLOCK_NEVER ? INT64_MAX : until_ns - check->window_start_ns;
@@ -470,7 +493,7 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns, 
     const char *broke = outcome == LEVEL_MISSED || outcome == LEVEL_LEANS_MISSED
                             ? describe(check, bound, arena)
                             : NULL;
-    if (we_were_late(check)) {
+    if (we_were_late(check, report, outcome, looked_s, arena)) {
         outcome = LEVEL_OWN_LIMIT;
         broke = NULL; /* it may be our own doing */
     }
@@ -483,9 +506,7 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns, 
         .good_rps = looked_s > 0 ? (double)check->good / looked_s : NAN,
         .broke = broke,
     };
-    stats_sort(check->metric.items, check->metric.count);
-    set_quantile(&check->metric, 0.50, &ret_point->p50, &ret_point->p50_low, &ret_point->p50_high);
-    set_quantile(&check->metric, 0.95, &ret_point->p95, &ret_point->p95_low, &ret_point->p95_high);
+    level_sample_tell(&check->sample, told_until_ns(check, early), arena, ret_point);
     return outcome;
 }
 

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "load/plan.h"
 #include "load/record.h"
+#include "load/worker.h"
 #include "spec/expr.h"
 #include "spec/study.h"
 #include "stats/capacity.h"
@@ -36,8 +37,8 @@ struct level_plan { /* borrowed until the check is freed */
     enum metric metric; /* of the point's quantiles */
     int64_t window_ns;
     double error;      /* of a wrong answer on each requirement */
-    double lateness_s; /* our own p99 beyond it (or beyond 1 % of the median latency, if more) is
-                        * LEVEL_OWN_LIMIT */
+    double lateness_s; /* our own p99, or our loop's, beyond it (or beyond 1 % of the median
+                        * latency, if more) is LEVEL_OWN_LIMIT */
     double expected[LOAD_STREAMS_MAX]; /* requests of the whole window; NaN unknown */
     /* Numbers n, n + turns, n + 2 turns, ... of a stream leave in that order; 0: they leave in
      * none, so that what is not there yet may leave at any time. */
@@ -75,8 +76,9 @@ void level_check_add(struct level_check *check, const struct load_record *record
 /* STATS_OPEN: go on. */
 enum stats_answer level_check_look(struct level_check *check, int64_t now_ns);
 /* All records that will come have come. `until_ns`: when the window was left, if before its end;
- * else CLOCK_NEVER. Texts are in the arena. */
-enum stats_level level_check_close(struct level_check *check, int64_t until_ns, struct arena *arena,
+ * else CLOCK_NEVER. `report`: the worker's last word about itself. Texts are in the arena. */
+enum stats_level level_check_close(struct level_check *check, int64_t until_ns,
+                                   const struct load_report *report, struct arena *arena,
                                    struct store_capacity_point *ret_point);
 /* The requirement that was certainly missed, and how, in the arena; NULL: none was. */
 const char *level_check_missed(const struct level_check *check, struct arena *arena);

@@ -7,11 +7,12 @@ a busy machine adds. Exact figures are the unit tests' matter.
 
 import json
 import os
+import signal
 import socket
 import time
 import urllib.request
 
-from harness import FAKE, check, main, processes, scenario
+from harness import FAKE, check, descendants, main, processes, scenario
 
 QUICK = {"warmup": "100ms", "window": "500ms", "up_to": 64}
 SLOTS = ("--latency", "20ms", "--slots", "16")
@@ -223,6 +224,28 @@ def bench_without_a_study(box):
     shown = bench(box, url, "--capacity", "rate", "--rate", "5/s", "--up-to", "10/s", *require, code=0, lines=-1)
     check("Capacity: " in shown.out, shown)
     bench(box, url, "--capacity", "concurrency", "--require", "latency.p95 < 1ms", code=3, lines=-1)
+
+
+@scenario()
+def a_standstill_of_our_own(box):
+    """A closed loop sends nothing late when our worker stands still; its level is looked at again all the same."""
+    url = serve(box, "--latency", "20ms")
+    running = box.start("bench", "--protocol", "openai-chat", "--url", url, "--for", "6s", "--warmup", "100ms",
+                        "--max-tokens", "8", "--capacity", "concurrency", "--up-to", 1, "--json",
+                        "--require", "latency.p95 < 100ms", "--require", "errors == 0")
+    time.sleep(1.5)  # into the first level
+    workers = descendants(running.pid, processes())
+    check(workers, "no worker was seen")
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.7)
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    result = running.wait()
+    running.result = result
+    seen = json.loads(result.out)["points"]
+    late = [p for p in seen if "late ourselves" in (p["broke"] or "") or p["verdict"] == "own limit"]
+    check(late and late[0] == seen[0], seen)
 
 
 @scenario(quick=True)

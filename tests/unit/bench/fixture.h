@@ -63,6 +63,14 @@ static inline void fixture_add(struct bench_results *results, const struct load_
     bench_results_add(results, stream, &fixture_report, &result, false);
 }
 
+/* By a worker that says it sent everything that late. */
+static inline void fixture_close_late(struct bench_results *results, double late_s)
+{
+    struct load_report report = fixture_report;
+    report.lateness_p50_s = report.lateness_p99_s = report.lateness_max_s = late_s;
+    bench_results_close(results, &report, CLOCK_NEVER);
+}
+
 /* `n` requests, one each 0.1 s, latencies drawn from an exponential of that mean, failures from
  * every `fail_every`-th on (0: none). */
 static inline struct bench_results *fixture_run(const struct load_stream *stream, size_t n,

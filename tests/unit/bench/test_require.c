@@ -50,7 +50,7 @@ static struct bench_results *constant(const struct load_stream *stream, size_t n
                                       .tokens = 1};
         fixture_add(r, stream, &one);
     }
-    bench_results_close(r, &fixture_report, CLOCK_NEVER);
+    fixture_close_late(r, late_s);
     return r;
 }
 

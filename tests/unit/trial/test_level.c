@@ -3,70 +3,16 @@
 #include "trial/capacity.h"
 #include "trial/level.h"
 
-#include "check.h"
+#include "level_play.h"
 
 #include <math.h>
 
 #include "base/auto.h"
-#include "base/clock.h"
 #include "base/rng.h"
 
 enum { SLOTS = 16 };
 static const double SERVICE_S = 0.020;
-static const int64_t START_NS = 1000 * NS_PER_S;
-
-static struct load_record record_of(uint32_t sequence, double intended_s, double latency_s)
-{
-    const int64_t intended_ns = START_NS + (int64_t)(intended_s * NS_PER_S);
-    return (struct load_record){.sequence = sequence,
-                                .part = intended_s < 0 ? LOAD_WARMUP : LOAD_WINDOW,
-                                .error = LOAD_OK,
-                                .intended_ns = intended_ns,
-                                .sent_ns = intended_ns,
-                                .session = sequence,
-                                .first_byte_ns = intended_ns,
-                                .first_token_ns = -1,
-                                .done_ns = intended_ns + (int64_t)(latency_s * NS_PER_S)};
-}
-
-static const struct level_bound p95_bound = {.text = "llm.latency.p95 < 26ms",
-                                             .metric = METRIC_LATENCY,
-                                             .limit = 0.026,
-                                             .allowed = 0.05,
-                                             .at_limit_is_over = true};
 static const struct level_bound no_errors = {.text = "llm.errors == 0", .metric = METRIC_ERRORS};
-
-static struct level_plan plan_of(const struct level_bound *bounds, size_t count)
-{
-    return (struct level_plan){.bounds = bounds,
-                               .bound_count = count,
-                               .metric = METRIC_LATENCY,
-                               .window_ns = 2 * NS_PER_S,
-                               .error = 0.05,
-                               .lateness_s = 0.001,
-                               .expected = {NAN},
-                               .turns = {1}};
-}
-
-static int by_done(const void *a, const void *b)
-{
-    const struct load_record *x = a, *y = b;
-    return (x->done_ns > y->done_ns) - (x->done_ns < y->done_ns);
-}
-
-/* Hands them over in the order of their ends, looks after each, stops when told to. */
-static enum stats_level play(struct level_check *check, struct load_record *records, size_t count,
-                             struct arena *arena, struct store_capacity_point *ret_point)
-{
-    level_check_begin(check, START_NS);
-    qsort(records, count, sizeof *records, by_done);
-    for (size_t i = 0; i < count; i++) {
-        level_check_add(check, &records[i]);
-        if (level_check_look(check, records[i].done_ns) != STATS_OPEN)
-            return level_check_close(check, records[i].done_ns, arena, ret_point);
-    }
-    return level_check_close(check, CLOCK_NEVER, arena, ret_point);
-}
 
 static size_t earliest(const double *free_at, size_t n)
 {
@@ -305,6 +251,7 @@ static void test_errors(void **state)
         {"one failed", 300, 0, 0, LEVEL_MISSED, "llm.errors == 0: 1 of 301 failed"},
         {"one failed in the warm-up", 20, 0, 40, LEVEL_MET, NULL},
         {"we were late", -1, 5, 0, LEVEL_OWN_LIMIT, NULL},
+        {"late, and one failed", 300, 5, 0, LEVEL_OWN_LIMIT, NULL},
         /* expected: neither a request nor a failure; before: one over every limit */
         {"one loaded its model", -300, 0, 0, LEVEL_MET, NULL},
     };
@@ -313,13 +260,14 @@ static void test_errors(void **state)
         struct store_capacity_point point;
         for (uint32_t k = 0; k < ARRAY_LEN(records); k++) {
             records[k] = record_of(k, ((double)k - rows[i].part_before) * 0.002, 0.015);
-            records[k].sent_ns += rows[i].late_ms * NS_PER_MS;
             if (rows[i].failing != -1 && (int)k == abs(rows[i].failing))
                 records[k].error = rows[i].failing < -1 ? LOAD_RELOAD : LOAD_CLOSED;
         }
         const struct level_plan plan = plan_of(bounds, ARRAY_LEN(bounds));
         AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
-        enum stats_level outcome = play(check, records, ARRAY_LEN(records), arena, &point);
+        const struct load_report report = {.lateness_p99_s = rows[i].late_ms / 1e3};
+        enum stats_level outcome =
+            play_by(&report, check, records, ARRAY_LEN(records), arena, &point);
         CHECK_ROW_TEXT(i, rows[i].name, stats_level_name(outcome),
                        stats_level_name(rows[i].outcome));
         CHECK_ROW(i, rows[i].name, !point.broke == !rows[i].broke);
