@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "device/device.h"
+#include "guard/alarms.h"
 #include "service/launch.h"
 #include "spec/space.h"
 #include "study/study.h"
@@ -266,7 +267,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     (void)ret_status;
     AUTO(spec_study_free) struct spec_study *study = NULL;
     AUTO(close_devices) struct devices devices = {0};
-    if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err))
+    if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err) ||
+        !guard_alarms_check_names(study, study->path, err))
         return false;
     if (cli_flag(&cli_check, args, "list")) {
         spec_space_each(study, print_candidate, study);

@@ -4,6 +4,7 @@
 
 #include "base/cancel.h"
 #include "base/text.h"
+#include "guard/alarms.h"
 #include "guard/guard.h"
 #include "guard/replay.h"
 
@@ -33,8 +34,17 @@ static bool replay(const struct cli_args *args, const struct spec_study *study, 
     text_add_grouped(&line, (int64_t)result.ticks);
     buf_add(&line, " ticks over ");
     text_add_duration(&line, (double)result.span_ns / 1e9);
-    buf_addf(&line, ": %llu decisions, %llu alarms\n", (unsigned long long)result.decisions,
+    buf_addf(&line, ": %llu decisions, %llu alarms", (unsigned long long)result.decisions,
              (unsigned long long)result.alarms);
+    if (result.tier_steps > 0) {
+        buf_addf(&line, "; tiers: %llu choices, ", (unsigned long long)result.tier_choices);
+        if (result.tier_others > 0)
+            buf_addf(&line, "in %llu of %llu looks unlike then",
+                     (unsigned long long)result.tier_others, (unsigned long long)result.tier_steps);
+        else
+            buf_add(&line, "as they were then");
+    }
+    buf_addc(&line, '\n');
     fputs(buf_text(&line), stdout);
     return true;
 }
@@ -65,6 +75,8 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return err_set(err, ERR_INPUT,
                        "%s: has no \"guard\": say there what is watched, see spica-study(5)",
                        found->study->path);
+    if (!guard_alarms_check_names(found->study, found->study->path, err))
+        return false;
     if (cli_flag(&cli_guard, args, "replay"))
         return replay(args, found->study, err);
     const struct guard_options how = {.study = found->study,

@@ -321,6 +321,23 @@ size_t guard_alarms_list(const struct spec_study *study, struct guard_alarm **re
     return count;
 }
 
+/* On /metrics and in decisions a rule is known by its name: two of one name would be two states
+ * with the same labels, and one counter. Not checked where the file is loaded: what is loaded there
+ * knows no alarm, and a list of names would be a second one. */
+bool guard_alarms_check_names(const struct spec_study *study, const char *path, struct err *err)
+{
+    const struct spec_guard *guard = study->guard;
+    for (size_t i = 0; guard && i < guard->rule_count; i++)
+        for (size_t k = 0; k < ARRAY_LEN(guard_alarm_kinds); k++)
+            if (strcmp(guard->rules[i].name, guard_alarm_kinds[k].name) == 0)
+                return err_set(
+                    err, ERR_INPUT,
+                    "%s: guard.rules: \"%s\" is an alarm that guard has itself: call the "
+                    "rule something else",
+                    path, guard->rules[i].name);
+    return true;
+}
+
 /* ---- one look ---- */
 
 /* An event of no service and no device in particular is that of the first GPU. */

@@ -48,3 +48,6 @@ enum expr_truth guard_alarm_look(struct guard_alarm *alarm, const struct guard_t
 bool guard_alarm_is_driver(const struct guard_alarm *alarm);
 /* Does the text of an XID name one after which the GPU computes no more? */
 bool guard_alarm_xid_is_fatal(const char *text);
+/* ERR_INPUT: a rule of the file (`path`) is called as one of these. */
+NODISCARD bool guard_alarms_check_names(const struct spec_study *study, const char *path,
+                                        struct err *err);

@@ -458,6 +458,7 @@ void guard_judge_standing(const struct guard_judge *judge, size_t i,
         .service = rule->service >= 0 ? judge->study->services[rule->service].name : NULL,
         .device = device >= 0 ? judge->study->devices[device] : NULL,
         .state = state->state,
+        .minor = rule->alarm && rule->alarm->kind->minor,
         .since_wall_us = state->since_wall_us};
     snprintf(ret_standing->text, sizeof ret_standing->text, "%s", buf_text(&text));
 }

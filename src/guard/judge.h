@@ -52,6 +52,7 @@ struct guard_standing {           /* of one rule, for /status and the terminal *
     const char *rule;             /* built-in ones: the same name for each service and device */
     const char *service, *device; /* whom it concerns; NULL: none, or several. Borrowed */
     enum guard_state state;
+    bool minor; /* it can wait: nobody is called for it at night */
     int64_t since_wall_us;
     char text[240];
 };

@@ -168,6 +168,7 @@ static void add_rules(struct line_out *out)
                 {"rule", standing.rule},
                 {standing.service ? "service" : NULL, standing.service},
                 {standing.device ? "device" : NULL, standing.device},
+                {"severity", standing.minor ? "minor" : "grave"},
                 {"state", guard_state_names[s]}};
             openmetrics_line_sample(out, &state, labels, (int)standing.state == s);
         }

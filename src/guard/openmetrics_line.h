@@ -16,7 +16,7 @@ struct line_family {
 struct line_label {
     const char *name, *value; /* no name: not there */
 };
-enum { LINE_LABELS_MAX = 4 };
+enum { LINE_LABELS_MAX = 5 };
 
 struct line_out {
     const struct guard_status *status;

@@ -25,6 +25,33 @@ static void *make_room(size_t count, size_t size)
     return made;
 }
 
+static struct status_rule *find_rule(struct guard_status *status, const char *name, int service)
+{
+    for (size_t i = 0; i < status->rule_count; i++)
+        if (status->rules[i].service == service &&
+            strncmp(status->rules[i].name, name, sizeof status->rules[i].name - 1) == 0)
+            return &status->rules[i];
+    if (status->rule_count == STATUS_RULES_MAX)
+        return NULL;
+    struct status_rule *rule = &status->rules[status->rule_count++];
+    snprintf(rule->name, sizeof rule->name, "%s", name);
+    rule->service = service;
+    return rule;
+}
+
+/* Counters begin at 0: of one that first shows with its first alarm, increase() sees none. */
+static void add_rules(struct guard_status *status)
+{
+    const size_t count = status->judge ? guard_judge_rules(status->judge) : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct guard_standing standing;
+        guard_judge_standing(status->judge, i, &standing);
+        (void)find_rule(status, standing.rule,
+                        standing.service ? spec_study_service(status->study, standing.service)
+                                         : -1);
+    }
+}
+
 struct guard_status *guard_status_new(const struct spec_study *study,
                                       const struct guard_judge *judge, bool dry_run)
 {
@@ -38,6 +65,7 @@ struct guard_status *guard_status_new(const struct spec_study *study,
         status->values[i].number = NAN;
     status->decisions = make_room(GUARD_RECENT_MAX, sizeof *status->decisions);
     status->events = make_room(GUARD_RECENT_MAX, sizeof *status->events);
+    add_rules(status);
     return status;
 }
 
@@ -68,20 +96,6 @@ void guard_status_tick(struct guard_status *status, const struct guard_tick *tic
         *kept = (struct status_event){tick->wall_us, tick->events[i]};
         status->event_counts[tick->events[i].kind]++;
     }
-}
-
-static struct status_rule *find_rule(struct guard_status *status, const char *name, int service)
-{
-    for (size_t i = 0; i < status->rule_count; i++)
-        if (status->rules[i].service == service &&
-            strncmp(status->rules[i].name, name, sizeof status->rules[i].name - 1) == 0)
-            return &status->rules[i];
-    if (status->rule_count == STATUS_RULES_MAX)
-        return NULL;
-    struct status_rule *rule = &status->rules[status->rule_count++];
-    snprintf(rule->name, sizeof rule->name, "%s", name);
-    rule->service = service;
-    return rule;
 }
 
 void guard_status_decision(struct guard_status *status, const struct guard_decision *decision)
@@ -163,6 +177,8 @@ static json_t *values_json(const struct guard_status *status)
             json_object_set_new(row, "count", json_integer((json_int_t)value->count));
         if (info->sources && value->source != SOURCE_NONE)
             json_object_set_new(row, "source", json_string(guard_source_names[value->source]));
+        if (value->bucket_s > 0) /* null: it is beyond the last bound, and may be any longer */
+            json_object_set_new(row, "bucket_s", json_real_or_null(value->bucket_s));
         json_object_set_new(object, guard->metrics[i].name, row);
     }
     return object;
@@ -175,11 +191,12 @@ static json_t *rules_json(const struct guard_status *status)
     for (size_t i = 0; i < count; i++) {
         struct guard_standing standing;
         guard_judge_standing(status->judge, i, &standing);
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:s, s:o, s:o}", "rule",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "rule",
                                               json_text_or_null(standing.rule), "service",
                                               json_text_or_null(standing.service), "device",
                                               json_text_or_null(standing.device), "state",
-                                              guard_state_names[standing.state], "since",
+                                              guard_state_names[standing.state], "severity",
+                                              standing.minor ? "minor" : "grave", "since",
                                               wall(standing.since_wall_us), "text",
                                               json_text_or_null(standing.text)));
     }

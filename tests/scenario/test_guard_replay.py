@@ -82,7 +82,7 @@ def decisions(text):
 def as_it_was_live(box):
     """A service is watched, dies, is slow, dies again; what was recorded is judged again."""
     port, = free_ports(1)
-    rules = [{"name": "slow", "when": "llm.latency.p50 > 200ms", "for": "1s", "at_least": 3, "do": "notify"},
+    rules = [{"name": "too slow", "when": "llm.latency.p50 > 200ms", "for": "1s", "at_least": 3, "do": "notify"},
              {"name": "away", "when": "llm.up == 0", "do": ["notify", "rollback"], "cool_down": "1h"}]
     box.study(llm=box.fake("llm"), production={"llm": {"command": {"apply": ["true"], "rollback": ["true"]}, "port": port}},
               guard={"every": "200ms", "window": "6s", "probe": "5/s", "probe_within": "2s",
@@ -113,7 +113,7 @@ def as_it_was_live(box):
             service.wait()
             wait_until(lambda: len(told("away", "alarm")) > before, story)
             service = serve(latency)
-            wait_until(lambda: told("slow", "alarm") if latency == "400ms" else told("slow", "fine"), story)
+            wait_until(lambda: told("too slow", "alarm") if latency == "400ms" else told("too slow", "fine"), story)
     finally:
         service.kill()
         service.wait()
@@ -141,6 +141,11 @@ def what_is_no_recording(box):
     for options, says in ((("--replay", "x", "--once"), "one or the other"),
                           (("--replay", "x", "--dry-run"), "does nothing to the machine anyway")):
         check(says in box.run("guard", study, *options, code=2, lines=1).err, options)
+    box.write("named.yaml", STUDY.replace("name: failing", "name: restarted"))
+    for args in (("guard", box.path("named.yaml"), "--replay", box.path("day.jsonl")),
+                 ("check", box.path("named.yaml"))):
+        result = box.run(*args, code=2, lines=1)
+        check('"restarted" is an alarm that guard has itself' in result.err, result)
     box.write("plain.yaml", STUDY[:STUDY.index("guard:")])
     result = box.run("guard", box.path("plain.yaml"), "--replay", box.path("day.jsonl"), code=2, lines=1)
     check('has no "guard"' in result.err, result)

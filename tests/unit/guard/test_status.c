@@ -70,6 +70,10 @@ static void test_json(void **state)
     struct guard_decision decision = decision_of("slow", STATE_PENDING, STATE_ALARM);
     *made_value(stage.made, "stt.latency.p95") =
         (struct guard_value){.number = 0.912, .count = 57, .source = SOURCE_REQUESTS};
+    *made_value(stage.made, "stt.first.p50") =
+        (struct guard_value){.number = 0.43, .count = 57, .source = SOURCE_ENGINE, .bucket_s = 0.2};
+    *made_value(stage.made, "stt.first.p95") = (struct guard_value){
+        .number = 80, .count = 57, .source = SOURCE_ENGINE, .bucket_s = INFINITY};
     made_value(stage.made, "stt.placement")->text = "gpu";
     tell_tick(&stage);
     guard_status_decision(stage.status, &decision);
@@ -79,6 +83,10 @@ static void test_json(void **state)
     assert_true(json_get_real(p95, "value") == 0.912);
     assert_int_equal(json_get_int(p95, "count", 0), 57);
     assert_string_equal(json_get_text(p95, "source"), "requests");
+    assert_null(json_object_get(p95, "bucket_s"));
+    assert_true(json_get_real(json_object_get(values, "stt.first.p50"), "bucket_s") == 0.2);
+    assert_true(
+        json_is_null(json_object_get(json_object_get(values, "stt.first.p95"), "bucket_s")));
     assert_true(json_is_null(json_object_get(json_object_get(values, "llm.latency.p95"), "value")));
     assert_string_equal(json_get_text(json_object_get(values, "stt.placement"), "value"), "gpu");
     const json_t *last = json_array_get(json_object_get(object, "decisions"), 0);
@@ -184,9 +192,32 @@ static void test_metrics(void **state)
     stage_done(&stage);
 }
 
+/* Before anything has happened each rule has its counter, and says how grave it is. */
+static void test_rules(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 22);
+    struct guard_judge *judge = guard_judge_new(&stage.made->study);
+    struct guard_status *status = guard_status_new(&stage.made->study, judge, false);
+    static const char *const wanted[] = {
+        "spica_guard_alarms_total{rule=\"down\",service=\"stt\"} 0\n",
+        "spica_guard_alarms_total{rule=\"device full soon\"} 0\n",
+        "{rule=\"down\",service=\"stt\",severity=\"grave\",state=\"alarm\"} 0\n",
+        "{rule=\"restarted\",service=\"stt\",severity=\"minor\",state=\"alarm\"} 0\n",
+    };
+    guard_openmetrics_write(status, EXPOSE_TEXT, &text);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+        CHECK_ROW(i, wanted[i], strstr(buf_text(&text), wanted[i]) != NULL);
+    guard_status_free(status);
+    guard_judge_free(judge);
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_recent),
         cmocka_unit_test(test_metrics),
