@@ -35,6 +35,7 @@ ROUNDS = 1 if SHORT else 5
 QUIET_S = 20 if SHORT else 3600 if LONG else 600
 WINDOW_S = 10 if SHORT else 60
 FULL_S, OVERLOAD_S = (5, 15) if SHORT else (20, 60)
+scene.LIFE = "7200s"
 scene.EVERY = {"every": "1s", "window": "1m", "probe": "1/s", "probe_within": f"{PROBE_WITHIN_S}s"}
 
 
@@ -101,13 +102,13 @@ def frozen(box):
 
 
 def leak(box):
-    """77 GiB are free, and each probe takes 80 MiB: full in about 16 minutes. How long before that comes
+    """77 GiB are free, and each probe takes 96 MiB: full in about 14 minutes. How long before that comes
     the alarm? When it would be full is what was free at the alarm, by what the card has really lost in the
     half minute around it."""
     gpu.cards(box)
     with scene.Manager(box) as systemd:
         watched = fronted.Told(box, systemd, on="gpu", stt=gpu.options(box),
-                               llm=[*gpu.options(box), "--gpu-grow", "80M"])
+                               llm=[*gpu.options(box), "--gpu-grow", "96M"])
         watched.up()
         watched.begin()
         wait_until(lambda: watched.alarms("device full soon"), watched.story, 500)

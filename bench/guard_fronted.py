@@ -37,7 +37,7 @@ class Fronted(Told):
     def __init__(self, box, systemd, guard=None, on="cpu", **services):
         super().__init__(box, systemd, on=on, **services)
         self.tiny, self.front, self.llm_front = free_ports(3)
-        words = [FAKE, "--kind", "stt", "--port", str(self.tiny), "--life", "3600s", "--latency", "5ms",
+        words = [FAKE, "--kind", "stt", "--port", str(self.tiny), "--life", scene.LIFE, "--latency", "5ms",
                  "--transcripts", box.path("speech/manifest.jsonl"),
                  *map(str, gpu.options(box) if on == "gpu" else ())]
         systemd.service("tiny", " ".join(words), extra=self.environment())

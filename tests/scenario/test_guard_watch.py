@@ -16,6 +16,7 @@ from production import free_ports
 from systemd_box import MANAGER, Systemd, wait_until
 
 JOURNALD = "/lib/systemd/systemd-journald"
+LIFE = "300s"  # of the services; a bench may need them for longer
 EVERY = {"every": "250ms", "window": "10s", "probe": "2/s", "probe_within": "2s"}
 
 
@@ -47,7 +48,7 @@ class Watched:
                              **(guard or {})))
         for kind, port in (("stt", self.stt), ("llm", self.llm)):
             self.flags(kind, *services.get(kind, ()))
-            words = [FAKE, "--kind", kind, "--port", str(port), "--life", "300s", "--latency", "10ms"]
+            words = [FAKE, "--kind", kind, "--port", str(port), "--life", LIFE, "--latency", "10ms"]
             if kind == "stt":
                 words += ["--transcripts", box.path("speech/manifest.jsonl")]
             systemd.service(kind, f"/bin/sh -c 'exec {' '.join(words)} $(cat {box.path(kind + '.flags')})'",
