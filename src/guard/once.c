@@ -367,6 +367,36 @@ static void add_wrapped(struct buf *text, const char *mark, const char *words, i
     buf_addc(text, '\n');
 }
 
+/* "p50 within 200 ms, p95 is that or more": its times are no better than its buckets. */
+static void add_buckets(struct buf *text, const struct once *once, size_t i, int width)
+{
+    static const struct {
+        const char *word;
+        double quantile;
+    } quantiles[] = {{"p50", 0.50}, {"p95", 0.95}, {"p99", 0.99}};
+    AUTO(buf_done) struct buf words = BUF_INIT(400);
+    for (size_t q = 0; q < ARRAY_LEN(quantiles); q++) {
+        const struct guard_value *value =
+            find_value(once, i, GUARD_LATENCY, SOURCE_ENGINE, quantiles[q].quantile);
+        if (!value || !(value->bucket_s > 0))
+            continue;
+        if (words.len == 0)
+            buf_addf(&words, "%s: the engine's times are known to a bucket of its histogram: ",
+                     once->study->services[i].name);
+        else
+            buf_add(&words, ", ");
+        buf_addf(&words, "%s ", quantiles[q].word);
+        if (isinf(value->bucket_s))
+            buf_add(&words, "is that or more");
+        else {
+            buf_add(&words, "within ");
+            text_add_duration(&words, value->bucket_s);
+        }
+    }
+    if (words.len > 0)
+        add_wrapped(text, "· ", buf_text(&words), width);
+}
+
 static void add_verdict(struct buf *text, const struct once *once, int width)
 {
     const size_t wrong = once->wrong.count;
@@ -403,6 +433,8 @@ static void add_table(struct buf *text, const struct once *once, int width)
     buf_addc(text, '\n');
     for (size_t k = 0; k < once->wrong.count; k++)
         add_wrapped(text, "✗ ", once->wrong.items[k], width);
+    for (size_t i = 0; i < once->study->service_count; i++)
+        add_buckets(text, once, i, width);
     for (const char *line = guard_watch_missing(once->lookout.watch); *line;) {
         size_t len = strcspn(line, "\n");
         AUTO(free) char *copy = strndup(line, len);
@@ -450,6 +482,8 @@ static json_t *values_json(const struct once *once)
             json_object_set_new(one, "count", json_integer((json_int_t)value->count));
         if (value->source)
             json_object_set_new(one, "source", json_string(guard_source_names[value->source]));
+        if (value->bucket_s > 0)
+            json_object_set_new(one, "bucket_s", json_real_or_null(value->bucket_s));
         json_object_set_new(values, refs[k].name, one);
     }
     return values;

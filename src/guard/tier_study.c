@@ -137,9 +137,9 @@ static int named_value(const struct spec_study *study, const struct spec_tier *t
     return -1;
 }
 
-/* `reference` with the tier's own values. */
-static struct spec_candidate of_tier(const struct spec_study *study, const struct spec_tier *tier,
-                                     size_t service, const struct spec_candidate *reference)
+struct spec_candidate tier_study_candidate(const struct spec_study *study,
+                                           const struct spec_tier *tier, size_t service,
+                                           const struct spec_candidate *reference)
 {
     struct spec_candidate candidate = *reference;
     struct err ignored = ERR_INIT;
@@ -152,9 +152,9 @@ static struct spec_candidate of_tier(const struct spec_study *study, const struc
     return candidate;
 }
 
-static bool agrees(const struct spec_study *study, size_t service,
-                   const struct spec_candidate *wanted, const struct spec_candidate *found,
-                   bool others_too)
+bool tier_study_agrees(const struct spec_study *study, size_t service,
+                       const struct spec_candidate *wanted, const struct spec_candidate *found,
+                       bool others_too)
 {
     for (size_t k = 0; k < study->knob_count; k++)
         if ((others_too || study->knobs[k].service == service) &&
@@ -163,7 +163,7 @@ static bool agrees(const struct spec_study *study, size_t service,
     return true;
 }
 
-static bool is_measured(const struct store_trial *trial)
+bool tier_study_is_measured(const struct store_trial *trial)
 {
     int verdict = verdict_from_name(trial->verdict);
     return verdict == VERDICT_OK || verdict == VERDICT_SLOW;
@@ -177,9 +177,9 @@ static void add_trials(struct tier_study *tier, const struct spec_study *study, 
     for (int others = 1; others >= 0 && tier->trials == 0; others--)
         for (size_t t = 0; t < count; t++) {
             struct spec_candidate found;
-            if (!is_measured(&trials[t]) ||
+            if (!tier_study_is_measured(&trials[t]) ||
                 !spec_candidate_parse(study, trials[t].candidate, &found, NULL) ||
-                !agrees(study, service, &wanted, &found, others != 0))
+                !tier_study_agrees(study, service, &wanted, &found, others != 0))
                 continue;
             tier_study_add(tier, study, &trials[t], service, quantile);
             tier->candidate = found;
@@ -198,7 +198,8 @@ static void init_tiers(const struct spec_study *study,
         const struct spec_front *front = &study->guard->fronts[f];
         for (size_t t = 0; t < front->tier_count; t++) {
             tiers[f][t] = (struct tier_study){.curve.most_rps = NAN, .peak_bytes = NAN};
-            tiers[f][t].candidate = of_tier(study, &front->tiers[t], front->service, &reference);
+            tiers[f][t].candidate =
+                tier_study_candidate(study, &front->tiers[t], front->service, &reference);
         }
     }
 }

@@ -25,6 +25,16 @@ struct store_trial;
 /* Adds what a trial says of a service at that quantile. */
 void tier_study_add(struct tier_study *tier, const struct spec_study *study,
                     const struct store_trial *trial, size_t service, double quantile);
+/* Its verdict says that it was measured to the end, fast or slow. */
+bool tier_study_is_measured(const struct store_trial *trial);
+/* `reference` with the tier's own values. */
+struct spec_candidate tier_study_candidate(const struct spec_study *study,
+                                           const struct spec_tier *tier, size_t service,
+                                           const struct spec_candidate *reference);
+/* Are the service's own knobs the same; with `others_too` those of all? */
+bool tier_study_agrees(const struct spec_study *study, size_t service,
+                       const struct spec_candidate *wanted, const struct spec_candidate *found,
+                       bool others_too);
 /* The rate of an open loop that is beyond what `clients` of a closed loop do to a server which
  * answers at most most_rps in no more than (1 - quantile) of the time. */
 double tier_study_open_rps(double clients, double most_rps, double quantile);

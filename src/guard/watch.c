@@ -8,6 +8,7 @@
  * Nothing here decides anything and nothing waits: each part has a bound on what it costs, and what
  * can't be seen is unknown and said so once, at the start. */
 #include "guard/watch_inside.h"
+#include "guard/watch_values.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -201,8 +202,8 @@ static void fill_values(struct guard_watch *watch)
                               .proxy = guard_watch_proxy_view(watch),
                               .requests_seen =
                                   watch->traffic && guard_traffic_is_read(watch->traffic),
-                              .disk_free_bytes = watch->disk_free_bytes};
-    memcpy(seen.capacities, watch->capacities, sizeof seen.capacities);
+                              .disk_free_bytes = watch->disk_free_bytes,
+                              .capacities = &watch->capacities};
     for (size_t i = 0; i < watch->study->service_count; i++) {
         struct guard_subject *subject = &watch->subjects[i];
         seen.engine_asked[i] = watch->engines && guard_engines_asks(watch->engines, i);

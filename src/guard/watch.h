@@ -5,6 +5,7 @@
 #include "guard/find.h"
 #include "guard/memory.h"
 #include "guard/probe_past.h"
+#include "guard/watch_candidate.h"
 #include "guard/watch_also.h"
 #include "guard/watch_events.h"
 #include "guard/watch_place.h"
@@ -85,35 +86,3 @@ struct guard_subject {
 const struct guard_subject *guard_watch_subject(const struct guard_watch *watch, size_t i);
 const struct guard_memory *guard_watch_memory(const struct guard_watch *watch);
 const struct guard_metric_ref *guard_watch_refs(const struct guard_watch *watch, size_t *ret_count);
-
-struct guard_capacity { /* that the study measured for what runs */
-    double top;         /* the most that met its requirements; NaN: not measured */
-    bool rate;          /* requests/s; else clients */
-};
-
-/* ---- watch_values.c ---- */
-struct guard_seen { /* what values are made from */
-    const struct spec_study *study;
-    const struct guard_subject *subjects;
-    const struct guard_memory *memory;
-    const struct proxy_view *proxy; /* NULL: there is none */
-    bool requests_seen;             /* HAProxy's log is read */
-    double disk_free_bytes;
-    bool engine_asked[SPEC_SERVICES_MAX];
-    struct guard_capacity capacities[SPEC_SERVICES_MAX];
-};
-void guard_values_fill(const struct guard_seen *seen, const struct guard_metric_ref *refs,
-                       size_t count, struct guard_value *ret_values);
-
-/* ---- watch_candidate.c ---- */
-/* What runs in production as far as is known: what was promoted last, else the study's winner, else
- * its baseline, else its first. `ret_from`: which of these, in words; static. */
-void guard_candidate_find(const struct spec_study *study, const char *folder,
-                          struct spec_candidate *ret_candidate, const char **ret_from);
-/* One for each service. Reads the study's file, so it is asked once. */
-void guard_capacity_find(const struct spec_study *study, const char *folder,
-                         const struct spec_candidate *candidate, struct guard_capacity *ret_tops);
-/* Is the driver (or the kernel) still the version that the study measured? `device`: the study's
- * first; NULL: unknown. */
-void guard_versions_compare(const struct spec_study *study, const char *folder,
-                            const struct device *device, struct guard_events *events);

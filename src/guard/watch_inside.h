@@ -25,7 +25,7 @@ struct guard_watch {
     size_t also_count;
     int64_t also_ns; /* when they were looked at; 0 */
     struct guard_events events;
-    struct guard_capacity capacities[SPEC_SERVICES_MAX];
+    struct guard_capacities capacities;
     struct buf missing;
     char no_probes[300]; /* why there are none; "" */
     double disk_free_bytes;

@@ -180,7 +180,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
     for (size_t i = 0; i < setup->study->service_count; i++)
         prepare_subject(watch, i, clock_now_ns());
     watch->memory = guard_memory_new(setup->study, proc_root);
-    guard_capacity_find(setup->study, setup->folder, setup->candidate, watch->capacities);
+    guard_capacities_find(setup->study, setup->folder, setup->candidate, &watch->capacities);
     guard_versions_compare(setup->study, setup->folder, guard_memory_devices(watch->memory)[0],
                            &watch->events);
     watch->also_count = guard_also_open(setup->study, proc_root, watch->managers, watch->also);

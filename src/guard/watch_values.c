@@ -13,7 +13,7 @@
  * a bound (at_once) has no queue, whatever waits behind it: unknown, where 0 would be believed.
  *
  * Of a service that is down its machine's figures are unknown, but for being down. */
-#include "guard/watch.h"
+#include "guard/watch_values.h"
 
 #include "base/auto.h"
 
@@ -235,11 +235,32 @@ static struct guard_value of_traffic(const struct guard_seen *seen,
 
 /* ---- of the machine ---- */
 
+/* Of whoever takes the requests now: a tier, or what runs in production; NULL: nobody knows who, or
+ * several do, whose capacity together nobody measured. */
+static const struct guard_capacity *capacity_of(const struct guard_seen *seen, size_t i)
+{
+    const struct guard_subject *subject = &seen->subjects[i];
+    if (!seen->capacities || subject->front < 0)
+        return seen->capacities ? &seen->capacities->services[i] : NULL;
+    const struct spec_front *front = &seen->study->guard->fronts[subject->front];
+    for (size_t t = 0; t < front->tier_count; t++)
+        if (subject->tier && strcmp(front->tiers[t].name, subject->tier) == 0)
+            return &seen->capacities->tiers[subject->front][t];
+    if (front->split.count == 0 || !seen->proxy || !seen->proxy->up)
+        return NULL;
+    for (size_t a = 1; a < front->split.count; a++)
+        if (has_weight(seen, subject->front, front->split.arms[a].name))
+            return NULL;
+    return &seen->capacities->services[i];
+}
+
 /* Against what HAProxy or the engine says comes now. A probe's rate is our own. */
 static double spare_of(const struct guard_seen *seen, size_t i)
 {
     const struct guard_subject *subject = &seen->subjects[i];
-    const struct guard_capacity *capacity = &seen->capacities[i];
+    const struct guard_capacity *capacity = capacity_of(seen, i);
+    if (!capacity)
+        return NAN;
     double running, waiting;
     front_now(seen, subject->front, &running, &waiting);
     bool fronted = subject->front >= 0 && seen->proxy && seen->proxy->up;

@@ -1,8 +1,8 @@
 /* From logged requests to values: who left counts, and nothing else stands in for requests. */
 #include "check.h"
 
-#include "guard/watch.h"
 #include "guard/watch_proxy.h"
+#include "guard/watch_values.h"
 #include "made_study.h"
 
 #include "base/clock.h"
@@ -275,6 +275,50 @@ static void test_the_watched_arm(void **state)
     }
 }
 
+/* Against the capacity of the tier that takes the requests. Before: base's, whoever took them. */
+static void test_spare_is_of_who_serves(void **state)
+{
+    (void)state;
+    static const struct guard_capacities found = {
+        .services = {{.top = 99, .rate = true}, {.top = NAN}},
+        .tiers = {{{.top = 5, .rate = true}, {.top = 40, .rate = true}}}};
+    static const struct {
+        const char *name, *tier;
+        int weight; /* of the first of two arms; -1: there are tiers */
+        double spare;
+    } rows[] = {
+        {"base", "base", -1, 4},         {"tiny", "tiny", -1, 39},
+        {"nobody knows", NULL, -1, NAN}, {"the first arm alone", NULL, 100, 98},
+        {"both arms", NULL, 90, NAN},
+    };
+    struct spec_arm arms[2] = {{.name = "now", .port = 7001}, {.name = "next", .port = 7002}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b;
+        struct proxy_view proxy = {.up = true};
+        bench_open(&b);
+        b.seen.capacities = &found;
+        b.seen.proxy = &proxy;
+        b.subjects[0].tier = rows[i].tier;
+        b.subjects[0].request = (struct guard_requests_view){.requests = 60, .rate_rps = 1};
+        if (rows[i].weight >= 0) {
+            b.made->front.tier_count = 0;
+            b.made->front.split = (struct spec_split){.arms = arms, .count = 2};
+            proxy.fronts[0].server_count = 2;
+            proxy.fronts[0].servers[0] =
+                (struct proxy_server){.name = "now", .weight = rows[i].weight};
+            proxy.fronts[0].servers[1] =
+                (struct proxy_server){.name = "next", .weight = 100 - rows[i].weight};
+        }
+        guard_values_fill(&b.seen, b.made->guard.metrics, b.made->guard.metric_count,
+                          b.made->values);
+        const double spare = made_value(b.made, "stt.spare")->number;
+        CHECK_ROW(i, rows[i].name,
+                  isnan(rows[i].spare) ? isnan(spare) : fabs(spare - rows[i].spare) < 1e-9);
+        assert_true(isnan(made_value(b.made, "llm.spare")->number));
+        bench_close(&b);
+    }
+}
+
 /* Before: no requests at all, 0 a second. */
 static void test_a_log_that_is_not_read(void **state)
 {
@@ -374,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_a_service_that_fails_everybody),
         cmocka_unit_test(test_the_best_source_of_each),
         cmocka_unit_test(test_the_watched_arm),
+        cmocka_unit_test(test_spare_is_of_who_serves),
         cmocka_unit_test(test_a_log_that_is_not_read),
         cmocka_unit_test(test_lost_lines_are_said),
         cmocka_unit_test(test_a_log_whose_port_is_held),
