@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "proxy/proxy.h"
+#include "proxy/keep.h"
 
 #include <sys/types.h>
 
@@ -21,9 +21,7 @@ struct proxy {
     const char *tiers_map, *cuts_map, *state_file, *lock_file;
     struct arena *arena; /* owned */
     struct proxy_state state;
-    struct proxy_state saved;         /* as the disk had it, when it was read last */
-    bool is_unsaved[SPEC_FRONTS_MAX]; /* HAProxy was told, the disk took nothing */
-    char unsaved[201];                /* why; "": all is saved */
+    struct proxy_unsaved unsaved;
     bool reload_due; /* what is on disk was not taken over yet, as far as is known */
     bool hurried;    /* who changes something waits for no lock */
     bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX]; /* as HAProxy had it at the last look */
@@ -54,19 +52,15 @@ int proxy_weight(const struct spec_front *front, const struct proxy_state *state
 /* ---- state.c: what run time has set, in state.json ---- */
 /* As after an apply that nobody has touched: no port for the log yet, no token. */
 void proxy_state_init(struct proxy_state *ret_state);
-/* A file that is not there leaves the state as it is. What could not be saved stands, unless
- * another has set that front since. */
+/* One that is not there leaves all as it is; what it did not take stands (keep.h). */
 NODISCARD bool proxy_state_read(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_state_save(struct proxy *proxy, struct err *err);
-/* Back to what the disk has. */
-void proxy_state_return(struct proxy *proxy);
 /* Gives the state a token and a port for the log where it has none. */
 NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
 /* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it. */
 NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
 /* Is the configuration on disk what the state asks for? */
 bool proxy_config_is(const struct proxy *proxy);
-/* The maps, and with them the configuration. */
 NODISCARD bool proxy_maps_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_files_save(struct proxy *proxy, struct err *err);
 /* ---- socket.c: HAProxy's socket; all of it within the time given ---- */

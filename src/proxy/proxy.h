@@ -45,8 +45,7 @@ NODISCARD bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *er
 /* For who must not stand still: from now on proxy_set_*() wait for nobody. ERR_BUSY where another
  * changes HAProxy's settings just now; nothing was changed, try again. */
 void proxy_set_hurried(struct proxy *proxy);
-/* At once, and kept. ERR_DECLINED: it would leave the front without a usable server. A disk that
- * takes nothing is no failure: HAProxy has it, and proxy_unsaved() says that it is not kept. */
+/* At once, and kept (keep.h). ERR_DECLINED: it would leave the front without a usable server. */
 NODISCARD bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct err *err);
 NODISCARD bool proxy_set_weights(struct proxy *proxy, size_t front, const int *weights,
                                  struct err *err);
@@ -54,12 +53,6 @@ NODISCARD bool proxy_set_weights(struct proxy *proxy, size_t front, const int *w
 enum proxy_server_state { PROXY_READY, PROXY_DRAIN };
 NODISCARD bool proxy_set_server(struct proxy *proxy, size_t front, const char *server,
                                 enum proxy_server_state state, struct err *err);
-
-/* Why what HAProxy was told last is not on disk: a restart of HAProxy would forget it. NULL: it is.
- */
-const char *proxy_unsaved(const struct proxy *proxy);
-/* Tries again to keep it; true where there is nothing to keep. */
-NODISCARD bool proxy_keep(struct proxy *proxy, struct err *err);
 
 struct proxy_server { /* a tier or an arm, as HAProxy counts it now */
     const char *name; /* borrowed from the study */

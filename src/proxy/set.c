@@ -132,26 +132,37 @@ static bool change_end(struct change *change, struct err *err)
     tell_old_workers(change);
     if (saved)
         return true;
-    change->proxy->is_unsaved[change->at] = true;
-    snprintf(change->proxy->unsaved, sizeof change->proxy->unsaved, "%.200s", unsaved.text);
+    change->proxy->unsaved.is[change->at] = true;
+    snprintf(change->proxy->unsaved.why, sizeof change->proxy->unsaved.why, "%.200s", unsaved.text);
+    return true;
+}
+
+bool proxy_weights(struct proxy *proxy, size_t front, int *ret_weights)
+{
+    struct err ignored = ERR_INIT; /* what can't be read says nothing */
+    if (front >= proxy->guard->front_count || !proxy_state_read(proxy, &ignored) ||
+        proxy->state.weight[front][0] < 0)
+        return false;
+    for (size_t i = 0; i < proxy->guard->fronts[front].split.count; i++)
+        ret_weights[i] = proxy->state.weight[front][i];
     return true;
 }
 
 const char *proxy_unsaved(const struct proxy *proxy)
 {
-    return proxy->unsaved[0] ? proxy->unsaved : NULL;
+    return proxy->unsaved.why[0] ? proxy->unsaved.why : NULL;
 }
 
 bool proxy_keep(struct proxy *proxy, struct err *err)
 {
     AUTO(fd) int lock = -1;
-    if (!proxy->unsaved[0])
+    if (!proxy->unsaved.why[0])
         return true;
     if (!proxy_lock(proxy, &lock, err) || !read_state(proxy, err) ||
         !proxy_state_complete(proxy, err) || !save_all(proxy, is_applied(proxy), err))
         return false;
-    memset(proxy->is_unsaved, 0, sizeof proxy->is_unsaved);
-    proxy->unsaved[0] = '\0';
+    memset(proxy->unsaved.is, 0, sizeof proxy->unsaved.is);
+    proxy->unsaved.why[0] = '\0';
     return true;
 }
 

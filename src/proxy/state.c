@@ -86,23 +86,25 @@ static void add_unsaved(struct proxy *proxy, struct proxy_state *state)
 {
     const struct proxy_state disk = *state;
     for (size_t i = 0; i < SPEC_FRONTS_MAX; i++) {
-        if (!proxy->is_unsaved[i] || !front_is(&disk, &proxy->saved, i))
+        if (!proxy->unsaved.is[i] || !front_is(&disk, &proxy->unsaved.disk, i))
             continue;
         state->tier[i] = proxy->state.tier[i];
         memcpy(state->weight[i], proxy->state.weight[i], sizeof state->weight[i]);
         memcpy(state->drained[i], proxy->state.drained[i], sizeof state->drained[i]);
     }
-    proxy->saved = disk;
+    proxy->unsaved.disk = disk;
 }
 
 void proxy_state_return(struct proxy *proxy)
 {
     for (size_t i = 0; i < SPEC_FRONTS_MAX; i++) {
-        if (!proxy->is_unsaved[i])
+        if (!proxy->unsaved.is[i])
             continue;
-        proxy->state.tier[i] = proxy->saved.tier[i];
-        memcpy(proxy->state.weight[i], proxy->saved.weight[i], sizeof proxy->saved.weight[i]);
-        memcpy(proxy->state.drained[i], proxy->saved.drained[i], sizeof proxy->saved.drained[i]);
+        proxy->state.tier[i] = proxy->unsaved.disk.tier[i];
+        memcpy(proxy->state.weight[i], proxy->unsaved.disk.weight[i],
+               sizeof proxy->unsaved.disk.weight[i]);
+        memcpy(proxy->state.drained[i], proxy->unsaved.disk.drained[i],
+               sizeof proxy->unsaved.disk.drained[i]);
     }
 }
 

@@ -68,7 +68,7 @@ static void unsaved(void **state)
         made.proxy.state.tier[0] = "tiny";
         made.proxy.state.weight[1][0] = 100;
         made.proxy.state.weight[1][1] = 0;
-        made.proxy.is_unsaved[0] = made.proxy.is_unsaved[1] = true;
+        made.proxy.unsaved.is[0] = made.proxy.unsaved.is[1] = true;
         paths(&other, folder, file);
         assert_true(proxy_state_read(&other.proxy, &err));
         other.proxy.state.tier[0] = "base";
