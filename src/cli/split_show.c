@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "guard/split_reference.h"
+#include "guard/split_words.h"
 #include "report/grid.h"
 
 #include <math.h>
@@ -86,18 +88,17 @@ static void add_state(const struct cli_split_view *view, struct buf *buf)
     }
 }
 
-/* "next less now"; "" when there is nothing to compare. */
+/* Where guard has never said why: what the study file says. */
 static void add_words(const struct cli_split_view *view, struct buf *buf)
 {
-    struct stats_interval d = guard_split_wer_difference(view->kept);
-    const struct guard_split_kept *kept = view->kept;
-    if (isnan(d.low) || isnan(d.high))
-        return;
-    buf_addf(buf, "word errors on the same clips, %s less %s: [%+.1f, %+.1f] points: ",
-             kept->arms[kept->second].name, kept->arms[0].name, 100 * d.low, 100 * d.high);
-    buf_add(buf, d.low > 0    ? "it hears worse"
-                 : d.high < 0 ? "it hears better"
-                              : "no difference these clips could show");
+    const struct stats_interval d = guard_split_wer_difference(view->kept);
+    const struct spec_guard *guard = view->study->guard;
+    struct guard_split_kept kept = *view->kept;
+    const char *missing = guard_reference_missing(
+        view->study, view->front, guard->watches[guard->fronts[view->front].service].probe_rps);
+    if (!view->found && missing)
+        snprintf(kept.no_words, sizeof kept.no_words, "%s", missing);
+    guard_split_add_words(&kept, &d, buf);
 }
 
 /* ---- the terminal ---- */
@@ -202,6 +203,7 @@ static json_t *arm_json(const struct cli_split_view *view, size_t i)
 json_t *cli_split_json(const struct cli_split_view *view)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(8192), next = BUF_INIT(8192), stick = BUF_INIT(8192);
+    AUTO(buf_done) struct buf said = BUF_INIT(8192);
     const struct guard_split_kept *kept = view->kept;
     const struct spec_split *split = &front_of(view)->split;
     const struct stats_anytime_answer answer = guard_split_answer(kept, split);
@@ -212,16 +214,18 @@ json_t *cli_split_json(const struct cli_split_view *view)
     guard_split_add_verdict(kept, split, &text);
     guard_split_add_next(kept, split, view->name, &next);
     add_sticky(view, &stick);
+    add_words(view, &said);
     return json_pack(
         "{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:{s:f, s:f, s:f, s:b}, s:{s:f, s:f, s:f}, s:o, s:o, "
-        "s:o, s:o, s:b}",
+        "s:o, s:o, s:o, s:b}",
         "service", service_of(view), "state", guard_split_state_names[kept->state], "since_wall_s",
         view->found ? json_real((double)kept->since_wall_us / 1e6) : json_null(), "age_s",
         json_real_or_null(view->age_s), "why", json_text_or_null(kept->why), "verdict",
-        stats_anytime_verdict_names[answer.verdict], "text", json_text_or_null(buf_text(&text)),
-        "evidence", "harm", answer.harm, "no_harm", answer.no_harm, "needed", answer.needed,
-        "by_errors", answer.by_errors, "asked", "harm_ratio", split->harm_ratio, "error",
-        split->error, "quantile", split->quantile, "arms", arms, "wer_difference",
-        interval_json(NAN, words), "stick", json_text_or_null(buf_text(&stick)), "next",
+        stats_anytime_verdict_names[guard_split_verdict(kept, split)], "text",
+        json_text_or_null(buf_text(&text)), "evidence", "harm", answer.harm, "no_harm",
+        answer.no_harm, "needed", answer.needed, "by_errors", answer.by_errors, "asked",
+        "harm_ratio", split->harm_ratio, "error", split->error, "quantile", split->quantile, "arms",
+        arms, "wer_difference", interval_json(NAN, words), "words",
+        json_text_or_null(buf_text(&said)), "stick", json_text_or_null(buf_text(&stick)), "next",
         json_text_or_null(buf_text(&next)), "haproxy", view->live != NULL);
 }

@@ -179,6 +179,9 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .meaning = "more than half of its requests fail, or one probe after the other"},
     {"no usable server", SCOPE_SERVICE, NULL, NONE, EVENT(UNSERVED), EVENT(SERVED), .front = true,
      .meaning = "HAProxy has nobody to give its requests to"},
+    {"arm in doubt", SCOPE_SERVICE, NULL, NONE, EVENT(ARM_DOUBT), EVENT(ARM_SOUND), .front = true,
+     .split = true,
+     .meaning = "its split's second arm hears worse, or is slow alone: nobody stops it"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
      .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,
@@ -226,9 +229,13 @@ static bool concerns(const struct spec_study *study, const struct guard_alarm_ki
 {
     const struct spec_guard *g = study->guard;
     const struct spec_watch *w = &g->watches[i];
-    bool front = false;
-    for (size_t f = 0; f < g->front_count; f++)
+    bool front = false, split = false;
+    for (size_t f = 0; f < g->front_count; f++) {
         front |= g->fronts[f].service == i;
+        split |= g->fronts[f].service == i && g->fronts[f].split.count > 0;
+    }
+    if (kind->split)
+        return split;
     if (kind->front)
         return front;
     if (kind->look == is_misplaced)

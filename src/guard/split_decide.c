@@ -10,6 +10,8 @@
 #include "guard/split_decide.h"
 
 #include "base/text.h"
+#include "guard/split_alone.h"
+#include "guard/split_words.h"
 
 #include <math.h>
 #include <string.h>
@@ -97,7 +99,10 @@ bool guard_split_order(struct guard_split_kept *kept, const struct spec_split *s
         return err_set(err, ERR_DECLINED, "the split is %s already: %s gets nothing",
                        guard_split_state_names[kept->state], kept->arms[kept->second].name);
     int weight = order == SPLIT_ADVANCE ? next_step(kept->arms[kept->second].weight) : 0;
+    if (order == SPLIT_STOP)
+        kept->alone.harm = kept->state == SPLIT_FULL;
     if (order == SPLIT_ADVANCE) { /* counts of an ended split stay to be read */
+        guard_split_alone_begin(&kept->alone, &kept->arms[0], split);
         begin_counts(kept, split, over || kept->sums.harm);
         kept->state = weight == 100 ? SPLIT_FULL : SPLIT_RUNNING;
     } else {
@@ -116,11 +121,6 @@ static double known(const struct stats_sketch *sketch, double q)
 {
     return stats_quantile_allowed(stats_sketch_count(sketch), q) ? stats_sketch_quantile(sketch, q)
                                                                  : NAN;
-}
-
-static struct rng clips_rng(void)
-{
-    return rng_init(1, "reference clips");
 }
 
 struct guard_split_figures guard_split_figures(const struct guard_split_arm *arm)
@@ -147,32 +147,6 @@ struct guard_split_figures guard_split_figures(const struct guard_split_arm *arm
     return f;
 }
 
-struct stats_interval guard_split_wer_interval(const struct guard_split_arm *arm)
-{
-    struct stats_wer some[GUARD_SPLIT_CLIPS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < GUARD_SPLIT_CLIPS_MAX; i++)
-        if (arm->clips[i].reference_words > 0)
-            some[count++] = arm->clips[i];
-    struct rng rng = clips_rng();
-    return stats_wer_interval(some, count, CONFIDENCE, 0, &rng);
-}
-
-struct stats_interval guard_split_wer_difference(const struct guard_split_kept *kept)
-{
-    const struct stats_wer *a = kept->arms[0].clips, *b = kept->arms[kept->second].clips;
-    struct stats_wer both_a[GUARD_SPLIT_CLIPS_MAX], both_b[GUARD_SPLIT_CLIPS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < GUARD_SPLIT_CLIPS_MAX; i++) {
-        if (a[i].reference_words == 0 || b[i].reference_words == 0)
-            continue;
-        both_a[count] = a[i];
-        both_b[count++] = b[i];
-    }
-    struct rng rng = clips_rng();
-    return stats_wer_difference(both_b, both_a, count, CONFIDENCE, 0, &rng);
-}
-
 /* ---- words ---- */
 
 struct stats_anytime_answer guard_split_answer(const struct guard_split_kept *kept,
@@ -182,6 +156,14 @@ struct stats_anytime_answer guard_split_answer(const struct guard_split_kept *ke
     AUTO(stats_anytime_free) struct stats_anytime *test = stats_anytime_new(&options);
     stats_anytime_resume(test, &kept->sums);
     return stats_anytime_look(test);
+}
+
+enum stats_anytime_verdict guard_split_verdict(const struct guard_split_kept *kept,
+                                               const struct spec_split *split)
+{
+    if (kept->alone.harm)
+        return ANYTIME_HARM;
+    return kept->state == SPLIT_FULL ? ANYTIME_UNDECIDED : guard_split_answer(kept, split).verdict;
 }
 
 static void add_number(double evidence, struct buf *buf)
@@ -231,6 +213,10 @@ void guard_split_add_verdict(const struct guard_split_kept *kept, const struct s
     struct stats_anytime_answer answer = guard_split_answer(kept, split);
     if (kept->state == SPLIT_UNJUDGED) {
         buf_addf(buf, "not judged: %s", kept->why);
+        return;
+    }
+    if (kept->state == SPLIT_FULL || kept->alone.harm) {
+        guard_split_alone_add(kept, split, buf);
         return;
     }
     if (answer.verdict == ANYTIME_HARM && answer.by_errors)

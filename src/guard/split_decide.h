@@ -24,12 +24,11 @@ struct guard_split_figures {    /* of one arm, since the weights changed */
     double wer_ratio; /* NaN: no clips */
 };
 struct guard_split_figures guard_split_figures(const struct guard_split_arm *arm);
-/* By resampling clips: some milliseconds. NaN for fewer than two. */
-struct stats_interval guard_split_wer_interval(const struct guard_split_arm *arm);
-/* WER of the second arm less the first's, over the clips that both have heard; NaN. */
-struct stats_interval guard_split_wer_difference(const struct guard_split_kept *kept);
 
 struct stats_anytime_answer guard_split_answer(const struct guard_split_kept *kept,
+                                               const struct spec_split *split);
+/* Of what the state stands on: at 100 % there is no test, and no harm is never said. */
+enum stats_anytime_verdict guard_split_verdict(const struct guard_split_kept *kept,
                                                const struct spec_split *split);
 /* The verdict with its numbers in one line: what it stands on, what it needs. */
 void guard_split_add_verdict(const struct guard_split_kept *kept, const struct spec_split *split,

@@ -69,6 +69,7 @@ void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_spli
         if (!split->arms[i].shadow)
             kept->second = i;
     kept->sums = *stats_anytime_sums(fresh);
+    kept->alone.slow_s = kept->alone.failed_ratio = NAN;
     snprintf(kept->why, sizeof kept->why, "as the study file says");
 }
 
@@ -185,16 +186,26 @@ static json_t *sums_json(const struct stats_anytime_sums *kept)
     return object;
 }
 
+static json_t *alone_json(const struct guard_split_alone *alone)
+{
+    return json_pack(
+        "{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b}", "slow_s", json_real_or_null(alone->slow_s),
+        "failed_ratio", json_real_or_null(alone->failed_ratio), "round", (json_int_t)alone->round,
+        "timed", (json_int_t)alone->timed, "slow", (json_int_t)alone->slow, "requests",
+        (json_int_t)alone->requests, "failed", (json_int_t)alone->failed, "harm", alone->harm);
+}
+
 bool guard_split_kept_write(const char *path, const struct spec_split *split,
                             const struct guard_split_kept *kept, struct err *err)
 {
     AUTO_JSON json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:o, s:o}", "format", format, "version",
-        VERSION, "state", guard_split_state_names[kept->state], "revision",
+        "{s:s, s:i, s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:o, s:o, s:o, s:o}", "format", format,
+        "version", VERSION, "state", guard_split_state_names[kept->state], "revision",
         (json_int_t)kept->revision, "began_wall_us", (json_int_t)kept->began_wall_us,
         "since_wall_us", (json_int_t)kept->since_wall_us, "why", json_text_or_null(kept->why),
         "harm_ratio", split->harm_ratio, "error", split->error, "quantile", split->quantile, "arms",
-        arms_json(kept, split), "sums", sums_json(&kept->sums));
+        arms_json(kept, split), "sums", sums_json(&kept->sums), "alone", alone_json(&kept->alone),
+        "no_words", json_text_or_null(kept->no_words));
     if (!root)
         return err_set(err, ERR_INTERNAL, "%s: no memory", path);
     AUTO(free) char *text = json_dump_text(root);
@@ -316,6 +327,21 @@ static bool read_sums(const json_t *object, struct stats_anytime_sums *sums)
            read_count(json_array_get(failed, 1), &sums->failed[1]);
 }
 
+/* A file of before there was such a thing has none: then nothing is judged at 100 %. */
+static bool read_alone(const json_t *object, struct guard_split_alone *alone)
+{
+    if (!object)
+        return true;
+    alone->slow_s = json_get_real(object, "slow_s");
+    alone->failed_ratio = json_get_real(object, "failed_ratio");
+    alone->harm = json_is_true(json_object_get(object, "harm"));
+    return read_member(object, "round", &alone->round) &&
+           read_member(object, "timed", &alone->timed) &&
+           read_member(object, "slow", &alone->slow) && alone->slow <= alone->timed &&
+           read_member(object, "requests", &alone->requests) &&
+           read_member(object, "failed", &alone->failed) && alone->failed <= alone->requests;
+}
+
 /* Is it about what the study file says now? */
 static bool is_of(const json_t *root, const struct spec_split *split)
 {
@@ -351,7 +377,10 @@ static bool read_all(const json_t *root, struct guard_split_kept *kept)
             return false;
         sum += kept->arms[i].weight;
     }
-    return sum == 100 && read_sums(json_object_get(root, "sums"), &kept->sums);
+    const char *no_words = json_get_text(root, "no_words");
+    snprintf(kept->no_words, sizeof kept->no_words, "%s", no_words ? no_words : "");
+    return sum == 100 && read_sums(json_object_get(root, "sums"), &kept->sums) &&
+           read_alone(json_object_get(root, "alone"), &kept->alone);
 }
 
 bool guard_split_kept_read(const char *path, const struct spec_split *split,

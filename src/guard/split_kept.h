@@ -32,6 +32,17 @@ struct guard_split_arm {
     uint64_t references, references_failed;
 };
 
+/* At 100 %: nothing runs beside the second arm, so it is held to what the first was
+ * (split_alone.h).
+ */
+struct guard_split_alone {
+    double slow_s; /* a request that takes longer is slow; NaN: not known, nothing is judged */
+    double failed_ratio;                    /* so often the first arm failed at most */
+    uint64_t round;                         /* counts begin anew with each */
+    uint64_t timed, slow, requests, failed; /* of this round */
+    bool harm;                              /* it was stopped for this */
+};
+
 struct guard_split_kept {
     enum guard_split_state state;
     uint64_t revision; /* of the decision: state and weights */
@@ -41,6 +52,8 @@ struct guard_split_kept {
     struct guard_split_arm arms[SPEC_ARMS_MAX];
     size_t second; /* the arm that is judged; the first is 0 */
     struct stats_anytime_sums sums;
+    struct guard_split_alone alone;
+    char no_words[GUARD_SPLIT_WHY_MAX]; /* why no word errors can be known; "": they can */
 };
 
 /* As the study file says, nothing seen yet. */

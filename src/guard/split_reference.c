@@ -93,12 +93,25 @@ static void open_arms(struct guard_reference *reference, const struct guard_spli
     }
 }
 
+const char *guard_reference_missing(const struct spec_study *study, size_t front,
+                                    double reference_rps)
+{
+    const struct spec_service *service = &study->services[study->guard->fronts[front].service];
+    if (!service->load.given || !service->load.corpus)
+        return "its load has no corpus of recordings; how fast it answers and whether it does is "
+               "compared, not what it says";
+    if (service->load.after || service->by_request)
+        return "it can't be asked with a recording over HTTP by itself";
+    if (!(reference_rps > 0))
+        return "probe: is 0 for it, so no reference clips are sent";
+    return NULL;
+}
+
 struct guard_reference *guard_reference_new(const struct guard_split_setup *setup)
 {
     size_t service = setup->study->guard->fronts[setup->front].service;
-    const struct spec_load *load = &setup->study->services[service].load;
-    if (!setup->candidate || !(setup->reference_rps > 0) || !load->given || !load->corpus ||
-        load->after || setup->study->services[service].by_request)
+    if (!setup->candidate ||
+        guard_reference_missing(setup->study, setup->front, setup->reference_rps))
         return NULL;
     struct guard_reference *reference = calloc(1, sizeof *reference);
     if (!reference)

@@ -6,6 +6,10 @@
 #include "guard/split_kept.h"
 
 struct guard_reference; /* opaque */
+/* Why no word errors can be known, as far as the study file says; NULL: it says nothing against it.
+ */
+const char *guard_reference_missing(const struct spec_study *study, size_t front,
+                                    double reference_rps);
 /* NULL: there is nothing to compare: no clips with transcripts, no rate, or a service that is not
  * asked over HTTP. Borrows the setup's study and corpus. */
 struct guard_reference *guard_reference_new(const struct guard_split_setup *setup);

@@ -275,8 +275,9 @@ static json_t *split_json(const struct guard_status_split *split)
                             "p99_s", json_real_or_null(arm->p99_s), "wer_ratio",
                             json_real_or_null(arm->wer_ratio)));
     }
-    return json_pack("{s:o, s:o, s:o}", "verdict", json_text_or_null(split->verdict), "text",
-                     json_text_or_null(split->text), "arms", list);
+    return json_pack("{s:o, s:o, s:o, s:o}", "verdict", json_text_or_null(split->verdict), "text",
+                     json_text_or_null(split->text), "words", json_text_or_null(split->words),
+                     "arms", list);
 }
 
 static json_t *servers_json(const struct proxy_front *front)

@@ -21,6 +21,7 @@ struct guard_status_arm {
 struct guard_status_split { /* of one front */
     const char *verdict;    /* a word of a fixed set: "undecided", "harm", ...; static */
     char text[240];         /* its numbers in one line */
+    char words[240];        /* word errors of its arms, or why there are none */
     struct guard_status_arm arms[SPEC_ARMS_MAX];
     size_t arm_count; /* 0: this front has no split */
 };

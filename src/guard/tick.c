@@ -41,6 +41,8 @@ const char *const guard_event_names[EVENT_COUNT_] = {
     [EVENT_VERSIONS] = "versions",
     [EVENT_UNSERVED] = "unserved",
     [EVENT_SERVED] = "served",
+    [EVENT_ARM_DOUBT] = "arm-doubt",
+    [EVENT_ARM_SOUND] = "arm-sound",
     [EVENT_ACTED] = "acted",
 };
 

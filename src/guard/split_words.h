@@ -1,0 +1,16 @@
+/* Inside guard/, and for `spica split`: what the arms of a split make of the same recordings. Pure.
+ */
+#pragma once
+
+#include "guard/split_kept.h"
+
+/* By resampling clips: some milliseconds. NaN for fewer than two. */
+struct stats_interval guard_split_wer_interval(const struct guard_split_arm *arm);
+/* WER of the second arm less the first's, over the clips that both have heard, 95 %; NaN. */
+struct stats_interval guard_split_wer_difference(const struct guard_split_kept *kept);
+/* The same as an alarm needs it, which looks again and again: 99 %, and NaN for fewer than five
+ * clips. */
+struct stats_interval guard_split_wer_certain(const struct guard_split_kept *kept);
+/* What the difference says, or why there is none: never nothing. */
+void guard_split_add_words(const struct guard_split_kept *kept,
+                           const struct stats_interval *difference, struct buf *buf);
