@@ -47,6 +47,8 @@ struct daemon {
     char *token; /* of /metrics; the serve borrows it */
     struct guard_record *record;
     struct guard_tiers *tiers;
+    struct guard_refusal refused[GUARD_REFUSALS_MAX]; /* since the last tick was judged */
+    size_t refused_count;
     struct guard_split *splits[SPEC_FRONTS_MAX];
     sd_event_source *timer;
     int lock_fd;
@@ -100,6 +102,9 @@ static void on_refused(void *context, enum spec_action action, int service)
 {
     struct daemon *daemon = context;
     guard_judge_refused(daemon->judge, action, service);
+    if (daemon->refused_count < GUARD_REFUSALS_MAX)
+        daemon->refused[daemon->refused_count++] =
+            (struct guard_refusal){.action = action, .service = service};
 }
 
 static void print_decision(struct daemon *daemon, const struct guard_decision *decision)
@@ -156,6 +161,14 @@ static void show_tiers(struct daemon *daemon, size_t front)
     guard_status_tiers(daemon->status, front, tiers, count, text);
 }
 
+/* What tiers are chosen by, beside each tick's figures. */
+static void record_head(struct daemon *daemon)
+{
+    AUTO(buf_done) struct buf head = BUF_INIT(256 << 10);
+    if (guard_tiers_head(daemon->tiers, &head) && !head.over)
+        guard_record_set_head(daemon->record, buf_text(&head));
+}
+
 static bool open_fronts(struct daemon *daemon, struct err *err)
 {
     const struct spec_guard *guard = daemon->study->guard;
@@ -172,6 +185,7 @@ static bool open_fronts(struct daemon *daemon, struct err *err)
         .dry_run = daemon->options->dry_run,
     };
     daemon->tiers = guard_tiers_new(&tiers);
+    record_head(daemon);
     for (size_t f = 0; f < guard->front_count; f++) {
         const struct guard_split_setup setup = {
             .study = daemon->study,
@@ -257,8 +271,12 @@ static void tick(struct daemon *daemon)
     if (daemon->actor)
         guard_actor_see(daemon->actor, &seen);
     guard_status_tick(daemon->status, &seen);
+    memcpy(seen.refusals, daemon->refused, sizeof seen.refusals);
+    seen.refusal_count = daemon->refused_count;
+    daemon->refused_count = 0;
     guard_judge_step(daemon->judge, &seen, on_decision, daemon);
     step_fronts(daemon, now_ns, wall_us);
+    seen.tiers = daemon->tiers ? guard_tiers_records(daemon->tiers) : NULL;
     guard_record_add(daemon->record, &seen, refs, count, guard_watch_events(watch));
     say_ready(daemon);
 }

@@ -5,6 +5,9 @@
  * power cut may take the last seconds, and a disk that syncs each second would be felt by the
  * services.
  *
+ * What is known of the tiers stands at the head of each file, so that the newer one alone can be
+ * judged again.
+ *
  * Two files of half the bound each: rotating is one rename. Numbered generations were rejected, a
  * bound is what matters here. Evidence in events may be of private logs: mode 0600.
  *
@@ -18,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -29,6 +33,8 @@ struct guard_record {
     char *path, *old_path; /* owned */
     int fd;                /* owned; -1: not open */
     int64_t size, half;    /* bytes */
+    char *head;            /* owned, with its line end; NULL: none */
+    bool head_due;         /* this file does not have it yet */
     int told;              /* errno that was said, and is not over; 0 */
     int64_t tried_ns;
 };
@@ -51,6 +57,7 @@ struct guard_record *guard_record_close(struct guard_record *record)
             close(record->fd);
         free(record->path);
         free(record->old_path);
+        free(record->head);
         free(record);
     }
     return NULL;
@@ -80,19 +87,14 @@ static int rotate(struct guard_record *record)
     record->fd = -1;
     if (rename(record->path, record->old_path) < 0 && errno != ENOENT)
         return errno;
+    record->head_due = record->head != NULL;
     return open_file(record);
 }
 
 /* errno, 0: it is written, all of it. */
-static int put(struct guard_record *record, const char *line, size_t len)
+static int put_whole(struct guard_record *record, const char *line, size_t len)
 {
     int failed = 0;
-    if (record->fd < 0)
-        failed = open_file(record);
-    if (!failed && record->size > 0 && record->size + (int64_t)len > record->half)
-        failed = rotate(record);
-    if (failed)
-        return failed;
     size_t done = 0;
     while (done < len && !failed) {
         ssize_t written = write(record->fd, line + done, len - done);
@@ -106,6 +108,22 @@ static int put(struct guard_record *record, const char *line, size_t len)
     else if (done > 0)
         (void)!ftruncate(record->fd, record->size);
     return failed;
+}
+
+/* Behind the head, where that is due. */
+static int put(struct guard_record *record, const char *line, size_t len)
+{
+    int failed = 0;
+    int64_t head = record->head_due ? (int64_t)strlen(record->head) : 0;
+    if (record->fd < 0)
+        failed = open_file(record);
+    if (!failed && record->size > 0 && record->size + head + (int64_t)len > record->half)
+        failed = rotate(record);
+    if (!failed && record->head_due) {
+        failed = put_whole(record, record->head, strlen(record->head));
+        record->head_due = failed != 0;
+    }
+    return failed ? failed : put_whole(record, line, len);
 }
 
 /* Of the disk, a quota, or the size that a file may have. */
@@ -139,6 +157,20 @@ bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **
                        strerror(failed));
     *ret_record = TAKE(record);
     return true;
+}
+
+void guard_record_set_head(struct guard_record *record, const char *head)
+{
+    const size_t len = strlen(head);
+    if (!record || (int64_t)len + 1 > record->half / 2)
+        return;
+    free(record->head);
+    record->head = malloc(len + 2);
+    if (!record->head)
+        abort();
+    memcpy(record->head, head, len);
+    memcpy(record->head + len, "\n", 2);
+    record->head_due = true;
 }
 
 static void note(struct guard_record *record, int failed, struct guard_events *events)

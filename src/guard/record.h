@@ -15,6 +15,9 @@ NODISCARD bool guard_record_open(const char *folder, int64_t bytes,
 struct guard_record *guard_record_close(struct guard_record *record); /* returns NULL */
 AUTO_FN(struct guard_record, guard_record_close)
 
+/* A line without its end that each file begins with from now on, since it is needed to read the
+ * ticks: written before the next one. Left out where it would take more than half of a file. */
+void guard_record_set_head(struct guard_record *record, const char *head);
 /* A tick's line, or none of it. What can't be written is left out; that it begins to be so, and
  * that it is over, goes into `events`. While the disk is full it is tried every ten seconds. */
 void guard_record_add(struct guard_record *record, const struct guard_tick *tick,

@@ -4,6 +4,10 @@
  * the same ticks, so its decisions are the same; where guard began anew in between (a line says so,
  * or the machine's steady clock runs backwards) the judge begins anew as it did then.
  *
+ * Tiers are chosen again likewise, each front from the inputs that were recorded; what the study
+ * told of its tiers stands in a line of its own. What was chosen then is shown beside it where it
+ * differs: the study file may be another one now, or the recording begins in the middle.
+ *
  * What became of actions back then (EVENT_ACTED) is printed between the decisions: those belong to
  * the day, whatever the rules say today. */
 #include "guard/replay.h"
@@ -58,7 +62,10 @@ struct replay {
     char *bytes;                /* owned; read and not judged yet */
     size_t len;
     uint64_t line;
-    int64_t first_ns, last_ns; /* of this judge; -1: no tick yet */
+    int64_t first_ns, last_ns;                     /* of this judge; -1: no tick yet */
+    struct policy_records records;                 /* of the tick */
+    struct policy_front policies[SPEC_FRONTS_MAX]; /* of the study's fronts */
+    struct policy_state states[SPEC_FRONTS_MAX];
     struct guard_replay_result result;
 };
 
@@ -87,6 +94,88 @@ static void tell_acted(struct replay *r, const struct guard_tick *tick)
     }
 }
 
+/* ---- tiers ---- */
+
+static const char *tier_name(const struct policy_front *front, int t)
+{
+    return t >= 0 && t < (int)front->count ? front->tiers[t].name : NULL;
+}
+
+static bool is_same(const struct policy_choice *a, const struct policy_choice *b)
+{
+    return a->tier == b->tier && a->start == b->start && a->stop == b->stop;
+}
+
+static void print_tier(const struct replay *r, const struct policy_record *then,
+                       const struct policy_choice *now, int64_t wall_us)
+{
+    const struct spec_study *study = r->options->study;
+    const struct policy_front *front = &r->policies[then->front];
+    const char *service = study->services[study->guard->fronts[then->front].service].name;
+    const bool same = is_same(&then->choice, now);
+    char when[32];
+    if (r->options->json) {
+        AUTO_JSON json_t *object = json_pack(
+            "{s:s, s:f, s:s, s:o, s:o, s:o, s:b, s:o}", "is", "tier", "t", (double)wall_us / 1e6,
+            "service", service, "tier", json_text_or_null(tier_name(front, now->tier)), "start",
+            json_text_or_null(tier_name(front, now->start)), "stop",
+            json_text_or_null(tier_name(front, now->stop)), "as_then", same, "text",
+            json_text_or_null(now->reason));
+        AUTO(free) char *line = json_dump_text(object);
+        fprintf(r->out, "%s\n", line);
+        return;
+    }
+    AUTO(buf_done) struct buf safe = BUF_INIT(4096);
+    text_add_escaped(&safe, TEXT_TERMINAL, now->reason, strlen(now->reason), sizeof now->reason);
+    if (!same) {
+        const char *tier = tier_name(front, then->choice.tier);
+        const char *start = tier_name(front, then->choice.start);
+        const char *stop = tier_name(front, then->choice.stop);
+        buf_addf(&safe, "%s(then: %s", safe.len ? " " : "", tier ? tier : "no tier");
+        if (start)
+            buf_addf(&safe, ", %s started", start);
+        if (stop)
+            buf_addf(&safe, ", %s stopped", stop);
+        buf_addc(&safe, ')');
+    }
+    fprintf(r->out, "%s  %-8s  %s: %s\n", clock_format_wall(wall_us, when, sizeof when), "tier",
+            service, buf_text(&safe));
+}
+
+static void step_tier(struct replay *r, struct policy_record *then, const struct guard_tick *tick)
+{
+    const struct policy_front *front = &r->policies[then->front];
+    struct policy_state *state = &r->states[then->front];
+    const struct policy_state before = *state;
+    then->input.now_ns = tick->mono_ns;
+    const struct policy_choice now = then->sight == POLICY_SEES
+                                         ? policy_step(state, front, &then->input)
+                                         : policy_step_blind(state, front, &then->input);
+    if (then->undone)
+        *state = before;
+    const bool chosen = now.switched || now.start >= 0 || now.stop >= 0;
+    const bool same = is_same(&then->choice, &now);
+    r->result.tier_steps++;
+    r->result.tier_choices += chosen;
+    r->result.tier_others += !same;
+    /* A choice that differs is shown when it is made, not for as long as it lasts. */
+    if (r->out && (now.reason[0] || (chosen && !same)))
+        print_tier(r, then, &now, tick->wall_us);
+    if (r->options->tell_tier)
+        r->options->tell_tier(r->options->context, then, &now);
+}
+
+static void begin_tiers(struct replay *r)
+{
+    const struct spec_guard *g = r->options->study->guard;
+    for (size_t f = 0; f < g->front_count; f++) {
+        r->policies[f] = policy_front_of(&g->fronts[f]);
+        r->states[f] = policy_init();
+    }
+}
+
+/* ---- lines ---- */
+
 static void begin_anew(struct replay *r)
 {
     if (r->first_ns >= 0)
@@ -94,6 +183,8 @@ static void begin_anew(struct replay *r)
     r->first_ns = r->last_ns = -1;
     guard_judge_free(r->judge);
     r->judge = guard_judge_new(r->options->study);
+    for (size_t f = 0; f < SPEC_FRONTS_MAX; f++)
+        r->states[f] = policy_init();
 }
 
 static bool take_line(struct replay *r, const char *line, size_t len, struct guard_tick *tick,
@@ -104,6 +195,9 @@ static bool take_line(struct replay *r, const char *line, size_t len, struct gua
         begin_anew(r);
         return true;
     }
+    if (policy_head_is(line, len))
+        return policy_head_read(line, len, r->options->study, r->policies, err);
+    tick->tiers = &r->records;
     if (!guard_tick_read(line, len, g->metrics, g->metric_count, r->values, tick, err))
         return false;
     if (tick->mono_ns < r->last_ns)
@@ -112,8 +206,12 @@ static bool take_line(struct replay *r, const char *line, size_t len, struct gua
         r->first_ns = tick->mono_ns;
     r->last_ns = tick->mono_ns;
     r->result.ticks++;
+    for (size_t i = 0; i < tick->refusal_count; i++)
+        guard_judge_refused(r->judge, tick->refusals[i].action, tick->refusals[i].service);
     guard_judge_step(r->judge, tick, tell, r);
     tell_acted(r, tick);
+    for (size_t i = 0; i < r->records.count; i++)
+        step_tier(r, &r->records.items[i], tick);
     return true;
 }
 
@@ -139,7 +237,7 @@ static bool take_lines(struct replay *r, struct guard_tick *tick, struct err *er
 
 static bool read_lines(struct replay *r, FILE *file, struct err *err)
 {
-    AUTO(free) struct guard_tick *tick = malloc(sizeof *tick);
+    AUTO(free) struct guard_tick *tick = calloc(1, sizeof *tick);
     if (!tick)
         abort();
     for (;;) {
@@ -161,11 +259,16 @@ bool guard_replay(const struct guard_replay_options *options, FILE *out,
     FILE *file = standard ? fdopen(dup(STDIN_FILENO), "re") : fopen(options->path, "re");
     if (!file)
         return err_set(err, ERR_INPUT, "%s: %s", options->path, strerror(errno));
-    struct replay r = {.options = options, .out = out, .first_ns = -1, .last_ns = -1};
+    struct replay r = {.options = options,
+                       .out = out,
+                       .first_ns = -1,
+                       .last_ns = -1,
+                       .records = {.study = options->study}};
     r.values = calloc(options->study->guard->metric_count + 1, sizeof *r.values);
     r.bytes = malloc(READ_BYTES);
     if (!r.values || !r.bytes)
         abort();
+    begin_tiers(&r);
     begin_anew(&r);
     const bool ok = read_lines(&r, file, err);
     if (r.first_ns >= 0)

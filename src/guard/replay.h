@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guard/judge.h"
+#include "guard/policy_record.h"
 
 #include <stdio.h>
 
@@ -11,11 +12,16 @@ struct guard_replay_options {
     bool json;                      /* one object a line, else a line of text for each */
     /* Decisions beside being printed; NULL: not. For tests. */
     void (*tell)(void *context, const struct guard_decision *decision);
+    /* Each step of a front's tiers, likewise: as it is chosen now, and as it was then. */
+    void (*tell_tier)(void *context, const struct policy_record *then,
+                      const struct policy_choice *now);
     void *context;
 };
 
 struct guard_replay_result {
     uint64_t ticks, decisions, alarms;
+    uint64_t tier_steps, tier_choices; /* of fronts; a switch, start or stop is a choice */
+    uint64_t tier_others;              /* steps in which something else is chosen than was then */
     int64_t span_ns; /* from the first tick to the last, what lies between two guards left out */
 };
 

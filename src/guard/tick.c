@@ -9,6 +9,7 @@
 #include "guard/tick.h"
 
 #include "base/text.h"
+#include "guard/policy_record.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ bool guard_tick_begins(const char *line, size_t len)
     return len == strlen(GUARD_TICK_BEGINS) && memcmp(line, GUARD_TICK_BEGINS, len) == 0;
 }
 
-static void add_number(struct buf *buf, double value)
+void guard_tick_add_number(struct buf *buf, double value)
 {
     char text[40];
     snprintf(text, sizeof text, "%.6g", value);
@@ -109,7 +110,7 @@ static bool add_value(struct buf *buf, const char *between, const struct guard_m
     const bool plain = value->count == 0 && value->source == SOURCE_NONE;
     buf_add(buf, plain ? "" : "[");
     if (known)
-        add_number(buf, value->number);
+        guard_tick_add_number(buf, value->number);
     else
         buf_add(buf, "null");
     if (!plain)
@@ -120,16 +121,22 @@ static bool add_value(struct buf *buf, const char *between, const struct guard_m
     return true;
 }
 
+static void add_service(struct buf *buf, int service, const struct guard_metric_ref *refs,
+                        size_t count)
+{
+    for (size_t i = 0; i < count && service >= 0; i++)
+        if (guard_metric_infos[refs[i].metric].scope == SCOPE_SERVICE &&
+            refs[i].index == (size_t)service) {
+            buf_addf(buf, ",\"s\":\"%.*s\"", (int)strcspn(refs[i].name, "."), refs[i].name);
+            break;
+        }
+}
+
 static void add_event(struct buf *buf, const struct guard_event *event,
                       const struct guard_metric_ref *refs, size_t count)
 {
     buf_addf(buf, "{\"k\":\"%s\"", guard_event_names[event->kind]);
-    for (size_t i = 0; i < count && event->service >= 0; i++)
-        if (guard_metric_infos[refs[i].metric].scope == SCOPE_SERVICE &&
-            refs[i].index == (size_t)event->service) {
-            buf_addf(buf, ",\"s\":\"%.*s\"", (int)strcspn(refs[i].name, "."), refs[i].name);
-            break;
-        }
+    add_service(buf, event->service, refs, count);
     buf_add(buf, ",\"x\":");
     add_string(buf, event->text);
     buf_addc(buf, '}');
@@ -152,5 +159,16 @@ void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_r
     buf_add(buf, tick->event_count ? "]" : "");
     if (tick->events_lost)
         buf_addf(buf, ",\"l\":%u", tick->events_lost);
+    for (size_t i = 0; i < tick->refusal_count; i++) {
+        buf_addf(buf, "%s{\"a\":\"%s\"", i ? "," : ",\"r\":[",
+                 spec_action_names[tick->refusals[i].action]);
+        add_service(buf, tick->refusals[i].service, refs, count);
+        buf_addc(buf, '}');
+    }
+    buf_add(buf, tick->refusal_count ? "]" : "");
+    if (tick->tiers && tick->tiers->count > 0) {
+        buf_add(buf, ",\"p\":");
+        policy_records_write(tick->tiers, buf);
+    }
     buf_addc(buf, '}');
 }

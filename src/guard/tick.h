@@ -60,6 +60,15 @@ struct guard_event {
     char text[240]; /* evidence: the log's line, numbers; one line, valid UTF-8 */
 };
 
+/* An action of an earlier decision that the actor refused: the judge is told before it sees this
+ * tick (guard_judge_refused). */
+struct guard_refusal {
+    enum spec_action action;
+    int service; /* or -1 */
+};
+struct policy_records; /* policy_record.h: what tiers were chosen on */
+
+enum { GUARD_REFUSALS_MAX = 16 };
 enum { GUARD_EVENTS_MAX = 32 }; /* of one tick; what is over is counted in `events_lost` */
 struct guard_tick {
     int64_t wall_us;
@@ -68,15 +77,21 @@ struct guard_tick {
     struct guard_event events[GUARD_EVENTS_MAX];
     size_t event_count;
     uint32_t events_lost;
+    struct guard_refusal refusals[GUARD_REFUSALS_MAX];
+    size_t refusal_count;
+    struct policy_records *tiers; /* borrowed; NULL: there are none, or nobody wants to read them */
 };
 
 /* One line without its end: {"t":wall s,"m":mono ns,"v":{"stt.latency.p95":[0.21,57,"requests"],
- * ...},"e":[...]}. Unknown values are left out. */
+ * ...},"e":[...],"r":[what was refused],"p":{what tiers were chosen on}}. Unknown values are left
+ * out. */
 void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_ref *refs,
                       size_t count, struct buf *buf);
 /* A number as ticks should hold it, of six digits: what is recorded is short, and is exactly what
  * was judged. Every other number is written in full. */
 double guard_tick_number(double value);
+/* As it is recorded: reads back as the same double. */
+void guard_tick_add_number(struct buf *buf, double value);
 /* The word of this ref's fixed set, or NULL: what `text` of a value may be. */
 const char *guard_tick_word(const struct guard_metric_ref *ref, const char *text);
 
@@ -84,7 +99,8 @@ const char *guard_tick_word(const struct guard_metric_ref *ref, const char *text
 #define GUARD_TICK_BEGINS "{\"begins\":1}"
 bool guard_tick_begins(const char *line, size_t len);
 
-/* Into `values` (count of them, owned by the caller). Names that are not known are skipped: a file
+/* Into `values` (count of them, owned by the caller), and into ret_tick->tiers where that is given,
+ * with its study. Names that are not known are skipped: a file
  * of another version is read as far as it goes. ERR_INPUT otherwise, with the column; then both
  * outputs hold anything. */
 NODISCARD bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref *refs,

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/policy_fit.h"
+#include "guard/policy_record.h"
 #include "guard/policy_share.h"
 #include "guard/tier_load.h"
 #include "guard/tier_memory.h"
@@ -64,6 +65,7 @@ struct guard_tiers {
     struct front *fronts; /* owned; those with a policy */
     size_t count;
     struct policy_seat seats[SPEC_FRONTS_MAX]; /* of the fronts */
+    struct policy_records records;             /* of the last step */
     struct guard_managers *managers;           /* owned; NULL: systemd is not asked */
     struct arena *arena;                       /* owned */
     const struct corpus *corpora;              /* in the arena; NULL: none could be read */
@@ -75,11 +77,6 @@ struct guard_tiers {
     void *context;
 };
 
-static bool has_policy(const struct spec_front *front)
-{
-    return front->tier_count > 1 && !isnan(front->limit_s) && front->limit_s > 0;
-}
-
 static void open_front(struct guard_tiers *tiers, struct front *front, size_t index,
                        const struct tier_study studied[SPEC_TIERS_MAX])
 {
@@ -90,25 +87,13 @@ static void open_front(struct guard_tiers *tiers, struct front *front, size_t in
     front->state = policy_init();
     front->choice.tier = -1;
     front->load = tier_load_new(spec, guard->window_ns);
-    front->policy = (struct policy_front){.count = spec->tier_count,
-                                          .limit_s = spec->limit_s,
-                                          .quantile = isnan(spec->quantile) ? 0.95 : spec->quantile,
-                                          .reserve_bytes = (double)spec->reserve_bytes,
-                                          .switches_per_minute = spec->switches_per_minute,
-                                          .up_after_ns = spec->up_after_ns};
+    front->policy = policy_front_of(spec);
     memcpy(front->studied, studied, sizeof front->studied);
     for (size_t t = 0; t < spec->tier_count; t++) {
-        const struct spec_tier *tier = &spec->tiers[t];
-        double measured = studied[t].peak_bytes;
-        front->policy.tiers[t] = (struct policy_tier){
-            .name = tier->name,
-            .resident = tier->resident,
-            .managed = tier->unit != NULL,
-            .peak_bytes = !isnan(measured)         ? measured
-                          : tier->memory_bytes > 0 ? (double)tier->memory_bytes
-                                                   : NAN,
-            .curve = studied[t].curve,
-        };
+        struct policy_tier *tier = &front->policy.tiers[t];
+        tier->curve = studied[t].curve;
+        if (!isnan(studied[t].peak_bytes))
+            tier->peak_bytes = studied[t].peak_bytes;
         const struct tier_unit_setup setup = {.options = &tiers->options,
                                               .managers = tiers->managers,
                                               .corpora = tiers->corpora,
@@ -153,16 +138,17 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
     bool any = false;
     for (size_t f = 0; f < guard->front_count; f++)
-        any = any || has_policy(&guard->fronts[f]);
+        any = any || policy_front_chooses(&guard->fronts[f]);
     if (any) {
         tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
         tier_study_read(options->study, options->folder, studied, tiers->note, sizeof tiers->note);
         malloc_trim(0); /* whole corpora and rows were read for it */
     }
     for (size_t f = 0; f < guard->front_count; f++)
-        if (has_policy(&guard->fronts[f]))
+        if (policy_front_chooses(&guard->fronts[f]))
             open_front(tiers, &tiers->fronts[tiers->count++], f, studied[f]);
     seat_fronts(tiers);
+    tiers->records.study = options->study;
     free(studied);
     return tiers;
 }
@@ -439,10 +425,17 @@ static void step_front(struct guard_tiers *tiers, size_t i, const struct proxy_v
     const struct policy_state before = front->state;
     const struct policy_choice *choice = &front->choice;
     struct err err = ERR_INIT;
+    policy_input_round(&front->input, front->policy.count);
     front->choice = view ? policy_step(&front->state, &front->policy, &front->input)
                          : policy_step_blind(&front->state, &front->policy, &front->input);
     bool done = !choice->switched || do_switch(tiers, front, now_ns, &err);
-    if (!done && err.code == ERR_BUSY) {
+    struct policy_record *record = &tiers->records.items[tiers->records.count++];
+    *record = (struct policy_record){.front = front->index,
+                                     .input = front->input,
+                                     .sight = seat->sight,
+                                     .undone = !done && err.code == ERR_BUSY,
+                                     .choice = *choice};
+    if (record->undone) {
         front->state = before; /* as if it had not been chosen */
         front->wish = front->input.wish;
         front->choice.tier = before.current;
@@ -476,6 +469,7 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
     weigh_devices(tiers, now_ns);
     for (size_t i = 0; i < tiers->count; i++)
         see_front(tiers, i, seen, now_ns);
+    tiers->records.count = 0;
     for (size_t k = 0; k < tiers->count; k++) {
         const size_t i = policy_share_next(tiers->seats, tiers->count);
         policy_share_fill(tiers->seats, tiers->count, i);
@@ -488,6 +482,21 @@ void guard_tiers_freeze(struct guard_tiers *tiers, size_t index, const char *why
     struct front *front = front_of(tiers, index);
     if (front)
         front->frozen = why;
+}
+
+struct policy_records *guard_tiers_records(struct guard_tiers *tiers)
+{
+    return tiers->count > 0 ? &tiers->records : NULL;
+}
+
+bool guard_tiers_head(const struct guard_tiers *tiers, struct buf *buf)
+{
+    const struct policy_front *fronts[SPEC_FRONTS_MAX] = {NULL};
+    for (size_t i = 0; i < tiers->count; i++)
+        fronts[tiers->fronts[i].index] = &tiers->fronts[i].policy;
+    if (tiers->count > 0)
+        policy_head_write(tiers->options.study, fronts, buf);
+    return tiers->count > 0;
 }
 
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,

@@ -45,6 +45,11 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
  * started or stopped. `why`: what is wrong, static; NULL: nothing is. */
 void guard_tiers_freeze(struct guard_tiers *tiers, size_t front, const char *why);
 
+/* For the recording: what the last step was decided on, valid until the next one (NULL: nothing is
+ * chosen here); and what is known of each tier, as a line. False: there is none. */
+struct policy_records *guard_tiers_records(struct guard_tiers *tiers);
+bool guard_tiers_head(const struct guard_tiers *tiers, struct buf *buf);
+
 /* A rule's tier-down or tier-up, taken with the next step. False: it can't be, `text` says why. As
  * guard_act_setup.tier; `tiers` is its context. */
 bool guard_tiers_wish(void *tiers, size_t service, enum spec_action action, char *text,

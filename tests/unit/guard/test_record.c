@@ -114,6 +114,38 @@ static void test_a_full_disk_is_said_once(void **state)
     check_remove_folder(folder);
 }
 
+/* What is needed to read the ticks stands in both files, and the bound holds. */
+static void test_each_file_has_its_head(void **state)
+{
+    (void)state;
+    static const char head[] = "{\"fronts\":{\"stt\":{}}}";
+    char *folder = check_make_folder();
+    char study[256], paths[2][400];
+    struct err err = ERR_INIT;
+    struct guard_events events = {0};
+    struct guard_record *record = NULL;
+    snprintf(study, sizeof study, "%s/x.spica", folder);
+    snprintf(paths[0], 300, "%s.guard.jsonl", study);
+    snprintf(paths[1], sizeof paths[1], "%s.guard.jsonl.1", study);
+    assert_true(guard_record_open(study, 4000, &record, &err));
+    guard_record_set_head(record, head);
+    for (int s = 0; s < 300; s++) {
+        struct guard_tick tick = tick_at(s);
+        guard_record_add(record, &tick, refs, ARRAY_LEN(refs), &events);
+        assert_true(size_of(paths[0]) + size_of(paths[1]) <= 4000);
+        AUTO(buf_done) struct buf text = BUF_INIT(1 << 20);
+        assert_true(buf_read_file(&text, paths[0], &err));
+        const char *at = s == 0 ? strchr(buf_text(&text), '\n') + 1 : buf_text(&text);
+        if (s == 0 || size_of(paths[1]) > 0)
+            CHECK_ROW(s, "its head", strncmp(at, head, sizeof head - 1) == 0);
+        if (size_of(paths[1]) > 0) /* and once */
+            CHECK_ROW(s, "once", !strstr(at + 1, head));
+    }
+    assert_true(size_of(paths[1]) > 0);
+    guard_record_close(record);
+    check_remove_folder(folder);
+}
+
 /* A link that somebody put there is not followed. */
 static void test_a_link_is_refused(void **state)
 {
@@ -165,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_bound_holds),
+        cmocka_unit_test(test_each_file_has_its_head),
         cmocka_unit_test(test_a_full_disk_is_said_once),
         cmocka_unit_test(test_another_failure_has_its_own_name),
         cmocka_unit_test(test_a_link_is_refused),

@@ -22,12 +22,14 @@ static const char rules[] =
 struct lines {
     char text[4000][600];
     size_t count;
+    bool restart; /* the last one asks for one */
 };
 
 static void keep(void *context, const struct guard_decision *decision)
 {
     struct lines *lines = context;
     assert_in_range(lines->count, 0, ARRAY_LEN(lines->text) - 1);
+    lines->restart |= decision->actions >> ACTION_RESTART & 1;
     snprintf(lines->text[lines->count++], sizeof lines->text[0], "%lld %s %d %x %x %s",
              (long long)decision->wall_us, decision->rule, (int)decision->to, decision->actions,
              decision->withheld, decision->text);
@@ -56,6 +58,7 @@ static void live(struct judged *j, struct buf *recording, struct lines *lines, i
 {
     const struct spec_guard *g = j->study->guard;
     struct rng rng = rng_init(21, "walk");
+    int refused = 0;
     for (int i = 0; i < ticks; i++) {
         walk(j, &rng, i);
         j->tick.values = j->values;
@@ -64,8 +67,16 @@ static void live(struct judged *j, struct buf *recording, struct lines *lines, i
         guard_tick_write(&j->tick, g->metrics, g->metric_count, recording);
         buf_addc(recording, '\n');
         guard_judge_step(j->judge, &j->tick, keep, lines);
-        j->tick.event_count = 0;
+        j->tick.event_count = j->tick.refusal_count = 0;
+        if (lines->restart && rng_below(&rng, 3) > 0) { /* stopped by somebody's hand */
+            guard_judge_refused(j->judge, ACTION_RESTART, 0);
+            j->tick.refusals[j->tick.refusal_count++] =
+                (struct guard_refusal){.action = ACTION_RESTART, .service = 0};
+            refused++;
+        }
+        lines->restart = false;
     }
+    assert_true(refused > 2);
 }
 
 static char *write_file(const struct buf *bytes)
