@@ -29,13 +29,18 @@ static char *grow(struct buf *buf, size_t len)
     return buf->data + buf->len;
 }
 
-/* Zeroed, so that the text stays ended however few of the bytes the caller fills. */
 char *buf_reserve(struct buf *buf, size_t len)
 {
     char *at = grow(buf, len);
     if (at)
-        memset(at, 0, len + 1);
+        at[0] = '\0';
     return at;
+}
+
+void buf_filled(struct buf *buf, size_t len)
+{
+    buf->len += len;
+    buf->data[buf->len] = '\0';
 }
 
 bool buf_append(struct buf *buf, const void *data, size_t len)

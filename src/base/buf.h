@@ -31,9 +31,10 @@ void buf_add(struct buf *buf, const char *text);
 void buf_addc(struct buf *buf, char c);
 void buf_addf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Makes room for `len` more bytes and returns where they may be written (then add to buf->len),
- * or NULL when they would exceed the maximum. */
+/* Makes room for `len` more bytes and returns where they may be written, or NULL when they would
+ * exceed the maximum. They hold anything until buf_filled() says how many were written. */
 char *buf_reserve(struct buf *buf, size_t len);
+void buf_filled(struct buf *buf, size_t len); /* at most what was reserved */
 
 void buf_clear(struct buf *buf);             /* keeps the memory */
 const char *buf_text(const struct buf *buf); /* borrowed; "" while empty */

@@ -62,7 +62,7 @@ static bool read_part(int fd, off_t from, struct buf *text)
     char *room = buf_reserve(text, PART_SIZE);
     ssize_t n = room ? pread(fd, room, PART_SIZE, from) : -1;
     if (n > 0)
-        text->len += (size_t)n;
+        buf_filled(text, (size_t)n);
     return n >= 0;
 }
 

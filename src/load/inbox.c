@@ -55,8 +55,7 @@ enum load_inbox_news load_inbox_read(struct load_inbox *inbox, int fd)
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? LOAD_INBOX_EMPTY : LOAD_INBOX_RESET;
     int64_t now_ns = clock_now_ns();
-    inbox->body.len += (size_t)n;
-    inbox->body.data[inbox->body.len] = '\0';
+    buf_filled(&inbox->body, (size_t)n);
     note_piece(inbox, now_ns);
     return LOAD_INBOX_TOOK;
 }

@@ -67,7 +67,7 @@ static ssize_t receive(struct load_member *member)
         n = recv(member->fd, at, READ_BYTES, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0)
-        member->in.len += (size_t)n;
+        buf_filled(&member->in, (size_t)n);
     return n;
 }
 

@@ -33,7 +33,8 @@ bool load_wire_add(struct buf *out, enum load_wire_kind kind, const void *payloa
         return false;
     memcpy(at, &head, sizeof head);
     memcpy(at + sizeof head, payload, len);
-    out->len += sizeof head + padded(len);
+    memset(at + sizeof head + len, 0, padded(len) - len);
+    buf_filled(out, sizeof head + padded(len));
     return true;
 }
 
@@ -55,7 +56,8 @@ bool load_wire_add_record(struct buf *out, const struct load_record *record, con
     if (gaps_len)
         memcpy(at + sizeof sent, gaps->data, gaps_len);
     memcpy(at + sizeof sent + gaps_len, buf_text(text), text->len + 1);
-    out->len += sizeof head + padded(len);
+    memset(at + len, 0, padded(len) - len);
+    buf_filled(out, sizeof head + padded(len));
     return true;
 }
 
