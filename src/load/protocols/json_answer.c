@@ -59,29 +59,3 @@ bool load_json_error(const json_t *root, struct buf *ret_text)
     }
     return true;
 }
-
-/* Eight MiB of "[]," would become 2.8 million lists of 130 bytes each. So what stands in the text
- * is counted before it is parsed: braces and brackets open something, commas separate two. */
-static bool is_modest(const char *bytes, size_t len)
-{
-    enum { LISTS_MAX = 1 << 16, VALUES_MAX = 1 << 20 };
-    size_t lists = 0, values = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < len; i++) {
-        char c = bytes[i];
-        if (c == '"')
-            quoted = !quoted;
-        else if (quoted && c == '\\')
-            i++;
-        else if (!quoted && (c == '{' || c == '['))
-            lists++;
-        else if (!quoted && c == ',')
-            values++;
-    }
-    return lists <= LISTS_MAX && values <= VALUES_MAX;
-}
-
-json_t *load_json_parse(const char *bytes, size_t len)
-{
-    return is_modest(bytes, len) ? json_loadb(bytes, len, JSON_ALLOW_NUL, NULL) : NULL;
-}

@@ -14,6 +14,6 @@ void load_text_add(struct buf *text, const char *bytes, size_t len);
  * message, if any, is appended. */
 bool load_json_error(const json_t *root, struct buf *ret_text);
 
-/* JSON of a server: NULL when it is none, or when it would take far more memory and time than its
- * bytes say. New reference. */
+/* JSON of a server, a list or a mapping: NULL when it is none, or when it would take far more
+ * memory and time than its bytes say. New reference. */
 json_t *load_json_parse(const char *bytes, size_t len);
