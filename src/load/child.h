@@ -84,6 +84,8 @@ void load_child_fail(struct load_child *child, const char *why); /* ends the run
 void load_child_keep_by(struct load_child *child, int64_t at_ns); /* look after things by then */
 void load_child_plan_next(struct load_child *child);       /* arms the timers after a change */
 int64_t load_child_due_ns(const struct load_child *child); /* of the next send */
+/* Is reading an answer of `bytes` done before that? */
+bool load_child_can_read(const struct load_child *child, size_t bytes, int64_t now_ns);
 void load_child_emit(struct load_child *child, const struct load_record *record,
                      const struct buf *text, const struct buf *gaps);
 

@@ -62,6 +62,7 @@ struct load_http {
     struct load_http_hooks hooks;
     size_t held_bytes; /* sum of all calls' `held` */
     bool reaping;
+    bool last; /* nothing else waited to be read when this answer came */
 };
 
 static int status_of(const struct load_http_call *call)
@@ -181,6 +182,18 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
     return call->limit ? 0 : size * count;
 }
 
+static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)purpose;
+    load_http_sockets_opened(ctx, fd);
+    return CURL_SOCKOPT_OK;
+}
+
+static int on_close(void *ctx, curl_socket_t fd)
+{
+    return load_http_sockets_close(ctx, fd);
+}
+
 static CURL *make_easy(struct load_http_call *call)
 {
     CURL *easy = curl_easy_init();
@@ -192,6 +205,10 @@ static CURL *make_easy(struct load_http_call *call)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, (void *)call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, (void *)call);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, (void *)call->http->sockets);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, (void *)call->http->sockets);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     return easy;
 }
@@ -238,10 +255,10 @@ void load_http_send(struct load_http *http, struct load_http_call *call,
         load_http_easy_site(call, request);
         call->hub = hub_for_next(http);
         keep_apart(http, call, request);
+        curl_easy_setopt((CURL *)call->easy, CURLOPT_URL, request->url);
     }
     reset_call(call);
     CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers->list);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
@@ -321,6 +338,7 @@ static void finish(struct load_http *http, struct load_http_call *call, CURLcode
         return;
     }
     call->active = false;
+    call->last = http->last;
     call->answer.http_status = status_of(call);
     if (end != LOAD_HTTP_COMPLETE && !call->why[0])
         strncat(call->why, curl_easy_strerror(code), sizeof call->why - 1);
@@ -393,7 +411,9 @@ static void act(struct load_http_hub *hub, int fd, uint32_t events)
         what |= CURL_CSELECT_ERR;
     hub->http->turn_ns = 0;
     curl_multi_socket_action(hub->multi, fd, what, &hub->running);
+    hub->http->last = !load_http_sockets_more(hub->http->sockets);
     reap(hub);
+    hub->http->last = false;
 }
 
 static int on_ready(sd_event_source *source, int epoll_fd, uint32_t epoll_events, void *ctx)
@@ -417,20 +437,17 @@ static int on_ready(sd_event_source *source, int epoll_fd, uint32_t epoll_events
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     (void)easy;
+    (void)socket_ctx;
     struct load_http_hub *hub = ctx;
     struct load_http *http = hub->http;
     if (what == CURL_POLL_REMOVE) {
         load_http_sockets_forget(http->sockets, fd);
-        curl_multi_assign(hub->multi, fd, NULL);
         return 0;
     }
     uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) |
                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
     uint32_t tag = (uint32_t)(hub - http->hubs);
-    if (!load_http_sockets_watch(http->sockets, fd, tag, events, socket_ctx != NULL))
-        return -1;
-    curl_multi_assign(hub->multi, fd, hub); /* not NULL: it is known */
-    return 0;
+    return load_http_sockets_watch(http->sockets, fd, tag, events) ? 0 : -1;
 }
 
 static int want_time(CURLM *multi, long timeout_ms, void *ctx)

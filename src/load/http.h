@@ -39,6 +39,7 @@ struct load_http_call {
     const char *limit; /* which bound the answer went over; NULL: none */
     struct load_http_call *next_paused;
     bool active, retried, paused;
+    bool last;     /* when it was done, no other answer had bytes waiting */
     char why[256]; /* curl's words for a failure */
 };
 
@@ -74,7 +75,7 @@ void load_http_cancel(struct load_http_call *call);    /* `done` is not called *
 void load_http_call_trim(struct load_http_call *call); /* its answer was read: frees much memory */
 void load_http_call_done(struct load_http_call *call); /* frees what the call owns */
 
-struct load_http_headers *load_http_headers_new(const char *content_type);
+struct load_http_headers *load_http_headers_new(const char *content_type, size_t body_len);
 /* One more header, "NAME: N". */
 void load_http_headers_add(struct load_http_headers *headers, const char *name, size_t number);
 struct load_http_headers *load_http_headers_free(struct load_http_headers *headers);

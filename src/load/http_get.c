@@ -35,6 +35,7 @@ static CURLcode get(CURL *easy, int port, const char *path, int64_t timeout_ns, 
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? timeout_ms : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, path ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "spica/" SPICA_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, (void *)&got);
     CURLcode code = url.over ? CURLE_URL_MALFORMAT : curl_easy_perform(easy);

@@ -11,10 +11,15 @@ struct load_http_sockets; /* opaque */
 struct load_http_sockets *load_http_sockets_new(sd_event *event, sd_event_io_handler_t on_ready,
                                                 void *ctx);
 struct load_http_sockets *load_http_sockets_free(struct load_http_sockets *sockets);
-/* `tag` comes back with the socket; `known`: it is watched already. */
+/* A connection was made; it is closed with load_http_sockets_close. */
+void load_http_sockets_opened(struct load_http_sockets *sockets, int fd);
+int load_http_sockets_close(struct load_http_sockets *sockets, int fd); /* as close(2) */
+/* `tag` comes back with the socket. False: the kernel can't watch it. */
 bool load_http_sockets_watch(struct load_http_sockets *sockets, int fd, uint32_t tag,
-                             uint32_t events, bool known);
+                             uint32_t events);
 void load_http_sockets_forget(struct load_http_sockets *sockets, int fd);
 /* The next ready one, each in its turn; false: none for now. It may have become unready since. */
 bool load_http_sockets_next(struct load_http_sockets *sockets, int *ret_fd, uint32_t *ret_tag,
                             uint32_t *ret_events);
+/* False: surely no other is ready, as the kernel said when it was last asked. */
+bool load_http_sockets_more(const struct load_http_sockets *sockets);

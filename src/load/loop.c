@@ -184,25 +184,31 @@ int64_t load_child_due_ns(const struct load_child *child)
     return due_ns;
 }
 
-/* When the oldest finished answer may be read: now if that is done before the next send, else just
- * after it. The cost was measured as some 25 ns a byte. */
+/* Is reading an answer done before the next send? Its cost was measured as some 25 ns a byte. */
+bool load_child_can_read(const struct load_child *child, size_t bytes, int64_t now_ns)
+{
+    int64_t due_ns = load_child_due_ns(child);
+    return due_ns == CLOCK_NEVER || due_ns - now_ns > 25 * (int64_t)bytes + 20 * NS_PER_US;
+}
+
+/* When the oldest finished answer may be read: now if there is time, else just after the send. */
 static int64_t read_at_ns(const struct load_child *child)
 {
     const struct load_flight *flight = TAILQ_FIRST(&child->finished);
     if (!flight)
         return CLOCK_NEVER;
-    int64_t now_ns = clock_now_ns(), due_ns = load_child_due_ns(child);
-    int64_t cost_ns = 25 * (int64_t)flight->call->answer->len + 20 * NS_PER_US;
+    int64_t now_ns = clock_now_ns();
     bool waited = now_ns - flight->finished_ns > NS_PER_S || child->finished_count > FINISHED_MAX;
-    bool fits = due_ns == CLOCK_NEVER || due_ns - now_ns > cost_ns;
-    return waited || fits ? now_ns : due_ns + 50 * NS_PER_US;
+    bool now = waited || load_child_can_read(child, flight->call->answer->len, now_ns);
+    return now ? now_ns : load_child_due_ns(child) + 50 * NS_PER_US;
 }
 
 void load_child_plan_next(struct load_child *child)
 {
     set_timer(child->send_timer, load_child_due_ns(child));
     int64_t read_ns = read_at_ns(child);
-    bool at_once = read_ns <= clock_now_ns();
+    /* The last answer of all may have been read already: the end waits for nothing then. */
+    bool at_once = read_ns <= clock_now_ns() || (!child->over && is_over(child));
     sd_event_source_set_enabled(child->read_now, at_once ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
     set_timer(child->read_timer, at_once ? CLOCK_NEVER : read_ns);
 }

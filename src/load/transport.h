@@ -29,6 +29,7 @@ struct load_call {
     const char *why;                  /* words for a failure, "" if there are none; never NULL */
     int64_t dropped_bytes;            /* of the answer, counted but not kept */
     void *owner;                      /* whoever sends; borrowed */
+    bool last; /* set when done: nothing else is known to wait to be stamped */
 };
 
 struct load_transport_hooks {
@@ -52,9 +53,9 @@ enum { LOAD_TARGET_MAX = 1600 };
 struct load_transport {
     const char *name;
     const char *scheme; /* of the URL of a service on this machine; NULL: it has none */
-    bool has_status; /* an answer with another status than 200 is a failure */
-    bool mark_ends;  /* the protocol's end mark ends the transfer at once, without a grace */
-    bool ends_apart; /* an answer's end is an event of its own (an exit), not its last byte */
+    bool has_status;    /* an answer with another status than 200 is a failure */
+    bool mark_ends;     /* the protocol's end mark ends the transfer at once, without a grace */
+    bool ends_apart;    /* an answer's end is an event of its own (an exit), not its last byte */
     /* Can this stream's requests be sent at all? Before the fork. ret_target: where they go. */
     bool (*check)(const struct load_stream *stream, char *ret_target, size_t size, struct err *err);
     /* Once per process. The client is the caller's until close, when all calls are freed. */

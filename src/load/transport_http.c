@@ -49,6 +49,7 @@ static void on_done(struct load_http_call *inner, enum load_http_end end)
     };
     struct http_call *call = outer(inner);
     call->call.dropped_bytes = inner->dropped_bytes;
+    call->call.last = inner->last;
     call->client->hooks.done(&call->call, ends[end]);
 }
 
@@ -87,7 +88,8 @@ static void *make_ready(void *client, const struct load_stream *stream,
 {
     (void)client;
     (void)stream;
-    struct load_http_headers *headers = load_http_headers_new(buf_text(&request->content_type));
+    struct load_http_headers *headers =
+        load_http_headers_new(buf_text(&request->content_type), request->body.len);
     if (request->size_header)
         load_http_headers_add(headers, request->size_header, request->size_value);
     return headers;
@@ -140,6 +142,7 @@ static void send_request(struct load_call *call, const struct load_parcel *parce
         .reuse = stream->reuse_connection,
     };
     call->dropped_bytes = 0;
+    call->last = false;
     load_http_send(ours->client->http, &ours->inner, &request);
 }
 
