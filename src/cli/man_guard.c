@@ -71,10 +71,12 @@ static void print_alarms(void)
 {
     man_section("ALARMS");
     man_text("What `spica guard` says without a rule. They are told by `notify`, where `act` names "
-             "it, and do nothing else.");
+             "it, and do nothing else; but that production is not what was measured asks for "
+             "`restudy` as well, where `act` names that: see which.");
     for (size_t i = 0; i < guard_alarm_kind_count; i++) {
         AUTO(buf_done) struct buf text = BUF_INIT(1024);
-        buf_addf(&text, "%s.", guard_alarm_kinds[i].meaning);
+        buf_addf(&text, "%s.%s", guard_alarm_kinds[i].meaning,
+                 guard_alarm_kinds[i].restudy ? " (Asks for `restudy`.)" : "");
         man_item(guard_alarm_kinds[i].name, NULL);
         man_text(buf_text(&text));
     }

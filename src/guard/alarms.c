@@ -213,11 +213,17 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
     {"log flood", SCOPE_GUARD, has_lost, NONE, EVENT(LOG_FLOOD), 0, .clear_ns = S(30),
      .hold_ns = S(60), .minor = true,
      .meaning = "lines were dropped: figures of requests stand on a part of them"},
-    {"versions changed", SCOPE_SERVICE, NULL, NONE, EVENT(VERSIONS), 0, .hold_ns = S(86400),
-     .machine = true, .minor = true,
-     .meaning = "the study measured another one: spica run measures again"},
     {"neighbour changed", SCOPE_GUARD, NULL, NONE, EVENT(NEIGHBOUR), 0, .hold_ns = S(600),
-     .minor = true, .meaning = "the study measured beside other neighbours"},
+     .minor = true, .meaning = "who shares the device is not who did a moment ago"},
+    {"versions changed", SCOPE_GUARD, is_one, GUARD_CHANGED_VERSIONS, 0, 0,
+     .tells = EVENT(VERSIONS), .minor = true, .restudy = true,
+     .meaning = "the study measured another one: spica run measures again"},
+    {"neighbours not as studied", SCOPE_GUARD, is_one, GUARD_CHANGED_NEIGHBOURS, 0, 0,
+     .tells = EVENT(OTHER_NEIGHBOURS), .for_ns = S(600), .clear_ns = S(60), .minor = true,
+     .restudy = true, .meaning = "the study measured beside others: spica run measures again"},
+    {"load not as studied", SCOPE_GUARD, is_one, GUARD_CHANGED_LOAD, 0, 0,
+     .tells = EVENT(OTHER_LOAD), .minor = true,
+     .meaning = "the study measured another load: write it into load:, then spica run"},
 };
 #undef S
 #undef NONE
@@ -375,6 +381,8 @@ static bool take_events(struct guard_alarm *alarm, const struct guard_tick *tick
     for (size_t i = 0; i < tick->event_count; i++) {
         const struct guard_event *event = &tick->events[i];
         const uint32_t bit = UINT32_C(1) << event->kind;
+        if (alarm->kind->tells & bit)
+            memcpy(alarm->text, event->text, sizeof alarm->text);
         if (!((alarm->kind->begins | alarm->kind->ends) & bit) || !is_about(alarm, event))
             continue;
         if (alarm->kind->ends & bit)

@@ -1,5 +1,6 @@
 /* What is always wrong, whatever the study file says: rules that guard has itself. They only
- * notify. One table of kinds; of a kind there is one alarm for each service, device, or machine. */
+ * notify, but for two that ask for a new study. One table of kinds; of a kind there is one alarm
+ * for each service, device, or machine. */
 #pragma once
 
 #include "guard/rules.h"
@@ -13,11 +14,13 @@ struct guard_alarm_kind {
     enum expr_truth (*look)(struct guard_alarm *alarm, const struct guard_tick *tick);
     enum guard_metric metric; /* the figure; GUARD_METRIC_COUNT_: none */
     uint32_t begins, ends;    /* events, a bit each */
+    uint32_t tells;           /* events that only say what the figure stands for */
     int64_t for_ns, clear_ns; /* of the figure; an event needs no time to be sure */
     int64_t hold_ns;          /* without an event that ends it, it is over so long after the last */
     bool front;               /* only of services behind HAProxy */
     bool split;               /* only of those with a split */
     bool minor;               /* it can wait: others are told first */
+    bool restudy;             /* asks for a new study as well, where `act` names it */
     bool machine;             /* also one for events that concern no service of the study */
     const char *meaning;      /* a phrase: what it means, or what to do */
 };

@@ -60,12 +60,13 @@ static struct judge_rule from_file(const struct spec_guard *g, const struct spec
 static struct judge_rule from_alarm(const struct spec_guard *g, struct guard_alarm *alarm)
 {
     const bool notify = g->limits[ACTION_NOTIFY].allowed;
+    const bool restudy = alarm->kind->restudy && g->limits[ACTION_RESTUDY].allowed;
     return (struct judge_rule){
         .alarm = alarm,
         .times = {alarm->kind->for_ns, alarm->kind->clear_ns, g->window_ns},
         .name = alarm->kind->name,
         .service = alarm->service,
-        .actions = notify ? 1u << ACTION_NOTIFY : 0,
+        .actions = (notify ? 1u << ACTION_NOTIFY : 0) | (restudy ? 1u << ACTION_RESTUDY : 0),
     };
 }
 

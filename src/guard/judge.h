@@ -3,7 +3,7 @@
  *
  * A rule is in one of five states. No data is its own: never fine, never an alarm by itself unless
  * the rule asks for it. Beside the file's rules stand the built-in ones (guard/alarms.c), which
- * only notify. */
+ * only notify, and ask for a new study. */
 #pragma once
 
 #include "guard/tick.h"

@@ -139,7 +139,7 @@ static void add_of_alarm(struct buf *buf, const struct guard_judge *judge,
         buf_add(buf, alarm->who);
         between = ": ";
     }
-    if (alarm->latched && alarm->text[0]) {
+    if ((alarm->latched || (bad && alarm->kind->tells)) && alarm->text[0]) {
         buf_add(buf, between);
         add_cut(buf, alarm->text, 200);
         between = ", ";

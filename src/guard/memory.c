@@ -14,6 +14,9 @@
  * its answers is more than guard's watchdog allows, so guard waits less, and a step in which one
  * device took long leaves the others to the next one: however many hang, a step takes some 20 s at
  * most. Rejected: a thread for the driver's calls, which a call in the kernel would hang as well.
+ *
+ * Units of tiers are ours as well, though no service of the study: they count with the declared
+ * neighbours, whose own memory is then not known apart.
  */
 #include "guard/memory.h"
 
@@ -40,8 +43,7 @@ const char *const guard_fault_names[FAULT_COUNT_] = {
     [FAULT_XID] = "xid",    [FAULT_MISMATCH] = "mismatch",
 };
 
-struct others {        /* memory of processes that are not ours */
-    double told_bytes; /* as it was said last; NaN: never */
+struct others { /* memory of processes that are not ours */
     double seen_bytes;
     int settled; /* samples since it moved */
 };
@@ -49,7 +51,8 @@ struct others {        /* memory of processes that are not ours */
 struct part { /* of one device */
     struct guard_device_view view;
     struct guard_slope slope;
-    struct others strangers;
+    struct others strangers, neighbours;
+    double told_bytes; /* of strangers, as it was said last; NaN: never */
     int64_t due_ns, read_ns, opened_ns, state_ns, xid_ns, began_wall_us;
     bool lost_told, is_gpu;
     char pci[32];
@@ -67,7 +70,10 @@ struct guard_memory {
     struct part parts[SPEC_DEVICES_MAX];
     struct guard_memory_view services[SPEC_SERVICES_MAX];
     struct guard_slope slopes[SPEC_SERVICES_MAX];
-    struct neighbour *neighbours; /* owned */
+    struct neighbour *neighbours;    /* owned */
+    struct spec_neighbour *declared; /* owned: the study's, then units of tiers */
+    size_t declared_count;
+    pid_t roots[SPEC_SERVICES_MAX]; /* at the last step */
     int64_t trend_ns, neighbours_ns, mismatch_ns;
     bool mismatch;
 };
@@ -84,6 +90,8 @@ static void forget(struct part *part)
     struct guard_device_view *view = &part->view;
     view->used_bytes = view->free_bytes = view->full_in_s = view->busy_ratio = view->throttled =
         NAN;
+    view->stranger_bytes = view->neighbour_bytes = NAN;
+    part->strangers.settled = part->neighbours.settled = 0;
     view->throttle_words[0] = '\0';
     guard_slope_clear(&part->slope);
 }
@@ -106,12 +114,31 @@ static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
     snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", err.text);
 }
 
+static void declare(struct guard_memory *memory, const struct spec_study *study)
+{
+    const struct spec_guard *guard = study->guard;
+    size_t count = study->neighbour_count;
+    memory->declared =
+        calloc(count + SPEC_FRONTS_MAX * SPEC_TIERS_MAX + 1, sizeof *memory->declared);
+    if (!memory->declared)
+        abort();
+    if (count > 0)
+        memcpy(memory->declared, study->neighbours, count * sizeof *memory->declared);
+    for (size_t f = 0; guard && f < guard->front_count; f++)
+        for (size_t t = 0; t < guard->fronts[f].tier_count; t++)
+            if (guard->fronts[f].tiers[t].unit)
+                memory->declared[count++] =
+                    (struct spec_neighbour){.unit = guard->fronts[f].tiers[t].unit};
+    memory->declared_count = count;
+}
+
 struct guard_memory *guard_memory_new(const struct spec_study *study, const char *proc_root)
 {
     struct guard_memory *memory = calloc(1, sizeof *memory);
     struct neighbour *neighbours = calloc(study->neighbour_count + 1, sizeof *neighbours);
     if (!memory || !neighbours)
         abort();
+    declare(memory, study);
     memory->study = study;
     memory->root = proc_root;
     memory->neighbours = neighbours;
@@ -123,7 +150,7 @@ struct guard_memory *guard_memory_new(const struct spec_study *study, const char
         struct part *part = &memory->parts[d];
         part->view.total_bytes = NAN;
         part->is_gpu = spec_device_is_gpu(study->devices[d]);
-        part->strangers.told_bytes = part->strangers.seen_bytes = NAN;
+        part->told_bytes = part->strangers.seen_bytes = part->neighbours.seen_bytes = NAN;
         forget(part);
         if (clock_now_ns() - began_ns < SLOW_NS) /* else with the next step */
             open_device(memory, d, clock_now_ns());
@@ -137,6 +164,7 @@ struct guard_memory *guard_memory_free(struct guard_memory *memory)
         for (size_t d = 0; d < SPEC_DEVICES_MAX; d++)
             device_close(memory->devices[d]);
         free(memory->neighbours);
+        free(memory->declared);
         free(memory);
     }
     return NULL;
@@ -174,27 +202,29 @@ static void lose(struct guard_memory *memory, size_t d, const char *why,
         }
 }
 
-/* Somebody else's memory has changed for good: twice the same. */
-static void watch_strangers(struct guard_memory *memory, size_t d, double bytes,
-                            const struct device_ours *ours, struct guard_events *events)
+/* Twice the same: that is what they hold. NaN: it moves, or was never told. */
+static double settle(struct others *others, double bytes, double known_bytes)
 {
-    struct others *others = &memory->parts[d].strangers;
-    struct device_holder holders[3];
     if (isnan(bytes))
-        return;
+        return known_bytes;
     if (!(fabs(bytes - others->seen_bytes) < CHANGE_BYTES / 4))
         others->settled = 0;
     others->seen_bytes = bytes;
-    if (++others->settled < SETTLE_SAMPLES)
+    return ++others->settled < SETTLE_SAMPLES ? NAN : bytes;
+}
+
+/* Somebody else's memory has changed for good. */
+static void tell_strangers(struct guard_memory *memory, size_t d, const struct device_ours *ours,
+                           struct guard_events *events)
+{
+    struct part *part = &memory->parts[d];
+    struct device_holder holders[3];
+    const double bytes = part->view.stranger_bytes, before = part->told_bytes;
+    if (isnan(bytes) || fabs(bytes - before) < CHANGE_BYTES)
         return;
-    double before = others->told_bytes;
-    if (isnan(before)) {
-        others->told_bytes = bytes;
+    part->told_bytes = bytes;
+    if (isnan(before))
         return;
-    }
-    if (fabs(bytes - before) < CHANGE_BYTES)
-        return;
-    others->told_bytes = bytes;
     AUTO(buf_done) struct buf text = BUF_INIT(600);
     buf_addf(&text, "%s: others %s ", memory->study->devices[d],
              bytes > before ? "have grown from" : "have given memory back, from");
@@ -259,6 +289,17 @@ static void take_service(struct guard_memory *memory, size_t i, size_t d, struct
         view->bytes = reading_value(usage.memory_bytes);
 }
 
+static void read_others(struct guard_memory *memory, size_t d, const struct device_sample *sample)
+{
+    struct part *part = &memory->parts[d];
+    struct guard_device_view *view = &part->view;
+    view->stranger_bytes =
+        settle(&part->strangers, reading_value(sample->stranger_bytes), view->stranger_bytes);
+    if (memory->declared_count == memory->study->neighbour_count)
+        view->neighbour_bytes = settle(&part->neighbours, reading_value(sample->neighbour_bytes),
+                                       view->neighbour_bytes);
+}
+
 static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
                         const struct guard_memory_subject *subjects, struct guard_events *events)
 {
@@ -274,8 +315,8 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
         }
     const struct device_ours ours = {.roots = roots,
                                      .root_count = count,
-                                     .neighbours = study->neighbours,
-                                     .neighbour_count = study->neighbour_count};
+                                     .neighbours = memory->declared,
+                                     .neighbour_count = memory->declared_count};
     int64_t before_ns = clock_cpu_ns();
     device_sample(memory->devices[d], &ours, &sample);
     if (sample.fault[0]) {
@@ -295,7 +336,8 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
             take_service(memory, of[k], d, sample.tree_bytes[k], roots[k]);
     if (part->is_gpu) {
         read_state(memory, d, now_ns);
-        watch_strangers(memory, d, reading_value(sample.stranger_bytes), &ours, events);
+        read_others(memory, d, &sample);
+        tell_strangers(memory, d, &ours, events);
     }
     part->due_ns = now_ns + COST_SHARE * (clock_cpu_ns() - before_ns);
 }
@@ -400,7 +442,39 @@ static void watch_neighbours(struct guard_memory *memory, int64_t now_ns,
     }
 }
 
+bool guard_memory_add_gone(const struct guard_memory *memory, struct buf *buf)
+{
+    const struct spec_study *study = memory->study;
+    for (size_t n = 0; n < study->neighbour_count; n++) {
+        const struct spec_neighbour *spec = &study->neighbours[n];
+        if (spec->unseen_bytes > 0 || memory->neighbours[n].there)
+            continue;
+        if (!memory->neighbours[n].looked)
+            return false;
+        buf_addf(buf, "%sneighbour %s", buf->len ? ", " : "",
+                 spec->unit      ? spec->unit
+                 : spec->command ? spec->command
+                                 : "by pid");
+    }
+    return true;
+}
+
 /* ---- all of it ---- */
+
+/* What was held by a service whose process was not known then was somebody else's. */
+static void see_roots(struct guard_memory *memory, const struct guard_memory_subject *subjects)
+{
+    bool same = true;
+    for (size_t i = 0; i < memory->study->service_count; i++) {
+        same &= memory->roots[i] == subjects[i].root;
+        memory->roots[i] = subjects[i].root;
+    }
+    for (size_t d = 0; !same && d < memory->study->device_count; d++) {
+        struct part *part = &memory->parts[d];
+        part->strangers.settled = part->neighbours.settled = 0;
+        part->view.stranger_bytes = part->view.neighbour_bytes = NAN;
+    }
+}
 
 static void tell_lost(struct guard_memory *memory, size_t d, struct guard_events *events)
 {
@@ -416,6 +490,7 @@ void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
                        const struct guard_memory_subject *subjects, struct guard_events *events)
 {
     const int64_t began_ns = clock_now_ns();
+    see_roots(memory, subjects);
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
         bool late = clock_now_ns() - began_ns >= SLOW_NS;

@@ -39,6 +39,9 @@ struct guard_device_view {
     double used_bytes, free_bytes, total_bytes; /* NaN unknown */
     double full_in_s;                           /* NaN: unknown, or it does not certainly grow */
     double busy_ratio;
+    /* Held by processes that are neither services nor neighbours, and by declared neighbours, once
+     * two samples agree; NaN: unknown, or it moves. */
+    double stranger_bytes, neighbour_bytes;
     double throttled; /* 0, 1, NaN */
     char throttle_words[64];
     enum guard_fault fault;
@@ -67,6 +70,9 @@ void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
                        const struct guard_memory_subject *subjects, struct guard_events *events);
 const struct guard_device_view *guard_memory_device(const struct guard_memory *memory, size_t d);
 const struct guard_memory_view *guard_memory_service(const struct guard_memory *memory, size_t i);
+/* Names of declared neighbours that do not run, "a, b"; those that can't be seen are left out.
+ * False: nobody has looked yet. */
+bool guard_memory_add_gone(const struct guard_memory *memory, struct buf *buf);
 /* Is the driver's library on this disk of another version than its module that runs? An upgrade
  * does so: what runs goes on, what is started fails. `ret_text`: which and which. `root`: "/" but
  * in tests. Where either is not there: false. */

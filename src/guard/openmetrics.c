@@ -49,6 +49,9 @@ static const struct line_family metrics[GUARD_METRIC_COUNT_] = {
     [GUARD_DEVICE_FAULT] = {"spica_device_fault", FAMILY_GAUGE, NULL, NULL},
     [GUARD_PROXY_UP] = {"spica_proxy_up", FAMILY_GAUGE, NULL, NULL},
     [GUARD_DISK_FREE] = {"spica_guard_disk_free_bytes", FAMILY_GAUGE, "bytes", NULL},
+    [GUARD_CHANGED_VERSIONS] = {"spica_guard_changed_versions", FAMILY_GAUGE, NULL, NULL},
+    [GUARD_CHANGED_NEIGHBOURS] = {"spica_guard_changed_neighbours", FAMILY_GAUGE, NULL, NULL},
+    [GUARD_CHANGED_LOAD] = {"spica_guard_changed_load", FAMILY_GAUGE, NULL, NULL},
 };
 
 static const char *const scope_labels[] = {[SCOPE_SERVICE] = "service",

@@ -45,11 +45,14 @@ enum guard_event_kind {
     EVENT_DISK_WRITES, /* it goes on */
     EVENT_NEIGHBOUR,   /* a declared neighbour came, went, or has grown */
     EVENT_VERSIONS,    /* a service or the driver is not the version that the study measured */
-    EVENT_UNSERVED,    /* HAProxy has no usable server for the service's front */
-    EVENT_SERVED,      /* it has one again */
-    EVENT_ARM_DOUBT,   /* a split's second arm hears worse, or is slower than the first ever was */
-    EVENT_ARM_SOUND,   /* nothing of the kind any more */
-    EVENT_ACTED,       /* what became of an action, by the actor */
+    /* Not as in the study: what others hold or that a neighbour is there; what comes. */
+    EVENT_OTHER_NEIGHBOURS,
+    EVENT_OTHER_LOAD,
+    EVENT_UNSERVED,  /* HAProxy has no usable server for the service's front */
+    EVENT_SERVED,    /* it has one again */
+    EVENT_ARM_DOUBT, /* a split's second arm hears worse, or is slower than the first ever was */
+    EVENT_ARM_SOUND, /* nothing of the kind any more */
+    EVENT_ACTED,     /* what became of an action, by the actor */
     EVENT_COUNT_
 };
 extern const char *const guard_event_names[EVENT_COUNT_];

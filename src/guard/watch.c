@@ -194,7 +194,18 @@ static void read_windows(struct guard_watch *watch, int64_t now_ns)
     }
 }
 
-static void fill_values(struct guard_watch *watch)
+static void compare_with_study(struct guard_watch *watch, struct guard_seen *seen, int64_t now_ns)
+{
+    double rates[SPEC_SERVICES_MAX];
+    for (size_t i = 0; i < watch->study->service_count; i++)
+        rates[i] = guard_values_arrivals(seen, i);
+    guard_changes_step(watch->changes, now_ns, watch->subjects, watch->memory, rates,
+                       &watch->events);
+    for (int c = 0; c < CHANGE_COUNT_; c++)
+        seen->changed[c] = guard_changes_answer(watch->changes, (enum guard_change)c)->truth;
+}
+
+static void fill_values(struct guard_watch *watch, int64_t now_ns)
 {
     struct guard_seen seen = {.study = watch->study,
                               .subjects = watch->subjects,
@@ -212,6 +223,7 @@ static void fill_values(struct guard_watch *watch)
                                 ? seen.proxy->fronts[subject->front].tier
                                 : subject->tier;
     }
+    compare_with_study(watch, &seen, now_ns);
     guard_values_fill(&seen, watch->refs, watch->ref_count, watch->values);
 }
 
@@ -233,7 +245,7 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     read_engines(watch, now_ns);
     send_probes(watch, now_ns);
     read_windows(watch, now_ns);
-    fill_values(watch);
+    fill_values(watch, now_ns);
     ret_tick->wall_us = wall_us;
     ret_tick->mono_ns = now_ns;
     ret_tick->values = watch->values;

@@ -28,6 +28,9 @@ struct guard_watch_setup { /* borrowed for as long as the watch lives */
     void *context;
 };
 
+/* What production is compared by with the study: guard/changed.h. */
+enum guard_change { CHANGE_VERSIONS, CHANGE_NEIGHBOURS, CHANGE_LOAD, CHANGE_COUNT_ };
+
 struct guard_watch; /* opaque */
 /* Nothing of what is watched need be there. What can't be had (no journal, no probes since a corpus
  * is missing) is told by guard_watch_missing() and left out. */

@@ -150,22 +150,3 @@ void guard_capacities_find(const struct spec_study *study, const char *folder,
             ret_found->tiers[f][t] =
                 of_tier(study, &study->guard->fronts[f], t, candidate, trials, count);
 }
-
-void guard_versions_compare(const struct spec_study *study, const char *folder,
-                            const struct device *device, struct guard_events *events)
-{
-    struct err ignored = ERR_INIT;
-    AUTO(free) char *path = study_store_path(folder ? folder : "");
-    AUTO(store_close) struct store *store = NULL;
-    struct store_study stored;
-    bool found = false;
-    if (!folder || !device || !file_exists(path) ||
-        !store_open(path, STORE_READ, &store, &ignored) ||
-        !store_study_get(store, &found, &stored, &ignored) || !found || !stored.device_versions)
-        return;
-    const char *now = device_facts(device)->versions;
-    if (strcmp(stored.device_versions, now) != 0)
-        guard_events_add(events, EVENT_VERSIONS, -1,
-                         "%s: the study measured on %s, now it is %s: its numbers may not hold",
-                         study->devices[0], stored.device_versions, now);
-}

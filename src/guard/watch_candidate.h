@@ -28,7 +28,3 @@ struct store_trial;
 struct guard_capacity guard_capacity_least(const struct spec_study *study, size_t service,
                                            const struct spec_candidate *wanted, bool others_too,
                                            const struct store_trial *trials, size_t count);
-/* Is the driver (or the kernel) still the version that the study measured? `device`: the study's
- * first; NULL: unknown. */
-void guard_versions_compare(const struct spec_study *study, const char *folder,
-                            const struct device *device, struct guard_events *events);

@@ -1,6 +1,7 @@
 /* Inside guard/watch*.c: the watch itself. */
 #pragma once
 
+#include "guard/changed.h"
 #include "guard/journal.h"
 #include "guard/watch.h"
 #include "guard/watch_apply.h"
@@ -19,6 +20,7 @@ struct guard_watch {
     struct guard_engines *engines;
     struct guard_journal *journal;
     struct guard_kernel *kernel;
+    struct guard_changes *changes;
     struct guard_traffic *traffic;
     struct guard_apply *applying;           /* before `traffic` is there; NULL: none is under way */
     struct guard_also also[GUARD_ALSO_MAX]; /* servers beside those of `watch:` */

@@ -181,9 +181,13 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
         prepare_subject(watch, i, clock_now_ns());
     watch->memory = guard_memory_new(setup->study, proc_root);
     guard_capacities_find(setup->study, setup->folder, setup->candidate, &watch->capacities);
-    guard_versions_compare(setup->study, setup->folder, guard_memory_devices(watch->memory)[0],
-                           &watch->events);
     watch->also_count = guard_also_open(setup->study, proc_root, watch->managers, watch->also);
+    const struct guard_changes_setup changes = {.study = setup->study,
+                                                .folder = setup->folder,
+                                                .candidate = setup->candidate,
+                                                .event = setup->event,
+                                                .proc_root = proc_root};
+    watch->changes = guard_changes_new(&changes);
     open_logs(watch);
     open_asking(watch);
     guard_watch_open_traffic(watch, clock_now_ns());
@@ -201,6 +205,7 @@ struct guard_watch *guard_watch_free(struct guard_watch *watch)
     guard_journal_free(watch->journal);
     guard_engines_free(watch->engines);
     guard_prober_free(watch->prober);
+    guard_changes_free(watch->changes);
     guard_memory_free(watch->memory);
     for (size_t i = 0; watch->subjects && i < watch->study->service_count; i++) {
         struct guard_subject *subject = &watch->subjects[i];

@@ -339,6 +339,35 @@ static struct guard_value of_device(const struct guard_seen *seen,
     }
 }
 
+/* ---- of guard itself ---- */
+
+double guard_values_arrivals(const struct guard_seen *seen, size_t i)
+{
+    const struct guard_subject *subject = &seen->subjects[i];
+    if (subject->front >= 0 && seen->proxy && seen->proxy->up)
+        return seen->requests_seen ? subject->request.rate_rps : NAN;
+    return seen->engine_asked[i] ? subject->engine.rate_rps : NAN;
+}
+
+static struct guard_value of_guard(const struct guard_seen *seen,
+                                   const struct guard_metric_ref *ref)
+{
+    switch (ref->metric) {
+    case GUARD_PROXY_UP:
+        return seen->proxy ? number(seen->proxy->up) : unknown;
+    case GUARD_DISK_FREE:
+        return number(seen->disk_free_bytes);
+    case GUARD_CHANGED_VERSIONS:
+        return number(seen->changed[CHANGE_VERSIONS]);
+    case GUARD_CHANGED_NEIGHBOURS:
+        return number(seen->changed[CHANGE_NEIGHBOURS]);
+    case GUARD_CHANGED_LOAD:
+        return number(seen->changed[CHANGE_LOAD]);
+    default:
+        return unknown;
+    }
+}
+
 void guard_values_fill(const struct guard_seen *seen, const struct guard_metric_ref *refs,
                        size_t count, struct guard_value *ret_values)
 {
@@ -351,9 +380,7 @@ void guard_values_fill(const struct guard_seen *seen, const struct guard_metric_
             *value = info->sources ? of_traffic(seen, ref) : of_service(seen, ref);
         else if (info->scope == SCOPE_DEVICE)
             *value = of_device(seen, ref);
-        else if (ref->metric == GUARD_PROXY_UP)
-            *value = seen->proxy ? number(seen->proxy->up) : unknown;
-        else if (ref->metric == GUARD_DISK_FREE)
-            *value = number(seen->disk_free_bytes);
+        else
+            *value = of_guard(seen, ref);
     }
 }

@@ -80,6 +80,15 @@ const struct guard_metric_info guard_metric_infos[GUARD_METRIC_COUNT_] = {
     [GUARD_PROXY_UP] = {"up", SCOPE_PROXY, NUMBER, .help = "1: HAProxy answers; else 0"},
     [GUARD_DISK_FREE] = {"disk.free", SCOPE_GUARD, EXPR_UNIT_BYTES,
                          .help = "free where guard records"},
+    [GUARD_CHANGED_VERSIONS] = {"changed.versions", SCOPE_GUARD, NUMBER,
+                                .help = "1: the driver or an engine is another version than the "
+                                        "study measured; else 0"},
+    [GUARD_CHANGED_NEIGHBOURS] = {"changed.neighbours", SCOPE_GUARD, NUMBER,
+                                  .help = "1: others hold more or less of the devices than in the "
+                                          "study, or a declared neighbour does not run; else 0"},
+    [GUARD_CHANGED_LOAD] = {"changed.load", SCOPE_GUARD, NUMBER,
+                            .help = "1: in the busiest ten minutes of the last day more than 1.25 "
+                                    "times the study's requests came, or less than half; else 0"},
 };
 #undef TIME
 #undef NUMBER

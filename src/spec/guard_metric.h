@@ -52,7 +52,10 @@ enum guard_metric {
     /* of HAProxy */
     GUARD_PROXY_UP,
     /* of guard itself */
-    GUARD_DISK_FREE, /* bytes, where it records */
+    GUARD_DISK_FREE,          /* bytes, where it records */
+    GUARD_CHANGED_VERSIONS,   /* truth: production is not what the study measured */
+    GUARD_CHANGED_NEIGHBOURS, /* likewise */
+    GUARD_CHANGED_LOAD,       /* likewise */
     GUARD_METRIC_COUNT_
 };
 

@@ -34,6 +34,9 @@ static void all_well(struct judged *j)
     judged_set(j, "gpu0.throttled", 0);
     judged_set_word(j, "gpu0.fault", "none");
     judged_set(j, "proxy.up", 1);
+    judged_set(j, "guard.changed.versions", 0);
+    judged_set(j, "guard.changed.neighbours", 0);
+    judged_set(j, "guard.changed.load", 0);
 }
 
 static const struct {
@@ -73,7 +76,12 @@ static const struct {
     {"log not read", EVENT_LOG_LOST, -1, "the journal can't be read", NULL, 0, NULL, 1, 0},
     {"clock stepped", EVENT_CLOCK_STEP, -1, "3600 s forward", NULL, 0, NULL, 1, 61},
     {"log flood", EVENT_LOG_FLOOD, -1, "1,000 lines dropped", NULL, 0, NULL, 1, 92},
-    {"versions changed", EVENT_VERSIONS, 0, "vllm 0.9 was 0.8", NULL, 0, NULL, 1, 86401},
+    {"versions changed", EVENT_VERSIONS, -1, "vllm 0.9 was 0.8", "guard.changed.versions", 1, NULL,
+     1, 2},
+    {"neighbours not as studied", EVENT_OTHER_NEIGHBOURS, -1, "others hold 9 GiB",
+     "guard.changed.neighbours", 1, NULL, 601, 62},
+    {"load not as studied", EVENT_OTHER_LOAD, -1, "13 requests/s", "guard.changed.load", 1, NULL, 1,
+     2},
     {"neighbour changed", EVENT_NEIGHBOUR, -1, "ollama came", NULL, 0, NULL, 1, 601},
 };
 
@@ -105,6 +113,42 @@ static void finds(void **state)
             CHECK_ROW(i, rows[i].rule, judged_count(j, rows[i].rule) == 1);
             CHECK_ROW(i, rows[i].rule, judged_only(j, rows[i].rule)->to == STATE_FINE);
         }
+        judged_free(j);
+    }
+}
+
+/* What production is asks for a new study where that may be asked for; events alone never do. */
+static void asks_for_a_study(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *figure;
+        int event;
+        bool restudy;
+    } cases[] = {
+        {"versions changed", "guard.changed.versions", -1, true},
+        {"neighbours not as studied", "guard.changed.neighbours", -1, true},
+        {"load not as studied", "guard.changed.load", -1, false},
+        {"neighbour changed", NULL, EVENT_NEIGHBOUR, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct judged *j = judged_new("  act: {restudy: {}}\n");
+        all_well(j);
+        judged_steps(j, 5);
+        judged_clear(j);
+        if (cases[i].figure)
+            judged_set(j, cases[i].figure, 1);
+        else
+            judged_event(j, (enum guard_event_kind)cases[i].event, -1, "ollama came");
+        judged_steps(j, 2000); /* once, however long it lasts */
+        uint32_t actions = 0;
+        for (size_t k = 0; k < j->told_count; k++)
+            if (strcmp(j->told[k].rule, cases[i].rule) == 0) {
+                CHECK_ROW(i, j->told[k].text, !(actions & j->told[k].actions));
+                actions |= j->told[k].actions;
+            }
+        CHECK_ROW(i, cases[i].rule, judged_count(j, cases[i].rule) >= 1);
+        CHECK_ROW(i, cases[i].rule, actions == (cases[i].restudy ? 1u << ACTION_RESTUDY : 0));
         judged_free(j);
     }
 }
@@ -342,12 +386,19 @@ static void xids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),          cmocka_unit_test(all_kinds),
-        cmocka_unit_test(no_data),        cmocka_unit_test(fails),
-        cmocka_unit_test(fails_in_a_row), cmocka_unit_test(is_slow_and_does_not_hang),
-        cmocka_unit_test(unserved),       cmocka_unit_test(says_full_once),
-        cmocka_unit_test(unknown),        cmocka_unit_test(counts_restarts),
-        cmocka_unit_test(xids),           cmocka_unit_test(full_soon_trembles),
+        cmocka_unit_test(finds),
+        cmocka_unit_test(all_kinds),
+        cmocka_unit_test(asks_for_a_study),
+        cmocka_unit_test(no_data),
+        cmocka_unit_test(fails),
+        cmocka_unit_test(fails_in_a_row),
+        cmocka_unit_test(is_slow_and_does_not_hang),
+        cmocka_unit_test(unserved),
+        cmocka_unit_test(says_full_once),
+        cmocka_unit_test(unknown),
+        cmocka_unit_test(counts_restarts),
+        cmocka_unit_test(xids),
+        cmocka_unit_test(full_soon_trembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
