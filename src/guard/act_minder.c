@@ -23,6 +23,8 @@ static struct guard_restudy_work *new_work(const struct guard_actor *actor)
                                         .study_path = actor->study_path,
                                         .program = actor->program,
                                         .hours = actor->setup.study->guard->restudy,
+                                        .pause = actor->setup.study->guard->restudy.pause,
+                                        .pause_user = actor->setup.study->guard->restudy.pause_user,
                                         .restudy = actor->restudy};
     return work;
 }

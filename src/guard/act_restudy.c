@@ -11,7 +11,12 @@
  * folder.
  *
  * The minder outlives guard and writes the request's state itself; a guard that comes later finds
- * it by pid, start and boot. Invariant: nothing here promotes. */
+ * it by pid, start and boot. Should the minder be killed, nothing runs on into the day: the unit
+ * has a bound of its own, the child gets SIGTERM from the kernel with its parent's end. A unit that
+ * was left so is minded on by the next minder.
+ *
+ * Where the file names units to pause, the study stops them by `--pause` and starts them again, as
+ * it does for a person; naming them is the approval. Invariant: nothing here promotes. */
 #include "guard/act_restudy.h"
 
 #include "base/clock.h"
@@ -26,12 +31,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 enum { VERSION = 1, FILE_MAX = 1 << 16, ATTEMPTS_MAX = 30, LOOK_EVERY_MS = 200 };
 static const int64_t READY_WITHIN_NS = 30 * NS_PER_S, STOP_WITHIN_NS = 600 * NS_PER_S;
+static const int64_t LATE_NS = 30 * NS_PER_S; /* systemd's bound after ours, which says more */
 
 static const char *const state_words[RESTUDY_STATE_COUNT_] = {
     [RESTUDY_QUEUED] = "queued", [RESTUDY_RUNNING] = "running", [RESTUDY_DONE] = "done"};
@@ -64,6 +71,23 @@ int guard_restudy_minute(int64_t wall_us)
     time_t seconds = (time_t)(wall_us / 1000000);
     struct tm local;
     return localtime_r(&seconds, &local) ? local.tm_hour * 60 + local.tm_min : 0;
+}
+
+int64_t guard_restudy_left_ns(const struct spec_restudy_hours *hours, int second)
+{
+    enum { DAY_S = 24 * 3600 };
+    if (!guard_restudy_open(hours, second / 60))
+        return 0;
+    if (!hours->given || hours->from_min == hours->to_min)
+        return INT64_MAX;
+    return (hours->to_min * 60 - second + DAY_S) % DAY_S * NS_PER_S;
+}
+
+static int64_t left_ns(const struct guard_restudy_work *work)
+{
+    const int64_t wall_us = clock_now_wall_us();
+    return guard_restudy_left_ns(&work->hours, guard_restudy_minute(wall_us) * 60 +
+                                                   (int)(wall_us / 1000000 % 60));
 }
 
 static bool is_open(const struct guard_restudy_work *work)
@@ -150,7 +174,7 @@ static int64_t folder_inode(const char *folder)
     return lstat(folder, &stat) == 0 ? (int64_t)stat.st_ino : 0;
 }
 
-enum { WORDS_MAX = 8 };
+enum { WORDS_MAX = 12 };
 static void command(const struct guard_restudy_work *work, const char *argv[WORDS_MAX])
 {
     size_t n = 0;
@@ -162,6 +186,13 @@ static void command(const struct guard_restudy_work *work, const char *argv[WORD
     argv[n++] = work->folder;
     if (folder_inode(work->folder) == work->restudy.folder_inode)
         argv[n++] = "--fresh";
+    if (work->pause) {
+        argv[n++] = "--pause";
+        argv[n++] = work->pause;
+        argv[n++] = "--approve";
+        if (work->pause_user)
+            argv[n++] = "--user";
+    }
     argv[n] = NULL;
 }
 
@@ -170,13 +201,16 @@ static void wait_a_while(void)
     nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * NS_PER_MS}, NULL);
 }
 
-/* Between fork and exec. */
-static void become(const char *const *argv, const char *log_path)
+/* Between fork and exec. With the minder's end comes its own: it stops cleanly, as when the window
+ * closes. */
+static void become(const char *const *argv, const char *log_path, pid_t minder)
 {
     int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     setsid();
     signals_reset();
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != minder)
+        _exit(127);
     if (log >= 0 && null >= 0 && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 && dup2(log, 2) >= 0)
         execv(argv[0], (char *const *)argv);
     _exit(127);
@@ -191,11 +225,12 @@ static bool run_child(const struct guard_restudy_work *work, int *ret_status, st
     bool stopped = false;
     command(work, argv);
     buf_addf(&log, "%s.restudy.log", work->folder);
+    const pid_t minder = getpid();
     pid_t pid = fork();
     if (pid < 0)
         return err_sys(err, "starting %s", work->program);
     if (pid == 0)
-        become(argv, buf_text(&log));
+        become(argv, buf_text(&log), minder);
     while (waitpid(pid, &status, WNOHANG) != pid) {
         if (!stopped && !is_open(work)) {
             kill(pid, SIGTERM);
@@ -220,6 +255,7 @@ static bool start_unit(struct host_manager *manager, const struct guard_restudy_
     const char *argv[WORDS_MAX], *environment[ARRAY_LEN(passed_on) + 1] = {NULL};
     AUTO(arena_free) struct arena *arena = arena_new();
     size_t count = 0;
+    const int64_t open_ns = left_ns(work);
     command(work, argv);
     for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
         const char *value = getenv(passed_on[i]);
@@ -231,9 +267,14 @@ static bool start_unit(struct host_manager *manager, const struct guard_restudy_
                                   .argv = argv,
                                   .environment = environment,
                                   .ready_within_ns = READY_WITHIN_NS,
-                                  .once = true};
+                                  .once = true,
+                                  .run_within_ns = open_ns < INT64_MAX ? open_ns + LATE_NS : 0,
+                                  .stop_within_ns = STOP_WITHIN_NS};
+    struct err cause = ERR_INIT;
     host_manager_forgive(manager, name); /* one that failed last night */
-    return host_manager_transient(manager, &unit, err);
+    return host_manager_transient(manager, &unit, &cause) ||
+           cause.code == ERR_BUSY || /* a minder that was killed has left it */
+           err_set(err, cause.code, "%s", cause.text);
 }
 
 /* A unit that succeeded is gone at once; one that failed stays until it is forgiven. */

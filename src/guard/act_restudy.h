@@ -37,11 +37,16 @@ NODISCARD bool guard_restudy_write(const char *folder, const struct guard_restud
  * not given: always. Pure. */
 bool guard_restudy_open(const struct spec_restudy_hours *hours, int minute);
 int guard_restudy_minute(int64_t wall_us); /* after midnight, local time */
+/* How long it stays open from that second after midnight; 0: it is shut; INT64_MAX: it never
+ * closes. Pure. */
+int64_t guard_restudy_left_ns(const struct spec_restudy_hours *hours, int second);
 
 struct guard_restudy_work {
     const char *folder, *study_path; /* absolute */
     const char *program;             /* spica, absolute */
     struct spec_restudy_hours hours;
+    const char *pause; /* units that the study stops meanwhile, "a,b"; NULL: none */
+    bool pause_user;   /* of the user's manager */
     struct guard_restudy restudy;
 };
 /* In a child: one attempt, no longer than the window is open. `said->done`: the study has come to

@@ -247,6 +247,12 @@ static int append_unit(sd_bus_message *message, const struct host_transient *uni
                                   "Restart", "s", unit->once ? "no" : "on-abnormal", "CollectMode",
                                   "s", unit->once ? "inactive" : "inactive-or-failed",
                                   "TimeoutStartUSec", "t", ready_us);
+    if (r >= 0 && unit->run_within_ns > 0)
+        r = sd_bus_message_append(message, "(sv)", "RuntimeMaxUSec", "t",
+                                  (uint64_t)(unit->run_within_ns / NS_PER_US));
+    if (r >= 0 && unit->stop_within_ns > 0)
+        r = sd_bus_message_append(message, "(sv)", "TimeoutStopUSec", "t",
+                                  (uint64_t)(unit->stop_within_ns / NS_PER_US));
     if (r >= 0 && unit->environment && unit->environment[0])
         r = append_strings(message, "Environment", unit->environment);
     if (r >= 0)

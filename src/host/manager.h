@@ -56,6 +56,9 @@ struct host_transient {
     /* A program that ends by itself: ready once it runs, never started again, and kept by systemd
      * when it failed until host_manager_forgive(). */
     bool once;
+    /* Of `once`: systemd ends it after so long, whoever started it is still there or not, and gives
+     * it so long to end well; 0: no bound, and systemd's own. */
+    int64_t run_within_ns, stop_within_ns;
 };
 /* Makes and starts a service, of Type=notify unless `once`: true once it has said that it is ready.
  * Started again by systemd when a signal kills it. ERR_BUSY: a unit of that name is there. */

@@ -60,6 +60,8 @@ struct spec_guard_limit { /* of one action */
 struct spec_restudy_hours { /* minutes after midnight, local time; from may be after to */
     bool given;
     int from_min, to_min;
+    const char *pause; /* units that it stops meanwhile, "a,b"; NULL: none */
+    bool pause_user;   /* they are the user's manager's */
 };
 
 struct spec_guard {

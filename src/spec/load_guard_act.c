@@ -16,6 +16,8 @@ struct act_draft {
     int64_t back_off_ns;
     const struct yaml_node *command;
     const char *between;
+    const struct yaml_node *pause;
+    bool user;
 };
 
 #define FIELD(member) offsetof(struct act_draft, member)
@@ -31,6 +33,10 @@ static const struct spec_field act_fields[] = {
              "ready; doubles with each one, up to an hour"},
     {"between", FIELD_TEXT, FIELD(between),
      .help = "of restudy: local time in which a study may run, as in 02:00-05:00 (default: any)"},
+    {"pause", FIELD_NODE, FIELD(pause),
+     .help = "of restudy: a list of systemd units that hold the device; they are stopped while the "
+             "study runs and started again at its end, without being asked for (default: none)"},
+    {"user", FIELD_BOOL, FIELD(user), .help = "of restudy: they are units of the user's manager"},
 };
 #undef FIELD
 const struct spec_section spec_act_section = {"guard.act.ACTION", act_fields,
@@ -40,9 +46,8 @@ static const struct {
     const char *key;
     enum spec_action action;
 } of_one[] = {
-    {"command", ACTION_NOTIFY},
-    {"back_off", ACTION_RESTART},
-    {"between", ACTION_RESTUDY},
+    {"command", ACTION_NOTIFY}, {"back_off", ACTION_RESTART}, {"between", ACTION_RESTUDY},
+    {"pause", ACTION_RESTUDY},  {"user", ACTION_RESTUDY},
 };
 static const int usual_per_hour[ACTION_COUNT_] = {
     [ACTION_NOTIFY] = 60, [ACTION_TIER_DOWN] = 60, [ACTION_TIER_UP] = 60,
@@ -99,9 +104,31 @@ static bool read_hours(const char *text, struct spec_restudy_hours *ret_hours)
     }
     if (at[0] > 23 || at[2] > 23 || at[1] > 59 || at[3] > 59)
         return false;
-    *ret_hours = (struct spec_restudy_hours){
-        .given = true, .from_min = at[0] * 60 + at[1], .to_min = at[2] * 60 + at[3]};
+    ret_hours->given = true;
+    ret_hours->from_min = at[0] * 60 + at[1];
+    ret_hours->to_min = at[2] * 60 + at[3];
     return ret_hours->from_min != ret_hours->to_min;
+}
+
+static bool load_pause(struct spec_loader *l, const struct yaml_node *node, const char *where,
+                       struct spec_guard *g)
+{
+    struct spec_setting *units = NULL;
+    size_t count = 0;
+    if (!node)
+        return true;
+    if (!spec_load_list(l, node, where, &units, &count))
+        return false;
+    const char *joined = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = units[i].text;
+        if (name[0] == '\0' || name[0] == '-' || name[strcspn(name, ", \t\n\r/")])
+            return spec_fail(l, units[i].place, where, "\"%s\" is no unit's name",
+                             spec_quote(l, name));
+        joined = joined ? arena_printf(l->arena, "%s,%s", joined, name) : name;
+    }
+    g->restudy.pause = joined;
+    return joined || spec_fail(l, spec_place_of(node), where, "needs a unit");
 }
 
 static bool load_one(struct spec_loader *l, const struct yaml_entry *e, struct spec_guard *g)
@@ -132,7 +159,12 @@ static bool load_one(struct spec_loader *l, const struct yaml_entry *e, struct s
         .per_hour = draft.per_hour ? draft.per_hour : usual_per_hour[action],
         .back_off_ns = action == ACTION_RESTART ? draft.back_off_ns : 0,
     };
-    return load_command(l, draft.command, spec_join(l, where, "command"), g);
+    if (draft.user && !draft.pause)
+        return spec_fail(l, spec_place_of(spec_yaml_get(e->value, "user")),
+                         spec_join(l, where, "user"), "goes with \"pause\"");
+    g->restudy.pause_user |= draft.user;
+    return load_pause(l, draft.pause, spec_join(l, where, "pause"), g) &&
+           load_command(l, draft.command, spec_join(l, where, "command"), g);
 }
 
 bool spec_load_guard_act(struct spec_loader *l, const struct yaml_node *act, struct spec_guard *g)

@@ -236,6 +236,32 @@ static void test_windows(void **state)
                   guard_restudy_open(&windows[i].hours, windows[i].minute) == windows[i].open);
 }
 
+static const struct {
+    const char *name;
+    struct spec_restudy_hours hours;
+    int second;
+    int64_t left_s; /* -1: for ever */
+} lefts[] = {
+    {"none", {.given = false}, 5, -1},
+    {"the whole day", {true, 60, 60}, 0, -1},
+    {"at its beginning", {true, 120, 300}, 7200, 10800},
+    {"a second before its end", {true, 120, 300}, 17999, 1},
+    {"at its end", {true, 120, 300}, 18000, 0},
+    {"before", {true, 120, 300}, 7199, 0},
+    {"before midnight", {true, 1380, 60}, 86399, 3601},
+    {"after midnight", {true, 1380, 60}, 0, 3600},
+    {"until midnight", {true, 1380, 0}, 86390, 10},
+};
+
+static void test_what_is_left(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(lefts); i++)
+        CHECK_ROW(i, lefts[i].name,
+                  guard_restudy_left_ns(&lefts[i].hours, lefts[i].second) ==
+                      (lefts[i].left_s < 0 ? INT64_MAX : lefts[i].left_s * NS_PER_S));
+}
+
 static char *write_program(struct stage *stage, const char *text)
 {
     char *path = file_join(stage->folder, "spica");
@@ -296,6 +322,79 @@ static void test_study(void **state)
     }
 }
 
+static void wait_for(const char *path)
+{
+    const int64_t until_ns = clock_now_ns() + 60 * NS_PER_S;
+    while (!file_exists(path) && clock_now_ns() < until_ns)
+        usleep(10 * 1000);
+    assert_true(file_exists(path));
+}
+
+/* Before: the study ran on, into the day. */
+static void test_minder_killed(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new();
+    AUTO(free)
+    char *program = write_program(
+        stage, "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n"
+               "trap 'echo >ended; exit 5' TERM\necho >began\nwhile :; do sleep 0.02; done\n");
+    AUTO(free) char *began = file_join(stage->folder, "began");
+    AUTO(free) char *ended = file_join(stage->folder, "ended");
+    struct guard_restudy_work work = {
+        .folder = stage->results, .study_path = "voice.yaml", .program = program};
+    unsetenv("INVOCATION_ID");
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct guard_said said = {0};
+        guard_work_restudy(&work, &said);
+        _exit(0);
+    }
+    wait_for(began);
+    assert_false(file_exists(ended));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    wait_for(ended);
+    stage_free(stage);
+}
+
+/* Units that the file names are stopped by the study itself, which starts them again. */
+static const struct {
+    const char *pause;
+    bool user;
+    const char *words;
+} pauses[] = {
+    {NULL, false, "--fresh\n"},
+    {"whisper.service,vllm.service", false,
+     "--fresh --pause whisper.service,vllm.service --approve\n"},
+    {"whisper.service", true, "--fresh --pause whisper.service --approve --user\n"},
+};
+
+static void test_paused_units(void **state)
+{
+    (void)state;
+    unsetenv("INVOCATION_ID");
+    for (size_t i = 0; i < ARRAY_LEN(pauses); i++) {
+        struct stage *stage = stage_new();
+        AUTO(free) char *program = write_program(stage, studies[0].program);
+        AUTO(free) char *path = file_join(stage->folder, "asked");
+        AUTO(buf_done) struct buf asked = BUF_INIT(8192);
+        struct guard_said said = {0};
+        struct err err = ERR_INIT;
+        struct guard_restudy_work work = {.folder = stage->results,
+                                          .study_path = "voice.yaml",
+                                          .program = program,
+                                          .pause = pauses[i].pause,
+                                          .pause_user = pauses[i].user};
+        guard_work_restudy(&work, &said);
+        CHECK_ROW(i, said.text, said.done);
+        assert_true(buf_read_file(&asked, path, &err));
+        CHECK_ROW(i, buf_text(&asked), strstr(buf_text(&asked), pauses[i].words));
+        stage_free(stage);
+    }
+}
+
 /* Outside its hours it is queued, once, and nothing is started. */
 static void test_queue(void **state)
 {
@@ -326,7 +425,10 @@ int main(void)
         cmocka_unit_test(test_damaged_later),
         cmocka_unit_test(test_left),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_what_is_left),
         cmocka_unit_test(test_study),
+        cmocka_unit_test(test_minder_killed),
+        cmocka_unit_test(test_paused_units),
         cmocka_unit_test(test_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

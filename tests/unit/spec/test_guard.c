@@ -138,6 +138,13 @@ static const struct {
      "{text} are known here; \"{{\" writes a brace"},
     {WATCH "  act: {restudy: {between: 2-5}}\n",
      "f:10:28: guard.act.restudy.between: \"2-5\" is no time of day, as in 02:00-05:00"},
+    {WATCH "  act: {restudy: {pause: [\"a b\"]}}\n",
+     "f:10:27: guard.act.restudy.pause: \"a b\" is no unit's name"},
+    {WATCH "  act: {restudy: {pause: []}}\n", "f:10:26: guard.act.restudy.pause: needs a unit"},
+    {WATCH "  act: {rollback: {pause: [a.service]}}\n",
+     "f:10:27: guard.act.rollback.pause: goes with restudy alone"},
+    {WATCH "  act: {restudy: {user: true}}\n",
+     "f:10:25: guard.act.restudy.user: goes with \"pause\""},
     /* fronts */
     {WATCH "  proxy: {}\n",
      "f:10:10: guard.proxy: has nothing to carry: name a service under \"fronts\""},
@@ -198,7 +205,7 @@ static const char whole[] =
     "    notify: {command: [/usr/local/bin/tell-me, \"{rule}\", \"{text}\"], per_hour: 20}\n"
     "    restart:\n"
     "    tier-down: {per_hour: 60}\n"
-    "    restudy: {between: \"22:30-05:00\"}\n"
+    "    restudy: {between: \"22:30-05:00\", pause: [whisper.service, vllm.service], user: true}\n"
     "  proxy: {unit: spica-haproxy, user: true}\n"
     "  fronts:\n"
     "    stt:\n"
@@ -250,6 +257,8 @@ static void becomes(void **state)
     assert_int_equal(g->notify_count, 3);
     assert_int_equal(g->restudy.from_min, 22 * 60 + 30);
     assert_int_equal(g->restudy.to_min, 300);
+    assert_string_equal(g->restudy.pause, "whisper.service,vllm.service");
+    assert_true(g->restudy.pause_user);
     assert_string_equal(g->proxy.unit, "spica-haproxy.service");
     assert_int_equal(g->proxy.folder[0], '/');
 }
