@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
-"""HAProxy as `spica proxy` runs it, before fake services on loopback.
+"""HAProxy as spica runs it.
 
-Added latency: spica bench sends the same seeded requests directly and through HAProxy, in turns, so that
-what else the machine does meets both; what is compared are the 99th percentiles of all turns together.
-Cuts: 200 changes of tier and weights, 5 reloads and, where there is a guard, 3 of its deaths while
-recordings, slow uploads and streams go through; every answer must be whole."""
+Added latency: before fake services on loopback, spica bench sends the same seeded requests directly and
+through HAProxy, in turns, so that what else the machine does meets both; what is compared are the 99th
+percentiles of all turns together.
+
+Cuts: 200 changes of tier and weights, 5 reloads and 3 deaths of a guard while recordings, slow uploads and
+streams go through; every answer must be whole. HAProxy is a unit of a real `systemd --user` in a box
+(tests/scenario/systemd_box.py), the one that is shipped, and so are the services: two whisper-servers with
+tiny.en and base where tools/setup has made them, else fakes, and two fakes that stream. Where no such box
+can be had, spica runs HAProxy itself, before fakes; "systemd" and "whisper" say which it was."""
 
 import json
 import os
@@ -17,11 +22,17 @@ import time
 
 import bench_lib as bench
 
+os.environ.update(SPICA=bench.SPICA, FAKE_SERVICE=bench.FAKE)
 sys.path.insert(0, os.path.join(bench.ROOT, "tests/scenario"))
+from promote import outcome_of, start  # noqa: E402  (after the programs are named)
+from systemd_box import MANAGER, Systemd  # noqa: E402
 from traffic import Traffic, accepts  # noqa: E402
 
-TURNS, TURN_S, RATE = 4, 15, 100
+SHORT = bool(os.environ.get("SPICA_BENCH_SHORT"))
+TURNS, TURN_S, RATE = (2, 4, 100) if SHORT else (4, 15, 100)
 CHANGES, RELOADS, KILLS = 200, 5, 3
+DEMO = os.path.join(bench.ROOT, "build/demo")
+UNIT = os.path.join(bench.ROOT, "share/systemd/spica-haproxy.service.in")
 
 
 def free_ports(count):
@@ -37,24 +48,34 @@ def free_ports(count):
 class Stage:
     """Four fakes, a study in front of them, HAProxy."""
 
+    env, where = None, {}  # of what is started; keys of `proxy:`
+
     def __init__(self, folder):
         self.folder, self.popens, self.minutes = folder, [], 10
         self.stt, self.llm, *ports = free_ports(6)
         self.ports = dict(zip(("base", "tiny", "now", "next"), ports))
         self.write()
         for name, port in self.ports.items():
-            kind = "stt" if name in ("base", "tiny") else "llm"
-            argv = [bench.FAKE, "--kind", kind, "--port", str(port), "--life", "900s",
-                    "--latency", "5ms", "--latency-per-token", "1ms"]
-            if kind == "stt":
-                argv += ["--transcripts", os.path.join(folder, "speech/manifest.jsonl")]
-            self.popens.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL,
-                                                stderr=subprocess.DEVNULL))
-        end = time.monotonic() + 20
+            self.start(name, self.command(name, port))
+        end = time.monotonic() + 60
         while not all(accepts(port) for port in ports):
             if time.monotonic() > end:
-                bench.give_up("the fake services do not start")
+                bench.give_up("the services do not start")
             time.sleep(0.05)
+
+    def command(self, name, port):
+        kind = "stt" if name in ("base", "tiny") else "llm"
+        argv = [bench.FAKE, "--kind", kind, "--port", str(port), "--life", "900s",
+                "--latency", "5ms", "--latency-per-token", "1ms"]
+        if kind == "stt":
+            argv += ["--transcripts", os.path.join(self.folder, "speech/manifest.jsonl")]
+        return argv
+
+    def start(self, _, argv):
+        self.popens.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    def clip(self):
+        return os.path.join(self.folder, "speech/0.wav")
 
     def write(self):
         shutil.rmtree(os.path.join(self.folder, "speech"), ignore_errors=True)
@@ -66,21 +87,57 @@ class Stage:
         self.study = bench.write_study(
             self.folder, {"stt": bench.fake("stt", self.folder), "llm": bench.fake("llm", self.folder)},
             {"stt": {"corpus": "speech"}, "llm": {"prompts": "prompts.jsonl", "max_tokens": 8}},
-            guard={"fronts": fronts})
+            guard={"fronts": fronts, **({"proxy": self.where} if self.where else {})})
 
     def proxy(self, *args):
         done = subprocess.run([bench.SPICA, "proxy", self.study, *args], capture_output=True, text=True,
-                              check=False, timeout=120)
+                              check=False, timeout=120, env=self.env)
         if done.returncode != 0:
             raise RuntimeError(f"spica proxy {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
 
     def end(self):
         subprocess.run([bench.SPICA, "proxy", self.study, "stop", "--within", "2s"], check=False,
-                       stdout=sys.stderr, timeout=60)
+                       stdout=sys.stderr, timeout=60, env=self.env)
         for popen in self.popens:
             popen.kill()
             popen.wait()
+
+
+class Units(Stage):
+    """Services and HAProxy as units."""
+
+    def __init__(self, box, systemd):
+        self.systemd, self.env = systemd, dict(box.env, PATH=box.env["PATH"] + ":/usr/sbin")
+        self.where = {"unit": "spica-haproxy.service", "user": True, "folder": box.path("ha")}
+        with open(UNIT, encoding="utf-8") as file:
+            text = file.read()
+        for word, value in (("folder", box.path("ha")), ("env", box.path("none")),
+                            ("docdir", "/usr/share/doc/spica"), ("target", "default.target")):
+            text = text.replace(f"@{word}@", value)
+        systemd.write("spica-haproxy.service", text)
+        super().__init__(box.folder)
+
+    models = {"base": os.path.join(DEMO, "models/ggml-base.bin"),
+              "tiny": os.path.join(DEMO, "models/ggml-tiny.en.bin")}
+    whisper = os.path.join(DEMO, "bin/whisper-server")
+    real = all(os.path.exists(path) for path in (whisper, *models.values()))
+
+    def command(self, name, port):
+        if not self.real or name not in self.models:
+            return super().command(name, port)
+        return [self.whisper, "--host", "127.0.0.1", "-m", self.models[name], "-t", "1", "--audio-ctx",
+                "512", "--language", "en", "--inference-path", "/v1/audio/transcriptions", "--port",
+                str(port)]
+
+    def start(self, name, argv):
+        self.systemd.service(name, " ".join(argv), extra="TimeoutStopSec=5")
+        self.systemd.start(name)
+
+    def clip(self):
+        speech = os.path.join(DEMO, "speech")
+        return os.path.join(speech, sorted(n for n in os.listdir(speech) if n.endswith(".wav"))[0]) \
+            if self.real else super().clip()
 
 
 def quantile(values, q):
@@ -127,12 +184,7 @@ def added(stage, name, protocol, direct_port, front_port, *more):
 
 def start_guard(stage):
     return subprocess.Popen([bench.SPICA, "guard", stage.study], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, cwd=stage.folder)
-
-
-def guard_is_there():
-    return subprocess.run([bench.SPICA, "guard", "--help"], capture_output=True,
-                          check=False).returncode == 0
+                            stderr=subprocess.DEVNULL, cwd=stage.folder, env=stage.env)
 
 
 def change(stage, i):
@@ -143,15 +195,14 @@ def change(stage, i):
 
 
 def cuts(stage):
-    with open(os.path.join(stage.folder, "speech/0.wav"), "rb") as file:
+    with open(stage.clip(), "rb") as file:
         traffic = Traffic(file.read())
     traffic.add(4, traffic.upload, stage.stt)
     traffic.add(2, traffic.slow_upload, stage.stt)
     traffic.add(4, traffic.stream, stage.llm, 600)
-    guard, guards, kills = None, guard_is_there(), 0
-    times = []
+    guard, kills, times = None, 0, []
     for i in range(CHANGES):
-        if guards and i % (CHANGES // KILLS) == 5:
+        if i % (CHANGES // KILLS) == 5:
             guard = start_guard(stage)
         begun = time.monotonic()
         change(stage, i)
@@ -161,21 +212,59 @@ def cuts(stage):
             stage.write()
             stage.proxy("apply")
         if guard and i % (CHANGES // KILLS) == 40:
+            kills += guard.poll() is None
             guard.send_signal(signal.SIGKILL)
             guard.wait()
-            guard, kills = None, kills + 1
+            guard = None
         time.sleep(0.1)
     if guard:
         guard.kill()
         guard.wait()
     time.sleep(2)
-    traffic.stop()
-    for text in traffic.failures[:10]:
+    traffic.stop(120)
+    served = {"answers": traffic.answers(), "kills": kills, "change": quantile(times, 0.5),
+              "failed": len(traffic.failures), "failures": traffic.failures[:10]}
+    return dict(served, real=sum(traffic.served.get(name, 0) for name in ("base", "tiny")))
+
+
+def cuts_of_units(box):
+    with Systemd(box) as systemd:
+        stage = Units(box, systemd)
+        try:
+            stage.proxy("apply")
+            master = systemd.pid("spica-haproxy")
+            time.sleep(3)
+            found = cuts(stage)
+            same = systemd.pid("spica-haproxy") == master
+            return dict(found, systemd=1, whisper=int(stage.real), same=int(same))
+        finally:
+            stage.end()
+
+
+def tell_cuts(found):
+    for text in found.get("failures", ()):
         bench.say(text)
-    bench.number("guard.proxy.cuts.answers", traffic.answers(), "requests")
-    bench.number("guard.proxy.cuts.guard_kills", kills, "kills")
-    bench.number("guard.proxy.cuts.change", quantile(times, 0.5), "ms")
-    bench.number("guard.proxy.cuts.failed", len(traffic.failures), "requests", 0)
+    for name, key, unit, bar, most in (
+            ("systemd", "systemd", "truth", 1, False), ("whisper", "whisper", "truth", None, True),
+            ("answers", "answers", "requests", 1, False), ("recordings", "real", "requests", 1, False),
+            ("guard_kills", "kills", "kills", KILLS, False), ("same_master", "same", "truth", None, True),
+            ("change", "change", "ms", None, True), ("failed", "failed", "requests", 0, True)):
+        bench.number(f"guard.proxy.cuts.{name}", found.get(key), unit, bar, at_most=most)
+
+
+def latencies(folder):
+    """Added latency; where there is no box for units, cuts as well."""
+    stage = Stage(folder)
+    try:
+        stage.proxy("apply")
+        time.sleep(3)  # its checks have seen all servers
+        added(stage, "stream", "openai-chat", stage.ports["now"], stage.llm, "--max-tokens", "8")
+        added(stage, "upload", "openai-transcriptions", stage.ports["base"], stage.stt, "--corpus",
+              os.path.join(folder, "speech"))
+        if os.geteuid() != 0 or not os.path.exists(MANAGER):
+            tell_cuts(dict(cuts(stage), systemd=0))
+    finally:
+        stage.end()
 
 
 def main():
@@ -185,16 +274,15 @@ def main():
     # A short path: HAProxy's sockets stand in it.
     folder = os.path.join("/tmp", f"spica-bench-{os.getpid()}")
     os.makedirs(folder)
-    stage = Stage(folder)
     try:
-        stage.proxy("apply")
-        time.sleep(3)  # its checks have seen all servers
-        added(stage, "stream", "openai-chat", stage.ports["now"], stage.llm, "--max-tokens", "8")
-        added(stage, "upload", "openai-transcriptions", stage.ports["base"], stage.stt, "--corpus",
-              os.path.join(folder, "speech"))
-        cuts(stage)
+        if "cuts" not in sys.argv[1:]:
+            latencies(folder)
+        if os.geteuid() == 0 and os.path.exists(MANAGER):
+            found = outcome_of(*start("cuts", cuts_of_units, folder))
+            if "problem" in found:
+                bench.say(found["problem"])
+            tell_cuts(found)
     finally:
-        stage.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
