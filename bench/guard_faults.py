@@ -6,7 +6,7 @@ needs root). Guard looks once a second and asks each service once a second.
 Times are from the moment of the injection to the tick that names it, by the wall clock of both. A kernel
 OOM is a recorded log's lines, given through a FIFO in place of /dev/kmsg; a real one, and a real step of
 the clock, come from a guest (guard_guest.py), where one can be had. Quiet lasts ten minutes, and goes on in
-its own box beside all the others.
+its own box beside all the others, as does a leak.
 
     bench/guard_faults.py [NAME...]     SPICA_BENCH_SHORT=1: less of everything; SPICA_BENCH_LONG=1: an hour of quiet
 """
@@ -164,6 +164,9 @@ PARTS = {
 }
 
 
+BESIDE = ("leak", "quiet")  # they mostly wait: from the beginning on, each in its own box
+
+
 def tell(name, outcome):
     if "problem" in outcome:
         say(f"{name}: {outcome['problem']}")
@@ -177,14 +180,14 @@ def main():
     need(SPICA, FAKE)
     folder = workplace("guard-faults")
     names = sys.argv[1:] or list(PARTS)
-    beside = start("quiet", PARTS["quiet"][0], folder) if "quiet" in names else None
+    beside = {name: start(name, PARTS[name][0], folder) for name in BESIDE if name in names}
     for name in names:
-        if name != "quiet":
+        if name not in beside:
             began = time.monotonic()
             tell(name, outcome_of(*start(name, PARTS[name][0], folder)))
             say(f"{name}: {time.monotonic() - began:.0f} s")
-    if beside:
-        tell("quiet", outcome_of(*beside))
+    for name, job in beside.items():
+        tell(name, outcome_of(*job))
 
 
 if __name__ == "__main__":
