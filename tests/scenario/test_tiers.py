@@ -26,6 +26,15 @@ def down_in_an_overload_up_in_calm(box):
                    tiers.says("stt: tiny -> base: base keeps p95 "))
         check(tiers.told().count(" -> ") == 2, tiers.told())
         tiers.no_failures()
+        # What it was decided on is recorded: the same choices, and others under another requirement.
+        recording = box.path("sc.spica.guard.jsonl")
+        again = box.run("guard", box.file, "--replay", recording, code=0).out
+        check("; tiers: 2 choices, as they were then" in again.splitlines()[-1], again)
+        check("tier      stt: base -> tiny: " in again and "stt: tiny -> base: " in again, again)
+        tiers.front["keep"] = "p95 < 20ms"
+        tiers.write()
+        again = box.run("guard", box.file, "--replay", recording, code=0).out
+        check(" looks unlike then" in again.splitlines()[-1] and "(then: base" in again, again)
 
 
 @scenario()
