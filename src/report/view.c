@@ -8,6 +8,8 @@
  * is called a winner however well an exploring trial went. */
 #include "report/build.h"
 
+#include "study/counted.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -66,6 +68,33 @@ static size_t drop_comparisons(struct store_trial *trials, size_t count)
     return kept;
 }
 
+/* Tokens counted by events where others were counted by their server: neither a rank nor a number
+ * beside theirs (study/counted.h). The row itself is in `show --trial`. */
+static void set_apart(struct report_builder *b, struct store_trial *trials)
+{
+    struct report_view *view = b->view;
+    const struct spec_study *study = view->study;
+    struct study_counted *counted = arena_array(b->arena, view->trial_count + 1, sizeof *counted);
+    for (size_t i = 0; i < view->trial_count; i++)
+        counted[i] = (struct study_counted){view->trials[i].verdict == VERDICT_OK &&
+                                                !isnan(trials[i].fitness),
+                                            study_counted_by_events(study, &trials[i])};
+    uint32_t mixed = study_counted_mixed(study, counted, view->trial_count);
+    for (size_t i = 0; i < view->trial_count; i++) {
+        struct report_trial *t = &view->trials[i];
+        t->unranked = counted[i].ranked && (counted[i].by_events & mixed);
+        if (t->unranked)
+            trials[i].fitness = NAN;
+        for (size_t k = 0; k < view->measure_count; k++) {
+            const struct report_measure *m = &view->measures[k];
+            bool apart = m->metric == METRIC_TOKENS_PER_S && m->service != REPORT_ALL_SERVICES &&
+                         (counted[i].by_events & mixed) >> m->service & 1;
+            if (apart)
+                t->values[k] = NAN;
+        }
+    }
+}
+
 static bool read_trials(struct report_builder *b, struct err *err)
 {
     struct report_view *view = b->view;
@@ -90,6 +119,7 @@ static bool read_trials(struct report_builder *b, struct err *err)
         for (size_t k = 0; k < view->measure_count; k++)
             t->values[k] = report_trial_value(view, t->trial, &view->measures[k], "shared");
     }
+    set_apart(b, trials);
     return true;
 }
 

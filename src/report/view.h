@@ -53,6 +53,7 @@ struct report_candidate {
     int round;       /* the last one it took part in */
     const char *why; /* one line; outside text */
     bool on_front;
+    bool unranked; /* as its last word */
 };
 
 struct report_trial { /* the progression */
@@ -61,6 +62,7 @@ struct report_trial { /* the progression */
     enum verdict verdict;
     double *values; /* per measure, from the trial's stored metrics */
     bool best_so_far;
+    bool unranked; /* its tokens were counted otherwise than others': no fitness beside theirs */
 };
 
 struct report_unknown {

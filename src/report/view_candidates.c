@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "stats/pareto.h"
+#include "study/counted.h"
 
 #include <math.h>
 #include <string.h>
@@ -101,6 +102,7 @@ void report_build_candidates(struct report_builder *b)
         bool exploring = strcmp(t->trial->purpose, "final") != 0;
         t->candidate = find_or_add(b, t->trial->candidate, baseline);
         note_last_word(t->candidate, t->trial, t->verdict);
+        t->candidate->unranked = t->unranked;
         if (exploring && verdict_facts(t->verdict)->has_fitness)
             t->candidate->explored = t;
         t->best_so_far = exploring && t->verdict == VERDICT_OK && t->trial->fitness > best;
@@ -129,6 +131,8 @@ static double fitness_needed(const struct report_view *view, int round)
 static const char *why_outrun(struct report_builder *b, const struct report_candidate *c)
 {
     double needed = fitness_needed(b->view, c->round);
+    if (c->unranked)
+        return STUDY_COUNTED_OTHERWISE;
     if (b->view->outcome == REPORT_UNFINISHED && isnan(needed))
         return "still in the race";
     if (isnan(needed))

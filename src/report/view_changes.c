@@ -10,6 +10,8 @@
  */
 #include "report/build.h"
 
+#include "study/counted.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -151,6 +153,20 @@ static bool compare_words(struct report_builder *b, const struct report_measure 
     return true;
 }
 
+/* Tokens counted by events are another quantity than those a server counted. */
+static bool counted_alike(const struct report_builder *b, const struct report_measure *m,
+                          const struct report_side *left, const struct report_side *right)
+{
+    const struct report_side *const sides[] = {left, right};
+    uint32_t by_events[ARRAY_LEN(sides)] = {0};
+    for (size_t s = 0; s < ARRAY_LEN(sides); s++)
+        for (size_t i = 0; i < sides[s]->run_count; i++)
+            by_events[s] |= study_counted_by_events(b->view->study, sides[s]->runs[i]);
+    uint32_t differ = by_events[0] ^ by_events[1];
+    return m->metric != METRIC_TOKENS_PER_S ||
+           (m->service == REPORT_ALL_SERVICES ? differ == 0 : !(differ >> m->service & 1));
+}
+
 static bool compare(struct report_builder *b, const struct report_measure *m, struct half left,
                     struct half right, const char *what, struct report_change *ret, struct err *err)
 {
@@ -165,6 +181,8 @@ static bool compare(struct report_builder *b, const struct report_measure *m, st
     *ret = unknown_change(true);
     if (isnan(left.number->value) || isnan(right.number->value))
         return true; /* what can't be printed can't be compared */
+    if (!counted_alike(b, m, left.side, right.side))
+        return true;
     if (report_has_samples(m))
         return compare_samples(b, m, left, right, what, ret, err);
     compare_values(b, m, left, right, what, ret);

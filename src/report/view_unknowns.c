@@ -2,6 +2,7 @@
  * from "not looked at". */
 #include "report/build.h"
 #include "report/words.h"
+#include "study/counted.h"
 
 #include <math.h>
 #include <string.h>
@@ -103,6 +104,18 @@ static void add_bounds(struct report_builder *b)
     }
 }
 
+static void add_unranked(struct report_builder *b)
+{
+    size_t unranked = 0;
+    for (size_t i = 0; i < b->view->candidate_count; i++)
+        unranked += b->view->candidates[i].unranked;
+    if (unranked)
+        add(b,
+            arena_printf(b->arena, "the rank of %zu candidate%s", unranked,
+                         unranked == 1 ? "" : "s"),
+            STUDY_COUNTED_OTHERWISE);
+}
+
 static void add_unchecked(struct report_builder *b)
 {
     const struct spec_study *study = b->view->study;
@@ -118,6 +131,7 @@ void report_build_unknowns(struct report_builder *b)
     struct report_view *view = b->view;
     view->unknowns = arena_array(b->arena, UNKNOWNS_MAX, sizeof *view->unknowns);
     add_numbers(b);
+    add_unranked(b);
     const struct report_side *shown = view->winner ? view->winner : view->baseline;
     if (shown)
         add_alone(b, shown);

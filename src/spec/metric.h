@@ -33,6 +33,9 @@ enum metric {
     METRIC_COUNT_
 };
 
+/* How a rate of tokens is marked that rests on counted text events, not on the server's count. */
+#define METRIC_BY_EVENTS "counted by events"
+
 enum metric_unit {
     UNIT_SECONDS,
     UNIT_BYTES,

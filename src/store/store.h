@@ -50,6 +50,7 @@ NODISCARD bool store_trial_add(struct store *store, const struct store_trial *tr
 struct store_history_row {
     int64_t number;
     const char *candidate, *purpose, *verdict, *summary, *ruled_out, *service, *bound;
+    const char *by_events; /* services whose tokens were counted so, a blank between; NULL: none */
     int round, repeat;
     int64_t retry_of;
     double fitness, duration_s, window_s;

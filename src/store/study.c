@@ -4,6 +4,8 @@
  * list of devices alone may grow at its end, when a run has more lanes than all before it. */
 #include "store/sql.h"
 
+#include "spec/metric.h"
+
 #include <string.h>
 
 static const char insert_study[] =
@@ -17,7 +19,10 @@ static const char widen_study[] = "UPDATE study SET device_id = ?, device_name =
                                   " WHERE substr(?1, 1, length(device_id)) = device_id";
 static const char select_history[] =
     "SELECT number, candidate, purpose, verdict, summary, ruled_out, round, repeat, retry_of,"
-    " fitness, duration_s, window_s, cold, service, bound, workers FROM trial ORDER BY number";
+    " fitness, duration_s, window_s, cold, service, bound, workers,"
+    " (SELECT group_concat(s.body, ' ') FROM metric JOIN text s ON s.id = metric.service"
+    " JOIN text h ON h.id = method JOIN text o ON o.id = mode WHERE metric.trial = trial.number"
+    " AND h.body = '" METRIC_BY_EVENTS "' AND o.body = 'shared') FROM trial ORDER BY number";
 static const char insert_event[] = "INSERT INTO event (wall_us, kind, detail) VALUES (?, ?, ?)";
 static const char insert_decision[] = "INSERT INTO decision (body) VALUES (?)";
 static const char select_decision[] = "SELECT body FROM decision ORDER BY id DESC LIMIT 1";
@@ -103,6 +108,7 @@ static bool read_history_row(struct store_texts *texts, sqlite3_stmt *s,
         .window_s = store_sql_real(s, 11),
         .cold = sqlite3_column_int(s, 12) != 0,
         .workers = (int)store_sql_int(s, 15, 1),
+        .by_events = store_sql_text(s, 16, texts->arena),
     };
     return store_texts_get(texts, s, 1, &ret->candidate, err) &&
            store_texts_get(texts, s, 2, &ret->purpose, err) &&

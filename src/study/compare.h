@@ -33,7 +33,9 @@ struct compare_row {
     struct stats_effect effect; /* of the blocks in which both are known */
     double low, high;           /* of other - first in the metric's unit; NaN: none */
     enum compare_answer answer;
-    const char *unknown; /* why nothing can be said; NULL */
+    bool counted_otherwise; /* in some block: tokens of one side by events, of the other by its
+                               server */
+    const char *unknown;    /* why nothing can be said; NULL */
 };
 
 struct compare_side {

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "spec/verdict.h"
 #include "stats/wer.h"
+#include "study/counted.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -161,6 +162,17 @@ static void fill_side(const struct store_trial *trials, size_t count, size_t blo
 
 /* ---- numbers ---- */
 
+/* A rate of tokens counted by events is another quantity than one counted by the server. */
+static bool counted_alike(const struct spec_study *study, const struct store_trial *first,
+                          const struct store_trial *other, const struct compare_row *row)
+{
+    if (row->metric != METRIC_TOKENS_PER_S || !first || !other)
+        return true;
+    uint32_t differ = study_counted_by_events(study, first) ^ study_counted_by_events(study, other);
+    int service = row->service ? spec_study_service(study, row->service) : -1;
+    return service < 0 ? differ == 0 : !(differ >> service & 1);
+}
+
 static double value_of_service(const struct store_trial *trial, const char *service,
                                const struct compare_row *row)
 {
@@ -200,9 +212,12 @@ static void fill_blocks(const struct spec_study *study, const struct side_runs *
 {
     double differences[COMPARE_BLOCKS_MAX], sum_first = 0, sum_other = 0;
     size_t n = 0, look = stats_compare_look(blocks);
+    row->counted_otherwise = false;
     for (size_t b = 0; b < blocks; b++) {
         double a = value_of(study, first->of[b], row), c = value_of(study, other->of[b], row);
-        differences[b] = difference(row, a, c);
+        bool alike = counted_alike(study, first->of[b], other->of[b], row);
+        row->counted_otherwise = row->counted_otherwise || !alike;
+        differences[b] = alike ? difference(row, a, c) : NAN;
         if (isnan(differences[b]) || b >= look)
             continue;
         n++;
@@ -321,7 +336,9 @@ static void answer(const struct study_comparison *comparison, struct compare_row
         row->answer = up == row->higher_is_better ? COMPARE_BETTER : COMPARE_WORSE;
     else if (comparison->looked > 0 && row->effect.blocks == 0) {
         row->answer = COMPARE_UNKNOWN;
-        row->unknown = "in no block measured on both sides";
+        row->unknown = row->counted_otherwise
+                           ? "counted by the server on one side, by events on the other"
+                           : "in no block measured on both sides";
     } else if (comparison->looked > 0 && row->metric == METRIC_WER && isnan(row->low)) {
         row->answer = COMPARE_UNKNOWN;
         row->unknown = "fewer than 20 clips were heard on both sides, which can't tell";

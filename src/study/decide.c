@@ -8,6 +8,8 @@
  * the k comparisons the statement holds whichever of them had come first. */
 #include "study/decide.h"
 
+#include "study/counted.h"
+
 #include "stats/summary.h"
 
 #include <inttypes.h>
@@ -21,6 +23,7 @@ struct racer {
     spec_code code;
     double fitness[REPEATS_MAX]; /* per block; NaN: not measured or disturbed */
     int ok, failed, disturbed;
+    int unranked;           /* ok, but its tokens were counted by events and others' by servers */
     bool broken;            /* its surroundings are: an env_fault that stayed */
     const char *eliminated; /* why; NULL while in the race */
     json_t *trials;         /* owned by its JSON object */
@@ -48,6 +51,10 @@ static void add_trial(struct racer *racer, const struct history_trial *t, struct
         racer->disturbed++;
         racer->broken = racer->broken || t->verdict == VERDICT_ENV_FAULT;
         *last_disturbed = arena_printf(scratch, ": %s in trial %" PRId64, facts->name, t->number);
+    } else if (history_unranked(t)) {
+        racer->unranked++;
+        if (!racer->eliminated)
+            racer->eliminated = STUDY_COUNTED_OTHERWISE;
     } else if (ok && !unknown) {
         racer->ok++;
     } else {
@@ -137,7 +144,8 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
 {
     struct verdict_words words = {.effect = {NAN, {NAN, NAN}, 0}};
     if (!best) {
-        bool ok = baseline && (rivals ? !baseline->eliminated : baseline_explored_ok);
+        bool met = baseline && (!baseline->eliminated || baseline->unranked >= DECIDE_REPEATS_MIN);
+        bool ok = baseline && (rivals ? met : baseline_explored_ok);
         words.outcome = ok ? OUTCOME_BASELINE_BEST : OUTCOME_INFEASIBLE;
         words.reason = !ok      ? "no candidate met every requirement"
                        : rivals ? "no other candidate met every requirement in the final"
@@ -156,6 +164,10 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
     if (baseline->failed > 0 || (baseline->broken && baseline->ok == 0)) {
         words.reason =
             arena_printf(scratch, "the baseline itself failed: %s", baseline->eliminated);
+    } else if (baseline->unranked > 0) {
+        words.outcome = OUTCOME_BASELINE_BEST;
+        words.reason =
+            arena_printf(scratch, "the baseline can't be compared: %s", baseline->eliminated);
     } else if (!words.certain) {
         words.outcome = OUTCOME_BASELINE_BEST;
         words.reason = baseline->eliminated

@@ -2,6 +2,9 @@
  * tried again under the same request; all tries are stored, the last one counts. */
 #include "study/history.h"
 
+#include "study/counted.h"
+
+#include <math.h>
 #include <string.h>
 
 static int purpose_from_name(const char *name)
@@ -46,6 +49,8 @@ static bool convert(const struct spec_study *study, const struct store_history_r
         .cold = row->cold,
         .workers = row->workers > 0 ? row->workers : 1,
         .fitness = row->fitness,
+        .measured = row->fitness,
+        .by_events = study_counted_names(study, row->by_events),
         .duration_s = row->duration_s,
     };
     return true;
@@ -62,6 +67,26 @@ static struct history_trial *grow(struct history *history, struct arena *arena)
         history->capacity = capacity;
     }
     return &history->trials[history->count];
+}
+
+/* Anew each time: what was appended provisionally may have gone again. */
+static void rank(struct history *history, const struct spec_study *study)
+{
+    if (study_counted_asked(study) == 0)
+        return;
+    AUTO(free) struct study_counted *counted = calloc(history->count + 1, sizeof *counted);
+    if (!counted)
+        abort();
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_trial *t = &history->trials[i];
+        counted[i].ranked = t->verdict == VERDICT_OK && !isnan(t->measured);
+        counted[i].by_events = t->by_events;
+    }
+    uint32_t mixed = study_counted_mixed(study, counted, history->count);
+    for (size_t i = 0; i < history->count; i++) {
+        struct history_trial *t = &history->trials[i];
+        t->fitness = counted[i].ranked && (t->by_events & mixed) ? NAN : t->measured;
+    }
 }
 
 /* `comparison` 0: the study's own. */
@@ -83,6 +108,7 @@ static bool load(struct store *store, const struct spec_study *study, int compar
             history.trials[history.count].ruled_out = arena_strdup(arena, rows[i].ruled_out);
         history.count++;
     }
+    rank(&history, study);
     *ret_history = history;
     return true;
 }
@@ -120,6 +146,7 @@ bool history_append(struct history *history, const struct spec_study *study,
     struct history_trial one = {0};
     if (!convert(study, &row, &one, err))
         return false;
+    one.by_events = study_counted_by_events(study, trial);
     one.ruled_out = arena_strdup(arena, trial->ruled_out);
     size_t at = history->count;
     while (at > 0 && history->trials[at - 1].number > trial->number)
@@ -129,6 +156,7 @@ bool history_append(struct history *history, const struct spec_study *study,
             (history->count - at) * sizeof *history->trials);
     history->trials[at] = one;
     history->count++;
+    rank(history, study);
     return true;
 }
 
@@ -173,6 +201,11 @@ bool history_settled(const struct history *history, size_t index)
         trial->verdict == VERDICT_DEVICE_DIRTY)
         return false;
     return history_tries(history, index) >= HISTORY_TRIES;
+}
+
+bool history_unranked(const struct history_trial *trial)
+{
+    return isnan(trial->fitness) && !isnan(trial->measured);
 }
 
 bool history_broken_at(const struct history *history, size_t index)

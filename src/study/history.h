@@ -10,9 +10,12 @@ struct history_trial {
     spec_code code;
     int round, repeat;
     enum verdict verdict;
-    bool cold;   /* every service was started for it */
-    int workers; /* that sent its load */
-    double fitness, duration_s;
+    bool cold;       /* every service was started for it */
+    int workers;     /* that sent its load */
+    double fitness;  /* to rank by: NaN as well where its tokens were counted otherwise */
+    double measured; /* as stored */
+    double duration_s;
+    uint32_t by_events; /* study/counted.h */
     const char
         *ruled_out; /* "stt stt.server=x ...": candidates with this part are ruled out; NULL */
     enum history_bound { BOUND_NOTHING, BOUND_ABOVE_FAILS, BOUND_BELOW_FAILS } bound;
@@ -55,6 +58,8 @@ enum { HISTORY_WORKERS_MAX = 4 };
 int history_workers(const struct history *history, const struct history_trial *last);
 /* The number of the first try of its request. */
 int64_t history_chain(const struct history_trial *trial);
+/* It has a fitness of its own, which can't be ranked among the others'. */
+bool history_unranked(const struct history_trial *trial);
 /* The request at `index` has been tried to the end (again) in broken surroundings: stop, resumably.
  */
 bool history_broken_at(const struct history *history, size_t index);

@@ -120,7 +120,7 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
 {
     double window_s = (double)(input->window_end_ns - from_ns) / NS_PER_S;
     double tokens = 0;
-    size_t answered = 0, completed = 0, with_tokens = 0, good = 0;
+    size_t answered = 0, completed = 0, with_tokens = 0, good = 0, by_events = 0;
     bool known = true;
     for (size_t k = 0; k < input->answers->count; k++) {
         const struct trial_answer *answer = &input->answers->items[k];
@@ -137,6 +137,7 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
         known = known && r->tokens >= 0;
         tokens += share * (double)r->tokens;
         with_tokens++;
+        by_events += !r->tokens_exact;
     }
     const struct stats_interval none = {NAN, NAN};
     add_row(attempt, input, METRIC_REQUESTS_PER_S, STAT_VALUE, (double)completed / window_s, none,
@@ -144,11 +145,14 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
     if (input->limits && input->limits->any)
         add_row(attempt, input, METRIC_GOODPUT, STAT_VALUE, (double)good / window_s, none, NULL,
                 good);
-    /* Answers that all came outside the window are a rate of 0, seen; no answer at all is unknown.
+    /* One answer in a hundred that its server did not count moves the rate by less than it is worth
+     * knowing. Answers that all came outside the window are a rate of 0, seen; no answer at all is
+     * unknown.
      */
     if (input->sources & SOURCE_TEXT)
         add_row(attempt, input, METRIC_TOKENS_PER_S, STAT_VALUE,
-                known && answered ? tokens / window_s : NAN, none, NULL, with_tokens);
+                known && answered ? tokens / window_s : NAN, none,
+                100 * by_events > with_tokens ? METRIC_BY_EVENTS : NULL, with_tokens);
 }
 
 static const char *transcript_of(const struct metrics_input *input, uint32_t item)

@@ -526,6 +526,28 @@ def vllm_swift_19_production_stack_873_usage(box):
             check(bool(request["tokens_exact"]) == exact, (trial["candidate"], request))
 
 
+@scenario()
+def tokens_counted_by_events_are_not_ranked_against_counted_ones(box):
+    # Expected: the rate of a server that sends no usage is an estimate, here of the quickest one. It is not
+    # ranked, and said not to be. Before: it won.
+    box.study(llm=box.fake("llm", "--latency", "5ms", "--latency-per-token", "{pace}", "--sse", "{sse}",
+                           knobs={"sse": ["usage-null", "no-usage"], "pace": ["20ms", "2ms"]}),
+              goal={"optimise": {"llm.tokens_per_s": {"good": "2000/s", "bad": "1/s"}}},
+              constraints=["(llm.sse == usage-null and llm.pace == 20ms) or (llm.sse == no-usage and llm.pace == 2ms)"],
+              measure={"repeats": 3}, search={"finalists": 2})
+    box.run("run", box.file, "--quiet", lines=-1)
+    for row in box.rows("SELECT t.candidate, m.method FROM metrics m JOIN trials t ON t.number = m.trial "
+                        "WHERE m.metric = 'tokens_per_s' AND m.mode = 'shared'"):
+        check((row["method"] == "counted by events") == ("no-usage" in row["candidate"]), row)
+    decision = box.decision()
+    check("usage-null" in (decision["winner"] or ""), decision)
+    check(all("no-usage" not in f["candidate"] for f in decision["finalists"]), decision)
+    report = box.json("report.json")
+    events = [c for c in report["candidates"] if "no-usage" in c["candidate"]]
+    check(events and all(c["fitness"] is None and "counted by events" in c["why"] for c in events), events)
+    check(any("counted by events" in u["why"] for u in report["unknown"]), report["unknown"])
+
+
 @scenario(quick=True)
 def vllm_52852_a_stream_without_its_end(box):
     # Expected: no finish_reason and no [DONE]: truncated, failed.
