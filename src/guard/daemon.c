@@ -258,6 +258,17 @@ static void say_ready(struct daemon *daemon)
         (void)sd_notify(0, "WATCHDOG=1");
 }
 
+static void show_kinds(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->study->service_count; i++) {
+        const struct guard_subject *subject = guard_watch_subject(daemon->lookout.watch, i);
+        if (subject->request_window)
+            guard_status_kinds(daemon->status, i, SOURCE_REQUESTS, &subject->request.kinds);
+        if (subject->watch->probe_rps > 0)
+            guard_status_kinds(daemon->status, i, SOURCE_PROBE, &subject->probe.kinds);
+    }
+}
+
 static void tick(struct daemon *daemon)
 {
     int64_t now_ns = clock_now_ns(), wall_us = clock_now_wall_us();
@@ -271,6 +282,7 @@ static void tick(struct daemon *daemon)
     if (daemon->actor)
         guard_actor_see(daemon->actor, &seen);
     guard_status_tick(daemon->status, &seen);
+    show_kinds(daemon);
     memcpy(seen.refusals, daemon->refused, sizeof seen.refusals);
     seen.refusal_count = daemon->refused_count;
     daemon->refused_count = 0;

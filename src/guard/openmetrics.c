@@ -382,6 +382,7 @@ void guard_openmetrics_write(const struct guard_status *status, enum guard_expos
     struct line_out out = {status, form, buf};
     add_guard(&out);
     add_metrics(&out);
+    guard_status_expose_kinds(&out);
     add_rules(&out);
     add_counts(&out);
     add_servers(&out);

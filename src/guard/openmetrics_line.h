@@ -29,5 +29,6 @@ void openmetrics_line_head(struct line_out *out, const struct line_family *famil
 /* Nothing when the value is not finite: unknown has no sample. */
 void openmetrics_line_sample(struct line_out *out, const struct line_family *family,
                              const struct line_label labels[LINE_LABELS_MAX], double value);
+void guard_status_expose_kinds(struct line_out *out); /* status_kinds.c */
 /* Of a family with one sample and no labels. */
 void openmetrics_line_single(struct line_out *out, const struct line_family *family, double value);

@@ -63,6 +63,7 @@ struct guard_status *guard_status_new(const struct spec_study *study,
     status->values = make_room(study->guard->metric_count, sizeof *status->values);
     for (size_t i = 0; i < study->guard->metric_count; i++)
         status->values[i].number = NAN;
+    status->kinds = make_room(study->service_count * SOURCE_COUNT_, sizeof *status->kinds);
     status->decisions = make_room(GUARD_RECENT_MAX, sizeof *status->decisions);
     status->events = make_room(GUARD_RECENT_MAX, sizeof *status->events);
     add_rules(status);
@@ -73,6 +74,7 @@ struct guard_status *guard_status_free(struct guard_status *status)
 {
     if (status) {
         free(status->values);
+        free(status->kinds);
         free(status->decisions);
         free(status->events);
         free(status);
@@ -337,6 +339,7 @@ void guard_status_write_json(const struct guard_status *status, struct buf *buf)
     json_object_set_new(object, "tick", wall(status->tick_wall_us));
     json_object_set_new(object, "ticks", json_integer((json_int_t)status->ticks));
     json_object_set_new(object, "values", values_json(status));
+    json_object_set_new(object, "errors", guard_status_kinds_json(status));
     json_object_set_new(object, "rules", rules_json(status));
     json_object_set_new(object, "proxy", proxy_json(status));
     json_object_set_new(object, "fronts", fronts_json(status));

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "guard/judge.h"
 #include "guard/tiers.h"
+#include "guard/watch_requests.h"
 #include "proxy/proxy.h"
 
 enum { GUARD_RECENT_MAX = 100 }; /* decisions and events that are kept, each */
@@ -42,6 +43,12 @@ void guard_status_tiers(struct guard_status *status, size_t front,
                         const struct guard_tier_standing *tiers, size_t count, const char *text);
 void guard_status_split(struct guard_status *status, size_t front,
                         const struct guard_status_split *split);
+
+/* How a service's requests ended, as one source has seen it; requests and probe alone. */
+void guard_status_kinds(struct guard_status *status, size_t service, enum guard_source source,
+                        const struct guard_kinds *kinds);
+/* A word of that source; NULL: it has no such kind, or it is none of an error. */
+const char *guard_kind_name(enum guard_source source, size_t kind);
 
 /* Steady time since the last tick; CLOCK_NEVER: there was none. Over three times `every` (and 5 s)
  * guard is not well. */

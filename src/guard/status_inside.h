@@ -16,6 +16,11 @@ struct status_rule {
     uint64_t alarms;
 };
 
+struct status_kinds {
+    bool told;
+    struct guard_kinds kinds;
+};
+
 struct status_front {
     struct guard_tier_standing tiers[SPEC_TIERS_MAX];
     size_t tier_count;
@@ -43,7 +48,12 @@ struct guard_status {
     struct status_rule rules[STATUS_RULES_MAX];
     size_t rule_count;
 
+    struct status_kinds *kinds; /* owned: for each service, each source */
+
     bool has_proxy;
     struct proxy_view proxy;
     struct status_front fronts[SPEC_FRONTS_MAX];
 };
+
+/* ---- status_kinds.c ---- */
+json_t *guard_status_kinds_json(const struct guard_status *status);

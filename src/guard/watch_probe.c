@@ -89,6 +89,7 @@ static struct guard_request request_of(const struct guard_probe *probe, bool slo
     return (struct guard_request){.counted = probe->error != LOAD_RELOAD,
                                   .failed = probe->error != LOAD_OK && !slow,
                                   .left = slow,
+                                  .kind = probe->error,
                                   .latency_s = slow ? (double)(now_ns - probe->sent_ns) / NS_PER_S
                                                     : probe->latency_s,
                                   .first_s = probe->first_s,

@@ -78,6 +78,7 @@ struct guard_request guard_request_of(const struct proxy_request *request)
                                                                : NAN,
         .queue_s = request->queue_s,
         .server = request->server,
+        .kind = request->end,
     };
 }
 

@@ -14,12 +14,15 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { COUNT_ALL, COUNT_FAILED, COUNT_LEFT };
 
 struct guard_requests {
-    struct guard_window *latency, *first, *queue; /* owned */
-    int64_t well_ns[SPEC_TIERS_MAX];              /* of each server; 0: never */
+    struct guard_window *latency, *first, *queue; /* owned, as below */
+    struct guard_window *kinds;                   /* no values, a count for each kind */
+    uint64_t totals[GUARD_KINDS_MAX];
+    int64_t well_ns[SPEC_TIERS_MAX]; /* of each server; 0: never */
 };
 
 struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns)
@@ -30,6 +33,7 @@ struct guard_requests *guard_requests_new(int64_t span_ns, int64_t now_ns)
     requests->latency = guard_window_new(span_ns, now_ns);
     requests->first = guard_window_new(span_ns, now_ns);
     requests->queue = guard_window_new(span_ns, now_ns);
+    requests->kinds = guard_window_new(span_ns, now_ns);
     return requests;
 }
 
@@ -39,6 +43,7 @@ struct guard_requests *guard_requests_free(struct guard_requests *requests)
         guard_window_free(requests->latency);
         guard_window_free(requests->first);
         guard_window_free(requests->queue);
+        guard_window_free(requests->kinds);
         free(requests);
     }
     return NULL;
@@ -49,6 +54,7 @@ void guard_requests_restart(struct guard_requests *requests, int64_t now_ns)
     guard_window_restart(requests->latency, now_ns);
     guard_window_restart(requests->first, now_ns);
     guard_window_restart(requests->queue, now_ns);
+    guard_window_restart(requests->kinds, now_ns);
 }
 
 static void add(struct guard_window *window, int64_t now_ns, double value_s)
@@ -63,6 +69,10 @@ void guard_requests_add(struct guard_requests *requests, int64_t now_ns,
     if (!request->counted)
         return;
     guard_window_count(requests->latency, now_ns, COUNT_ALL, 1);
+    if (request->kind > 0 && request->kind < GUARD_KINDS_MAX) {
+        guard_window_count(requests->kinds, now_ns, request->kind, 1);
+        requests->totals[request->kind]++;
+    }
     if (request->left)
         guard_window_count(requests->latency, now_ns, COUNT_LEFT, 1);
     if (request->failed) {
@@ -85,6 +95,10 @@ void guard_requests_read(struct guard_requests *requests, int64_t now_ns,
                          struct guard_requests_view *ret_view)
 {
     struct guard_requests_view view = {.rate_rps = NAN, .error_ratio = NAN};
+    struct guard_window_reading kinds;
+    guard_window_read(requests->kinds, now_ns, &kinds);
+    memcpy(view.kinds.window, kinds.counts, sizeof view.kinds.window);
+    memcpy(view.kinds.total, requests->totals, sizeof view.kinds.total);
     guard_window_read(requests->latency, now_ns, &view.latency);
     guard_window_read(requests->first, now_ns, &view.first);
     guard_window_read(requests->queue, now_ns, &view.queue);

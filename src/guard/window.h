@@ -15,7 +15,7 @@
 
 enum {
     GUARD_WINDOW_SLOTS = 12,
-    GUARD_WINDOW_COUNTS = 8, /* counters of one window; what each means is the caller's */
+    GUARD_WINDOW_COUNTS = 16, /* counters of one window; what each means is the caller's */
 };
 
 struct guard_window; /* opaque */

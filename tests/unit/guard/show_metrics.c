@@ -28,6 +28,9 @@ static void fill_proxy(struct guard_status *status)
     view.fronts[0].server_count = 2;
     split.arms[0] = (struct guard_status_arm){"now", 90, 900, 2, 0.1, 0.2, 0.3, 0.07};
     split.arms[1] = (struct guard_status_arm){"next", 10, 100, 0, 0.11, 0.21, 0.31, 0.08};
+    const struct guard_kinds kinds = {.total = {[1] = 3, [2] = 1}};
+    guard_status_kinds(status, 0, SOURCE_REQUESTS, &kinds);
+    guard_status_kinds(status, 1, SOURCE_PROBE, &kinds);
     guard_status_proxy(status, &view);
     guard_status_split(status, 0, &split);
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "guard/status.h"
+#include "load/record.h"
 
 #include <math.h>
 
@@ -214,12 +215,47 @@ static void test_rules(void **state)
     stage_done(&stage);
 }
 
+/* Before: a ratio alone, though operators were sent to /status for the kinds. */
+static void test_errors_by_kind(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 22);
+    const struct guard_kinds requests = {.window = {[PROXY_CUT] = 2},
+                                         .total = {[PROXY_CUT] = 7, [PROXY_UNSERVED] = 1}};
+    const struct guard_kinds probes = {.total = {[LOAD_TIMEOUT] = 4}};
+    guard_status_kinds(stage.status, 0, SOURCE_REQUESTS, &requests);
+    guard_status_kinds(stage.status, 1, SOURCE_PROBE, &probes);
+    AUTO_JSON json_t *object = read_status(&stage);
+    const json_t *errors = json_object_get(object, "errors");
+    const json_t *kinds = json_object_get(json_object_get(errors, "stt"), "requests");
+    assert_int_equal(json_object_size(kinds), PROXY_END_COUNT_ - 1);
+    assert_int_equal(json_get_int(json_object_get(kinds, "cut"), "window", -1), 2);
+    assert_int_equal(json_get_int(json_object_get(kinds, "cut"), "total", -1), 7);
+    assert_int_equal(json_get_int(json_object_get(kinds, "client left"), "total", -1), 0);
+    kinds = json_object_get(json_object_get(errors, "llm"), "probe");
+    assert_int_equal(json_get_int(json_object_get(kinds, "timeout"), "total", -1), 4);
+    assert_null(json_object_get(json_object_get(errors, "llm"), "requests"));
+    write_metrics(&stage, EXPOSE_TEXT, &text);
+    static const char *const wanted[] = {
+        "spica_service_errors_total{service=\"stt\",source=\"requests\",kind=\"cut\"} 7\n",
+        "spica_service_errors_total{service=\"stt\",source=\"requests\",kind=\"refused\"} 0\n",
+        "spica_service_errors_total{service=\"llm\",source=\"probe\",kind=\"timeout\"} 4\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+        CHECK_ROW(i, wanted[i], strstr(buf_text(&text), wanted[i]) != NULL);
+    assert_null(strstr(buf_text(&text), "service=\"stt\",source=\"probe\",kind"));
+    assert_null(strstr(buf_text(&text), "kind=\"ok\""));
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_recent),
+        cmocka_unit_test(test_errors_by_kind),
         cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,33 @@ static void test_requests(void **state)
     guard_requests_free(requests);
 }
 
+/* Of each kind: how many in the window, and since guard began. Leaving is a kind, and no failure.
+ */
+static void test_kinds(void **state)
+{
+    (void)state;
+    struct guard_requests *requests = guard_requests_new(60 * NS_PER_S, 0);
+    struct guard_requests_view view;
+    for (int i = 0; i < 100; i++) {
+        const struct guard_request request = {.counted = true,
+                                              .failed = i % 4 == 2,
+                                              .left = i % 4 == 3,
+                                              .kind = (size_t)(i % 4 < 2 ? 0 : i % 4),
+                                              .latency_s = 0.2,
+                                              .first_s = NAN,
+                                              .queue_s = NAN};
+        guard_requests_add(requests, i * NS_PER_S / 4, &request);
+    }
+    guard_requests_read(requests, 25 * NS_PER_S, &view);
+    assert_true(view.kinds.window[2] == 25 && view.kinds.total[2] == 25);
+    assert_true(view.kinds.window[3] == 25 && view.kinds.window[0] == 0);
+    assert_true(fabs(view.error_ratio - 25.0 / 75) < 1e-9);
+    guard_requests_restart(requests, 30 * NS_PER_S); /* a counter goes on */
+    guard_requests_read(requests, 31 * NS_PER_S, &view);
+    assert_true(view.kinds.window[2] == 0 && view.kinds.total[2] == 25);
+    guard_requests_free(requests);
+}
+
 /* ---- events ---- */
 
 static void test_events(void **state)
@@ -158,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_listed_is_not_computing),
         cmocka_unit_test(test_late_listing_is_no_fall),
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
