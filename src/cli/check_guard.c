@@ -1,13 +1,18 @@
-/* `guard:` in words, from the study file alone: where each service is looked for, what a rule says
- * with its times, and which actions are allowed. Whoever reads it should find out here, and not in
- * the night, that "restart" is named in a rule and not under `act`. */
+/* `guard:` in words, from the study file (and the size of what was recorded, if anything was):
+ * where each service is looked for, what a rule says with its times, and which actions are allowed.
+ * Whoever reads it should find out here, and not in the night, that "restart" is named in a rule
+ * and not under `act`. */
 #include "cli/check_guard.h"
 
 #include "base/text.h"
+#include "guard/record_size.h"
 #include "spec/guard.h"
+#include "study/study.h"
 
 #include <math.h>
 #include <stdio.h>
+
+static const double DAY_S = 86400;
 
 static void print_line(const struct buf *line)
 {
@@ -102,6 +107,36 @@ static void print_front(const struct spec_study *study, const struct spec_front 
     print_line(&line);
 }
 
+/* Whoever tries a rule on yesterday should know before that it is not there any more. */
+static void print_record(const struct spec_study *study)
+{
+    AUTO(buf_done) struct buf line = BUF_INIT(1024);
+    AUTO(free) char *folder = study_folder(study, NULL);
+    struct guard_record_size size;
+    guard_record_size(study, folder, &size);
+    if (isnan(size.least_s))
+        buf_add(&line, "recording: none, \"record\" is 0");
+    else if (size.least_s >= DAY_S)
+        return;
+    else {
+        buf_add(&line, "recording: ");
+        text_add_bytes(&line, (double)study->guard->record_bytes);
+        buf_add(&line, " keep the last ");
+        text_add_duration(&line, size.least_s);
+        buf_add(&line, " to ");
+        text_add_duration(&line, size.most_s);
+        buf_add(&line, size.ticks ? " (" : " at the least (");
+        text_add_bytes(&line, size.tick_bytes);
+        if (size.ticks)
+            buf_addf(&line, " a tick, measured over the last %llu); a day at any time takes ",
+                     (unsigned long long)size.ticks);
+        else
+            buf_add(&line, " a tick when every figure is known); a day at any time takes up to ");
+        text_add_bytes(&line, guard_record_day_bytes(study, &size));
+    }
+    print_line(&line);
+}
+
 void cli_print_guard(const struct spec_study *study)
 {
     const struct spec_guard *g = study->guard;
@@ -115,4 +150,5 @@ void cli_print_guard(const struct spec_study *study)
     for (size_t i = 0; i < g->rule_count; i++)
         print_rule(g, &g->rules[i]);
     print_actions(g);
+    print_record(study);
 }

@@ -153,7 +153,7 @@ bool guard_record_open(const char *folder, int64_t bytes, struct guard_record **
     int failed = put(record, begins, sizeof begins - 1);
     if (failed && !is_full(failed))
         return err_set(err, failed == EACCES || failed == EPERM ? ERR_INPUT : ERR_INTERNAL,
-                       "recording into %s: %s (record: 0 in guard: records nothing)", record->path,
+                       "recording into %s: %s (record: 0B in guard: records nothing)", record->path,
                        strerror(failed));
     *ret_record = TAKE(record);
     return true;
