@@ -62,7 +62,7 @@ struct load_child {
     struct load_run runs[LOAD_STREAMS_MAX];
     sd_event *event;
     sd_event_source *send_timer, *keep_timer, *read_now, *read_timer, *tick_timer, *in, *out_ready;
-    int64_t keep_at_ns; /* what keep_timer is set to */
+    int64_t keep_at_ns, send_at_ns; /* what the timers are set to; CLOCK_NEVER: off */
     struct load_flights finished;
     size_t finished_count;
     struct buf out;              /* frames that wait for the parent */

@@ -44,8 +44,9 @@ static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");
 struct load_http_hub {
     struct load_http *http;
     CURLM *multi;
-    sd_event_source *timer; /* curl's time-outs */
-    int running;            /* transfers, when curl last said so */
+    sd_event_source *timer;  /* curl's time-outs */
+    int64_t timer_ns, at_ns; /* when it fires, and when curl wants it to; CLOCK_NEVER */
+    int running;             /* transfers, when curl last said so */
 };
 
 struct load_http {
@@ -225,13 +226,26 @@ static void reset_call(struct load_http_call *call)
     call->why[0] = '\0';
 }
 
-/* To curl this is its timer having fired: it asks for another or for none. One left on from before
- * would be three system calls and a turn of the loop for each request. */
+/* curl changes its mind about the time some six times a request, mostly back to none: the loop is
+ * told once, after curl was called. */
+static void set_timer(struct load_http_hub *hub)
+{
+    if (hub->at_ns == hub->timer_ns)
+        return;
+    hub->timer_ns = hub->at_ns;
+    bool on = hub->at_ns != CLOCK_NEVER;
+    if (on)
+        sd_event_source_set_time(hub->timer, (uint64_t)(hub->at_ns / NS_PER_US));
+    sd_event_source_set_enabled(hub->timer, on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+/* To curl this is its timer having fired: it asks for another or for none. */
 static void kick(struct load_http_hub *hub)
 {
     hub->http->turn_ns = 0;
-    sd_event_source_set_enabled(hub->timer, SD_EVENT_OFF);
+    hub->at_ns = CLOCK_NEVER;
     curl_multi_socket_action(hub->multi, CURL_SOCKET_TIMEOUT, 0, &hub->running);
+    set_timer(hub);
 }
 
 static struct load_http_hub *hub_for_next(struct load_http *http);
@@ -284,6 +298,7 @@ void load_http_cancel(struct load_http_call *call)
         forget_paused(call);
     call->answer.http_status = status_of(call);
     curl_multi_remove_handle(call->hub->multi, (CURL *)call->easy);
+    set_timer(call->hub);
 }
 
 void load_http_call_trim(struct load_http_call *call)
@@ -359,6 +374,7 @@ static void reap(struct load_http_hub *hub)
             finish(http, call, news->data.result);
     }
     http->reaping = false;
+    set_timer(hub);
 }
 
 static int on_wake(sd_event_source *source, void *ctx)
@@ -395,8 +411,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
     (void)source;
     (void)usec;
-    kick(ctx);
-    reap(ctx);
+    struct load_http_hub *hub = ctx;
+    hub->timer_ns = CLOCK_NEVER; /* it was for once */
+    kick(hub);
+    reap(hub);
     return 0;
 }
 
@@ -454,18 +472,15 @@ static int want_time(CURLM *multi, long timeout_ms, void *ctx)
 {
     (void)multi;
     struct load_http_hub *hub = ctx;
-    if (timeout_ms < 0)
-        return sd_event_source_set_enabled(hub->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-    int64_t at_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
-    if (sd_event_source_set_time(hub->timer, (uint64_t)(at_ns / NS_PER_US)) < 0)
-        return -1;
-    return sd_event_source_set_enabled(hub->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+    hub->at_ns = timeout_ms < 0 ? CLOCK_NEVER : clock_now_ns() + timeout_ms * NS_PER_MS;
+    return 0;
 }
 
 static bool open_hub(struct load_http *http)
 {
     struct load_http_hub *hub = &http->hubs[http->hub_count];
-    *hub = (struct load_http_hub){.http = http, .multi = curl_multi_init()};
+    *hub = (struct load_http_hub){
+        .http = http, .multi = curl_multi_init(), .timer_ns = CLOCK_NEVER, .at_ns = CLOCK_NEVER};
     http->hub_count++; /* so that what there is of it is freed */
     if (!hub->multi ||
         sd_event_add_time(http->event, &hub->timer, CLOCK_MONOTONIC, 0, 1, on_timer, hub) < 0)

@@ -205,7 +205,10 @@ static int64_t read_at_ns(const struct load_child *child)
 
 void load_child_plan_next(struct load_child *child)
 {
-    set_timer(child->send_timer, load_child_due_ns(child));
+    int64_t due_ns = load_child_due_ns(child);
+    if (due_ns != child->send_at_ns)
+        set_timer(child->send_timer, due_ns);
+    child->send_at_ns = due_ns;
     int64_t read_ns = read_at_ns(child);
     /* The last answer of all may have been read already: the end waits for nothing then. */
     bool at_once = read_ns <= clock_now_ns() || (!child->over && is_over(child));
@@ -235,6 +238,7 @@ static int on_send(sd_event_source *source, uint64_t usec, void *ctx)
     (void)usec;
     struct load_child *child = ctx;
     int64_t now_ns = clock_now_ns(), end_ns = now_ns + SENDS_NS, due_ns = CLOCK_NEVER;
+    child->send_at_ns = CLOCK_NEVER; /* fired: it is off */
     for (struct load_run *run = earliest(child, &due_ns);
          run && due_ns <= now_ns && now_ns < end_ns; run = earliest(child, &due_ns)) {
         load_flight_launch(child, run);
@@ -514,6 +518,7 @@ _Noreturn void load_child_main(const struct load_plan *plan, int index, int chan
     child->plan = &own;
     child->channel = CHANNEL;
     child->keep_at_ns = CLOCK_NEVER;
+    child->send_at_ns = CLOCK_NEVER;
     child->out = BUF_INIT(OUT_MAX_BYTES);
     child->text = BUF_INIT(LOAD_TEXT_MAX);
     child->gaps = BUF_INIT(LOAD_GAPS_MAX * sizeof(int64_t));
