@@ -160,6 +160,15 @@ def check_shows_it(box):
                  "failing: when llm.errors > 5% for 5.00 s: restudy (not named under act: only said)",
                  "may do: notify (20 an hour), restart (2 an hour)"):
         check(line in out, f"{line}\n{out}")
+    check("  recording: 64.0 MiB keep the last " in out and " a tick when every figure is known)" in out, out)
+    # Measured, once there is something to measure; a whole day needs no word.
+    box.write("voice.spica.guard.jsonl", '{"begins":1}\n' + tick(1, 0.2) * 100)
+    out = box.run("check", box.path("study.yaml"), code=0).out
+    check("recording:" not in out or " a tick, measured over the last 100); a day at any time takes " in out, out)
+    box.write("study.yaml", STUDY.replace("guard:\n", "guard:\n  record: 1MiB\n"))
+    out = box.run("check", box.path("study.yaml"), code=0).out
+    check("  recording: 1,024 KiB keep the last " in out or "  recording: 1.00 MiB keep the last " in out, out)
+    check(" a tick, measured over the last 100); a day at any time takes " in out, out)
 
 
 if __name__ == "__main__":
