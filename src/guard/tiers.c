@@ -406,7 +406,6 @@ static void see_front(struct guard_tiers *tiers, size_t i, const struct proxy_vi
 {
     struct front *front = &tiers->fronts[i];
     struct policy_seat *seat = &tiers->seats[i];
-    look_at_units(tiers, front, view, now_ns);
     fill_input(tiers, front, view, now_ns);
     tell_frozen(tiers, front);
     hurry_drains(front, now_ns);
@@ -466,6 +465,9 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
     tiers->tell = tell_event;
     tiers->context = context;
     tell_study(tiers);
+    for (size_t i = 0; i < tiers->count; i++)
+        look_at_units(tiers, &tiers->fronts[i], seen, now_ns);
+    /* Only then: of one that was found to be down its memory is back, and must be seen so. */
     weigh_devices(tiers, now_ns);
     for (size_t i = 0; i < tiers->count; i++)
         see_front(tiers, i, seen, now_ns);
