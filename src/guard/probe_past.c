@@ -11,7 +11,8 @@
  * Three in a row say so at any rate of probes; a ratio needs more values than one probe in ten
  * seconds gives a window. Not counted: 4xx, which is about our request; 503 of a process that has
  * not answered yet, which still loads its model; and anything while others are answered, for then
- * it sheds load, or dislikes that one clip. */
+ * it sheds load, or dislikes that one clip. That others are is HAProxy's word alone here: a failed
+ * probe moves the engine's own counts as well. */
 #include "guard/probe_past.h"
 
 #include "base/clock.h"
@@ -38,7 +39,7 @@ static enum guard_probe_turn step_late(const struct guard_probe *probe,
                                        const struct guard_probe_scene *scene)
 {
     const int64_t from_ns = probe->sent_ns + guard_probe_patience_ns(scene->within_ns);
-    return scene->answered_ns >= from_ns ? PROBE_SLOW : PROBE_HANGS;
+    return scene->answered_ns >= from_ns || scene->moved_ns >= from_ns ? PROBE_SLOW : PROBE_HANGS;
 }
 
 enum guard_probe_turn guard_probe_step(struct guard_probe_past *past,

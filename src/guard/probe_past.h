@@ -17,8 +17,9 @@ struct guard_probe_scene { /* when it ended */
     int64_t within_ns;   /* its deadline */
     pid_t process;       /* that should answer */
     int64_t up_ns;       /* since when that is up */
-    int64_t answered_ns; /* then or later another's request ended well there, or it made tokens; 0:
-                          * that was not seen */
+    int64_t answered_ns; /* another's request ended well there then; 0: that was not seen */
+    int64_t moved_ns;    /* its counts of requests or tokens moved then or later, maybe by this very
+                          * probe; 0: likewise */
 };
 
 enum guard_probe_turn {

@@ -50,8 +50,6 @@ void guard_watch_log_found(void *context, const char *what);
 
 /* ---- watch_probe.c; `context` is the watch ---- */
 void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe);
-/* Then or later what is watched of service `i` was seen to answer somebody; 0: it was not seen. */
-int64_t guard_watch_answered_ns(const struct guard_watch *watch, size_t i);
 
 /* ---- watch_open.c ---- */
 /* HAProxy and its log, where fronts are given and they are not there yet: tried once a minute. */

@@ -24,14 +24,13 @@ static int server_of(const struct guard_watch *watch, const struct guard_subject
     return -1;
 }
 
-int64_t guard_watch_answered_ns(const struct guard_watch *watch, size_t i)
+/* By HAProxy's log. */
+static int64_t answered_ns(const struct guard_watch *watch, const struct guard_subject *subject)
 {
-    const struct guard_subject *subject = &watch->subjects[i];
     const int server = server_of(watch, subject);
-    int64_t by_log_ns = server >= 0 && subject->request_window
-                            ? guard_requests_well_ns(subject->request_window, (size_t)server)
-                            : 0;
-    return by_log_ns > subject->engine.moved_ns ? by_log_ns : subject->engine.moved_ns;
+    return server >= 0 && subject->request_window
+               ? guard_requests_well_ns(subject->request_window, (size_t)server)
+               : 0;
 }
 
 static bool others_are_seen(const struct guard_watch *watch, size_t i)
@@ -104,7 +103,8 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
                                             .within_ns = subject->watch->probe_within_ns,
                                             .process = subject->life.main.pid,
                                             .up_ns = subject->up_ns,
-                                            .answered_ns = guard_watch_answered_ns(watch, i)};
+                                            .answered_ns = answered_ns(watch, subject),
+                                            .moved_ns = subject->engine.moved_ns};
     subject->probes++;
     subject->probes_ours += probe->ours;
     subject->probe_ours = probe->ours;

@@ -107,8 +107,13 @@ static void read_row(const struct spec_study *study, const struct cell *by[COLUM
     if (!find_backend(study, by[COLUMN_PROXY], &front, &backend, &own))
         return;
     struct proxy_front *its = &view->fronts[front];
-    if (cell_is(by[COLUMN_SERVER], "BACKEND"))
+    if (cell_is(by[COLUMN_SERVER], "BACKEND")) {
+        /* Whom its servers have no room for waits here, without a server: for this one, then. */
+        uint64_t unassigned = cell_number(by[COLUMN_QUEUED]);
+        its->servers[backend].waiting += unassigned;
+        its->in_flight += unassigned;
         return;
+    }
     int found = proxy_server_find(&study->guard->fronts[front], by[COLUMN_SERVER]->text,
                                   by[COLUMN_SERVER]->len);
     if (found < 0)

@@ -14,6 +14,7 @@ struct step {
     enum guard_probe_turn turn;
     pid_t process; /* 0: 7 */
     bool ours;
+    int moved_s; /* its counts */
 };
 
 #define WELL LOAD_OK, 200
@@ -35,7 +36,8 @@ static void run(const char *name, int up_s, const struct step *steps, size_t cou
                                                 .within_ns = 8 * NS_PER_S,
                                                 .process = s->process ? s->process : 7,
                                                 .up_ns = up_s * NS_PER_S,
-                                                .answered_ns = s->answered_s * NS_PER_S};
+                                                .answered_ns = s->answered_s * NS_PER_S,
+                                                .moved_ns = s->moved_s * NS_PER_S};
         CHECK_ROW(i, name, guard_probe_step(&past, &probe, &scene) == s->turn);
     }
 }
@@ -49,8 +51,11 @@ static void test_late(void **state)
         {20, 28, LATE, 12, PROBE_HANGS}, /* others were answered, before it was sent */
         {30, 38, LATE, 31, PROBE_HANGS}, /* or just after: then it froze */
         {40, 48, LATE, 42, PROBE_SLOW},  /* it is full */
-        {50, 58, LATE, 58, PROBE_SLOW},  {60, 68, LATE, 58, PROBE_HANGS},
+        {50, 58, LATE, 58, PROBE_SLOW},
+        {60, 68, LATE, 58, PROBE_HANGS},
         {70, 71, WELL, 0, NOTHING},
+        {80, 88, LATE, 0, PROBE_SLOW, .moved_s = 85},
+        {90, 98, LATE, 0, PROBE_HANGS, .moved_s = 91},
     };
     run("late", 1, steps, ARRAY_LEN(steps));
 }
@@ -61,9 +66,9 @@ static void test_errors_in_a_row(void **state)
     (void)state;
     const struct step steps[] = {
         {10, 11, WELL, 0, NOTHING},
-        {20, 21, HTTP(500), 0, NOTHING},
+        {20, 21, HTTP(500), 0, NOTHING, .moved_s = 20}, /* by this probe */
         {30, 31, LOAD_CLOSED, 0, 0, NOTHING},
-        {40, 41, HTTP(503), 0, PROBE_FAILS},
+        {40, 41, HTTP(503), 0, PROBE_FAILS, .moved_s = 40},
         {50, 51, HTTP(500), 0, NOTHING}, /* once */
         {60, 61, HTTP(500), 0, NOTHING, .ours = true},
         {70, 71, WELL, 0, PROBE_ANSWERED},

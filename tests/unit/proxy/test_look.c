@@ -8,7 +8,7 @@ static const char stats[] = "# pxname,svname,qcur,scur,stot,econ,eresp,status,we
                             "spica.stt,FRONTEND,,5,9,,,OPEN,,0,\n"
                             "spica.stt.base,base,2,3,100,1,2,UP 1/3,1,4,\n"
                             "spica.stt.base,tiny,0,1,10,0,0,UP,1,0,\n"
-                            "spica.stt.base,BACKEND,2,4,110,1,2,UP,1,4,\n"
+                            "spica.stt.base,BACKEND,5,4,110,1,2,UP,1,4,\n"
                             "spica.stt.base.pin,base,1,1,7,0,0,UP,1,1,\n"
                             "spica.stt.tiny,tiny,0,2,20,0,0,DRAIN,0,0,\n"
                             "spica.stt.tiny,base,0,0,0,0,0,DOWN,1,0,\n"
@@ -16,6 +16,8 @@ static const char stats[] = "# pxname,svname,qcur,scur,stot,econ,eresp,status,we
                             "spica.llm.next,next,0,0,5,0,0,no check,1,0,\n"
                             "theirs,base,9,9,9,9,9,UP,1,9,\n\n";
 
+/* Those who wait for a place stand in the backend's row, without a server. Before: nowhere, so that
+ * with a bound (at_once) nobody ever waited. */
 static void counts(void **state)
 {
     struct made made;
@@ -26,13 +28,13 @@ static void counts(void **state)
     const struct proxy_server *base = &view.fronts[0].servers[0],
                               *tiny = &view.fronts[0].servers[1];
     assert_int_equal(base->in_flight, 4);
-    assert_int_equal(base->waiting, 3);
+    assert_int_equal(base->waiting, 3 + 5);
     assert_int_equal(base->total, 107);
     assert_int_equal(base->errors, 8);
     assert_true(base->usable && !base->drained);
     assert_int_equal(tiny->in_flight, 3);
     assert_true(tiny->usable && tiny->drained);
-    assert_int_equal(view.fronts[0].in_flight, 10);
+    assert_int_equal(view.fronts[0].in_flight, 15);
     assert_false(view.fronts[1].servers[0].usable);
     assert_true(view.fronts[1].servers[1].usable);
 }
