@@ -126,6 +126,23 @@ static const char *unknown_words(const struct bench_change *change, const json_t
     return "cannot tell: too few requests";
 }
 
+/* Events are not tokens: a rate of one is no more or less than a rate of the other. */
+static bool counted_alike(const json_t *before, const json_t *after)
+{
+    const json_t *then = json_object_get(before, "tokens_exact");
+    const json_t *now = json_object_get(after, "tokens_exact");
+    return !then || !now || json_is_true(then) == json_is_true(now);
+}
+
+static void leave_unknown(struct bench_change *change, double tolerance)
+{
+    change->value = change->low = change->high = NAN;
+    change->certain = 0;
+    change->over = false;
+    change->untold = !isnan(tolerance);
+    change->unknown = "cannot tell: counted by events, once by the server";
+}
+
 static void warn(struct bench_comparison *c, const char *text)
 {
     if (c->warning_count < BENCH_WARNINGS_MAX)
@@ -194,9 +211,16 @@ bool bench_compare(const char *path, const json_t *before, const json_t *after, 
         set_change(change, now, old);
         judge_change(change, tolerance);
         change->unknown = unknown_words(change, before, after);
+        if (change->metric == METRIC_TOKENS_PER_S && !counted_alike(before, after))
+            leave_unknown(change, tolerance);
         c->over = c->over || change->over;
         c->untold = c->untold || change->untold;
     }
+    if (!counted_alike(before, after))
+        warn(c, arena_printf(
+                    arena, "%s has no count of tokens by the server: its tokens/s are events/s",
+                    json_is_true(json_object_get(after, "tokens_exact")) ? "the earlier run"
+                                                                         : "this run"));
     compare_loads(c, before, after, arena);
     compare_trust(c, before, after, arena);
     *ret_comparison = c;

@@ -3,6 +3,8 @@
 #include "bench/run.h"
 
 #include "base/clock.h"
+#include "bench/results.h"
+#include "bench/setup.h"
 
 #include <math.h>
 
@@ -146,6 +148,26 @@ static json_t *requirements_json(const struct bench_run *run)
     return all;
 }
 
+static json_t *worst_json(const struct bench_run *run)
+{
+    const struct bench_results *r = run->results;
+    size_t items[BENCH_WORST_MAX];
+    size_t count = bench_heard_worst(r, items, ARRAY_LEN(items));
+    json_t *all = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct stats_wer *wer = &r->wer[items[i]];
+        json_array_append_new(
+            all, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "item", (json_int_t)items[i],
+                           "times", (json_int_t)r->heard[items[i]].times, "words",
+                           (json_int_t)wer->reference_words, "substitutions",
+                           (json_int_t)wer->substitutions, "deletions", (json_int_t)wer->deletions,
+                           "insertions", (json_int_t)wer->insertions, "said",
+                           json_text_or_null(bench_said(run->setup, items[i])), "heard",
+                           json_text_or_null(r->heard[items[i]].text)));
+    }
+    return all;
+}
+
 json_t *bench_json(const struct bench_run *run)
 {
     static const char *const ends[] = {[BENCH_WHOLE] = "whole",
@@ -173,6 +195,8 @@ json_t *bench_json(const struct bench_run *run)
     json_object_set_new(json, "errors", errors_json(r));
     json_object_set_new(json, "steady", steady_json(r));
     json_object_set_new(json, "instrument", instrument_json(run));
+    if (r->heard)
+        json_object_set_new(json, "worst_utterances", worst_json(run));
     if (run->requirement_count)
         json_object_set_new(json, "requirements", requirements_json(run));
     if (run->comparison)

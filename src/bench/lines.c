@@ -6,6 +6,7 @@
 #include "bench/run.h"
 
 #include "base/text.h"
+#include "bench/results.h"
 #include "report/grid.h"
 #include "report/words.h"
 
@@ -95,6 +96,30 @@ static void print_rates(const struct bench_run *run, FILE *out, struct report_te
     print_line(out, terminal, PAINT_NONE, "throughput", buf_text(&text));
 }
 
+static void print_worst(const struct bench_run *run, FILE *out, struct report_terminal terminal)
+{
+    const struct bench_results *r = run->results;
+    size_t items[BENCH_WORST_MAX];
+    size_t count = bench_heard_worst(r, items, ARRAY_LEN(items));
+    for (size_t i = 0; i < count; i++) {
+        const struct stats_wer *wer = &r->wer[items[i]];
+        const struct bench_heard *heard = &r->heard[items[i]];
+        AUTO(buf_done) struct buf text = BUF_INIT(8192);
+        buf_addf(&text, "%" PRIu64 " of %" PRIu64 " words",
+                 wer->substitutions + wer->deletions + wer->insertions, wer->reference_words);
+        if (heard->times > 1)
+            buf_addf(&text, " in %" PRIu32 " times", heard->times);
+        buf_add(&text, ", said: ");
+        report_add_text(&text, TEXT_TERMINAL, bench_said(run->setup, items[i]));
+        buf_add(&text, "; heard: ");
+        if (heard->text && *heard->text)
+            report_add_text(&text, TEXT_TERMINAL, heard->text);
+        else
+            buf_add(&text, "nothing");
+        print_line(out, terminal, PAINT_NONE, i ? "" : "  worst", buf_text(&text));
+    }
+}
+
 static void print_wer(const struct bench_run *run, FILE *out, struct report_terminal terminal)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(256);
@@ -105,6 +130,7 @@ static void print_wer(const struct bench_run *run, FILE *out, struct report_term
     if (!isnan(n.low))
         buf_addf(&text, " [%.3g, %.3g] of %zu words", n.low * 100, n.high * 100, n.count);
     print_line(out, terminal, PAINT_NONE, "word errors", buf_text(&text));
+    print_worst(run, out, terminal);
 }
 
 static void print_first(const struct bench_run *run, FILE *out, struct report_terminal terminal)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static json_t *quantity(double value, const char *unit)
@@ -34,12 +35,15 @@ static json_t *wall_ns(int64_t at_ns, int64_t offset_ns)
 
 static json_t *metadata_of(const struct load_record *r, int64_t offset_ns)
 {
+    char conversation[32]; /* there it is a name, of what was sent */
+    snprintf(conversation, sizeof conversation, "item_%06" PRIu32, r->item);
     return json_pack(
-        "{s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}", "session_num", (json_int_t)r->session,
-        "turn_index", (int)r->turn, "credit_issued_ns", wall_ns(r->intended_ns, offset_ns),
-        "request_start_ns", wall_ns(r->sent_ns, offset_ns), "request_ack_ns",
-        wall_ns(r->first_byte_ns, offset_ns), "request_end_ns", wall_ns(r->done_ns, offset_ns),
-        "benchmark_phase", r->part == LOAD_WARMUP ? "warmup" : "profiling", "was_cancelled",
+        "{s:s, s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}", "conversation_id", conversation,
+        "session_num", (json_int_t)r->session, "turn_index", (int)r->turn, "credit_issued_ns",
+        wall_ns(r->intended_ns, offset_ns), "request_start_ns", wall_ns(r->sent_ns, offset_ns),
+        "request_ack_ns", wall_ns(r->first_byte_ns, offset_ns), "request_end_ns",
+        wall_ns(r->done_ns, offset_ns), "benchmark_phase",
+        r->part == LOAD_WARMUP ? "warmup" : "profiling", "was_cancelled",
         r->error == LOAD_UNFINISHED, "item", (json_int_t)r->item, "held_back", r->held_back);
 }
 
@@ -63,8 +67,13 @@ static json_t *metrics_of(const struct load_result *result)
     add_ms(metrics, "effective_latency", r->intended_ns, r->done_ns);
     add_ms(metrics, "time_to_first_token", r->sent_ns, r->first_token_ns);
     add_ms(metrics, "effective_time_to_first_token", r->intended_ns, r->first_token_ns);
-    add_ms(metrics, "time_to_first_content", r->sent_ns, r->first_content_ns);
-    add_ms(metrics, "effective_time_to_first_content", r->intended_ns, r->first_content_ns);
+    add_ms(metrics, "time_to_first_output_token", r->sent_ns, r->first_content_ns);
+    add_ms(metrics, "effective_time_to_first_output_token", r->intended_ns, r->first_content_ns);
+    if (r->tokens > 1 && r->first_token_ns >= 0) /* its mean, by tokens and not by events */
+        json_object_set_new(metrics, "inter_token_latency",
+                            quantity((double)(r->done_ns - r->first_token_ns) /
+                                         (double)(r->tokens - 1) / (double)NS_PER_MS,
+                                     "ms"));
     if (r->gap_count > 0) {
         add_ms(metrics, "time_to_second_token", 0, result->gaps_ns[0]);
         json_object_set_new(metrics, "inter_chunk_latency", gaps_of(result));

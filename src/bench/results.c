@@ -37,7 +37,8 @@ struct bench_results *bench_results_new(const struct load_stream *stream)
         return results;
     results->wer_count = corpus->clip_count;
     results->wer = calloc(corpus->clip_count, sizeof *results->wer);
-    if (!results->wer)
+    results->heard = calloc(corpus->clip_count, sizeof *results->heard);
+    if (!results->wer || !results->heard)
         abort();
     return results;
 }
@@ -53,6 +54,9 @@ struct bench_results *bench_results_free(struct bench_results *results)
         bench_series_done(all[i]);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
         free(results->examples[i]);
+    for (size_t i = 0; results->heard && i < results->wer_count; i++)
+        free(results->heard[i].text);
+    free(results->heard);
     free(results->wer);
     free(results->answers);
     free(results->gaps_ns);
@@ -156,6 +160,7 @@ static void add_wer(struct bench_results *results, const struct corpus *corpus,
     struct stats_wer one =
         stats_wer_count(NORMALISER_ENGLISH, corpus->clips[item].transcript, result->text);
     stats_wer_pool(&results->wer[item], &one);
+    bench_heard_add(&results->heard[item], &one, result->text);
 }
 
 static void add_times(struct bench_results *results, const struct load_result *result)

@@ -48,6 +48,11 @@ struct bench_results {
     struct bench_series failed; /* when those were meant to leave; no values */
     struct stats_wer *wer;      /* owned, per clip of the corpus; NULL: no transcripts */
     size_t wer_count;
+    struct bench_heard { /* owned, as many: what was heard when it went worst */
+        char *text;      /* outside text, bounded; NULL: never anything wrong */
+        uint64_t errors; /* of that time */
+        uint32_t times;
+    } * heard;
     /* Successful ones, the warm-up's too, in the order of their ends; their gaps one after the
      * other. Owned. */
     struct load_record *answers;

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import FAKE, check, descendants, main, processes, scenario
+from harness import FAKE, ROOT, check, descendants, main, processes, scenario
 
 WITHIN_S = 30  # until a service has its port
 # With a fixed number of workers nothing is tried again, however busy this machine is.
@@ -105,6 +105,34 @@ def records_and_json_agree(box):
 
 
 @scenario(quick=True)
+def records_have_aiperfs_names(box):
+    """What has a name of AIPerf's has its type, its unit and its meaning: held against lines that AIPerf wrote."""
+    with open(os.path.join(ROOT, "tests/recordings/aiperf/profile_export.jsonl"), encoding="utf-8") as file:
+        theirs = [json.loads(line) for line in file]
+    url = serve(box, "llm", "--latency", "5ms", "--latency-per-token", "5ms", "--sse", "reasoning")
+    box.run(*chat(url, "-c", "1", "-n", "3", "--records", "r.jsonl"), code=0)
+    ours = [json.loads(line) for line in open(box.path("r.jsonl"))]
+    kind = lambda value: float if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value)
+    meta = set(ours[0]["metadata"]) & set(theirs[0]["metadata"])
+    check(meta >= {"session_num", "turn_index", "conversation_id", "credit_issued_ns", "request_start_ns",
+                   "request_ack_ns", "request_end_ns", "benchmark_phase", "was_cancelled"}, meta)
+    check(all(kind(ours[0]["metadata"][n]) is kind(theirs[0]["metadata"][n]) for n in meta), ours[0])
+    metrics = set(ours[0]["metrics"]) & set(theirs[0]["metrics"])
+    check(metrics >= {"request_latency", "time_to_first_token", "time_to_first_output_token", "time_to_second_token",
+                      "inter_token_latency", "inter_chunk_latency", "output_sequence_length",
+                      "input_sequence_length"}, metrics)
+    for name in metrics:
+        a, b = ours[0]["metrics"][name], theirs[0]["metrics"][name]
+        check(kind(a["value"]) is kind(b["value"]) and a["unit"] == b["unit"], f"{name}: {a}, theirs {b}")
+    for line in theirs + ours:
+        value = {name: line["metrics"][name]["value"] for name in metrics}
+        mean = ((value["request_latency"] - value["time_to_first_token"]) /
+                (value["output_sequence_length"] - 1))
+        check(abs(mean - value["inter_token_latency"]) < 1e-6, f"{mean}: {value}")
+        check(value["time_to_first_token"] <= value["time_to_first_output_token"], value)
+
+
+@scenario(quick=True)
 def same_seed_same_load(box):
     """The same seed sends at the same times, another seed does not."""
     url = serve(box, "llm")
@@ -190,6 +218,11 @@ def word_errors(box):
                           "-n", "12", "--json", code=0))
     wer = run["metrics"]["wer"]
     check(0.05 < wer["value"] < 0.6 and wer["count"] >= 12 * 11, wer)
+    # What was understood worst, errors each time first, with what was said and what was heard.
+    worst = run["worst_utterances"]
+    each = [(u["substitutions"] + u["deletions"] + u["insertions"]) / u["times"] for u in worst]
+    check(worst and len(worst) <= 5 and each == sorted(each, reverse=True) and each[-1] > 0, worst)
+    check(all(u["said"] and u["heard"] and u["said"] != u["heard"] for u in worst), worst)
     check("ttft" not in run["metrics"] or run["metrics"]["ttft"]["count"] == 0, run["metrics"])
     check(run["metrics"]["rtf"]["count"] == 12, run["metrics"]["rtf"])
     err = box.run(*ALONE, "-p", "openai-transcriptions", "-u", url, code=2).err

@@ -127,6 +127,32 @@ static void what_cannot_be_told_does_not_pass(void **state)
     }
 }
 
+static void tokens_counted_otherwise(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (int alike = 0; alike < 2; alike++) {
+        AUTO_JSON json_t *before = one_value("tokens_per_s", "", 100, 9);
+        AUTO_JSON json_t *after = one_value("tokens_per_s", "", 20, 9);
+        json_object_set_new(before, "tokens_exact", json_true());
+        json_object_set_new(after, "tokens_exact", json_boolean(alike));
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        assert_true(bench_compare("old", before, after, 0.1, arena, &c, &err));
+        assert_true(isnan(c->changes[0].value) == !alike);
+        assert_int_equal(c->warning_count, !alike);
+        assert_true(c->untold); /* a gate that can't look; or 80 % less without an interval */
+        AUTO(buf_done) struct buf words = BUF_INIT(256);
+        bench_compare_add_words(&words, &c->changes[0]);
+        assert_string_equal(buf_text(&words),
+                            alike ? "80 % less, as seen"
+                                  : "cannot tell: counted by events, once by the server");
+        if (!alike)
+            assert_string_equal(c->warnings[0], "this run has no count of tokens by the server: "
+                                                "its tokens/s are events/s");
+    }
+}
+
 static void another_load_is_named(void **state)
 {
     (void)state;
@@ -245,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes),
         cmocka_unit_test(what_cannot_be_told_does_not_pass),
+        cmocka_unit_test(tokens_counted_otherwise),
         cmocka_unit_test(another_load_is_named),
         cmocka_unit_test(old_files_are_hostile),
         cmocka_unit_test(same_service_is_not_told_apart),
