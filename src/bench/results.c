@@ -47,9 +47,9 @@ struct bench_results *bench_results_free(struct bench_results *results)
 {
     if (!results)
         return NULL;
-    struct bench_series *all[] = {&results->latency,  &results->service, &results->ttft,
-                                  &results->content,  &results->itl,     &results->rtf,
-                                  &results->lateness, &results->failed};
+    struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
+                                  &results->content, &results->itl,     &results->rtf,
+                                  &results->failed};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         bench_series_done(all[i]);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
@@ -100,31 +100,6 @@ static void keep_answer(struct bench_results *results, const struct load_result 
     results->gap_count += r->gap_count;
 }
 
-/* Share of an answer's text events that came within the window, 0 to 1. Those whose gaps were not
- * kept lie evenly between the last that was and the answer's last. */
-static double share_inside(const struct load_record *r, const int64_t *gaps_ns, int64_t start_ns,
-                           int64_t end_ns)
-{
-    if (r->first_token_ns < 0)
-        return r->done_ns >= start_ns && r->done_ns < end_ns;
-    int64_t at_ns = r->first_token_ns;
-    double rest = (double)r->gaps_left_out;
-    double inside = at_ns >= start_ns && at_ns < end_ns;
-    for (uint32_t g = 0; gaps_ns && g < r->gap_count; g++) {
-        at_ns += gaps_ns[g];
-        inside += at_ns >= start_ns && at_ns < end_ns;
-    }
-    if (rest > 0 && r->last_token_ns > at_ns) {
-        int64_t from_ns = at_ns > start_ns ? at_ns : start_ns;
-        int64_t to_ns = r->last_token_ns < end_ns ? r->last_token_ns : end_ns;
-        double part = (double)(to_ns - from_ns) / (double)(r->last_token_ns - at_ns);
-        inside += rest * fmax(part, 0);
-    } else if (rest > 0 && at_ns >= start_ns && at_ns < end_ns) {
-        inside += rest;
-    }
-    return inside / ((double)r->gap_count + rest + 1);
-}
-
 static void add_rates(struct bench_results *results, const struct load_record *r,
                       const int64_t *gaps_ns, int64_t start_ns, int64_t end_ns)
 {
@@ -135,7 +110,7 @@ static void add_rates(struct bench_results *results, const struct load_record *r
             results->prompt_tokens = NAN;
         results->prompt_tokens += r->prompt_tokens;
     }
-    double share = share_inside(r, gaps_ns, start_ns, end_ns);
+    double share = load_share_inside(r, gaps_ns, start_ns, end_ns);
     if (share <= 0)
         return;
     results->tokens += r->tokens < 0 ? NAN : share * (double)r->tokens;
@@ -204,7 +179,6 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     }
     results->requests++;
     results->held_back += r->held_back;
-    bench_series_add(&results->lateness, r->intended_ns, load_lateness_s(r));
     if (r->error != LOAD_OK) {
         bench_series_add(&results->failed, r->intended_ns, 1);
         add_failure(results, result);

@@ -22,7 +22,7 @@ enum bench_end {
  * of the failures and what they are a share of. */
 struct bench_results {
     enum bench_end end;
-    struct load_report report; /* of the worker; its lateness is not per window: see `lateness` */
+    struct load_report report; /* of the worker, about itself */
     double window_s;           /* over which rates are: until the last answer, or as planned */
     int64_t from_ns;           /* where it begins: after what was cut */
     struct window_cut cut_off; /* of its beginning */
@@ -44,7 +44,7 @@ struct bench_results {
     double tokens, prompt_tokens;       /* NaN: some answer told none */
     bool tokens_exact;
     struct bench_series latency, service; /* from the intended send, from the real one */
-    struct bench_series content, ttft, itl, rtf, lateness;
+    struct bench_series content, ttft, itl, rtf;
     struct bench_series failed; /* when those were meant to leave; no values */
     struct stats_wer *wer;      /* owned, per clip of the corpus; NULL: no transcripts */
     size_t wer_count;

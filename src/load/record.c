@@ -73,3 +73,26 @@ double load_lateness_s(const struct load_record *record)
 {
     return record->held_back ? NAN : between_s(record->intended_ns, record->sent_ns);
 }
+
+double load_share_inside(const struct load_record *r, const int64_t *gaps_ns, int64_t start_ns,
+                         int64_t end_ns)
+{
+    if (r->first_token_ns < 0)
+        return r->done_ns >= start_ns && r->done_ns < end_ns;
+    int64_t at_ns = r->first_token_ns;
+    double rest = (double)r->gaps_left_out;
+    double inside = at_ns >= start_ns && at_ns < end_ns;
+    for (uint32_t g = 0; gaps_ns && g < r->gap_count; g++) {
+        at_ns += gaps_ns[g];
+        inside += at_ns >= start_ns && at_ns < end_ns;
+    }
+    if (rest > 0 && r->last_token_ns > at_ns) {
+        int64_t from_ns = at_ns > start_ns ? at_ns : start_ns;
+        int64_t to_ns = r->last_token_ns < end_ns ? r->last_token_ns : end_ns;
+        double part = (double)(to_ns - from_ns) / (double)(r->last_token_ns - at_ns);
+        inside += rest * fmax(part, 0);
+    } else if (rest > 0 && at_ns >= start_ns && at_ns < end_ns) {
+        inside += rest;
+    }
+    return inside / ((double)r->gap_count + rest + 1);
+}

@@ -78,3 +78,8 @@ double load_turn_s(const struct load_record *record);    /* first token, or firs
                                                           * chain's start; NaN if none */
 double load_lateness_s(const struct load_record *record); /* sent - intended; NaN if never sent or
                                                            * held back */
+/* Share of an answer's text events that came within [start, end), 0 to 1; without any, of the
+ * answer as a whole. Events whose gaps were not kept lie evenly between the last that was and the
+ * answer's last. `gaps_ns`: gap_count of them; NULL: none was kept. */
+double load_share_inside(const struct load_record *record, const int64_t *gaps_ns, int64_t start_ns,
+                         int64_t end_ns);

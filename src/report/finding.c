@@ -2,8 +2,8 @@
  * words. A word error rate is one number; which sentences are behind it tells whether a model fails
  * or a transcript is wrong. Texts are outside text: bounded and escaped here.
  *
- * Clips of the final's runs are added up, so that one that fails in each run stands before one that
- * failed once. */
+ * Clips of the final's runs are added up and stand by their errors each time they were heard: one
+ * that was asked more often is not worse for it. */
 #include "report/finding.h"
 
 #include "report/markdown.h"
@@ -15,17 +15,12 @@
 static const enum text_target MD = TEXT_MARKDOWN;
 enum { UTTERANCES_MAX = 64, WORST = 5 };
 
-static int64_t errors_of(const struct store_utterance *u)
-{
-    return u->substitutions + u->deletions + u->insertions;
-}
-
 static void add_counts(struct buf *buf, const struct store_utterance *u)
 {
     buf_addf(buf,
              "%" PRId64 " of %" PRId64 " words wrong (%" PRId64 " other, %" PRId64
              " left out, %" PRId64 " too many)",
-             errors_of(u), u->words, u->substitutions, u->deletions, u->insertions);
+             store_utterance_errors(u), u->words, u->substitutions, u->deletions, u->insertions);
     if (u->heard > 1)
         buf_addf(buf, " in %" PRId64 " times", u->heard);
 }
@@ -137,7 +132,7 @@ void report_add_utterances(struct buf *buf, const struct report_view *view)
     for (size_t told = 0; told < WORST && told < count; told++) {
         size_t worst = told;
         for (size_t k = told + 1; k < count; k++)
-            if (errors_of(&list[k]) > errors_of(&list[worst]))
+            if (store_utterance_worse(&list[k], &list[worst]))
                 worst = k;
         struct store_utterance held = list[told];
         list[told] = list[worst];

@@ -2,6 +2,7 @@
  * Texts are borrowed. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A requirement on a share of requests ("stt.latency.p95 < 500 ms": 5 % may be over), or of words
@@ -24,3 +25,18 @@ struct store_utterance {
     int64_t words, substitutions, deletions, insertions; /* of all times */
     const char *reference, *hypothesis;                  /* bounded; the worst time's */
 };
+
+static inline int64_t store_utterance_errors(const struct store_utterance *u)
+{
+    return u->substitutions + u->deletions + u->insertions;
+}
+
+/* Was `a` heard worse: more errors each time; of two alike, more in all. How often a clip was asked
+ * is the load's doing. */
+static inline bool store_utterance_worse(const struct store_utterance *a,
+                                         const struct store_utterance *b)
+{
+    int64_t ea = store_utterance_errors(a), eb = store_utterance_errors(b);
+    int64_t each_a = ea * b->heard, each_b = eb * a->heard;
+    return each_a != each_b ? each_a > each_b : ea > eb;
+}

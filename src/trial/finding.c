@@ -213,17 +213,11 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
     };
 }
 
-static int64_t errors_of(const struct store_utterance *u)
-{
-    return u->substitutions + u->deletions + u->insertions;
-}
-
 static int compare_worst(const void *a, const void *b)
 {
     const struct store_utterance *x = a, *y = b;
-    int64_t ex = errors_of(x), ey = errors_of(y);
-    if (ex != ey)
-        return ex > ey ? -1 : 1;
+    if (store_utterance_worse(x, y) != store_utterance_worse(y, x))
+        return store_utterance_worse(x, y) ? -1 : 1;
     return (x->item > y->item) - (x->item < y->item);
 }
 
@@ -264,7 +258,7 @@ size_t finding_worst(const struct metrics_input *input, struct arena *arena, siz
         add_heard(&list[r->item], &wer, answer->text, &worst[r->item]);
     }
     qsort(list, clips, sizeof *list, compare_worst);
-    while (count < clips && count < most && errors_of(&list[count]) > 0) {
+    while (count < clips && count < most && store_utterance_errors(&list[count]) > 0) {
         struct store_utterance *u = &list[count++];
         const char *said = input->corpus->clips[u->item].transcript;
         u->reference = arena_strndup(arena, said, strnlen(said, TEXT_MAX));

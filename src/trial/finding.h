@@ -43,7 +43,7 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
 /* "met", "missed" or "undecided" at 95 % for counts that may be sums over runs. */
 const char *finding_answer(double allowed, int64_t requests, int64_t over, double worth);
 
-/* The clips with most word errors, worst first, at most `most`; those without errors are not in
- * it. `utterances` and `answers` side by side. */
+/* The clips with most word errors each time they were heard, worst first, at most `most`; those
+ * without errors are not in it. `utterances` and `answers` side by side. */
 size_t finding_worst(const struct metrics_input *input, struct arena *arena, size_t most,
                      struct store_utterance **ret_list);

@@ -494,6 +494,12 @@ struct judgement judge_trial(const struct judge_facts *f, struct arena *arena)
     for (size_t i = 0; f->measured && i < f->service_count; i++) {
         add_evidence(&j, f->services[i].name, "warm-up", f->services[i].warmup);
         add_evidence(&j, f->services[i].name, "not steady", f->services[i].unsteady);
+        if (f->services[i].gaps_left_out)
+            add_evidence(&j, f->services[i].name, "gaps",
+                         arena_printf(arena,
+                                      "%" PRIu64 " gaps between text events are in no quantile of "
+                                      "itl: an answer's first %d are kept",
+                                      f->services[i].gaps_left_out, LOAD_GAPS_MAX));
     }
     if (f->measured && isnan(f->lateness_p99_s))
         add_evidence(&j, NULL, "lateness",

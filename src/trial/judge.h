@@ -58,6 +58,7 @@ struct judge_service {
     uint64_t wer_words;
     double max_wer;                /* study's limit; NaN: the default */
     const char *warmup, *unsteady; /* trial/window.h; NULL */
+    uint64_t gaps_left_out;        /* between text events, in no quantile of theirs */
 };
 
 struct judge_facts {

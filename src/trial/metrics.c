@@ -101,21 +101,6 @@ static void add_distribution(struct attempt *attempt, const struct metrics_input
     add_row(attempt, input, metric, STAT_MAX, summary.max, none, NULL, series->count);
 }
 
-/* Share of an answer's text events that fell within the window, 0 to 1. */
-static double share_in_window(const struct trial_answer *answer, int64_t start_ns, int64_t end_ns)
-{
-    const struct load_record *r = &answer->record;
-    if (r->first_token_ns < 0)
-        return r->done_ns >= start_ns && r->done_ns < end_ns;
-    int64_t at_ns = r->first_token_ns;
-    size_t inside = at_ns >= start_ns && at_ns < end_ns;
-    for (uint32_t g = 0; g < r->gap_count; g++) {
-        at_ns += answer->gaps_ns[g];
-        inside += at_ns >= start_ns && at_ns < end_ns;
-    }
-    return (double)inside / (double)(r->gap_count + 1);
-}
-
 static void add_rates(struct attempt *attempt, const struct metrics_input *input, int64_t from_ns)
 {
     double window_s = (double)(input->window_end_ns - from_ns) / NS_PER_S;
@@ -131,7 +116,7 @@ static void add_rates(struct attempt *attempt, const struct metrics_input *input
         answered++;
         completed += inside;
         good += inside && input->limits && finding_is_good(input->limits, r);
-        double share = share_in_window(answer, from_ns, input->window_end_ns);
+        double share = load_share_inside(r, answer->gaps_ns, from_ns, input->window_end_ns);
         if (share <= 0)
             continue;
         known = known && r->tokens >= 0;
@@ -355,6 +340,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     struct judge_service dropped = {0};
     struct judge_service *into = facts ? facts : &dropped;
     size_t requests = 0, failed = 0;
+    uint64_t left_out = 0;
     int64_t last_ok_ns = -1, last_ns = input->window_end_ns;
     /* The probe has left its mark there when it failed; a window starts counting anew. */
     into->requests = into->ok = into->degenerate = into->repeating = 0;
@@ -386,6 +372,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         series_add(&rtf, r->session, r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN);
         for (uint32_t g = 0; g < r->gap_count; g++)
             series_add(&itl, r->session, (double)answer->gaps_ns[g] / NS_PER_S);
+        left_out += r->gaps_left_out;
     }
     into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;
     add_distribution(attempt, input, METRIC_LATENCY, &latency);
@@ -406,6 +393,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         add_wer(attempt, input, facts, heard);
     }
     into->warmup = window.warmup;
+    into->gaps_left_out = (input->sources & SOURCE_TEXT) ? left_out : 0;
     into->unsteady = window.unsteady;
     add_findings(attempt, &settled);
     add_rates(attempt, input, window.from_ns);

@@ -45,6 +45,41 @@ static void test_unknown(void **state)
     }
 }
 
+/* Ten events from 1.0 s on, 0.1 s apart, of which `kept` gaps are known. Before: what lay beyond
+ * them counted in a bench and not in a study. */
+static void test_share_inside(void **state)
+{
+    (void)state;
+    enum { GAPS = 9 };
+    int64_t gaps_ns[GAPS];
+    static const struct {
+        const char *name;
+        uint32_t kept;
+        double from_s, to_s, share;
+    } rows[] = {
+        {"whole", GAPS, 0, 3, 1},          {"its beginning", GAPS, 0, 1.25, 0.3},
+        {"before it", GAPS, 0, 1, 0},      {"half known", 4, 1.45, 3, 0.5},
+        {"of the rest", 4, 1.65, 3, 0.25}, {"none known", 0, 1.45, 3, 0.45},
+    };
+    for (size_t i = 0; i < GAPS; i++)
+        gaps_ns[i] = 100000000;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct load_record r = sample();
+        r.first_token_ns = 1000000000;
+        r.last_token_ns = r.done_ns = 1900000000;
+        r.gap_count = rows[i].kept;
+        r.gaps_left_out = GAPS - rows[i].kept;
+        double share =
+            load_share_inside(&r, rows[i].kept ? gaps_ns : NULL, (int64_t)(rows[i].from_s * 1e9),
+                              (int64_t)(rows[i].to_s * 1e9));
+        CHECK_ROW(i, rows[i].name, fabs(share - rows[i].share) < 1e-9);
+    }
+    struct load_record silent = sample();
+    silent.first_token_ns = -1;
+    assert_true(load_share_inside(&silent, NULL, 0, 1500000001) == 1);
+    assert_true(load_share_inside(&silent, NULL, 0, 1500000000) == 0);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -58,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_share_inside),
         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_names),
     };

@@ -268,6 +268,16 @@ static void test_worst_utterances(void **state)
     assert_string_equal(list[0].reference, "over the lazy dog");
     assert_int_equal(list[1].item, 0);
     assert_int_equal(finding_worst(&f.input, f.arena, 1, &list), 1);
+    /* A clip that is heard more often is not worse for it. Expected: still b before a, 4 errors in
+     * 2 times to 5 in 5; before: a first. */
+    for (size_t i = 0; i < 3; i++) {
+        struct trial_answer *answer = add(&f, (int64_t)(10 + i) * NS_PER_S, 100 * MS);
+        answer->record.item = 0;
+        answer->text = "the quick brown box jumps";
+    }
+    assert_int_equal(finding_worst(&f.input, f.arena, 5, &list), 2);
+    assert_int_equal(list[0].item, 1);
+    assert_int_equal(list[1].heard, 5);
     f.input.corpus = NULL;
     assert_int_equal(finding_worst(&f.input, f.arena, 5, &list), 0);
     arena_free(f.arena);

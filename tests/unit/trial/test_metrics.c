@@ -241,6 +241,25 @@ static void test_unknown_tokens(void **state)
     arena_free(f.arena);
 }
 
+/* Events whose gaps were not kept lie evenly up to the last. Expected: two, and six of the ten left
+ * out; before: all twelve, since both that are known came in time. */
+static void test_left_out_gaps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    init(&f, SOURCE_ANY | SOURCE_TEXT);
+    const int64_t a[] = {8 * (int64_t)S, 8500 * (int64_t)MS};
+    struct trial_answer *answer = add(&f, 7 * (int64_t)S, 11 * (int64_t)S, LOAD_OK);
+    events(&f, answer, 2, a);
+    answer->record.gaps_left_out = 10;
+    answer->record.last_token_ns = ZERO + 11 * (int64_t)S;
+    answer->record.tokens = 12;
+    run(&f);
+    assert_near(value(&f, "tokens_per_s", ""), (2 + 6) / 10.0);
+    assert_int_equal(f.facts.gaps_left_out, 10);
+    arena_free(f.arena);
+}
+
 /* A protocol with text whose answers came whole: no first token, no gaps, and no rows of them. */
 static void test_without_stream(void **state)
 {
@@ -480,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_spoken),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_unknown_tokens),
+        cmocka_unit_test(test_left_out_gaps),
         cmocka_unit_test(test_without_stream),
         cmocka_unit_test(test_nothing_answered),
         cmocka_unit_test(test_no_requests),
