@@ -284,12 +284,29 @@ int64_t load_think_ns(const struct load_plan *plan, size_t stream, uint64_t sess
     return (int64_t)draw_spread(&s->shape.think_ns, NULL, &rng);
 }
 
+/* Rejected: equal gaps, since an answer that takes a whole number of them brings clients together
+ * again; and a measured answer's time as the span, since the plan would depend on it. */
+static int64_t join_ns(const struct load_plan *plan, size_t stream, uint64_t client)
+{
+    const struct load_stream *s = &plan->streams[stream];
+    const int64_t span_ns = (plan->warmup_ns - s->start_after_ns) / 2;
+    if (s->client_gap_ns > 0)
+        return (int64_t)client * s->client_gap_ns;
+    if (client == 0 || s->concurrency < 2 || span_ns <= 0)
+        return 0;
+    struct rng rng = load_plan_draw(plan, stream, "join", client);
+    return (int64_t)((double)span_ns * ((double)client + rng_unit(&rng)) / s->concurrency);
+}
+
 int64_t load_first_wait_ns(const struct load_plan *plan, size_t stream, uint64_t client)
 {
     const struct load_stream *s = &plan->streams[stream];
-    if (s->shape.think_ns.kind == SPREAD_NONE || plan->probe)
+    if (plan->probe)
         return 0;
+    const int64_t joins_ns = join_ns(plan, stream, client);
+    if (s->shape.think_ns.kind == SPREAD_NONE)
+        return joins_ns;
     struct rng rng = load_plan_draw(plan, stream, "first", client);
     double whole_ns = draw_spread(&s->shape.think_ns, NULL, &rng);
-    return (int64_t)(rng_unit(&rng) * whole_ns);
+    return joins_ns + (int64_t)(rng_unit(&rng) * whole_ns);
 }

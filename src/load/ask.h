@@ -47,5 +47,8 @@ bool load_stream_has_sessions(const struct load_stream *stream);
 unsigned load_session_turns(const struct load_plan *plan, size_t stream, uint64_t session);
 /* What passes between the end of this turn and the client's next request. */
 int64_t load_think_ns(const struct load_plan *plan, size_t stream, uint64_t session, unsigned turn);
-/* Clients of a closed loop that think do not begin in step: how long this one waits first. */
+/* Clients of a closed loop do not begin in step: how long this one waits before it asks first. They
+ * join over the first half of what is left of the warm-up when the stream starts, one in each of
+ * equal parts at a drawn moment, the first at once; after that each waits a drawn part of its first
+ * think time. Without a warm-up they would join within the window, and so begin together. */
 int64_t load_first_wait_ns(const struct load_plan *plan, size_t stream, uint64_t client);

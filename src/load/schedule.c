@@ -97,15 +97,12 @@ static uint32_t add_client(struct load_schedule *s)
     return (uint32_t)s->client_count++;
 }
 
-/* The clients of a closed loop, who all begin at once, or one after the other, or spread over their
- * first think time. */
+/* The clients of a closed loop: see load_first_wait_ns(). */
 static void add_clients(struct load_schedule *s)
 {
     for (int i = 0; i < s->limit; i++) {
         uint64_t number = (uint64_t)s->share.index + (uint64_t)i * (uint64_t)s->share.count;
-        int64_t wait_ns = load_first_wait_ns(s->plan, s->index, number) +
-                          (int64_t)number * s->stream->client_gap_ns;
-        push(s, s->start_ns + wait_ns, add_client(s));
+        push(s, s->start_ns + load_first_wait_ns(s->plan, s->index, number), add_client(s));
     }
 }
 

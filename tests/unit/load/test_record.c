@@ -58,7 +58,7 @@ static void test_share_inside(void **state)
         double from_s, to_s, share;
     } rows[] = {
         {"whole", GAPS, 0, 3, 1},          {"its beginning", GAPS, 0, 1.25, 0.3},
-        {"before it", GAPS, 0, 1, 0},      {"half known", 4, 1.45, 3, 0.5},
+        {"before it", GAPS, 0, 1, 0},      {"half known", 4, 1.45, 3, 0.45},
         {"of the rest", 4, 1.65, 3, 0.25}, {"none known", 0, 1.45, 3, 0.45},
     };
     for (size_t i = 0; i < GAPS; i++)

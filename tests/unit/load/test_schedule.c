@@ -159,6 +159,49 @@ static void test_clients_join_one_by_one(void **state)
     }
 }
 
+/* 64 clients, a warm-up of 2 s: they join one by one over its first second, the same ones at the
+ * same times whoever sends. Before: all in the same moment, and in step from there on. */
+static void test_clients_spread(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 64 };
+    static const struct {
+        const char *name;
+        int64_t warmup_ns, after_ns, span_ns;
+    } rows[] = {
+        {"warm-up", 2 * NS_PER_S, 0, NS_PER_S},
+        {"starts within it", 2 * NS_PER_S, NS_PER_S, NS_PER_S / 2},
+        {"starts after it", NS_PER_S, 2 * NS_PER_S, 0},
+        {"none", 0, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+        int64_t joined[CLIENTS], phase_most = 0, phases[10] = {0};
+        plan.warmup_ns = rows[i].warmup_ns;
+        plan.streams[0].arrivals = ARRIVALS_CLOSED;
+        plan.streams[0].concurrency = CLIENTS;
+        plan.streams[0].start_after_ns = rows[i].after_ns;
+        for (int workers = 1; workers <= 2; workers++)
+            for (plan.workers = workers, plan.worker = 0; plan.worker < workers; plan.worker++) {
+                struct load_schedule s = load_schedule_init(&plan, 0, NS_PER_S, 9 * NS_PER_S);
+                for (int c = plan.worker; c < CLIENTS; c += workers) {
+                    int64_t at_ns = load_schedule_take(&s).intended_ns - NS_PER_S;
+                    CHECK_ROW(i, rows[i].name, workers == 1 || at_ns == joined[c]);
+                    joined[c] = at_ns;
+                }
+                load_schedule_done(&s);
+            }
+        CHECK_ROW(i, rows[i].name, joined[0] == 0);
+        for (int c = 1; c < CLIENTS; c++) {
+            int64_t part_ns = rows[i].span_ns / CLIENTS;
+            CHECK_ROW(i, rows[i].name, joined[c] >= c * part_ns && joined[c] <= (c + 1) * part_ns);
+            /* Answers of 4 parts: equal gaps would have 16 in each of four places. */
+            phase_most += part_ns && ++phases[joined[c] % (4 * part_ns) * 10 / (4 * part_ns)] > 15;
+        }
+        CHECK_ROW(i, rows[i].name, phase_most == 0);
+    }
+}
+
 static void test_closed_loop(void **state)
 {
     (void)state;
@@ -311,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_limit_holds_back),
         cmocka_unit_test(test_request_limit),
         cmocka_unit_test(test_clients_join_one_by_one),
+        cmocka_unit_test(test_clients_spread),
         cmocka_unit_test(test_closed_loop),
         cmocka_unit_test(test_clients_think),
         cmocka_unit_test(test_sessions_of_a_closed_loop),
