@@ -114,9 +114,9 @@ def leak(box):
         wait_until(lambda: watched.alarms("device full soon"), watched.story, 500)
         at = watched.alarms("device full soon")[0]["t"]
         time.sleep(15)
-        free = [(t["t"], t["v"]["gpu0.memory.free"][0]) for t in watched.ticks()
+        free = [(t["t"], t["v"]["gpu0.memory.free"]) for t in watched.ticks()
                 if abs(t["t"] - at) <= 15.5 and "gpu0.memory.free" in t["v"]]
-        said = [t["v"]["gpu0.memory.full_in"][0] for t in watched.ticks()
+        said = [t["v"]["gpu0.memory.full_in"] for t in watched.ticks()
                 if t["t"] <= at + 0.5 and "gpu0.memory.full_in" in t["v"]][-1]
         rate = (free[0][1] - free[-1][1]) / (free[-1][0] - free[0][0])
         left = min(free, key=lambda one: abs(one[0] - at))[1] / rate
@@ -153,7 +153,8 @@ PARTS = {
     "no_traffic": (lambda box: fronted.no_traffic(box, WINDOW_S), [
         ("after", "s", 5, True), ("early", "alarms", 0, True), ("unknown", "truth", 1, False)]),
     "guest": (guest, [("kernel", "s", 5, True), ("clock", "s", 5, True), ("others", "events", 0, True)]),
-    "haproxy": (lambda box: fronted.restarted(box, ROUNDS), [("down", "s", 5, True), ("back", "s", 5, True)]),
+    "haproxy": (lambda box: fronted.restarted(box, ROUNDS), [
+        ("down", "s", 5, True), ("back", "s", 5, True), ("again", "s", None, True)]),
     "full_disk": (lambda box: fronted.full_disk(box, FULL_S), [
         ("took", "s", None, True), ("said", "times", 1, True), ("others", "events", 0, True),
         ("served", "requests", 1, False), ("failed", "requests", 0, True)]),

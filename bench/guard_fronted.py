@@ -147,7 +147,7 @@ def full_disk(box, quiet_s):
 
 
 def restarted(box, rounds):
-    """Killed whole, then started by hand as guard had started it."""
+    """Killed whole, then started by hand as guard had started it; at last guard does that."""
     down, back = [], []
     if not haproxy():
         return {"problem": "haproxy is not installed"}
@@ -164,8 +164,11 @@ def restarted(box, rounds):
             began = time.time()
             subprocess.run(argv, check=True, env=box.env, stdin=subprocess.DEVNULL)
             back.append(after(watched, "proxy-restarted", None, began))
+        began = time.time()
+        watched.kill_proxy()
+        again = after(watched, "proxy-restarted", None, began)
         watched.end()
-    return {"down": max(down), "back": max(back)}
+    return {"down": max(down), "back": max(back), "again": again}
 
 
 def quiet(box, seconds):

@@ -201,7 +201,7 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
     {"HAProxy down", SCOPE_PROXY, is_zero, GUARD_PROXY_UP, EVENT(PROXY_DOWN), 0, .for_ns = S(2),
      .clear_ns = S(2), .hold_ns = S(60), .meaning = "nobody carries the traffic"},
     {"HAProxy restarted", SCOPE_PROXY, NULL, NONE, EVENT(PROXY_RESTARTED), 0, .hold_ns = S(60),
-     .minor = true, .meaning = "requests under way were cut; what run time had set was read again"},
+     .minor = true, .meaning = "requests under way were cut, unless it was a reload"},
     {"disk full", SCOPE_GUARD, NULL, NONE, EVENT(DISK_FULL), EVENT(DISK_WRITES), .clear_ns = S(60),
      .minor = true, .meaning = "nothing is recorded; the watching goes on"},
     {"not recorded", SCOPE_GUARD, NULL, NONE, EVENT(NO_RECORD), EVENT(DISK_WRITES),

@@ -130,6 +130,7 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
                                         .context = watch->setup.context,
                                         .events = &watch->events,
                                         .apply = !watch->setup.once && !watch->setup.dry_run,
+                                        .revive = !watch->setup.once && !watch->setup.dry_run,
                                         .listen = !watch->setup.once};
     bool due = watch->traffic_ns == 0 || now_ns - watch->traffic_ns >= TRAFFIC_AGAIN_NS;
     if (watch->study->guard->front_count == 0 || watch->traffic || (!watch->applying && !due))

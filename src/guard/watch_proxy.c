@@ -15,11 +15,17 @@
  * server too slow for everybody would then have no slow request.
  *
  * HAProxy itself is asked once a tick over its socket. Another pid, or an uptime that went back, is
- * another HAProxy; a reload is one as well, and can't be told apart from here. */
+ * another process. Its parent tells a reload, where the same master has a new worker and nothing is
+ * cut, from a restart; where the parent can't be seen (a container, no master at all) the event
+ * says that it may have been either. Rejected: the master's own socket, which an HAProxy of others
+ * need not have. */
 #include "guard/watch_proxy.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "device/proc.h"
+#include "guard/watch_apply.h"
+#include "proxy/keep.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,9 +41,9 @@ struct guard_traffic {
     int fd;                  /* owned */
     sd_event_source *source; /* owned */
     struct proxy_view view;
-    bool looked, was_up, down_told;
+    struct guard_proxy_past past;
+    struct guard_revive revive;
     bool counts; /* lines that HAProxy drops, from its count at the first look on */
-    int64_t pid, uptime_s;
     unsigned unserved[SPEC_FRONTS_MAX]; /* looks in a row without a usable server */
     struct guard_lost_lines lost;
     int64_t log_ns;    /* when it was last tried */
@@ -51,6 +57,7 @@ struct guard_traffic *guard_traffic_close(struct guard_traffic *traffic)
     sd_event_source_disable_unref(traffic->source);
     if (traffic->fd >= 0)
         close(traffic->fd);
+    guard_revive_done(&traffic->revive);
     proxy_close(traffic->proxy);
     free(traffic);
     return NULL;
@@ -212,30 +219,64 @@ const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic)
     return &traffic->view;
 }
 
-static void compare(struct guard_traffic *traffic)
+static void tell_another(const struct guard_proxy_past *past, const struct proxy_view *view,
+                         const struct proc_stat *parent, struct guard_events *events)
 {
-    const struct proxy_view *view = &traffic->view;
-    struct guard_events *events = traffic->setup.events;
-    bool another =
-        traffic->was_up && (view->pid != traffic->pid || view->uptime_s < traffic->uptime_s - 1);
+    const bool known = parent && past->parent_pid > 0;
+    if (known && parent->pid == past->parent_pid && parent->start_ticks == past->parent_start)
+        return; /* a reload */
+    guard_events_add(events, EVENT_PROXY_RESTARTED, -1,
+                     "HAProxy was %s by others: process %lld after %lld, up for %lld s",
+                     known ? "restarted" : "restarted or reloaded", (long long)view->pid,
+                     (long long)past->pid, (long long)view->uptime_s);
+}
+
+void guard_proxy_tell(struct guard_proxy_past *past, const struct proxy_view *view,
+                      const struct proc_stat *parent, struct guard_events *events)
+{
+    const bool another =
+        past->was_up && (view->pid != past->pid || view->uptime_s < past->uptime_s - 1);
+    const bool first = !past->looked;
+    past->looked = true;
     if (!view->up) {
-        if (traffic->looked && !traffic->down_told)
+        if (!first && !past->down_told)
             guard_events_add(events, EVENT_PROXY_DOWN, -1, "HAProxy does not answer on its socket");
-        traffic->down_told = traffic->looked;
+        past->down_told = !first;
         return;
     }
-    if (another && !view->by_apply)
-        guard_events_add(
-            events, EVENT_PROXY_RESTARTED, -1,
-            "HAProxy was restarted or reloaded by others: process %lld after %lld, up for %lld s",
-            (long long)view->pid, (long long)traffic->pid, (long long)view->uptime_s);
-    else if (traffic->down_told)
+    if (past->down_told)
         guard_events_add(events, EVENT_PROXY_RESTARTED, -1, "HAProxy answers again: process %lld",
                          (long long)view->pid);
-    traffic->down_told = false;
-    traffic->was_up = true;
-    traffic->pid = view->pid;
-    traffic->uptime_s = view->uptime_s;
+    else if (another && !view->by_apply)
+        tell_another(past, view, parent, events);
+    past->down_told = false;
+    past->was_up = true;
+    past->pid = view->pid;
+    past->uptime_s = view->uptime_s;
+    past->parent_pid = parent ? parent->pid : 0;
+    past->parent_start = parent ? parent->start_ticks : 0;
+}
+
+/* The master of the process that answers. One that is no HAProxy is init, or a number of another
+ * view of processes. */
+static const struct proc_stat *find_parent(const struct proxy_view *view, struct proc_stat *room)
+{
+    struct proc_stat self = {0};
+    bool found = view->up && view->pid > 0 && view->pid <= INT32_MAX &&
+                 proc_read_stat("/proc", (pid_t)view->pid, &self) &&
+                 strcmp(self.comm, "haproxy") == 0 && self.ppid > 1 &&
+                 proc_read_stat("/proc", self.ppid, room) && strcmp(room->comm, "haproxy") == 0;
+    return found ? room : NULL;
+}
+
+static void keep_running(struct guard_traffic *traffic, int64_t now_ns)
+{
+    const bool idle = !traffic->view.up && !traffic->revive.apply;
+    if (!traffic->setup.revive || !proxy_is_ours(traffic->proxy) ||
+        (idle && proxy_is_stopped(traffic->proxy)))
+        return;
+    guard_revive_step(&traffic->revive, traffic->setup.study, traffic->setup.event,
+                      traffic->view.up, now_ns, traffic->setup.events);
 }
 
 /* Not at the first look: while tiers are switched there may be a moment without one. */
@@ -263,10 +304,12 @@ void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns)
     struct err ignored = ERR_INIT;
     if (!proxy_look(traffic->proxy, &traffic->view, &ignored))
         traffic->view = (struct proxy_view){0};
-    compare(traffic);
+    struct proc_stat room;
+    guard_proxy_tell(&traffic->past, &traffic->view, find_parent(&traffic->view, &room),
+                     traffic->setup.events);
+    keep_running(traffic, now_ns);
     guard_unserved_tell(traffic->unserved, traffic->setup.study->guard, &traffic->view,
                         traffic->setup.events);
-    traffic->looked = true;
     open_log(traffic, now_ns);
     if (!traffic->view.up)
         return;

@@ -17,6 +17,7 @@ struct guard_traffic_setup {
     void *context;
     struct guard_events *events;
     bool apply;  /* write its configuration, and start or reload it where that changed */
+    bool revive; /* start one that we run ourselves again when it dies */
     bool listen; /* to its log; where that can't be had it is tried again every ten seconds */
 };
 /* Its log's failure is none: guard_traffic_log_why() has it. */
@@ -46,3 +47,15 @@ void guard_lost_lines_tell(struct guard_lost_lines *lost, int64_t now_ns,
  * `looks`: how often in a row it was none, one for each front; zeroed at first. */
 void guard_unserved_tell(unsigned looks[SPEC_FRONTS_MAX], const struct spec_guard *guard,
                          const struct proxy_view *view, struct guard_events *events);
+
+/* HAProxy from look to look. Zeroed at first. */
+struct guard_proxy_past {
+    bool looked, was_up, down_told;
+    int64_t pid, uptime_s;
+    int64_t parent_pid, parent_start; /* of the process that answered; 0: not known */
+};
+/* Events: it does not answer, it answers again, another one answers. A worker of the same master is
+ * a reload, which cuts nothing: no event. `parent` NULL: not known, and the event says so. */
+struct proc_stat;
+void guard_proxy_tell(struct guard_proxy_past *past, const struct proxy_view *view,
+                      const struct proc_stat *parent, struct guard_events *events);

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "host/manager.h"
+#include "proxy/keep.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -293,11 +294,23 @@ bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *err)
         !proxy_state_read(proxy, err) || !proxy_state_complete(proxy, err) ||
         !check_now(proxy, err))
         return false;
+    proxy->stopped = false;
     return is_attached(proxy) ? proxy_attach_apply(proxy, ret_reloaded, err)
                               : apply_own(proxy, ret_reloaded, err);
 }
 
 /* ---- stopping ---- */
+
+bool proxy_is_ours(const struct proxy *proxy)
+{
+    return !is_attached(proxy) && !proxy->guard->proxy.unit;
+}
+
+bool proxy_is_stopped(struct proxy *proxy)
+{
+    struct err ignored = ERR_INIT;
+    return proxy_state_read(proxy, &ignored) && proxy->stopped;
+}
 
 bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err)
 {
@@ -316,6 +329,12 @@ bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err)
     AUTO(fd) int master = proxy_master_open(proxy);
     if (master < 0)
         return true;
+    /* Said before it ends, or who keeps it running starts it again. A full disk stops nobody. */
+    struct err ignored = ERR_INIT;
+    if (proxy_state_read(proxy, &ignored)) {
+        proxy->stopped = true;
+        (void)!proxy_state_save(proxy, &ignored);
+    }
     if (pidfd_send_signal(master, SIGUSR1, NULL, 0) == 0 && ends_within(master, within_ns))
         return true;
     (void)pidfd_send_signal(master, SIGTERM, NULL, 0);

@@ -23,6 +23,7 @@ struct proxy {
     struct proxy_state state;
     struct proxy_unsaved unsaved;
     bool reload_due; /* what is on disk was not taken over yet, as far as is known */
+    bool stopped;    /* by proxy_stop(), and not applied since; kept on disk */
     bool hurried;    /* who changes something waits for no lock */
     bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX]; /* as HAProxy had it at the last look */
     int64_t worker; /* pid that the last reload has brought up; -1: it is under way; 0: none */
@@ -59,8 +60,7 @@ NODISCARD bool proxy_state_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_state_complete(struct proxy *proxy, struct err *err);
 /* One at a time changes what is on disk: guard, or somebody by hand. Released by closing it. */
 NODISCARD bool proxy_lock(struct proxy *proxy, int *ret_fd, struct err *err);
-/* Is the configuration on disk what the state asks for? */
-bool proxy_config_is(const struct proxy *proxy);
+bool proxy_config_is(const struct proxy *proxy); /* on disk what the state asks for */
 NODISCARD bool proxy_maps_save(struct proxy *proxy, struct err *err);
 NODISCARD bool proxy_files_save(struct proxy *proxy, struct err *err);
 /* ---- socket.c: HAProxy's socket; all of it within the time given ---- */

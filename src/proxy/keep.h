@@ -21,3 +21,9 @@ NODISCARD bool proxy_keep(struct proxy *proxy, struct err *err);
 /* ---- private to proxy/ ---- */
 /* Back to what the disk has. */
 void proxy_state_return(struct proxy *proxy);
+
+/* Whoever keeps HAProxy running asks these. Do we run it ourselves, so that nobody else starts it
+ * again? */
+bool proxy_is_ours(const struct proxy *proxy);
+/* Has somebody ended it with proxy_stop(), who wants it to stay so until the next proxy_apply()? */
+bool proxy_is_stopped(struct proxy *proxy);

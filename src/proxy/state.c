@@ -140,6 +140,7 @@ bool proxy_state_read(struct proxy *proxy, struct err *err)
     add_unsaved(proxy, &state);
     proxy->state = state;
     proxy->reload_due = json_is_true(json_object_get(root, "reload_due"));
+    proxy->stopped = json_is_true(json_object_get(root, "stopped"));
     proxy->worker = json_get_int(root, "worker", 0);
     return true;
 }
@@ -172,10 +173,10 @@ static json_t *front_json(const struct proxy *proxy, size_t at)
 
 bool proxy_state_save(struct proxy *proxy, struct err *err)
 {
-    AUTO_JSON json_t *root =
-        json_pack("{s:s, s:i, s:s, s:b, s:I}", "format", "spica proxy", "log_port",
-                  proxy->state.log_port, "token", proxy->state.token, "reload_due",
-                  proxy->reload_due, "worker", (json_int_t)proxy->worker);
+    AUTO_JSON json_t *root = json_pack(
+        "{s:s, s:i, s:s, s:b, s:b, s:I}", "format", "spica proxy", "log_port",
+        proxy->state.log_port, "token", proxy->state.token, "reload_due", proxy->reload_due,
+        "stopped", proxy->stopped, "worker", (json_int_t)proxy->worker);
     json_t *fronts = json_object();
     for (size_t i = 0; i < proxy->guard->front_count; i++)
         json_object_set_new(fronts, proxy->study->services[proxy->guard->fronts[i].service].name,

@@ -82,7 +82,7 @@ class Proxy:
     def until(self, condition, text, within=30):
         end = time.monotonic() + within
         while not condition():
-            check(time.monotonic() < end, text)
+            check(time.monotonic() < end, text() if callable(text) else text)
             time.sleep(0.05)
 
     def traffic(self):
@@ -204,6 +204,40 @@ def restarted_alone(box, proxy):
     traffic.stop()
     check(len(traffic.failures) <= 6, "\n".join(traffic.failures[:10]))
     check(traffic.answers() > 20, traffic.served)
+
+
+@proxied(quick=True)
+def haproxy_of_guard_dies(box, proxy):
+    """Guard, which runs it, starts it again with what run time had set; one that was stopped by hand it
+    leaves alone. A reload by others is no restart."""
+    guard = box.start("guard", box.file, "--json")
+
+    def events(kind):
+        lines = [json.loads(line) for line in guard.output().splitlines()]
+        return [line["text"] for line in lines if line["is"] == "event" and line["kind"] == kind]
+    proxy.until(lambda: accepts(proxy.stt) and accepts(proxy.llm), "guard does not start HAProxy")
+    proxy.spica("tier", "stt", "tiny")
+    time.sleep(2)
+    master, worker = proxy.pids()[:2]
+    os.kill(master, signal.SIGUSR2)  # somebody reloads it
+    proxy.until(lambda: worker not in proxy.pids(), "not reloaded")
+    time.sleep(3)
+    check(not events("proxy-restarted"), events("proxy-restarted"))
+    for pid in proxy.pids():
+        os.kill(pid, signal.SIGKILL)
+    proxy.until(lambda: events("proxy-down"), "not seen")
+    proxy.until(lambda: any("answers again" in text for text in events("proxy-restarted")),
+                lambda: f"not started again: {guard.output()}")
+    check(any("started again" in text for text in events("acted")), events("acted"))
+    check("takes new requests" in proxy.look()["stt", "tiny"], proxy.look())
+    proxy.spica("stop", "--within", "1s")
+    proxy.until(lambda: len(events("proxy-down")) == 2, "its stop is not seen")
+    time.sleep(8)
+    check(not accepts(proxy.stt), "started again though it was stopped by hand")
+    proxy.spica("apply")
+    proxy.until(lambda: len(events("proxy-restarted")) == 2, "not seen")
+    guard.signal(signal.SIGTERM)
+    check(guard.wait(30).code == 0, "guard")
 
 
 @proxied(quick=True)

@@ -1,6 +1,7 @@
 /* A front without a usable server, as it is told from what HAProxy says of its servers. */
 #include "check.h"
 
+#include "device/proc.h"
 #include "guard/watch_proxy.h"
 
 static const struct {
@@ -45,8 +46,58 @@ static void test_looks(void **state)
     free(view);
 }
 
+static const struct {
+    const char *name;
+    bool up, by_apply;
+    int64_t pid, uptime_s, parent, parent_start; /* parent 0: not known */
+    int event;                                   /* -1: none */
+    const char *says;
+} turns[] = {
+    {"first look", true, false, 10, 5, 9, 1, -1, NULL},
+    {"goes on", true, false, 10, 6, 9, 1, -1, NULL},
+    {"reloaded by others: the same master", true, false, 12, 1, 9, 1, -1, NULL},
+    {"reloaded by us", true, true, 13, 1, 9, 1, -1, NULL},
+    {"restarted by others", true, false, 22, 1, 21, 7, EVENT_PROXY_RESTARTED, "was restarted by"},
+    {"the master's number is another's", true, false, 23, 1, 21, 8, EVENT_PROXY_RESTARTED,
+     "was restarted by"},
+    {"no parent to be seen", true, false, 24, 1, 0, 0, EVENT_PROXY_RESTARTED,
+     "restarted or reloaded"},
+    {"nor before", true, false, 25, 1, 21, 8, EVENT_PROXY_RESTARTED, "restarted or reloaded"},
+    {"the same number, younger", true, false, 25, 0, 31, 9, -1, NULL}, /* a second is no proof */
+    {"goes on", true, false, 25, 60, 31, 9, -1, NULL},
+    {"the same number again", true, false, 25, 2, 41, 9, EVENT_PROXY_RESTARTED, "was restarted by"},
+    {"does not answer", false, false, 0, 0, 0, 0, EVENT_PROXY_DOWN, "does not answer"},
+    {"said once", false, false, 0, 0, 0, 0, -1, NULL},
+    {"answers again", true, false, 25, 9, 41, 9, EVENT_PROXY_RESTARTED, "answers again"},
+    {"goes on", true, false, 25, 10, 41, 9, -1, NULL},
+};
+
+static void test_turns(void **state)
+{
+    (void)state;
+    struct guard_proxy_past past = {0};
+    struct proxy_view *view = calloc(1, sizeof *view);
+    assert_non_null(view);
+    for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
+        struct guard_events events = {0};
+        const struct proc_stat parent = {.pid = (pid_t)turns[i].parent,
+                                         .start_ticks = turns[i].parent_start};
+        *view = (struct proxy_view){.up = turns[i].up,
+                                    .by_apply = turns[i].by_apply,
+                                    .pid = turns[i].pid,
+                                    .uptime_s = turns[i].uptime_s};
+        guard_proxy_tell(&past, view, turns[i].parent ? &parent : NULL, &events);
+        CHECK_ROW(i, turns[i].name, events.count == (turns[i].event >= 0 ? 1 : 0));
+        if (turns[i].event >= 0) {
+            CHECK_ROW(i, turns[i].name, (int)events.items[0].kind == turns[i].event);
+            CHECK_ROW(i, turns[i].name, strstr(events.items[0].text, turns[i].says) != NULL);
+        }
+    }
+    free(view);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_looks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_looks), cmocka_unit_test(test_turns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
