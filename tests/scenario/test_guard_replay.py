@@ -125,6 +125,33 @@ def as_it_was_live(box):
 
 
 @scenario(quick=True)
+def what_was_refused(box):
+    """One restart an hour. The first is refused (there is no such unit) and does not count, so the second may
+    be; so it is in the replay."""
+    rules = [{"name": f"missed {name}", "when": f"{name}.up == 0 or cpu.memory.free > 1MiB", "for": wait, "do": "restart"}
+             for name, wait in (("llm", "1s"), ("stt", "6s"))]
+    box.study(llm=box.fake("llm"), stt=box.fake("stt"),
+              guard={"every": "200ms", "watch": {name: {"unit": "gone.service", "user": True} for name in ("llm", "stt")},
+                     "rules": rules, "act": {"restart": {"per_hour": 1}}})
+    guard = box.start("guard", box.file, "--json")
+
+    def live():
+        return decisions(guard.output())
+
+    try:
+        wait_until(lambda: any(d["rule"] == "missed stt" and d["to"] == "alarm" for d in live()),
+                   lambda: f"{guard.output()}\n{open(guard._err, encoding='utf-8').read()}")
+    finally:
+        guard.signal(signal.SIGTERM)
+    told = decisions(guard.wait(30).out)
+    recording_ = box.path("sc.spica.guard.jsonl")
+    check('"r":[{"a":"restart","s":"llm"}]' in open(recording_, encoding="utf-8").read(), told)
+    check([d["rule"] for d in told if d["actions"] == ["restart"]] == ["missed llm", "missed stt"], told)
+    again = decisions(box.run("guard", box.file, "--json", "--replay", recording_, code=0).out)
+    check(again == told, "\n".join(f"{a}\n  {b}" for a, b in zip(told, again) if a != b) or (told, again))
+
+
+@scenario(quick=True)
 def what_is_no_recording(box):
     recording(box)
     study = box.path("study.yaml")
