@@ -57,13 +57,12 @@ static void add_actions(char *text, size_t size, uint32_t actions)
                                     spec_action_names[i]);
 }
 
-/* One write: a child's words do not come between. */
+/* The text names the rule. One write: a child's words do not come between. */
 static void print_decision(const struct guard_decision *decision)
 {
     char when[32];
     AUTO(buf_done) struct buf line = BUF_INIT(1024), safe = BUF_INIT(8192);
-    buf_addf(&line, "%s  %s: %s (was %s): %s",
-             clock_format_wall(decision->wall_us, when, sizeof when), decision->rule,
+    buf_addf(&line, "%s  %s (was %s): %s", clock_format_wall(decision->wall_us, when, sizeof when),
              guard_state_names[decision->to], guard_state_names[decision->from], decision->text);
     text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, 1024);
     buf_addc(&safe, '\n');
@@ -81,11 +80,12 @@ void act_log_decision(const struct guard_actor *actor, const struct guard_decisi
     add_actions(actions, sizeof actions, decision->actions);
     add_actions(withheld, sizeof withheld, decision->withheld);
     (void)sd_journal_send(
-        "MESSAGE=%s: %s", decision->rule, decision->text, "MESSAGE_ID=" DECISION_ID, "PRIORITY=%d",
-        priorities[decision->to], "SPICA_STUDY=%s", actor->setup.study->name, "SPICA_RULE=%s",
-        decision->rule, "SPICA_SERVICE=%s", service_name(actor, decision->service), "SPICA_FROM=%s",
-        guard_state_names[decision->from], "SPICA_TO=%s", guard_state_names[decision->to],
-        "SPICA_ACTIONS=%s", actions, "SPICA_WITHHELD=%s", withheld, NULL);
+        "MESSAGE=%s: %s", guard_state_names[decision->to], decision->text,
+        "MESSAGE_ID=" DECISION_ID, "PRIORITY=%d", priorities[decision->to], "SPICA_STUDY=%s",
+        actor->setup.study->name, "SPICA_RULE=%s", decision->rule, "SPICA_SERVICE=%s",
+        service_name(actor, decision->service), "SPICA_FROM=%s", guard_state_names[decision->from],
+        "SPICA_TO=%s", guard_state_names[decision->to], "SPICA_ACTIONS=%s", actions,
+        "SPICA_WITHHELD=%s", withheld, NULL);
 }
 
 void act_tell(struct guard_actor *actor, int service, const char *rule, bool done, const char *fmt,

@@ -27,7 +27,7 @@
 #include <math.h>
 #include <string.h>
 
-static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S;
+static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S, REOPEN_MOST_NS = 960 * NS_PER_S;
 static const int64_t START_WITHIN_NS = 10 * NS_PER_S, CALL_WITHIN_NS = 5 * NS_PER_S;
 static const int64_t SLOW_NS = NS_PER_S; /* that long is no driver that is well */
 static const int64_t OLD_NS = 10 * NS_PER_S;
@@ -54,6 +54,7 @@ struct part { /* of one device */
     struct others strangers, neighbours;
     double told_bytes; /* of strangers, as it was said last; NaN: never */
     int64_t due_ns, read_ns, opened_ns, state_ns, xid_ns, began_wall_us;
+    int64_t wait_ns; /* after opened_ns until it is tried again; 0: it was well */
     bool lost_told, is_gpu;
     char pci[32];
 };
@@ -96,10 +97,18 @@ static void forget(struct part *part)
     guard_slope_clear(&part->slope);
 }
 
+int64_t guard_memory_wait(int64_t before_ns, int64_t took_ns)
+{
+    if (took_ns < SLOW_NS || before_ns == 0)
+        return REOPEN_EVERY_NS;
+    return 2 * before_ns < REOPEN_MOST_NS ? 2 * before_ns : REOPEN_MOST_NS;
+}
+
 static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
 {
     struct part *part = &memory->parts[d];
     struct err err = ERR_INIT;
+    const int64_t began_ns = clock_now_ns();
     part->opened_ns = now_ns;
     if (device_open(memory->study->devices[d], memory->root, &memory->devices[d], &err)) {
         const struct device_facts *facts = device_facts(memory->devices[d]);
@@ -109,6 +118,7 @@ static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
         part->view.fault_text[0] = '\0';
         return;
     }
+    part->wait_ns = guard_memory_wait(part->wait_ns, clock_now_ns() - began_ns);
     memory->devices[d] = NULL;
     part->view.fault = err.code == ERR_BUSY ? FAULT_UNKNOWN : fault_of(err.text);
     snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", err.text);
@@ -317,12 +327,17 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
                                      .root_count = count,
                                      .neighbours = memory->declared,
                                      .neighbour_count = memory->declared_count};
-    int64_t before_ns = clock_cpu_ns();
+    const int64_t before_ns = clock_cpu_ns(), began_ns = clock_now_ns();
     device_sample(memory->devices[d], &ours, &sample);
     if (sample.fault[0]) {
+        const int64_t took_ns = clock_now_ns() - began_ns;
+        part->wait_ns = guard_memory_wait(part->wait_ns, took_ns);
+        if (took_ns >= SLOW_NS) /* else it is opened again at once */
+            part->opened_ns = now_ns;
         lose(memory, d, sample.fault, subjects);
         return;
     }
+    part->wait_ns = 0;
     if (part->began_wall_us == 0)
         part->began_wall_us = clock_now_wall_us();
     part->read_ns = now_ns;
@@ -494,7 +509,8 @@ void guard_memory_step(struct guard_memory *memory, int64_t now_ns,
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
         bool late = clock_now_ns() - began_ns >= SLOW_NS;
-        if (!late && !memory->devices[d] && now_ns - part->opened_ns >= REOPEN_EVERY_NS)
+        if (!late && !memory->devices[d] &&
+            now_ns - part->opened_ns >= (part->wait_ns ? part->wait_ns : REOPEN_EVERY_NS))
             open_device(memory, d, now_ns);
         if (!late && memory->devices[d] && now_ns >= part->due_ns)
             read_device(memory, d, now_ns, subjects, events);

@@ -53,7 +53,11 @@ struct guard_memory_view { /* of a service, on its device */
 };
 
 struct guard_memory; /* opaque */
-/* Opens what can be opened; a device that can't be is tried again every half minute. */
+/* How long until a device that could not be opened is tried again: half a minute, but doubled up to
+ * 16 minutes while the driver hangs, since each attempt makes a tick stand still for it. `before`:
+ * the last such wait; 0: none. */
+int64_t guard_memory_wait(int64_t before_ns, int64_t took_ns);
+/* Opens what can be opened; a device that can't be is tried again (guard_memory_wait()). */
 struct guard_memory *guard_memory_new(const struct spec_study *study, const char *proc_root);
 struct guard_memory *guard_memory_free(struct guard_memory *memory); /* returns NULL */
 AUTO_FN(struct guard_memory, guard_memory_free)

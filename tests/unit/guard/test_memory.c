@@ -190,12 +190,25 @@ static void test_mismatch(void **state)
     }
 }
 
+/* A driver that hangs is asked less and less often, one that fails at once is not. */
+static void test_waits(void **state)
+{
+    (void)state;
+    static const int seconds[] = {30, 60, 120, 240, 480, 960, 960};
+    int64_t wait_ns = 0;
+    for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        wait_ns = guard_memory_wait(wait_ns, 5 * NS_PER_S);
+        CHECK_ROW(i, "hangs", wait_ns == seconds[i] * NS_PER_S);
+    }
+    assert_true(guard_memory_wait(wait_ns, NS_PER_MS) == 30 * NS_PER_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slopes),   cmocka_unit_test(test_noise_is_no_growth),
         cmocka_unit_test(test_too_few),  cmocka_unit_test(test_cgroup_counts),
-        cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
