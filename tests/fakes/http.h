@@ -13,8 +13,9 @@ struct http_request {
     char method[8];
     char path[256]; /* without the query */
     char content_type[256];
-    size_t tensor_head_len; /* Inference-Header-Content-Length; 0: not given */
-    const char *body;       /* borrowed, only until `request` returns; no NUL behind it */
+    char authorization[256]; /* as it came; empty: not given */
+    size_t tensor_head_len;  /* Inference-Header-Content-Length; 0: not given */
+    const char *body;        /* borrowed, only until `request` returns; no NUL behind it */
     size_t body_len;
     int64_t first_byte_ns; /* when its first byte was read */
     int64_t complete_ns;   /* when its last byte was read */

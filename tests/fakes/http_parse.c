@@ -45,6 +45,9 @@ static bool read_header(struct http_conn *conn, const char *line)
     value = header_value(line, "Content-Type");
     if (value != NULL)
         copy_token(request->content_type, sizeof(request->content_type), value, "\r\n");
+    value = header_value(line, "Authorization");
+    if (value != NULL)
+        copy_token(request->authorization, sizeof(request->authorization), value, "\r\n");
     value = header_value(line, "Inference-Header-Content-Length");
     if (value != NULL)
         request->tensor_head_len = strtoul(value, NULL, 10);

@@ -28,6 +28,7 @@ struct job {
     enum job_route route;
     long number;
     struct script_effect effect;
+    char quoted[300]; /* the key, for effect.text */
     struct loop_timer timer;
     int64_t due_ns;       /* when the next thing is to leave by plan */
     struct served served; /* its true times, for --served */

@@ -352,6 +352,16 @@ enum llm_state llm_add_next(struct llm_stream *stream, struct buf *out)
     if (stream->ask.dialect != DIALECT_OPENAI)
         return dialect_add_next(stream, out);
     llm_add_opening(stream, out);
+    if (has(stream, SSE_ERR_FIELD) && stream->ask.words == WORDS_SAY && stream->ask.text) {
+        struct buf error = {0};
+        buf_add_text(&error, "{\"code\":401,\"message\":\"");
+        buf_add_json(&error, stream->ask.text, strlen(stream->ask.text));
+        buf_add_text(&error, "\",\"type\":\"authentication_error\"}");
+        sse_add_field(out, stream->ask.sse, "error", error.data);
+        buf_done(&error);
+        sse_add_done(out, stream->ask.sse);
+        return LLM_ENDED;
+    }
     if (has(stream, SSE_ERR_FIELD)) {
         sse_add_field(out, stream->ask.sse, "error",
                       "{\"code\":400,\"message\":\"the request exceeds the available context size. "

@@ -21,6 +21,7 @@
 enum action_target {
     TARGET_WORDS,
     TARGET_ENDING,
+    TARGET_KEY,
     TARGET_DEED,
     TARGET_SLOW,
     TARGET_RELOAD,
@@ -100,6 +101,8 @@ static const struct action actions[] = {
     {"bang", TARGET_WORDS, WORDS_BANG, ARG_NONE, NULL, "the text is only !!!!!!"},
     {"repeat", TARGET_WORDS, WORDS_REPEAT, ARG_COUNT, "20",
      "[:N] the text is \"Thank you.\" N times, 20 if not given"},
+    {"echo-key", TARGET_KEY, 0, ARG_NONE, NULL,
+     "the text, or an error's message, quotes the request's Authorization header"},
     {"say", TARGET_WORDS, WORDS_SAY, ARG_TEXT, NULL, ":TEXT the text is TEXT"},
 };
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
@@ -237,6 +240,10 @@ static void add_effect(struct script_effect *effect, const struct script_rule *r
         break;
     case TARGET_ENDING:
         effect->ending = (enum script_ending)rule->action->value;
+        break;
+    case TARGET_KEY:
+        effect->words = WORDS_SAY;
+        effect->echo_key = true;
         break;
     case TARGET_SLOW:
         effect->slow_ns += rule->number;

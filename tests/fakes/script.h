@@ -59,6 +59,7 @@ struct script_effect {
     int status;       /* HTTP status other than 200; 0 when none */
     const char *text; /* for status or words; borrowed from the rule; may be NULL */
     long count;       /* for WORDS_REPEAT */
+    bool echo_key;    /* the words, or the error's message, quote the request's Authorization */
     uint32_t sse;     /* set of SSE_BIT() added for this request */
 };
 

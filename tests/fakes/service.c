@@ -361,6 +361,11 @@ static void take_work(struct service *service, struct http_conn *conn, enum job_
         job->number = ++service->count;
         arrivals_note(&service->arrivals, &conn->request, job->number);
         job->effect = script_apply(&service->options->script, job->number, do_deed, service);
+        if (job->effect.echo_key) {
+            snprintf(job->quoted, sizeof(job->quoted), "you sent %s",
+                     conn->request.authorization[0] ? conn->request.authorization : "no key");
+            job->effect.text = job->quoted;
+        }
         process_hold(service->options->grow_bytes);
         ask_gpu(service, &job->effect);
     }
