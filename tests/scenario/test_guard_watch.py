@@ -14,6 +14,7 @@ import gpu
 from harness import FAKE, check, main, scenario, skip_unless
 from production import free_ports
 from systemd_box import MANAGER, Systemd, wait_until
+from tiers import haproxy
 
 JOURNALD = "/lib/systemd/systemd-journald"
 LIFE = "300s"  # of the services; a bench may need them for longer
@@ -226,6 +227,28 @@ def out_of_memory_in_the_journal_and_in_the_kernel(box):
         check("Xid 79" in w.expect("xid")["text"], w.story())
         wait_until(lambda: w.value("stt.oom") == 1 and w.value("llm.oom") == 1, w.story)
         w.end()
+
+
+@scenario(quick=True)
+def one_look_at_a_front_that_nobody_serves(box):
+    """HAProxy is up and every request gets a 503: it was "Nothing is wrong", exit status 0."""
+    skip_unless(haproxy(), "haproxy is not installed")
+    port, dead = free_ports(2)
+    with Manager(box) as systemd:
+        w = Watched(box, systemd, guard={"fronts": {"stt": {"port": port, "tiers": {
+            "only": {"port": dead, "resident": True}}}},
+            "rules": [{"name": "it runs", "when": "llm.up == 1", "for": "1h", "do": ["notify"]},
+                      {"name": "slow speech", "when": "stt.latency.p95 > 300ms", "for": "1m", "do": ["notify"]}]})
+        w.up()
+        w.begin()
+        w.expect("unserved", "stt")
+        look = box.run("guard", box.file, "--once", code=6, lines=-1)
+        check("stt: none of HAProxy's 1 servers is usable" in look.out, str(look))
+        check('rule "it runs" holds' in look.out and 'rule "slow speech" (' in look.out, str(look))
+        check(" first " in look.out and "queue" not in look.out, str(look))
+        check(all(len(line) <= 80 for line in look.out.splitlines()), str(look))
+        w.end()
+        box.start("proxy", box.file, "stop", "--within", "1s").wait()
 
 
 @scenario(quick=True)

@@ -97,11 +97,62 @@ static void test_probes_that_cannot_be_sent(void **state)
     close(fd);
 }
 
+/* ---- rules of the file ---- */
+
+static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
+{
+    const struct spec_guard *guard = context;
+    long at = guard_metric_find(guard->metrics, guard->metric_count, name);
+    (void)err;
+    *ret_id = (size_t)at;
+    return at >= 0 ? EXPR_NAME_VARIABLE : EXPR_NAME_WORD;
+}
+
+static struct spec_guard_rule rule_of(struct look *look, const char *name, const char *when)
+{
+    const struct expr_names names = {.context = &look->made->guard, .resolve = resolve};
+    struct spec_guard_rule rule = {.name = name, .for_ns = 30000000000, .at_least = 20};
+    struct expr *expr = NULL;
+    struct err err = ERR_INIT;
+    if (!expr_parse(look->made->arena, when, &names, &expr, &err))
+        fail_msg("%s", err.text);
+    rule.when = expr;
+    return rule;
+}
+
+/* Before: none of them was judged, and nobody said so. */
+static void test_rules(void **state)
+{
+    (void)state;
+    struct look look;
+    look_open(&look);
+    struct spec_guard_rule rules[] = {
+        rule_of(&look, "it runs", "llm.up == 1"),
+        rule_of(&look, "it does not", "llm.up == 0"),
+        rule_of(&look, "slow", "llm.latency.p95 > 300ms"),
+        rule_of(&look, "again and again", "llm.restarts > 3"),
+        rule_of(&look, "one of two", "llm.restarts > 3 or llm.up == 1"),
+    };
+    look.made->guard.rules = rules;
+    look.made->guard.rule_count = ARRAY_LEN(rules);
+    look_once(&look);
+    assert_true(look.wrong);
+    expect(&look, "rule \"it runs\" holds: llm.up 1");
+    expect(&look, " s of 30");
+    expect(&look, "rule \"one of two\" holds: ");
+    expect(&look, "2 things are wrong. Not known: ");
+    expect(&look, "rule \"slow\" (llm.latency.p95 ");
+    expect(&look, "rule \"again and again\" (llm.restarts takes longer than one look)");
+    assert_null(strstr(look.text, "it does not"));
+    look_close(&look);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_data_is_not_fine),
         cmocka_unit_test(test_probes_that_cannot_be_sent),
+        cmocka_unit_test(test_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
