@@ -280,7 +280,7 @@ const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch)
     static const struct proxy_view down; /* wanted, and not there */
     if (watch->traffic)
         return guard_traffic_view(watch->traffic);
-    return watch->study->guard->front_count > 0 ? &down : NULL;
+    return watch->study->guard->front_count > 0 && !watch->proxy_unapplied ? &down : NULL;
 }
 
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier)

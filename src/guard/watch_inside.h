@@ -31,7 +31,8 @@ struct guard_watch {
     struct buf missing;
     char no_probes[300]; /* why there are none; "" */
     double disk_free_bytes;
-    int64_t traffic_ns; /* when HAProxy was last tried; 0: never */
+    bool proxy_unapplied; /* HAProxy answers, with another configuration than the study's */
+    int64_t traffic_ns;   /* when HAProxy was last tried; 0: never */
     int64_t wall_less_mono_us;
     uint64_t ticks;
 };

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 
 static const int64_t TRAFFIC_AGAIN_NS = 60 * NS_PER_S;
 static const char proc_root[] = "/proc";
@@ -121,6 +122,30 @@ static bool is_applied(struct guard_watch *watch)
     return state == APPLY_DONE;
 }
 
+#define APPLY_WITHIN_US "180000000"
+
+static bool proxy_answers(const struct spec_study *study)
+{
+    AUTO(proxy_close) struct proxy *proxy = NULL;
+    struct proxy_view view = {0};
+    struct err ignored = ERR_INIT;
+    return proxy_open(study, &proxy, &ignored) && proxy_look(proxy, &view, &ignored) && view.up;
+}
+
+/* One that goes on with its old configuration is not down: it carries what it carried before. */
+static void tell_not_applied(struct guard_watch *watch, const char *why)
+{
+    watch->proxy_unapplied = proxy_answers(watch->study);
+    if (watch->proxy_unapplied)
+        guard_events_add(&watch->events, EVENT_ACTED, -1,
+                         "HAProxy goes on as it was, this study's configuration was not applied "
+                         "(tried again each minute): %.130s",
+                         why);
+    else
+        guard_events_add(&watch->events, EVENT_PROXY_DOWN, -1,
+                         "HAProxy: %s; tried again each minute", why);
+}
+
 void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
 {
     struct err err = ERR_INIT;
@@ -140,6 +165,8 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
     if (!first && setup.apply && !is_applied(watch))
         return;
     setup.apply = setup.apply && first;
+    if (setup.apply) /* its waits may be longer than systemd's for our start */
+        (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=" APPLY_WITHIN_US);
     for (size_t i = 0; i < watch->study->service_count; i++)
         if (watch->subjects[i].front >= 0)
             setup.windows[watch->subjects[i].front] = watch->subjects[i].request_window;
@@ -154,8 +181,7 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
     if (!first)
         return;
     miss(watch, err.text);
-    guard_events_add(&watch->events, EVENT_PROXY_DOWN, -1, "HAProxy: %s; tried again each minute",
-                     err.text);
+    tell_not_applied(watch, err.text);
 }
 
 bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch **ret_watch,

@@ -241,6 +241,26 @@ def haproxy_of_guard_dies(box, proxy):
 
 
 @proxied(quick=True)
+def what_guard_cannot_apply(box, proxy):
+    """HAProxy goes on with its old configuration: not down, and guard says what it is."""
+    proxy.spica("apply")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        proxy.write(llm={"port": held.getsockname()[1]})
+        guard = box.start("guard", box.file, "--json")
+        proxy.until(lambda: "was not applied" in guard.output(), lambda: guard.output())
+        time.sleep(4)
+    lines = [json.loads(line) for line in guard.output().splitlines()]
+    wrong = [line for line in lines if "down" in (line.get("kind"), line.get("rule", "").split(" ")[-1])
+             or line.get("kind") == "proxy-down"]
+    check(not [line for line in wrong if line.get("service") is None], wrong)
+    check(proxy.ask(proxy.stt)[1] == "base", "the other front")
+    guard.signal(signal.SIGTERM)
+    check(guard.wait(30).code == 0, "guard")
+
+
+@proxied(quick=True)
 def haproxy_dies(box, proxy):
     """kill -9 of its worker and of its master: apply brings it back with what run time had set."""
     proxy.spica("apply")
