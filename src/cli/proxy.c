@@ -3,8 +3,9 @@
 #include "cli/command.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
-#include "proxy/proxy.h"
+#include "proxy/keep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -188,7 +189,13 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err) ||
         !proxy_open(study, &proxy, err))
         return false;
-    return verbs[verb].run(&(struct call){args, study, proxy}, err);
+    if (!verbs[verb].run(&(struct call){args, study, proxy}, err))
+        return false;
+    if (proxy_unsaved(proxy))
+        log_write(LOG_WARNING, "proxy",
+                  "HAProxy was told, but that is not kept, and a restart of HAProxy forgets it: %s",
+                  proxy_unsaved(proxy));
+    return true;
 }
 
 const struct cli_command cli_proxy = {

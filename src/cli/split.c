@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "proxy/keep.h"
 
 #include <math.h>
 #include <string.h>
@@ -109,7 +111,13 @@ static bool set_weights(const struct call *call, size_t front, const struct guar
     int weights[SPEC_ARMS_MAX] = {0};
     for (size_t i = 0; i < kept->arm_count; i++)
         weights[i] = kept->arms[i].weight;
-    return proxy_open(call->study, &proxy, err) && proxy_set_weights(proxy, front, weights, err);
+    if (!proxy_open(call->study, &proxy, err) || !proxy_set_weights(proxy, front, weights, err))
+        return false;
+    if (proxy_unsaved(proxy))
+        log_write(LOG_WARNING, "split",
+                  "HAProxy was told, but that is not kept, and a restart of HAProxy forgets it: %s",
+                  proxy_unsaved(proxy));
+    return true;
 }
 
 static bool put_back(const char *path, bool found, const struct buf *before)
@@ -117,6 +125,20 @@ static bool put_back(const char *path, bool found, const struct buf *before)
     struct err ignored = ERR_INIT;
     return found ? file_write_atomic(path, buf_text(before), before->len, &ignored)
                  : unlink(path) == 0;
+}
+
+/* A disk that takes nothing does not keep an arm: HAProxy is told, and that it is not kept is an
+ * error all the same. */
+static bool abort_unkept(const struct call *call, size_t front, const struct guard_split_kept *kept,
+                         struct err *err)
+{
+    const struct err why = *err;
+    *err = ERR_INIT;
+    return set_weights(call, front, kept, err) &&
+           err_set(err, why.code,
+                   "HAProxy gives everything to %s now, but that is not kept, and a guard that "
+                   "starts anew gives it back: abort again when the disk takes it: %.400s",
+                   kept->arms[0].name, why.text);
 }
 
 /* The file first, then HAProxy: whoever dies between has left what is to be done. */
@@ -135,9 +157,10 @@ static bool decide(const struct call *call, size_t front, const char *path,
         return false;
     bool was_there = buf_read_file(&before, path, &ignored);
     if (!guard_split_order(kept, split, call->verb == VERB_ADVANCE ? SPLIT_ADVANCE : SPLIT_ABORT,
-                           is_flag(call, "anyway"), buf_text(&why), clock_now_wall_us(), err) ||
-        !guard_split_kept_write(path, split, kept, err))
+                           is_flag(call, "anyway"), buf_text(&why), clock_now_wall_us(), err))
         return false;
+    if (!guard_split_kept_write(path, split, kept, err))
+        return call->verb == VERB_ABORT && abort_unkept(call, front, kept, err);
     if (set_weights(call, front, kept, err))
         return true;
     /* Refused: it is not done and won't be. Else HAProxy was not reached: guard sets them later. */

@@ -96,7 +96,7 @@ static void add_words(const struct cli_split_view *view, struct buf *buf)
     struct guard_split_kept kept = *view->kept;
     const char *missing = guard_reference_missing(
         view->study, view->front, guard->watches[guard->fronts[view->front].service].probe_rps);
-    if (!view->found && missing)
+    if (missing && !kept.no_words[0])
         snprintf(kept.no_words, sizeof kept.no_words, "%s", missing);
     guard_split_add_words(&kept, &d, buf);
 }

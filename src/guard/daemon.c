@@ -20,10 +20,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "guard/act.h"
+#include "guard/fronts.h"
 #include "guard/record.h"
 #include "guard/replay.h"
 #include "guard/serve.h"
-#include "guard/split.h"
 #include "guard/tiers.h"
 
 #include <errno.h>
@@ -49,7 +49,7 @@ struct daemon {
     struct guard_tiers *tiers;
     struct guard_refusal refused[GUARD_REFUSALS_MAX]; /* since the last tick was judged */
     size_t refused_count;
-    struct guard_split *splits[SPEC_FRONTS_MAX];
+    struct guard_fronts *fronts;
     sd_event_source *timer;
     int lock_fd;
     int64_t due_ns, disk_ns;
@@ -169,12 +169,13 @@ static void record_head(struct daemon *daemon)
         guard_record_set_head(daemon->record, buf_text(&head));
 }
 
-static bool open_fronts(struct daemon *daemon, struct err *err)
+/* HAProxy may come later than we did. */
+static void open_tiers(struct daemon *daemon)
 {
-    const struct spec_guard *guard = daemon->study->guard;
     struct proxy *proxy = guard_watch_proxy(daemon->lookout.watch);
-    if (guard->front_count == 0 || (!proxy && !daemon->options->dry_run))
-        return true;
+    if (daemon->tiers || daemon->study->guard->front_count == 0 ||
+        (!proxy && !daemon->options->dry_run))
+        return;
     const struct guard_tiers_options tiers = {
         .study = daemon->study,
         .catalog = daemon->options->catalog,
@@ -186,21 +187,6 @@ static bool open_fronts(struct daemon *daemon, struct err *err)
     };
     daemon->tiers = guard_tiers_new(&tiers);
     record_head(daemon);
-    for (size_t f = 0; f < guard->front_count; f++) {
-        const struct guard_split_setup setup = {
-            .study = daemon->study,
-            .front = f,
-            .folder = daemon->options->folder,
-            .proxy = proxy,
-            .candidate = &daemon->lookout.candidate,
-            .reference_rps = guard->watches[guard->fronts[f].service].probe_rps,
-            .dry_run = daemon->options->dry_run,
-            .tell = on_acted,
-            .context = daemon};
-        if (guard->fronts[f].split.count > 0 && !guard_split_new(&setup, &daemon->splits[f], err))
-            return false;
-    }
-    return true;
 }
 
 static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
@@ -208,9 +194,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
     const struct spec_guard *guard = daemon->study->guard;
     struct guard_watch *watch = daemon->lookout.watch;
     const struct proxy_view *view = guard_watch_proxy_view(watch);
-    struct err opening = ERR_INIT;
-    if (!daemon->tiers && guard_watch_proxy(watch) && !open_fronts(daemon, &opening))
-        log_write(LOG_WARNING, who, "%s", opening.text); /* HAProxy came later than we did */
+    open_tiers(daemon);
     if (daemon->tiers) {
         for (size_t f = 0; f < guard->front_count; f++)
             guard_tiers_freeze(daemon->tiers, f,
@@ -223,17 +207,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
             show_tiers(daemon, f);
         }
     }
-    for (size_t f = 0; f < guard->front_count; f++) {
-        struct guard_status_split split;
-        struct err err = ERR_INIT;
-        if (!daemon->splits[f])
-            continue;
-        if (!guard_split_step(daemon->splits[f], now_ns, wall_us, &err))
-            log_write(LOG_WARNING, who, "split of %s: %s; it is tried again",
-                      daemon->study->services[guard->fronts[f].service].name, err.text);
-        guard_split_status(daemon->splits[f], &split);
-        guard_status_split(daemon->status, f, &split);
-    }
+    guard_fronts_step(daemon->fronts, guard_watch_proxy(watch), daemon->status, now_ns, wall_us);
     if (view)
         guard_status_proxy(daemon->status, view);
 }
@@ -312,8 +286,8 @@ static void on_request(void *context, const struct proxy_request *request, int64
     struct daemon *daemon = context;
     if (daemon->tiers)
         guard_tiers_request(daemon->tiers, request, now_ns);
-    if (request->front < SPEC_FRONTS_MAX && daemon->splits[request->front])
-        guard_split_add(daemon->splits[request->front], request);
+    if (daemon->fronts)
+        guard_fronts_add(daemon->fronts, request);
 }
 
 /* ---- the parts ---- */
@@ -330,11 +304,18 @@ static bool open_parts(struct daemon *daemon, struct err *err)
         .refused = on_refused,
         .context = daemon,
     };
+    const struct guard_split_setup split = {.study = daemon->study,
+                                            .folder = daemon->options->folder,
+                                            .candidate = &daemon->lookout.candidate,
+                                            .dry_run = daemon->options->dry_run,
+                                            .tell = on_acted,
+                                            .context = daemon};
+    daemon->fronts = guard_fronts_new(&split);
     daemon->judge = guard_judge_new(daemon->study);
     daemon->status = guard_status_new(daemon->study, daemon->judge, daemon->options->dry_run);
     return guard_record_open(daemon->options->folder, daemon->study->guard->record_bytes,
                              &daemon->record, err) &&
-           open_fronts(daemon, err) && guard_actor_open(&act, &daemon->actor, err) &&
+           guard_actor_open(&act, &daemon->actor, err) &&
            guard_serve_open(daemon->study->guard, daemon->lookout.event, daemon->status,
                             daemon->token, &daemon->serve, err);
 }
@@ -345,8 +326,7 @@ static void close_parts(struct daemon *daemon)
     guard_serve_close(daemon->serve);
     free(daemon->token);
     guard_actor_close(daemon->actor);
-    for (size_t f = 0; f < SPEC_FRONTS_MAX; f++)
-        guard_split_free(daemon->splits[f]);
+    guard_fronts_free(daemon->fronts);
     guard_tiers_free(daemon->tiers);
     guard_record_close(daemon->record);
     guard_status_free(daemon->status);

@@ -269,9 +269,10 @@ void guard_split_add_next(const struct guard_split_kept *kept, const struct spec
         return;
     case SPLIT_FULL:
         buf_addf(buf,
-                 "make it last: spica promote %s when %s is the study's winner, else the "
-                 "first arm in the file becomes port %d; spica split %s abort goes back",
-                 study, b->name, port, study);
+                 "spica promote %s makes it last when %s is the study's winner, and spica split "
+                 "%s abort after it gives everything to %s, which runs it by then; else the "
+                 "first arm in the file becomes port %d; abort alone goes back",
+                 study, b->name, study, kept->arms[0].name, port);
         return;
     case SPLIT_UNJUDGED:
         buf_addf(buf, "spica split %s advance --anyway (%d %% to %s) begins it anew, abort ends it",
