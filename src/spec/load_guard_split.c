@@ -75,6 +75,10 @@ static bool load_arm(struct spec_loader *l, const struct yaml_entry *e, const ch
         return spec_fail(l, spec_place_of(e->value), where,
                          split->count == 0 ? "the first arm is what runs today: it answers"
                                            : "a shadow answers nobody: it has no weight");
+    if (!arm->shadow && split->count >= 2)
+        return spec_fail(l, spec_place_of(e->value), where,
+                         "a third arm that answers: only the second is tested against the first, "
+                         "and one that nobody tests could do harm for ever; one after the other");
     split->count++;
     return true;
 }

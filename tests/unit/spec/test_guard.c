@@ -167,6 +167,11 @@ static const struct {
      "f:9:67: guard.fronts.stt.tiers.base.values.model: has no value \"small\"; it has base, tiny"},
     {FRONT("{port: 1, " TWO ", split: {arms: {a: {port: 4}}}}"),
      "f:9:17: guard.fronts.stt: has tiers and a split: both would decide where a request goes"},
+    {FRONT(
+         "{port: 1, split: {arms: {a: {port: 4, weight: 90}, b: {port: 5, weight: 5}, c: {port: 6, "
+         "weight: 5}}}}"),
+     "f:9:96: guard.fronts.stt.split.arms.c: a third arm that answers: only the second is tested "
+     "against the first, and one that nobody tests could do harm for ever; one after the other"},
     {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 90}, b: {port: 5, weight: 9}}}}"),
      "f:9:41: guard.fronts.stt.split.arms: the weights sum up to 99: they are percents of all "
      "requests"},
