@@ -7,13 +7,15 @@ not at all."""
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
 
 from harness import FAKE, check, main, scenario, skip_unless
-from production import free_ports
+from production import NEW, Production, free_ports
+from test_promote import fill, mount
 from test_proxy import haproxy
 from traffic import accepts, multipart
 
@@ -23,11 +25,11 @@ WITHIN_S = 90
 class Split:
     """stt behind a front with arms now and next, HAProxy and guard."""
 
-    def __init__(self, box, now=(), next_=(), weight=50, **split):
+    def __init__(self, box, now=(), next_=(), weight=50, out=None, **split):
         skip_unless(haproxy(), "haproxy is not installed")
-        self.box = box
+        self.box, self.out = box, ("--out", os.path.join(out, "sc.spica")) if out else ()
         self.front, self.now, self.next, self.web = free_ports(4)
-        box.corpus()
+        box.corpus(clips=6)
         for port, options in ((self.now, now), (self.next, next_)):
             box.helper(FAKE, "--kind", "stt", "--port", port, "--life", "300s", "--latency-jitter", "0.3",
                        "--transcripts", box.path("speech/manifest.jsonl"),
@@ -37,6 +39,8 @@ class Split:
         self.guard_part = {"every": "200ms", "window": "10s", "probe": "0.5/s",
                            "watch": {"stt": {"port": self.now}}, "listen": f"127.0.0.1:{self.web}",
                            "fronts": {"stt": {"port": self.front, "split": dict({"arms": arms}, **split)}}}
+        if out:
+            self.guard_part["proxy"] = {"folder": os.path.join(out, "proxy")}
         box.study(stt=box.fake("stt"), guard=self.guard_part)
         box.run("proxy", box.file, "apply", code=0)
         self.guard = None
@@ -52,11 +56,11 @@ class Split:
             time.sleep(0.2)
 
     def begin(self):
-        self.guard = self.box.start("guard", self.box.file, "--json")
+        self.guard = self.box.start("guard", self.box.file, "--json", *self.out)
         self.until(lambda: os.path.exists(self.kept_path()), self.story)
 
     def kept_path(self):
-        return self.box.path("sc.spica.split-stt.json")
+        return f"{self.out[1]}.split-stt.json" if self.out else self.box.path("sc.spica.split-stt.json")
 
     def send(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.front, timeout=60)
@@ -87,7 +91,7 @@ class Split:
             thread.join(60)
 
     def status(self):
-        out = self.box.run("split", self.box.file, "--json", code=0).out
+        out = self.box.run("split", self.box.file, "--json", *self.out, code=0).out
         return json.loads(out)["splits"][0]
 
     def counted(self):
@@ -102,7 +106,7 @@ class Split:
 
     def story(self):
         with open(self.guard._err, encoding="utf-8") as file:
-            return f"{self.box.run('split', self.box.file).text}\n{self.guard.output()[-3000:]}\n{file.read()[-3000:]}"
+            return f"{self.box.run('split', self.box.file, *self.out).text}\n{self.guard.output()[-3000:]}\n{file.read()[-3000:]}"
 
     def end(self):
         self.quiet()
@@ -185,16 +189,108 @@ def a_dead_arm_is_harm(box):
 
 @scenario(quick=True)
 def a_damaged_file_is_set_aside(box):
+    """Expected: the second arm gets what HAProxy had set last, and where nobody knows, nothing. Before:
+    the study file's weights, also where it had been stopped."""
     split = Split(box)
-    with open(split.kept_path(), "w", encoding="utf-8") as file:
-        file.write('{"format":"spica split"')
-    split.begin()
-    split.until(lambda: any("split not judged: " in text for text in split.told()), split.story)
-    check(os.path.exists(split.kept_path() + ".bad"), "not set aside")
-    split.until(lambda: os.path.exists(split.kept_path()), split.story)
-    status = split.status()
-    check(status["state"] == "not judged" and split.weights() == [50, 50], status)
+    for weights, known in (([100, 0], False), ([80, 20], True)):
+        with open(split.kept_path(), "w", encoding="utf-8") as file:
+            file.write('{"format":"spica split"')
+        if known:
+            box.run("proxy", box.file, "weights", "stt", "80/20", code=0)
+        split.begin()
+        split.until(lambda: any("split not judged: " in text for text in split.told()), split.story)
+        check(os.path.exists(split.kept_path() + ".bad"), "not set aside")
+        split.until(lambda: os.path.exists(split.kept_path()), split.story)
+        split.until(lambda weights=weights: split.weights() == weights, split.story)
+        check(split.status()["state"] == "not judged", split.status())
+        split.guard.signal(signal.SIGTERM)
+        check(split.guard.wait(30).code == 0, split.story())
     split.end()
+
+
+@scenario()
+def a_split_that_can_not_be_opened_is_tried_again(box):
+    """What is in the place of its file can't be read, and HAProxy comes later than guard."""
+    split = Split(box)
+    os.mkdir(split.kept_path())
+    split.guard = box.start("guard", box.file, "--json")
+    split.until(lambda: any("split: not open" in text for text in split.told()), split.story)
+    os.rmdir(split.kept_path())
+    split.traffic(2)
+    split.until(lambda: any("split: it is open now" in text for text in split.told()), split.story)
+    split.until(lambda: os.path.exists(split.kept_path()) and min(split.counted()) > 20, split.story)
+    split.end()
+    check(not split.failures, split.failures)
+
+
+@scenario()
+def a_full_disk_keeps_no_arm(box):
+    """Expected: an arm that does harm is stopped at HAProxy, and the file follows when the disk takes it.
+    Before: the stop was put off for as long as the disk was full."""
+    disk = box.path("disk")
+    mount(box, disk, "size=4m")
+    split = Split(box, next_=("--latency", "80ms"), out=disk)
+    split.begin()
+    split.until(lambda: split.weights() == [50, 50], split.story)
+    full = fill(disk)
+    split.traffic()
+    split.until(lambda: split.weights() == [100, 0], split.story)
+    split.until(lambda: any("not kept yet" in text for text in split.told()), split.story)
+    before = split.served["next"]
+    while split.served["now"] < 100:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    with split.lock:
+        check(split.served["next"] <= before + 8, split.served)
+    check(split.status()["state"] == "running", "the disk took it")
+    os.unlink(full)
+    split.until(lambda: split.status()["state"] == "stopped", split.story)
+    split.until(lambda: any("is kept now" in text for text in split.told()), split.story)
+    split.end()
+    check(not split.failures, split.failures)
+
+
+@scenario()
+def at_its_end_it_is_promoted(box):
+    """A split of a service in production goes to 100 %; what `next` says then is run as it stands, and the
+    first arm runs the winner, with all the traffic and without a request lost."""
+    skip_unless(haproxy(), "haproxy is not installed")
+    front, other = free_ports(2)
+    with Production(box) as production:
+        box.helper(FAKE, "--kind", "llm", "--port", other, "--life", "300s", "--latency", NEW["llm"])
+        arms = {"now": {"port": production.llm_port, "weight": 90}, "next": {"port": other, "weight": 10}}
+        production.study["guard"] = {"watch": {"llm": {"port": production.llm_port}},
+                                     "fronts": {"llm": {"port": front, "split": {"arms": arms}}}}
+        production.write_study()
+        box.run("proxy", box.file, "apply", code=0)
+
+        def split(*args):
+            out = box.run("split", box.file, *args, "--json", code=0).out
+            return json.loads(out)["splits"][0]
+
+        def served():
+            connection = http.client.HTTPConnection("127.0.0.1", front, timeout=60)
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            check(answer.status == 200, answer.status)
+            return answer.headers["X-Spica-Tier"]
+        while split()["state"] != "full":
+            status = split("advance", "--anyway")
+        check("not tested: next gets everything" in status["text"], status)
+        check(served() == "next", "not all goes to next")
+        commands = re.findall(r"spica (promote|split) (\S+)( abort)?", status["next"])
+        check([(verb, abort) for verb, _, abort in commands] == [("promote", ""), ("split", " abort")], status)
+        check(all(os.path.samefile(file, box.path("study.yaml")) for _, file, _ in commands), status)
+        plan = json.loads(box.run(*commands[0][:2], "--plan-only", "--json", code=0).out)["plan"]["id"]
+        box.run(*commands[0][:2], "--approve", plan, code=0)
+        production.expect(NEW)
+        check(served() == "next", "promoting changes no weights")
+        box.run(commands[1][0], commands[1][1], commands[1][2].strip(), code=0)
+        check(served() == "now", "not all goes to now")
+        check([arm["haproxy_weight"] for arm in split()["arms"]] == [100, 0], split())
+        box.start("proxy", box.file, "stop", "--within", "1s").wait()
 
 
 @scenario()
@@ -277,6 +373,8 @@ def word_errors_of_both_arms(box):
     check(status["arms"][0]["wer"]["value"] == 0 and status["arms"][1]["wer"]["value"] > 0.2, status)
     check(status["wer_difference"]["low"] > 0, status)
     check(sum(split.counted()) == 0, "reference clips were counted as requests")
+    check("it hears worse" in status["words"], status)
+    split.until(lambda: "arm in doubt" in split.guard.output(), split.story)
     result = box.run("split", box.file, "advance", code=9)
     check("more word errors" in result.text, result)
     split.end()
@@ -292,6 +390,10 @@ def words_that_mean_nothing(box):
     check("no such split" in box.run("split", box.file, "--service", "llm", code=2).text, "a service")
     text = box.run("split", box.file, code=0).out
     check("nothing was counted yet" in text and "undecided" in text, text)
+    split.guard_part["probe"] = 0
+    box.study(stt=box.fake("stt"), guard=split.guard_part)
+    text = " ".join(box.run("split", box.file, code=0).out.split())
+    check("no word errors are known: probe: is 0 for it" in text, text)
     with open(split.kept_path(), "w", encoding="utf-8") as file:
         file.write("{}")
     check("remove it to begin anew" in box.run("split", box.file, code=2).text, "a file of others")
