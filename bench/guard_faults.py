@@ -171,10 +171,13 @@ BESIDE = ("leak", "quiet")  # they mostly wait: from the beginning on, each in i
 def tell(name, outcome):
     if "problem" in outcome:
         say(f"{name}: {outcome['problem']}")
+    told = outcome.get("lacks")  # it can't be had here: nothing is short of its bar
+    if told:
+        say(f"{name}: not here: {told}")
     for line in outcome.get("told", ()):
         say(f"{name}: {line}")
     for key, unit, bar, most in PARTS[name][1]:
-        number(f"guard_{name}_{key}", outcome.get(key), unit, bar, at_most=most)
+        number(f"guard_{name}_{key}", outcome.get(key), unit, None if told else bar, at_most=most)
 
 
 def main():
