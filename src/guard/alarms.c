@@ -169,10 +169,11 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .machine = true, .meaning = "the machine's own memory ran out"},
     {"down", SCOPE_SERVICE, is_zero, GUARD_UP, EVENT(DOWN), EVENT(UP), .for_ns = S(2),
      .clear_ns = S(2), .meaning = "it does not run, or its port is closed"},
-    {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS), EVENT(SLOW) | EVENT(UP) | EVENT(RESTARTED),
-     .hold_ns = S(60), .meaning = "its port accepts and nothing is answered"},
-    {"slow", SCOPE_SERVICE, NULL, NONE, EVENT(SLOW), EVENT(UP) | EVENT(RESTARTED), .hold_ns = S(60),
-     .minor = true,
+    {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS),
+     EVENT(OVERLOADED) | EVENT(UP) | EVENT(RESTARTED), .hold_ns = S(60),
+     .meaning = "its port accepts and nothing is answered"},
+    {"overloaded", SCOPE_SERVICE, NULL, NONE, EVENT(OVERLOADED), EVENT(UP) | EVENT(RESTARTED),
+     .hold_ns = S(60), .minor = true,
      .meaning = "a probe got no answer in time, others did: more comes than it can answer"},
     {"fails", SCOPE_SERVICE, is_failing, GUARD_ERRORS, EVENT(FAILS),
      EVENT(ANSWERS) | EVENT(UP) | EVENT(RESTARTED), .for_ns = S(3), .clear_ns = S(10),
@@ -264,7 +265,7 @@ static long find_id(const struct spec_guard *g, enum guard_metric metric, size_t
 static int64_t hold_of(const struct spec_study *study, const struct guard_alarm_kind *kind, long i)
 {
     const struct spec_watch *w = i >= 0 ? &study->guard->watches[i] : NULL;
-    if (!w || !(kind->begins & (EVENT(HANGS) | EVENT(SLOW))) || w->probe_rps <= 0)
+    if (!w || !(kind->begins & (EVENT(HANGS) | EVENT(OVERLOADED))) || w->probe_rps <= 0)
         return kind->hold_ns;
     int64_t probes_ns = 3 * ((int64_t)(1e9 / w->probe_rps) + w->probe_within_ns);
     return probes_ns > kind->hold_ns ? probes_ns : kind->hold_ns;

@@ -24,15 +24,15 @@ enum guard_event_kind {
     EVENT_OOM_KERNEL, /* the kernel killed one of its processes for memory */
     EVENT_DOWN,       /* a service ended, its unit failed, or its port is closed */
     EVENT_UP,
-    EVENT_RESTARTED, /* another process, or its unit's count of restarts rose */
-    EVENT_HANGS,     /* a probe had no answer within its deadline, nor did anybody, though the port
-                      * accepts */
-    EVENT_SLOW,      /* likewise, but others were answered meanwhile: it is full */
-    EVENT_FAILS,     /* several probes in a row were answered with an error */
-    EVENT_ANSWERS,   /* one was answered again */
-    EVENT_ON_CPU,    /* placement: what must be on the device is not */
-    EVENT_PLACED,    /* it is again */
-    EVENT_XID,       /* the driver's error */
+    EVENT_RESTARTED,  /* another process, or its unit's count of restarts rose */
+    EVENT_HANGS,      /* a probe had no answer within its deadline, nor did anybody, though the port
+                       * accepts */
+    EVENT_OVERLOADED, /* likewise, but others were answered meanwhile: it is full */
+    EVENT_FAILS,      /* several probes in a row were answered with an error */
+    EVENT_ANSWERS,    /* one was answered again */
+    EVENT_ON_CPU,     /* placement: what must be on the device is not */
+    EVENT_PLACED,     /* it is again */
+    EVENT_XID,        /* the driver's error */
     EVENT_DRIVER_LOST, /* the library answers no more: lost, or another version than the module */
     EVENT_PROXY_RESTARTED,
     EVENT_PROXY_DOWN,

@@ -56,7 +56,7 @@ static void tell(struct guard_watch *watch, size_t i, enum guard_probe_turn turn
                              : "whether others are answered can't be seen, so it may be full");
         break;
     case PROBE_SLOW:
-        guard_events_add(&watch->events, EVENT_SLOW, (int)i,
+        guard_events_add(&watch->events, EVENT_OVERLOADED, (int)i,
                          "no answer to one request within %.1f s, others were answered meanwhile: "
                          "more comes than it can answer",
                          within_s);

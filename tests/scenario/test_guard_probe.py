@@ -100,9 +100,9 @@ def a_full_server_is_slow_and_one_that_froze_hangs(box):
     skip_unless(haproxy(), "haproxy is not installed")
     g = Guarded(box, "--latency", "600ms", "--slots", "1", front={})
     g.load(10)
-    text = g.expect("slow")
+    text = g.expect("overloaded")
     check("others were answered meanwhile" in text, text)
-    wait_until(lambda: len(g.events("slow")) > 2, g.story)
+    wait_until(lambda: len(g.events("overloaded")) > 2, g.story)
     check(not g.events("hangs") and not g.events("fails"), g.story())
     check(not g.value("llm.probe.errors"), g.last("llm.probe.errors"))
     # HAProxy has no queue without at_once; the server has one, and tells it.

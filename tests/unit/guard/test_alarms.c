@@ -58,7 +58,7 @@ static const struct {
     {"down", EVENT_DOWN, 0, "w.service failed", "stt.up", 0, NULL, 1, 10},
     {"down", -1, 1, NULL, "llm.up", 0, NULL, 4, 10},
     {"hangs", EVENT_HANGS, 0, "no answer in 10 s", NULL, 0, NULL, 1, 61},
-    {"slow", EVENT_SLOW, 0, "no answer in 10 s, others had one", NULL, 0, NULL, 1, 61},
+    {"overloaded", EVENT_OVERLOADED, 0, "no answer in 10 s, others had one", NULL, 0, NULL, 1, 61},
     {"fails", -1, 0, NULL, "stt.errors", 0.51, NULL, 4, 11},
     {"no usable server", EVENT_UNSERVED, 1, "none of 2 servers", NULL, 0, NULL, 1, 0},
     {"arm in doubt", EVENT_ARM_DOUBT, 0, "it hears worse", NULL, 0, NULL, 1, 0},
@@ -245,10 +245,10 @@ static void is_slow_and_does_not_hang(void **state)
     judged_steps(j, 10);
     judged_event(j, EVENT_HANGS, 0, "no answer in 10 s");
     judged_step(j);
-    judged_event(j, EVENT_SLOW, 0, "no answer in 10 s, others had one");
+    judged_event(j, EVENT_OVERLOADED, 0, "no answer in 10 s, others had one");
     judged_step(j);
     assert_int_equal(judged_state(j, "hangs", NULL), STATE_FINE);
-    assert_int_equal(judged_count(j, "slow"), 1);
+    assert_int_equal(judged_count(j, "overloaded"), 1);
     judged_free(j);
 }
 

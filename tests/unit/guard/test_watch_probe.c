@@ -78,16 +78,16 @@ static void test_a_full_server(void **state)
         enum guard_event_kind told;
     } rows[] = {
         {"nobody is answered", -1, false, 0, EVENT_HANGS},
-        {"another is", 0, false, 0, EVENT_SLOW},
+        {"another is", 0, false, 0, EVENT_OVERLOADED},
         {"another is refused", 0, true, 0, EVENT_HANGS},
         {"by another tier", 1, false, 0, EVENT_HANGS},
-        {"its tokens come", -1, false, 3, EVENT_SLOW},
+        {"its tokens come", -1, false, 3, EVENT_OVERLOADED},
         {"its tokens came", -1, false, 7, EVENT_HANGS},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct bench b;
         struct guard_requests_view view;
-        const bool slow = rows[i].told == EVENT_SLOW;
+        const bool slow = rows[i].told == EVENT_OVERLOADED;
         bench_open(&b);
         if (rows[i].server >= 0)
             answer(&b, rows[i].server, rows[i].failed);
