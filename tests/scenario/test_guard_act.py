@@ -5,6 +5,7 @@ usage: see harness.py
 """
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,8 +22,8 @@ SOON = "TimeoutStopSec=5"
 class Guarded:
     """A unit of the fake service, and guard over it. `guard` are keys of the study's `guard:`."""
 
-    def __init__(self, box, extra=SOON, study=None, **guard):
-        self.box, self.extra = box, extra
+    def __init__(self, box, extra=SOON, study=None, program=FAKE, **guard):
+        self.box, self.extra, self.program = box, extra, program
         self.systemd = Systemd(box)
         self.port, self.http = free_ports(2)
         parts = dict(study or {})
@@ -36,13 +37,14 @@ class Guarded:
                        "cool_down": "0s", "do": ["restart"]}],
             "act": {"restart": {"per_hour": 2, "back_off": "6s"}},
         }, **guard)
+        self.study = study
         write_study(box, study)
 
     def __enter__(self):
         self.systemd.__enter__()
         self.starts = self.box.write("starts", "")
         self.systemd.service(
-            "llm", f"{FAKE} --kind llm --port {self.port} --life 900s",
+            "llm", f"{self.program} --kind llm --port {self.port} --life 900s",
             extra=f"ExecStartPre=/bin/sh -c 'echo x >>{self.starts}'\nRestart=no\n{self.extra}")
         self.systemd.start("llm")
         self.running = None
@@ -301,25 +303,66 @@ def soon_over():
     return "-".join(f"{m // 60:02d}:{m % 60:02d}" for m in minutes)
 
 
+def updated(box):
+    """Another build of the program that was measured, under the same name."""
+    program = box.path("updated", os.path.basename(FAKE))
+    os.makedirs(os.path.dirname(program))
+    shutil.copy(FAKE, program)
+    with open(program, "ab") as file:
+        file.write(b"another build")
+    return program
+
+
+LONG = {"measure": {"window": "5s", "alone": "0s"},
+        "knobs": {"wait": [f"{ms}ms" for ms in range(1, 41)]}}
+
+
+def restudied(guarded, between):
+    """The study is measured, then production runs another version, then guard comes: the unit that
+    measures again."""
+    guarded.box.run("run", guarded.box.file, "--quiet", "--trials", 1, code=0)
+    guarded.study["guard"]["act"] = {"restudy": {"between": between()}}
+    write_study(guarded.box, guarded.study)
+    as_a_unit(guarded)
+
+    def units():
+        return [word for word in guarded.systemd.ctl("list-units", "--plain").split()
+                if word.startswith("spica-restudy-")]
+    wait_until(units, guarded.story)
+    return units()[0]
+
+
 @scenario()
 def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
-    """It does not fit into its window, and waits for the next one."""
-    rules = [{"name": "another version", "when": "llm.up == 1", "do": ["restudy"], "cool_down": "1h"}]
-    study = {"measure": {"window": "5s", "alone": "0s"},
-             "knobs": {"wait": [f"{ms}ms" for ms in range(1, 41)]}}
-    with Guarded(box, rules=rules, study=study,
-                 act={"restudy": {"between": soon_over()}}) as guarded:
-        as_a_unit(guarded)
-        wait_until(lambda: "spica-restudy-" in guarded.systemd.ctl("list-units", "--plain"),
-                   guarded.story)
-        unit = [word for word in guarded.systemd.ctl("list-units", "--plain").split()
-                if word.startswith("spica-restudy-")][0]
+    """For another version, as a rule of the file says. It does not fit into its window, and waits for
+    the next one."""
+    rules = [{"name": "another version", "when": "guard.changed.versions == 1", "do": ["restudy"],
+              "cool_down": "1h"}]
+    with Guarded(box, rules=rules, study=LONG, program=updated(box)) as guarded:
+        unit = restudied(guarded, soon_over)
+        check(guarded.said_in_status("llm: the study measured sha256 "), guarded.story())
+        check(request(box)["rule"] == "another version", request(box))
         check(guarded.systemd.ctl("show", "-P", "MemoryMax", unit) == "infinity", guarded.story())
         wait_until(lambda: request(box)["state"] == "queued", lambda: str(request(box)), 150)
         check("resumes; goes on later" in request(box)["result"], request(box))
         wait_until(lambda: guarded.said_in_status("goes on later"), guarded.story)
         check(guarded.systemd.ctl("list-units", "--plain").count("spica-restudy-") == 0,
               guarded.story())
+
+
+@scenario()
+def a_new_study_whose_minder_was_killed_ends_with_its_window(box):
+    """Asked for by the built-in alarm. Before: it ran on, into the day."""
+    with Guarded(box, rules=[], study=LONG, program=updated(box)) as guarded:
+        unit = restudied(guarded, soon_over)
+        check(request(box)["rule"] == "versions changed", request(box))
+        check("study measured sha256 " in request(box)["why"], request(box))
+        os.kill(request(box)["minder"]["pid"], signal.SIGKILL)
+        study = guarded.systemd.pid(unit)
+        check(study > 0, guarded.story())
+        wait_until(lambda: guarded.systemd.pid(unit) != study, guarded.story, 240)
+        check(guarded.systemd.ctl("show", "-P", "Result", unit) in ("timeout", "success"),
+              guarded.systemd.ctl("show", "-p", "Result,ExecMainStatus", unit))
 
 
 if __name__ == "__main__":
