@@ -2,12 +2,15 @@
  * again when it answers. */
 #include "../device/fake_card.h"
 
-#include "guard/memory.h"
+#include "guard/changed.h"
 #include "made_study.h"
 
 #include "base/clock.h"
 
 #include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
 
 /* Before: guard stood still for 30 s, which is as long as systemd lets it. */
 static void test_a_driver_that_hangs(void **state)
@@ -46,10 +49,72 @@ static void test_a_driver_that_hangs(void **state)
     check_remove_folder(folder);
 }
 
+#define GIB (1024.0 * 1024 * 1024)
+
+/* Looks until what others hold is known, in a bounded number of steps. */
+static void look(struct guard_memory *memory, int64_t *now_ns, struct guard_events *events)
+{
+    const struct guard_memory_subject subjects[2] = {{0}, {0}};
+    for (int i = 0; i < 40; i++) {
+        *now_ns += NS_PER_S;
+        guard_memory_step(memory, *now_ns, subjects, events);
+        usleep(20 * 1000);
+    }
+}
+
+/* Before: who was there before guard was nobody's news, whatever the study had seen. */
+static void test_neighbours_are_compared_with_the_study(void **state)
+{
+    (void)state;
+    static char sleeper[] = "/bin/sleep", long_enough[] = "600";
+    static const struct {
+        const char *name;
+        double low, high;
+        int expected;
+    } rows[] = {{"nobody was there", 0, 0, 1},
+                {"they were there", 9000.0 * 1048576, 9000.0 * 1048576, 0},
+                {"once", 0, 9 * GIB, 0},
+                {"more was there", 20 * GIB, 21 * GIB, 1}};
+    char *folder = check_make_folder(), script[1024];
+    struct guard_events events = {0};
+    pid_t pid = -1;
+    assert_int_equal(posix_spawn(&pid, sleeper, NULL, NULL, (char *[]){sleeper, long_enough, NULL},
+                                 (char *[]){NULL}),
+                     0);
+    setenv("SPICA_NVML_LIBRARY", fake_library(4), 1);
+    snprintf(script, sizeof script, "%sprocess c %d 9000\n", H100, (int)pid);
+    fake_script(folder, script);
+    struct made_study *made = made_study_new(folder);
+    struct guard_memory *memory = guard_memory_new(&made->study, "/proc");
+    const struct guard_device_view *view = guard_memory_device(memory, 0);
+    int64_t now_ns = clock_now_ns();
+    look(memory, &now_ns, &events);
+    assert_int_equal(events.count, 0); /* it was there when guard began */
+    assert_true(view->stranger_bytes >= 9000.0 * 1048576);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_studied studied = {.found = true, .strangers = {{rows[i].low, rows[i].high}}};
+        struct guard_others others[SPEC_DEVICES_MAX] = {{view->stranger_bytes, NAN}};
+        struct guard_answer answer = guard_changed_neighbours(&made->study, &studied, others, "");
+        CHECK_ROW(i, rows[i].name, answer.truth == rows[i].expected);
+    }
+    fake_script(folder, H100);
+    look(memory, &now_ns, &events);
+    assert_true(view->stranger_bytes < GIB);
+    assert_int_equal(events.count, 1);
+    assert_int_equal(events.items[0].kind, EVENT_NEIGHBOUR);
+    assert_non_null(strstr(events.items[0].text, "have given memory back"));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    guard_memory_free(memory);
+    made_study_free(made);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_driver_that_hangs),
+        cmocka_unit_test(test_neighbours_are_compared_with_the_study),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
