@@ -28,7 +28,9 @@ static const struct spec_field front_fields[] = {
      .help = "what must be kept by choosing the tier, as in p95 < 300ms (default: no tier is "
              "chosen)"},
     {"reserve", FIELD_SIZE, FIELD(front.reserve_bytes), .min = 0, .max = 0x1p50,
-     .fallback = "256MiB", .help = "memory of the device that stays free beside all"},
+     .fallback = "256MiB",
+     .help = "memory of the device that stays free beside all; of fronts "
+             "that share one the largest counts"},
     {"switches_per_minute", FIELD_INT, FIELD(front.switches_per_minute), .min = 1, .max = 60,
      .fallback = "4", .help = "at most so many changes of the tier"},
     {"up_after", FIELD_DURATION, FIELD(front.up_after_ns), .min = 1, .max = 86400,

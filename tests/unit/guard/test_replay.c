@@ -17,7 +17,7 @@ static const char rules[] =
     "       do: [notify, restart]}\n"
     "    - {name: wrong, when: llm.errors > 5% and llm.rate > 1, for: 3s, clear: 9s}\n"
     "    - {name: away, when: stt.placement != gpu, do: notify}\n"
-    "  act: {notify: {per_hour: 9}, restart: {}}\n";
+    "  act: {notify: {per_hour: 9}, restart: {per_hour: 6}}\n";
 
 struct lines {
     char text[4000][600];
@@ -58,7 +58,7 @@ static void live(struct judged *j, struct buf *recording, struct lines *lines, i
 {
     const struct spec_guard *g = j->study->guard;
     struct rng rng = rng_init(21, "walk");
-    int refused = 0;
+    int asked = 0;
     for (int i = 0; i < ticks; i++) {
         walk(j, &rng, i);
         j->tick.values = j->values;
@@ -68,15 +68,14 @@ static void live(struct judged *j, struct buf *recording, struct lines *lines, i
         buf_addc(recording, '\n');
         guard_judge_step(j->judge, &j->tick, keep, lines);
         j->tick.event_count = j->tick.refusal_count = 0;
-        if (lines->restart && rng_below(&rng, 3) > 0) { /* stopped by somebody's hand */
+        if (lines->restart && asked++ % 3 < 2) { /* stopped by somebody's hand */
             guard_judge_refused(j->judge, ACTION_RESTART, 0);
             j->tick.refusals[j->tick.refusal_count++] =
                 (struct guard_refusal){.action = ACTION_RESTART, .service = 0};
-            refused++;
         }
         lines->restart = false;
     }
-    assert_true(refused > 2);
+    assert_true(asked > 3); /* and most of them refused */
 }
 
 static char *write_file(const struct buf *bytes)
