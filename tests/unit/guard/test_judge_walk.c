@@ -16,7 +16,8 @@ enum { STEPS = 20000, KEPT_MAX = 4096, HOUR_S = 3600 };
 static const char rules[] =
     "  window: 20s\n"
     "  rules:\n"
-    "    - {name: slow, when: stt.latency.p95 > 300ms, for: 7s, until: stt.latency.p95 < 250ms,\n"
+    "    - {name: too slow, when: stt.latency.p95 > 300ms, for: 7s, until: stt.latency.p95 < "
+    "250ms,\n"
     "       clear: 5s, cool_down: 30s, do: [notify, restart, tier-down]}\n"
     "    - {name: wrong, when: llm.errors > 5%, for: 3s, do: [restart, rollback, restudy]}\n"
     "    - {name: gone, when: stt.up == 0 or llm.up == 0, cool_down: 0s, do: notify}\n"
@@ -119,7 +120,7 @@ static void keeps_its_word(void **state)
             const struct guard_decision *d = &j->told[k];
             check_actions(j, d, book);
             assert_true(d->text[0] && !strchr(d->text, '\n'));
-            if (strcmp(d->rule, "slow") == 0)
+            if (strcmp(d->rule, "too slow") == 0)
                 check_slow(j, d, book);
         }
     }
