@@ -195,6 +195,8 @@ static void test_stop(void **state)
     worker_wait(worker, &run);
     assert_false(run.report.complete);
     assert_string_equal(run.report.failure, "stopped");
+    /* Of what it ran: before, whoever left a window early knew nothing of its standstills. */
+    assert_true(run.report.lateness_p99_s >= 0 && run.report.stall_p99_s >= 0);
     assert_true(run.by_error[LOAD_UNFINISHED] >= 1);
     load_worker_stop(worker); /* harmless */
     load_worker_free(worker);
