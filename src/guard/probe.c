@@ -334,6 +334,13 @@ static void send_one(struct asking *asking, const struct guard_probe_subject *su
     }
 }
 
+/* From the plan and not from now: counted from now, a tick that comes a hair before the next one is
+ * due would skip it, and one probe a tick be one in two. */
+int64_t guard_probe_next(int64_t due_ns, int64_t now_ns, int64_t every_ns)
+{
+    return due_ns + ((now_ns - due_ns) / every_ns + 1) * every_ns;
+}
+
 void guard_prober_step(struct guard_prober *prober, int64_t now_ns,
                        const struct guard_probe_subject *subjects)
 {
@@ -342,12 +349,12 @@ void guard_prober_step(struct guard_prober *prober, int64_t now_ns,
         if (!asking->able)
             continue;
         if (subjects[i].another) {
-            asking->due_ns = now_ns;
+            asking->due_ns = now_ns - asking->every_ns / 4; /* later ones between ticks */
             asking->eager = EAGER_PROBES;
         }
         if (!subjects[i].up || asking->worker || now_ns < asking->due_ns)
             continue;
-        asking->due_ns = now_ns + asking->every_ns;
+        asking->due_ns = guard_probe_next(asking->due_ns, now_ns, asking->every_ns);
         send_one(asking, &subjects[i]);
     }
 }

@@ -46,6 +46,9 @@ struct guard_probe_subject {
     pid_t root;   /* its tree is below this one; 0: nothing can be proven */
     size_t device;
 };
+/* When the next probe is due after one that was due at `due_ns` and is sent at `now_ns`: as many
+ * whole periods later as put it after now. */
+int64_t guard_probe_next(int64_t due_ns, int64_t now_ns, int64_t every_ns);
 /* Sends what is due. One request at a time to each service. */
 void guard_prober_step(struct guard_prober *prober, int64_t now_ns,
                        const struct guard_probe_subject *subjects);

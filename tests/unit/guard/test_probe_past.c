@@ -2,6 +2,7 @@
  * front is found by three errors. */
 #include "check.h"
 
+#include "guard/probe.h"
 #include "guard/probe_past.h"
 
 #include "base/clock.h"
@@ -110,9 +111,28 @@ static void test_what_is_no_failure(void **state)
     run("shedding", 1, shedding, ARRAY_LEN(shedding));
 }
 
+/* Ticks and probes of the same period: each tick sends one, whether it is a hair early or late. */
+static void test_next(void **state)
+{
+    (void)state;
+    int64_t due_ns = 300 * NS_PER_MS;
+    int sent = 0;
+    for (int tick = 0; tick < 600; tick++) {
+        const int64_t now_ns = tick * NS_PER_S + (tick * 7919 % 13 - 6) * 100000;
+        if (now_ns < due_ns)
+            continue;
+        sent++;
+        due_ns = guard_probe_next(due_ns, now_ns, NS_PER_S);
+        assert_true(due_ns > now_ns && due_ns <= now_ns + NS_PER_S);
+    }
+    assert_int_equal(sent, 599);
+    assert_true(guard_probe_next(0, 10 * NS_PER_S, 3 * NS_PER_S) == 12 * NS_PER_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_next),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_errors_in_a_row),
         cmocka_unit_test(test_what_is_no_failure),
