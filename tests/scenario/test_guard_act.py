@@ -317,11 +317,12 @@ LONG = {"measure": {"window": "5s", "alone": "0s"},
         "knobs": {"wait": [f"{ms}ms" for ms in range(1, 41)]}}
 
 
-def restudied(guarded, between):
+def restudied(guarded, **restudy):
     """The study is measured, then production runs another version, then guard comes: the unit that
     measures again."""
     guarded.box.run("run", guarded.box.file, "--quiet", "--trials", 1, code=0)
-    guarded.study["guard"]["act"] = {"restudy": {"between": between()}}
+    guarded.study["guard"]["act"] = {"restudy": {
+        key: value() if callable(value) else value for key, value in restudy.items()}}
     write_study(guarded.box, guarded.study)
     as_a_unit(guarded)
 
@@ -339,7 +340,7 @@ def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
     rules = [{"name": "another version", "when": "guard.changed.versions == 1", "do": ["restudy"],
               "cool_down": "1h"}]
     with Guarded(box, rules=rules, study=LONG, program=updated(box)) as guarded:
-        unit = restudied(guarded, soon_over)
+        unit = restudied(guarded, between=soon_over)
         check(guarded.said_in_status("llm: the study measured sha256 "), guarded.story())
         check(request(box)["rule"] == "another version", request(box))
         check(guarded.systemd.ctl("show", "-P", "MemoryMax", unit) == "infinity", guarded.story())
@@ -354,7 +355,7 @@ def a_new_study_runs_as_a_unit_and_stops_with_its_window(box):
 def a_new_study_whose_minder_was_killed_ends_with_its_window(box):
     """Asked for by the built-in alarm. Before: it ran on, into the day."""
     with Guarded(box, rules=[], study=LONG, program=updated(box)) as guarded:
-        unit = restudied(guarded, soon_over)
+        unit = restudied(guarded, between=soon_over)
         check(request(box)["rule"] == "versions changed", request(box))
         check("study measured sha256 " in request(box)["why"], request(box))
         os.kill(request(box)["minder"]["pid"], signal.SIGKILL)
@@ -363,6 +364,19 @@ def a_new_study_whose_minder_was_killed_ends_with_its_window(box):
         wait_until(lambda: guarded.systemd.pid(unit) != study, guarded.story, 240)
         check(guarded.systemd.ctl("show", "-P", "Result", unit) in ("timeout", "success"),
               guarded.systemd.ctl("show", "-p", "Result,ExecMainStatus", unit))
+
+
+@scenario()
+def a_new_study_pauses_the_units_that_the_file_names(box):
+    """They are down meanwhile, and up again at its end."""
+    with Guarded(box, rules=[], study={"measure": {"window": "3s"}},
+                 program=updated(box)) as guarded:
+        restudied(guarded, pause=["llm.service"], user=True)
+        wait_until(lambda: guarded.systemd.state("llm") == "inactive", guarded.story)
+        wait_until(lambda: request(box)["state"] == "done", lambda: str(request(box)), 150)
+        check("awaits approval" in request(box)["result"], request(box))
+        check(guarded.systemd.active("llm"), guarded.story())
+        check(guarded.start_count() == 2, guarded.story())
 
 
 if __name__ == "__main__":
