@@ -6,6 +6,7 @@
  * a speech protocol) one line says what to give. */
 #include "bench/setup.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "load/upstream.h"
 #include "load/url.h"
@@ -177,6 +178,10 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     stream->model = options->model;
     stream->unchecked = options->unchecked;
     stream->ca = options->ca;
+    AUTO(buf_done) struct buf url = BUF_INIT(8192);
+    load_stream_add_path(stream, stream->url, &url); /* the model may stand in the path */
+    if (!options->protocol->runs_program && !url.over)
+        stream->url = arena_strdup(arena, buf_text(&url));
     if (options->protocol->needs_model && !load_stream_model(stream))
         return err_set(err, ERR_INPUT, "%s needs a model: give --model NAME",
                        options->protocol->name);

@@ -41,6 +41,18 @@ static bool make(struct bench_options options, struct arena *arena, struct bench
     return bench_setup_make(&options, &catalog, arena, ret_setup, err);
 }
 
+static void a_model_in_the_path(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct bench_setup *setup = NULL;
+    struct err err = ERR_INIT;
+    struct bench_options options = {
+        .protocol = protocol_of("kserve"), .model = "a/b", .warmup_ns = -1};
+    assert_true(make(options, arena, &setup, &err));
+    assert_string_equal(setup->plan.streams[0].url, "http://127.0.0.1:80/v2/models/a%2Fb/infer");
+}
+
 static void defaults_are_sensible(void **state)
 {
     (void)state;
@@ -163,9 +175,9 @@ static void mistakes_are_one_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(urls_are_completed),         cmocka_unit_test(defaults_are_sensible),
-        cmocka_unit_test(keys_of_the_load_are_bound), cmocka_unit_test(workers_have_a_core_each),
-        cmocka_unit_test(mistakes_are_one_line),
+        cmocka_unit_test(urls_are_completed),       cmocka_unit_test(a_model_in_the_path),
+        cmocka_unit_test(defaults_are_sensible),    cmocka_unit_test(keys_of_the_load_are_bound),
+        cmocka_unit_test(workers_have_a_core_each), cmocka_unit_test(mistakes_are_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
