@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Real servers, real weights, real speech: llama-server beside whisper-server, beside
-faster-whisper-server and beside wyoming-faster-whisper, for a few seconds each.
+faster-whisper-server and beside wyoming-faster-whisper, for a few seconds each; what else these servers
+speak, a voice turn through two of them, and mlserver for KServe.
 
 What the fakes can't show: that the engines' flags, ready paths, protocols and transcripts are those of
 the programs which people run. tools/setup builds and fetches what this needs; where it is missing the
@@ -10,6 +11,9 @@ scenario is skipped with the reason, unless SPICA_SKIP_IS_FAILURE is set (as in 
 import json
 import os
 import shutil
+import subprocess
+import time
+import urllib.request
 
 from harness import ROOT, Skip, check, main, scenario
 from production import free_ports, write_study
@@ -98,6 +102,117 @@ def wyoming_faster_whisper_beside_llama_server(box):
         "--language", "en", "--device", "cpu", "--compute-type", "int8", "--beam-size", "5",
         "--cpu-threads", "1", "--data-dir", "{dir}", "--local-files-only"],
         "protocol": "wyoming", "ready": {"within": "120s"}}, language="en")
+
+
+def start_server(box, port, path, *command, **more):
+    """A real server that answers at `path`; ended with the box."""
+    popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             env=dict(box.env, **more.get("env", {})), cwd=box.folder)
+    box.helpers.append(popen)
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                if answer.status == 200:
+                    return popen
+        except OSError:
+            check(popen.poll() is None and time.monotonic() < end, f"{command[0]} is not ready")
+            time.sleep(0.1)
+
+
+def bench(box, port, protocol, *more, requests=3):
+    """`spica bench --json` of a few requests, none of which failed."""
+    run = json.loads(box.run("bench", "--workers", "1", "-p", protocol, "-u", f"http://127.0.0.1:{port}", "-n",
+                             requests, "--json", *more, code=0, lines=-1, deadline=120).out)
+    check(run["answered"] == requests and not run["errors"], run)
+    return run["metrics"]
+
+
+@scenario(alone=True)
+def other_protocols_of_llama_server(box):
+    """Completions, streamed and counted by its usage; vectors of one length from --embeddings."""
+    need_the_demo()
+    words = ["--host", "127.0.0.1", "-m", demo("models/smollm2-135m-q4_1.gguf"), "-t", "1"]
+    port, vectors = free_ports(2)
+    start_server(box, port, "/health", demo("bin/llama-server"), *words, "--port", port)
+    seen = bench(box, port, "openai-completions", "--max-tokens", "8", "--records", "r.jsonl", "--prompt",
+                 "Once upon a time there was a little")
+    check(seen["ttft"]["p50"] and seen["itl"]["count"] > 0 and seen["tokens_per_s"]["value"] > 0, seen)
+    with open(box.path("r.jsonl"), encoding="utf-8") as file:
+        tokens = [json.loads(line)["metrics"]["output_sequence_length"]["value"] for line in file]
+    check(all(1 <= n <= 8 for n in tokens), tokens)
+    start_server(box, vectors, "/health", demo("bin/llama-server"), *words, "--port", vectors, "--embeddings",
+                 "--pooling", "mean")
+    check(bench(box, vectors, "openai-embeddings")["latency"]["count"] == 3, "no latency of vectors")
+
+
+@scenario(alone=True)
+def other_protocols_of_whisper_server(box):
+    """Its own /inference, and the long form of a transcript."""
+    need_the_demo()
+    port, = free_ports(1)
+    start_server(box, port, "/", demo("bin/whisper-server"), "--host", "127.0.0.1", "--port", port, "-m",
+                 demo("models/ggml-tiny.en.bin"), "-t", "1")
+    for more in ((), ("-o", "response_format=verbose_json")):
+        seen = bench(box, port, "whisper-inference", "--corpus", demo("speech-real"), *more, requests=1)
+        check(seen["wer"]["value"] < 0.5 and seen["rtf"]["count"] == 1, (more, seen))
+
+
+@scenario(alone=True)
+def a_voice_turn(box):
+    """whisper-server, then llama-server with what it heard: a turn is at least as long as its parts."""
+    need_the_demo()
+    study = box.study(
+              file=False, stt={"engine": "whisper-server", "program": demo("bin/whisper-server"), "role": "stt",
+                   "model": demo("models/ggml-tiny.en.bin"), "threads": 1, "language": "en"}, llm=llm(),
+              load={"stt": {"corpus": demo("speech-real"), "timeout": "60s"}},
+              measure={"warmup": "0s", "window": "6s", "drain": "60s", "probe_within": "60s"},
+              goal={"optimise": {"llm.turn.p50": {"good": "100ms", "bad": "60s"}}, "require": ["llm.turn_errors == 0"]})
+    study["load"]["llm"] = {"after": "stt", "max_tokens": 8, "timeout": "60s"}
+    write_study(box, study)
+    box.run("run", box.file, code=0, deadline=200)
+    box.expect(1, "ok")
+    heard = {(r["session"], r["turn"], r["sequence"]): r for r in box.requests(1, "stt")}
+    turns = [r for r in box.requests(1, "llm") if r["error"] is None and r["part"] == 1]
+    check(turns and box.metric(1, "llm", "turn_errors") == 0, turns)
+    by_start = {r["intended_ns"]: r for r in heard.values()}
+    for turn in turns:
+        said = by_start[turn["turn_start_ns"]]
+        check(said["answer"].strip(), said)
+        check(said["done_ns"] == turn["intended_ns"] < turn["first_token_ns"], (said, turn))
+    check(box.metric(1, "llm", "turn", "min") > box.metric(1, "stt", "latency", "min"), "a turn shorter than its part")
+
+
+ADDER = """from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceResponse
+
+class Adder(MLModel):
+    async def predict(self, payload):
+        total = sum(NumpyCodec.decode_input(one) for one in payload.inputs)
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("SUM", total)])
+"""
+
+
+@scenario(alone=True)
+def a_kserve_server(box):
+    """mlserver with a model that adds two tensors, asked in JSON. It does not know the binary form (1.7.1), and what
+    spica then says of it is what the server said."""
+    need("bin/mlserver")
+    port, grpc, metrics = free_ports(3)
+    box.write("models/adder.py", ADDER)
+    box.write("models/model-settings.json", json.dumps({"name": "adder", "implementation": "adder.Adder"}))
+    box.write("models/settings.json", json.dumps({"host": "127.0.0.1", "http_port": port, "grpc_port": grpc,
+                                                  "metrics_port": metrics, "parallel_workers": 0}))
+    box.write("tensors.jsonl", json.dumps({"inputs": [
+        {"name": name, "shape": [4], "datatype": "FP32", "data": [0.5, 1.5, 2.5, 3.5]} for name in "AB"]}) + "\n")
+    start_server(box, port, "/v2/models/adder/ready", demo("bin/mlserver"), "start", box.path("models"))
+    asked = ["-m", "adder", "--prompts", "tensors.jsonl"]
+    check(bench(box, port, "kserve", *asked)["latency"]["count"] == 3, "no latency of tensors")
+    refused = box.run("bench", "-p", "kserve", "-u", f"http://127.0.0.1:{port}", "-n", "1", *asked, "-o", "binary=true",
+                      code=6)
+    check("HTTP status 500" in refused.err, refused.err)
 
 
 @scenario(alone=True)
