@@ -228,6 +228,7 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
 };
 #undef S
 #undef NONE
+static_assert(EVENT_COUNT_ <= 32, "begins and ends have a bit for each");
 const size_t guard_alarm_kind_count = ARRAY_LEN(guard_alarm_kinds);
 
 /* ---- of one study ---- */
