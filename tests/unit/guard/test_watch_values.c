@@ -410,6 +410,53 @@ static void test_a_log_whose_port_is_held(void **state)
     check_remove_folder(folder);
 }
 
+/* What comes is counted by who sees it; a probe's rate is guard's own. */
+static void test_what_comes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int front;
+        bool up, log_read, engine_asked;
+        double rps; /* NaN: unknown */
+    } rows[] = {
+        {"by HAProxy", 0, true, true, true, 5},
+        {"HAProxy's log is not read", 0, true, false, true, NAN},
+        {"HAProxy is down", 0, false, true, true, 7},
+        {"by the engine", -1, false, true, true, 7},
+        {"nobody sees", -1, false, true, false, NAN},
+    };
+    struct bench b;
+    bench_open(&b);
+    b.subjects[0].request.rate_rps = 5;
+    b.subjects[0].engine.rate_rps = 7;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct proxy_view view = {.up = rows[i].up};
+        b.seen.proxy = &view;
+        b.seen.requests_seen = rows[i].log_read;
+        b.seen.engine_asked[0] = rows[i].engine_asked;
+        b.subjects[0].front = rows[i].front;
+        double rps = guard_values_arrivals(&b.seen, 0);
+        CHECK_ROW(i, rows[i].name, isnan(rows[i].rps) ? isnan(rps) : rps == rows[i].rps);
+    }
+    b.seen.proxy = NULL;
+    bench_close(&b);
+}
+
+static void test_what_has_changed(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b);
+    b.seen.changed[CHANGE_VERSIONS] = 1;
+    b.seen.changed[CHANGE_NEIGHBOURS] = 0;
+    b.seen.changed[CHANGE_LOAD] = NAN;
+    assert_true(fill(&b, "guard.changed.versions")->number == 1);
+    assert_true(fill(&b, "guard.changed.neighbours")->number == 0);
+    assert_true(isnan(fill(&b, "guard.changed.load")->number));
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_a_log_that_is_not_read),
         cmocka_unit_test(test_lost_lines_are_said),
         cmocka_unit_test(test_a_log_whose_port_is_held),
+        cmocka_unit_test(test_what_comes),
+        cmocka_unit_test(test_what_has_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
