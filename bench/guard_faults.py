@@ -139,7 +139,8 @@ def flood(box):
 
 
 def guest(box):
-    return guard_guest.look(box.folder)
+    found = guard_guest.look(box.folder)
+    return dict(found, others=len(found["others"]), told=found["others"]) if "others" in found else found
 
 
 # What is injected: its function, and of each number that it finds the name, unit, bar, and whether that
@@ -185,13 +186,18 @@ def main():
     folder = workplace("guard-faults")
     names = sys.argv[1:] or list(PARTS)
     beside = {name: start(name, PARTS[name][0], folder) for name in BESIDE if name in names}
-    for name in names:
-        if name not in beside:
-            began = time.monotonic()
-            tell(name, outcome_of(*start(name, PARTS[name][0], folder)))
-            say(f"{name}: {time.monotonic() - began:.0f} s")
-    for name, job in beside.items():
-        tell(name, outcome_of(*job))
+    try:
+        for name in names:
+            if name not in beside:
+                began = time.monotonic()
+                tell(name, outcome_of(*start(name, PARTS[name][0], folder)))
+                say(f"{name}: {time.monotonic() - began:.0f} s")
+        for name in list(beside):
+            tell(name, outcome_of(*beside.pop(name)))
+    finally:
+        for pid, _ in beside.values():  # with all that is in its box
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":
