@@ -72,6 +72,19 @@ def not_even_one(box):
 
 
 @scenario()
+def settles_by_the_first_token(box):
+    """Quick again is said of the time that levels are looked at by: an answer takes twenty times its first token."""
+    goal = {"require": ["llm.errors == 0", "llm.ttft.p95 < 150ms"]}
+    box.study(llm=box.fake("llm", "--latency", "20ms", "--latency-per-token", "20ms", "--tokens", "20", "--slots", "4"),
+              goal=goal, capacity={"llm": dict(QUICK, up_to=8)}, baseline={})
+    box.run("run", box.file, code=0, lines=-1)
+    found = capacities(box, 1)[0]
+    missed = [p for p in points(box, 1) if "missed" in p["outcome"]]
+    check(found["metric"] == "ttft" and missed, f"{found}\n{points(box, 1)}")
+    check(found["seconds"] < 60, f"a minute was waited after a level: {found}")
+
+
+@scenario()
 def rates_beside_another_service(box):
     box.study(llm=box.fake("llm", *SLOTS), stt=box.fake("stt", "--latency", "30ms"),
               goal={"require": ["llm.latency.p95 < 200ms"]},
