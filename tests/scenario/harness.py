@@ -24,6 +24,7 @@ never on durations. The only times are deadlines for what never ends.
 """
 
 import ctypes
+import fcntl
 import json
 import math
 import os
@@ -678,18 +679,45 @@ def _report(word, job, code):
         print(f"FAILED {job.name}: {errors[-1][:300]}", flush=True)
 
 
+class _Place:
+    """A lock that the runners of several test files share: any number may have scenarios running, or
+    one of them a scenario that wants to be alone."""
+
+    def __init__(self):
+        path = os.path.join(tempfile.gettempdir(), f"spica-scenarios-{os.getuid()}.lock")
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.held = None
+
+    def take(self, alone):
+        """False: not now."""
+        how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        if how == self.held:
+            return True
+        try:
+            fcntl.flock(self.fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.held = None  # what was held is lost where another kind can't be had
+            return False
+        self.held = how
+        return True
+
+    def leave(self):
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        self.held = None
+
+
 def _run_all(chosen, jobs, keep):
     """Several at a time. One that fails beside others is run once more with nothing beside it: the
     machine is small, and what only fails in a crowd of our own making is told apart ("unsteady")
     from what fails. Both failures are printed."""
-    waiting, running = list(chosen.items()), []
+    waiting, running, place = list(chosen.items()), [], _Place()
     counts = {"passed": 0, "failed": 0, "unsteady": 0, "skipped": 0}
     again = []
     while waiting or running:
         exclusive = any(chosen[j.name].alone for j in running)
         while waiting and not exclusive and len(running) < jobs:
             name, function = waiting[0]
-            if function.alone and running:
+            if (function.alone and running) or not place.take(function.alone):
                 break
             running.append(_Job(name, function, keep))
             waiting.pop(0)
@@ -705,8 +733,12 @@ def _run_all(chosen, jobs, keep):
                 again.append(job.name)
             else:
                 counts[word] += 1
+        if not running:
+            place.leave()
         time.sleep(0.02)
     for name in again:
+        while not place.take(True):
+            time.sleep(0.1)
         job = _Job(name, chosen[name], keep)
         code = None
         while code is None:
