@@ -49,6 +49,7 @@ void text_add_escaped(struct buf *buf, enum text_target target, const char *text
 /* Bytes of the UTF-8 character at the start of `len` bytes, or 0 when it is broken (overlong forms
  * and surrogates are). */
 size_t text_utf8_next(const char *text, size_t len, uint32_t *ret_code);
+int text_hex_digit(char c); /* 0 to 15 of either case; -1: it is none */
 
 /* Columns a terminal needs for valid UTF-8 text (wide characters as wcwidth says). */
 size_t text_columns(const char *text);

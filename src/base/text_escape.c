@@ -20,6 +20,14 @@ static const struct range steering[] = {
     {0x202a, 0x202e}, {0x2066, 0x2069}, /* bidirectional embeddings, overrides and isolates */
 };
 
+int text_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
 size_t text_utf8_next(const char *text, size_t len, uint32_t *ret_code)
 {
     /* By the number of bytes: marker bits, their mask, and the smallest code not overlong. */

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "guard/split_inside.h"
 #include "proxy/keep.h"
 
 #include <stdlib.h>
@@ -48,13 +49,10 @@ static void tell(const struct guard_fronts *fronts, int service, const char *for
     PRINTF_LIKE(3, 4);
 static void tell(const struct guard_fronts *fronts, int service, const char *format, ...)
 {
-    struct guard_event event = {.kind = EVENT_ACTED, .service = service};
     va_list args;
     va_start(args, format);
-    vsnprintf(event.text, sizeof event.text, format, args);
+    split_setup_tell(&fronts->setup, EVENT_ACTED, service, format, args);
     va_end(args);
-    if (fronts->setup.tell)
-        fronts->setup.tell(fronts->setup.context, &event);
 }
 
 static void open_split(struct guard_fronts *fronts, size_t f, struct proxy *proxy, int64_t now_ns)

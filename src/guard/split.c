@@ -28,17 +28,23 @@ static const int64_t BUSY_FOR_NS = 30 * NS_PER_S; /* so long it is nothing to sp
 
 enum { BUSY_TRIES = 5 }; /* of 2 s: who holds the lock for longer stands still */
 
+void split_setup_tell(const struct guard_split_setup *setup, enum guard_event_kind kind,
+                      int service, const char *format, va_list args)
+{
+    struct guard_event event = {.kind = kind, .service = service};
+    vsnprintf(event.text, sizeof event.text, format, args);
+    if (setup->tell)
+        setup->tell(setup->context, &event);
+}
+
 void split_tell(struct guard_split *split, enum guard_event_kind kind, const char *format, ...)
 {
-    struct guard_event event = {
-        .kind = kind,
-        .service = (int)split->setup.study->guard->fronts[split->setup.front].service};
+    const struct guard_split_setup *setup = &split->setup;
     va_list args;
     va_start(args, format);
-    vsnprintf(event.text, sizeof event.text, format, args);
+    split_setup_tell(setup, kind, (int)setup->study->guard->fronts[setup->front].service, format,
+                     args);
     va_end(args);
-    if (split->setup.tell)
-        split->setup.tell(split->setup.context, &event);
 }
 
 /* ---- beginning and end ---- */

@@ -6,6 +6,8 @@
 #include "guard/split_decide.h"
 #include "guard/split_reference.h"
 
+#include <stdarg.h>
+
 struct guard_split {
     struct guard_split_setup setup;
     const struct spec_split *split;
@@ -30,6 +32,8 @@ struct guard_split {
     struct stats_interval words;
 };
 
+void split_setup_tell(const struct guard_split_setup *setup, enum guard_event_kind kind,
+                      int service, const char *format, va_list args) PRINTF_LIKE(4, 0);
 void split_tell(struct guard_split *split, enum guard_event_kind kind, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* What is on disk, at the beginning; damaged: set aside, with weights that are known to have been

@@ -120,14 +120,6 @@ static bool read_values(struct guard_scan *s, struct guard_value *values)
 
 /* ---- events ---- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* One character of a JSON text; what has no place in one line of text is a blank. */
 static char plain_byte(const char **at, const char *end)
 {
@@ -138,7 +130,7 @@ static char plain_byte(const char **at, const char *end)
     if (c == 'u') {
         int code = 0;
         for (int i = 0; i < 4 && *at < end; i++, (*at)++)
-            code = code * 16 + (hex_digit(**at) >= 0 ? hex_digit(**at) : 0);
+            code = code * 16 + (text_hex_digit(**at) >= 0 ? text_hex_digit(**at) : 0);
         return code >= 0x20 && code < 0x7F ? (char)code : ' ';
     }
     return strchr("\"\\/", c) ? c : ' ';
@@ -175,41 +167,61 @@ static int find_service(const struct guard_scan *s, struct guard_span name)
     return -1;
 }
 
-/* An event of a kind that is not known here, or of a service that is gone, is left out. */
-static bool read_event(struct guard_scan *s, struct guard_tick *tick)
+/* A mapping whose members with a letter of `keys` are texts, each given to `take`; others are
+ * skipped over. */
+static bool read_texts(struct guard_scan *s, const char *keys,
+                       void (*take)(const struct guard_scan *s, char key, struct guard_span text,
+                                    void *item),
+                       void *item)
 {
-    struct guard_event event = {.kind = EVENT_COUNT_, .service = -1};
     struct guard_span key, text;
-    bool gone = false;
     if (!guard_scan_take(s, '{'))
         return guard_scan_fail(s, "\"{\" is expected");
     do {
         if (!guard_scan_key(s, &key))
             return false;
-        const bool kind = guard_span_is(key, "k"), service = guard_span_is(key, "s"),
-                   words = guard_span_is(key, "x");
-        if (!(kind || service || words)) {
+        const bool known = key.len == 1 && !key.escaped && strchr(keys, *key.at);
+        if (!known) {
             if (!guard_scan_skip(s))
                 return false;
             continue;
         }
         if (!guard_scan_text(s, &text))
             return false;
-        for (int i = 0; i < EVENT_COUNT_ && kind; i++)
-            if (guard_span_is(text, guard_event_names[i]))
-                event.kind = (enum guard_event_kind)i;
-        if (service)
-            event.service = find_service(s, text);
-        gone |= service && event.service < 0;
-        if (words)
-            copy_text(text, event.text, sizeof event.text);
+        take(s, *key.at, text, item);
     } while (guard_scan_take(s, ','));
-    if (!guard_scan_take(s, '}'))
-        return guard_scan_fail(s, "\"}\" is expected");
-    if (event.kind == EVENT_COUNT_ || gone)
+    return guard_scan_take(s, '}') || guard_scan_fail(s, "\"}\" is expected");
+}
+
+struct read_event {
+    struct guard_event event;
+    bool gone; /* of a service that is none here */
+};
+
+static void take_of_event(const struct guard_scan *s, char key, struct guard_span text, void *item)
+{
+    struct read_event *read = item;
+    struct guard_event *event = &read->event;
+    for (int i = 0; i < EVENT_COUNT_ && key == 'k'; i++)
+        if (guard_span_is(text, guard_event_names[i]))
+            event->kind = (enum guard_event_kind)i;
+    if (key == 's')
+        event->service = find_service(s, text);
+    read->gone |= key == 's' && event->service < 0;
+    if (key == 'x')
+        copy_text(text, event->text, sizeof event->text);
+}
+
+/* An event of a kind that is not known here, or of a service that is gone, is left out. */
+static bool read_event(struct guard_scan *s, struct guard_tick *tick)
+{
+    struct read_event read = {.event = {.kind = EVENT_COUNT_, .service = -1}};
+    if (!read_texts(s, "ksx", take_of_event, &read))
+        return false;
+    if (read.event.kind == EVENT_COUNT_ || read.gone)
         return true;
     if (tick->event_count < GUARD_EVENTS_MAX)
-        tick->events[tick->event_count++] = event;
+        tick->events[tick->event_count++] = read.event;
     else
         tick->events_lost++;
     return true;
@@ -233,36 +245,32 @@ static bool read_each(struct guard_scan *s,
 
 /* ---- what was refused ---- */
 
+struct read_refusal {
+    struct guard_refusal refusal;
+    bool gone;
+};
+
+static void take_of_refusal(const struct guard_scan *s, char key, struct guard_span text,
+                            void *item)
+{
+    struct read_refusal *read = item;
+    for (int i = 0; i < ACTION_COUNT_ && key == 'a'; i++)
+        if (guard_span_is(text, spec_action_names[i]))
+            read->refusal.action = (enum spec_action)i;
+    if (key == 's')
+        read->refusal.service = find_service(s, text);
+    read->gone |= key == 's' && read->refusal.service < 0;
+}
+
 /* Of an action or a service that is not known here: left out. */
 static bool read_refusal(struct guard_scan *s, struct guard_tick *tick)
 {
-    struct guard_refusal refusal = {.action = ACTION_COUNT_, .service = -1};
-    struct guard_span key, text;
-    bool gone = false;
-    if (!guard_scan_take(s, '{'))
-        return guard_scan_fail(s, "\"{\" is expected");
-    do {
-        if (!guard_scan_key(s, &key))
-            return false;
-        const bool action = guard_span_is(key, "a"), service = guard_span_is(key, "s");
-        if (!action && !service) {
-            if (!guard_scan_skip(s))
-                return false;
-            continue;
-        }
-        if (!guard_scan_text(s, &text))
-            return false;
-        for (int i = 0; i < ACTION_COUNT_ && action; i++)
-            if (guard_span_is(text, spec_action_names[i]))
-                refusal.action = (enum spec_action)i;
-        if (service)
-            refusal.service = find_service(s, text);
-        gone |= service && refusal.service < 0;
-    } while (guard_scan_take(s, ','));
-    if (!guard_scan_take(s, '}'))
-        return guard_scan_fail(s, "\"}\" is expected");
-    if (refusal.action != ACTION_COUNT_ && !gone && tick->refusal_count < GUARD_REFUSALS_MAX)
-        tick->refusals[tick->refusal_count++] = refusal;
+    struct read_refusal read = {.refusal = {.action = ACTION_COUNT_, .service = -1}};
+    if (!read_texts(s, "as", take_of_refusal, &read))
+        return false;
+    if (read.refusal.action != ACTION_COUNT_ && !read.gone &&
+        tick->refusal_count < GUARD_REFUSALS_MAX)
+        tick->refusals[tick->refusal_count++] = read.refusal;
     return true;
 }
 

@@ -63,11 +63,7 @@ static bool take_hex(struct parser *p, uint32_t *ret)
     if (p->end - p->at < 4)
         return false;
     for (int i = 0; i < 4; i++) {
-        char c = *p->at++;
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = text_hex_digit(*p->at++);
         if (digit < 0)
             return false;
         code = code << 4 | (uint32_t)digit;
