@@ -66,6 +66,11 @@ def need(*programs):
             give_up(f"{program} is not there: run make first")
 
 
+def need_haproxy():
+    if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+        give_up("haproxy is not installed")
+
+
 # ---- a study over fake services ----
 
 def write_corpus(folder):

@@ -172,8 +172,7 @@ def measure(stage):
 
 def main():
     bench.need(bench.SPICA, bench.FAKE)
-    if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
-        bench.give_up("haproxy is not installed")
+    bench.need_haproxy()
     folder = os.path.join("/tmp", f"spica-bench-{os.getpid()}")
     os.makedirs(folder)
     stage = Watched(folder)

@@ -32,7 +32,6 @@ SHORT = bool(os.environ.get("SPICA_BENCH_SHORT"))
 TURNS, TURN_S, RATE = (2, 4, 100) if SHORT else (4, 15, 100)
 CHANGES, RELOADS, KILLS = 200, 5, 3
 DEMO = os.path.join(bench.ROOT, "build/demo")
-UNIT = os.path.join(bench.ROOT, "share/systemd/spica-haproxy.service.in")
 
 
 def free_ports(count):
@@ -110,12 +109,7 @@ class Units(Stage):
     def __init__(self, box, systemd):
         self.systemd, self.env = systemd, dict(box.env, PATH=box.env["PATH"] + ":/usr/sbin")
         self.where = {"unit": "spica-haproxy.service", "user": True, "folder": box.path("ha")}
-        with open(UNIT, encoding="utf-8") as file:
-            text = file.read()
-        for word, value in (("folder", box.path("ha")), ("env", box.path("none")),
-                            ("docdir", "/usr/share/doc/spica"), ("target", "default.target")):
-            text = text.replace(f"@{word}@", value)
-        systemd.write("spica-haproxy.service", text)
+        systemd.haproxy(box)
         super().__init__(box.folder)
 
     models = {"base": os.path.join(DEMO, "models/ggml-base.bin"),
@@ -269,8 +263,7 @@ def latencies(folder):
 
 def main():
     bench.need(bench.SPICA, bench.FAKE)
-    if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
-        bench.give_up("haproxy is not installed")
+    bench.need_haproxy()
     # A short path: HAProxy's sockets stand in it.
     folder = os.path.join("/tmp", f"spica-bench-{os.getpid()}")
     os.makedirs(folder)

@@ -341,8 +341,7 @@ def tell(found, kind, limit_s, rates):
 
 def main():
     bench.need(bench.SPICA, bench.FAKE)
-    if not shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"):
-        bench.give_up("haproxy is not installed")
+    bench.need_haproxy()
     if os.geteuid() != 0:
         bench.give_up("needs root, for a systemd in a box")
     kind, service, argv, corpus = servers()

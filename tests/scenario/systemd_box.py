@@ -17,7 +17,7 @@ import signal
 import subprocess
 import time
 
-from harness import Skip, alive, check, descendants, processes
+from harness import ROOT, Skip, alive, check, descendants, processes
 
 MANAGER = "/lib/systemd/systemd"
 CLONE_NEWCGROUP = 0x02000000
@@ -189,6 +189,15 @@ class Systemd:
         with open(os.path.join(self.units, name), "w", encoding="utf-8") as file:
             file.write(text)
         self.ctl("daemon-reload")
+
+    def haproxy(self, box):
+        """HAProxy's unit as it is shipped, with its folder in the box."""
+        with open(os.path.join(ROOT, "share/systemd/spica-haproxy.service.in"), encoding="utf-8") as file:
+            text = file.read()
+        for word, value in (("folder", box.path("ha")), ("env", box.path("none")),
+                            ("docdir", "/usr/share/doc/spica"), ("target", "default.target")):
+            text = text.replace(f"@{word}@", value)
+        self.write("spica-haproxy.service", text)
 
     def service(self, name, command="sleep 100000", enabled=False, extra="", unit=""):
         """Writes NAME.service; `extra` are more lines of [Service], `unit` of [Unit]."""

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 
-from harness import FAKE, ROOT, check, main, scenario, skip_unless
+from harness import FAKE, check, main, scenario, skip_unless
 from production import free_ports
 from systemd_box import Systemd
 from traffic import Traffic, accepts
@@ -480,21 +480,13 @@ def attached(box, proxy):
     running.wait()
 
 
-UNIT = os.path.join(ROOT, "share/systemd/spica-haproxy.service.in")
-
-
 @scenario(quick=True)
 def unit(box):
     """Run by systemd, by the unit that is shipped: started, reloaded and stopped through it."""
     with Systemd(box) as systemd:
         proxy = Proxy(box, proxy={"unit": "spica-haproxy.service", "user": True,
                                   "folder": box.path("ha")})
-        with open(UNIT, encoding="utf-8") as file:
-            text = file.read()
-        for word, value in (("folder", box.path("ha")), ("env", box.path("none")),
-                            ("docdir", "/usr/share/doc/spica"), ("target", "default.target")):
-            text = text.replace(f"@{word}@", value)
-        systemd.write("spica-haproxy.service", text)
+        systemd.haproxy(box)
         systemd.ctl("daemon-reload", ok=True)
         check("runs with this" in proxy.spica("apply").out, "not started")
         check(systemd.active("spica-haproxy"), systemd.story())
