@@ -1,4 +1,5 @@
-/* A server's JSON, held against jansson: both refuse, or both give equal values. */
+/* A server's JSON, held against jansson: both refuse, or both give equal values. A byte of zero is
+ * always refused, while jansson drops one that stands behind a number or a word. */
 #include "load/protocols/json_answer.h"
 
 #include <stdint.h>
@@ -15,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(bytes, data, size);
     json_t *ours = load_json_parse(bytes, size);
-    json_t *theirs = json_loadb(bytes, size, JSON_ALLOW_NUL, NULL);
+    json_t *theirs =
+        memchr(bytes, '\0', size) ? NULL : json_loadb(bytes, size, JSON_ALLOW_NUL, NULL);
     if (!ours != !theirs || (ours && !json_equal(ours, theirs)))
         abort();
     if (ours) { /* json_equal() does not look at the order of members */

@@ -10,7 +10,8 @@
  * what separates two is counted, and too much of it is no answer.
  *
  * Invariant: what this takes, json_loadb() with JSON_ALLOW_NUL takes, and gives equal values; what
- * one refuses, the other does (the counts apart). tests/fuzz/fuzz_json.c holds them against each
+ * one refuses, the other does (the counts apart, and a byte of zero: none may stand in JSON, but
+ * jansson drops one behind a number or a word). tests/fuzz/fuzz_json.c holds them against each
  * other. */
 #include "load/protocols/json_answer.h"
 
