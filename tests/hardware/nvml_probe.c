@@ -11,11 +11,11 @@
  *
  * `cost` tells what each function of the driver costs (CPU and wall time a call, here and now), and
  * then samples gpu0 at 10 Hz for so long (30) as a trial does, with the trees below the PIDs as its
- * services: the share of a core that this took, and how many readings were fresh. */
+ * services: the share of a core that this took, here and in the process that asks the driver, and
+ * how many readings were fresh. */
 #include "base/clock.h"
 #include "device/device.h"
 #include "device/nvml.h"
-#include "device/nvml_abi.h"
 #include "device/sample.h"
 
 #include <dirent.h>
@@ -193,13 +193,6 @@ enum function {
     CALL_MPS,
     CALL_PROCESS_USE,
     CALL_USE,
-    CALL_CLOCK,
-    CALL_THROTTLE,
-    CALL_TEMPERATURE,
-    CALL_POWER,
-    CALL_POWER_LIMIT,
-    CALL_ECC,
-    CALL_COMPUTE_MODE,
     CALL_STATE,
     CALL_COUNT_
 };
@@ -210,13 +203,6 @@ static const char *const function_names[CALL_COUNT_] = {
     [CALL_MPS] = "MPSComputeRunningProcesses",
     [CALL_PROCESS_USE] = "ProcessUtilization (1 s)",
     [CALL_USE] = "UtilizationRates",
-    [CALL_CLOCK] = "ClockInfo",
-    [CALL_THROTTLE] = "ClocksThrottleReasons",
-    [CALL_TEMPERATURE] = "Temperature",
-    [CALL_POWER] = "PowerUsage",
-    [CALL_POWER_LIMIT] = "EnforcedPowerLimit",
-    [CALL_ECC] = "TotalEccErrors",
-    [CALL_COMPUTE_MODE] = "ComputeMode",
     [CALL_STATE] = "(all of the state)",
 };
 
@@ -224,11 +210,8 @@ static void call(struct nvml_card *card, enum function function)
 {
     AUTO(free) struct nvml_process *list = NULL;
     AUTO(free) struct nvml_activity *samples = NULL;
-    const struct nvml_api *api = &card->nvml->api;
     struct nvml_memory memory;
     struct nvml_state state;
-    unsigned number = 0;
-    unsigned long long bits = 0;
     size_t count = 0;
     switch (function) {
     case CALL_MEMORY_V2:
@@ -245,32 +228,17 @@ static void call(struct nvml_card *card, enum function function)
     case CALL_USE:
         nvml_read_busy(card);
         break;
-    case CALL_CLOCK:
-        (void)(api->clock && api->clock(card->handle, 1, &number));
-        break;
-    case CALL_THROTTLE:
-        (void)(api->throttle && api->throttle(card->handle, &bits));
-        break;
-    case CALL_TEMPERATURE:
-        (void)(api->temperature && api->temperature(card->handle, 0, &number));
-        break;
-    case CALL_POWER:
-        (void)(api->power && api->power(card->handle, &number));
-        break;
-    case CALL_POWER_LIMIT:
-        (void)(api->power_limit && api->power_limit(card->handle, &number));
-        break;
-    case CALL_ECC:
-        (void)(api->ecc && api->ecc(card->handle, 1, 0, &bits));
-        break;
-    case CALL_COMPUTE_MODE:
-        (void)(api->compute_mode && api->compute_mode(card->handle, &number));
-        break;
     case CALL_STATE:
     case CALL_COUNT_:
         nvml_read_state(card, &state);
         break;
     }
+}
+
+/* Of spica and of the process that asks the driver for it. */
+static int64_t both_cpu_ns(const struct nvml_card *card)
+{
+    return clock_cpu_ns() + nvml_cost(card->nvml).cpu_ns;
 }
 
 static void print_costs(struct nvml_card *card)
@@ -280,11 +248,11 @@ static void print_costs(struct nvml_card *card)
     for (int f = 0; f < CALL_COUNT_; f++) {
         int64_t cpu_ns = 0, wall_ns = 0;
         for (int i = 0; i <= CALLS; i++) {
-            int64_t begin_cpu_ns = clock_cpu_ns(), begin_ns = clock_now_ns();
+            int64_t begin_cpu_ns = both_cpu_ns(card), begin_ns = clock_now_ns();
             call(card, (enum function)f);
             if (i == 0)
                 continue; /* the first one may set something up */
-            cpu_ns += clock_cpu_ns() - begin_cpu_ns;
+            cpu_ns += both_cpu_ns(card) - begin_cpu_ns;
             wall_ns += clock_now_ns() - begin_ns;
             const struct timespec pause = {.tv_nsec = 10000000};
             nanosleep(&pause, NULL); /* as far apart as real ones: caches are cold */
@@ -302,14 +270,16 @@ struct tally {
 static void sample_once(struct device *device, const struct device_ours *ours, struct tally *tally)
 {
     struct device_sample sample;
+    int64_t driver_ns = device_own_cpu_ns(device);
     device_sample(device, ours, &sample);
+    double cost_s = sample.cost_cpu_s + (double)(device_own_cpu_ns(device) - driver_ns) / 1e9;
     tally->samples++;
     tally->memory += sample.free_bytes.state == READING_KNOWN;
     tally->strangers += sample.stranger_bytes.state == READING_KNOWN;
     tally->shares += sample.stranger_sm_ratio >= 0;
-    tally->cost_s += sample.cost_cpu_s;
-    if (sample.cost_cpu_s > tally->dearest_s)
-        tally->dearest_s = sample.cost_cpu_s;
+    tally->cost_s += cost_s;
+    if (cost_s > tally->dearest_s)
+        tally->dearest_s = cost_s;
     if (tally->samples == 1)
         printf("ours %.0f MiB, strangers %.0f MiB, used %.0f MiB\n",
                reading_value(sample.tree_bytes[0]) / 1048576,
@@ -330,16 +300,18 @@ static void cost(struct nvml_card *card, double seconds, const pid_t *roots, siz
         return;
     }
     int64_t started_ns = clock_now_ns(), cpu_ns = clock_cpu_ns();
+    int64_t driver_ns = device_own_cpu_ns(device);
     while ((double)(clock_now_ns() - started_ns) < seconds * 1e9) {
         sample_once(device, &ours, &tally);
         nanosleep(&tenth, NULL);
     }
     double span_s = (double)(clock_now_ns() - started_ns) / 1e9;
-    printf("%d samples in %.1f s: %.3f %% of a core in samples, %.3f %% of the whole process; a "
-           "sample %.0f us, the dearest %.0f us\n"
+    printf("%d samples in %.1f s: %.3f %% of a core in samples, the driver's process included; of "
+           "both processes as a whole %.3f %%; a sample %.0f us, the dearest %.0f us\n"
            "fresh: memory %d, strangers %d, SM use %d\n",
            tally.samples, span_s, 100 * tally.cost_s / span_s,
-           100 * (double)(clock_cpu_ns() - cpu_ns) / 1e9 / span_s,
+           100 * (double)(clock_cpu_ns() - cpu_ns + device_own_cpu_ns(device) - driver_ns) / 1e9 /
+               span_s,
            1e6 * tally.cost_s / tally.samples, 1e6 * tally.dearest_s, tally.memory, tally.strangers,
            tally.shares);
 }
