@@ -18,8 +18,8 @@
 #   state                what runs, who holds the card
 #   save FOLDER          compiled kernels and the CUDA llama-server, in parts of 15 MiB for the next time
 #   load FOLDER          those of another time, before setup
-#   record oom | race    logs of real failures: vLLM whose memory is taken away while it serves, and two
-#                        that start at the same time
+#   record oom [MIB] | race [SECONDS]   logs of real failures: vLLM whose memory is taken away but for so
+#                        much while it serves, and two that start so far apart
 #   collect FOLDER [STUDY...]   small results of these studies (default: all) as FOLDER/h100.tar.xz
 #
 # With several cards H100_CARD=1 puts neighbour, study and recordings on the second; CONTENTION=50% lets
@@ -133,14 +133,16 @@ do_setup() {
     install_spica
 }
 
-# run_vllm METHOD SHARE PORT: becomes vLLM
+# run_vllm METHOD SHARE PORT [OPTION...]: becomes vLLM
 run_vllm() {
+    local method=$1 share=$2 port=$3
+    shift 3
     cd "$lab"
-    VLLM_WORKER_MULTIPROC_METHOD=$1 PYTHONPATH=$lab/site HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
+    VLLM_WORKER_MULTIPROC_METHOD=$method PYTHONPATH=$lab/site HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
         VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 CUDA_DEVICE_ORDER=PCI_BUS_ID \
         CUDA_VISIBLE_DEVICES=$card exec setsid python3 -m vllm.entrypoints.openai.api_server \
-        --model llm-7b --served-model-name llm --load-format dummy --gpu-memory-utilization "$2" \
-        --max-model-len 4096 --enforce-eager --host 127.0.0.1 --port "$3"
+        --model llm-7b --served-model-name llm --load-format dummy --gpu-memory-utilization "$share" \
+        --max-model-len 4096 --enforce-eager --host 127.0.0.1 --port "$port" "$@"
 }
 
 # vllm_once METHOD: seconds from start to /health, then the end of it
@@ -372,13 +374,14 @@ end_group() {
     wait "$1" 2>/dev/null || :
 }
 
-# Long prompts at once: their activations need memory that nobody has reserved.
+# Long prompts at once, with the log-probabilities of each token: logits of a whole chunk of a prompt over
+# the whole vocabulary, in single precision, are no part of the run by which vLLM finds out what it needs.
 ask_much() {
     local n port=$1 asked=()
     for n in 1 2 3 4 5 6 7 8; do
         python3 - "$port" "$n" <<'PYTHON' &
 import json, sys, urllib.request
-body = json.dumps({"model": "llm", "prompt": "the quick brown fox " * 600 + sys.argv[2], "max_tokens": 32})
+body = json.dumps({"model": "llm", "prompt": "the quick brown fox " * 600 + sys.argv[2], "max_tokens": 32, "prompt_logprobs": 5})
 request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/v1/completions", body.encode(),
                                  {"Content-Type": "application/json"})
 try:
@@ -395,7 +398,8 @@ do_record() {
     local log=$base/record-$1 pid other port=$((18990 + card * 4))
     case $1 in
     oom)
-        run_vllm fork 0.40 $port >"$log.log" 2>&1 </dev/null &
+        run_vllm fork 0.40 $port --max-num-seqs 8 --max-num-batched-tokens 1024 \
+            >"$log.log" 2>&1 </dev/null &
         pid=$!
         if ends_or_answers $pid $port 120; then
             do_hold "${2:-16}"
@@ -408,9 +412,12 @@ do_record() {
         end_group $pid
         ;;
     race)
-        run_vllm fork 0.55 $port >"$log-1.log" 2>&1 </dev/null &
+        # Alone each has room for a context of 8,192 many times over; together the later one finds that
+        # the earlier has taken what it was about to call its own.
+        run_vllm fork 0.55 $port --max-model-len 8192 >"$log-1.log" 2>&1 </dev/null &
         pid=$!
-        run_vllm fork 0.55 $((port + 1)) >"$log-2.log" 2>&1 </dev/null &
+        sleep "${2:-2}"
+        run_vllm fork 0.55 $((port + 1)) --max-model-len 8192 >"$log-2.log" 2>&1 </dev/null &
         other=$!
         ends_or_answers $pid $port 90 && say "the first came up"
         ends_or_answers $other $((port + 1)) 30 && say "the second came up"
