@@ -97,11 +97,13 @@ class Production:
     """`llm.service` and `rag.service` with OLD, and spica's commands on them. `services` replaces what
     production says of a service; `general` are further keys of `production`."""
 
+    manager = Systemd
+
     def __init__(self, box, services=None, general=None, config="config", system=False, **parts):
         self.box = box
         self.study = measure(box, **parts)
         self.llm_port, self.rag_port = free_ports(2)
-        self.systemd = Systemd(box, config, system)
+        self.systemd = self.manager(box, config, system)
         self.faults = box.write("faults", "")
         self.services = {
             "llm": {"unit": "llm.service", "user": not system, "port": self.llm_port, "within": "20s",

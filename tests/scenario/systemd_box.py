@@ -76,6 +76,8 @@ def _cgroup2_folder():
 class Systemd:
     """The manager, up between enter and exit. Units are written below the box's folder."""
 
+    scope = "--user"
+
     def __init__(self, box, config="config", system=False):
         """`config`: name of the folder that the user's configuration is in. `system`: it answers on the
         system's bus as well, and its units are where a system's are, so that it stands for both."""
@@ -143,7 +145,7 @@ class Systemd:
         return self._is_on_bus("org.freedesktop.systemd1")
 
     def _is_on_bus(self, name):
-        done = subprocess.run(["busctl", "--user", "--list", "--acquired", "list"], env=self.box.env,
+        done = subprocess.run(["busctl", self.scope, "--list", "--acquired", "list"], env=self.box.env,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                               check=False)
         return name + " " in done.stdout
@@ -208,8 +210,8 @@ class Systemd:
             self.ctl("enable", name)
 
     def ctl(self, *args, ok=False):
-        """What `systemctl --user ARGS` prints; with ok=True it must succeed."""
-        done = subprocess.run(["systemctl", "--user", "--no-pager", *args], env=self.box.env,
+        """What `systemctl ARGS` of this manager prints; with ok=True it must succeed."""
+        done = subprocess.run(["systemctl", self.scope, "--no-pager", *args], env=self.box.env,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                               check=False)
         check(not ok or done.returncode == 0, f"systemctl {args}: {done.stdout}{done.stderr}")
