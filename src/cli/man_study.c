@@ -49,6 +49,12 @@ static const struct {
      "environment, "
      "program and options may hold placeholders (see PLACEHOLDERS)."},
     {"services.NAME.ready", NULL, NULL},
+    {"services.NAME.tls", NULL,
+     "How the certificate of a service that speaks https is checked; `tls: true` is the mapping "
+     "with its defaults. Everything that asks the service does so, always verified: the look for "
+     "ready, the first request, the load, its metrics, guard and promotion. Requests go to this "
+     "machine, whatever the name; the service's own key and certificate are its command's or its "
+     "engine's `args`. A certificate that is not trusted is the verdict `env_fault`, at once."},
     {"services.NAME.knobs.KNOB", NULL, "One setting with its values; its forms are under KNOBS."},
     {"load.SERVICE", NULL,
      "The requests sent to one service. All services are loaded at once; one without an entry is "

@@ -9,20 +9,24 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "load/http.h"
+#include "load/url.h"
+#include "load/worker.h"
 #include "service/engine.h"
 #include "spec/guard.h"
 #include "spec/space.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const int64_t WITHIN_NS = 2 * NS_PER_S, EVERY_LEAST_NS = NS_PER_S;
-enum { URL_SIZE = 512, OLD_FACTOR = 3 };
+enum { OLD_FACTOR = 3 };
 
 struct page {                   /* of one service */
     struct load_http_call call; /* first: a call is one of these */
     struct guard_engines *engines;
     struct guard_engine_window *window; /* owned; NULL: it has no page */
-    char url[URL_SIZE];
+    char *url;                          /* owned */
+    const char *address;                /* as load_stream has it */
     int64_t due_ns, sent_ns;
 };
 
@@ -68,10 +72,18 @@ static void prepare(struct guard_engines *engines, const struct spec_candidate *
     struct page *page = &engines->pages[i];
     const char *path = path_of(engines->study, candidate, i);
     page->engines = engines;
-    if (!path || snprintf(page->url, sizeof page->url, "http://127.0.0.1:%d%s%s",
-                          engines->study->guard->watches[i].port, path[0] == '/' ? "" : "/",
-                          path) >= (int)sizeof page->url)
+    if (!path)
         return;
+    const struct load_site site = {engines->study->guard->watches[i].port,
+                                   &engines->study->services[i].tls};
+    AUTO(buf_done) struct buf url = BUF_INIT(LOAD_URL_MAX), whole = BUF_INIT(LOAD_URL_MAX);
+    buf_addf(&whole, "%s%s", path[0] == '/' ? "" : "/", path);
+    load_site_add_url(&site, "http", buf_text(&whole), &url, &page->address);
+    if (whole.over || url.over)
+        return;
+    page->url = strdup(buf_text(&url));
+    if (!page->url)
+        abort();
     page->window = guard_engine_window_new(engines->study->guard->window_ns, clock_now_ns());
 }
 
@@ -105,6 +117,7 @@ struct guard_engines *guard_engines_free(struct guard_engines *engines)
         return NULL;
     for (size_t i = 0; i < engines->study->service_count; i++) {
         load_http_call_done(&engines->pages[i].call);
+        free(engines->pages[i].url);
         guard_engine_window_free(engines->pages[i].window);
     }
     if (engines->http)
@@ -135,8 +148,11 @@ void guard_engines_step(struct guard_engines *engines, int64_t now_ns, const boo
             now_ns >= page->due_ns || (hurried[i] && now_ns - page->sent_ns >= EVERY_LEAST_NS);
         if (page->call.active || !due || !up[i])
             continue;
-        const struct load_http_request request = {
-            .url = page->url, .headers = engines->headers, .get = true};
+        const struct load_http_request request = {.url = page->url,
+                                                  .addresses = page->address,
+                                                  .ca = engines->study->services[i].tls.ca,
+                                                  .headers = engines->headers,
+                                                  .get = true};
         page->due_ns = now_ns + engines->every_ns;
         page->sent_ns = now_ns;
         load_http_send(engines->http, &page->call, &request);

@@ -16,6 +16,7 @@ struct load_stream {
     const struct load_protocol *protocol;
     const char *url;     /* full URL, e.g. http://127.0.0.1:9002/v1/chat/completions */
     const char *ca;      /* https: file of the authorities to trust; NULL: the system's */
+    const char *address; /* where the URL's host is, in place of looking its name up; or NULL */
     const char *api_key; /* secret, in memory only; NULL: none. See load/upstream.h */
     /* Protocols that run a program: the service's, which then has a worker of its own. NULL: what
      * the protocol's option "command" says. */

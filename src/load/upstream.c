@@ -51,6 +51,16 @@ bool load_upstream_key(const char *name, const char **ret_key, struct err *err)
     return true;
 }
 
+bool load_upstream_check_ca(const char *ca, struct err *err)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(CA_MAX_BYTES);
+    if (!buf_read_file(&text, ca, err))
+        return err_wrap(err, "reading the trusted certificates");
+    if (!memmem(buf_text(&text), text.len, "-----BEGIN", 10))
+        return err_set(err, ERR_INPUT, "%s holds no certificate in PEM form", ca);
+    return true;
+}
+
 static bool check_ca(const struct load_stream *stream, const struct load_url *url, struct err *err)
 {
     if (!stream->ca)
@@ -58,12 +68,7 @@ static bool check_ca(const struct load_stream *stream, const struct load_url *ur
     if (!url->tls)
         return err_set(err, ERR_INPUT, "certificates (%s) for a URL that is not https://",
                        stream->ca);
-    AUTO(buf_done) struct buf text = BUF_INIT(CA_MAX_BYTES);
-    if (!buf_read_file(&text, stream->ca, err))
-        return err_wrap(err, "reading the trusted certificates");
-    if (!memmem(buf_text(&text), text.len, "-----BEGIN", 10))
-        return err_set(err, ERR_INPUT, "%s holds no certificate in PEM form", stream->ca);
-    return true;
+    return load_upstream_check_ca(stream->ca, err);
 }
 
 bool load_upstream_check(const struct load_stream *stream, char *ret_target, size_t size,
@@ -79,7 +84,9 @@ bool load_upstream_check(const struct load_stream *stream, char *ret_target, siz
                        url.text);
     if (stream->api_key && !check_key(stream->api_key, "use", err))
         return false;
-    if (url.named && !load_url_resolve(&url, addresses, sizeof addresses, err))
+    if (stream->address)
+        snprintf(addresses, sizeof addresses, "%s", stream->address);
+    else if (url.named && !load_url_resolve(&url, addresses, sizeof addresses, err))
         return false;
     int len = snprintf(ret_target, size, "%s%s%s", url.text, addresses[0] ? " " : "", addresses);
     if (len < 0 || (size_t)len >= size)

@@ -17,6 +17,9 @@ struct load_stream;
  * value, when there is none or when it could not stand in a header. */
 NODISCARD bool load_upstream_key(const char *name, const char **ret_key, struct err *err);
 
+/* Is that a file with certificates? ERR_INPUT or what reading it says. */
+NODISCARD bool load_upstream_check_ca(const char *ca, struct err *err);
+
 /* Can the stream's requests be sent where it says? Looks its host's name up, which may block. What
  * is written: the URL, and behind a blank (which no URL holds) the addresses of a host by name. */
 NODISCARD bool load_upstream_check(const struct load_stream *stream, char *ret_target, size_t size,

@@ -58,11 +58,26 @@ void load_worker_stop(
 struct load_worker *load_worker_free(struct load_worker *worker); /* kills it if it still runs */
 AUTO_FN(struct load_worker, load_worker_free)
 
-/* Ready check: one GET, at most `timeout_ns`. *ret_status 0 when nothing answered; `ret_why` (at
- * least 128 bytes) says what happened in words. With path NULL only a TCP connect is tried, and 200
- * is returned for success. Blocks at most timeout_ns. */
-void load_http_get(int port, const char *path, int64_t timeout_ns, int *ret_status, char *ret_why,
-                   size_t size);
+/* A service of this machine, and what one GET saw of it. */
+struct load_site {
+    int port;
+    const struct spec_tls *tls; /* NULL, or one that is not given: plain http:// */
+};
+struct load_look {
+    int status;     /* 0: nothing answered */
+    bool untrusted; /* who answered is not trusted, or speaks no TLS: waiting does not help */
+    char why[256];  /* what happened, in words */
+};
+
+/* Ready check: one GET, at most `timeout_ns`, which it may block. With path NULL only a connection
+ * is made (and a secure one, where it speaks TLS), and the status of success is 200. */
+void load_http_get(const struct load_site *site, const char *path, int64_t timeout_ns,
+                   struct load_look *ret_look);
 /* The same with the answer's body added to `ret_body`, as far as it has room; NULL: dropped. */
-void load_http_fetch(int port, const char *path, int64_t timeout_ns, struct buf *ret_body,
-                     int *ret_status, char *ret_why, size_t size);
+void load_http_fetch(const struct load_site *site, const char *path, int64_t timeout_ns,
+                     struct buf *ret_body, struct load_look *ret_look);
+/* The URL of a service of this machine. *ret_address: of its host where that is a name that is
+ * not to be looked up, as load_stream has it; NULL: it needs none. `path` begins with "/" or is
+ * empty. */
+void load_site_add_url(const struct load_site *site, const char *scheme, const char *path,
+                       struct buf *ret_url, const char **ret_address);

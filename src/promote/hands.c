@@ -147,18 +147,18 @@ static bool wait_ready(const struct promote_step *step, int64_t end_ns, enum hos
 {
     const struct timespec pause = {.tv_nsec = LOOK_EVERY_NS};
     int64_t state_due_ns = 0;
-    char why[256] = "";
+    const struct load_site site = {step->port, &step->tls};
     for (;;) {
-        int status = 0;
-        load_http_get(step->port, step->ready_path, ASK_WITHIN_NS, &status, why, sizeof why);
-        if (status == 200)
+        struct load_look look;
+        load_http_get(&site, step->ready_path, ASK_WITHIN_NS, &look);
+        if (look.status == 200)
             return true;
         int64_t now_ns = clock_now_ns();
         if (heed == HOST_HEED_CANCEL && cancel_level() != CANCEL_NONE)
             return err_set(err, ERR_STOPPED, "stopped while waiting for %s", step->unit);
         if (now_ns >= end_ns)
             return err_set(err, ERR_PROBLEM, "%s was not ready in time (port %d: %s)", step->unit,
-                           step->port, why);
+                           step->port, look.why);
         if (now_ns >= state_due_ns) {
             state_due_ns = now_ns + STATE_EVERY_NS;
             if (!still_starting(step, err))

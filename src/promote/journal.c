@@ -168,6 +168,10 @@ static json_t *step_json(const struct promote_step *step)
     }
     json_object_set_new(object, "port", json_integer(step->port));
     json_object_set_new(object, "ready_path", text_json(step->ready_path));
+    if (step->tls.given)
+        json_object_set_new(object, "tls",
+                            json_pack("{s:o, s:o}", "ca", text_json(step->tls.ca), "name",
+                                      text_json(step->tls.name)));
     json_object_set_new(object, "run", words_json(step->run));
     json_object_set_new(object, "undo", words_json(step->undo));
     return object;
@@ -372,13 +376,26 @@ static bool take_restart(struct arena *arena, const json_t *object, struct promo
            step->unit[strspn(step->unit, unit_characters)] == '\0';
 }
 
+/* A journal of before it was known has none. */
+static bool take_tls(struct arena *arena, const json_t *tls, struct spec_tls *ret_tls)
+{
+    if (!tls)
+        return true;
+    ret_tls->given = true;
+    return take_text(arena, json_object_get(tls, "ca"), PATH_MAX_LEN, &ret_tls->ca) &&
+           (!ret_tls->ca || ret_tls->ca[0] == '/') &&
+           take_text(arena, json_object_get(tls, "name"), SPEC_HOST_MAX, &ret_tls->name) &&
+           ret_tls->name && spec_is_host(ret_tls->name);
+}
+
 static bool take_port(struct arena *arena, const json_t *object, struct promote_step *step)
 {
     int64_t port = json_get_int(object, "port", -1);
     step->port = (int)port;
     return port >= 0 && port <= 65535 &&
            take_text(arena, json_object_get(object, "ready_path"), TEXT_MAX, &step->ready_path) &&
-           (!step->ready_path || step->ready_path[0] == '/');
+           (!step->ready_path || step->ready_path[0] == '/') &&
+           take_tls(arena, json_object_get(object, "tls"), &step->tls);
 }
 
 static int index_of(const json_t *object, const char *key, const char *const *words, int count)

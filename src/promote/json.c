@@ -98,6 +98,10 @@ static json_t *step_json(const struct promote_plan *plan, const struct promote_s
     if (step->port || step->kind == PROMOTE_RESTART) {
         json_object_set_new(object, "port", step->port ? json_integer(step->port) : json_null());
         json_object_set_new(object, "ready_path", json_text_or_null(step->ready_path));
+        if (step->tls.given)
+            json_object_set_new(object, "tls",
+                                json_pack("{s:o, s:s}", "ca", json_text_or_null(step->tls.ca),
+                                          "name", step->tls.name));
     }
     if (step->run) {
         json_object_set_new(object, "run", words_json(plan, step->run));

@@ -105,8 +105,9 @@ static void add_down(struct buf *line, const struct promote_step *step)
 static void add_ready(struct buf *line, const struct promote_step *step)
 {
     if (step->port && step->was_up)
-        buf_addf(line, "; ready when port %d answers%s%s", step->port, step->ready_path ? " " : "",
-                 step->ready_path ? step->ready_path : "");
+        buf_addf(line, "; ready when port %d answers%s%s%s", step->port,
+                 step->ready_path ? " " : "", step->ready_path ? step->ready_path : "",
+                 step->tls.given ? " over TLS" : "");
     if (step->within_ns && step->was_up) {
         buf_add(line, step->port ? " within " : "; within ");
         text_add_duration(line, (double)step->within_ns / 1e9);

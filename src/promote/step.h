@@ -2,6 +2,7 @@
 #pragma once
 
 #include "host/manager.h"
+#include "spec/tls.h"
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -46,6 +47,7 @@ struct promote_step {
      * without a path when the port accepts; port 0: when systemd says so */
     int port;
     const char *ready_path;
+    struct spec_tls tls; /* how it is asked there */
     /* RESTART: what systemd must have read after the reload, else all is undone before anything is
      * restarted. "NAME=value", or "NAME" for one that must not be set; the command's words without
      * systemd's quotes and specifiers. NULL: not compared */

@@ -313,6 +313,7 @@ void promote_step_set_port(struct promote_context *context, size_t service,
 {
     step->port = context->plan->study->production[service].port;
     step->ready_path = step->port ? ready_path(context->plan, service) : NULL;
+    step->tls = context->plan->study->services[service].tls;
 }
 
 struct units {

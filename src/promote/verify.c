@@ -102,6 +102,7 @@ static void take_service(struct verifying *v, size_t i)
                   .folder = v->study->folder},
         .within_ns = step && step->within_ns > 0 ? step->within_ns : p->within_ns,
         .ready_path = ready_path(v, i),
+        .tls = v->study->services[i].tls,
     };
 }
 
@@ -120,6 +121,7 @@ static void take_steps(struct verifying *v)
             .alive = {.unit = step->unit, .scope = step->scope, .port = step->port},
             .within_ns = step->within_ns,
             .ready_path = step->ready_path,
+            .tls = step->tls,
         };
     }
 }
@@ -241,15 +243,15 @@ void verifying_note_down(struct verifying *v, size_t service)
 static bool says_ready(const struct verifying *v, const struct verifying_subject *s, char *why,
                        size_t size)
 {
-    char seen[128] = "";
-    int status = 0;
+    const struct load_site site = {s->alive.port, &s->tls};
+    struct load_look look;
     /* The model that an engine has to list is the winner's. */
     if (v->load && v->live)
         return live_is_ready(v->live, (size_t)s->service, why, size);
-    load_http_get(s->alive.port, s->ready_path, READY_CHECK_NS, &status, seen, sizeof seen);
-    if (status != 200 && *seen)
-        snprintf(why, size, "last seen on port %d: %s", s->alive.port, seen);
-    return status == 200;
+    load_http_get(&site, s->ready_path, READY_CHECK_NS, &look);
+    if (look.status != 200 && look.why[0])
+        snprintf(why, size, "last seen on port %d: %s", s->alive.port, look.why);
+    return look.status == 200;
 }
 
 static bool check_ready(struct verifying *v, struct verifying_subject *s, struct err *err)

@@ -16,6 +16,7 @@ struct verifying_subject { /* one promoted service, or of a plan without its stu
     bool asked; /* it is up and has a port */
     int64_t within_ns;
     const char *ready_path;
+    struct spec_tls tls;
 };
 
 struct verifying {

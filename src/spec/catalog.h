@@ -65,6 +65,7 @@ struct spec_protocol {
     bool needs_text;                   /* sends prompts, though no text comes back */
     bool needs_model;                  /* no request without the name of a model */
     bool runs_program;                 /* asks nobody: a program is run for each request */
+    bool never_tls;                    /* there is no such form of it */
     const char *path;                  /* default HTTP path */
     const struct spec_option *options; /* keys allowed under `load:` of the service, besides the
                                         * common ones (spec/study.h) */

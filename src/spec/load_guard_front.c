@@ -235,6 +235,9 @@ static bool load_front(struct spec_loader *l, const struct yaml_entry *e, struct
     *front = draft.front;
     front->service = (size_t)service;
     front->place = spec_place_of(e->value);
+    if (l->study->services[service].tls.given)
+        return spec_fail(l, front->place, where,
+                         "%s speaks TLS; what stands behind a front is asked in clear text", name);
     if (!spec_is_address(front->address))
         return spec_fail(l, spec_place_of(spec_yaml_get(e->value, "address")),
                          spec_join(l, where, "address"), "\"%s\" is no address in digits",

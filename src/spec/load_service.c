@@ -40,6 +40,8 @@ static const struct spec_field service_fields[] = {
      .fallback = "checked",
      .help = "unchecked: texts mean nothing (random weights); transport, tokens and the reason to "
              "finish are still checked"},
+    {"tls", FIELD_BOOL, FIELD(tls), .map_offset = FIELD(tls_map), .fallback = "false",
+     .help = "it speaks https: true, or how its certificate is checked"},
     {"ready", FIELD_NODE, FIELD(ready), .help = "when it counts as ready"},
     {"knobs", FIELD_NODE, FIELD(knobs), .help = "the settings to try, by name"},
     {"memory_limit", FIELD_SIZE, FIELD(service.memory_limit_bytes), .min = 1 << 20, .max = 1e15,
@@ -164,7 +166,8 @@ static bool load_plain(struct spec_loader *l, const struct yaml_entry *entry,
     s->answers_unchecked = draft->answers == 1;
     s->protocol_path = draft->path;
     return load_path(l, spec_yaml_get(entry->value, "path"), name, draft->path) &&
-           load_ready(l, draft) && load_protocol(l, draft) && spec_check_by_request(l, draft);
+           load_ready(l, draft) && spec_load_tls(l, draft, s) && load_protocol(l, draft) &&
+           spec_check_by_request(l, draft);
 }
 
 /* Where the file sets no deadline, the slowest of the service's engines does. */
@@ -184,7 +187,8 @@ static bool load_parts(struct spec_loader *l, const struct spec_service_draft *d
         return false;
     for (size_t i = 0; i < study->service_count; i++) {
         struct spec_service *s = &study->services[i];
-        if (!spec_load_engines(l, &drafts[i], i) || !spec_load_commands(l, &drafts[i], i))
+        if (!spec_load_engines(l, &drafts[i], i) || !spec_load_commands(l, &drafts[i], i) ||
+            !spec_check_tls(l, &drafts[i], s))
             return false;
         wait_for_engines(s, &drafts[i]);
         s->role = drafts[i].role >= 0       ? (enum spec_role)drafts[i].role

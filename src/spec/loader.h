@@ -25,11 +25,11 @@ struct spec_loader {
 /* What the file says about one service, kept until its knobs and engines are known. */
 struct spec_service_draft {
     struct spec_service service;
-    int role, on; /* -1: not given */
-    int answers;
+    int role, on, answers; /* of the first two -1: not given */
+    bool tls;
     const char *engine, *program, *protocol, *path, *device;
     const struct yaml_node *node, *engines, *command, *arguments, *environment, *ready, *knobs;
-    const struct yaml_node *container;
+    const struct yaml_node *container, *tls_map;
 };
 
 /* "path:line:column: where: ...", ERR_INPUT; returns false. `where` may be "".
@@ -79,6 +79,11 @@ NODISCARD bool spec_load_list(struct spec_loader *l, const struct yaml_node *nod
 NODISCARD bool spec_check_by_request(struct spec_loader *l, struct spec_service_draft *draft);
 /* What of that can be looked at only when the loads are known. */
 NODISCARD bool spec_check_runs(struct spec_loader *l);
+/* `tls:`, and whether its protocols, once known, have it. */
+NODISCARD bool spec_load_tls(struct spec_loader *l, const struct spec_service_draft *draft,
+                             struct spec_service *s);
+NODISCARD bool spec_check_tls(struct spec_loader *l, const struct spec_service_draft *draft,
+                              const struct spec_service *s);
 /* `container:`, into the service's command. */
 NODISCARD bool spec_load_container(struct spec_loader *l, const struct spec_service_draft *draft,
                                    struct spec_service *s);

@@ -59,7 +59,7 @@ NODISCARD bool spec_bind(struct spec_loader *l, const struct yaml_node *map, con
                          const struct spec_section *section, struct spec_extra extra, void *record);
 
 extern const struct spec_section spec_study_section, spec_service_section, spec_ready_section,
-    spec_knob_section, spec_load_section, spec_rate_section, spec_think_section,
+    spec_tls_section, spec_knob_section, spec_load_section, spec_rate_section, spec_think_section,
     spec_length_section, spec_prefix_section, spec_measure_section, spec_objective_section,
     spec_goal_section, spec_capacity_section, spec_search_section, spec_neighbour_section,
     spec_promotion_section, spec_check_section, spec_production_section, spec_hand_section,

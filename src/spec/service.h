@@ -6,6 +6,7 @@
 #include "spec/catalog.h"
 #include "spec/expr.h"
 #include "spec/shape.h"
+#include "spec/tls.h"
 
 #include <stdint.h>
 
@@ -94,9 +95,10 @@ struct spec_service {
     size_t argument_count;
     struct spec_setting *environment;
     size_t environment_count;
-    const char *folder;                   /* working folder, absolute; default: the study file's */
-    const char *ready_path;               /* HTTP path answering 200 when ready; NULL: the engine's
-                                           * default, and without one: the port accepts */
+    const char *folder;     /* working folder, absolute; default: the study file's */
+    const char *ready_path; /* HTTP path answering 200 when ready; NULL: the engine's
+                             * default, and without one: the port accepts */
+    struct spec_tls tls;
     int64_t ready_within_ns;              /* default 60 s */
     const struct spec_protocol *protocol; /* as the file says; NULL: the engine's default, see
                                            * spec_candidate_protocol() */

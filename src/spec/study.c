@@ -62,16 +62,17 @@ const struct spec_section *spec_sections(void)
 {
     static struct spec_section sections[40];
     const struct spec_section *const all[] = {
-        &spec_study_section,      &spec_neighbour_section, &spec_service_section,
-        &spec_ready_section,      &spec_knob_section,      &spec_load_section,
-        &spec_rate_section,       &spec_think_section,     &spec_length_section,
-        &spec_prefix_section,     &spec_measure_section,   &spec_goal_section,
-        &spec_objective_section,  &spec_capacity_section,  &spec_search_section,
-        &spec_promotion_section,  &spec_check_section,     &spec_production_section,
-        &spec_hand_section,       &spec_guard_section,     &spec_watch_section,
-        &spec_guard_rule_section, &spec_act_section,       &spec_proxy_section,
-        &spec_attach_section,     &spec_front_section,     &spec_tier_section,
-        &spec_split_section,      &spec_arm_section,       &spec_stick_section,
+        &spec_study_section,      &spec_neighbour_section,  &spec_service_section,
+        &spec_ready_section,      &spec_tls_section,        &spec_knob_section,
+        &spec_load_section,       &spec_rate_section,       &spec_think_section,
+        &spec_length_section,     &spec_prefix_section,     &spec_measure_section,
+        &spec_goal_section,       &spec_objective_section,  &spec_capacity_section,
+        &spec_search_section,     &spec_promotion_section,  &spec_check_section,
+        &spec_production_section, &spec_hand_section,       &spec_guard_section,
+        &spec_watch_section,      &spec_guard_rule_section, &spec_act_section,
+        &spec_proxy_section,      &spec_attach_section,     &spec_front_section,
+        &spec_tier_section,       &spec_split_section,      &spec_arm_section,
+        &spec_stick_section,
     };
     static_assert(ARRAY_LEN(all) < ARRAY_LEN(sections), "ends with a NULL title");
     for (size_t i = 0; i < ARRAY_LEN(all); i++)

@@ -170,6 +170,14 @@ static void add_unique_lines(struct buf *all, const char *lines)
     }
 }
 
+/* Looked at before the first start: without it every candidate would be refused alike. */
+static void check_authorities(const struct spec_service *service, struct buf *problems)
+{
+    struct err missing = ERR_INIT;
+    if (service->tls.ca && !load_upstream_check_ca(service->tls.ca, &missing))
+        buf_addf(problems, "service %s: tls.ca: %s\n", service->name, missing.text);
+}
+
 bool study_check_services(const struct spec_study *study, bool fetch, struct buf *ret_problems,
                           struct err *err)
 {
@@ -179,6 +187,7 @@ bool study_check_services(const struct spec_study *study, bool fetch, struct buf
         struct spec_candidate candidate = {0};
         if (!walk_values(&walk, &candidate, 0))
             return false;
+        check_authorities(&study->services[i], &problems);
         add_unique_lines(ret_problems, buf_text(&problems));
     }
     return true;

@@ -58,8 +58,7 @@ struct attempt {
 
 void attempt_init(struct attempt *attempt, struct trial_runner *runner,
                   const struct trial_request *request, struct arena *arena);
-/* Metrics that are not about requests. A kept service's ready time stays what it was at its start.
- */
+/* Metrics that are not about requests. A kept service's ready time stays that of its start. */
 void attempt_add_service_metrics(struct attempt *attempt);
 /* The device that this trial's candidate puts service `i` on. */
 struct device *attempt_device(const struct attempt *attempt, size_t i);
@@ -81,8 +80,9 @@ void attempt_progress(struct attempt *attempt, enum trial_phase phase, const cha
  * not come up is written into attempt->facts and *ret_up is false. */
 NODISCARD bool attempt_start_service(struct attempt *attempt, size_t i, bool *ret_up,
                                      struct err *err);
-/* One check; `why`: what was seen, left alone when nothing was. */
-bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size_t size);
+/* One check; `why`: what was seen. Both are left alone when nothing was. */
+bool attempt_says_ready(const struct attempt *attempt, size_t i, bool *ret_untrusted, char *why,
+                        size_t size);
 /* Writes into facts how the service ended (or that it is up), from its process and log. */
 void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
                       enum trial_phase phase, const char *detail);

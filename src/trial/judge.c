@@ -214,6 +214,11 @@ static struct judgement judge_not_up(const struct judge_service *s, int index, s
             VERDICT_ENV_FAULT, index,
             arena_printf(arena, "%s: every port tried was taken: %s", s->name, s->detail));
         break;
+    case SERVICE_UNTRUSTED: /* whatever its settings are; nothing was sent to it */
+        j = verdict_of(VERDICT_ENV_FAULT, index,
+                       arena_printf(arena, "%s: no secure connection %s", s->name, s->detail));
+        j.rules_out = true;
+        break;
     case SERVICE_NOT_READY:
         j = judge_not_ready(s, index, arena);
         break;

@@ -18,6 +18,7 @@ enum service_end {
     SERVICE_UP = 0,      /* alive to the end of the measurement */
     SERVICE_ENDED,       /* ended by itself (exit_code, signal) */
     SERVICE_NOT_READY,   /* alive, not ready before its deadline */
+    SERVICE_UNTRUSTED,   /* alive, but its certificate is not trusted, or it speaks no TLS */
     SERVICE_SILENT,      /* ready, but its probe request was never answered */
     SERVICE_UNSTARTABLE, /* could not be executed at all */
     SERVICE_PORT_TAKEN,  /* its port was taken, several times over */
@@ -39,7 +40,7 @@ struct judge_service {
     const char *start_race; /* its first start lost a race for memory; NULL */
     const char
         *overridden;    /* the process that computes has another environment than we set; NULL */
-    const char *detail; /* for UNSTARTABLE, NOT_READY: what was seen last */
+    const char *detail; /* for UNSTARTABLE, NOT_READY, UNTRUSTED: what was seen last */
     enum spec_on on;
     bool by_request; /* a program, run anew for each request */
     bool probed;

@@ -136,7 +136,8 @@ struct live *live_free(struct live *live)
 
 bool live_is_ready(const struct live *live, size_t i, char *why, size_t size)
 {
-    return attempt_says_ready(live->attempt, i, why, size);
+    bool untrusted = false;
+    return attempt_says_ready(live->attempt, i, &untrusted, why, size);
 }
 
 /* ---- one request ---- */

@@ -157,18 +157,19 @@ static bool note_answer(struct attempt *attempt, size_t i, const struct run *run
 }
 
 /* What the service says of itself: on its status page if it has one, else in its log. */
-static enum placement own_words(const struct running *running, char *ret_words, size_t size)
+static enum placement own_words(const struct attempt *attempt, size_t i, char *ret_words,
+                                size_t size)
 {
+    const struct running *running = &attempt->runner->services[i];
     const struct service_launch *launch = &running->launch;
     const struct engine_ops *ops = launch->engine ? engine_find(launch->engine->name) : NULL;
     if (ops && ops->placement_path) {
         AUTO(buf_done) struct buf body = BUF_INIT(1 << 20);
-        int status = 0;
-        char seen[128];
-        load_http_fetch(launch->port, ops->placement_path, STATUS_PAGE_NS, &body, &status, seen,
-                        sizeof seen);
+        const struct load_site site = {launch->port, &attempt->study->services[i].tls};
+        struct load_look look;
+        load_http_fetch(&site, ops->placement_path, STATUS_PAGE_NS, &body, &look);
         enum placement said =
-            status == 200
+            look.status == 200
                 ? engine_placement_loaded(buf_text(&body), body.len, launch->model, ret_words, size)
                 : PLACEMENT_UNPROVEN;
         if (said != PLACEMENT_UNPROVEN)
@@ -184,7 +185,7 @@ static enum placement own_words(const struct running *running, char *ret_words, 
 static void apply_words(struct attempt *attempt, size_t i, struct device_proof *proof)
 {
     char words[sizeof proof->evidence[1] - sizeof "its own words: "] = "";
-    enum placement said = own_words(&attempt->runner->services[i], words, sizeof words);
+    enum placement said = own_words(attempt, i, words, sizeof words);
     bool lowers = said == PLACEMENT_CPU || said == PLACEMENT_PARTIAL;
     if (!lowers || proof->placement == PLACEMENT_CPU)
         return;

@@ -36,6 +36,18 @@ static const struct spec_setting *expand_settings(struct attempt *attempt, size_
     return out;
 }
 
+static void set_url(struct attempt *attempt, size_t i, const char *path, struct load_stream *stream)
+{
+    const struct spec_service *spec = &attempt->study->services[i];
+    const struct load_site site = {attempt->runner->services[i].launch.port, &spec->tls};
+    AUTO(buf_done) struct buf url = BUF_INIT(8192);
+    if (!spec->by_request)
+        load_site_add_url(&site, load_protocol_scheme(stream->protocol), path, &url,
+                          &stream->address);
+    stream->url = arena_strdup(attempt->arena, buf_text(&url));
+    stream->ca = spec->tls.ca;
+}
+
 void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stream)
 {
     const struct spec_service *spec = &attempt->study->services[i];
@@ -53,11 +65,7 @@ void run_fill_stream(struct attempt *attempt, size_t i, struct load_stream *stre
     AUTO(buf_done) struct buf named = BUF_INIT(4096); /* the model may stand in the path */
     load_stream_add_path(stream, path, &named);
     stream->program = spec->by_request ? &attempt->runner->services[i].program : NULL;
-    stream->url = spec->by_request
-                      ? ""
-                      : arena_printf(attempt->arena, "%s://127.0.0.1:%d%s",
-                                     load_protocol_scheme(stream->protocol),
-                                     attempt->runner->services[i].launch.port, buf_text(&named));
+    set_url(attempt, i, buf_text(&named), stream);
     stream->corpus = spec->load.after ? &said_first : &attempt->runner->options.corpora[i];
     /* That it is there was checked before the first trial. */
     stream->api_key = spec->load.api_key_env ? getenv(spec->load.api_key_env) : NULL;

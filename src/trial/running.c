@@ -184,43 +184,52 @@ static bool listener_is_ours(const struct running *running, pid_t *ret_other)
 }
 
 /* Some servers answer /health before they serve: the list of models has to name ours. */
-static bool serves_model(const struct running *running, char *why, size_t size)
+static bool serves_model(const struct running *running, const struct load_site *site, char *why,
+                         size_t size)
 {
     const struct engine_ops *ops =
         running->launch.engine ? engine_find(running->launch.engine->name) : NULL;
     AUTO(buf_done) struct buf body = BUF_INIT(1 << 20);
-    int status = 0;
-    char seen[128] = "";
+    struct load_look look;
     if (!ops || !ops->ready_models || !running->launch.model)
         return true;
-    load_http_fetch(running->launch.port, ops->ready_models, READY_CHECK_NS, &body, &status, seen,
-                    sizeof seen);
-    if (status == 200 && engine_models_list(buf_text(&body), body.len, running->launch.model))
+    load_http_fetch(site, ops->ready_models, READY_CHECK_NS, &body, &look);
+    if (look.status == 200 && engine_models_list(buf_text(&body), body.len, running->launch.model))
         return true;
     snprintf(why, size, "%s does not list %s yet (%s)", ops->ready_models, running->launch.model,
-             seen);
+             look.why);
     return false;
 }
 
-bool attempt_says_ready(const struct attempt *attempt, size_t i, char *why, size_t size)
+bool attempt_says_ready(const struct attempt *attempt, size_t i, bool *ret_untrusted, char *why,
+                        size_t size)
 {
     const struct running *running = &attempt->runner->services[i];
     const char *path = attempt->study->services[i].ready_path;
     if (running->by_request)
         return true; /* there is nothing to wait for */
-    int status = 0;
-    char seen[128] = "";
+    const struct load_site site = {running->launch.port, &attempt->study->services[i].tls};
+    struct load_look look;
     if (!path && running->launch.engine)
         path = running->launch.engine->ready_path;
-    load_http_get(running->launch.port, path, READY_CHECK_NS, &status, seen, sizeof seen);
-    if (status == 200)
-        return serves_model(running, why, size);
-    if (*seen)
-        snprintf(why, size, "last seen on port %d: %s", running->launch.port, seen);
+    load_http_get(&site, path, READY_CHECK_NS, &look);
+    if (look.status == 200)
+        return serves_model(running, &site, why, size);
+    if (look.why[0])
+        snprintf(why, size, "%s port %d: %s", look.untrusted ? "on" : "last seen on",
+                 running->launch.port, look.why);
+    *ret_untrusted = look.untrusted;
     return false;
 }
 
-enum ready_end { READY_YES, READY_ENDED, READY_LATE, READY_FOREIGN, READY_CANCEL };
+enum ready_end {
+    READY_YES,
+    READY_ENDED,
+    READY_LATE,
+    READY_FOREIGN,
+    READY_UNTRUSTED, /* no waiting gives it another certificate */
+    READY_CANCEL,
+};
 
 static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, size_t size)
 {
@@ -238,11 +247,13 @@ static enum ready_end wait_ready(struct attempt *attempt, size_t i, char *why, s
             return READY_CANCEL;
         if (end == WAIT_SERVICE)
             return READY_ENDED; /* of this service, or of one that was up: the caller looks */
-        if (attempt_says_ready(attempt, i, why, size)) {
+        bool untrusted = false;
+        bool ready = attempt_says_ready(attempt, i, &untrusted, why, size);
+        if (ready || untrusted) {
             pid_t other = 0;
             if (listener_is_ours(running, &other)) {
-                running->ready_s = (double)(clock_now_ns() - started_ns) / NS_PER_S;
-                return READY_YES;
+                running->ready_s = ready ? (double)(clock_now_ns() - started_ns) / NS_PER_S : NAN;
+                return ready ? READY_YES : READY_UNTRUSTED;
             }
             snprintf(why, size, "port %d belongs to process %d, not to this service",
                      running->launch.port, (int)other);
@@ -391,6 +402,9 @@ static bool start_once(struct attempt *attempt, size_t i, bool *ret_up, bool *re
         return true;
     case READY_LATE:
         attempt_note_end(attempt, i, SERVICE_NOT_READY, PHASE_START, why);
+        return true;
+    case READY_UNTRUSTED:
+        attempt_note_end(attempt, i, SERVICE_UNTRUSTED, PHASE_START, why);
         return true;
     case READY_YES:
         switch (settle(attempt, i, &ended)) {

@@ -14,18 +14,18 @@
 
 static const int64_t PAGE_WITHIN_NS = 300 * NS_PER_MS;
 
-static bool read_page(const struct running *running, struct engine_metrics *ret_metrics)
+static bool read_page(const struct attempt *attempt, size_t i, struct engine_metrics *ret_metrics)
 {
+    const struct running *running = &attempt->runner->services[i];
+    const struct load_site site = {running->launch.port, &attempt->study->services[i].tls};
     const struct engine_ops *ops =
         running->launch.engine ? engine_find(running->launch.engine->name) : NULL;
     AUTO(buf_done) struct buf body = BUF_INIT(4 << 20);
-    char seen[128];
-    int status = 0;
+    struct load_look look;
     if (running->root == 0 || !ops || !ops->metrics_path)
         return false;
-    load_http_fetch(running->launch.port, ops->metrics_path, PAGE_WITHIN_NS, &body, &status, seen,
-                    sizeof seen);
-    if (status != 200)
+    load_http_fetch(&site, ops->metrics_path, PAGE_WITHIN_NS, &body, &look);
+    if (look.status != 200)
         return false;
     engine_metrics_parse(buf_text(&body), body.len, ret_metrics);
     return true;
@@ -34,8 +34,7 @@ static bool read_page(const struct running *running, struct engine_metrics *ret_
 void scrape_window_begin(struct attempt *attempt)
 {
     for (size_t i = 0; i < attempt->study->service_count; i++)
-        attempt->scrapes[i].known =
-            read_page(&attempt->runner->services[i], &attempt->scrapes[i].metrics);
+        attempt->scrapes[i].known = read_page(attempt, i, &attempt->scrapes[i].metrics);
 }
 
 static void add(struct attempt *attempt, size_t i, const char *name, double value)
@@ -49,7 +48,7 @@ void scrape_window_end(struct attempt *attempt)
     for (size_t i = 0; i < attempt->study->service_count; i++) {
         const struct engine_metrics *before = &attempt->scrapes[i].metrics;
         struct engine_metrics now;
-        if (!attempt->scrapes[i].known || !read_page(&attempt->runner->services[i], &now))
+        if (!attempt->scrapes[i].known || !read_page(attempt, i, &now))
             continue;
         add(attempt, i, "cache in use", now.kv_cache_ratio);
         add(attempt, i, "requests running", now.requests_running);

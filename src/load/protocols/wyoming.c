@@ -32,6 +32,7 @@ static const struct spec_option options[] = {
 
 static const struct spec_protocol spec = {
     .name = "wyoming",
+    .never_tls = true,
     .help = "Wyoming over TCP (Home Assistant's): a clip in, its text out",
     .sources = SOURCE_ANY | SOURCE_AUDIO,
     .path = "",

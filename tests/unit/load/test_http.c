@@ -9,12 +9,13 @@
 
 static void check(int port, const char *path, int status, const char *says)
 {
-    int got = -1;
-    char why[256] = "";
-    load_http_get(port, path, NS_PER_S / 4, &got, why, sizeof why);
-    assert_int_equal(got, status);
-    if (!strstr(why, says))
-        fail_msg("says \"%s\", not \"%s\"", why, says);
+    const struct load_site site = {.port = port};
+    struct load_look look;
+    load_http_get(&site, path, NS_PER_S / 4, &look);
+    assert_int_equal(look.status, status);
+    assert_false(look.untrusted);
+    if (!strstr(look.why, says))
+        fail_msg("says \"%s\", not \"%s\"", look.why, says);
 }
 
 static void test_ready(void **state)

@@ -108,11 +108,68 @@ static void test_elsewhere(void **state)
     check_remove_folder(folder);
 }
 
+static const struct {
+    const char *names, *name;
+    long seconds;
+    bool trusted, untrusted;
+    int status;
+    const char *says;
+} looks[] = {
+    {"DNS:localhost", "localhost", 3600, true, false, 200, "answered 200"},
+    /* A name that no look-up would find here. */
+    {"DNS:stt.example.org", "stt.example.org", 3600, true, false, 200, "answered 200"},
+    {"IP:127.0.0.1", "127.0.0.1", 3600, true, false, 200, "answered 200"},
+    {"DNS:localhost", "localhost", 3600, false, true, 0, "self-signed"},
+    {"DNS:stt.example.org", "localhost", 3600, true, true, 0, "another host name"},
+    {"DNS:localhost", "localhost", -3600, true, true, 0, "has expired"},
+};
+
+/* The look for "ready": by a page, and by the connection alone. */
+static void test_looks(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/\"messages\"", NULL};
+    char *folder = check_make_folder();
+    for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+        struct tls_server server = tls_start(folder, looks[i].names, looks[i].seconds, "");
+        const struct spec_tls tls = {true, looks[i].trusted ? server.ca : NULL, looks[i].name};
+        const struct load_site site = {server.port, &tls};
+        for (size_t k = 0; k < ARRAY_LEN(paths); k++) {
+            struct load_look look;
+            load_http_get(&site, paths[k], 10 * NS_PER_S, &look);
+            CHECK_ROW(i, look.why, look.status == looks[i].status);
+            CHECK_ROW(i, look.why, look.untrusted == looks[i].untrusted);
+            CHECK_ROW(i, look.why,
+                      strstr(look.why, paths[k] || !look.status ? looks[i].says : "accepts"));
+        }
+        tls_stop(&server);
+    }
+    check_remove_folder(folder);
+}
+
+/* In clear text behind "tls: true": said at once. Nobody at all: worth waiting for. */
+static void test_look_elsewhere(void **state)
+{
+    (void)state;
+    struct raw_server server = raw_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", NULL);
+    const struct spec_tls tls = {.given = true, .name = "localhost"};
+    const struct load_site site = {server.port, &tls};
+    struct load_look look;
+    load_http_get(&site, "/", 10 * NS_PER_S, &look);
+    assert_true(look.untrusted && look.status == 0);
+    assert_non_null(strstr(look.why, "does not speak TLS"));
+    raw_stop(&server);
+    load_http_get(&site, "/", 10 * NS_PER_S, &look);
+    assert_true(!look.untrusted && look.status == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_looks),
+        cmocka_unit_test(test_look_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,7 +117,8 @@ static const struct {
      "f:14:30: cmd.fresh: \"maybe\": must be one of false, true"},
     {14, "  cmd: {command: [x], threads: 3}",
      "f:14:23: cmd: there is no key \"threads\"; allowed: role, engine, engines, program, command, "
-     "container, args, environment, folder, protocol, path, on, device, answers, ready, knobs, "
+     "container, args, environment, folder, protocol, path, on, device, answers, tls, ready, "
+     "knobs, "
      "memory_limit, stop_grace, allow_download, fresh"},
     /* engines */
     {13, "  llm: {engine: vllmm, model: m}",
