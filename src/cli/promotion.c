@@ -69,7 +69,7 @@ static const char *service_name(const struct cli_promotion *promotion, int servi
                : NULL;
 }
 
-static void add_object(struct buf *line, const struct promote_step *step)
+static void add_object(struct buf *line, const struct promote_step *step, const char *service)
 {
     if (step->path)
         buf_addf(line, " %s", step->path);
@@ -78,7 +78,8 @@ static void add_object(struct buf *line, const struct promote_step *step)
     else if (step->kind == PROMOTE_RELOAD)
         buf_addf(line, " systemd's files (%s)", host_scope_names[step->scope]);
     else if (step->run) /* its arguments may hold what must not be shown */
-        buf_addf(line, " %s", step->run[0]);
+        buf_addf(line, " %s%s%s%s", step->run[0], service ? " (" : "", service ? service : "",
+                 service ? ")" : "");
 }
 
 static void on_step(void *context, const struct promote_step *step, const char *doing)
@@ -89,7 +90,7 @@ static void on_step(void *context, const struct promote_step *step, const char *
         fputs("Undoing:\n", promotion->talk);
     promotion->undoing = promotion->failed > 0;
     buf_add(&line, doing);
-    add_object(&line, step);
+    add_object(&line, step, service_name(promotion, step->service));
     text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, 1000);
     fprintf(promotion->talk, "  %s\n", buf_text(&safe));
     fflush(promotion->talk);

@@ -73,6 +73,18 @@ bool verifying_open_live(struct verifying *v, struct err *err)
 
 /* ---- one request, and where it was computed ---- */
 
+/* In a trial's words where it has failed, so that reports and records are searched by one word. */
+static const char *placement_word(enum placement placement, enum promote_answer answer)
+{
+    static const enum verdict verdicts[PLACEMENT_COUNT_] = {
+        [PLACEMENT_UNPROVEN] = VERDICT_PLACEMENT_UNPROVEN,
+        [PLACEMENT_CPU] = VERDICT_CPU_FALLBACK,
+        [PLACEMENT_PARTIAL] = VERDICT_PARTIAL_OFFLOAD,
+    };
+    return answer == PROMOTE_FAILED ? verdict_facts(verdicts[placement])->name
+                                    : device_placement_names[placement];
+}
+
 static void say_placement(struct verifying *v, const struct verifying_subject *s,
                           const struct live_probe *probe)
 {
@@ -89,7 +101,7 @@ static void say_placement(struct verifying *v, const struct verifying_subject *s
     verifying_add(
         v, CHECK_PLACEMENT, s->service, answer, MAY_BE_UNKNOWN, "%s: %s%s, asked for %s%s%s%s%s",
         s->name, known ? "" : "its process can't be told, so ",
-        device_placement_names[proof->placement], device, proof->evidence[0][0] ? ": " : "",
+        placement_word(proof->placement, answer), device, proof->evidence[0][0] ? ": " : "",
         proof->evidence[0], proof->evidence[1][0] ? "; " : "", proof->evidence[1]);
 }
 

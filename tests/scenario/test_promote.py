@@ -364,7 +364,7 @@ def on_the_cpu_instead_of_the_card(box):
         files = production.contents()
         production.fault("--gpu-cpu-build")
         result = production.promote(7)
-        check("gpu0" in result["why"], result["why"])
+        check("llm: cpu_fallback, asked for gpu0" in result["why"], result["why"])
         check(any(c["check"] == "placement" and c["answer"] == "failed" for c in result["checks"]),
               result["checks"])
         check(production.contents() == files and systemd.active("llm") and
