@@ -7,10 +7,14 @@
  * A model may be thrown out between two requests (its time is over, another one was asked for), and
  * the next request then pays for the load: seconds that are not its latency. load_duration tells,
  * but it is never zero: a resident model was seen to show 0.02 to 0.17 s, the smallest real load
- * 0.35 s. So from `reload_s` on a request is LOAD_RELOAD, answered but no sample. Below it stays a
- * sample with its whole latency: a slow request must not be dropped for being slow. The probe is
- * exempt, since a server that loads when asked is meant to pay there. Rejected: a share of
- * total_duration, which a short answer beside a warm model exceeds. */
+ * 0.35 s. So from `reload_s` on a request is LOAD_RELOAD, answered but no sample; below a share of
+ * it none is. Between them the answer's own tokens decide: what makes a resident model hard to find
+ * (a busy machine) makes its tokens slow as well, and in tokens' time a resident model took 1.1 to
+ * 1.6, the load 17. Without enough tokens to tell it stays a sample with its whole latency: a slow
+ * request must not be dropped for being slow. The probe is exempt, since a server that loads when
+ * asked is meant to pay there. Rejected: a share of total_duration, which a short answer beside a
+ * warm model exceeds and a long one behind a load does not; the least load_duration seen so far,
+ * of which a busy machine shows eight times as much, as a small load does. */
 #include "load/protocols/ollama.h"
 
 #include "base/json.h"
@@ -19,7 +23,14 @@
 #include "load/protocols/json_answer.h"
 #include "load/protocols/json_request.h"
 
+#include <math.h>
 #include <string.h>
+
+enum {
+    LOAD_TOKENS_TIME = 8, /* a load takes at least the time of so many tokens of its own answer */
+    TIMED_TOKENS_MIN = 4, /* the first comes with the prompt: fewer say little of its time */
+};
+static const double BAND_FROM = 0.4; /* of reload_s: below it a model is resident */
 
 struct reader {
     const struct load_answer *answer;
@@ -31,6 +42,7 @@ struct reader {
     int64_t line_ns; /* when the line was whole */
     int64_t done_ns; /* of the last line; -1 */
     double load_s;
+    double token_s; /* what one token took; NAN: unknown */
     bool streamed, unchecked, error, object_seen, broken_last, broken_before;
 };
 
@@ -118,6 +130,9 @@ static void take_figures(struct reader *r, const json_t *root)
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
     r->load_s = (double)json_get_int(root, "load_duration", 0) / 1e9;
+    int64_t eval_ns = json_get_int(root, "eval_duration", -1);
+    bool timed = tokens >= TIMED_TOKENS_MIN && eval_ns > 0;
+    r->token_s = timed ? (double)eval_ns / (double)tokens / 1e9 : NAN;
     r->done_ns = r->line_ns;
 }
 
@@ -157,11 +172,17 @@ static void take_line(struct reader *r, const char *line, size_t len)
         take_object(r, root);
 }
 
-static enum load_error judge(const struct reader *r, const struct load_stream *stream)
+static bool is_reload(const struct reader *r, const struct load_stream *stream)
 {
     double reload_s = 0;
-    const char *reload = load_stream_setting(stream, "reload_s");
-    bool reloads = reload && text_to_double(reload, &reload_s) && r->load_s >= reload_s;
+    const char *text = load_stream_setting(stream, "reload_s");
+    if (!text || !text_to_double(text, &reload_s) || r->load_s < BAND_FROM * reload_s)
+        return false;
+    return r->load_s >= reload_s || r->load_s >= LOAD_TOKENS_TIME * r->token_s; /* NAN: no */
+}
+
+static enum load_error judge(const struct reader *r, const struct load_stream *stream)
+{
     if (r->error)
         return LOAD_SERVER_ERROR;
     if (r->broken_before || (r->broken_last && !r->object_seen))
@@ -173,7 +194,8 @@ static enum load_error judge(const struct reader *r, const struct load_stream *s
     bool unseen = stream->unchecked && r->record->tokens_exact && r->record->tokens > 0;
     if (r->text_events == 0 && !unseen)
         return LOAD_EMPTY;
-    return reloads && r->record->part != LOAD_PROBE ? LOAD_RELOAD : LOAD_OK;
+    bool exempt = r->record->part == LOAD_PROBE;
+    return !exempt && is_reload(r, stream) ? LOAD_RELOAD : LOAD_OK;
 }
 
 void load_ollama_read(const struct load_stream *stream, const struct load_answer *answer,
@@ -188,6 +210,7 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
         .gaps = ret_gaps,
         .thinking = BUF_INIT(LOAD_TEXT_MAX),
         .done_ns = -1,
+        .token_s = NAN,
         .streamed = load_setting_is_true(stream, "stream"),
         .unchecked = stream->unchecked,
     };

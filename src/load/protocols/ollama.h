@@ -39,7 +39,8 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
          .max = 3600,                                                                              \
          .value = "0.5",                                                                           \
          .help = "seconds of load_duration from which a request had the model loaded anew and is " \
-                 "no sample; less is what a resident model shows too"},                            \
+                 "no sample; from 0.4 of them on where it is 8 times what a token of the same "    \
+                 "answer took, since a resident model shows some load_duration too"},              \
         LOAD_SAMPLING_OPTIONS,                                                                     \
         {.name = "num_ctx",                                                                        \
          .type = OPTION_INT,                                                                       \

@@ -14,6 +14,9 @@
 #define END(load)                                                                                  \
     "{\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":"        \
     "\"stop\",\"load_duration\":" load "," COUNTS "}\n"
+#define TIMED(load, count, took)                                                                   \
+    "{\"done\":true,\"load_duration\":" load ",\"prompt_eval_count\":7,\"eval_count\":" count      \
+    ",\"eval_duration\":" took "}\n"
 #define WARM END("21375251")
 
 static const struct answer_row chat[] = {
@@ -68,6 +71,18 @@ static const struct answer_row chat[] = {
      100, 200, 0},
     {"just a load", CHAT("a") END("500000000"), LOAD_RELOAD, "a", 5, true, 100, 100, 100, 100, 0},
     {"just none", CHAT("a") END("499999999"), LOAD_OK, "a", 5, true, 100, 100, 100, 100, 0},
+    /* In between what a token took tells: eight tokens' time is a load, on a busy machine or not.
+     */
+    {"a small load", CHAT("a") TIMED("200000000", "5", "125000000"), LOAD_RELOAD, "a", 5, true, 100,
+     100, 100, 100, 0},
+    {"smaller than any", CHAT("a") TIMED("199999999", "5", "1000000"), LOAD_OK, "a", 5, true, 100,
+     100, 100, 100, 0},
+    {"a resident model on a busy machine", CHAT("a") TIMED("499999999", "5", "312500000"), LOAD_OK,
+     "a", 5, true, 100, 100, 100, 100, 0},
+    {"too few tokens to tell", CHAT("a") TIMED("400000000", "3", "3"), LOAD_OK, "a", 3, true, 100,
+     100, 100, 100, 0},
+    {"tokens in no time", CHAT("a") TIMED("400000000", "5", "0"), LOAD_OK, "a", 5, true, 100, 100,
+     100, 100, 0},
     {"a load of no number", CHAT("a") END("\"9000000000\""), LOAD_OK, "a", 5, true, 100, 100, 100,
      100, 0},
     {"a load, and nothing said", END("9000000000"), LOAD_EMPTY, "", 5, true, -1, -1, -1, 100, 0},
@@ -122,11 +137,12 @@ static const struct {
 } recordings[] = {
     {"chat-warm", "ollama-chat", NULL, NULL, LOAD_WINDOW, LOAD_OK, 12, 15, 11,
      "The ocean is a vast and mysterious realm,"},
-    /* The smallest model there is needed 0.37 s to load: told apart where the study says so. */
-    {"chat-cold", "ollama-chat", NULL, NULL, LOAD_WINDOW, LOAD_OK, 12, 15, 11, "The ocean"},
-    {"chat-cold", "ollama-chat", NULL, "0.25", LOAD_WINDOW, LOAD_RELOAD, 12, 15, 11, "The ocean"},
-    {"chat-warm", "ollama-chat", NULL, "0.25", LOAD_WINDOW, LOAD_OK, 12, 15, 11, "The ocean"},
-    {"chat-cold", "ollama-chat", NULL, "0.25", LOAD_PROBE, LOAD_OK, 12, 15, 11, "The ocean"},
+    /* The smallest model there is needed 0.37 s to load, which was a sample by default. */
+    {"chat-cold", "ollama-chat", NULL, NULL, LOAD_WINDOW, LOAD_RELOAD, 12, 15, 11, "The ocean"},
+    {"chat-cold", "ollama-chat", NULL, "1", LOAD_WINDOW, LOAD_OK, 12, 15, 11, "The ocean"},
+    {"chat-warm", "ollama-chat", NULL, "0.05", LOAD_WINDOW, LOAD_OK, 12, 15, 11, "The ocean"},
+    {"chat-warm", "ollama-chat", NULL, "0.02", LOAD_WINDOW, LOAD_RELOAD, 12, 15, 11, "The ocean"},
+    {"chat-cold", "ollama-chat", NULL, NULL, LOAD_PROBE, LOAD_OK, 12, 15, 11, "The ocean"},
     {"chat-whole", "ollama-chat", "false", NULL, LOAD_WINDOW, LOAD_OK, 6, 10, 0,
      "I'm glad to hear that"},
     {"generate-warm", "ollama-generate", NULL, NULL, LOAD_WINDOW, LOAD_OK, 8, 14, 7, ""},
