@@ -3,12 +3,15 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 
+from gpu import cards, options, world
 from harness import FAKE, answer, check, main, scenario
+from production import write_study
 
 APPLY = """#!/usr/bin/env python3
 # apply.py WAIT: the old server goes, one with that latency comes.
@@ -101,6 +104,71 @@ class Production:
 
 def records(box):
     return json.loads(box.run("history", box.file, "--json", code=0).out)["promotions"]
+
+
+MANAGER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/h100/services.py")
+
+
+@scenario(quick=True)
+def a_command_that_hides_the_card_is_undone(box):
+    """Without systemd, by the service manager of the examples: production has a process and a port. The new
+    server is healthy, and computes on the CPU."""
+    cards(box)
+    fast, port = [str(o) for o in options(box)], free_port()
+    manager = shutil.copy(MANAGER, box.path("services.py"))
+    box.write("services.json", json.dumps({"llm": {
+        "port": port, "today": {"wait": "60ms", "CUDA_VISIBLE_DEVICES": "0"},
+        "environment": {"FAKE_NVML_WORLD": world(box)},
+        "command": [FAKE, "--kind", "llm", "--port", "{port}", "--life", "300s", *fast, "--latency",
+                    "{wait}"]}}))
+
+    def study(visible):
+        production = {"before": [["./services.py", "keep"]], "llm": {"port": port, "within": "20s", "command": {
+            "apply": ["./services.py", "set", "llm", "wait={wait}", f"CUDA_VISIBLE_DEVICES={visible}"],
+            "verify": ["./services.py", "runs", "llm", "wait={wait}"],
+            "rollback": ["./services.py", "back", "llm"]}},
+            "verify": {"window": "1s", "rate": "10/s"}}
+        write_study(box, box.study(
+            file=False, device="gpu0", baseline={"llm.wait": "60ms"},
+            llm=box.fake("llm", *fast, "--latency", "{wait}", on="gpu", knobs={"wait": ["60ms", "5ms"]}),
+            goal={"optimise": {"llm.latency.p50": {"good": "1ms", "bad": "1s"}},
+                  "require": ["llm.latency.p50 < 800ms", "llm.errors == 0"]}), production)
+
+    def run(*words, code=0):
+        done = subprocess.run([manager, *words], env=box.env, capture_output=True, text=True, check=False)
+        check(done.returncode == code, done)
+        return done.stdout
+
+    def promote(code):
+        plan = json.loads(box.run("promote", box.file, "--plan-only", "--json", code=0).out)["plan"]["id"]
+        result = json.loads(box.run("promote", box.file, "--approve", plan, "--json", code=code, lines=-1).out)
+        placed = [c["answer"] for c in result["checks"] if c["check"] == "placement"]
+        return result, placed
+
+    study("0")
+    box.run("run", box.file, "--quiet", code=0)
+    run("start")
+    try:
+        result, placed = promote(0)
+        check(placed == ["passed"] and any(s["what"].endswith("services.py (llm)") for s in result["steps"]), result)
+        check("wait=5ms CUDA_VISIBLE_DEVICES=0" in run("state"), run("state"))
+        box.run("rollback", box.file, code=0)
+        check("wait=60ms" in run("state"), run("state"))
+        study("")
+        result, placed = promote(7)
+        check(placed == ["failed", "passed"], result["checks"])
+        check("llm: cpu_fallback, asked for gpu0" in result["why"] and "not listed on gpu0" in result["why"], result)
+        ready = [c["answer"] for c in result["checks"] if c["check"] == "ready"]
+        check(ready == ["passed", "passed"], "it was said to be unhealthy")
+        check("wait=60ms CUDA_VISIBLE_DEVICES=0" in run("state"), run("state"))
+        # Undone twice, and without an apply: nothing else comes of it.
+        run("back", "llm")
+        run("runs", "llm", "wait=60ms")
+        run("runs", "llm", "wait=5ms", code=1)
+        check([r["outcome"] for r in records(box)] == ["promoted", "rolled back", "rolled back"], records(box))
+    finally:
+        run("stop")
+    check("process None" in run("state"), run("state"))
 
 
 @scenario(quick=True)
