@@ -160,6 +160,39 @@ static void false_words(size_t clips, int comparisons)
         bound <= ERROR ? "ok" : "MISSED");
 }
 
+/* Failures too rare for a window: none on one side, as many on the other as are tolerated. */
+static void false_shares(size_t requests, int comparisons)
+{
+    struct rng rng = rng_init(26, "shares");
+    int wrong = 0;
+    for (int i = 0; i < comparisons; i++) {
+        double differences[BLOCKS];
+        uint64_t hits[2] = {0}, asked[2] = {0};
+        bool ever = false;
+        for (size_t b = 0; b < BLOCKS; b++) {
+            uint64_t failed = 0;
+            for (size_t k = 0; k < requests; k++)
+                failed += rng_unit(&rng) < TOLERANCE;
+            differences[b] = (double)failed / (double)requests;
+            hits[1] += failed;
+            asked[0] += requests;
+            asked[1] += requests;
+            if (stats_compare_look(b + 1) != b + 1)
+                continue; /* the counts are those of the look before */
+            struct stats_effect e = stats_compare_mean(differences, b + 1, ERROR);
+            stats_compare_widen(&e, hits, asked, b + 1, ERROR);
+            ever = ever || stats_compare_standing(&e, -TOLERANCE, TOLERANCE) != STATS_STANDING_OPEN;
+        }
+        wrong += ever;
+    }
+    double bound = stats_binomial_bound((uint64_t)wrong, (uint64_t)comparisons, 0.99, SIDE_LOW);
+    missed_bars += !(bound <= ERROR);
+    printf("false verdicts, failures of %3zu requests   at the tolerance seen %5.2f %%, at least "
+           "%5.2f %% (99 %%)  [0, %g]  %s\n",
+           requests, 100.0 * wrong / comparisons, 100 * bound, 100 * ERROR,
+           bound <= ERROR ? "ok" : "MISSED");
+}
+
 int main(int argc, char **argv)
 {
     static const struct world worlds[] = {
@@ -175,6 +208,9 @@ int main(int argc, char **argv)
         false_verdicts(&worlds[i], 1, comparisons);
         false_verdicts(&worlds[i], 1 + TOLERANCE, comparisons);
     }
+    static const size_t windows[] = {10, 20, 60, 200};
+    for (size_t i = 0; i < ARRAY_LEN(windows); i++)
+        false_shares(windows[i], comparisons);
     false_words(20, comparisons);
     false_words(100, comparisons);
     for (size_t i = 0; i < ARRAY_LEN(worlds); i++) {

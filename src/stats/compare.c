@@ -19,6 +19,7 @@
 #include "stats/compare.h"
 
 #include "base/auto.h"
+#include "stats/binomial.h"
 
 #include <math.h>
 
@@ -91,6 +92,26 @@ struct stats_effect stats_compare_ratio(const double *log_ratios, size_t blocks,
     effect.interval.low = exp(effect.interval.low);
     effect.interval.high = exp(effect.interval.high);
     return effect;
+}
+
+/* Four bounds, each with a quarter of what the look may spend: whichever of them hold, the
+ * difference lies between. */
+void stats_compare_widen(struct stats_effect *effect, const uint64_t hits[2],
+                         const uint64_t asked[2], size_t blocks, double error)
+{
+    struct stats_interval *i = &effect->interval;
+    size_t look = stats_compare_look(blocks);
+    if (!(i->low <= i->high) || look == 0)
+        return;
+    if (asked[0] == 0 || asked[1] == 0 || hits[0] > asked[0] || hits[1] > asked[1]) {
+        *i = (struct stats_interval){NAN, NAN};
+        return;
+    }
+    double confidence = 1 - error * stats_compare_share(look) / 2; /* a quarter on each side */
+    struct stats_interval first = stats_binomial_interval(hits[0], asked[0], confidence);
+    struct stats_interval other = stats_binomial_interval(hits[1], asked[1], confidence);
+    i->low = fmin(i->low, other.low - first.high);
+    i->high = fmax(i->high, other.high - first.low);
 }
 
 enum stats_standing stats_compare_standing(const struct stats_effect *effect, double least,

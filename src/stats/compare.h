@@ -10,6 +10,8 @@
 
 #include "stats/summary.h"
 
+#include <stdint.h>
+
 enum stats_standing {
     STATS_STANDING_OPEN,
     STATS_STANDING_WITHIN, /* no difference beyond the tolerance */
@@ -28,6 +30,15 @@ double stats_compare_share(size_t look);
 struct stats_effect stats_compare_mean(const double *differences, size_t blocks, double error);
 /* exp() of all of it: for differences of logarithms. */
 struct stats_effect stats_compare_ratio(const double *log_ratios, size_t blocks, double error);
+
+/* Shares (of failed requests, of good ones): `effect` is the mean of the blocks' differences, and
+ * its interval becomes the smallest that holds what it was and what the requests of all blocks
+ * together leave open: exact bounds of both sides' shares (Clopper and Pearson 1934). Ten blocks in
+ * which nothing failed are alike to the last digit, and say little about one failure in a hundred.
+ * `hits` of `asked` requests up to the last look, the first side's and the other's; error as above.
+ * Unknown once a side asked nothing. */
+void stats_compare_widen(struct stats_effect *effect, const uint64_t hits[2],
+                         const uint64_t asked[2], size_t blocks, double error);
 
 /* Where the interval lies, `least` and `most` being the largest differences that are none: -0.03
  * and 0.03, or 1 / 1.03 and 1.03 for ratios. */

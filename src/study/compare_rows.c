@@ -173,17 +173,24 @@ static bool counted_alike(const struct spec_study *study, const struct store_tri
     return service < 0 ? differ == 0 : !(differ >> service & 1);
 }
 
-static double value_of_service(const struct store_trial *trial, const char *service,
-                               const struct compare_row *row)
+static const struct store_metric *find_metric(const struct store_trial *trial, const char *service,
+                                              const struct compare_row *row)
 {
     for (size_t i = 0; i < trial->metric_count; i++) {
         const struct store_metric *m = &trial->metrics[i];
         if (strcmp(m->mode, "shared") == 0 && strcmp(m->service, service) == 0 &&
             strcmp(m->metric, metric_facts(row->metric)->name) == 0 &&
             strcmp(m->stat, metric_stat_name(row->stat)) == 0)
-            return m->value;
+            return m;
     }
-    return NAN;
+    return NULL;
+}
+
+static double value_of_service(const struct store_trial *trial, const char *service,
+                               const struct compare_row *row)
+{
+    const struct store_metric *m = find_metric(trial, service, row);
+    return m ? m->value : NAN;
 }
 
 static double value_of(const struct spec_study *study, const struct store_trial *trial,
@@ -206,6 +213,28 @@ static double difference(const struct compare_row *row, double first, double oth
     return first > 0 && other > 0 ? log(other / first) : NAN;
 }
 
+/* A share of requests, of which each block has few: its interval may be no narrower than they
+ * allow. Word errors are no share of requests, and have their own (fill_words). */
+static void widen_share(const struct side_runs *first, const struct side_runs *other, size_t blocks,
+                        double error, struct compare_row *row)
+{
+    if (row->is_ratio || !row->service || row->metric == METRIC_WER)
+        return;
+    uint64_t hits[2] = {0}, asked[2] = {0};
+    size_t look = stats_compare_look(blocks);
+    for (size_t b = 0; b < look; b++) {
+        const struct store_trial *both[2] = {first->of[b], other->of[b]};
+        for (int side = 0; side < 2 && both[0] && both[1]; side++) {
+            const struct store_metric *m = find_metric(both[side], row->service, row);
+            if (!m || m->count <= 0 || !(m->value >= 0 && m->value <= 1))
+                continue;
+            hits[side] += (uint64_t)llround(m->value * (double)m->count);
+            asked[side] += (uint64_t)m->count;
+        }
+    }
+    stats_compare_widen(&row->effect, hits, asked, blocks, error);
+}
+
 static void fill_blocks(const struct spec_study *study, const struct side_runs *first,
                         const struct side_runs *other, size_t blocks, double error,
                         struct compare_row *row)
@@ -226,6 +255,7 @@ static void fill_blocks(const struct spec_study *study, const struct side_runs *
     }
     row->effect = row->is_ratio ? stats_compare_ratio(differences, blocks, error)
                                 : stats_compare_mean(differences, blocks, error);
+    widen_share(first, other, blocks, error, row);
     row->first = n ? sum_first / (double)n : NAN;
     row->other = n ? sum_other / (double)n : NAN;
     if (row->is_ratio) {

@@ -120,6 +120,57 @@ static void test_equals_are_seldom_called_different(void **state)
     assert_int_equal(found, 50); /* twice as slow is never missed */
 }
 
+/* Nothing failed in any block: alike to the last digit, and yet so few requests leave much open. */
+static void test_shares_are_as_wide_as_their_counts(void **state)
+{
+    (void)state;
+    const double none[6] = {0};
+    struct stats_effect e = stats_compare_mean(none, 6, 0.05);
+    stats_compare_widen(&e, (uint64_t[]){0, 0}, (uint64_t[]){60, 60}, 6, 0.05);
+    double bound = stats_binomial_bound(0, 60, 1 - 0.05 * stats_compare_share(6) / 4, SIDE_HIGH);
+    assert_float_equal(e.interval.high, bound, 1e-9);
+    assert_float_equal(e.interval.low, -bound, 1e-9);
+    e = stats_compare_mean(none, 6, 0.05);
+    stats_compare_widen(&e, (uint64_t[]){0, 0}, (uint64_t[]){60, 0}, 6, 0.05);
+    assert_true(isnan(e.interval.low));
+    const double apart[6] = {0.9, -0.9, 0.8, -0.8, 0.9, -0.9}; /* wider than any counts */
+    struct stats_effect wide = stats_compare_mean(apart, 6, 0.05);
+    e = wide;
+    stats_compare_widen(&e, (uint64_t[]){300, 290}, (uint64_t[]){6000, 6000}, 6, 0.05);
+    assert_float_equal(e.interval.low, wide.interval.low, 1e-12);
+    assert_float_equal(e.interval.high, wide.interval.high, 1e-12);
+}
+
+/* 10 requests a window, none against three in a hundred fail: a difference as large as what is
+ * tolerated, which most blocks do not show. */
+static void test_rare_failures_are_not_called_none(void **state)
+{
+    (void)state;
+    enum { COMPARISONS = 300, BLOCKS = 24, ASKED = 10 };
+    struct rng rng = rng_init(6, "rare");
+    uint64_t wrong = 0;
+    for (int i = 0; i < COMPARISONS; i++) {
+        double d[BLOCKS];
+        uint64_t hits[2] = {0}, asked[2] = {0};
+        bool ever = false;
+        for (size_t b = 0; b < BLOCKS; b++) {
+            uint64_t failed = 0;
+            for (int k = 0; k < ASKED; k++)
+                failed += rng_unit(&rng) < 0.03;
+            d[b] = (double)failed / ASKED;
+            hits[1] += failed;
+            asked[0] += ASKED, asked[1] += ASKED;
+            if (stats_compare_look(b + 1) != b + 1)
+                continue; /* the counts are those of the look before */
+            struct stats_effect e = stats_compare_mean(d, b + 1, 0.05);
+            stats_compare_widen(&e, hits, asked, b + 1, 0.05);
+            ever = ever || stats_compare_standing(&e, -0.03, 0.03) != STATS_STANDING_OPEN;
+        }
+        wrong += ever;
+    }
+    assert_true(stats_binomial_bound(wrong, COMPARISONS, 0.99, SIDE_LOW) <= 0.05);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +179,8 @@ int main(void)
         cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_standing),
         cmocka_unit_test(test_equals_are_seldom_called_different),
+        cmocka_unit_test(test_shares_are_as_wide_as_their_counts),
+        cmocka_unit_test(test_rare_failures_are_not_called_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
