@@ -99,6 +99,7 @@ static void add_words(const struct cli_split_view *view, struct buf *buf)
     if (missing && !kept.no_words[0])
         snprintf(kept.no_words, sizeof kept.no_words, "%s", missing);
     guard_split_add_words(&kept, &d, buf);
+    guard_split_add_words_evidence(&kept, &front_of(view)->split, buf);
 }
 
 /* ---- the terminal ---- */
@@ -208,6 +209,7 @@ json_t *cli_split_json(const struct cli_split_view *view)
     const struct spec_split *split = &front_of(view)->split;
     const struct stats_anytime_answer answer = guard_split_answer(kept, split);
     const struct stats_interval words = guard_split_wer_difference(kept);
+    const struct stats_anytime_pairs_options pairs = guard_split_pairs_options(split);
     json_t *arms = json_array();
     for (size_t i = 0; i < kept->arm_count; i++)
         json_array_append_new(arms, arm_json(view, i));
@@ -216,16 +218,19 @@ json_t *cli_split_json(const struct cli_split_view *view)
     add_sticky(view, &stick);
     add_words(view, &said);
     return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:{s:f, s:f, s:f, s:b}, s:{s:f, s:f, s:f}, s:o, s:o, "
+        "{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:{s:f, s:f, s:f, s:b, s:f, s:f, s:b}, s:{s:f, s:f, "
+        "s:f}, s:o, s:o, "
         "s:o, s:o, s:o, s:b}",
         "service", service_of(view), "state", guard_split_state_names[kept->state], "since_wall_s",
         view->found ? json_real((double)kept->since_wall_us / 1e6) : json_null(), "age_s",
         json_real_or_null(view->age_s), "why", json_text_or_null(kept->why), "verdict",
         stats_anytime_verdict_names[guard_split_verdict(kept, split)], "text",
         json_text_or_null(buf_text(&text)), "evidence", "harm", answer.harm, "no_harm",
-        answer.no_harm, "needed", answer.needed, "by_errors", answer.by_errors, "asked",
-        "harm_ratio", split->harm_ratio, "error", split->error, "quantile", split->quantile, "arms",
-        arms, "wer_difference", interval_json(NAN, words), "words",
-        json_text_or_null(buf_text(&said)), "stick", json_text_or_null(buf_text(&stick)), "next",
-        json_text_or_null(buf_text(&next)), "haproxy", view->live != NULL);
+        answer.no_harm, "needed", answer.needed, "by_errors", answer.by_errors, "words",
+        stats_anytime_pairs_evidence(&kept->pairs), "words_needed",
+        stats_anytime_pairs_needed(&pairs), "by_words", kept->by_words, "asked", "harm_ratio",
+        split->harm_ratio, "error", split->error, "quantile", split->quantile, "arms", arms,
+        "wer_difference", interval_json(NAN, words), "words", json_text_or_null(buf_text(&said)),
+        "stick", json_text_or_null(buf_text(&stick)), "next", json_text_or_null(buf_text(&next)),
+        "haproxy", view->live != NULL);
 }

@@ -274,6 +274,8 @@ static void look_at_doubt(struct guard_split *split)
 static bool does_harm(const struct guard_split *split)
 {
     const struct guard_split_kept *kept = &split->kept;
+    if (kept->pairs.harm && split->words.low > 0)
+        return true;
     return kept->state == SPLIT_FULL
                ? guard_split_alone_look(&kept->alone, split->split) == ALONE_HARM
                : stats_anytime_sums(split->test)->harm;
@@ -325,6 +327,7 @@ void guard_split_status(const struct guard_split *split, struct guard_status_spl
     snprintf(status.text, sizeof status.text, "%s", buf_text(&text));
     buf_clear(&text);
     guard_split_add_words(&kept, &split->words, &text);
+    guard_split_add_words_evidence(&kept, split->split, &text);
     snprintf(status.words, sizeof status.words, "%s", buf_text(&text));
     status.verdict = stats_anytime_verdict_names[guard_split_verdict(&kept, split->split)];
     for (size_t i = 0; i < kept.arm_count; i++) {

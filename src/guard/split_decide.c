@@ -58,7 +58,19 @@ static void begin_counts(struct guard_split_kept *kept, const struct spec_split 
         struct guard_split_arm *arm = &kept->arms[i];
         arm->requests = arm->failed = arm->left = 0;
         stats_sketch_clear(arm->latency);
+        if (anew)
+            memset(arm->clips, 0, sizeof arm->clips);
     }
+    if (!anew)
+        return;
+    stats_anytime_pairs_init(&kept->pairs);
+    kept->by_words = false;
+}
+
+static bool harms_by_requests(const struct guard_split_kept *kept, const struct spec_split *split)
+{
+    return kept->state == SPLIT_FULL ? guard_split_alone_look(&kept->alone, split) == ALONE_HARM
+                                     : kept->sums.harm;
 }
 
 /* ---- orders ---- */
@@ -99,11 +111,13 @@ bool guard_split_order(struct guard_split_kept *kept, const struct spec_split *s
         return err_set(err, ERR_DECLINED, "the split is %s already: %s gets nothing",
                        guard_split_state_names[kept->state], kept->arms[kept->second].name);
     int weight = order == SPLIT_ADVANCE ? next_step(kept->arms[kept->second].weight) : 0;
-    if (order == SPLIT_STOP)
-        kept->alone.harm = kept->state == SPLIT_FULL;
+    if (order == SPLIT_STOP) {
+        kept->by_words = kept->pairs.harm && !harms_by_requests(kept, split);
+        kept->alone.harm = kept->state == SPLIT_FULL && !kept->by_words;
+    }
     if (order == SPLIT_ADVANCE) { /* counts of an ended split stay to be read */
         guard_split_alone_begin(&kept->alone, &kept->arms[0], split);
-        begin_counts(kept, split, over || kept->sums.harm);
+        begin_counts(kept, split, over || kept->sums.harm || kept->pairs.harm);
         kept->state = weight == 100 ? SPLIT_FULL : SPLIT_RUNNING;
     } else {
         kept->state = order == SPLIT_STOP ? SPLIT_STOPPED : SPLIT_ABORTED;
@@ -131,7 +145,7 @@ struct guard_split_figures guard_split_figures(const struct guard_split_arm *arm
                                     .p99_s = known(arm->latency, 0.99),
                                     .error_ratio = NAN,
                                     .error_interval = unknown,
-                                    .wer_ratio = NAN};
+                                    .wer_ratio = guard_split_wer(arm)};
     f.p50_interval = stats_anytime_quantile(arm->latency, 0.50, CONFIDENCE);
     f.p95_interval = stats_anytime_quantile(arm->latency, 0.95, CONFIDENCE);
     f.p99_interval = stats_anytime_quantile(arm->latency, 0.99, CONFIDENCE);
@@ -139,11 +153,6 @@ struct guard_split_figures guard_split_figures(const struct guard_split_arm *arm
         f.error_ratio = (double)arm->failed / (double)arm->requests;
         f.error_interval = stats_anytime_share(arm->failed, arm->requests, CONFIDENCE);
     }
-    struct stats_wer total = {0};
-    for (size_t i = 0; i < GUARD_SPLIT_CLIPS_MAX; i++)
-        stats_wer_pool(&total, &arm->clips[i]);
-    if (total.reference_words > 0)
-        f.wer_ratio = stats_wer_ratio(&total);
     return f;
 }
 
@@ -161,7 +170,7 @@ struct stats_anytime_answer guard_split_answer(const struct guard_split_kept *ke
 enum stats_anytime_verdict guard_split_verdict(const struct guard_split_kept *kept,
                                                const struct spec_split *split)
 {
-    if (kept->alone.harm)
+    if (kept->alone.harm || kept->by_words || guard_split_words_harm(kept))
         return ANYTIME_HARM;
     return kept->state == SPLIT_FULL ? ANYTIME_UNDECIDED : guard_split_answer(kept, split).verdict;
 }
@@ -213,6 +222,11 @@ void guard_split_add_verdict(const struct guard_split_kept *kept, const struct s
     struct stats_anytime_answer answer = guard_split_answer(kept, split);
     if (kept->state == SPLIT_UNJUDGED) {
         buf_addf(buf, "not judged: %s", kept->why);
+        return;
+    }
+    if (kept->by_words ||
+        (!harms_by_requests(kept, split) && !kept->alone.harm && guard_split_words_harm(kept))) {
+        guard_split_add_words_harm(kept, split, buf);
         return;
     }
     if (kept->state == SPLIT_FULL || kept->alone.harm) {

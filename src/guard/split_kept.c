@@ -24,6 +24,7 @@
 #include <time.h>
 
 enum { VERSION = 1, FILE_MAX = 1 << 20, LOCK_TRIES = 100 };
+static const double WORDS_SHARE = 0.2; /* of the error */
 static const int64_t LOCK_PAUSE_NS = 20 * NS_PER_MS;
 static const char format[] = "spica split";
 
@@ -50,7 +51,14 @@ static struct stats_anytime_scale *spread_of(struct stats_anytime_sums *sums, si
 
 struct stats_anytime_options guard_split_options(const struct spec_split *split)
 {
-    return (struct stats_anytime_options){split->harm_ratio, split->error, split->quantile};
+    return (struct stats_anytime_options){split->harm_ratio, (1 - WORDS_SHARE) * split->error,
+                                          split->quantile};
+}
+
+struct stats_anytime_pairs_options guard_split_pairs_options(const struct spec_split *split)
+{
+    return (struct stats_anytime_pairs_options){split->harm_ratio, STATS_ANYTIME_ERRORS_MORE,
+                                                WORDS_SHARE * split->error};
 }
 
 void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_split *split,
@@ -69,6 +77,7 @@ void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_spli
         if (!split->arms[i].shadow)
             kept->second = i;
     kept->sums = *stats_anytime_sums(fresh);
+    stats_anytime_pairs_init(&kept->pairs);
     kept->alone.slow_s = kept->alone.failed_ratio = NAN;
     snprintf(kept->why, sizeof kept->why, "as the study file says");
 }
@@ -195,17 +204,26 @@ static json_t *alone_json(const struct guard_split_alone *alone)
         (json_int_t)alone->requests, "failed", (json_int_t)alone->failed, "harm", alone->harm);
 }
 
+static json_t *pairs_json(const struct guard_split_kept *kept)
+{
+    json_t *worse = json_array();
+    for (size_t i = 0; i < STATS_ANYTIME_BETS; i++)
+        json_array_append_new(worse, json_real_or_null(kept->pairs.worse[i]));
+    return json_pack("{s:I, s:o, s:b, s:b}", "pairs", (json_int_t)kept->pairs.pairs, "worse", worse,
+                     "harm", kept->pairs.harm, "by_words", kept->by_words);
+}
+
 bool guard_split_kept_write(const char *path, const struct spec_split *split,
                             const struct guard_split_kept *kept, struct err *err)
 {
     AUTO_JSON json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:o, s:o, s:o, s:o}", "format", format,
-        "version", VERSION, "state", guard_split_state_names[kept->state], "revision",
+        "{s:s, s:i, s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}", "format",
+        format, "version", VERSION, "state", guard_split_state_names[kept->state], "revision",
         (json_int_t)kept->revision, "began_wall_us", (json_int_t)kept->began_wall_us,
         "since_wall_us", (json_int_t)kept->since_wall_us, "why", json_text_or_null(kept->why),
         "harm_ratio", split->harm_ratio, "error", split->error, "quantile", split->quantile, "arms",
         arms_json(kept, split), "sums", sums_json(&kept->sums), "alone", alone_json(&kept->alone),
-        "no_words", json_text_or_null(kept->no_words));
+        "pairs", pairs_json(kept), "no_words", json_text_or_null(kept->no_words));
     if (!root)
         return err_set(err, ERR_INTERNAL, "%s: no memory", path);
     AUTO(free) char *text = json_dump_text(root);
@@ -342,6 +360,23 @@ static bool read_alone(const json_t *object, struct guard_split_alone *alone)
            read_member(object, "failed", &alone->failed) && alone->failed <= alone->requests;
 }
 
+/* Likewise: then they are counted from now on. */
+static bool read_pairs(const json_t *object, struct guard_split_kept *kept)
+{
+    const json_t *worse = json_object_get(object, "worse");
+    if (!object)
+        return true;
+    for (size_t i = 0; i < STATS_ANYTIME_BETS; i++) {
+        const json_t *value = json_array_get(worse, i);
+        if (!json_is_number(value) && !json_is_null(value))
+            return false;
+        kept->pairs.worse[i] = json_is_null(value) ? -INFINITY : json_number_value(value);
+    }
+    kept->pairs.harm = json_is_true(json_object_get(object, "harm"));
+    kept->by_words = json_is_true(json_object_get(object, "by_words"));
+    return read_member(object, "pairs", &kept->pairs.pairs);
+}
+
 /* Is it about what the study file says now? */
 static bool is_of(const json_t *root, const struct spec_split *split)
 {
@@ -380,7 +415,8 @@ static bool read_all(const json_t *root, struct guard_split_kept *kept)
     const char *no_words = json_get_text(root, "no_words");
     snprintf(kept->no_words, sizeof kept->no_words, "%s", no_words ? no_words : "");
     return sum == 100 && read_sums(json_object_get(root, "sums"), &kept->sums) &&
-           read_alone(json_object_get(root, "alone"), &kept->alone);
+           read_alone(json_object_get(root, "alone"), &kept->alone) &&
+           read_pairs(json_object_get(root, "pairs"), kept);
 }
 
 bool guard_split_kept_read(const char *path, const struct spec_split *split,

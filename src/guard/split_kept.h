@@ -6,6 +6,7 @@
 #include "spec/guard.h"
 #include "spec/study.h"
 #include "stats/anytime.h"
+#include "stats/anytime_pairs.h"
 #include "stats/sketch.h"
 #include "stats/wer.h"
 
@@ -53,6 +54,8 @@ struct guard_split_kept {
     size_t second; /* the arm that is judged; the first is 0 */
     struct stats_anytime_sums sums;
     struct guard_split_alone alone;
+    struct stats_anytime_pairs pairs;   /* word errors of both arms on the same clip */
+    bool by_words;                      /* it was stopped for them */
     char no_words[GUARD_SPLIT_WHY_MAX]; /* why no word errors can be known; "": they can */
 };
 
@@ -60,7 +63,10 @@ struct guard_split_kept {
 void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_split *split,
                            int64_t wall_us);
 void guard_split_kept_done(struct guard_split_kept *kept);
+/* The file's error is shared out: four fifths for time and failures of requests, a fifth for word
+ * errors, so that both tests together keep it. */
 struct stats_anytime_options guard_split_options(const struct spec_split *split);
+struct stats_anytime_pairs_options guard_split_pairs_options(const struct spec_split *split);
 
 /* "FOLDER.split-stt.json"; owned by the caller. */
 char *guard_split_path(const char *folder, const struct spec_study *study, size_t front);

@@ -1,19 +1,26 @@
 /* Word errors of both arms on the same recordings.
  *
  * Real requests have no transcript, so what an arm hears is known only of recordings that have one.
- * Some of the study's are kept, spread over the corpus, and each goes to the first arm and then to
- * the second, straight to their ports: HAProxy's log does not see them, so they are in no latency
- * that is compared. A clip is counted by its place, and errors of the two arms are compared clip by
- * clip, so that what is hard for both cancels.
+ * Some of the study's are kept, spread over the corpus; one of them, drawn by lot, goes to the
+ * first arm and then to the second, straight to their ports: HAProxy's log does not see them, so
+ * they are in no latency that is compared. A clip is counted by its place, and errors of the two
+ * arms are compared clip by clip, so that what is hard for both cancels. A clip's chance goes with
+ * its words: then the mean of the pairs is the word error rate of all kept clips, however often
+ * each comes.
+ *
+ * Rejected: one after the other. Then no pair is chance but for what the servers make of it, and a
+ * difference that the order makes looks like one of the arms.
  *
  * Invariant: at most one request is under way, and nobody waits for it. */
 #include "guard/split_reference.h"
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "load/worker.h"
 #include "trial/live.h"
 
 #include <malloc.h>
+#include <math.h>
 #include <string.h>
 
 enum { CLIP_BYTES_MAX = 4 << 20 };
@@ -25,14 +32,16 @@ struct guard_reference {
     struct arena *arena;      /* owned */
     struct corpus clips, one; /* in the arena; `one`: the clip under way */
     size_t places[GUARD_SPLIT_CLIPS_MAX];
+    uint64_t words[GUARD_SPLIT_CLIPS_MAX], all_words;
+    struct stats_anytime_pairs_options options;
     struct live *live[2]; /* owned, one for each arm */
     struct load_stream streams[2];
     struct corpus *corpora;
     struct load_plan plan;
     struct load_worker *worker; /* owned; NULL: nothing is under way */
     int64_t every_ns, due_ns;
-    uint64_t number; /* requests so far: clip and arm follow from it */
-    size_t arm;      /* of the one under way */
+    size_t clip, arm;   /* of the one under way, or asked last */
+    double first_ratio; /* words that the first arm had wrong of this clip; NaN: no answer */
 };
 
 /* Evenly spread, as many as fit. */
@@ -47,6 +56,12 @@ static void keep_clips(struct guard_reference *reference, const struct corpus *w
         const struct corpus_clip *clip = &whole->clips[i * whole->clip_count / most];
         if (!clip->transcript || bytes + clip->len > CLIP_BYTES_MAX)
             continue;
+        const struct stats_wer right =
+            stats_wer_count(NORMALISER_ENGLISH, clip->transcript, clip->transcript);
+        if (right.reference_words == 0)
+            continue;
+        reference->all_words += right.reference_words;
+        reference->words[clips->clip_count] = right.reference_words;
         void *copy = arena_alloc(reference->arena, clip->len + 1);
         memcpy(copy, clip->data, clip->len);
         bytes += clip->len;
@@ -119,6 +134,9 @@ struct guard_reference *guard_reference_new(const struct guard_split_setup *setu
     reference->study = setup->study;
     reference->service = service;
     reference->arena = arena_new();
+    reference->options =
+        guard_split_pairs_options(&setup->study->guard->fronts[setup->front].split);
+    reference->arm = 1;
     reference->every_ns = (int64_t)(NS_PER_S / setup->reference_rps);
     bool any = load_clips(reference);
     malloc_trim(0); /* the whole corpus was read, some of it is kept */
@@ -140,52 +158,71 @@ struct guard_reference *guard_reference_free(struct guard_reference *reference)
     return NULL;
 }
 
-static size_t clip_of(const struct guard_reference *reference)
+/* The lot of the `turn`-th pair is drawn by its number, so one that begins again where another was
+ * killed goes on with it. */
+static size_t draw_clip(const struct guard_reference *reference, uint64_t turn)
 {
-    return (size_t)(reference->number / 2) % reference->clips.clip_count;
+    char stream[64];
+    snprintf(stream, sizeof stream, "reference clip %llu", (unsigned long long)turn);
+    struct rng rng = rng_init(reference->study->seed, stream);
+    uint64_t at = rng_below(&rng, reference->all_words);
+    size_t clip = 0;
+    while (at >= reference->words[clip])
+        at -= reference->words[clip++];
+    return clip;
 }
 
+/* An arm that gives no answer makes no pair: how often requests fail is counted of real ones. */
 static void take(struct guard_reference *reference, const struct load_result *result,
-                 struct guard_split_arm *arm)
+                 struct guard_split_kept *kept)
 {
-    size_t clip = clip_of(reference);
+    struct guard_split_arm *arm = &kept->arms[reference->arm == 0 ? 0 : kept->second];
+    double ratio = NAN;
     arm->references++;
-    if (result->record.error != LOAD_OK) {
+    if (result->record.error == LOAD_OK) {
+        const size_t clip = reference->clip;
+        struct stats_wer one = stats_wer_count(
+            NORMALISER_ENGLISH, reference->clips.clips[clip].transcript, result->text);
+        stats_wer_pool(&arm->clips[reference->places[clip]], &one);
+        ratio = stats_wer_ratio(&one);
+    } else {
         arm->references_failed++;
-        return;
     }
-    struct stats_wer one =
-        stats_wer_count(NORMALISER_ENGLISH, reference->clips.clips[clip].transcript, result->text);
-    stats_wer_pool(&arm->clips[reference->places[clip]], &one);
+    if (reference->arm == 0)
+        reference->first_ratio = ratio;
+    else
+        stats_anytime_pairs_add(&kept->pairs, &reference->options, reference->first_ratio, ratio);
 }
 
 /* False: it is still under way. */
 static bool collect(struct guard_reference *reference, struct guard_split_kept *kept,
                     int64_t now_ns)
 {
-    struct guard_split_arm *arm = &kept->arms[reference->arm == 0 ? 0 : kept->second];
     struct load_result result;
     enum load_news news = LOAD_NEWS_RESULT;
     while (news == LOAD_NEWS_RESULT) {
         news = load_worker_next(reference->worker, &result);
         if (news == LOAD_NEWS_RESULT)
-            take(reference, &result, arm);
+            take(reference, &result, kept);
     }
     if (news == LOAD_NEWS_NONE && now_ns < reference->due_ns + 2 * WITHIN_NS)
         return false;
     /* Our own worker that failed says nothing of an arm. */
     reference->worker = load_worker_free(reference->worker);
-    reference->number++;
     return true;
 }
 
-static void send_next(struct guard_reference *reference)
+static void send_next(struct guard_reference *reference, const struct guard_split_kept *kept)
 {
     struct load_stream *stream = &reference->plan.streams[0];
     struct err ignored = ERR_INIT; /* no process can be made: the next one may be */
-    reference->arm = reference->number % 2;
+    reference->arm = 1 - reference->arm;
+    if (reference->arm == 0) {
+        reference->clip = draw_clip(reference, kept->arms[0].references);
+        reference->first_ratio = NAN;
+    }
     *stream = reference->streams[reference->arm];
-    reference->one = (struct corpus){.clips = &reference->clips.clips[clip_of(reference)],
+    reference->one = (struct corpus){.clips = &reference->clips.clips[reference->clip],
                                      .clip_count = 1,
                                      .all_transcribed = true};
     stream->corpus = &reference->one;
@@ -211,5 +248,5 @@ void guard_reference_step(struct guard_reference *reference, struct guard_split_
     if (now_ns < reference->due_ns)
         return;
     reference->due_ns = now_ns + reference->every_ns;
-    send_next(reference);
+    send_next(reference, kept);
 }

@@ -25,6 +25,8 @@
  * weights that are at most 1 together, so their expectation never exceeds 1. */
 #include "stats/anytime.h"
 
+#include "stats/anytime_pairs.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +41,6 @@ enum {
 };
 static const double SPREAD_Z = 0.5244;  /* a spread is believed at 70 % */
 static const double SLOWER_SHARE = 0.9; /* of the error, for time; the rest is for errors */
-static const double FIRST_SHARE = 0.75; /* for harm from the first block on */
 
 /* ln odds ratios. A 20 % slowdown where 10 % are allowed is 0.2 (spread tenfold between median and
  * p99) to 1.2 (twofold). */
@@ -95,12 +96,6 @@ struct stats_anytime *stats_anytime_free(struct stats_anytime *test)
 
 /* ---- one table ---- */
 
-static double log_add(double a, double b)
-{
-    double high = fmax(a, b), low = fmin(a, b);
-    return high == -INFINITY ? high : high + log1p(exp(low - high));
-}
-
 /* ln of Fisher's sum over all tables with these margins, up to a constant of the margins. */
 static double log_tables(const struct table *table, double log_ratio)
 {
@@ -111,7 +106,7 @@ static double log_tables(const struct table *table, double log_ratio)
         double more = (double)(b - j) * (double)(hits - j);
         double less = (double)(j + 1) * (double)(a + j + 1 - hits);
         term += log(more / less) + log_ratio;
-        sum = log_add(sum, term);
+        sum = stats_anytime_log_add(sum, term);
     }
     return sum;
 }
@@ -132,16 +127,6 @@ static bool tells(const struct table *table)
 
 /* ---- the sums ---- */
 
-/* The weight with which harm begins at block n = 1, 2, ...; all of them add up to 1. What falls so
- * slowly finds harm that begins at block n for about ln n + 2 ln ln n more evidence. */
-static double log_beginning(uint64_t n)
-{
-    if (n == 1)
-        return log(FIRST_SHARE);
-    double before = 1 / (1 + log2((double)(n - 1))), after = 1 / (1 + log2((double)n));
-    return log1p(-FIRST_SHARE) + log(before - after);
-}
-
 static void advance(double (*sums)[STATS_ANYTIME_ALTERNATIVES], const double *alternatives,
                     const struct table *table, double log_null, double log_begins)
 {
@@ -149,7 +134,7 @@ static void advance(double (*sums)[STATS_ANYTIME_ALTERNATIVES], const double *al
     for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++) {
         double factor = told ? log_likelihood(table, log_null + alternatives[i], log_null) : 0;
         for (size_t t = 0; t < STATS_ANYTIME_TEMPERS; t++, factor /= 2)
-            sums[t][i] = log_add(sums[t][i], log_begins) + factor;
+            sums[t][i] = stats_anytime_log_add(sums[t][i], log_begins) + factor;
     }
 }
 
@@ -157,7 +142,7 @@ static double mean_exp(const double *sums)
 {
     double all = -INFINITY;
     for (size_t i = 0; i < STATS_ANYTIME_ALTERNATIVES; i++)
-        all = log_add(all, sums[i]);
+        all = stats_anytime_log_add(all, sums[i]);
     return exp(fmin(all, 700)) / STATS_ANYTIME_ALTERNATIVES;
 }
 
@@ -282,7 +267,7 @@ static void close_block(struct stats_anytime *test)
     struct stats_anytime_sums *sums = &test->sums;
     sums->blocks++;
     sums->since_step++;
-    double begins = log_beginning(sums->blocks);
+    double begins = stats_anytime_log_beginning(sums->blocks);
     advance(sums->slower, slower_ln, &test->slow, 0, begins);
     advance(sums->failing, failing_ln, &test->wrong, log1p(test->options.harm_ratio), begins);
     advance(sums->not_slower, not_slower_ln, &test->slow, 0, -INFINITY);

@@ -381,6 +381,28 @@ def word_errors_of_both_arms(box):
 
 
 @scenario(quick=True)
+def wrong_words_stop_by_themselves(box):
+    """As fast, no failures, and not what was said: the test of pairs finds it without one real request."""
+    split = Split(box, next_=("--wer", "0.6"))
+    split.guard_part["probe"] = "10/s"
+    box.study(stt=box.fake("stt"), guard=split.guard_part)
+    split.begin()
+    split.until(lambda: split.status()["state"] == "stopped", split.story)
+    split.until(lambda: split.weights() == [100, 0], split.story)
+    status = split.status()
+    evidence = status["evidence"]
+    check(status["verdict"] == "harm" and evidence["by_words"] and not evidence["by_errors"], status)
+    check(evidence["words"] >= evidence["words_needed"] == 100 and evidence["harm"] < evidence["needed"], status)
+    check("makes more word errors than now on the same clips" in status["text"], status)
+    check(sum(split.counted()) == 0, "reference clips were counted as requests")
+    split.until(lambda: any("split stopped, all to now: harm: next makes more word errors" in text
+                            for text in split.told()), split.story)
+    result = box.run("split", box.file, "advance", code=9)
+    check("--anyway" in result.text, result)
+    split.end()
+
+
+@scenario(quick=True)
 def words_that_mean_nothing(box):
     skip_unless(haproxy(), "haproxy is not installed")
     box.study(stt=box.fake("stt"))

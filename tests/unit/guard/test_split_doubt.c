@@ -3,6 +3,7 @@
 #include "split_world.h"
 
 #include "guard/split_inside.h"
+#include "guard/split_words.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -213,7 +214,7 @@ static void hear(struct guard_split *split, size_t arm, size_t clips, uint64_t w
     }
 }
 
-/* Word errors stop nothing, but they are no secret either. */
+/* Before there is evidence enough word errors stop nothing, but they are no secret either. */
 static void test_word_errors_are_told(void **state)
 {
     (void)state;
@@ -255,6 +256,93 @@ static void test_word_errors_are_told(void **state)
     }
 }
 
+static void compare(struct guard_split *split, int pairs, double second)
+{
+    const struct stats_anytime_pairs_options options = guard_split_pairs_options(split->split);
+    for (int i = 0; i < pairs; i++)
+        stats_anytime_pairs_add(&split->kept.pairs, &options, 0, second);
+}
+
+/* Expected: more word errors stop the arm once they are certain by the test of pairs and seen over
+ * several clips. Before: they stopped nothing. */
+static void test_word_errors_stop_the_arm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t clips;
+        uint64_t wrong;
+        int pairs;
+        bool full, dry_run, stopped;
+    } rows[] = {
+        {"rubbish", 8, 6, 40, false, false, true},
+        {"rubbish, too few pairs", 8, 6, 3, false, false, false},
+        {"rubbish, of three clips", 3, 6, 40, false, false, false},
+        {"alike", 8, 0, 400, false, false, false},
+        {"rubbish at 100 %", 8, 6, 40, true, false, true},
+        {"rubbish, a dry run", 8, 6, 40, false, true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world world;
+        struct guard_status_split status;
+        struct guard_split *split;
+        if (rows[i].full) {
+            split = open_full(&world, 2000);
+        } else {
+            world_begin(&world);
+            world.setup.dry_run = rows[i].dry_run;
+            split = open_split(&world);
+        }
+        split->kept.no_words[0] = '\0';
+        hear(split, 0, rows[i].clips, 0);
+        hear(split, 1, rows[i].clips, rows[i].wrong);
+        compare(split, rows[i].pairs, (double)rows[i].wrong / 10);
+        step(&world, split);
+        guard_split_status(split, &status);
+        const bool harm = rows[i].stopped || rows[i].dry_run;
+        CHECK_ROW(i, rows[i].name, (status.arms[1].weight == 0) == rows[i].stopped);
+        CHECK_ROW(i, status.verdict, (strcmp(status.verdict, "harm") == 0) == harm);
+        CHECK_ROW(i, status.words, strstr(status.words, " of 100 needed, ") != NULL);
+        if (harm)
+            CHECK_ROW(i, world.last,
+                      strstr(world.last, "harm: next makes more word errors than now on the same "
+                                         "clips") != NULL);
+        step(&world, split);
+        guard_split_free(split);
+        struct guard_split_kept kept = on_disk(&world);
+        CHECK_ROW(i, rows[i].name, (kept.state == SPLIT_STOPPED) == rows[i].stopped);
+        CHECK_ROW(i, rows[i].name, kept.by_words == rows[i].stopped && !kept.alone.harm);
+        CHECK_ROW(i, rows[i].name, kept.pairs.pairs == (uint64_t)rows[i].pairs);
+        guard_split_kept_done(&kept);
+        check_remove_folder(world.folder);
+    }
+}
+
+/* A person who begins anew begins with nothing against the arm: it may be another one by now. */
+static void test_begun_anew_it_has_said_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    struct err err = ERR_INIT;
+    world_begin(&world);
+    struct guard_split *split = open_split(&world);
+    hear(split, 0, 8, 0);
+    hear(split, 1, 8, 6);
+    compare(split, 40, 0.6);
+    step(&world, split);
+    guard_split_free(split);
+    struct guard_split_kept kept = on_disk(&world);
+    assert_true(kept.state == SPLIT_STOPPED && kept.by_words && guard_split_words_harm(&kept));
+    const struct spec_split *of = &world.sample.front.split;
+    assert_false(guard_split_order(&kept, of, SPLIT_ADVANCE, false, "anna", 7, &err));
+    assert_true(guard_split_order(&kept, of, SPLIT_ADVANCE, true, "anna", 7, &err));
+    assert_true(kept.state == SPLIT_RUNNING && !kept.by_words && kept.pairs.pairs == 0);
+    assert_int_equal(guard_split_verdict(&kept, of), ANYTIME_UNDECIDED);
+    assert_true(isnan(guard_split_wer(&kept.arms[1])));
+    guard_split_kept_done(&kept);
+    check_remove_folder(world.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +351,8 @@ int main(void)
         cmocka_unit_test(test_alone_it_is_held_to_what_the_first_was),
         cmocka_unit_test(test_alone_with_nothing_to_hold_it_to),
         cmocka_unit_test(test_word_errors_are_told),
+        cmocka_unit_test(test_word_errors_stop_the_arm),
+        cmocka_unit_test(test_begun_anew_it_has_said_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,8 @@ static struct guard_split_kept some_kept(const struct spec_split *split)
     kept.sums.threshold_s = 0.2;
     kept.sums.slow_spread[2].squares = 0.7;
     kept.sums.wrong_spread[1].pairs = 5;
+    kept.pairs.pairs = 31;
+    kept.pairs.worse[4] = 1.0 / 7;
     snprintf(kept.why, sizeof kept.why, "because of \"this\"");
     return kept;
 }
@@ -62,6 +64,9 @@ static void test_what_is_written_comes_back(void **state)
     assert_true(again.sums.threshold_s == 0.2);
     assert_true(again.sums.slow_spread[2].squares == 0.7);
     assert_int_equal(again.sums.wrong_spread[1].pairs, 5);
+    assert_int_equal(again.pairs.pairs, 31);
+    assert_true(again.pairs.worse[4] == 1.0 / 7 && isinf(again.pairs.worse[0]));
+    assert_false(again.pairs.harm || again.by_words);
     assert_int_equal(again.second, 1);
     guard_split_kept_done(&kept);
     guard_split_kept_done(&again);
@@ -111,6 +116,7 @@ static void test_what_is_none_of_ours_is_refused(void **state)
         {"weights over 100", "\"weight\":90", "\"weight\":95"},
         {"a text for a number", "\"blocks\":17", "\"blocks\":\"17\""},
         {"a clip that can't be", "[5,12", "[99,12"},
+        {"pairs without a count", "\"pairs\":31", "\"pairs\":-31"},
         {"sums without numbers", "\"slower\":[", "\"slower\":[[],"},
     };
     char *folder = check_make_folder();
@@ -229,7 +235,7 @@ static void test_words(void **state)
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     guard_split_add_verdict(&kept, split, &text);
     assert_non_null(strstr(buf_text(&text), "undecided"));
-    assert_non_null(strstr(buf_text(&text), "against it, 20 needed"));
+    assert_non_null(strstr(buf_text(&text), "against it, 25 needed"));
     assert_non_null(strstr(buf_text(&text), "120 and 0 requests"));
     buf_clear(&text);
     kept.sums.harm = true;
