@@ -176,6 +176,21 @@ bool host_config_read(struct host_manager *manager, struct arena *arena, const c
     return true;
 }
 
+const char *host_result_words(const char *result)
+{
+    static const struct {
+        const char *result, *words;
+    } known[] = {
+        {"oom-kill", ", the kernel has killed it for want of memory"},
+        {"start-limit-hit", ", it was started too often within a short time"},
+        {"watchdog", ", it stopped telling systemd that it lives"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(result, known[i].result) == 0)
+            return known[i].words;
+    return "";
+}
+
 /* The last that sets `name` (of that length), or NULL. */
 static const char *find_variable(const char *const *list, const char *name, size_t len)
 {

@@ -42,6 +42,9 @@ struct host_config {
 NODISCARD bool host_config_read(struct host_manager *manager, struct arena *arena, const char *name,
                                 struct host_config *ret_config, struct err *err);
 
+/* What `result` means where its word alone does not say it, ", the kernel ..."; "" otherwise. */
+const char *host_result_words(const char *result);
+
 /* Has systemd read what was meant? `environment`: "NAME=value", or "NAME" for one that must not be
  * set; `argv` the only command's words. NULL: not compared. ERR_PROBLEM says what differs, and
  * never a variable's value. */

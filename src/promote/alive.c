@@ -61,8 +61,9 @@ static enum promote_life judge_unit(struct promote_alive *alive, const struct ho
     bool up = strcmp(config->active, "active") == 0 || strcmp(config->active, "reloading") == 0;
     bool again = strncmp(config->sub, "auto-restart", strlen("auto-restart")) == 0;
     bool ends_well = !config->result[0] || strcmp(config->result, "success") == 0;
-    snprintf(why, size, "%s is %s (%s)%s%s", alive->unit, config->active, config->sub,
-             ends_well ? "" : ", its result: ", ends_well ? "" : config->result);
+    snprintf(why, size, "%s is %s (%s)%s%s%s", alive->unit, config->active, config->sub,
+             ends_well ? "" : ", its result: ", ends_well ? "" : config->result,
+             host_result_words(config->result));
     if (again)
         return LIFE_DOWN;
     if (!up)

@@ -138,8 +138,9 @@ static bool still_starting(const struct promote_step *step, struct err *err)
                        step->unit);
     bool ended = strcmp(config.active, "failed") == 0 || strcmp(config.active, "inactive") == 0 ||
                  strcmp(config.sub, "auto-restart") == 0;
-    return !ended || err_set(err, ERR_PROBLEM, "%s ended after its start (%s, %s, %s)", step->unit,
-                             config.active, config.sub, config.result);
+    return !ended ||
+           err_set(err, ERR_PROBLEM, "%s ended after its start (%s, %s, %s%s)", step->unit,
+                   config.active, config.sub, config.result, host_result_words(config.result));
 }
 
 static bool wait_ready(const struct promote_step *step, int64_t end_ns, enum host_heed heed,

@@ -98,11 +98,20 @@ static void test_dollar(void **state)
     assert_false(host_config_check(&config, NULL, NULL, &err));
 }
 
+static void test_result(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(host_result_words("oom-kill"), "memory"));
+    assert_string_equal(host_result_words("success"), "");
+    assert_string_equal(host_result_words(""), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_dollar),
+        cmocka_unit_test(test_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
