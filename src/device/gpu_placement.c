@@ -7,12 +7,19 @@
  * while the card was idle did.
  *
  *     listed   SM use          CPU time           placement
- *     yes      seen            any                gpu
+ *     yes      5 % or more     any                gpu
+ *     yes      1 to 5 %        up to 1.5 cores    gpu
+ *     yes      1 to 5 %        more               unproven: contradicted
  *     yes      none            much               cpu
  *     yes      none            little             unproven
  *     no       (any)           any but none       cpu
  *     no       (any)           none               unproven
  *     unknown, or on another card, or nobody left unproven
+ *
+ * A little SM use is what real servers show after a short request, beside one core that waits for
+ * the card in a loop (115 proofs on an H100: at most 1.04 cores below 5 %). A runtime that leaves
+ * the model on the CPU and sends the card some batches shows as little, beside all its threads (4.9
+ * and 30 cores there). One whose CPU half is a single thread can't be told from a wait.
  *
  * A driver that tells no process's share leaves the whole card, whose figure is everybody's:
  *
@@ -42,6 +49,8 @@
 #include <string.h>
 
 static const double sm_seen = 0.01;   /* the driver's smallest figure */
+static const double sm_plenty = 0.05; /* no CPU time speaks against it */
+static const double cpu_wait = 1.5;   /* cores; more is no wait for a card */
 static const double idle_most = 0.05; /* of the card: below, nobody works on it */
 static const double rise_seen = 0.05; /* of the card, over before */
 static const double cpu_much = 0.5;   /* cores, over the probe */
@@ -50,12 +59,19 @@ static const double cpu_little = 0.25; /* cores, over the probe: the CPU did not
 static const double growth_seen = 1 << 20;
 
 /* What the card's own numbers say about work during the probe. */
-enum work { WORK_UNKNOWN, WORK_NONE, WORK_SEEN };
+enum work { WORK_UNKNOWN, WORK_NONE, WORK_SEEN, WORK_CONTRADICTED };
 
 static bool much_cpu(const struct gpu_sight *sight)
 {
     return sight->cpu_ns >= cpu_much_ns &&
            (double)sight->cpu_ns >= cpu_much * (double)sight->span_ns;
+}
+
+/* So little work on the card that what the CPU did beside it may have been the request. */
+static bool is_contradicted(const struct gpu_sight *sight)
+{
+    return sight->sm_ratio < sm_plenty && much_cpu(sight) &&
+           (double)sight->cpu_ns > cpu_wait * (double)sight->span_ns;
 }
 
 /* Nothing is told of an instance's SMs. */
@@ -81,9 +97,11 @@ static enum work work_of_card(const struct gpu_sight *sight)
 
 static enum work work_of(const struct gpu_sight *sight)
 {
-    if (sight->sampled)
-        return sight->sm_ratio >= sm_seen ? WORK_SEEN : WORK_NONE;
-    return work_of_card(sight);
+    if (!sight->sampled)
+        return work_of_card(sight);
+    if (sight->sm_ratio < sm_seen)
+        return WORK_NONE;
+    return is_contradicted(sight) ? WORK_CONTRADICTED : WORK_SEEN;
 }
 
 static enum placement place(const struct gpu_sight *sight)
@@ -177,6 +195,8 @@ static void say_work(const struct gpu_sight *sight, struct buf *text)
     if (sight->cpu_ns >= 0)
         buf_addf(text, "; CPU time %lld of %lld ms", (long long)(sight->cpu_ns / NS_PER_MS),
                  (long long)(sight->span_ns / NS_PER_MS));
+    if (work_of(sight) == WORK_CONTRADICTED)
+        buf_add(text, ", which so little work on the card does not explain");
 }
 
 void gpu_placement_judge(const struct gpu_sight *sight, struct device_proof *ret_proof)

@@ -61,6 +61,7 @@ static void test_placement(void **state)
         at(root, rows[i].trace, rows[i].after_s);
         one_server(root, rows[i].pid, rows[i].ticks);
         device_usage(device, 7, &after);
+        before.at_ns = after.at_ns - (int64_t)((rows[i].after_s - rows[i].before_s) * 1e9);
         device_prove(device, &before, &after, ON_GPU, &proof);
         CHECK_ROW_TEXT(i, rows[i].trace, device_placement_names[proof.placement],
                        device_placement_names[rows[i].placement]);
