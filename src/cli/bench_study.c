@@ -138,6 +138,8 @@ bool cli_bench_study(const struct cli_args *args, struct arena *arena,
     options->protocol = protocol_of(study, &candidate, service, arena);
     options->unchecked = study->services[service].answers_unchecked;
     options->api_key_env = options->load->api_key_env;
+    if (!options->ca && options->url && strncasecmp(options->url, "https://", 8) == 0)
+        options->ca = study->services[service].tls.ca;
     options->seed = study->seed;
     options->window_ns = study->measure.window_ns;
     options->warmup_ns = given(args, "requests") ? -1 : study->measure.warmup_ns;

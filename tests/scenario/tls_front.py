@@ -1,12 +1,16 @@
 """TLS in front of a fake service, which speaks none: a process of its own that hands bytes on both ways.
 
-    with Front(box, port) as front: ... front.url, front.ca
+    with Front(box, port) as front: ... front.url, front.ca     before one that runs already
+    box.study(llm=secured(box.fake("llm"), *certificate(box)))  a service that spica starts
 
-The certificate is made by the openssl program for this folder, for 127.0.0.1 and localhost.
+The certificate is made by the openssl program for this folder, for 127.0.0.1 and localhost unless told.
+A secured service is the fake itself, on a port of its own, whose child has the TLS port and ends with it.
 """
 
+import ctypes
 import os
 import selectors
+import signal
 import socket
 import ssl
 import subprocess
@@ -15,12 +19,16 @@ import sys
 from harness import Skip, check
 
 
-def certificate(box):
-    pem, key = box.path("front.pem"), box.path("front.key")
+NAMES = "IP:127.0.0.1,DNS:localhost"
+
+
+def certificate(box, names=NAMES, stem="front"):
+    """Its file, which is also the authority to trust, and its key's."""
+    pem, key = box.path(stem + ".pem"), box.path(stem + ".key")
     try:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                         "-nodes", "-keyout", key, "-out", pem, "-days", "2", "-subj", "/CN=test",
-                        "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+                        "-addext", "subjectAltName=" + names],
                        check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
     except FileNotFoundError:
         raise Skip("the program openssl is not there") from None
@@ -43,12 +51,19 @@ def carry(secure, plain):
                 target.sendall(data)
 
 
-def serve(pem, key, port):
+def secured(service, pem, key, **tls):
+    """A `command` service behind TLS; keyword arguments are keys of `tls` (none: `tls: true`)."""
+    front = [sys.executable, os.path.abspath(__file__), pem, key, "--"]
+    return dict(service, command=front + service["command"], tls=tls or True)
+
+
+def serve(pem, key, port, listen=0):
     import threading
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, key)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    print(listener.getsockname()[1], flush=True)
+    listener = socket.create_server(("127.0.0.1", listen), backlog=64)
+    if listen == 0:
+        print(listener.getsockname()[1], flush=True)
 
     def one(client):
         try:
@@ -81,5 +96,22 @@ class Front:
         self.process.stdout.close()
 
 
+def run_behind(pem, key, command):
+    """Becomes the command, with another port; TLS is a child's."""
+    at = command.index("--port") + 1
+    outer = int(command[at])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        command[at] = str(free.getsockname()[1])
+    parent = os.getpid()
+    if os.fork() == 0:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() == parent:
+            serve(pem, key, int(command[at]), outer)
+        os._exit(1)
+    os.execvp(command[0], command)
+
+
 if __name__ == "__main__":
+    if sys.argv[3] == "--":
+        run_behind(sys.argv[1], sys.argv[2], sys.argv[4:])
     serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
