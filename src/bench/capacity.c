@@ -76,7 +76,7 @@ static bool split_requirements(struct climb *climb, struct err *err)
 static enum metric metric_shown(const struct climb *climb)
 {
     for (size_t b = 0; b < climb->bound_count; b++)
-        if (climb->bounds[b].metric == METRIC_LATENCY || climb->bounds[b].metric == METRIC_TTFT)
+        if (climb->bounds[b].metric != METRIC_ERRORS && climb->bounds[b].metric != METRIC_RTF)
             return climb->bounds[b].metric;
     return METRIC_LATENCY;
 }
@@ -85,7 +85,7 @@ static double patience_s(const struct climb *climb)
 {
     double longest_s = 0;
     for (size_t b = 0; b < climb->bound_count; b++)
-        if (climb->bounds[b].metric == METRIC_LATENCY || climb->bounds[b].metric == METRIC_TTFT)
+        if (climb->bounds[b].metric != METRIC_ERRORS && climb->bounds[b].metric != METRIC_RTF)
             longest_s = fmax(longest_s, climb->bounds[b].limit);
     return longest_s;
 }

@@ -99,7 +99,7 @@ static enum metric metric_shown(const struct climb *climb)
 {
     for (size_t b = 0; b < climb->bound_count; b++)
         if (climb->bounds[b].stream == climb->spec->service &&
-            (climb->bounds[b].metric == METRIC_LATENCY || climb->bounds[b].metric == METRIC_TTFT))
+            climb->bounds[b].metric != METRIC_ERRORS && climb->bounds[b].metric != METRIC_RTF)
             return climb->bounds[b].metric;
     return METRIC_LATENCY;
 }

@@ -171,6 +171,7 @@ bool finding_counts(const struct metrics_input *input, const struct load_record 
 static double part_of_limit(const struct level_bound *bound, const struct load_record *r)
 {
     double value = bound->metric == METRIC_TTFT      ? load_ttft_s(r)
+                   : bound->metric == METRIC_CONTENT ? load_content_s(r)
                    : bound->metric == METRIC_RTF     ? rtf_of(r)
                    : bound->metric == METRIC_LATENCY ? load_latency_s(r)
                                                      : 0;

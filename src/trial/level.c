@@ -54,8 +54,8 @@ enum request_state { REQUEST_MISSING, REQUEST_KNOWN, REQUEST_GIVEN_UP };
 
 struct request {
     int64_t intended_ns;
-    uint64_t over;                /* bit per bound */
-    float latency_s, ttft_s, rtf; /* NaN: none, it failed or is not there yet */
+    uint64_t over;                           /* bit per bound */
+    float latency_s, ttft_s, content_s, rtf; /* NaN: none, it failed or is not there yet */
     enum request_state state;
     uint32_t session; /* whose; of one that is not there, nobody else's */
     bool in_window;
@@ -225,6 +225,7 @@ void level_check_add(struct level_check *check, const struct load_record *r)
                                 .over = over,
                                 .latency_s = (float)level_value_of(METRIC_LATENCY, r),
                                 .ttft_s = (float)level_value_of(METRIC_TTFT, r),
+                                .content_s = (float)level_value_of(METRIC_CONTENT, r),
                                 .rtf = (float)level_value_of(METRIC_RTF, r),
                                 .state = REQUEST_KNOWN,
                                 .session = r->session,
@@ -288,7 +289,7 @@ static void advance(struct level_check *check, size_t s, int64_t now_ns, bool al
                 return;
             request->state = REQUEST_GIVEN_UP;
             request->over = check->timed;
-            request->latency_s = request->ttft_s = request->rtf = NAN;
+            request->latency_s = request->ttft_s = request->content_s = request->rtf = NAN;
             request->session = UINT32_MAX - (uint32_t)stream->next;
             request->in_window = in_window = pass && in_window; /* one that never left: nothing */
         }
@@ -304,9 +305,10 @@ static double value_at(const struct level_bound *bound, size_t b, const struct r
 {
     if (bound->metric == METRIC_ERRORS)
         return request->over >> b & 1;
-    double value = bound->metric == METRIC_TTFT  ? request->ttft_s
-                   : bound->metric == METRIC_RTF ? request->rtf
-                                                 : request->latency_s;
+    double value = bound->metric == METRIC_TTFT      ? request->ttft_s
+                   : bound->metric == METRIC_CONTENT ? request->content_s
+                   : bound->metric == METRIC_RTF     ? request->rtf
+                                                     : request->latency_s;
     double worst = WORST * bound->limit;
     return value < worst ? value : worst; /* NaN as well */
 }

@@ -22,10 +22,10 @@
 enum { LEVEL_BOUNDS_MAX = 64 };
 
 struct level_bound {
-    const char *text;      /* as written, for people; borrowed */
-    size_t stream;         /* whose requests */
-    enum metric metric;    /* METRIC_LATENCY, _TTFT or _RTF; METRIC_ERRORS: only failing is over */
-    double limit;          /* base units */
+    const char *text;   /* as written, for people; borrowed */
+    size_t stream;      /* whose requests */
+    enum metric metric; /* METRIC_LATENCY, _TTFT, _CONTENT, _RTF; METRIC_ERRORS: only failing is */
+    double limit;       /* base units */
     bool at_limit_is_over; /* "<" */
     double allowed;        /* ratio of requests that may be over; 0: not one */
 };
@@ -56,7 +56,7 @@ bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, 
 /* The limit of "METRIC < number" (or "<="), whatever the metric is; false: it is no such
  * comparison. */
 bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);
-/* A request's value of that metric: latency, ttft or rtf; NaN: it has none. */
+/* A request's value of that metric: latency, ttft, content or rtf; NaN: it has none. */
 double level_value_of(enum metric metric, const struct load_record *record);
 /* Is this request over? A failed one is. */
 bool level_bound_over(const struct level_bound *bound, const struct load_record *record);

@@ -15,6 +15,8 @@ double level_value_of(enum metric metric, const struct load_record *r)
     switch (metric) {
     case METRIC_TTFT:
         return load_ttft_s(r);
+    case METRIC_CONTENT:
+        return load_content_s(r);
     case METRIC_RTF:
         return r->audio_s > 0 ? load_latency_s(r) / r->audio_s : NAN;
     default:
@@ -29,7 +31,8 @@ bool level_bound_over(const struct level_bound *bound, const struct load_record 
     if (bound->metric == METRIC_ERRORS)
         return false;
     double value = level_value_of(bound->metric, r);
-    /* An answer without a first token has not kept the promise either. */
+    /* An answer without a first token, or of nothing but thinking, has not kept the promise either.
+     */
     return !(bound->at_limit_is_over ? value < bound->limit : value <= bound->limit);
 }
 
@@ -38,8 +41,8 @@ static bool settle_bound(struct metric_ref ref, const char *op, double limit,
 {
     bool below = strcmp(op, "<") == 0, up_to = strcmp(op, "<=") == 0;
     double q = metric_stat_quantile(ref.stat);
-    bool timed =
-        ref.metric == METRIC_LATENCY || ref.metric == METRIC_TTFT || ref.metric == METRIC_RTF;
+    bool timed = ref.metric == METRIC_LATENCY || ref.metric == METRIC_TTFT ||
+                 ref.metric == METRIC_CONTENT || ref.metric == METRIC_RTF;
     ret->metric = ref.metric;
     ret->limit = limit;
     ret->at_limit_is_over = below;

@@ -20,6 +20,7 @@ static const struct metric_ref refs[] = {
     {0, METRIC_RTF, STAT_MAX},     {0, METRIC_ERROR_RATIO, STAT_VALUE},
     {1, METRIC_LATENCY, STAT_P95}, {0, METRIC_LATENCY, STAT_MEAN},
     {0, METRIC_WER, STAT_VALUE},   {0, METRIC_GOODPUT_RATIO, STAT_VALUE},
+    {0, METRIC_CONTENT, STAT_P95},
 };
 
 struct fixture {
@@ -105,6 +106,7 @@ static void test_limits(void **state)
     require(&f, "llm.latency.p50 < 200ms"); /* of a single request p95's limit is asked */
     require(&f, "llm.ttft.p99 <= 100ms");
     require(&f, "llm.itl.p95 < 20ms");
+    require(&f, "llm.content.p95 < 150ms");
     require(&f, "llm.latency.mean < 1ms"); /* of no request in particular */
     require(&f, "llm.error_ratio < 1%");
     struct finding_limits limits = finding_limits_of(&f.study, 0);
@@ -113,8 +115,9 @@ static void test_limits(void **state)
     assert_false(finding_limits_of(&f.study, 1).any);
     size_t count = 0;
     const struct level_bound *bounds = finding_bounds(&f.study, 0, f.arena, &count);
-    assert_int_equal(count, 4); /* p95, p50, p99 and the errors: shares of requests */
-    assert_true(fabs(bounds[0].allowed - 0.05) < 1e-12 && fabs(bounds[3].allowed - 0.01) < 1e-12);
+    assert_int_equal(count, 5); /* p95, p50, p99, p95 and the errors: shares of requests */
+    assert_true(fabs(bounds[0].allowed - 0.05) < 1e-12 && fabs(bounds[4].allowed - 0.01) < 1e-12);
+    assert_true(bounds[3].metric == METRIC_CONTENT && limits.content_s == 0.15);
     arena_free(f.arena);
 }
 

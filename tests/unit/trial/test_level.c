@@ -316,6 +316,53 @@ static void test_nothing_was_counted(void **state)
     assert_string_equal(point.broke, "llm.errors == 0: no request of it was counted");
 }
 
+/* The first content, request by request: thinking that is quick keeps no promise about it. */
+static void test_content(void **state)
+{
+    (void)state;
+    static const struct level_bound bound = {.text = "llm.content.p90 < 50ms",
+                                             .metric = METRIC_CONTENT,
+                                             .limit = 0.05,
+                                             .allowed = 0.1,
+                                             .at_limit_is_over = true};
+    static const struct {
+        const char *name;
+        double content_s, late_s; /* of most, of each `every`-th; NaN: thinking alone */
+        int every;
+        enum stats_level outcome;
+        const char *broke;
+    } rows[] = {
+        {"all at once", 0.02, 0.02, 1, LEVEL_MET, NULL},
+        {"one in fifty thinks long", 0.02, 0.15, 50, LEVEL_MET, NULL},
+        {"half think long", 0.02, 0.15, 2, LEVEL_MISSED, "llm.content.p90 < 50ms: "},
+        {"half only think", 0.02, NAN, 2, LEVEL_MISSED, "llm.content.p90 < 50ms: "},
+    };
+    enum { N = 1000 };
+    struct load_record *records = calloc(N, sizeof *records);
+    assert_non_null(records);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct level_plan plan = plan_of(&bound, 1);
+        plan.metric = METRIC_CONTENT;
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        struct store_capacity_point point;
+        for (int k = 0; k < N; k++) {
+            const double s = k % rows[i].every ? rows[i].content_s : rows[i].late_s;
+            struct load_record *r = &records[k];
+            *r = record_of((uint32_t)k, 0.002 * k, 0.2);
+            r->first_token_ns = r->intended_ns + 5 * NS_PER_MS;
+            r->first_content_ns = isnan(s) ? -1 : r->intended_ns + (int64_t)(s * NS_PER_S);
+        }
+        CHECK_ROW_TEXT(i, rows[i].name, stats_level_name(play(check, records, N, arena, &point)),
+                       stats_level_name(rows[i].outcome));
+        CHECK_ROW(i, rows[i].name, !point.broke == !rows[i].broke);
+        CHECK_ROW(i, rows[i].name, !rows[i].broke || strstr(point.broke, rows[i].broke));
+        if (rows[i].outcome == LEVEL_MET) /* the point tells of it too, and not of the latency */
+            CHECK_ROW(i, rows[i].name, fabs(point.p50 - 0.02) < 1e-9);
+    }
+    free(records);
+}
+
 static enum expr_name resolve(void *context, const char *name, size_t *ret_id, struct err *err)
 {
     (void)context, (void)name, (void)err;
@@ -335,6 +382,7 @@ static void test_bounds(void **state)
     } rows[] = {
         {"m < 0.3", METRIC_LATENCY, STAT_P95, true, 0.3, 0.05},
         {"m <= 0.3", METRIC_TTFT, STAT_P50, true, 0.3, 0.5},
+        {"m < 0.2", METRIC_CONTENT, STAT_P90, true, 0.2, 0.1},
         {"m < 1", METRIC_RTF, STAT_MAX, true, 1, 0},
         {"m == 0", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
         {"m < 1", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
@@ -481,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_slow_ones_count),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_too_few_to_tell),
+        cmocka_unit_test(test_content),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_numbers_out_of_order),
         cmocka_unit_test(test_held_up),
