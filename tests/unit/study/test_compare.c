@@ -22,7 +22,11 @@ struct bed {
     /* The made-up machine. */
     spec_code bad;                /* fails from block `bad_from` on; SPACE: nobody */
     int bad_from, contended_once; /* block whose first try of it is contended */
-    double slower;                /* side 1's p95 over side 0's */
+    double slower;                /* side 1's p95 over side 0's, and its token rate */
+    struct {
+        const char *service; /* whose tokens are counted by events; NULL: nobody's */
+        int from;            /* block */
+    } by_events[2];          /* of each side */
 };
 
 static void bed_side(struct bed *bed, const char *winner, const char *given)
@@ -64,6 +68,17 @@ static enum verdict measure(const struct bed *bed, const struct compare_step *st
     return VERDICT_OK;
 }
 
+enum { METRICS = 3 };
+
+static const char *method_of(const struct bed *bed, const struct compare_step *step,
+                             const char *service)
+{
+    const char *whose = bed->by_events[step->side].service;
+    bool is =
+        whose && strcmp(whose, service) == 0 && (int)step->block >= bed->by_events[step->side].from;
+    return is ? METRIC_BY_EVENTS : NULL;
+}
+
 /* Runs one trial; false when nothing is left. */
 static bool bed_step(struct bed *bed)
 {
@@ -73,9 +88,19 @@ static bool bed_step(struct bed *bed)
     enum verdict verdict = measure(bed, &step);
     double level = (step.side == 1 ? bed->slower : 1) * (1 + 0.5 * (double)step.block) *
                    (1 + 0.001 * (double)(step.request.number % 3));
-    struct store_metric *metric = arena_alloc(bed->arena, sizeof *metric);
-    *metric =
+    struct store_metric *metrics = arena_array(bed->arena, METRICS, sizeof *metrics);
+    metrics[0] =
         (struct store_metric){"s0", "shared", "latency", "p95", 0.1 * level, NAN, NAN, 50, NULL};
+    for (size_t s = 0; s < 2; s++)
+        metrics[1 + s] = (struct store_metric){s ? "s1" : "s0",
+                                               "shared",
+                                               "tokens_per_s",
+                                               "",
+                                               30 * level,
+                                               NAN,
+                                               NAN,
+                                               50,
+                                               method_of(bed, &step, s ? "s1" : "s0")};
     bed->trials[bed->count] = (struct store_trial){
         .number = step.request.number,
         .candidate = bed->comparison.sides[step.side].text,
@@ -88,8 +113,8 @@ static bool bed_step(struct bed *bed)
         .summary = "in words",
         .cold = step.request.cold,
         .duration_s = 10,
-        .metrics = metric,
-        .metric_count = verdict_facts(verdict)->has_fitness,
+        .metrics = metrics,
+        .metric_count = verdict_facts(verdict)->has_fitness ? METRICS : 0,
     };
     struct err err = ERR_INIT;
     if (!history_append(&bed->history, bed->study, &bed->trials[bed->count++], bed->arena, &err))
@@ -258,6 +283,46 @@ static void test_answers(void **state)
     }
 }
 
+/* A rate of tokens counted by events says nothing against one counted by the server, whatever the
+ * two numbers are; two of a kind are compared. */
+static void test_counted_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *first, *other; /* whose tokens are counted by events */
+        int from;                         /* block, of the other side */
+        size_t blocks;                    /* that say something of s0's rate */
+        enum compare_answer want;
+        bool otherwise;
+    } rows[] = {
+        {"all by servers", NULL, NULL, 0, 6, COMPARE_BETTER, false},
+        {"all by events", "s0", "s0", 0, 6, COMPARE_BETTER, false},
+        {"one side by events", NULL, "s0", 0, 0, COMPARE_UNKNOWN, true},
+        {"the other one", "s0", NULL, 0, 0, COMPARE_UNKNOWN, true},
+        {"from the last block on", NULL, "s0", 6, 5, COMPARE_BETTER, true},
+        {"another service's", NULL, "s1", 0, 6, COMPARE_BETTER, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bed bed;
+        bed_init(&bed);
+        bed.by_events[0].service = rows[i].first;
+        bed.by_events[1].service = rows[i].other;
+        bed.by_events[1].from = rows[i].from;
+        while (bed_step(&bed)) {
+        }
+        bed_look(&bed, 6);
+        const struct compare_row *row = find_row(&bed, "s0.tokens_per_s");
+        CHECK_ROW(i, rows[i].name, row->answer == rows[i].want);
+        CHECK_ROW(i, rows[i].name, row->effect.blocks == rows[i].blocks);
+        CHECK_ROW(i, rows[i].name, row->counted_otherwise == rows[i].otherwise);
+        CHECK_ROW(i, rows[i].name, !row->unknown == (rows[i].want != COMPARE_UNKNOWN));
+        CHECK_ROW(i, rows[i].name, !row->unknown || strstr(row->unknown, "by events on the other"));
+        /* What is no rate of tokens is compared whoever counted them. */
+        CHECK_ROW(i, rows[i].name, find_row(&bed, "s0.latency.p95")->answer == COMPARE_WORSE);
+        bed_done(&bed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_a_disturbed_trial_is_tried_again_at_once),
         cmocka_unit_test(test_a_failure_is_no_number),
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_counted_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
