@@ -14,6 +14,11 @@
  * it: a guard before us may have died while it was warming. So is one that was restarted meanwhile,
  * between two looks too: its process is another then.
  *
+ * One that is on is asked for its place as long as it is on, whether or not it takes requests: the
+ * driver lists who is on the card (watch_place.c). One that is not has failed, keeps failing until
+ * a first request proves another place, and is never chosen meanwhile; without a unit there is no
+ * first request, and it is back when the driver lists it.
+ *
  * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
  * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
  * request may have been chosen for it just before it was drained.
@@ -28,6 +33,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "device/device.h"
+#include "guard/tier_place.h"
 #include "guard/tier_warm.h"
 #include "promote/alive.h"
 
@@ -70,6 +76,7 @@ struct tier_unit {
     struct promote_alive alive;
     double held_bytes;
     int64_t held_at_ns;
+    struct tier_place place;
     struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
     unsigned proofs;
     int64_t asked_ns;
@@ -169,6 +176,9 @@ static void weigh(struct tier_unit *unit, int64_t now_ns)
     unit->held_at_ns = now_ns;
     device_usage(device, unit->alive.anchor, &usage);
     unit->held_bytes = reading_value(usage.memory_bytes);
+    if (on_gpu && unit->service->on == ON_GPU && !unit->frozen)
+        tier_place_look(&unit->place, &unit->alive.main, usage.listed,
+                        unit->options->study->devices[unit->device_index], now_ns);
 }
 
 /* ---- its first request ---- */
@@ -204,6 +214,24 @@ static void begin_warming(struct tier_unit *unit, int64_t now_ns)
     unit->asked_ns = unit->proofs = 0;
 }
 
+/* Left alone for longer with each failure in a row. A resident one is not ours to stop, and a dry
+ * run stops none. True: it is stopped. */
+static bool give_up(struct tier_unit *unit, int64_t now_ns, long long *ret_rest_s)
+{
+    int64_t rest_ns = REST_FIRST_NS;
+    for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
+        rest_ns *= 2;
+    rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
+    unit->failures++;
+    unit->rest_until_ns = now_ns + rest_ns;
+    become(unit, TIER_FAILED, now_ns);
+    *ret_rest_s = (long long)(rest_ns / NS_PER_S);
+    bool ours = unit->unit && !unit->spec->resident && !unit->options->dry_run;
+    if (ours)
+        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    return ours;
+}
+
 static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *why, char *text,
                            size_t size)
 {
@@ -214,19 +242,21 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
         unit->proofs = 0;
         return TURN_NONE;
     }
-    int64_t rest_ns = REST_FIRST_NS;
-    for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
-        rest_ns *= 2;
-    rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
-    unit->failures++;
-    unit->rest_until_ns = now_ns + rest_ns;
-    become(unit, TIER_FAILED, now_ns);
-    /* A resident one is not ours to stop, and a dry run stops none. */
-    bool ours = unit->unit && !unit->spec->resident && !unit->options->dry_run;
-    if (ours)
-        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    long long rest_s;
+    bool ours = give_up(unit, now_ns, &rest_s);
     snprintf(text, size, "%.40s did not come up: %.120s; %snot tried again for %lld s",
-             unit->spec->name, why, ours ? "stopped, " : "", (long long)(rest_ns / NS_PER_S));
+             unit->spec->name, why, ours ? "stopped, " : "", rest_s);
+    return TURN_FAILED;
+}
+
+/* It was on, and the driver says that it is not on its card. */
+static enum tier_turn lose_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    long long rest_s;
+    unit->place.lost = false;
+    bool ours = give_up(unit, now_ns, &rest_s);
+    snprintf(text, size, "%.40s must be on the GPU and is on the CPU: %.120s; %sit is not chosen",
+             unit->spec->name, unit->place.seen.evidence, ours ? "stopped, " : "");
     return TURN_FAILED;
 }
 
@@ -429,13 +459,26 @@ static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char
     return TURN_STOPPED;
 }
 
-/* A tier without a unit is up where HAProxy finds it so. */
-static void follow(struct tier_unit *unit, const struct proxy_server *server, int64_t now_ns)
+/* A tier without a unit is up where HAProxy finds it so, and where the driver does not say that it
+ * is in the wrong place. */
+static enum tier_turn follow(struct tier_unit *unit, const struct proxy_server *server,
+                             int64_t now_ns, char *text, size_t size)
 {
+    const bool lost = unit->power == TIER_FAILED;
     enum guard_tier_power power = server && server->usable ? TIER_ON : TIER_OFF;
+    weigh(unit, now_ns);
+    if (unit->place.lost && power == TIER_ON)
+        return lose_place(unit, now_ns, text, size);
+    if (lost && tier_place_is_wrong(&unit->place) && power == TIER_ON)
+        return TURN_NONE;
     if (server && power != unit->power)
         become(unit, power, now_ns);
-    weigh(unit, now_ns);
+    if (!lost || power != TIER_ON)
+        return TURN_NONE;
+    unit->failures = 0;
+    unit->rest_until_ns = 0;
+    snprintf(text, size, "%.40s is on the GPU again", unit->spec->name);
+    return TURN_CAME;
 }
 
 static enum tier_turn step_power(struct tier_unit *unit, const struct tier_look *look,
@@ -463,17 +506,17 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     const struct proxy_server *server = look->server;
     enum tier_turn turn = TURN_NONE;
     unit->frozen = look->frozen;
-    if (!unit->unit) {
-        follow(unit, server, now_ns);
-        return TURN_NONE;
-    }
+    if (!unit->unit)
+        return follow(unit, server, now_ns, text, size);
     /* It serves already; what systemd says of it comes with the next look. */
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
         come_on(unit, now_ns);
     turn = step_power(unit, look, now_ns, text, size);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
-    if (unit->power != TIER_OFF && unit->power != TIER_FAILED)
+    if (unit->power != TIER_OFF)
         weigh(unit, now_ns);
+    if (unit->place.lost && unit->power == TIER_ON && turn == TURN_NONE)
+        turn = lose_place(unit, now_ns, text, size);
     guard_unit_ask(unit->unit, now_ns);
     return turn;
 }

@@ -5,9 +5,16 @@
 #include "base/clock.h"
 #include "guard/tier_warm.h"
 
+#include "device/kind.h"
+
 #include "check.h"
 
 #include <math.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- systemd, and the first request ---- */
 
@@ -366,6 +373,119 @@ static void test_a_lost_driver_stops_nothing(void **state)
     tier_unit_free(world.unit);
 }
 
+/* ---- its place ---- */
+
+static enum device_listed listed;
+
+static void card_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
+{
+    (void)device;
+    *ret_usage = (struct device_usage){
+        .root = root,
+        .listed = listed,
+        .memory_bytes = reading_known(READING_FROM_NVML, listed == DEVICE_LISTED_YES ? 3e9 : 0)};
+}
+
+static void card_prove(struct device *device, const struct device_usage *before,
+                       const struct device_usage *after, enum spec_on on,
+                       struct device_proof *ret_proof)
+{
+    (void)device;
+    (void)before;
+    (void)after;
+    (void)on;
+    *ret_proof = (struct device_proof){.placement = listed == DEVICE_LISTED_YES ? PLACEMENT_GPU
+                                                                                : PLACEMENT_CPU,
+                                       .evidence = {"as the test says"}};
+}
+
+/* A process that listens on a port of its own. */
+static pid_t start_server(int *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    close(fd);
+    *ret_port = ntohs(at.sin_port);
+    return child;
+}
+
+/* Expected: a tier that is on, whether or not it takes requests, is found on the CPU within ten
+ * seconds, named, not on any more, and its memory is known; it comes back where it is seen there
+ * again. Before: only the watched one was looked at, others when they were warmed. */
+static void test_a_tier_that_is_on_is_asked_for_its_place(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {.kind = "gpu", .usage = card_usage, .prove = card_prove};
+    static const struct {
+        const char *name;
+        bool unit, resident, frozen;
+        enum device_listed now;
+        enum guard_tier_power power;
+        int stops;
+    } rows[] = {
+        {"on the card", true, true, false, DEVICE_LISTED_YES, TIER_ON, 0},
+        {"not told", true, true, false, DEVICE_LISTED_UNKNOWN, TIER_ON, 0},
+        {"on the CPU", true, true, false, DEVICE_LISTED_NO, TIER_FAILED, 0},
+        {"on the CPU, ours", true, false, false, DEVICE_LISTED_NO, TIER_FAILED, 1},
+        {"on the CPU, the driver is lost", true, true, true, DEVICE_LISTED_NO, TIER_ON, 0},
+        {"on the CPU, without a unit", false, true, false, DEVICE_LISTED_NO, TIER_FAILED, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        struct device card = {.ops = &ops};
+        struct device *cards[1] = {&card};
+        struct policy_seen seen = {0};
+        world_begin(&world);
+        tier_unit_free(world.unit);
+        pid_t child = start_server(&world.tier.port);
+        listed = DEVICE_LISTED_YES;
+        the_unit.state.main_pid = (uint32_t)child;
+        world.service.on = ON_GPU;
+        world.study.devices[0] = "gpu0";
+        world.study.device_count = 1;
+        world.options.devices = cards;
+        world.tier.resident = rows[i].resident;
+        if (!rows[i].unit)
+            world.tier.unit = NULL;
+        const struct tier_unit_setup setup = {.options = &world.options,
+                                              .managers = (struct guard_managers *)(void *)&world,
+                                              .candidate = &(struct spec_candidate){{0}},
+                                              .front = &world.front};
+        world.unit = tier_unit_new(&setup);
+        CHECK_ROW(i, rows[i].name, step(&world, 20) == TIER_ON);
+        tier_unit_fill(world.unit, world.now_ns, &seen);
+        CHECK_ROW(i, rows[i].name, seen.held_bytes == 3e9);
+        world.frozen = rows[i].frozen;
+        listed = rows[i].now;
+        bool said = false;
+        for (int s = 0; s < 10; s++) {
+            step(&world, 1);
+            said = said || (world.turn == TURN_FAILED && strstr(world.text, "is on the CPU"));
+        }
+        CHECK_ROW(i, world.text, tier_unit_power(world.unit) == rows[i].power);
+        CHECK_ROW(i, world.text, said == (rows[i].power == TIER_FAILED));
+        CHECK_ROW(i, rows[i].name, the_unit.stops == rows[i].stops);
+        tier_unit_fill(world.unit, world.now_ns, &seen);
+        CHECK_ROW(i, rows[i].name, !said || seen.power == POWER_OFF);
+        if (said && rows[i].resident) {
+            CHECK_ROW(i, rows[i].name, step(&world, 300) != TIER_ON);
+            listed = DEVICE_LISTED_YES;
+            CHECK_ROW(i, rows[i].name, step(&world, 200) == TIER_ON);
+        }
+        tier_unit_free(world.unit);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_it_is_looked_at_once_more),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),
+        cmocka_unit_test(test_a_tier_that_is_on_is_asked_for_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
