@@ -5,12 +5,13 @@ processes he can't look into, the other as himself."""
 import json
 import os
 import re
+import shutil
 import stat
+import subprocess
 
-from harness import FAKE, ROOT, check, main, scenario
+from harness import FAKE, ROOT, Skip, check, main, scenario
 from own_system import DEPLOY, DEPLOY_ID, RULES, SystemUnits, boot, inside, scene
 from production import NEW, OLD, Production, tree
-from systemd_box import wait_until
 
 AS_DEPLOY = ("setpriv", f"--reuid={DEPLOY_ID}", f"--regid={DEPLOY_ID}", "--clear-groups", "--")
 WRONG_MODEL = "--transcripts /srv/models/whisper-tiny.bin"
@@ -33,7 +34,9 @@ class Deploying(Production):
 
     manager = SystemUnits
 
-    def __init__(self, box, **more):
+    def __init__(self, box, limits="", **more):
+        """`limits`: further lines of llm's [Service]."""
+        self.limits = limits
         super().__init__(box, system=True, **more)
 
     def units(self):
@@ -41,7 +44,7 @@ class Deploying(Production):
         os.chmod(faults, 0o644)
         soon = "TimeoutStopSec=5\nUser="
         systemd.service("llm", f"{FAKE} --kind llm --port {self.llm_port} --life 900s --latency ${{WAIT}}",
-                        extra=f"Environment=WAIT={OLD['llm']}\n{soon}nobody")
+                        extra=f"Environment=WAIT={OLD['llm']}\n{soon}nobody\n{self.limits}")
         systemd.service("rag", f"{FAKE} --kind llm --port {self.rag_port} --life 900s "
                                f"--latency {OLD['rag']}", extra=soon + DEPLOY)
         self.start("llm", "rag")
@@ -153,6 +156,46 @@ def undone_by_itself(box):
         production.expect(OLD, files)
 
 
+def kernel_kills():
+    """The kernel's own lines."""
+    done = subprocess.run(["dmesg"], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if "oom-kill:" in line and "llm.service" in line]
+
+
+@scene
+def too_little_memory(box):
+    """The old setting fits into what the unit may have, the new one does not: at its start, bit by bit
+    while it is verified, and with a systemd that starts it again."""
+    with open("/sys/fs/cgroup/cgroup.controllers", encoding="utf-8") as file:
+        if "memory" not in file.read().split():
+            raise Skip("no control of memory in this control group: bench/promote_guest.py has it in a guest")
+    for more in ("", "Restart=on-failure\nRestartSec=1\n"):
+        with Deploying(box, limits="MemoryMax=64M\nMemorySwapMax=0\n" + more,
+                       general={"verify": {"window": "20s", "rate": "2/s"}}) as production:
+            production.folders("llm", "rag")
+            production.rule("llm.service", "rag.service")
+            files = production.contents()
+            for fault in ("--rss 200M", "--rss-ramp 200M:12s"):
+                production.fault(fault)
+                os.chmod(production.faults, 0o644)
+                kills = len(kernel_kills())
+                result = production.promote(7)
+                check(result["outcome"] == "rolled back", result)
+                check("killed it for want of memory" in result["why"] or
+                      (more and "restarted" in result["why"]), result["why"])
+                check(len(kernel_kills()) > kills, "the kernel has killed nobody")
+                print("kernel:", kernel_kills()[-1])
+                print(f"{fault}{', ' + more.split()[0] if more else ''}: rolled back:", result["why"])
+                production.expect(OLD, files)
+            production.fault()
+            production.promote(0)
+            production.expect(NEW)
+            production.rollback()
+            production.expect(OLD, files)
+        production.forget()
+        shutil.rmtree(box.results)
+
+
 # ---- outside ----
 
 @scenario(quick=True)
@@ -163,6 +206,12 @@ def a_user_with_the_documented_rule(box):
 @scenario()
 def what_fails_is_undone_by_that_user(box):
     boot(box, __file__, "undone_by_itself")
+
+
+# The kernel has to do its part: where control groups of version 2 do not hold memory, only a guest has it.
+@scenario()
+def what_the_kernel_kills_is_undone(box):
+    boot(box, __file__, "too_little_memory")
 
 
 if __name__ == "__main__":
