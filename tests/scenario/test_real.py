@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Real servers, real weights, real speech: llama-server beside whisper-server, beside
 faster-whisper-server and beside wyoming-faster-whisper, for a few seconds each; what else these servers
-speak, a voice turn through two of them, and mlserver for KServe.
+speak, a voice turn through two of them, bootlegger for spoken answers and transcripts in pieces, and
+Triton for KServe.
 
 What the fakes can't show: that the engines' flags, ready paths, protocols and transcripts are those of
 the programs which people run. tools/setup builds and fetches what this needs; where it is missing the
@@ -11,9 +12,11 @@ scenario is skipped with the reason, unless SPICA_SKIP_IS_FAILURE is set (as in 
 import json
 import os
 import shutil
+import struct
 import subprocess
 import time
 import urllib.request
+import wave
 
 from harness import ROOT, Skip, check, main, scenario
 from production import free_ports, write_study
@@ -184,35 +187,113 @@ def a_voice_turn(box):
     check(box.metric(1, "llm", "turn", "min") > box.metric(1, "stt", "latency", "min"), "a turn shorter than its part")
 
 
-ADDER = """from mlserver import MLModel
-from mlserver.codecs import NumpyCodec
-from mlserver.types import InferenceResponse
+def start_bootlegger(box):
+    """Moonshine's weights for hearing and a voice of Piper's for speaking, laid out as the server would download them.
+    What is not in a package (times of words, spelling) is an empty file, and the server does without."""
+    need("bin/bootlegger", "models/moonshine-tiny.en", "models/piper-joe")
+    site = box.path("cache/download.moonshine.ai")
+    ears, voices = f"{site}/model/tiny-en/quantized/tiny-en", f"{site}/tts/es_mx/piper-voices"
+    for folder, weights in ((ears, demo("models/moonshine-tiny.en")), (voices, demo("models/piper-joe"))):
+        os.makedirs(folder)
+        for name in os.listdir(weights):
+            os.symlink(os.path.realpath(os.path.join(weights, name)), os.path.join(folder, name))
+    os.makedirs(f"{site}/model/spelling-en")
+    for name in ("spelling_cnn.ort", "spelling_cnn_meta.json"):
+        box.write(f"cache/download.moonshine.ai/model/spelling-en/{name}", "")
+    box.write("cache/download.moonshine.ai/model/tiny-en/quantized/tiny-en/decoder_with_attention.ort", "")
+    port, = free_ports(1)
+    # Nothing listens at this proxy: a file that is missed after all is a failure at once, and no download.
+    start_server(box, port, "/v1/models", demo("bin/bootlegger"), "--host", "127.0.0.1", "--port", port,
+                 "--model-arch", "0", "--tts-language", "es-mx",
+                 env={"MOONSHINE_VOICE_CACHE": box.path("cache"), "HTTPS_PROXY": "http://127.0.0.1:9"})
+    return port
 
-class Adder(MLModel):
-    async def predict(self, payload):
-        total = sum(NumpyCodec.decode_input(one) for one in payload.inputs)
-        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("SUM", total)])
+
+@scenario(alone=True)
+def a_speech_server(box):
+    """The first sound of a sentence that is sent as it is made comes long before the last; of a file, with it."""
+    port = start_bootlegger(box)
+    said = "El barco sale. Cambia el viento. Vuelve al puerto."
+    box.write("said.jsonl", json.dumps({"prompt": said}) + "\n")
+    asked = ["-m", "joe", "--prompts", "said.jsonl", "-o", "voice=piper_en_US-joe-medium"]
+    first = {}
+    for form, more in (("whole", ()), ("wav", ("-o", "stream_format=audio")),
+                       ("pcm", ("-o", "stream_format=audio", "-o", "response_format=pcm"))):
+        seen = bench(box, port, "openai-speech", *asked, *more, requests=1)
+        check(seen["ttft"]["count"] == 1 and seen["rtf"]["count"] == 1, (form, seen))
+        first[form] = seen["ttft"]["min"]["value"] / seen["latency"]["min"]["value"]
+    check(first["whole"] > 0.9 and first["wav"] < 0.8 and first["pcm"] < 0.8, first)
+    spoken = box.run("bench", "-p", "openai-speech", "-u", f"http://127.0.0.1:{port}", "-n", "1", *asked[:4], "-o",
+                     "voice=nobody", code=6)
+    check("HTTP status 400" in spoken.err, spoken.err)
+
+
+@scenario(alone=True)
+def a_transcript_in_pieces(box):
+    """OpenAI's events, of a server that hears line by line: the words are those of the answer in one piece."""
+    port = start_bootlegger(box)
+    need("speech-real/jfk.wav")
+    os.mkdir(box.path("clips"))
+    with wave.open(demo("speech-real/jfk.wav")) as whole, wave.open(box.path("clips/start.wav"), "wb") as start:
+        start.setparams(whole.getparams())
+        start.writeframes(whole.readframes(49 * whole.getframerate() // 10))
+    box.write("clips/manifest.jsonl", json.dumps({"audio_filepath": "start.wav", "duration": 4.9, "source": "jfk",
+                                                  "text": "and so my fellow americans ask not"}) + "\n")
+    for more in ((), ("-o", "stream=true")):
+        seen = bench(box, port, "openai-transcriptions", "--corpus", box.path("clips"), "--records", "r.jsonl", *more,
+                     requests=1)
+        check(seen["wer"]["value"] < 0.3 and seen["rtf"]["count"] == 1, (more, seen))
+        with open(box.path("r.jsonl"), encoding="utf-8") as file:
+            times = json.loads(file.read())["metrics"]
+        check(bool(more) == ("time_to_first_token" in times), times)
+        check(not more or times["time_to_first_token"]["value"] < times["request_latency"]["value"], times)
+
+
+ADDER = """import sys
+sys.path.insert(0, "{site}")
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb.InferenceResponse([pb.Tensor("SUM", sum(one.as_numpy() for one in request.inputs()))])
+                for request in requests]
+"""
+
+ADDER_CONFIG = """backend: "python"
+input [{name: "A" data_type: TYPE_FP32 dims: [-1]}, {name: "B" data_type: TYPE_FP32 dims: [-1]}]
+output [{name: "SUM" data_type: TYPE_FP32 dims: [-1]}]
+instance_group [{kind: KIND_CPU}]
 """
 
 
 @scenario(alone=True)
 def a_kserve_server(box):
-    """mlserver with a model that adds two tensors, asked in JSON. It does not know the binary form (1.7.1), and what
-    spica then says of it is what the server said."""
-    need("bin/mlserver")
-    port, grpc, metrics = free_ports(3)
-    box.write("models/adder.py", ADDER)
-    box.write("models/model-settings.json", json.dumps({"name": "adder", "implementation": "adder.Adder"}))
-    box.write("models/settings.json", json.dumps({"host": "127.0.0.1", "http_port": port, "grpc_port": grpc,
-                                                  "metrics_port": metrics, "parallel_workers": 0}))
-    box.write("tensors.jsonl", json.dumps({"inputs": [
-        {"name": name, "shape": [4], "datatype": "FP32", "data": [0.5, 1.5, 2.5, 3.5]} for name in "AB"]}) + "\n")
-    start_server(box, port, "/v2/models/adder/ready", demo("bin/mlserver"), "start", box.path("models"))
-    asked = ["-m", "adder", "--prompts", "tensors.jsonl"]
-    check(bench(box, port, "kserve", *asked)["latency"]["count"] == 3, "no latency of tensors")
-    refused = box.run("bench", "-p", "kserve", "-u", f"http://127.0.0.1:{port}", "-n", "1", *asked, "-o", "binary=true",
-                      code=6)
-    check("HTTP status 500" in refused.err, refused.err)
+    """Triton with a model that adds two tensors, asked in JSON and in bytes; what it refuses is said as it said it."""
+    need("bin/tritonserver")
+    home = os.path.dirname(os.path.dirname(os.path.realpath(demo("bin/tritonserver"))))
+    port, = free_ports(1)
+    box.write("models/adder/config.pbtxt", ADDER_CONFIG)
+    box.write("models/adder/1/model.py", ADDER.format(site=os.path.join(home, "../../site")))
+    asked = {"inputs": [{"name": name, "shape": [4], "datatype": "FP32", "data": [0.5, 1.5, 2.5, 3.5]} for name in "AB"]}
+    box.write("tensors.jsonl", json.dumps(asked) + "\n")
+    start_server(box, port, "/v2/models/adder/ready", demo("bin/tritonserver"), "--model-repository", box.path("models"),
+                 "--backend-directory", os.path.join(home, "backends"), "--http-address", "127.0.0.1", "--http-port",
+                 port, "--allow-grpc", "false", "--allow-metrics", "false", "--disable-auto-complete-config")
+    words = ["-m", "adder", "--prompts", "tensors.jsonl"]
+    for binary in ("false", "true"):
+        seen = bench(box, port, "kserve", *words, "-o", f"binary={binary}")
+        check(seen["latency"]["count"] == 3, (binary, seen))
+    # That this server answers in bytes where it is asked so, as spica asks.
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/models/adder/infer", json.dumps(
+        dict(asked, parameters={"binary_data_output": True})).encode())
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        head = int(answer.headers["Inference-Header-Content-Length"])
+        check(struct.unpack("<4f", answer.read()[head:]) == (1, 3, 5, 7), "no sums in bytes")
+    box.write("tensors.jsonl", json.dumps({"inputs": asked["inputs"][:1]}) + "\n")
+    for binary in ("false", "true"):
+        refused = box.run("bench", "-p", "kserve", "-u", f"http://127.0.0.1:{port}", "-n", "1", *words, "-o",
+                          f"binary={binary}", code=6)
+        check("HTTP status 400" in refused.err and "expected 2 inputs but got 1" in refused.err, refused.err)
 
 
 @scenario(alone=True)

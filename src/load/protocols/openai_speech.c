@@ -16,6 +16,7 @@
 #include <string.h>
 
 static const char *const formats[] = {"wav", "pcm", "mp3", "flac", "opus", "aac", NULL};
+static const char *const stream_formats[] = {"audio", NULL}; /* not "sse": sound in JSON */
 
 static const struct spec_option options[] = {
     LOAD_MODEL_OPTION,
@@ -31,6 +32,11 @@ static const struct spec_option options[] = {
      .max = 192000,
      .value = "24000",
      .help = "samples per second of pcm, which is 16 bit mono"},
+    {.name = "stream_format",
+     .type = OPTION_CHOICE,
+     .choices = stream_formats,
+     .help = "audio: asks for the sound as it is made, of servers that else send it when it is "
+             "whole"},
     {.name = "speed", .type = OPTION_REAL, .min = 0.25, .max = 4, .help = "of the speech"},
     {.name = "instructions", .type = OPTION_TEXT, .help = "how it is to be said"},
 };
@@ -57,6 +63,7 @@ static bool build(const struct load_stream *stream, const struct load_input *inp
         json_object_set_new(body, "model", json_text_or_null(model));
     load_json_set_text(body, stream, "voice");
     load_json_set_text(body, stream, "response_format");
+    load_json_set_text(body, stream, "stream_format");
     load_json_set_number(body, stream, "speed");
     load_json_set_text(body, stream, "instructions");
     return load_json_request(body, input, false, ret_request, err);

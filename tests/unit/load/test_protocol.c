@@ -105,11 +105,11 @@ static const struct {
      "\"options\":{\"num_predict\":9,\"temperature\":0}}"},
     {"openai-speech",
      0,
-     {{"voice", "af"}, {"speed", "1.5"}},
+     {{"voice", "af"}, {"speed", "1.5"}, {"stream_format", "audio"}},
      "m",
      0,
-     "{\"input\":\"hi\",\"model\":\"m\",\"voice\":\"af\",\"response_format\":\"wav\",\"speed\":1."
-     "5}"},
+     "{\"input\":\"hi\",\"model\":\"m\",\"voice\":\"af\",\"response_format\":\"wav\","
+     "\"stream_format\":\"audio\",\"speed\":1.5}"},
     {"openai-embeddings",
      0,
      {{0}},
