@@ -51,8 +51,9 @@ bench: setup
 bench-faults: all
 	tools/bench faults
 
-# Needs no services and no GPU, but root: systemd runs in a box.
+# Needs no services and no GPU, but root: systemd runs in a box. For the guest qemu-system-x86, cpio and mmdebstrap.
 bench-promote: all
+	-SPICA_BUILD=$(BUILD) bench/promote_guest.py --setup
 	tools/bench promote
 
 # Needs the real llama-server of the set-up; the referees come into the set-up's cache. 25 minutes.

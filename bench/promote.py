@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a promotion costs, on a real `systemd --user` in a box (tests/scenario/systemd_box.py; needs root).
 
-    bench/promote.py [--sequences N] [--jobs N] [PART...]      parts: downtime, rollback, plan, sequences
+    bench/promote.py [--sequences N] [--jobs N] [PART...]      parts: downtime, rollback, plan, kernel, sequences
 
 downtime   Two units, each of which takes its time to end and to start. Somebody outside asks both all the
            time. How long are they away in a promotion, and how long when only `systemctl restart` is
@@ -10,6 +10,9 @@ rollback   From the failed check to the first step back, as spica says; and, see
            end of a service that dies while it is verified to the journal's word that it is being undone.
 plan       Of twenty services, each with a program of its own, by the clock of a whole `spica promote
            --plan-only`.
+kernel     In a guest (bench/promote_guest.py, --setup once) whose unit may have 64 MiB: promotions that take
+           more, at their start and bit by bit, with and without a systemd that starts them again. Each must
+           be killed by the kernel, undone, and the old service serve again.
 sequences  Random promotions, failures, edits, kills and rollbacks; after each, every file and unit must be
            as a model says.
 """
@@ -29,6 +32,7 @@ from bench_lib import FAKE, ROOT, SPICA, give_up, need, number, say, workplace
 
 os.environ.update(SPICA=SPICA, FAKE_SERVICE=FAKE)
 sys.path.insert(0, os.path.join(ROOT, "tests/scenario"))
+import promote_guest  # noqa: E402
 import harness  # noqa: E402  (after the programs are named)
 import production as scene  # noqa: E402
 import test_promote  # noqa: E402
@@ -240,6 +244,18 @@ def tell_plan(folder):
     number("promote_plan_20_services_worst", max(found["took"]), "s")
 
 
+def tell_kernel():
+    found = promote_guest.look("too_little_memory")
+    if "lines" not in found:
+        say(f"kernel: {found}")
+    lines = found.get("lines", [])
+    undone = [line for line in lines if line.startswith("--rss") and "rolled back: " in line]
+    for line in undone:
+        say(line)
+    number("promote_kernel_kills_undone", len(undone) if lines else None, "promotions", 4, at_most=False)
+    number("promote_kernel_guest", found.get("seconds"), "s")
+
+
 def tell_sequences(folder, count, jobs):
     began = time.monotonic()
     shares = [count // jobs + (i < count % jobs) for i in range(jobs)]
@@ -266,7 +282,7 @@ def main():
         give_up("needs root: a systemd of its own in a box")
     folder = workplace("promote")
     parts = {"downtime": lambda: tell_downtime(folder), "rollback": lambda: tell_rollback(folder),
-             "plan": lambda: tell_plan(folder),
+             "plan": lambda: tell_plan(folder), "kernel": tell_kernel,
              "sequences": lambda: tell_sequences(folder, options.sequences, options.jobs)}
     for name in options.part or parts:
         if name not in parts:

@@ -2,7 +2,6 @@
 its policies, polkit with the rule and the folders that docs/PROMOTE.md tells. One service runs as a third user, whose
 processes he can't look into, the other as himself."""
 
-import json
 import os
 import re
 import shutil
