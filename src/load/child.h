@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "load/ask.h"
 #include "load/delays.h"
+#include "load/flight.h"
 #include "load/follow.h"
 #include "load/made.h"
 #include "load/plan.h"
@@ -12,32 +13,12 @@
 #include "load/transport.h"
 #include "load/worker.h"
 
-#include <sys/queue.h>
-
 /* A request ready to be sent: made once per item and shared by all who send it, or for one send. */
 struct load_prepared {
     bool built, once;
     struct load_request request; /* owned */
     void *ready;                 /* owned: what the transport made of it */
 };
-
-struct load_run;
-
-/* One request. In exactly one list: its run's flights, `finished` (its answer is to be read) or its
- * run's `unused`. */
-struct load_flight {
-    struct load_call *call; /* owned; its owner is the flight */
-    struct load_run *run;
-    struct load_turn turn;
-    struct load_prepared *prepared; /* what is sent: owned where it is for this send alone */
-    struct load_record record;
-    int64_t grace_end_ns; /* end mark seen, transfer still open: closed then; or CLOCK_NEVER */
-    bool complete;        /* end mark seen */
-    bool cut;             /* we ended it, the server did not */
-    int64_t finished_ns;
-    TAILQ_ENTRY(load_flight) link;
-};
-TAILQ_HEAD(load_flights, load_flight);
 
 /* One stream while it runs. */
 struct load_run {
@@ -61,8 +42,10 @@ struct load_child {
     const struct load_plan *plan; /* own: which of the plan's workers this is */
     struct load_run runs[LOAD_STREAMS_MAX];
     sd_event *event;
-    sd_event_source *send_timer, *keep_timer, *read_now, *read_timer, *tick_timer, *in, *out_ready;
-    int64_t keep_at_ns, send_at_ns; /* what the timers are set to; CLOCK_NEVER: off */
+    sd_event_source *send_now, *keep_timer, *read_now, *read_timer, *tick_timer, *in, *out_ready;
+    int64_t keep_at_ns;        /* what its timer is set to; CLOCK_NEVER: off */
+    struct load_flights ahead; /* made ready, by due time */
+    int ahead_count;
     struct load_flights finished;
     size_t finished_count;
     struct buf out;              /* frames that wait for the parent */
@@ -78,12 +61,18 @@ struct load_child {
     int channel;
 };
 
+/* become.c: of a fork, the worker; the channel to its parent is LOAD_CHANNEL from then on. */
+enum { LOAD_CHANNEL = 3 };
+void load_child_become(int channel, pid_t parent);
+
 /* loop.c: the child's whole life; never returns. */
 _Noreturn void load_child_main(const struct load_plan *plan, int index, int channel, pid_t parent);
 void load_child_fail(struct load_child *child, const char *why); /* ends the run, with the reason */
 void load_child_keep_by(struct load_child *child, int64_t at_ns); /* look after things by then */
 void load_child_plan_next(struct load_child *child);       /* arms the timers after a change */
 int64_t load_child_due_ns(const struct load_child *child); /* of the next send */
+/* Which run's it is, of those that are not made ready yet; NULL: none is to come. */
+struct load_run *load_child_earliest(const struct load_child *child, int64_t *ret_due_ns);
 /* Is reading an answer of `bytes` done before that? */
 bool load_child_can_read(const struct load_child *child, size_t bytes, int64_t now_ns);
 void load_child_emit(struct load_child *child, const struct load_record *record,
@@ -109,12 +98,3 @@ bool load_run_prepare_all(struct load_child *child, struct load_run *run, int64_
 /* made.c: its answer was read (text: what it says). The session goes on, what was sent is freed. */
 void load_run_answered(struct load_child *child, struct load_flight *flight,
                        const struct buf *text);
-
-/* flight.c */
-extern const struct load_transport_hooks load_flight_hooks;
-void load_flight_launch(struct load_child *child, struct load_run *run);
-void load_flight_drop(struct load_child *child, struct load_run *run, enum load_error error);
-/* Ends a request in flight from our side: its time is over, or its grace. */
-void load_flight_end(struct load_child *child, struct load_flight *flight, enum load_error error);
-void load_flight_read_one(struct load_child *child); /* the oldest finished answer */
-void load_flight_quit(struct load_child *child);     /* no request will follow */

@@ -99,20 +99,41 @@ static void prepare_next(struct load_child *child, struct load_run *run)
         load_child_fail(child, err.text);
 }
 
+struct load_flight *load_flight_make(struct load_child *child, struct load_run *run,
+                                     const struct load_turn *turn)
+{
+    struct load_flight *flight = get_flight(run);
+    flight->record = new_record(child, run, turn);
+    flight->grace_end_ns = CLOCK_NEVER;
+    flight->complete = flight->cut = flight->held = false;
+    flight->turn = *turn;
+    take_item(run, turn, &flight->record);
+    struct err err = ERR_INIT;
+    flight->prepared = load_run_prepare(run, turn, &err);
+    if (!flight->prepared)
+        load_child_fail(child, err.text);
+    return flight;
+}
+
+void load_flight_left(struct load_child *child, struct load_flight *flight, int64_t sent_ns)
+{
+    struct load_run *run = flight->run;
+    TAILQ_INSERT_TAIL(&run->flights, flight, link);
+    if (!flight->prepared)
+        return;
+    flight->record.sent_ns = sent_ns;
+    note_lateness(child, &flight->record, flight->turn.due_ns);
+    load_child_keep_by(child, flight->turn.intended_ns + run->stream->timeout_ns);
+    prepare_next(child, run);
+}
+
 void load_flight_launch(struct load_child *child, struct load_run *run)
 {
     struct load_turn turn = load_schedule_take(&run->schedule);
-    struct load_flight *flight = get_flight(run);
-    flight->record = new_record(child, run, &turn);
-    flight->grace_end_ns = CLOCK_NEVER;
-    flight->complete = flight->cut = false;
-    flight->turn = turn;
-    take_item(run, &turn, &flight->record);
-    TAILQ_INSERT_TAIL(&run->flights, flight, link);
-    struct err err = ERR_INIT;
-    const struct load_prepared *prepared = flight->prepared = load_run_prepare(run, &turn, &err);
+    struct load_flight *flight = load_flight_make(child, run, &turn);
+    const struct load_prepared *prepared = flight->prepared;
     if (!prepared) {
-        load_child_fail(child, err.text);
+        load_flight_left(child, flight, -1);
         return;
     }
     const struct load_parcel parcel = {
@@ -123,10 +144,16 @@ void load_flight_launch(struct load_child *child, struct load_run *run)
     };
     run->transport->send(flight->call, &parcel);
     /* After the call, which has connected and perhaps written: our own work counts as lateness. */
-    flight->record.sent_ns = clock_now_ns();
-    note_lateness(child, &flight->record, turn.due_ns);
-    load_child_keep_by(child, turn.intended_ns + run->stream->timeout_ns);
-    prepare_next(child, run);
+    load_flight_left(child, flight, clock_now_ns());
+}
+
+static void emit_unsent(struct load_child *child, struct load_record *record, enum load_error error)
+{
+    record->error = error;
+    record->done_ns = clock_now_ns();
+    buf_clear(&child->text);
+    buf_clear(&child->gaps);
+    load_child_emit(child, record, &child->text, &child->gaps);
 }
 
 /* A request that was never sent: held back until its time was over. */
@@ -136,11 +163,14 @@ void load_flight_drop(struct load_child *child, struct load_run *run, enum load_
     struct load_record record = new_record(child, run, &turn);
     take_item(run, &turn, &record);
     record.held_back = true;
-    record.error = error;
-    record.done_ns = clock_now_ns();
-    buf_clear(&child->text);
-    buf_clear(&child->gaps);
-    load_child_emit(child, &record, &child->text, &child->gaps);
+    emit_unsent(child, &record, error);
+}
+
+/* It was due, and the loop had no turn to send it before the end came. */
+void load_flight_unsent(struct load_child *child, struct load_flight *flight)
+{
+    flight->record.held_back = true;
+    emit_unsent(child, &flight->record, LOAD_UNFINISHED);
 }
 
 static void read_flight(struct load_child *child, struct load_flight *flight);
@@ -254,7 +284,8 @@ static void on_done(struct load_call *call, enum load_transport_end end)
     move_to_finished(child, flight, now_ns);
 }
 
-const struct load_transport_hooks load_flight_hooks = {.chunk = on_chunk, .done = on_done};
+const struct load_transport_hooks load_flight_hooks = {
+    .chunk = on_chunk, .done = on_done, .lost = load_ahead_lost};
 
 /* What is known of a failure about which nobody said a word. */
 static const char *guess(enum load_error error, const struct load_answer *answer)

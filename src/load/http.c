@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "load/http_easy.h"
+#include "load/http_inside.h"
 #include "load/http_sockets.h"
 
 #include <assert.h>
@@ -36,35 +37,10 @@ enum {
     KEPT_CHUNKS = 4096,
     TURN_MAX_NS = 500000,
     BATCH_NS = 100000, /* of answers, before sends and timers are looked at again */
-    HUB_CALLS = 128,
-    HUBS_MAX = 128, /* times HUB_CALLS is more than is ever in flight; else the last has more */
+    HEAD_SLACK = 512,  /* of a request's head, what is neither URL, key nor header of ours */
+    HUB_CALLS = 128,   /* times the hubs is more than is ever in flight; else the last has more */
 };
 static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");
-
-struct load_http_hub {
-    struct load_http *http;
-    CURLM *multi;
-    sd_event_source *timer;  /* curl's time-outs */
-    int64_t timer_ns, at_ns; /* when it fires, and when curl wants it to; CLOCK_NEVER */
-    int running;             /* transfers, when curl last said so */
-};
-
-struct load_http {
-    struct load_http_hub hubs[HUBS_MAX];
-    size_t hub_count;
-    long calls; /* made so far */
-    sd_event *event;
-    struct load_http_sockets *sockets;
-    sd_event_source *wake;   /* transfers that ended while sending */
-    sd_event_source *resume; /* goes on with paused ones. A timer that is over, which takes its turn
-                              * among the others; sd-event would put a `defer` before all of them */
-    struct load_http_call *paused; /* a list */
-    int64_t turn_ns;               /* first byte of an answer in this turn; 0: none yet */
-    struct load_http_hooks hooks;
-    size_t held_bytes; /* sum of all calls' `held` */
-    bool reaping;
-    bool last; /* nothing else waited to be read when this answer came */
-};
 
 static int status_of(const struct load_http_call *call)
 {
@@ -186,7 +162,9 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 static int on_opened(void *ctx, curl_socket_t fd, curlsocktype purpose)
 {
     (void)purpose;
-    load_http_sockets_opened(ctx, fd);
+    struct load_http_call *call = ctx;
+    call->fd = fd;
+    load_http_sockets_opened(call->http->sockets, fd, call);
     return CURL_SOCKOPT_OK;
 }
 
@@ -207,7 +185,9 @@ static CURL *make_easy(struct load_http_call *call)
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, (void *)call);
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
-    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, (void *)call->http->sockets);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, (void *)call);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, load_http_open);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, (void *)call);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, (void *)call->http->sockets);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -256,7 +236,8 @@ static void keep_apart(struct load_http *http, struct load_http_call *call,
                        const struct load_http_request *request)
 {
     const char *where = request->addresses ? request->addresses : request->url;
-    if (!strcasestr(where, "fe80:"))
+    call->apart = !strcasestr(where, "fe80:");
+    if (call->apart)
         curl_easy_setopt((CURL *)call->easy, CURLOPT_ADDRESS_SCOPE, ++http->calls);
 }
 
@@ -298,6 +279,7 @@ void load_http_cancel(struct load_http_call *call)
         forget_paused(call);
     call->answer.http_status = status_of(call);
     curl_multi_remove_handle(call->hub->multi, (CURL *)call->easy);
+    call->corked = false; /* only now: what is held is dropped by the close */
     set_timer(call->hub);
 }
 
@@ -340,6 +322,10 @@ static bool died_idle(const struct load_http_call *call, enum load_http_end end)
 
 static void finish(struct load_http *http, struct load_http_call *call, CURLcode code)
 {
+    if (call->corked) {
+        load_http_lose(call);
+        return;
+    }
     enum load_http_end end = load_http_easy_end(call, code);
     curl_multi_remove_handle(call->hub->multi, (CURL *)call->easy);
     if (call->paused)
@@ -428,6 +414,11 @@ static void act(struct load_http_hub *hub, int fd, uint32_t events)
     if (events & EPOLLERR)
         what |= CURL_CSELECT_ERR;
     hub->http->turn_ns = 0;
+    struct load_http_call *held = load_http_sockets_holder(hub->http->sockets, fd);
+    if (held) {
+        load_http_lose(held);
+        return;
+    }
     curl_multi_socket_action(hub->multi, fd, what, &hub->running);
     hub->http->last = !load_http_sockets_more(hub->http->sockets);
     reap(hub);
@@ -493,7 +484,7 @@ static bool open_hub(struct load_http *http)
     curl_multi_setopt(hub->multi, CURLMOPT_TIMERDATA, (void *)hub);
     curl_multi_setopt(hub->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     /* Idle connections to keep; the default depends on how many requests happen to be in flight. */
-    curl_multi_setopt(hub->multi, CURLMOPT_MAXCONNECTS, (long)HUB_CALLS * HUBS_MAX);
+    curl_multi_setopt(hub->multi, CURLMOPT_MAXCONNECTS, (long)HUB_CALLS * LOAD_HTTP_HUBS_MAX);
     return true;
 }
 
@@ -501,7 +492,7 @@ static bool open_hub(struct load_http *http)
 static struct load_http_hub *hub_for_next(struct load_http *http)
 {
     size_t index = (size_t)http->calls / HUB_CALLS;
-    if (index >= http->hub_count && http->hub_count < HUBS_MAX && !open_hub(http))
+    if (index >= http->hub_count && http->hub_count < LOAD_HTTP_HUBS_MAX && !open_hub(http))
         abort(); /* memory: nothing else can be missing */
     return &http->hubs[http->hub_count - 1];
 }

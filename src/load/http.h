@@ -31,6 +31,9 @@ struct load_http_call {
     size_t chunk_cap;
     size_t header_bytes;
     int64_t dropped_bytes;     /* of the body of a failure, which is kept only at its start */
+    int fd;                    /* of the connection that it made last */
+    bool apart;                /* none but this call uses its connections */
+    bool corked;               /* its request waits in the kernel */
     void *easy;                /* owned */
     struct load_http_hub *hub; /* whose connections it shares */
     struct load_http *http;
@@ -46,6 +49,9 @@ struct load_http_call {
 struct load_http_hooks {
     void (*chunk)(struct load_http_call *call); /* a piece of the body has come; must not send */
     void (*done)(struct load_http_call *call, enum load_http_end end); /* may send anew */
+    /* A held request can't be released any more: its connection is gone. As if it had never been
+     * held. Must not send. NULL: nothing is held. */
+    void (*lost)(struct load_http_call *call);
 };
 
 struct load_http_request {
@@ -71,6 +77,12 @@ struct load_http *load_http_free(struct load_http *http); /* calls must have end
 /* Hands the request to the socket layer before it returns; `done` comes later, from the loop. */
 void load_http_send(struct load_http *http, struct load_http_call *call,
                     const struct load_http_request *request);
+/* The same up to the last step, on a connection that is open and idle: the request is with the
+ * kernel, and leaves when it is released, for at most 100 ms. False: this one can't be held (a new
+ * connection would be needed, it is too long, or goes over TLS), and nothing has happened. */
+bool load_http_hold(struct load_http *http, struct load_http_call *call,
+                    const struct load_http_request *request);
+void load_http_release(struct load_http_call *call);   /* of one that is held and was not lost */
 void load_http_cancel(struct load_http_call *call);    /* `done` is not called */
 void load_http_call_trim(struct load_http_call *call); /* its answer was read: frees much memory */
 void load_http_call_done(struct load_http_call *call); /* frees what the call owns */

@@ -166,6 +166,7 @@ static void add_header(struct load_http_headers *headers, const char *line)
     if (!all)
         abort();
     headers->list = all;
+    headers->len += strlen(line) + strlen("\r\n");
 }
 
 /* curl writes every header of its own making out twice, and goes through this list for each of

@@ -8,6 +8,7 @@
 
 struct load_http_headers {
     struct curl_slist *list; /* owned */
+    size_t len;              /* of its lines */
 };
 
 /* For one host and anything it says; `why` (CURL_ERROR_SIZE bytes) gets curl's words. */

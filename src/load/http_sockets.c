@@ -12,13 +12,22 @@
  * of each close, since its number may come back as another socket: for what was not announced with
  * load_http_sockets_opened, forgetting is at once.
  *
+ * A request that waits for its moment is held by the kernel (TCP_CORK): curl has written it, it is
+ * in the socket's queue, and letting go is one system call without a copy. What keeps it there is
+ * that it is less than a full segment; the kernel lets it go by itself after 200 ms, which is far
+ * more than anything is held here. Half a segment is the bound: a path may become narrower.
+ * Rejected: a writer of HTTP of our own beside curl's, a second client to be kept right.
+ *
  * Invariant: a descriptor that is forgotten is not handed out any more, although its number may be
- * in use again. */
+ * in use again. Nothing that is held leaves but by load_http_sockets_release(). */
 #include "load/http_sockets.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { AT_ONCE = 64 };
@@ -27,8 +36,11 @@ enum { AT_ONCE = 64 };
 struct watched {
     uint32_t events; /* 0: it is not registered */
     uint32_t tag;
-    bool wanted; /* by curl; else what comes is for nobody */
-    bool opened; /* as a connection, whose close will be known */
+    uint32_t segment_bytes; /* the kernel's, asked for once; 0: not yet */
+    bool wanted;            /* by curl; else what comes is for nobody */
+    bool opened;            /* as a connection, whose close will be known */
+    bool held;              /* what is written to it stays in the kernel */
+    void *owner;            /* who opened it; borrowed until it is closed or disowned */
 };
 
 struct load_http_sockets {
@@ -87,17 +99,57 @@ static struct watched *row_of(struct load_http_sockets *sockets, int fd)
     return &sockets->table[fd];
 }
 
-void load_http_sockets_opened(struct load_http_sockets *sockets, int fd)
+void load_http_sockets_opened(struct load_http_sockets *sockets, int fd, void *owner)
 {
-    *row_of(sockets, fd) = (struct watched){.opened = true};
+    *row_of(sockets, fd) = (struct watched){.opened = true, .owner = owner};
 }
 
 int load_http_sockets_close(struct load_http_sockets *sockets, int fd)
 {
     struct watched *row = row_of(sockets, fd);
-    row->opened = false;
+    /* A close would send what is held: it is reset instead, which drops it. */
+    const struct linger none = {.l_onoff = 1};
+    if (row->held)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    row->opened = row->held = false;
+    row->owner = NULL;
     load_http_sockets_forget(sockets, fd);
     return close(fd);
+}
+
+static uint32_t ask_segment(int fd)
+{
+    int bytes = 0;
+    socklen_t len = sizeof bytes;
+    bool known = getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, &len) == 0 && bytes > 0;
+    return known ? (uint32_t)bytes : 1;
+}
+
+bool load_http_sockets_hold(struct load_http_sockets *sockets, int fd, const void *owner,
+                            size_t bytes)
+{
+    static const int on = 1;
+    struct watched *row = row_of(sockets, fd);
+    if (!row->opened || row->owner != owner)
+        return false;
+    if (row->segment_bytes == 0)
+        row->segment_bytes = ask_segment(fd);
+    row->held = bytes <= row->segment_bytes / 2 &&
+                setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0;
+    return row->held;
+}
+
+void *load_http_sockets_holder(const struct load_http_sockets *sockets, int fd)
+{
+    bool held = (size_t)fd < sockets->size && sockets->table[fd].held;
+    return held ? sockets->table[fd].owner : NULL;
+}
+
+void load_http_sockets_release(struct load_http_sockets *sockets, int fd)
+{
+    static const int off = 0;
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+    sockets->table[fd].held = false;
 }
 
 bool load_http_sockets_watch(struct load_http_sockets *sockets, int fd, uint32_t tag,

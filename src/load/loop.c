@@ -1,14 +1,10 @@
-/* The load worker's process: set up after the fork, one sd-event loop, the report at the end.
+/* The load worker's loop: one of sd-event, and the report at the end.
  *
- * sd-event was chosen over an epoll and timerfd loop of our own because it holds the bar: with an
- * accuracy of 1 us its timers are plain timerfds (no slack), and sends have a higher priority than
- * answers, so that no burst of bytes goes before a send that is due. Parsing of answers has the
- * lowest, and is put off while a send is near.
- *
- * The child keeps nothing of its parent's: no descriptors but the channel and stderr (for last
- * words of the C library), no handlers, no mask. INT, TERM and HUP are ignored: ^C goes to the
- * whole terminal group and it is the parent who decides; the parent's death kills it. It has a
- * session to itself, for the priority's sake.
+ * sd-event does all but the waiting for a send. Its timers are in time, but from the timer to its
+ * callback is a long way for a core that has slept: so the loop itself sleeps until the next send,
+ * in one poll, and sends first thing. No burst of bytes goes before a send that is due. Parsing of
+ * answers has the lowest priority, and is put off while a send is near. Before it sleeps it makes
+ * the next requests ready (ahead.c).
  *
  * A tick each 20 ms, at the priority of answers, measures the loop itself: a worker that was
  * stopped or starved notices answers late, and in a closed loop no send is late then, since the
@@ -25,15 +21,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <string.h>
+#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum {
-    CHANNEL = 3,
     OUT_MAX_BYTES = 256 << 20,  /* of records that a slow parent has not read yet */
     OUT_BATCH_BYTES = 32 << 10, /* of records that wait for the next tick, to be sent in one go */
     OUT_SLACK_BYTES = 4096,     /* beyond it, for the report which says so */
@@ -117,6 +110,7 @@ static int on_out(sd_event_source *source, int fd, uint32_t events, void *ctx)
 static void end_all(struct load_child *child)
 {
     int64_t now_ns = clock_now_ns();
+    load_ahead_end(child, now_ns);
     for (size_t i = 0; i < child->plan->stream_count; i++) {
         struct load_run *run = &child->runs[i];
         bool open = run->stream->arrivals != ARRIVALS_CLOSED;
@@ -163,7 +157,7 @@ void load_child_keep_by(struct load_child *child, int64_t at_ns)
     set_timer(child->keep_timer, at_ns);
 }
 
-static struct load_run *earliest(const struct load_child *child, int64_t *ret_due_ns)
+struct load_run *load_child_earliest(const struct load_child *child, int64_t *ret_due_ns)
 {
     const struct load_run *found = NULL;
     *ret_due_ns = CLOCK_NEVER;
@@ -179,9 +173,9 @@ static struct load_run *earliest(const struct load_child *child, int64_t *ret_du
 
 int64_t load_child_due_ns(const struct load_child *child)
 {
-    int64_t due_ns;
-    earliest(child, &due_ns);
-    return due_ns;
+    int64_t due_ns, ahead_ns = load_ahead_due_ns(child);
+    load_child_earliest(child, &due_ns);
+    return ahead_ns < due_ns ? ahead_ns : due_ns;
 }
 
 /* Is reading an answer done before the next send? Its cost was measured as some 25 ns a byte. */
@@ -205,10 +199,6 @@ static int64_t read_at_ns(const struct load_child *child)
 
 void load_child_plan_next(struct load_child *child)
 {
-    int64_t due_ns = load_child_due_ns(child);
-    if (due_ns != child->send_at_ns)
-        set_timer(child->send_timer, due_ns);
-    child->send_at_ns = due_ns;
     int64_t read_ns = read_at_ns(child);
     /* The last answer of all may have been read already: the end waits for nothing then. */
     bool at_once = read_ns <= clock_now_ns() || (!child->over && is_over(child));
@@ -225,27 +215,49 @@ static void set_behind(struct load_child *child, bool behind)
         return;
     child->behind = behind;
     int64_t last = behind ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IDLE;
-    sd_event_source_set_priority(child->send_timer,
-                                 behind ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IMPORTANT);
+    sd_event_source_set_enabled(child->send_now, behind ? SD_EVENT_ON : SD_EVENT_OFF);
     sd_event_source_set_priority(child->read_timer, last);
     sd_event_source_set_priority(child->read_now, last);
     sd_event_source_set_priority(child->out_ready, last);
 }
 
+/* The next one if it is due; made ready or not, in the plan's order. */
+static bool send_one(struct load_child *child, int64_t now_ns)
+{
+    int64_t ahead_ns = load_ahead_due_ns(child), due_ns;
+    if (ahead_ns <= now_ns) {
+        load_ahead_leave(child);
+        return true;
+    }
+    struct load_run *run = load_child_earliest(child, &due_ns);
+    if (!run || due_ns > now_ns)
+        return false;
+    load_flight_launch(child, run);
+    return true;
+}
+
+/* First thing after a wake-up: nothing else may stand before it. */
+static void send_due(struct load_child *child)
+{
+    int64_t now_ns = clock_now_ns(), end_ns = now_ns + SENDS_NS;
+    if (!send_one(child, now_ns))
+        return;
+    do
+        now_ns = clock_now_ns();
+    while (now_ns < end_ns && send_one(child, now_ns));
+    set_behind(child, load_child_due_ns(child) <= now_ns);
+    load_child_plan_next(child);
+}
+
+/* Behind the plan: a turn like everybody's. */
 static int on_send(sd_event_source *source, uint64_t usec, void *ctx)
 {
     (void)source;
     (void)usec;
     struct load_child *child = ctx;
-    int64_t now_ns = clock_now_ns(), end_ns = now_ns + SENDS_NS, due_ns = CLOCK_NEVER;
-    child->send_at_ns = CLOCK_NEVER; /* fired: it is off */
-    for (struct load_run *run = earliest(child, &due_ns);
-         run && due_ns <= now_ns && now_ns < end_ns; run = earliest(child, &due_ns)) {
-        load_flight_launch(child, run);
-        now_ns = clock_now_ns();
-    }
-    set_behind(child, due_ns <= now_ns);
-    load_child_plan_next(child);
+    send_due(child);
+    if (load_child_due_ns(child) > clock_now_ns())
+        set_behind(child, false);
     return 0;
 }
 
@@ -378,57 +390,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
 
 /* --- the process --- */
 
-/* Beside services that want every core we must be woken in time. Allowed to root only; what it
- * costs when it is not, the lateness shows. Where sessions share the cores before their processes
- * do (sched_autogroup_enabled), a priority counts within its session alone: so the worker has one
- * of its own, and that has the priority too (sched(7)). Alone in it, it raises nobody else. */
-static void raise_priority(void)
-{
-    setpriority(PRIO_PROCESS, 0, -10);
-    static const char nice[] = "-10";
-    int fd = setsid() >= 0 ? open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return;
-    /* Refused to who may not: as above. */
-    ssize_t written = write(fd, nice, sizeof nice - 1);
-    (void)written;
-    close(fd);
-}
-
-static void become_worker(int channel, pid_t parent)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* The parent may have died before the line above. */
-    if (getppid() != parent)
-        _exit(1);
-    prctl(PR_SET_NAME, "spica-load");
-    prctl(PR_SET_TIMERSLACK, 1L);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    /* What is sent to the whole group is our parent's to decide about; we end with it. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN); /* a lost peer is an errno */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (channel != CHANNEL && dup3(channel, CHANNEL, O_CLOEXEC) < 0)
-        _exit(1);
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, 0);
-    dup2(null, 1);
-    if (fcntl(2, F_GETFD) < 0)
-        dup2(null, 2);
-    closefrom(CHANNEL + 1);
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-    raise_priority();
-}
-
 static bool add_timer(struct load_child *child, sd_event_source **ret_timer,
                       sd_event_time_handler_t fn, int64_t priority, const char *what)
 {
@@ -442,7 +403,7 @@ static bool add_timer(struct load_child *child, sd_event_source **ret_timer,
 static bool add_sources(struct load_child *child)
 {
     if (sd_event_new(&child->event) < 0 ||
-        !add_timer(child, &child->send_timer, on_send, SD_EVENT_PRIORITY_IMPORTANT, "send") ||
+        !add_timer(child, &child->send_now, on_send, SD_EVENT_PRIORITY_NORMAL, "send") ||
         !add_timer(child, &child->keep_timer, on_keep, SD_EVENT_PRIORITY_NORMAL, "keep") ||
         !add_timer(child, &child->read_timer, on_read, SD_EVENT_PRIORITY_IDLE, "read") ||
         sd_event_add_defer(child->event, &child->read_now, on_read_now, child) < 0 ||
@@ -506,9 +467,52 @@ _Noreturn static void end(struct load_child *child)
     _exit(0);
 }
 
+/* What is far is waited for in two steps: what will be sent is made ready shortly before, and the
+ * kernel's slack for a poll, a thousandth of its time-out, stays small. */
+static void sleep_until_send(struct load_child *child)
+{
+    struct pollfd events = {.fd = sd_event_get_fd(child->event), .events = POLLIN};
+    int64_t now_ns = clock_now_ns();
+    if (!child->over && !child->behind)
+        load_ahead_fill(child, now_ns);
+    int64_t due_ns = load_child_due_ns(child);
+    if (due_ns == CLOCK_NEVER || child->behind) {
+        ppoll(&events, 1, NULL, NULL);
+        return;
+    }
+    now_ns = clock_now_ns();
+    int64_t wait_ns = due_ns - now_ns;
+    if (wait_ns > LOAD_LEAD_NS)
+        wait_ns -= LOAD_LEAD_NS / 2;
+    if (wait_ns <= 0)
+        return;
+    const struct timespec wait = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+    ppoll(&events, 1, &wait, NULL);
+}
+
+/* As sd_event_loop(), with sends before everything else. */
+static bool run_loop(struct load_child *child)
+{
+    int r = 0;
+    while (r >= 0 && sd_event_get_state(child->event) != SD_EVENT_FINISHED) {
+        if (!child->behind)
+            send_due(child);
+        r = sd_event_prepare(child->event);
+        if (r == 0) {
+            sleep_until_send(child);
+            if (!child->behind)
+                send_due(child);
+            r = sd_event_wait(child->event, 0);
+        }
+        if (r > 0)
+            r = sd_event_dispatch(child->event);
+    }
+    return r >= 0;
+}
+
 _Noreturn void load_child_main(const struct load_plan *plan, int index, int channel, pid_t parent)
 {
-    become_worker(channel, parent);
+    load_child_become(channel, parent);
     struct load_child *child = calloc(1, sizeof *child);
     struct err err = ERR_INIT;
     if (!child)
@@ -516,9 +520,9 @@ _Noreturn void load_child_main(const struct load_plan *plan, int index, int chan
     struct load_plan own = *plan;
     own.worker = index;
     child->plan = &own;
-    child->channel = CHANNEL;
+    child->channel = LOAD_CHANNEL;
     child->keep_at_ns = CLOCK_NEVER;
-    child->send_at_ns = CLOCK_NEVER;
+    load_ahead_init(child);
     child->out = BUF_INIT(OUT_MAX_BYTES);
     child->text = BUF_INIT(LOAD_TEXT_MAX);
     child->gaps = BUF_INIT(LOAD_GAPS_MAX * sizeof(int64_t));
@@ -530,7 +534,7 @@ _Noreturn void load_child_main(const struct load_plan *plan, int index, int chan
             start(child, clock_now_ns() + LEAD_NS);
         else if (load_wire_add(&child->out, LOAD_WIRE_READY, &index, sizeof index))
             want_out(child);
-        if (sd_event_loop(child->event) < 0)
+        if (!run_loop(child))
             load_child_fail(child, "the event loop failed");
     } else {
         load_child_fail(child, err.text);

@@ -28,7 +28,7 @@ struct load_request {
     struct buf content_type; /* value of the header */
     const char *size_header; /* one more header, a constant, and its number; NULL: none */
     size_t size_value;
-    bool expects_stream;     /* answer is text/event-stream */
+    bool expects_stream; /* answer is text/event-stream */
     /* A program's (load/exec_file.h): words with placeholders, each with its NUL; how the name of
      * the body's file ends; whether the body comes on standard input. */
     struct buf words;
@@ -58,7 +58,7 @@ struct load_answer {
 struct load_protocol {
     const struct spec_protocol *spec;
     const struct load_transport *transport; /* load/transport.h; NULL: HTTP */
-    bool sends_audio; /* items are the corpus's clips; else its prompts */
+    bool sends_audio;                       /* items are the corpus's clips; else its prompts */
     bool (*build)(const struct load_stream *stream, const struct load_input *input,
                   struct load_request *ret_request, struct err *err);
     /* Optional: is this (partial) body already complete although the socket is open? Called with

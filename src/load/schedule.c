@@ -173,7 +173,7 @@ int64_t load_schedule_next_ns(const struct load_schedule *s)
 
 int64_t load_schedule_due_ns(const struct load_schedule *s)
 {
-    return s->in_flight < s->limit ? load_schedule_next_ns(s) : CLOCK_NEVER;
+    return s->in_flight + s->ahead < s->limit ? load_schedule_next_ns(s) : CLOCK_NEVER;
 }
 
 static void begin_session(struct load_schedule *s, uint32_t client)
@@ -261,6 +261,24 @@ struct load_turn load_schedule_take(struct load_schedule *s)
     return turn;
 }
 
+bool load_schedule_is_fixed(const struct load_schedule *s)
+{
+    return !is_closed(s) && !follows(s) && !has_sessions(s);
+}
+
+struct load_turn load_schedule_take_ahead(struct load_schedule *s)
+{
+    struct load_turn turn = take(s);
+    s->ahead++;
+    return turn;
+}
+
+void load_schedule_leave(struct load_schedule *s)
+{
+    s->ahead--;
+    s->in_flight++;
+}
+
 void load_schedule_ended(struct load_schedule *s, const struct load_turn *turn, int64_t now_ns,
                          bool failed)
 {
@@ -307,7 +325,7 @@ void load_schedule_follow(struct load_schedule *s, uint64_t sequence, int64_t at
 
 bool load_schedule_over(const struct load_schedule *s, int64_t now_ns)
 {
-    if (s->in_flight > 0 || s->unread > 0)
+    if (s->in_flight > 0 || s->ahead > 0 || s->unread > 0)
         return false;
     return limit_reached(s) || (now_ns >= s->end_ns && load_schedule_next_ns(s) == CLOCK_NEVER);
 }

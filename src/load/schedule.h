@@ -13,7 +13,7 @@ struct load_wake { /* when a client asks next */
     uint32_t client;
 };
 
-struct load_client { /* one conversation partner: of a closed loop, or of one session */
+struct load_client {      /* one conversation partner: of a closed loop, or of one session */
     uint64_t session;     /* of a stream that follows another: the sequence of what it follows */
     unsigned turn, turns; /* the next turn, of how many */
     int64_t due_ns;       /* of a stream that follows another */
@@ -34,8 +34,9 @@ struct load_schedule {
     uint64_t sequence;        /* of the next request */
     struct load_share share;  /* which requests are this worker's */
     int limit, in_flight;
-    int64_t freed_ns;        /* open loop: when the limit last let one through */
-    uint64_t session;        /* the next new one's number; without sessions: the sequence's */
+    int ahead;        /* taken before they are due; each takes a place that is free by then */
+    int64_t freed_ns; /* open loop: when the limit last let one through */
+    uint64_t session; /* the next new one's number; without sessions: the sequence's */
     struct load_wake *wakes; /* owned heap, the earliest first */
     size_t wake_count, wake_cap;
     uint64_t wake_order;
@@ -66,6 +67,12 @@ int64_t load_schedule_next_ns(const struct load_schedule *schedule);
 int64_t load_schedule_due_ns(const struct load_schedule *schedule);
 /* Takes the next request, which is now in flight. Only when one is due. */
 struct load_turn load_schedule_take(struct load_schedule *schedule);
+/* May the next request be taken before it is due, since nothing can come before it any more? With
+ * sessions, in a closed loop or after another stream an answer may bring an earlier one. */
+bool load_schedule_is_fixed(const struct load_schedule *schedule);
+/* Takes it, to be sent when it is due; load_schedule_leave() then says that it is in flight. */
+struct load_turn load_schedule_take_ahead(struct load_schedule *schedule);
+void load_schedule_leave(struct load_schedule *schedule);
 /* Takes the next request of an open loop, which will never be sent (it waited too long). */
 struct load_turn load_schedule_drop(struct load_schedule *schedule);
 /* One has ended. */

@@ -38,6 +38,9 @@ struct load_transport_hooks {
     bool (*chunk)(struct load_call *call);
     /* It has ended. May send anew. Once per send, and never from within it. */
     void (*done)(struct load_call *call, enum load_transport_end end);
+    /* What is held can't be released any more, as if it had never been held. Must not send. NULL:
+     * nothing is ever held. */
+    void (*lost)(struct load_call *call);
 };
 
 /* One request. All borrowed until it is done or cancelled. */
@@ -72,6 +75,10 @@ struct load_transport {
     void (*call_free)(struct load_call *call); /* cancels it */
     /* Hands the request to the kernel before it returns, as far as that takes it. */
     void (*send)(struct load_call *call, const struct load_parcel *parcel);
+    /* Optional, both: the same up to the last step, within 100 ms of its time, and that step, which
+     * is short. False: this call can't hold this one now, and nothing has happened. */
+    bool (*hold)(struct load_call *call, const struct load_parcel *parcel);
+    void (*release)(struct load_call *call);
     void (*cancel)(struct load_call *call); /* `done` is not called; the answer stays readable */
     void (*trim)(struct load_call *call);   /* the answer was read: a huge one's memory goes */
 };

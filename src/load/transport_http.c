@@ -53,6 +53,12 @@ static void on_done(struct load_http_call *inner, enum load_http_end end)
     call->client->hooks.done(&call->call, ends[end]);
 }
 
+static void on_lost(struct load_http_call *inner)
+{
+    struct http_call *call = outer(inner);
+    call->client->hooks.lost(&call->call);
+}
+
 static bool check(const struct load_stream *stream, char *ret_target, size_t size, struct err *err)
 {
     return load_upstream_check(stream, ret_target, size, err);
@@ -70,7 +76,8 @@ static void http_close(void *opaque)
 static bool http_open(sd_event *event, const struct load_transport_hooks *hooks, void **ret_client,
                       struct err *err)
 {
-    static const struct load_http_hooks ours = {.chunk = on_chunk, .done = on_done};
+    static const struct load_http_hooks ours = {
+        .chunk = on_chunk, .done = on_done, .lost = on_lost};
     struct http_client *client = calloc(1, sizeof *client);
     if (!client)
         abort();
@@ -127,11 +134,12 @@ static const char *url_of(struct http_call *call, const char *target)
     return call->url;
 }
 
-static void send_request(struct load_call *call, const struct load_parcel *parcel)
+static struct load_http_request request_of(struct http_call *ours, const struct load_parcel *parcel)
 {
-    struct http_call *ours = call_of(call);
     const struct load_stream *stream = parcel->stream;
-    const struct load_http_request request = {
+    ours->call.dropped_bytes = 0;
+    ours->call.last = false;
+    return (struct load_http_request){
         .url = url_of(ours, parcel->target),
         .addresses = load_upstream_addresses(parcel->target),
         .ca = stream->ca,
@@ -141,9 +149,25 @@ static void send_request(struct load_call *call, const struct load_parcel *parce
         .len = parcel->request->body.len,
         .reuse = stream->reuse_connection,
     };
-    call->dropped_bytes = 0;
-    call->last = false;
+}
+
+static void send_request(struct load_call *call, const struct load_parcel *parcel)
+{
+    struct http_call *ours = call_of(call);
+    const struct load_http_request request = request_of(ours, parcel);
     load_http_send(ours->client->http, &ours->inner, &request);
+}
+
+static bool hold(struct load_call *call, const struct load_parcel *parcel)
+{
+    struct http_call *ours = call_of(call);
+    const struct load_http_request request = request_of(ours, parcel);
+    return load_http_hold(ours->client->http, &ours->inner, &request);
+}
+
+static void release(struct load_call *call)
+{
+    load_http_release(&call_of(call)->inner);
 }
 
 static void cancel(struct load_call *call)
@@ -169,6 +193,8 @@ const struct load_transport load_transport_http = {
     .call_new = call_new,
     .call_free = call_free,
     .send = send_request,
+    .hold = hold,
+    .release = release,
     .cancel = cancel,
     .trim = trim,
 };
