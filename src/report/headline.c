@@ -127,8 +127,22 @@ static const struct report_candidate *nearest_slow(const struct report_view *vie
     return nearest;
 }
 
+/* Finalists beside the baseline: each met every requirement while exploring. */
+static size_t rivals(const struct report_view *view)
+{
+    return view->side_count - (view->baseline != NULL);
+}
+
 static void add_infeasible(struct buf *buf, enum text_target target, const struct report_view *view)
 {
+    if (rivals(view) > 0) {
+        buf_addf(
+            buf,
+            "No candidate came through the final: %zu of %zu tried met every requirement while "
+            "exploring and did not in the final.",
+            rivals(view), view->candidate_count);
+        return;
+    }
     buf_addf(buf, "Nothing is feasible: none of %zu candidates tried met every requirement.",
              view->candidate_count);
     const struct report_candidate *nearest = nearest_slow(view);

@@ -9,6 +9,7 @@
 #include "study/decide.h"
 
 #include "study/counted.h"
+#include "study/explore.h"
 
 #include "stats/summary.h"
 
@@ -147,9 +148,10 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
         bool met = baseline && (!baseline->eliminated || baseline->unranked >= DECIDE_REPEATS_MIN);
         bool ok = baseline && (rivals ? met : baseline_explored_ok);
         words.outcome = ok ? OUTCOME_BASELINE_BEST : OUTCOME_INFEASIBLE;
-        words.reason = !ok      ? "no candidate met every requirement"
-                       : rivals ? "no other candidate met every requirement in the final"
-                                : "no other candidate met every requirement while exploring";
+        words.reason = !ok && rivals ? "no candidate met every requirement in the final"
+                       : !ok         ? "no candidate met every requirement"
+                       : rivals      ? "no other candidate met every requirement in the final"
+                                     : "no other candidate met every requirement while exploring";
         return words;
     }
     words.outcome = OUTCOME_WINNER;
@@ -182,29 +184,6 @@ static struct verdict_words weigh(const struct racer *best, const struct racer *
     return words;
 }
 
-/* How far the answer reaches: what it was compared with, and what was never looked at. */
-static const char *statement(const struct verdict_words *words, const struct racer *baseline,
-                             size_t finalists, const struct study_plan *plan, size_t explored,
-                             struct arena *scratch)
-{
-    size_t finals = finalists + (baseline != NULL);
-    size_t beyond = plan->code_count > finals ? plan->code_count - finals : 0;
-    size_t untried = plan->code_count > explored ? plan->code_count - explored : 0;
-    if (words->outcome == OUTCOME_INFEASIBLE)
-        return arena_printf(scratch, "%zu of %zu candidates were tried; none met the requirements.",
-                            explored, plan->code_count);
-    bool wins = words->outcome == OUTCOME_WINNER;
-    const char *what = !wins ? "no candidate was shown to be better than the baseline at 95 %"
-                       : words->certain ? "better than the baseline at 95 %"
-                                        : "the best of the final";
-    size_t others = finalists - wins;
-    return arena_printf(scratch,
-                        "%s, compared with %s%zu %sfinalist%s only. %zu of %zu candidates "
-                        "never reached the final, %zu of them were never tried.",
-                        what, wins && words->certain ? "it and " : "", others, wins ? "other " : "",
-                        others == 1 ? "" : "s", beyond, plan->code_count, untried);
-}
-
 static int compare_codes(const void *a, const void *b)
 {
     const spec_code *x = a, *y = b;
@@ -221,6 +200,47 @@ static size_t candidates_explored(const struct history *history, struct arena *s
     for (size_t i = 0; i < history->count; i++)
         count += i == 0 || seen[i] != seen[i - 1];
     return count;
+}
+
+/* Those that the exploration would let into a final. */
+static size_t candidates_met(const struct study_plan *plan, const struct history *history,
+                             struct arena *scratch)
+{
+    struct search_result *results = arena_array(scratch, history->count, sizeof *results);
+    size_t count = study_explore_results(history, results);
+    spec_code *codes = arena_array(scratch, count, sizeof *codes);
+    return search_finalists(results, count, plan->baseline, plan->has_baseline, codes, count,
+                            scratch);
+}
+
+/* How far the answer reaches: what it was compared with, and what was never looked at. */
+static const char *statement(const struct verdict_words *words, const struct racer *baseline,
+                             size_t finalists, const struct study_plan *plan,
+                             const struct history *history, struct arena *scratch)
+{
+    size_t explored = candidates_explored(history, scratch);
+    size_t finals = finalists + (baseline != NULL);
+    size_t beyond = plan->code_count > finals ? plan->code_count - finals : 0;
+    size_t untried = plan->code_count > explored ? plan->code_count - explored : 0;
+    if (words->outcome == OUTCOME_INFEASIBLE && finalists > 0)
+        return arena_printf(scratch,
+                            "%zu of %zu candidates were tried; %zu met every requirement while "
+                            "exploring, %zu of them ran in the final and none came through it.",
+                            explored, plan->code_count, candidates_met(plan, history, scratch),
+                            finalists);
+    if (words->outcome == OUTCOME_INFEASIBLE)
+        return arena_printf(scratch, "%zu of %zu candidates were tried; none met the requirements.",
+                            explored, plan->code_count);
+    bool wins = words->outcome == OUTCOME_WINNER;
+    const char *what = !wins ? "no candidate was shown to be better than the baseline at 95 %"
+                       : words->certain ? "better than the baseline at 95 %"
+                                        : "the best of the final";
+    size_t others = finalists - wins;
+    return arena_printf(scratch,
+                        "%s, compared with %s%zu %sfinalist%s only. %zu of %zu candidates "
+                        "never reached the final, %zu of them were never tried.",
+                        what, wins && words->certain ? "it and " : "", others, wins ? "other " : "",
+                        others == 1 ? "" : "s", beyond, plan->code_count, untried);
 }
 
 const char *study_outcome_name(enum study_outcome outcome)
@@ -278,7 +298,7 @@ json_t *study_decide(const struct study_plan *plan, const struct history *histor
     json_object_set_new(decision, "reason", json_text_or_null(words.reason));
     json_object_set_new(
         decision, "statement",
-        json_text_or_null(statement(&words, baseline, count, plan, explored, scratch)));
+        json_text_or_null(statement(&words, baseline, count, plan, history, scratch)));
     *ret_outcome = words.outcome;
     return decision;
 }

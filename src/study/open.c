@@ -15,14 +15,17 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "device/sample.h"
 #include "study/leftover.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
 #define DEVICE_SEPARATOR " + "
 enum { CODES_MAX = 5 * 1000 * 1000 };
-static const int64_t LOCK_RETRY_NS = NS_PER_S / 2;
+static const int64_t LOCK_RETRY_NS = NS_PER_S / 2, ROOMS_WITHIN_NS = 5 * NS_PER_S;
+static const double ROOMS_DIFFER_BYTES = 256 << 20;
 
 static void release_locks(struct study_loop *loop)
 {
@@ -323,6 +326,63 @@ static bool open_devices(struct study_loop *loop, struct err *err)
     return true;
 }
 
+/* ---- lanes are equals ---- */
+
+/* What strangers hold is no difference that stays: a trial finds that card dirty and says whose it
+ * is. NaN: unknown. */
+static bool read_room(const struct study_loop *loop, size_t i, double *ret_bytes, struct err *err)
+{
+    const struct spec_study *study = loop->study;
+    const struct device_ours ours = {.neighbours = study->neighbours,
+                                     .neighbour_count = study->neighbour_count};
+    struct device *device = NULL;
+    struct device_sample sample;
+    if (!device_open(study->devices[i], "/proc", &device, err))
+        return false;
+    device_sample(device, &ours, &sample);
+    device_close(device);
+    double strangers = reading_value(sample.stranger_bytes);
+    *ret_bytes = reading_value(sample.free_bytes) + (isnan(strangers) ? 0 : strangers);
+    return true;
+}
+
+static bool refuse_rooms(const struct study_loop *loop, const double *rooms, size_t least,
+                         size_t most, struct err *err)
+{
+    AUTO(buf_done) struct buf little = BUF_INIT(64), much = BUF_INIT(64);
+    text_add_bytes(&little, rooms[least]);
+    text_add_bytes(&much, rooms[most]);
+    return err_set(err, ERR_INPUT,
+                   "%s: %s are left on %s and %s on %s: what fits on the one need not fit on the "
+                   "other, so their results can't be compared; run without --max-parallel, or let "
+                   "the same neighbours stand on both",
+                   loop->study->path, buf_text(&little), loop->study->devices[least],
+                   buf_text(&much), loop->study->devices[most]);
+}
+
+/* Lanes offer the same room, or a setting is feasible where it happens to run. Looked at for a
+ * while: what an earlier run held may be on its way back. */
+static bool check_rooms(const struct study_loop *loop, struct err *err)
+{
+    int64_t deadline_ns = clock_now_ns() + ROOMS_WITHIN_NS;
+    while (loop->lane_count > 1) {
+        double rooms[SPEC_DEVICES_MAX];
+        size_t least = 0, most = 0;
+        for (size_t i = 0; i < loop->lane_count; i++) {
+            if (!read_room(loop, i, &rooms[i], err))
+                return false;
+            least = rooms[i] < rooms[least] ? i : least;
+            most = rooms[i] > rooms[most] ? i : most;
+        }
+        if (!(rooms[most] - rooms[least] > ROOMS_DIFFER_BYTES))
+            break;
+        if (clock_now_ns() >= deadline_ns || cancel_level() != CANCEL_NONE)
+            return refuse_rooms(loop, rooms, least, most, err);
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_NS}, NULL);
+    }
+    return true;
+}
+
 bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct spec_study *study = loop->study;
@@ -331,6 +391,7 @@ bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err
     if (!study_load_corpora(study, loop->arena, &loop->corpora, err) ||
         !check_services(loop, err) || !list_candidates(loop, &code_count, err) ||
         !open_devices(loop, err) || !await_locks(loop, err) || !check_clean(loop, err) ||
+        !check_rooms(loop, err) ||
         (loop->options->fresh && !move_aside(loop->options->folder, err)) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||

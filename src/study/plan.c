@@ -157,10 +157,11 @@ size_t study_finalists(const struct study_plan *plan, const struct history *hist
     size_t count = search_finalists(results, result_count, plan->baseline, plan->has_baseline,
                                     ranked, result_count, scratch);
     const struct study_rulings rulings = study_collect_rulings(history, scratch);
+    bool late = plan->time_s > 0 && elapsed_s(plan, history) >= plan->time_s;
     size_t alive = 0, total = 0;
-    for (size_t i = 0; i < count && alive < wanted && total < 2 * wanted; i++) {
+    for (size_t i = 0; i < count && alive < wanted && total < STUDY_FINALISTS_MAX; i++) {
         bool out = study_ruled_out(plan, &rulings, ranked[i]);
-        if (out && !in_final(history, ranked[i]))
+        if ((out || (late && total >= 2 * wanted)) && !in_final(history, ranked[i]))
             continue;
         ret_codes[total++] = ranked[i];
         alive += !out && !study_failed_final(history, ranked[i]);

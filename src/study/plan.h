@@ -4,7 +4,10 @@
 #include "study/history.h"
 #include "study/study.h"
 
-enum { STUDY_FINALISTS_MAX = 200 }; /* twice the most that a study may ask for: replacements */
+enum {
+    STUDY_FINALISTS_MAX = 200
+}; /* twice the most that a study may ask for: with those that
+    * replace who fell */
 
 struct study_plan {
     const struct spec_study *study;

@@ -302,6 +302,19 @@ def one_card_is_held(box):
 
 
 @scenario()
+def unequal_neighbours_are_refused(box):
+    # What fits beside nobody on one card does not fit beside 40 GiB on the other.
+    pair(box)
+    neighbour = stranger(box, "--gpu-hold", "40G")
+    study(box, device=PAIR, neighbours=[{"pid": neighbour.pid}],
+          llm=gpu_fake(box, "llm", memory="{n}G", knobs={"n": [2, 3, 60, 61]}))
+    result = box.run("run", box.file, "--max-parallel", "2", code=2)
+    check(re.search(r"3\d\.\d+ GiB are left on gpu0 and 7\d\.\d+ GiB on gpu1", result.err), result)
+    check("run without --max-parallel" in result.err, result)
+    check(not os.path.exists(box.results), "something was made")
+
+
+@scenario()
 def the_driver_loses_the_cards(box):
     running = begin(box)
     touch(box, "lost")

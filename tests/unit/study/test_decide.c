@@ -153,7 +153,7 @@ static const struct outcome_row {
     {"nobody is feasible", true, VERDICT_SLOW, VERDICT_SLOW, VERDICT_SLOW, VERDICT_SLOW, 0, NULL, 0,
      OUTCOME_INFEASIBLE, "no candidate met"},
     {"all fail in the final", true, VERDICT_OK, VERDICT_ERRORS, VERDICT_OK, VERDICT_ERRORS, 0, NULL,
-     0, OUTCOME_INFEASIBLE, "no candidate met"},
+     0, OUTCOME_INFEASIBLE, "no candidate met every requirement in the final"},
     {"the baseline fails", true, VERDICT_OK, VERDICT_OK, VERDICT_SLOW, VERDICT_SLOW, 0, NULL, -0.2,
      OUTCOME_WINNER, "the baseline itself failed: slow"},
     {"the baseline fails once", true, VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_CRASHED_START, 2,
@@ -198,6 +198,46 @@ static void test_outcomes(void **state)
         bool shown = outcome == OUTCOME_WINNER && effect_of(d, "low") > 0;
         CHECK_ROW(r, row->name,
                   (strncmp(json_get_text(d, "statement"), "better than", 11) == 0) == shown);
+    }
+}
+
+/* One by one the finalists fall, and whoever met the requirements while exploring takes their
+ * place: that nothing is feasible is said only after all have been asked. */
+static void test_replacements(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t falling; /* the best of the exploration */
+        enum study_outcome outcome;
+        const char *statement; /* its begin */
+    } rows[] = {
+        {"one falls", 1, OUTCOME_WINNER, "the best of the final, compared with"},
+        {"many fall", 9, OUTCOME_WINNER, "the best of the final, compared with"},
+        {"all fall", CODES, OUTCOME_INFEASIBLE,
+         "12 of 12 candidates were tried; 12 met every requirement while exploring, 12 of them ran "
+         "in the final and none came through it."},
+    };
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        struct bench b = bench_of(0, 0);
+        struct sim sim;
+        for (size_t i = 0; i < CODES; i++) {
+            b.mean[i] = 0.9 - 0.05 * (double)i;
+            b.final_verdict[i] = i < rows[r].falling ? VERDICT_OOM_START : VERDICT_OK;
+        }
+        sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), measure, &b);
+        sim.study->search.strategy = "grid";
+        sim.study->search.finalists = 1;
+        sim_run(&sim);
+        enum study_outcome outcome;
+        AUTO_JSON json_t *d = sim_decide(&sim, &outcome);
+        const char *said = json_get_text(d, "statement");
+        CHECK_ROW_TEXT(r, rows[r].name, study_outcome_name(outcome),
+                       study_outcome_name(rows[r].outcome));
+        if (outcome == rows[r].outcome)
+            CHECK_ROW(r, rows[r].name,
+                      strncmp(said, rows[r].statement, strlen(rows[r].statement)) == 0);
+        sim_done(&sim);
     }
 }
 
@@ -325,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_lucky_run_does_not_win),
         cmocka_unit_test(test_lucky_alone_leaves_the_baseline),
         cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_replacements),
         cmocka_unit_test(test_bonferroni),
         cmocka_unit_test(test_unknown_fitness),
         cmocka_unit_test(test_empty_history),
