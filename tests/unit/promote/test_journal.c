@@ -47,6 +47,7 @@ static struct promote_step steps[] = {
      .was_up = true,
      .port = 8000,
      .ready_path = "/health",
+     .tls = {true, "/etc/llm/ca.pem", "llm.internal"},
      .downtime_s = NAN,
      .why = "x"},
 };
@@ -96,6 +97,9 @@ static void check_steps(const struct promote_plan *plan)
     assert_int_equal(s[3].scope, HOST_USER);
     assert_string_equal(s[4].unit, steps[4].unit);
     assert_string_equal(s[4].ready_path, "/health");
+    assert_true(s[4].tls.given && !s[3].tls.given);
+    assert_string_equal(s[4].tls.ca, "/etc/llm/ca.pem");
+    assert_string_equal(s[4].tls.name, "llm.internal");
     assert_true(s[4].was_up && s[4].port == 8000 && isnan(s[4].downtime_s));
 }
 
