@@ -130,7 +130,8 @@ def flood(box):
         watched = scene.Watched(box, systemd)
         watched.up()
         watched.begin()
-        systemd.service("llm", "/bin/sh -c 'yes one line of very many | head -n 60000; sleep 100'")
+        # Again and again: on a machine that is busy with others one burst may be read over many seconds.
+        systemd.service("llm", "/bin/sh -c 'while :; do yes one line of very many | head -n 60000; sleep 1; done'")
         began = time.time()
         systemd.ctl("restart", "llm", ok=True)
         took = after(watched, "log-flood", None, began)

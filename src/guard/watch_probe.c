@@ -49,11 +49,12 @@ static void tell(struct guard_watch *watch, size_t i, enum guard_probe_turn turn
     case PROBE_HANGS:
         subject->hung_ns = clock_now_ns();
         guard_events_add(&watch->events, EVENT_HANGS, (int)i,
-                         "no answer to one request within %.1f s, though its port accepts; %s",
-                         within_s,
                          others_are_seen(watch, i)
-                             ? "none to others was seen meanwhile"
-                             : "whether others are answered can't be seen, so it may be full");
+                             ? "no answer to one request within %.1f s, though its port accepts; "
+                               "none to others was seen meanwhile"
+                             : "does not answer its probe within %.1f s, though its port accepts: "
+                               "full or hanging, its queue is not known",
+                         within_s);
         break;
     case PROBE_SLOW:
         guard_events_add(&watch->events, EVENT_OVERLOADED, (int)i,

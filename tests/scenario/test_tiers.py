@@ -1,12 +1,16 @@
 """The model chosen by headroom: real HAProxy, real systemd, fake servers. What a client sees is never worse
 than with any of them alone: nothing fails, whatever is switched, started, stopped or killed."""
 
+import http.client
+import json
 import time
 
 from gpu import Card, cards, options, stranger, touch
-from harness import check, main, scenario
+from harness import FAKE, check, main, scenario
+from production import free_ports
 from systemd_box import wait_until
 from tiers import CALM, MUCH, Tiers
+from traffic import accepts
 
 PIN = {"X-Spica-Tier": "base"}
 
@@ -141,6 +145,48 @@ def memory_is_needed_elsewhere(box):
         check("base is stopped, empty" in told, told)
         time.sleep(2)
         check(tiers.systemd.active("tiny") and not tiers.says("starting base"), tiers.told())
+        tiers.no_failures()
+
+
+@scenario(quick=True)
+def two_fronts_on_one_card(box):
+    """Tiers of one service and a split of another, on one HAProxy and one card: each front goes its own
+    way, and a tier that takes no requests is named and left when it comes back on the CPU."""
+    cards(box, Card(total_mib=12000))
+    with Tiers(box, extra=options(box, "1G"), service={"on": "gpu"}, device="gpu0") as tiers:
+        front, now, bad = free_ports(3)
+        for port, more in ((now, ()), (bad, ("--some", "0.7:http:500"))):
+            box.helper(FAKE, "--kind", "llm", "--port", port, "--life", "300s", "--latency", "5ms",
+                       *options(box, "1G"), *more)
+            wait_until(lambda port=port: accepts(port), "an arm does not start")
+        tiers.study = dict(tiers.study, services=dict(tiers.study["services"], llm=box.fake("llm", on="cpu")))
+        arms = {"now": {"port": now, "weight": 50}, "next": {"port": bad, "weight": 50}}
+        tiers.more = {"fronts": {"stt": tiers.front, "llm": {"port": front, "split": {"arms": arms}}},
+                      "watch": {"llm": {"port": now}}}
+        tiers.write()
+        tiers.guard()
+
+        def split():
+            return json.loads(box.run("split", box.file, "--json", code=0).out)["splits"][0]
+
+        def ask():
+            connection = http.client.HTTPConnection("127.0.0.1", front, timeout=30)
+            connection.request("POST", "/v1/chat/completions",
+                               json.dumps({"messages": [{"role": "user", "content": "go on"}],
+                                           "max_tokens": 2}), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer.headers["X-Spica-Tier"]
+        tiers.send(CALM, lambda: all([ask() for _ in range(12)]) and tiers.served_by("base") and
+                   split()["state"] == "stopped")
+        check([ask() for _ in range(4)] == ["now"] * 4, split())
+        check(split()["evidence"]["by_errors"], split())
+        # The world's card is not seen by what is started now.
+        tiers.systemd.service("tiny", tiers.command("tiny").split(" --gpu ", maxsplit=1)[0])
+        tiers.systemd.ctl("restart", "tiny.service")
+        tiers.send(CALM, lambda: tiers.says("tiny did not come up: it must be on the GPU"))
+        check(tiers.served_by("base", 5) and tiers.systemd.active("tiny"), tiers.told())
         tiers.no_failures()
 
 

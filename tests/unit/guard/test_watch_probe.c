@@ -104,6 +104,19 @@ static void test_a_full_server(void **state)
     }
 }
 
+/* Where nobody else can be seen the cause is not known, and no word says that it is. */
+static void test_full_or_hanging_is_not_known(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b);
+    const struct guard_event *event = probe(&b, LOAD_TIMEOUT, 0);
+    assert_true(event && event->kind == EVENT_HANGS);
+    assert_non_null(strstr(event->text, "full or hanging, its queue is not known"));
+    assert_null(strstr(event->text, "others"));
+    bench_close(&b);
+}
+
 /* Before: nothing was told at a probe in ten seconds. */
 static void test_a_dead_engine(void **state)
 {
@@ -126,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_server),
+        cmocka_unit_test(test_full_or_hanging_is_not_known),
         cmocka_unit_test(test_a_dead_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
