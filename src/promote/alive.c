@@ -104,9 +104,11 @@ static bool look_at_unit(struct promote_alive *alive, struct promote_managers *m
 
 /* ---- anything else ---- */
 
-/* The first line of what a command prints; false when there is none. */
-static bool ask(const struct promote_alive *alive, const char *const *argv, char *ret_line,
-                size_t size)
+enum answer { ANSWER_NONE, ANSWER_EMPTY, ANSWER_LINE };
+
+/* The first line of what a command prints; none where it did not end well. */
+static enum answer ask(const struct promote_alive *alive, const char *const *argv, char *ret_line,
+                       size_t size)
 {
     AUTO(buf_done) struct buf answer = BUF_INIT(4096);
     struct promote_ran ran;
@@ -114,36 +116,68 @@ static bool ask(const struct promote_alive *alive, const char *const *argv, char
     if (!promote_run_read(argv, alive->folder, ASK_WITHIN_NS, PROMOTE_IGNORE_CANCEL, &answer, &ran,
                           &ignored) ||
         !promote_ran_well(&ran))
-        return false;
+        return ANSWER_NONE;
     size_t len = strcspn(buf_text(&answer), "\r\n");
     snprintf(ret_line, size, "%.*s", (int)len, buf_text(&answer));
-    return len > 0 && len < size;
+    return len == 0 ? ANSWER_EMPTY : len < size ? ANSWER_LINE : ANSWER_NONE;
 }
 
-/* 0: not told. */
-static pid_t container_process(const struct promote_alive *alive)
+static bool ask_container(const struct promote_alive *alive, const char *const *ask_id,
+                          const char *format, char *ret_line, size_t size, bool *ret_told)
 {
-    char id[128], line[32];
+    char id[128];
+    enum answer answer = ask(alive, ask_id, id, sizeof id);
+    const char *const inspect[] = {ask_id[0], "inspect", "--format", format, id, NULL};
+    *ret_told = answer == ANSWER_EMPTY;
+    return answer == ANSWER_LINE && isalnum((unsigned char)*id) &&
+           ask(alive, inspect, ret_line, size) == ANSWER_LINE;
+}
+
+/* 0: not told, or none runs, which is told then. */
+static pid_t container_process(const struct promote_alive *alive, bool *ret_none)
+{
+    char line[32];
     int64_t pid = 0;
-    if (!alive->ask_id || !ask(alive, alive->ask_id, id, sizeof id) || !isalnum((unsigned char)*id))
+    *ret_none = false;
+    if (!alive->ask_id ||
+        !ask_container(alive, alive->ask_id, "{{.State.Pid}}", line, sizeof line, ret_none) ||
+        !text_to_i64(line, &pid))
         return 0;
-    const char *const inspect[] = {alive->ask_id[0], "inspect", "--format",
-                                   "{{.State.Pid}}", id,        NULL};
-    return ask(alive, inspect, line, sizeof line) && text_to_i64(line, &pid) && pid > 0 &&
-                   pid <= INT32_MAX
-               ? (pid_t)pid
-               : 0;
+    *ret_none = pid == 0;
+    return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+/* Nobody but its container may serve for it: has that ended, or is it still to come? */
+static enum promote_life look_for_container(const struct promote_alive *alive, char *why,
+                                            size_t size)
+{
+    static const char format[] = "{{.State.Status}}, status {{.State.ExitCode}}"
+                                 "{{if .State.OOMKilled}}, killed for want of memory{{end}}";
+    const char *all[64] = {NULL};
+    char state[128] = "";
+    bool none = false;
+    size_t n = 0;
+    for (; alive->ask_id[n] && n + 2 < ARRAY_LEN(all); n++)
+        all[n] = alive->ask_id[n];
+    all[n] = "-a"; /* those that have ended, too */
+    bool told = ask_container(alive, all, format, state, sizeof state, &none);
+    bool ended = told && (strncmp(state, "exited", 6) == 0 || strncmp(state, "dead", 4) == 0);
+    snprintf(why, size, "no container of it runs%s%s", told ? "; it is " : "", told ? state : "");
+    return ended ? LIFE_DOWN : LIFE_COMING;
 }
 
 static enum promote_life look_at_process(struct promote_alive *alive, char *why, size_t size)
 {
+    bool none = false;
     if (alive->seen && alive->main.pid > 0) {
         bool same = same_process(&alive->main);
         snprintf(why, size, same ? "process %d (%s) runs" : "process %d (%s) has ended",
                  (int)alive->main.pid, alive->main.comm);
         return same ? LIFE_UP : LIFE_DOWN;
     }
-    pid_t pid = container_process(alive);
+    pid_t pid = container_process(alive, &none);
+    if (none)
+        return look_for_container(alive, why, size);
     if (pid == 0 && alive->port > 0)
         pid = proc_listener("/proc", alive->port);
     if (pid == 0) {

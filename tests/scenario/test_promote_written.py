@@ -215,16 +215,17 @@ def with_docker_compose(box, engine):
     wait_until(lambda: os.path.exists(f"{engine.short}/podman.sock"), "podman does not listen")
 
 
-def promoted_by(box, how):
+def promoted_by(box, how, tells):
+    """`tells`: it says which container is one service's (podman-compose's `ps` takes no service)."""
     engine = Engine(box)
     try:
         how(box, engine)
-        promoted(box, engine)
+        promoted(box, engine, tells)
     finally:
         engine.call("rm", "-fa", "-t", "2")
 
 
-def promoted(box, engine):
+def promoted(box, engine, tells):
     study = measure(box)
     port, = free_ports(1)
     serve = [engine.program, "--kind", "llm", "--port", str(port), "--life", "900s", "--latency"]
@@ -271,17 +272,19 @@ def promoted(box, engine):
     production("--transcripts", "/srv/models/whisper-tiny.bin", within="8s")
     result = promote(7)
     print("rolled back:", result["why"])
+    check("no container of it runs; it is exited, status" in result["why"] or
+          (not tells and "nobody listens" in result["why"]), result["why"])
     check(words() == old, words())
 
 
 @scenario()
 def a_container_by_podman_compose(box):
-    promoted_by(box, with_podman_compose)
+    promoted_by(box, with_podman_compose, False)
 
 
 @scenario()
 def a_container_by_docker_compose(box):
-    promoted_by(box, with_docker_compose)
+    promoted_by(box, with_docker_compose, True)
 
 
 if __name__ == "__main__":

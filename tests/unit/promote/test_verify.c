@@ -345,7 +345,7 @@ static const struct row card_rows[] = {
      false,
      CHECK_PLACEMENT,
      PROMOTE_FAILED,
-     "llm: cpu, asked for gpu0"},
+     "llm: cpu_fallback, asked for gpu0"},
     {"holds memory there and works elsewhere",
      {"--gpu-memory", "2G", "--gpu-sm", "0"},
      "gpu",
@@ -418,6 +418,17 @@ static void test_compose(void **state)
         fail_msg("%s", err.text);
     assert_true(checks.passed);
     assert_non_null(strstr(checks.items[0].text, says));
+    /* One that has ended is no service, whoever answers on its port. */
+    write_file(folder, "docker",
+               "#!/bin/sh\ncase \"$*\" in\n"
+               "'compose -f a ps -q llm') ;;\n"
+               "'compose -f a ps -q llm -a') echo abc123 ;;\n"
+               "*inspect*) echo 'exited, status 1' ;;\n"
+               "*) exit 1 ;; esac\n");
+    assert_true(promote_verify(&plan, true, NULL, NULL, &checks, &err));
+    assert_false(checks.passed);
+    assert_string_equal(checks.items[checks.count - 1].text,
+                        "no container of it runs; it is exited, status 1");
     /* Without Compose its file is for whoever runs it elsewhere. */
     step = (struct promote_step){.kind = PROMOTE_FILE, .service = 0, .path = "b"};
     assert_true(promote_verify(&plan, true, NULL, NULL, &checks, &err));
