@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "device/sample.h"
+#include "study/clean.h"
 #include "study/leftover.h"
 
 #include <math.h>
@@ -383,6 +384,20 @@ static bool check_rooms(const struct study_loop *loop, struct err *err)
     return true;
 }
 
+/* A card that an earlier run left with less than it found is no clean one for this run. */
+static bool check_cards(const struct study_loop *loop, struct err *err)
+{
+    AUTO(buf_done) struct buf words = BUF_INIT(400);
+    if (!study_clean_compare(loop, &words, err))
+        return false;
+    return words.len == 0 ||
+           err_set(err, ERR_BUSY,
+                   "%s; what leaked in an earlier run is not this one's clean card. Free it (a "
+                   "reset of the card, or the end of who holds it), then run again to resume, or "
+                   "start anew with: spica run --fresh %s",
+                   buf_text(&words), loop->study->path);
+}
+
 bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct spec_study *study = loop->study;
@@ -395,7 +410,8 @@ bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err
         (loop->options->fresh && !move_aside(loop->options->folder, err)) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
-        !history_load(loop->store, study, loop->arena, &loop->history, err))
+        !history_load(loop->store, study, loop->arena, &loop->history, err) ||
+        !check_cards(loop, err))
         return false;
     fill_plan(loop, code_count);
     return !loop->options->make_room || loop->options->make_room(loop->options->room_context, err);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "study/certain.h"
+#include "study/clean.h"
 #include "study/decide.h"
 
 #include <inttypes.h>
@@ -200,6 +201,18 @@ static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, s
                            study_outcome_name(*ret_outcome), err);
 }
 
+/* Told to stop: the same look at the cards that every trial gets, for nobody else says it. */
+static void add_leaked(const struct study_loop *loop, struct err *err)
+{
+    AUTO(buf_done) struct buf words = BUF_INIT(400);
+    struct err ignored = ERR_INIT, was = *err;
+    if (cancel_level() == CANCEL_NONE || err->code != ERR_STOPPED || !loop->store ||
+        !study_clean_compare(loop, &words, &ignored) || words.len == 0)
+        return;
+    *err = (struct err)ERR_INIT;
+    (void)!err_set(err, was.code, "%s; %s", was.text, buf_text(&words));
+}
+
 bool study_run(const struct study_options *options, enum study_outcome *ret_outcome,
                struct err *err)
 {
@@ -218,6 +231,7 @@ bool study_run(const struct study_options *options, enum study_outcome *ret_outc
     bool ran = loop->lane_count > 1 ? study_lanes_run(loop, err) : run_all(loop, err);
     if (ran && check_measured(loop, err))
         return conclude(loop, ret_outcome, err);
+    add_leaked(loop, err);
     if (err->code == ERR_STOPPED && loop->store) {
         struct err ignored = ERR_INIT; /* the stop itself matters more than its note */
         if (!store_event_add(loop->store, clock_now_wall_us(), "stopped", err->text, &ignored))

@@ -6,6 +6,8 @@ never to a time.
 """
 
 import os
+import re
+import signal
 import sqlite3
 import sys
 import time
@@ -247,6 +249,52 @@ def leak_of_the_card(box):
 
 
 @scenario()
+def a_leak_is_not_the_next_runs_clean_card(box):
+    # 50 MiB at each end: the first passes, the second is noticed, and no later run may call that clean.
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--gpu-leak", "50M", "--latency-jitter", "{jitter}",
+                            knobs={"jitter": ["0", "0.1", "0.2", "0.3"]}))
+    box.run("run", box.file, code=5)
+    count = len(box.trials())
+    check(box.verdicts()[-1] == "leak" and count == 2, box.verdicts())
+    for _ in range(2):
+        result = box.run("run", box.file, code=4)
+        check(re.search(r"gpu0: 1\d\d MiB more are in use than before the first trial", result.err), result.err)
+        check("--fresh" in result.err, result.err)
+        check(len(box.trials()) == count, box.verdicts())
+
+
+def is_second(box):
+    """Is the first trial stored, and does a service hold the card again?"""
+    path = os.path.join(box.results, "study.db")
+    if not os.path.exists(path):
+        return False
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return db.execute("SELECT count(*) FROM trial").fetchone()[0] > 0 and used_mib(box) > 2000
+    except sqlite3.Error:
+        return False
+    finally:
+        db.close()
+
+
+@scenario()
+def a_leak_is_said_after_a_stop(box):
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--gpu-leak", "{leak}", knobs={"leak": ["1M", "300M"]}),
+          baseline={"llm.leak": "1M"}, measure={"window": "4s"})
+    running = box.start("run", box.file)
+    end = time.monotonic() + 60
+    while not is_second(box):
+        check(running.poll() is None and time.monotonic() < end, running.output())
+        time.sleep(0.02)
+    running.signal(signal.SIGINT)
+    result = running.wait()
+    check(result.code == 5, result)
+    check(re.search(r"gpu0: 30\d MiB more are in use than before the first trial", result.err), result)
+
+
+@scenario()
 def an_orphan_that_holds_the_card_is_ended(box):
     # vllm#55510: the front is killed under load, its engine lives on with the memory.
     box.card()
@@ -380,6 +428,106 @@ def no_winner_without_the_neighbour(box):
     check(result.code == 5 and f"pid {neighbour.pid} is not running" in result.err, str(result))
     check("Winner" not in result.out, str(result))
     check(box.verdicts()[-1] == "env_fault", box.verdicts())
+
+
+@scenario(quick=True)
+def no_winner_beside_a_neighbour_that_gave_memory_back(box):
+    # As Ollama does after some idle minutes: what then has room has none beside what stays.
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "40G", "--gpu-when", flag, "--gpu-grow-at", "0:1G")
+    box.write("case-2G", f"--latency 40ms\n--gpu-memory 2G\n--touch-at-end {flag}\n")
+    box.write("case-60G", "--latency 5ms\n--gpu-memory 60G\n")
+    study(box, llm=gpu_fake(box, "llm", "--script", box.path("case-{share}"),
+                            knobs={"share": ["2G", "60G"]}),
+          neighbours=[{"pid": neighbour.pid}])
+    box.run("run", box.file, lines=-1)
+    large = [t for t in box.trials() if "60G" in t["candidate"]]
+    check(large and not any(t["verdict"] in ("ok", "slow") for t in large), box.story())
+    check(any("held since the study began" in t["summary"] for t in large), box.story())
+    check("60G" not in ((box.decision() or {}).get("winner") or ""), box.decision())
+    # What the study saw of it is known to whoever goes on with it.
+    box.close_db()
+    box.run("run", box.file, lines=-1)
+    check("60G" not in ((box.decision() or {}).get("winner") or ""), box.decision())
+
+
+@scenario()
+def a_neighbour_that_shrinks_in_the_window(box):
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "40G", "--gpu-when", flag, "--gpu-grow-at", "0:1G")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"),
+          neighbours=[{"pid": neighbour.pid}])
+    box.run("run", box.file, "--trials", "2", lines=-1)
+    box.expect(1, "contended", says="changed their memory by 39")
+    box.expect(2, "ok")  # it has room for the neighbour's most
+
+
+@scenario(quick=True)
+def a_neighbour_that_grows_while_ours_starts(box):
+    box.card()
+    flag = box.path("flag")
+    box.write("bin/late", f'#!/bin/sh\n: > {flag}\nexec {FAKE} "$@"\n')
+    os.chmod(box.path("bin/late"), 0o755)
+    neighbour = stranger(box, "--gpu-hold", "1G", "--gpu-when", flag, "--gpu-grow-at", "0:70G")
+    service = gpu_fake(box, "llm", "--start-delay", "700ms", memory="20G")
+    service["command"][0] = box.path("bin/late")
+    study(box, llm=service, neighbours=[{"pid": neighbour.pid}])
+    box.run("run", box.file, "--trials", "2", lines=-1)
+    box.expect(1, "contended", says="declared neighbours on gpu0 took 69")
+    box.expect(2, "oom_start")  # beside what it holds now
+
+
+@scenario(quick=True)
+def a_neighbours_worker_is_killed(box):
+    # Its front lives on.
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "5G", "--fork-child", "--gpu-child")
+    with open(f"/proc/{neighbour.pid}/task/{neighbour.pid}/children", encoding="ascii") as file:
+        worker = int(file.read().split()[0])
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"),
+          neighbours=[{"pid": neighbour.pid}])
+    running = running_to(box, flag)
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    check(neighbour.poll() is None, "the front lives")
+    running.wait()
+    box.expect(1, "neighbour_harmed", says=rf"process {worker} \(fake-service, 5,120 MiB on gpu0\)")
+
+
+@scenario(quick=True)
+def a_program_of_a_neighbours_name_that_comes_later(box):
+    box.card()
+    flag = box.path("flag")
+    stranger(box, "--gpu-hold", "5G")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"),
+          neighbours=[{"command": "fake-service"}], measure={"window": "3s"})
+    running = running_to(box, flag)
+    later = stranger(box, "--gpu-hold", "9G")
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    later.terminate()
+    running.wait()
+    box.expect(1, "contended", says="strangers on gpu0", evidence=f"pid {later.pid}")
+
+
+@scenario(quick=True)
+def out_of_memory_by_a_stranger_that_has_left(box):
+    # The server takes two seconds to end after it found no memory; who took it is gone by then.
+    box.card()
+    flag = box.path("flag")
+    box.write("bin/slow", f'#!/bin/sh\n: > {flag}\n{FAKE} "$@" &\nown=$!\n'
+              'trap "kill $own" TERM\nwait $own\ncode=$?\nsleep 2\nexit $code\n')
+    os.chmod(box.path("bin/slow"), 0o755)
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-when", flag, "--gpu-grow-at", "0:70G",
+                     "--gpu-grow-at", "1200ms:64M")
+    service = gpu_fake(box, "llm", "--start-delay", "700ms", memory="20G")
+    service["command"][0] = box.path("bin/slow")
+    study(box, llm=service)
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "contended", says="took", evidence=f"pid {other.pid}")
+    check(not box.rows("SELECT 1 FROM trial WHERE bound IS NOT NULL"), "a fact was made of it")
 
 
 @scenario()
