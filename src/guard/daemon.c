@@ -40,6 +40,7 @@ struct daemon {
     const struct spec_study *study;
     FILE *out;
     struct guard_lookout lookout;
+    size_t missing_said;       /* of what can't be seen, so many bytes */
     struct guard_judge *judge; /* owned, as all below; NULL: there is none */
     struct guard_actor *actor;
     struct guard_status *status;
@@ -243,6 +244,18 @@ static void show_kinds(struct daemon *daemon)
     }
 }
 
+/* What can't be seen, each line once: most of it is known at first. */
+static void say_missing(struct daemon *daemon)
+{
+    const char *all = guard_watch_missing(daemon->lookout.watch);
+    for (const char *line = all + daemon->missing_said; *line;) {
+        size_t len = strcspn(line, "\n");
+        log_write(LOG_WARNING, who, "%.*s", (int)len, line);
+        line += len + (line[len] == '\n');
+        daemon->missing_said = (size_t)(line - all);
+    }
+}
+
 static void tick(struct daemon *daemon)
 {
     int64_t now_ns = clock_now_ns(), wall_us = clock_now_wall_us();
@@ -252,6 +265,7 @@ static void tick(struct daemon *daemon)
     const struct guard_metric_ref *refs = guard_watch_refs(watch, &count);
     look_at_disk(daemon, now_ns);
     guard_watch_tick(watch, now_ns, wall_us, &seen);
+    say_missing(daemon);
     print_events(daemon, &seen);
     if (daemon->actor)
         guard_actor_see(daemon->actor, &seen);
@@ -336,18 +350,14 @@ static void close_parts(struct daemon *daemon)
         close(daemon->lock_fd);
 }
 
-static void say_begin(const struct daemon *daemon)
+static void say_begin(struct daemon *daemon)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     spec_candidate_add_text(&text, daemon->study, &daemon->lookout.candidate);
     log_write(LOG_INFO, who, "watching \"%s\"%s; taken to run: %s (%s)", daemon->study->name,
               daemon->options->dry_run ? ", dry run" : "", buf_text(&text),
               daemon->lookout.candidate_from);
-    for (const char *line = guard_watch_missing(daemon->lookout.watch); *line;) {
-        size_t len = strcspn(line, "\n");
-        log_write(LOG_WARNING, who, "%.*s", (int)len, line);
-        line += len + (line[len] == '\n');
-    }
+    say_missing(daemon);
 }
 
 static bool run(struct daemon *daemon, struct err *err)

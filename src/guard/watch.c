@@ -7,6 +7,7 @@
  *
  * Nothing here decides anything and nothing waits: each part has a bound on what it costs, and what
  * can't be seen is unknown and said so once, at the start. */
+#include "guard/watch_blind.h"
 #include "guard/watch_inside.h"
 #include "guard/watch_values.h"
 
@@ -234,6 +235,7 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     for (size_t i = 0; i < watch->study->service_count; i++)
         look_at_service(watch, i, now_ns);
     guard_watch_ends_of_others(watch, now_ns);
+    guard_blind_look(watch);
     if (watch->journal)
         guard_journal_read(watch->journal);
     look_at_devices(watch, now_ns);

@@ -29,7 +29,8 @@ struct guard_watch {
     struct guard_events events;
     struct guard_capacities capacities;
     struct buf missing;
-    char no_probes[300]; /* why there are none; "" */
+    bool blind_said[SPEC_SERVICES_MAX + GUARD_ALSO_MAX]; /* that its log is in a file */
+    char no_probes[300];                                 /* why there are none; "" */
     double disk_free_bytes;
     bool proxy_unapplied; /* HAProxy answers, with another configuration than the study's */
     int64_t traffic_ns;   /* when HAProxy was last tried; 0: never */
