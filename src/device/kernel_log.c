@@ -4,17 +4,23 @@
  * of SIGKILL which nobody of ours sent, which makes that a coincidence of three.
  *
  * The NVIDIA driver's line is "NVRM: Xid (PCI:0000:44:00): 79, ...": an old one could be of another
- * day, so it explains a card that is known to be lost, and is asked for only then. */
+ * day, so it explains a card that is known to be lost; or one that still answers, when the line is
+ * newer than a mark taken before anything was started and its number means that the card, its link
+ * or the driver failed. The mark is the log's own newest time stamp and no clock of ours: the two
+ * drift apart by seconds in weeks. */
 #include "device/kernel_log.h"
 
 #include "base/auto.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 
 enum { SYSLOG_ACTION_READ_ALL = 3, SYSLOG_ACTION_SIZE_BUFFER = 10, LOG_MAX_BYTES = 4 << 20 };
+enum { STAMP_WITHIN = 8 }; /* behind the level */
 
 bool device_kernel_log_names(const char *log, size_t len, pid_t pid)
 {
@@ -23,43 +29,111 @@ bool device_kernel_log_names(const char *log, size_t len, pid_t pid)
     return n > 0 && memmem(log, len, needle, (size_t)n) != NULL;
 }
 
-bool device_kernel_log_xid(const char *log, size_t len, const char *pci, char *ret_text,
-                           size_t size)
+bool device_kernel_xid_is_fatal(int64_t number)
+{
+    /* By NVIDIA's catalog; 13, 31, 43, 45 and the like are a program's own faults. */
+    static const int fatal[] = {48, 62, 64, 74, 79, 95, 119, 120, 140, 143, 154};
+    for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
+        if (fatal[i] == number)
+            return true;
+    return false;
+}
+
+/* "<4>[   11.000000] NVRM: ..."; NaN: not told. */
+static double stamp_of(const char *line, size_t len)
+{
+    const char *open = memchr(line, '[', len < STAMP_WITHIN ? len : STAMP_WITHIN);
+    char text[32] = "";
+    if (!open)
+        return NAN;
+    size_t left = len - (size_t)(open + 1 - line);
+    memcpy(text, open + 1, left < sizeof text - 1 ? left : sizeof text - 1);
+    char *end = text;
+    double stamp_s = strtod(text, &end);
+    return end > text && *end == ']' ? stamp_s : NAN;
+}
+
+double device_kernel_log_mark(const char *log, size_t len)
+{
+    double mark_s = -1;
+    for (const char *line = log, *end = log + len; line < end;) {
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        line_end = line_end ? line_end : end;
+        mark_s = fmax(mark_s, stamp_of(line, (size_t)(line_end - line)));
+        line = line_end + 1;
+    }
+    return mark_s;
+}
+
+/* Where the line's words on that card begin; NULL: it is not of it. */
+static const char *xid_words(const char *line, size_t len, const char *needle)
+{
+    const char *at = text_find_nocase(line, len, needle);
+    return at ? at + strlen(needle) : NULL;
+}
+
+static bool fill_needle(const char *pci, char *ret_needle, size_t size)
 {
     /* NVML writes the domain with eight digits and a function, the kernel with four and none. */
     unsigned domain = 0, bus = 0, slot = 0;
-    char needle[64];
     if (sscanf(pci, "%x:%x:%x", &domain, &bus, &slot) != 3)
         return false;
-    int n = snprintf(needle, sizeof needle, "NVRM: Xid (PCI:%04x:%02x:%02x): ", domain, bus, slot);
-    const char *newest = NULL, *end = log + len;
-    for (const char *at = log; at && n > 0;) {
-        at = text_find_nocase(at, (size_t)(end - at), needle);
-        if (at)
-            newest = at += n;
+    snprintf(ret_needle, size, "NVRM: Xid (PCI:%04x:%02x:%02x): ", domain, bus, slot);
+    return true;
+}
+
+static bool find_xid(const char *log, size_t len, const char *pci, const double *after_s,
+                     char *ret_text, size_t size)
+{
+    char needle[64];
+    const char *newest = NULL, *newest_end = NULL;
+    if (!fill_needle(pci, needle, sizeof needle))
+        return false;
+    for (const char *line = log, *end = log + len; line < end;) {
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        line_end = line_end ? line_end : end;
+        size_t line_len = (size_t)(line_end - line);
+        const char *words = xid_words(line, line_len, needle);
+        if (words && (!after_s || (stamp_of(line, line_len) > *after_s &&
+                                   device_kernel_xid_is_fatal(strtol(words, NULL, 10))))) {
+            newest = words;
+            newest_end = line_end;
+        }
+        line = line_end + 1;
     }
     if (!newest)
         return false;
-    const char *line_end = memchr(newest, '\n', (size_t)(end - newest));
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     buf_add(&text, "Xid ");
-    text_add_escaped(&text, TEXT_TERMINAL, newest, (size_t)((line_end ? line_end : end) - newest),
-                     100);
+    text_add_escaped(&text, TEXT_TERMINAL, newest, (size_t)(newest_end - newest), 100);
     snprintf(ret_text, size, "%s", buf_text(&text));
     return true;
 }
 
-/* The ring buffer; NULL when it may not be read. The caller frees it. */
+bool device_kernel_log_xid(const char *log, size_t len, const char *pci, char *ret_text,
+                           size_t size)
+{
+    return find_xid(log, len, pci, NULL, ret_text, size);
+}
+
+bool device_kernel_log_fatal(const char *log, size_t len, const char *pci, double after_s,
+                             char *ret_text, size_t size)
+{
+    return find_xid(log, len, pci, &after_s, ret_text, size);
+}
+
+/* The ring buffer, with a zero behind it; NULL when it may not be read. The caller frees it. */
 static char *read_log(size_t *ret_len)
 {
     int size = klogctl(SYSLOG_ACTION_SIZE_BUFFER, NULL, 0);
     if (size <= 0 || size > LOG_MAX_BYTES)
         return NULL;
-    char *log = malloc((size_t)size);
+    char *log = malloc((size_t)size + 1);
     if (!log)
         return NULL;
     int len = klogctl(SYSLOG_ACTION_READ_ALL, log, size);
     *ret_len = len > 0 ? (size_t)len : 0;
+    log[*ret_len] = '\0';
     return log;
 }
 
@@ -75,4 +149,18 @@ bool device_kernel_xid(const char *pci, char *ret_text, size_t size)
     size_t len = 0;
     AUTO(free) char *log = read_log(&len);
     return log && device_kernel_log_xid(log, len, pci, ret_text, size);
+}
+
+double device_kernel_mark(void)
+{
+    size_t len = 0;
+    AUTO(free) char *log = read_log(&len);
+    return log ? device_kernel_log_mark(log, len) : NAN;
+}
+
+bool device_kernel_fatal(const char *pci, double after_s, char *ret_text, size_t size)
+{
+    size_t len = 0;
+    AUTO(free) char *log = read_log(&len);
+    return log && device_kernel_log_fatal(log, len, pci, after_s, ret_text, size);
 }

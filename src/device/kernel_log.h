@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Does the kernel's ring buffer say that it killed `pid` for memory? False as well when the buffer
@@ -16,3 +17,14 @@ bool device_kernel_log_names(const char *log, size_t len, pid_t pid);
 bool device_kernel_xid(const char *pci, char *ret_text, size_t size);
 bool device_kernel_log_xid(const char *log, size_t len, const char *pci, char *ret_text,
                            size_t size);
+
+/* Numbers that mean a broken card, link or driver, whatever the program did. */
+bool device_kernel_xid_is_fatal(int64_t number);
+/* The time stamp of the log's newest line, in its own seconds; -1: it has none; NaN: no right. */
+double device_kernel_mark(void);
+double device_kernel_log_mark(const char *log, size_t len);
+/* As device_kernel_xid(): the newest fatal one after that mark. None is after NaN. The text ends
+ * with a zero. */
+bool device_kernel_fatal(const char *pci, double after_s, char *ret_text, size_t size);
+bool device_kernel_log_fatal(const char *log, size_t len, const char *pci, double after_s,
+                             char *ret_text, size_t size);

@@ -7,6 +7,7 @@
 #include "service/signature_common.h"
 
 #include "base/text.h"
+#include "device/kernel_log.h"
 #include "service/container.h"
 
 #include <ctype.h>
@@ -76,22 +77,15 @@ static bool layers_are_none(const char *after, size_t len)
     return layers_read(after, len, &on, &of) && on == 0 && of > 0;
 }
 
-/* "NVRM: Xid (PCI:0000:44:00): 79, ...": numbers that mean a broken card, link or driver, by
- * NVIDIA's catalog. 13, 31, 43, 45 and the like are a program's own faults. */
+/* "NVRM: Xid (PCI:0000:44:00): 79, ..." */
 static bool xid_is_fatal(const char *after, size_t len)
 {
-    static const int fatal[] = {48, 62, 64, 74, 79, 95, 119, 120, 140, 143, 154};
     const char *end = after + len, *close = memchr(after, ')', len);
     long number = 0;
     if (!close || end - close < 4 || close[1] != ':' || close[2] != ' ')
         return false;
     close += 3;
-    if (!read_count(&close, end, &number))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
-        if (fatal[i] == number)
-            return true;
-    return false;
+    return read_count(&close, end, &number) && device_kernel_xid_is_fatal(number);
 }
 
 /* A flag was named at all: "error: argument" is also plain English. */

@@ -35,7 +35,7 @@ struct attempt {
 
     double window_cpu_s[SPEC_SERVICES_MAX];
     struct scrape scrapes[SPEC_SERVICES_MAX];
-    double own_cpu_s, worker_cpu_s;
+    double own_cpu_s, worker_cpu_s, kernel_mark_s;   /* of device_kernel_mark(), at the start */
     double lateness_p99_s, stall_p99_s, stall_max_s; /* worst of the measured windows */
 
     struct store_phase *phases;

@@ -144,6 +144,21 @@ void attempt_note_log(struct attempt *attempt, size_t i)
     facts->last_line = last_line(attempt->arena, log, len);
 }
 
+/* A card that failed under it and still answers: its end says nothing about the settings. */
+static void note_xid(struct attempt *attempt, size_t i)
+{
+    const struct device_facts *device = device_facts(attempt_device(attempt, i));
+    char words[128];
+    if (!device->pci[0] || attempt->facts.device_fault ||
+        !device_kernel_fatal(device->pci, attempt->kernel_mark_s, words, sizeof words))
+        return;
+    attempt->facts.device_fault = arena_printf(
+        attempt->arena, "%s: the kernel logged %s while %s ran on it",
+        attempt->study
+            ->devices[spec_candidate_device(attempt->study, &attempt->request->candidate, i)],
+        words, attempt->study->services[i].name);
+}
+
 void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
                       enum trial_phase phase, const char *detail)
 {
@@ -152,6 +167,7 @@ void attempt_note_end(struct attempt *attempt, size_t i, enum service_end end,
     facts->phase = phase;
     facts->detail = detail ? arena_strdup(attempt->arena, detail) : NULL;
     attempt_note_log(attempt, i);
+    note_xid(attempt, i);
     const struct running *running = &attempt->runner->services[i];
     if (!running->process)
         return;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "device/kernel_log.h"
 #include "device/neighbour.h"
 
 #include <inttypes.h>
@@ -50,6 +51,7 @@ void attempt_init(struct attempt *attempt, struct trial_runner *runner,
         .request = request,
         .arena = arena,
         .started_ns = clock_now_ns(),
+        .kernel_mark_s = device_kernel_mark(),
         .progress = {.number = request->number, .expected_s = NAN},
         .own_cpu_s = NAN,
         .worker_cpu_s = NAN,

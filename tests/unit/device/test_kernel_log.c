@@ -3,6 +3,8 @@
 
 #include "check.h"
 
+#include <math.h>
+
 static void test_lines(void **state)
 {
     (void)state;
@@ -51,8 +53,45 @@ static void test_xid(void **state)
     }
 }
 
+/* Only what is newer than the mark, and no program's own fault. */
+static void test_fatal(void **state)
+{
+    (void)state;
+    static const char log[] =
+        "<4>[    9.500000] NVRM: Xid (PCI:0000:44:00): 79, of the day before\n"
+        "<4>[   10.000000] NVRM: Xid (PCI:0000:44:00): 48, pid=900, DBE\n"
+        "<4>[   11.000000][  T900] x\n"
+        "<4>[   11.500000] NVRM: Xid (PCI:0000:44:00): 31, pid=900, MMU Fault\n"
+        "<4>[   12.000000] NVRM: Xid (PCI:0000:9A:00): 95, Uncontained\n"
+        "NVRM: Xid (PCI:0000:44:00): 64, of no time\n";
+    static const struct {
+        const char *name, *pci;
+        double after_s;
+        const char *text; /* NULL: none */
+    } rows[] = {
+        {"newer", "00000000:44:00.0", 9.6, "Xid 48, pid=900, DBE"},
+        {"at the mark", "00000000:44:00.0", 10, NULL},
+        {"a program's own", "00000000:44:00.0", 11, NULL},
+        {"nothing was there", "00000000:9A:00.0", -1, "Xid 95, Uncontained"},
+        {"the log was not to be read", "00000000:44:00.0", NAN, NULL},
+        {"another card", "00000000:45:00.0", 0, NULL},
+        {"no address", "", 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128] = "";
+        bool found = device_kernel_log_fatal(log, sizeof log - 1, rows[i].pci, rows[i].after_s,
+                                             text, sizeof text);
+        CHECK_ROW(i, rows[i].name, found == (rows[i].text != NULL));
+        CHECK_ROW_TEXT(i, rows[i].name, text, rows[i].text ? rows[i].text : "");
+    }
+    assert_true(device_kernel_log_mark(log, sizeof log - 1) == 12);
+    assert_true(device_kernel_log_mark("x\n[y] z", 7) == -1);
+    assert_true(device_kernel_log_mark("", 0) == -1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_xid)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_xid),
+                                       cmocka_unit_test(test_fatal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
