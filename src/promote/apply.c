@@ -15,6 +15,7 @@
  * before the journal was read back. */
 #include "promote/session.h"
 
+#include "promote/along.h"
 #include "promote/audit.h"
 
 #include "base/cancel.h"
@@ -90,10 +91,18 @@ static bool check_as_planned(const struct promote_session *session, const struct
 static bool check_allowed(const struct promote_session *session, const struct promote_plan *plan,
                           struct err *err)
 {
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct promote_along *along = arena_alloc(arena, sizeof *along);
     struct err cause = ERR_INIT;
     for (size_t i = 0; i < plan->step_count; i++)
         if (!session->hands->may(session->hands->context, &plan->steps[i], &cause))
             return err_set(err, ERR_DECLINED, "%s; nothing was touched", cause.text);
+    promote_along_list(plan, arena, along);
+    for (size_t i = 0; i < along->count; i++)
+        if (!session->hands->may(session->hands->context, &along->units[i], &cause))
+            return err_set(err, ERR_DECLINED,
+                           "%s (it is stopped along with what is restarted); nothing was touched",
+                           cause.text);
     return true;
 }
 
@@ -205,6 +214,7 @@ static bool apply_all(struct promote_session *session, struct err *err)
     const struct promote_plan *plan = session->journal.plan;
     size_t after = first_after(plan);
     if (!apply_steps(session, PROMOTE_APPLYING, 0, after, err) ||
+        !promote_session_raise(session, HOST_HEED_CANCEL, err) ||
         !promote_session_note(session, PROMOTE_VERIFYING, after, false, err) ||
         !promote_session_verify(session, true, err) ||
         !apply_steps(session, PROMOTE_VERIFYING, after, plan->step_count, err))

@@ -185,6 +185,25 @@ static bool unit_restart(void *context, const struct promote_step *step, enum ho
     return step->port == 0 ? still_starting(step, err) : wait_ready(step, end_ns, heed, err);
 }
 
+/* By the verb of all our jobs, which a rule for polkit names; of one that is down it is a start. A
+ * restart of it that systemd has not come to yet and ours are one job. */
+static bool unit_raise(void *context, const struct promote_step *step, enum host_heed heed,
+                       struct err *err)
+{
+    AUTO(host_manager_close) struct host_manager *manager = NULL;
+    struct host_unit unit;
+    (void)context;
+    if (!host_manager_open(step->scope, &manager, err) ||
+        !host_unit_read(manager, step->unit, &unit, err))
+        return false;
+    if (!unit.found)
+        return err_set(err, ERR_PROBLEM, "%s, which hangs on it, is gone", step->unit);
+    if (unit.up)
+        return true;
+    host_manager_forgive(manager, step->unit);
+    return host_manager_job(manager, HOST_RESTART, step->unit, unit.start_within_ns, heed, err);
+}
+
 static bool run(void *context, const char *const *argv, const struct promote_plan *plan,
                 int64_t within_ns, enum host_heed heed, struct err *err)
 {
@@ -227,6 +246,7 @@ const struct promote_hands promote_hands_real = {
     .unit_is_up = unit_is_up,
     .unit_is_younger = unit_is_younger,
     .unit_restart = unit_restart,
+    .unit_raise = unit_raise,
     .run = run,
     .verify = verify,
     .write_journal = write_journal,

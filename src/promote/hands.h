@@ -24,6 +24,9 @@ struct promote_hands {
     bool (*unit_is_younger)(void *context, const struct promote_step *step, int64_t wall_us);
     bool (*unit_restart)(void *context, const struct promote_step *step, enum host_heed heed,
                          struct err *err);
+    /* A unit that hangs on one of ours (promote/along.h): started where it is down. */
+    bool (*unit_raise)(void *context, const struct promote_step *step, enum host_heed heed,
+                       struct err *err);
     bool (*run)(void *context, const char *const *argv, const struct promote_plan *plan,
                 int64_t within_ns, enum host_heed heed, struct err *err);
     bool (*verify)(void *context, const struct promote_plan *plan, bool load,

@@ -165,6 +165,7 @@ static json_t *step_json(const struct promote_step *step)
         json_object_set_new(object, "unit", text_json(step->unit));
         json_object_set_new(object, "was_up", json_boolean(step->was_up));
         json_object_set_new(object, "downtime_s", json_real_or_null(step->downtime_s));
+        json_object_set_new(object, "dependents", text_json(step->dependents));
     }
     json_object_set_new(object, "port", json_integer(step->port));
     json_object_set_new(object, "ready_path", text_json(step->ready_path));
@@ -365,6 +366,21 @@ static bool take_file(struct arena *arena, const json_t *object, struct promote_
            take_content(arena, json_object_get(object, "after"), &step->after);
 }
 
+/* "a.service, b.service"; a journal of before they were looked after has none. */
+static bool take_dependents(struct arena *arena, const json_t *object, struct promote_step *step)
+{
+    const json_t *value = json_object_get(object, "dependents");
+    if (!take_text(arena, value, WORD_MAX, &step->dependents))
+        return false;
+    for (const char *at = step->dependents; at && *at;) {
+        size_t len = strspn(at, unit_characters);
+        if (len == 0 || len >= HOST_NAME_SIZE || *at == '-' || (at[len] && at[len] != ','))
+            return false;
+        at += len + strspn(at + len, ", ");
+    }
+    return true;
+}
+
 static bool take_restart(struct arena *arena, const json_t *object, struct promote_step *step)
 {
     const json_t *was_up = json_object_get(object, "was_up");
@@ -373,7 +389,8 @@ static bool take_restart(struct arena *arena, const json_t *object, struct promo
     return json_is_boolean(was_up) &&
            take_text(arena, json_object_get(object, "unit"), HOST_NAME_SIZE - 1, &step->unit) &&
            step->unit && step->unit[0] && step->unit[0] != '-' &&
-           step->unit[strspn(step->unit, unit_characters)] == '\0';
+           step->unit[strspn(step->unit, unit_characters)] == '\0' &&
+           take_dependents(arena, object, step);
 }
 
 /* A journal of before it was known has none. */

@@ -8,6 +8,8 @@
  * known, else when systemd says that it is started; not until we have verified it. */
 #include "promote/session.h"
 
+#include "promote/along.h"
+
 #include "base/cancel.h"
 #include "base/clock.h"
 
@@ -139,6 +141,24 @@ bool promote_session_restart(struct promote_session *session, size_t step, enum 
         return false;
     note_ready(session, step); /* by its port, or without one by systemd's word */
     return true;
+}
+
+bool promote_session_raise(struct promote_session *session, enum host_heed heed, struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct promote_along *along = arena_alloc(arena, sizeof *along);
+    bool good = true;
+    promote_along_list(session->journal.plan, arena, along);
+    for (size_t i = 0; i < along->count; i++) {
+        struct err cause = ERR_INIT;
+        if (session->hands->unit_raise(session->hands->context, &along->units[i], heed, &cause))
+            continue;
+        if (good)
+            err_set(err, cause.code, "%s, which hangs on what was restarted: %s",
+                    along->units[i].unit, cause.text);
+        good = false;
+    }
+    return good;
 }
 
 /* --- verifying --- */

@@ -36,6 +36,10 @@ NODISCARD bool promote_session_note(struct promote_session *session, enum promot
 void promote_session_tell(const struct promote_session *session, size_t step, const char *doing);
 NODISCARD bool promote_session_restart(struct promote_session *session, size_t step,
                                        enum host_heed heed, struct err *err);
+/* Units that were stopped along with ours are up again, or which of them could not be started. All
+ * are tried. */
+NODISCARD bool promote_session_raise(struct promote_session *session, enum host_heed heed,
+                                     struct err *err);
 /* ERR_PROBLEM: production is not what was promised; the text is the first check's that says so. */
 NODISCARD bool promote_session_verify(struct promote_session *session, bool load, struct err *err);
 /* Back to what was before, from wherever the journal stands. What could not be put back is said in

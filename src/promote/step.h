@@ -57,7 +57,7 @@ struct promote_step {
     /* RESTART: the same variables, of its process once it is ready; NULL: not compared */
     const char *const *variables;
     /* RESTART: units that are up and are restarted or stopped along with it, and those along with
-     * them; sorted, ", " between; NULL: none */
+     * them; sorted, ", " between; NULL: none. They are to be up again (promote/along.h) */
     const char *dependents;
     const char *const *verify; /* COMMAND: says whether it works; NULL: there is none */
     /* HOOK, COMMAND, COMPOSE: argv, NULL-terminated; `undo` NULL when nothing undoes it */

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "promote/along.h"
 #include "promote/program.h"
 #include "promote/safe_file.h"
 #include "promote/secret.h"
@@ -345,6 +346,15 @@ static bool note_units(struct promote_context *context, const char *list, struct
                            "%s: more units are restarted along with it than can be shown", unit);
 }
 
+/* It ends over and over and is started again: neither up nor down, whatever we do. */
+static bool is_failing(struct promote_context *context, enum host_scope scope, const char *name)
+{
+    struct host_unit unit = {0};
+    struct host_config ignored;
+    return context->world->unit(context, scope, name, &unit, &ignored, NULL) &&
+           text_starts_with(unit.sub, "auto-restart");
+}
+
 /* systemd restarts or stops them with the unit (Requires=, BindsTo=, PartOf=), and those that hang
  * on them in turn. */
 static bool find_dependents(struct promote_context *context, enum host_scope scope,
@@ -364,8 +374,9 @@ static bool find_dependents(struct promote_context *context, enum host_scope sco
     }
     qsort(all.names, all.count, sizeof *all.names, compare_names);
     for (size_t i = 0; i < all.count; i++)
-        buf_addf(&text, "%s%s", i ? ", " : "", all.names[i]);
-    *ret_text = all.count ? arena_strdup(context->plan->arena, buf_text(&text)) : NULL;
+        if (!is_failing(context, scope, all.names[i]))
+            buf_addf(&text, "%s%s", text.len ? ", " : "", all.names[i]);
+    *ret_text = text.len ? arena_strdup(context->plan->arena, buf_text(&text)) : NULL;
     return true;
 }
 
@@ -375,6 +386,7 @@ bool promote_restart_add(struct promote_context *context, size_t service,
 {
     const struct spec_production *p = &context->plan->study->production[service];
     const enum host_scope scope = p->user ? HOST_USER : HOST_SYSTEM;
+    struct promote_along *along = arena_alloc(context->plan->arena, sizeof *along);
     struct promote_step *reload = NULL, *restart = NULL;
     if (!promote_step_add(context, PROMOTE_RELOAD, (int)service, &reload, err) ||
         !promote_step_add(context, PROMOTE_RESTART, (int)service, &restart, err) ||
@@ -391,6 +403,10 @@ bool promote_restart_add(struct promote_context *context, size_t service,
     restart->why = !unit->up              ? "it is down and stays down"
                    : scope == HOST_SYSTEM ? "needs root or a polkit rule"
                                           : "of your own systemd";
+    promote_along_list(context->plan, context->plan->arena, along);
+    if (along->over)
+        return err_set(err, ERR_LIMIT, "more than %d units hang on those that are restarted",
+                       PROMOTE_ALONG_MAX);
     *ret_step = restart;
     return true;
 }

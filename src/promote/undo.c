@@ -195,6 +195,15 @@ static void go_back(struct undo *undo)
     }
 }
 
+/* Also where one of ours failed: they may hang on another. */
+static void raise_others(struct undo *undo)
+{
+    struct err err = ERR_INIT;
+    if ((undo->begun > 0 || undo->resumed) &&
+        !promote_session_raise(undo->session, HOST_IGNORE_CANCEL, &err))
+        fail(undo, &err);
+}
+
 /* Is the old state seen to work? When nothing had ever been begun, nothing is to be seen. */
 static void verify(struct undo *undo)
 {
@@ -264,6 +273,7 @@ void promote_session_undo(struct promote_session *session, const char *why)
     bool all_back = put_back_files(&undo) && reload(&undo);
     if (all_back) {
         go_back(&undo);
+        raise_others(&undo);
         all_back = undo.failed.len == 0;
     }
     if (all_back)
@@ -300,6 +310,28 @@ static bool check_programs(const struct promote_plan *plan, struct err *err)
     return true;
 }
 
+/* A promotion that is in production: who was stopped since, or is gone, is not ours to start. One
+ * that can't be asked is taken to be up. */
+static void leave_stopped(const struct promote_session *session, struct promote_step *step,
+                          struct arena *arena)
+{
+    AUTO(buf_done) struct buf left = BUF_INIT(1 << 16);
+    for (const char *at = step->dependents; at && *at;) {
+        size_t len = strcspn(at, ", ");
+        const struct promote_step other = {
+            .kind = PROMOTE_RESTART, .scope = step->scope, .unit = arena_strndup(arena, at, len)};
+        struct err cause = ERR_INIT;
+        bool up = true;
+        if (!session->hands->unit_is_up(session->hands->context, &other, &up, &cause))
+            up = cause.code != ERR_DECLINED;
+        if (up && len)
+            buf_addf(&left, "%s%s", left.len ? ", " : "", other.unit);
+        at += len + strspn(at + len, ", ");
+    }
+    if (step->dependents)
+        step->dependents = left.len ? arena_strdup(arena, buf_text(&left)) : NULL;
+}
+
 static bool undo_last(struct promote_session *session, const char *why,
                       enum promote_programs programs, struct err *err)
 {
@@ -317,6 +349,8 @@ static bool undo_last(struct promote_session *session, const char *why,
         (last->state == PROMOTE_DONE &&
          (!check_unedited(session, err) || !check_programs(last->plan, err))))
         return false;
+    for (size_t i = 0; last->state == PROMOTE_DONE && i < last->plan->step_count; i++)
+        leave_stopped(session, &last->plan->steps[i], last->plan->arena);
     promote_session_undo(session, why);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "device/device.h"
 #include "load/corpus.h"
 #include "promote/alive.h"
+#include "promote/along.h"
 #include "promote/verify.h"
 #include "trial/live.h"
 
@@ -13,6 +14,7 @@ struct verifying_subject { /* one promoted service, or of a plan without its stu
     const char *name;      /* for messages */
     const struct spec_production *production; /* NULL: not known */
     struct promote_alive alive;
+    bool along; /* none of ours: it hangs on one that is restarted */
     bool asked; /* it is up and has a port */
     int64_t within_ns;
     const char *ready_path;
@@ -29,7 +31,7 @@ struct verifying {
     bool failed;
     struct arena *arena;
     struct promote_managers managers;
-    struct verifying_subject subjects[PROMOTE_STEPS_MAX];
+    struct verifying_subject subjects[PROMOTE_STEPS_MAX + PROMOTE_ALONG_MAX];
     size_t subject_count;
     struct device *devices[SPEC_DEVICES_MAX];
     struct corpus *corpora;

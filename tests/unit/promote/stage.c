@@ -201,6 +201,16 @@ static bool unit_restart(void *context, const struct promote_step *step, enum ho
     return true;
 }
 
+static bool unit_raise(void *context, const struct promote_step *step, enum host_heed heed,
+                       struct err *err)
+{
+    struct stage *stage = context;
+    (void)heed;
+    (void)err;
+    note(stage, "raise ", step->unit);
+    return true;
+}
+
 static bool run(void *context, const char *const *argv, const struct promote_plan *plan,
                 int64_t within_ns, enum host_heed heed, struct err *err)
 {
@@ -268,6 +278,7 @@ struct promote_hands stage_hands(struct stage *stage)
                                   .unit_is_up = unit_is_up,
                                   .unit_is_younger = unit_is_younger,
                                   .unit_restart = unit_restart,
+                                  .unit_raise = unit_raise,
                                   .run = run,
                                   .verify = verify,
                                   .write_journal = write_journal};

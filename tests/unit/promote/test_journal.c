@@ -45,6 +45,7 @@ static struct promote_step steps[] = {
      .scope = HOST_USER,
      .unit = "a@b\\x2d.service",
      .was_up = true,
+     .dependents = "b.service, c@d.socket",
      .port = 8000,
      .ready_path = "/health",
      .tls = {true, "/etc/llm/ca.pem", "llm.internal"},
@@ -100,6 +101,7 @@ static void check_steps(const struct promote_plan *plan)
     assert_true(s[4].tls.given && !s[3].tls.given);
     assert_string_equal(s[4].tls.ca, "/etc/llm/ca.pem");
     assert_string_equal(s[4].tls.name, "llm.internal");
+    assert_string_equal(s[4].dependents, "b.service, c@d.socket");
     assert_true(s[4].was_up && s[4].port == 8000 && isnan(s[4].downtime_s));
 }
 
@@ -156,6 +158,9 @@ static const struct {
     {"a unit that is an option", "a@b\\\\x2d.service", "--now"},
     {"a unit with a slash", "a@b\\\\x2d.service", "../x.service"},
     {"a unit with a blank", "a@b\\\\x2d.service", "a b.service"},
+    {"along with an option", "b.service, ", "--now, "},
+    {"along with a slash", "b.service, ", "../b.service, "},
+    {"along with nothing", "b.service, ", ", "},
     {"a port too large", "\"port\": 8000", "\"port\": 80000"},
     {"a path of ready that is none", "\"/health\"", "\"health\""},
     {"no time", "\"within_ns\": 5", "\"within_ns\": -5"},
