@@ -345,6 +345,7 @@ const struct device_ops device_gpu_ops = {
     .holders = gpu_holders,
     .sample = gpu_sample,
     .strangers = gpu_strangers,
+    .neighbours = gpu_neighbours,
     .stranger_work = gpu_stranger_work,
     .state = gpu_state,
     .own_cpu_ns = gpu_own_cpu_ns,

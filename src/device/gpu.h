@@ -64,6 +64,8 @@ size_t gpu_holders(struct device *device, const pid_t *own_roots, size_t own_cou
                    int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
 size_t gpu_strangers(struct device *device, const struct device_ours *ours, int64_t since_wall_us,
                      struct device_holder *ret_holders, size_t max);
+size_t gpu_neighbours(struct device *device, const struct device_ours *ours,
+                      struct device_holder *ret_holders, size_t max);
 bool gpu_stranger_work(struct device *device, const struct device_ours *ours, int64_t since_wall_us,
                        double *ret_sm_ratio);
 size_t gpu_state(struct device *device, struct device_state_reading *ret_readings, size_t max);

@@ -56,16 +56,23 @@ struct listing {
 };
 
 /* The first `max` of them, most memory first. */
-static size_t hand_out(struct gpu *gpu, struct listing *listing, int64_t since_wall_us,
-                       struct device_holder *ret_holders, size_t max)
+static size_t take_first(struct listing *listing, struct device_holder *ret_holders, size_t max)
 {
     size_t count = listing->count < max ? listing->count : max;
     if (listing->count)
         qsort(listing->items, listing->count, sizeof *listing->items, compare_holders);
     if (count)
         memcpy(ret_holders, listing->items, count * sizeof *ret_holders);
-    fill_shares(gpu, since_wall_us, ret_holders, count);
     free(listing->items);
+    return count;
+}
+
+/* With their use of the SMs. */
+static size_t hand_out(struct gpu *gpu, struct listing *listing, int64_t since_wall_us,
+                       struct device_holder *ret_holders, size_t max)
+{
+    size_t count = take_first(listing, ret_holders, max);
+    fill_shares(gpu, since_wall_us, ret_holders, count);
     return count;
 }
 
@@ -120,6 +127,19 @@ size_t gpu_strangers(struct device *device, const struct device_ours *ours, int6
         ret_holders[named++] = (struct device_holder){
             .memory_bytes = split.unlisted_bytes, .cpu_ratio = NAN, .sm_ratio = NAN};
     return named;
+}
+
+size_t gpu_neighbours(struct device *device, const struct device_ours *ours,
+                      struct device_holder *ret_holders, size_t max)
+{
+    struct gpu *gpu = gpu_of(device);
+    AUTO(free) struct nvml_process *list = NULL;
+    size_t count = 0;
+    if (ours->neighbour_count == 0 || !nvml_read_processes(&gpu->card, &list, &count))
+        return 0;
+    gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, true);
+    struct listing listing = pick(gpu, list, count, 1U << GPU_OWNER_NEIGHBOUR);
+    return take_first(&listing, ret_holders, max);
 }
 
 /* Of the process that a sample names, when it was listed just now or at the reading before: who

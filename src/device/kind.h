@@ -29,6 +29,9 @@ struct device_ops {
     /* Optional, as device_strangers(). */
     size_t (*strangers)(struct device *device, const struct device_ours *ours,
                         int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
+    /* Optional, as device_neighbours(). */
+    size_t (*neighbours)(struct device *device, const struct device_ours *ours,
+                         struct device_holder *ret_holders, size_t max);
     /* Optional, as device_stranger_work(). */
     bool (*stranger_work)(struct device *device, const struct device_ours *ours,
                           int64_t since_wall_us, double *ret_sm_ratio);

@@ -18,7 +18,8 @@ enum { KERNEL_COMM_LEN = 15, CGROUP_SIZE = 8192, ANCESTORS_MAX = 64 };
 bool device_neighbour_is(const struct proc_stat *process, const struct spec_neighbour *neighbour)
 {
     if (neighbour->command)
-        return strncmp(process->comm, neighbour->command, KERNEL_COMM_LEN) == 0;
+        return strncmp(process->comm, neighbour->command, KERNEL_COMM_LEN) == 0 &&
+               (neighbour->by_ticks == 0 || process->start_ticks <= neighbour->by_ticks);
     return neighbour->pid > 0 && neighbour->pid == process->pid;
 }
 

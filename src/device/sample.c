@@ -53,6 +53,12 @@ size_t device_strangers(struct device *device, const struct device_ours *ours,
                : 0;
 }
 
+size_t device_neighbours(struct device *device, const struct device_ours *ours,
+                         struct device_holder *ret_holders, size_t max)
+{
+    return device->ops->neighbours ? device->ops->neighbours(device, ours, ret_holders, max) : 0;
+}
+
 bool device_stranger_work(struct device *device, const struct device_ours *ours,
                           int64_t since_wall_us, double *ret_sm_ratio)
 {

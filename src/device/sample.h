@@ -39,6 +39,10 @@ void device_sample(struct device *device, const struct device_ours *ours,
  * last entry may be of pid 0: memory in use that is listed to nobody. */
 size_t device_strangers(struct device *device, const struct device_ours *ours,
                         int64_t since_wall_us, struct device_holder *ret_holders, size_t max);
+/* The declared neighbours' processes that are listed on it, as device_strangers(); SM use unknown.
+ */
+size_t device_neighbours(struct device *device, const struct device_ours *ours,
+                         struct device_holder *ret_holders, size_t max);
 /* What the strangers did since a moment, for windows too short for device_sample()'s second: one
  * reading of the driver's samples (some ms of CPU time; it keeps several a second), without any
  * pacing. The largest mean over one stranger's samples since then; idle spans leave no sample, so

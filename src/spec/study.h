@@ -17,8 +17,8 @@ struct spec_neighbour {
     const char *unit;     /* systemd unit, or NULL */
     int64_t pid;          /* or a pid, else 0 */
     const char *command;  /* or a program's name (comm), else NULL */
-    int64_t unseen_bytes; /* or device memory held where no process can be seen (another container,
-                           * the host of a virtual machine), else 0 */
+    int64_t unseen_bytes; /* or what processes that can't be seen from here hold, else 0 */
+    int64_t by_ticks;     /* not of the file: of `command`, who had started by then; 0: all */
 };
 
 struct spec_objective {

@@ -46,9 +46,9 @@ const char *contention_names(struct attempt *attempt, const struct contention_re
     roots[root_count++] = attempt->runner->options.root ? attempt->runner->options.root : getpid();
     struct device_holder top[3];
     const struct spec_study *study = attempt->study;
-    size_t count =
-        device_activity_strangers(before->activity, after->activity, roots, root_count,
-                                  study->neighbours, study->neighbour_count, top, ARRAY_LEN(top));
+    size_t count = device_activity_strangers(before->activity, after->activity, roots, root_count,
+                                             attempt->runner->neighbours, study->neighbour_count,
+                                             top, ARRAY_LEN(top));
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     for (size_t k = 0; k < count; k++)
         buf_addf(&text, "%s%s (pid %d, %.2f cores)", text.len ? ", " : "", top[k].comm,
@@ -80,7 +80,7 @@ static int64_t others_ns(const struct attempt *attempt, const struct contention_
     size_t count = study->neighbour_count;
     struct spec_neighbour *list = arena_array(attempt->arena, count + 1, sizeof *list);
     if (count)
-        memcpy(list, study->neighbours, count * sizeof *list);
+        memcpy(list, attempt->runner->neighbours, count * sizeof *list);
     if (root)
         list[count++] = (struct spec_neighbour){.pid = root};
     pid_t own[SPEC_SERVICES_MAX + LOAD_WORKERS_MAX + 1];

@@ -272,6 +272,11 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
         add_evidence(ret, NULL, "device", f->device_contention);
         return true;
     }
+    if (f->no_room) {
+        *ret = verdict_of(VERDICT_CONTENDED, -1, f->no_room);
+        add_evidence(ret, NULL, "neighbour", f->no_room);
+        return true;
+    }
     if (f->contention_ratio > f->contention_bound) {
         *ret =
             verdict_of(VERDICT_CONTENDED, -1,
@@ -416,14 +421,14 @@ static bool judge_device(const struct judge_facts *f, struct judgement *ret)
     return false;
 }
 
-/* Out of memory while strangers took some: theirs may be what was lacking. */
-static struct judgement blame_strangers(const struct judge_facts *f, struct judgement j,
-                                        struct arena *arena)
+/* Out of memory while others took some: theirs may be what was lacking. */
+static struct judgement blame_others(const struct judge_facts *f, struct judgement j,
+                                     struct arena *arena)
 {
-    if ((j.verdict != VERDICT_OOM_START && j.verdict != VERDICT_OOM_LOAD) || !f->strangers_grew)
+    if ((j.verdict != VERDICT_OOM_START && j.verdict != VERDICT_OOM_LOAD) || !f->others_grew)
         return j;
-    add_evidence(&j, NULL, "device", f->strangers_grew);
-    j.summary = arena_printf(arena, "%s; %s", f->strangers_grew, j.summary);
+    add_evidence(&j, NULL, "device", f->others_grew);
+    j.summary = arena_printf(arena, "%s; %s", f->others_grew, j.summary);
     j.verdict = VERDICT_CONTENDED;
     j.bound = BOUND_NONE;
     j.service = -1;
@@ -438,7 +443,7 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
         return j;
     for (int i = 0; i < n; i++)
         if (f->services[i].end != SERVICE_UP)
-            return blame_strangers(f, judge_not_up(&f->services[i], i, arena), arena);
+            return blame_others(f, judge_not_up(&f->services[i], i, arena), arena);
     if (!f->measured && f->worker_failure && judge_surroundings(f, arena, &j))
         return j; /* nobody was asked, so nothing is known of an answer or a place */
     /* A probe that got a wrong answer ends a trial before any window. It proves no placement: who
@@ -447,7 +452,7 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
         if (judge_silence(f, &f->services[i], i, arena, &j) ||
             judge_answers(&f->services[i], i, arena, &j) ||
             judge_errors(f, &f->services[i], i, arena, &j))
-            return blame_strangers(f, j, arena);
+            return blame_others(f, j, arena);
     for (int i = 0; i < n; i++)
         if (judge_placement(f, &f->services[i], i, arena, &j))
             return j;
@@ -464,13 +469,13 @@ static struct judgement judge_all(const struct judge_facts *f, struct arena *are
             return j;
     for (int i = 0; i < n; i++)
         if (judge_silence(f, &f->services[i], i, arena, &j))
-            return j;
+            return blame_others(f, j, arena);
     for (int i = 0; i < n; i++)
         if (judge_answers(&f->services[i], i, arena, &j))
             return j;
     for (int i = 0; i < n; i++)
         if (judge_errors(f, &f->services[i], i, arena, &j))
-            return j;
+            return blame_others(f, j, arena);
     if (!f->measured)
         return verdict_of(VERDICT_INSTRUMENT, -1,
                           "the window was not measured, and nothing says why");

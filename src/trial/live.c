@@ -101,6 +101,7 @@ struct live *live_new(const struct live_options *options, struct arena *arena)
     const struct trial_options trial = {.study = options->study,
                                         .folder = options->study->folder,
                                         .devices = options->devices,
+                                        .any_neighbours = true,
                                         .corpora = options->corpora};
     live->options = *options;
     live->arena = arena;

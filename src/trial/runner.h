@@ -36,6 +36,10 @@ struct trial_runner {
     struct trial_options options;
     struct running services[SPEC_SERVICES_MAX];
     struct program_version versions[SPEC_SERVICES_MAX * 2]; /* filled from the front */
+    /* The most that declared neighbours were seen to hold since the study began, per device. */
+    double neighbours_most_bytes[SPEC_DEVICES_MAX];
+    /* As declared, with when they had to be there at the latest; owned. */
+    struct spec_neighbour *neighbours;
     /* In use with nobody's name on it before the first start, per device: what has to come back. */
     bool clean_known[SPEC_DEVICES_MAX];
     double clean_bytes[SPEC_DEVICES_MAX];

@@ -13,8 +13,28 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static const int64_t ALONE_WARMUP_MAX_NS = 3 * NS_PER_S;
+
+/* A program's name means those that were there before us: one that comes while we measure is no
+ * part of what stays, whatever it is called. */
+static void take_neighbours(struct trial_runner *runner)
+{
+    const struct trial_options *options = &runner->options;
+    const struct spec_study *study = options->study;
+    struct proc_stat self;
+    bool known = proc_read_stat("/proc", options->root ? options->root : getpid(), &self);
+    runner->neighbours = calloc(study->neighbour_count + 1, sizeof *runner->neighbours);
+    if (!runner->neighbours)
+        abort();
+    for (size_t i = 0; i < study->neighbour_count; i++) {
+        runner->neighbours[i] = study->neighbours[i];
+        runner->neighbours[i].by_ticks = known && !options->any_neighbours ? self.start_ticks : 0;
+    }
+    for (size_t d = 0; options->neighbours_most_bytes && d < study->device_count; d++)
+        runner->neighbours_most_bytes[d] = options->neighbours_most_bytes[d];
+}
 
 struct trial_runner *trial_runner_new(const struct trial_options *options)
 {
@@ -22,6 +42,7 @@ struct trial_runner *trial_runner_new(const struct trial_options *options)
     if (!runner)
         abort();
     runner->options = *options;
+    take_neighbours(runner);
     return runner;
 }
 
@@ -37,6 +58,7 @@ struct trial_runner *trial_runner_free(struct trial_runner *runner)
     }
     attempt_forget_versions(runner);
     arena_free(arena);
+    free(runner->neighbours);
     free(runner);
     return NULL;
 }
@@ -94,8 +116,8 @@ static void note_neighbours(struct attempt *attempt)
     attempt->neighbours =
         arena_array(attempt->arena, study->neighbour_count, sizeof *attempt->neighbours);
     for (size_t i = 0; i < study->neighbour_count; i++)
-        attempt->neighbours[i].seen =
-            device_neighbour_main("/proc", &study->neighbours[i], &attempt->neighbours[i].main);
+        attempt->neighbours[i].seen = device_neighbour_main(
+            "/proc", &attempt->runner->neighbours[i], &attempt->neighbours[i].main);
 }
 
 /* Measured without the program that stays beside them, a setting wins that does not fit. Memory
@@ -112,11 +134,14 @@ static void note_missing_neighbours(struct attempt *attempt)
                            : neighbour->command
                                ? neighbour->command
                                : arena_printf(attempt->arena, "pid %" PRId64, neighbour->pid);
-        attempt->facts.device_fault =
-            arena_printf(attempt->arena,
-                         "declared neighbour %s is not running: start it again, or take it out of "
-                         "neighbours:",
-                         name);
+        attempt->facts.device_fault = arena_printf(
+            attempt->arena,
+            "declared neighbour %s is not running%s: start it again, or take it out of "
+            "neighbours:",
+            name,
+            neighbour->command ? " (one that started after spica run counts from the "
+                                 "next spica run on)"
+                               : "");
     }
 }
 
@@ -291,9 +316,10 @@ bool trial_run(struct trial_runner *runner, const struct trial_request *request,
     note_missing_neighbours(attempt);
     if (!measure(attempt, err))
         return false;
-    if (!attempt->facts.measured)
+    if (!attempt->facts.measured || !all_up(attempt))
         watch_note_failure(attempt);
     note_harm(attempt);
+    watch_end(attempt);
     struct judgement judgement = judge_trial(&attempt->facts, arena);
     attempt_finish_rows(attempt, &judgement, ret_trial);
     return true;

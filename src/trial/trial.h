@@ -47,6 +47,10 @@ struct trial_options { /* all borrowed, for as long as the runner lives */
     /* Everything below this process is ours and no stranger: the parent of several lanes. 0: what
      * this process itself has started. */
     pid_t root;
+    /* Per device of study->devices: the most that declared neighbours held on it in earlier trials
+     * of the study, 0 unknown. NULL: there were none. */
+    const double *neighbours_most_bytes;
+    bool any_neighbours; /* programs that started after this process are neighbours as well */
     trial_progress_fn progress; /* may be NULL; called about five times a second */
     void *context;
 };

@@ -15,6 +15,8 @@
  * Invariant: nothing here decides a verdict. It fills struct judge_facts. */
 #include "trial/watch.h"
 
+#include "trial/beside.h"
+
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -69,7 +71,7 @@ static void fill_ours(const struct trial_runner *runner, struct ours *ours)
     const struct spec_study *study = runner->options.study;
     size_t count = own_roots(runner, ours->roots, ours->services);
     ours->ours =
-        (struct device_ours){ours->roots, count, study->neighbours, study->neighbour_count};
+        (struct device_ours){ours->roots, count, runner->neighbours, study->neighbour_count};
 }
 
 /* In use and held by nobody who can be seen: the driver's own share, and what leaked. */
@@ -151,8 +153,10 @@ void watch_begin(struct attempt *attempt)
     fill_ours(runner, &ours);
     for (size_t d = 0; d < attempt->study->device_count; d++) {
         struct watch *watch = &attempt->watches[d];
-        *watch = (struct watch){
-            .used = uses(attempt, d), .least_free_bytes = NAN, .strangers_before_bytes = NAN};
+        *watch = (struct watch){.used = uses(attempt, d),
+                                .least_free_bytes = NAN,
+                                .strangers_before_bytes = NAN,
+                                .strangers_peak_bytes = NAN};
         if (!watch->used)
             continue;
         struct device_sample sample;
@@ -162,6 +166,7 @@ void watch_begin(struct attempt *attempt)
         note_fault(attempt, d, &sample);
         watch->strangers_before_bytes = reading_value(sample.stranger_bytes);
         watch->began_wall_us = sample.at_wall_us;
+        beside_begin(attempt, d, &ours.ours, &sample);
         if (!runner->clean_known[d]) {
             runner->clean_bytes[d] = unexplained(runner->options.devices[d], &ours.ours, &sample);
             runner->clean_known[d] = !isnan(runner->clean_bytes[d]);
@@ -194,10 +199,25 @@ static void note_tree(struct attempt *attempt, size_t i, double bytes, int64_t a
     trend->ty += t * bytes;
 }
 
-static void note_strangers(struct attempt *attempt, size_t d, const struct device_sample *sample)
+/* Who they are is asked once they have grown: they may be gone when it matters. */
+static void note_peak(struct attempt *attempt, size_t d, const struct device_ours *ours,
+                      double bytes)
+{
+    struct watch *watch = &attempt->watches[d];
+    if (isnan(bytes) || watch->strangers_peak_bytes >= bytes)
+        return;
+    watch->strangers_peak_bytes = bytes;
+    if (bytes - watch->strangers_before_bytes > NOTICED_BYTES && !watch->strangers_at_peak)
+        watch->strangers_at_peak =
+            name_strangers(attempt->runner, attempt->arena, d, ours, watch->began_wall_us);
+}
+
+static void note_strangers(struct attempt *attempt, size_t d, const struct device_ours *ours,
+                           const struct device_sample *sample)
 {
     struct watch *watch = &attempt->watches[d];
     double bytes = reading_value(sample->stranger_bytes);
+    note_peak(attempt, d, ours, bytes);
     if (!attempt->in_window)
         return;
     if (!watch->window_seen && !isnan(bytes)) {
@@ -229,7 +249,8 @@ static void sample_device(struct attempt *attempt, size_t d, const struct ours *
         if (spec_candidate_device(attempt->study, &attempt->request->candidate, i) == d)
             note_tree(attempt, i, reading_value(sample.tree_bytes[k]), sample.at_ns);
     }
-    note_strangers(attempt, d, &sample);
+    note_strangers(attempt, d, &ours->ours, &sample);
+    beside_sample(attempt, d, &sample);
 }
 
 static void sample_host_memory(struct attempt *attempt)
@@ -285,6 +306,7 @@ void watch_window_begin(struct attempt *attempt, bool shared)
         struct watch *watch = &attempt->watches[d];
         watch->window_seen = false;
         watch->strangers_least_bytes = watch->strangers_most_bytes = NAN;
+        beside_window_begin(attempt, d);
         if (shared) {
             watch->busy_sum = 0;
             watch->busy_count = 0;
@@ -335,8 +357,10 @@ void watch_window_end(struct attempt *attempt)
     attempt->in_window = false;
     fill_ours(attempt->runner, &ours);
     for (size_t d = 0; d < attempt->study->device_count; d++)
-        if (attempt->watches[d].used)
+        if (attempt->watches[d].used) {
             note_contention(attempt, d, &ours);
+            beside_window_end(attempt, d);
+        }
 }
 
 void watch_note_state(struct attempt *attempt)
@@ -363,6 +387,12 @@ void watch_note_state(struct attempt *attempt)
                                         watch->least_free_bytes),
                     NULL);
     }
+}
+
+void watch_note_device(struct attempt *attempt, size_t d, const char *name, double bytes)
+{
+    add_reading(attempt, "measure", -1, d, name,
+                isnan(bytes) ? READING_NONE : reading_known(READING_FROM_NVML, bytes), NULL);
 }
 
 void watch_note_words(struct attempt *attempt, const char *phase, size_t service, const char *name,
@@ -398,24 +428,28 @@ void watch_note_failure(struct attempt *attempt)
 {
     struct ours ours;
     fill_ours(attempt->runner, &ours);
+    for (size_t d = 0; d < attempt->study->device_count; d++)
+        if (attempt->watches[d].used)
+            sample_device(attempt, d, &ours);
+}
+
+/* By the peak and not by what is there now: a server that found no memory may take seconds to say
+ * so, and who took it may have left. */
+void watch_end(struct attempt *attempt)
+{
     for (size_t d = 0; d < attempt->study->device_count; d++) {
         const struct watch *watch = &attempt->watches[d];
-        struct device_sample sample;
-        if (!watch->used)
-            continue;
-        device_sample(attempt->runner->options.devices[d], &ours.ours, &sample);
-        note_fault(attempt, d, &sample);
-        double grown = reading_value(sample.stranger_bytes) - watch->strangers_before_bytes;
-        if (!(grown > NOTICED_BYTES) || attempt->facts.strangers_grew)
+        double grown = watch->strangers_peak_bytes - watch->strangers_before_bytes;
+        if (!watch->used || !(grown > NOTICED_BYTES) || attempt->facts.others_grew)
             continue;
         AUTO(buf_done) struct buf bytes = BUF_INIT(64);
         text_add_bytes(&bytes, grown);
-        const char *who =
-            name_strangers(attempt->runner, attempt->arena, d, &ours.ours, watch->began_wall_us);
-        attempt->facts.strangers_grew = arena_printf(
+        const char *who = watch->strangers_at_peak;
+        attempt->facts.others_grew = arena_printf(
             attempt->arena, "strangers on %s took %s meanwhile%s%s", attempt->study->devices[d],
             buf_text(&bytes), who ? ": " : "", who ? who : "");
     }
+    beside_end(attempt);
 }
 
 double watch_growth(const struct attempt *attempt, size_t i)

@@ -10,14 +10,18 @@ void watch_begin(struct attempt *attempt);
 void watch_sample(struct attempt *attempt);
 /* All services are up and unasked: readings "start". */
 void watch_note_idle(struct attempt *attempt);
-/* A service did not come up: have strangers grown since the trial began, is the device lost? */
+/* Something is not up: one more reading, and is the device lost? */
 void watch_note_failure(struct attempt *attempt);
+/* Into facts, once all is over: did strangers or neighbours grow since the trial began? */
+void watch_end(struct attempt *attempt);
 /* Around a window; the end says into facts whether strangers disturbed it. Only a shared window's
  * readings make a trend. */
 void watch_window_begin(struct attempt *attempt, bool shared);
 void watch_window_end(struct attempt *attempt);
 /* Clocks, temperature, power and the like, at the window's end. */
 void watch_note_state(struct attempt *attempt);
+/* A reading of one device in the phase "measure". */
+void watch_note_device(struct attempt *attempt, size_t d, const char *name, double bytes);
 /* A reading that is words, of one service. */
 void watch_note_words(struct attempt *attempt, const char *phase, size_t service, const char *name,
                       const char *words);

@@ -14,13 +14,12 @@
 enum { UNKNOWN = -1 }; /* in rows: NaN */
 #define VALUE_OR(v, other) ((v) == UNKNOWN ? NAN : (v) == 0 ? (other) : (v))
 struct facts {
-    bool not_measured;
+    bool not_measured, failed_on_errors;
     struct judge_service a, b;
     double contention, lateness_s, stall_s; /* 0: a quiet 2 %, 0.2 ms */
     const char *contenders, *worker_failure, *readings_failure, *harmed;
-    const char *dirty, *device_fault, *device_contention, *strangers_grew;
+    const char *dirty, *device_fault, *device_contention, *others_grew, *no_room;
     const char *failed; /* requirement, by service failed_service - 1 */
-    bool failed_on_errors;
     int failed_service;
 };
 
@@ -69,7 +68,8 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .dirty = row->dirty,
         .device_fault = row->device_fault,
         .device_contention = row->device_contention,
-        .strangers_grew = row->strangers_grew,
+        .others_grew = row->others_grew,
+        .no_room = row->no_room,
         .steal_ratio = 0.01,
         .lateness_p99_s = VALUE_OR(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
