@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "study/beside.h"
 #include "study/compare_inside.h"
 #include "study/loop.h"
 
@@ -207,11 +208,15 @@ static bool time_is_up(const struct comparing *c)
 static bool run_all(struct comparing *c)
 {
     struct study_loop *loop = c->loop;
+    const double *most = NULL;
+    if (!study_beside_most(loop->store, &loop->lanes[0].study, loop->arena, &most, c->err))
+        return false;
     struct trial_options options = {
         .study = &loop->lanes[0].study,
         .folder = loop->options->folder,
         .devices = loop->devices,
         .corpora = loop->corpora,
+        .neighbours_most_bytes = most,
         .progress = on_progress,
         .context = c,
     };

@@ -12,6 +12,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "study/beside.h"
 
 #include <errno.h>
 #include <math.h>
@@ -147,9 +148,11 @@ static bool loads_cpu(const struct spec_study *study)
 static bool open_worker(struct worker *worker, size_t index, struct err *err)
 {
     const struct study_loop *loop = worker->loop;
+    const double *most = NULL;
     AUTO(free) char *path = study_store_path(loop->options->folder);
     if (!device_open(loop->study->devices[index], "/proc", &worker->device, err) ||
-        !store_open(path, STORE_WRITE, &worker->store, err))
+        !store_open(path, STORE_WRITE, &worker->store, err) ||
+        !study_beside_most(worker->store, worker->study, loop->arena, &most, err))
         return false;
     AUTO(buf_done) struct buf scratch = BUF_INIT(8192);
     buf_addf(&scratch, "%s/scratch/%s", loop->options->folder, loop->study->devices[index]);
@@ -160,6 +163,7 @@ static bool open_worker(struct worker *worker, size_t index, struct err *err)
         .devices = &worker->device,
         .corpora = loop->corpora,
         .root = loads_cpu(worker->study) ? 0 : getppid(),
+        .neighbours_most_bytes = most,
         .progress = on_progress,
         .context = worker,
     };

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "study/beside.h"
 #include "study/certain.h"
 #include "study/clean.h"
 #include "study/decide.h"
@@ -146,11 +147,15 @@ static bool run_trial(struct study_loop *loop, struct trial_runner *runner,
 
 static bool run_all(struct study_loop *loop, struct err *err)
 {
+    const double *most = NULL;
+    if (!study_beside_most(loop->store, &loop->lanes[0].study, loop->arena, &most, err))
+        return false;
     struct trial_options options = {
         .study = &loop->lanes[0].study,
         .folder = loop->options->folder,
         .devices = loop->devices,
         .corpora = loop->corpora,
+        .neighbours_most_bytes = most,
         .progress = on_progress,
         .context = loop,
     };
@@ -194,6 +199,13 @@ static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, s
     size_t count = 0;
     if (!store_read_trials(loop->store, scratch, true, &trials, &count, err))
         return err_wrap(err, "deciding");
+    const char *lacks = study_beside_lacks(decision, trials, count, loop->study->devices,
+                                           loop->study->device_count, scratch);
+    if (lacks)
+        return err_set(err, ERR_STOPPED,
+                       "%s: nothing is decided. Measure anew beside what stays: spica run --fresh "
+                       "%s",
+                       lacks, loop->study->path);
     study_add_requirements(decision, trials, count);
     AUTO(free) char *text = json_dump_text(decision);
     return store_decision_put(loop->store, text, err) &&

@@ -446,10 +446,57 @@ def no_winner_beside_a_neighbour_that_gave_memory_back(box):
     check(large and not any(t["verdict"] in ("ok", "slow") for t in large), box.story())
     check(any("held since the study began" in t["summary"] for t in large), box.story())
     check("60G" not in ((box.decision() or {}).get("winner") or ""), box.decision())
-    # What the study saw of it is known to whoever goes on with it.
+
+
+@scenario(quick=True)
+def a_resumed_study_knows_what_neighbours_held(box):
+    box.card()
+    flag = box.path("flag")
+    neighbour = stranger(box, "--gpu-hold", "40G", "--gpu-when", flag, "--gpu-grow-at", "0:1G")
+    box.write("case-2G", "--latency 40ms\n--gpu-memory 2G\n")
+    box.write("case-60G", "--latency 5ms\n--gpu-memory 60G\n--start-delay 1s\n")
+    study(box, llm=gpu_fake(box, "llm", "--script", box.path("case-{share}"),
+                            knobs={"share": ["2G", "60G"]}),
+          neighbours=[{"pid": neighbour.pid}])
+    running = box.start("run", box.file)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    running.popen.send_signal(signal.SIGINT)
+    running.wait()
+    check(len(box.trials()) == 1, box.trials())
+    with open(flag, "w", encoding="ascii"):
+        pass
+    wait_for(lambda: used_mib(box) < 2048, "memory given back")
     box.close_db()
     box.run("run", box.file, lines=-1)
+    large = [t for t in box.trials() if "60G" in t["candidate"]]
+    check(large and not any(t["verdict"] in ("ok", "slow") for t in large), box.story())
     check("60G" not in ((box.decision() or {}).get("winner") or ""), box.decision())
+
+
+@scenario(quick=True)
+def a_neighbour_that_grows_at_the_end(box):
+    # The last run of the final sees more than the winner's runs did: 60G has no room beside it.
+    box.card()
+    neighbour = stranger(box, "--gpu-hold", "1G")
+    box.write("case-2G", "--latency 40ms\n--gpu-memory 2G\n")
+    box.write("case-60G", "--latency 5ms\n--gpu-memory 60G\n")
+    study(box, llm=gpu_fake(box, "llm", "--script", box.path("case-{share}"),
+                            knobs={"share": ["2G", "60G"]}),
+          neighbours=[{"pid": neighbour.pid}])
+    box.run("run", box.file, lines=-1)
+    check("60G" in box.decision()["winner"], box.decision())
+    box.close_db()
+    db = sqlite3.connect(os.path.join(box.results, "study.db"))
+    # As if it had grown after the winner's last run.
+    last = db.execute("SELECT max(number) FROM trial").fetchone()[0]
+    name = db.execute("SELECT id FROM text WHERE body = 'neighbours, most'").fetchone()[0]
+    changed = db.execute("UPDATE reading SET value = ? WHERE trial = ? AND name = ?",
+                         (40.0 * GIB, last, name)).rowcount
+    db.commit()
+    db.close()
+    check(changed == 1, changed)
+    result = box.run("run", box.file, code=5)
+    check("40.0 GiB on gpu0" in result.err and "nothing is decided" in result.err, str(result))
 
 
 @scenario()
