@@ -5,12 +5,14 @@
  * whisper), including the lies: an engine that is dead behind a front that answers 200.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service.h"
 
 typedef void (*control_fn)(struct service *service, struct http_conn *conn);
 
+static const long long OLLAMA_SIZE = 190948608;
 static const char json_type[] = "application/json; charset=utf-8";
 
 static void send_buf(struct http_conn *conn, const char *type, struct buf *body)
@@ -68,7 +70,19 @@ static void ollama_version(struct service *service, struct http_conn *conn)
     http_reply(conn, 200, json_type, body, sizeof(body) - 1);
 }
 
-/* The one model, wholly in the machine's memory. */
+/* Of the one model, how much is in device memory: the layers that are said to be there, all of it
+ * on a card that is seen, else nothing. */
+static long long ollama_vram(const struct service *service)
+{
+    const char *layers = service->options->gpu_layers;
+    if (service->gpu == NULL || service->gpu->uuid[0] == '\0')
+        return 0;
+    if (layers == NULL || strchr(layers, '/') == NULL)
+        return OLLAMA_SIZE;
+    const long on = strtol(layers, NULL, 10), of = strtol(strchr(layers, '/') + 1, NULL, 10);
+    return of > 0 ? OLLAMA_SIZE * on / of : 0;
+}
+
 static void ollama_models(struct service *service, struct http_conn *conn)
 {
     struct buf body = {0};
@@ -76,7 +90,8 @@ static void ollama_models(struct service *service, struct http_conn *conn)
     buf_add_json(&body, service->options->model, strlen(service->options->model));
     buf_add_text(&body, "\",\"model\":\"");
     buf_add_json(&body, service->options->model, strlen(service->options->model));
-    buf_add_text(&body, "\",\"size\":190948608,\"size_vram\":0,\"context_length\":4096}]}");
+    buf_printf(&body, "\",\"size\":%lld,\"size_vram\":%lld,\"context_length\":4096}]}", OLLAMA_SIZE,
+               ollama_vram(service));
     send_buf(conn, json_type, &body);
 }
 

@@ -38,6 +38,7 @@ struct life {
 
 static void say_ready(const struct life *life, long port)
 {
+    const bool card = life->gpu.uuid[0] != '\0';
     const char *host = life->options.host;
     switch (life->options.disguise) {
     case DISGUISE_LLAMA:
@@ -59,8 +60,8 @@ static void say_ready(const struct life *life, long port)
                 "time=2026-11-25T23:20:00.000Z level=INFO source=routes.go:1663 msg=\"Listening on "
                 "%s:%ld (version 0.0.0-fake)\"\n"
                 "time=2026-11-25T23:20:00.010Z level=INFO source=types.go:60 msg=\"inference "
-                "compute\" id=cpu library=cpu\n",
-                host, port);
+                "compute\" id=%s library=%s\n",
+                host, port, card ? "GPU-0" : "cpu", card ? "CUDA" : "cpu");
         break;
     case DISGUISE_NONE:
         fprintf(stderr, "fake-service: listening on http://%s:%ld\n", host, port);

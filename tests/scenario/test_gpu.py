@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import time
 
+from gpu import options as gpu_options
 from gpu import (GIB, LIBRARY, Card, expect_returned, gpu_disguised, gpu_fake, readings, remove,
                  stranger, study, touch, used_mib)
 from harness import FAKE, ROOT, check, main, scenario, skip_unless
@@ -613,6 +614,23 @@ def a_stranger_that_works_in_a_short_window(box):
     box.expect(1, "contended", says="busy", evidence=f"pid {other.pid}")
 
 
+@scenario(quick=True)
+def a_stranger_that_worked_early_in_the_window(box):
+    # The driver has forgotten it by the window's end.
+    box.card(Card(lines=["forget 1"]))
+    flag = box.path("flag")
+    other = stranger(box, "--gpu-hold", SMALL, "--gpu-sm", "90", "--gpu-when", flag,
+                     "--gpu-work-at", "0:4s")
+    study(box, llm=gpu_fake(box, "llm", "--at", f"10:touch:{flag}"),
+          measure={"window": "7s", "contention": "20%"})
+    running = box.start("run", box.file)
+    wait_for(lambda: running.poll() is not None or trial_count(box) > 0, "a first trial")
+    other.terminate()
+    running.popen.send_signal(signal.SIGINT)
+    running.wait()
+    box.expect(1, "contended", says="strangers on gpu0 kept [0-9]+ % of it busy")
+
+
 @scenario()
 def a_start_race_is_run_again_once_and_named(box):
     # A neighbour gives memory back while vLLM sizes itself: its first start fails, the second does not.
@@ -820,6 +838,87 @@ def a_recorded_card(box):
     study(box, llm=gpu_fake(box, "llm"))
     result = box.run("run", box.file, code=4)
     check("25,742 MiB" in result.err or "25.1 GiB" in result.err, result.err)
+
+
+# ---- public reports of theme C and D, on a card ----
+
+@scenario()
+def ollama_tells_where_its_model_lies(box):
+    # /api/ps: size_vram below size is partial, 0 is no word for the card; the runner's log says nothing.
+    program = os.path.join(box.bin, "ollama")
+    os.symlink(FAKE, program)
+    plain = ["--life 300s", "--latency 15ms"]
+    card = [f"{a} {b}" for a, b in zip(*[iter(gpu_options(box, "300M"))] * 2)]
+    for name, more in (("all", card), ("some", card + ["--gpu-layers 10/31"]),
+                       ("none", card + ["--gpu-cpu-build"])):
+        box.write(f"ollama-{name}", "\n".join(plain + more) + "\n")
+    box.card()
+    study(box, llm={"engine": "ollama", "program": program, "model": "fake-model", "on": "gpu",
+                    "environment": {"FAKE_SERVICE_SCRIPT": box.path("ollama-{where}")},
+                    "knobs": {"where": ["all", "some", "none"]}, "stop_grace": "5s", "ready": {"within": "20s"}})
+    box.run("run", box.file, lines=-1)
+    seen = {}
+    for trial in box.trials():
+        if trial["purpose"] == "explore":
+            where = trial["candidate"].split("llm.where=")[1].split()[0]
+            seen[where] = trial["verdict"]
+            if where == "some":
+                box.expect(trial["number"], "partial_offload", service="llm", evidence=r"device memory \(32 %\)")
+    check(seen == {"all": "ok", "some": "partial_offload", "none": "cpu_fallback"}, box.story())
+
+
+@scenario()
+def llama_cpp_13085_out_of_memory_and_silent(box):
+    # It says so at its first request, stays up and answers nothing: not slow, and not merely hung.
+    box.card()
+    study(box, llm=gpu_fake(box, "llm", "--at", "1:print:CUDA error: out of memory", "--at", "1:hang",
+                            "--ignore-term", stop_grace="300ms"), measure={"probe_within": "2s"})
+    box.run("run", box.file, code=3)
+    box.expect(1, "oom_load", service="llm", evidence="CUDA error: out of memory")
+    box.expect_clean()
+    expect_returned(box)
+
+
+@scenario()
+def ollama_8426_layers_vary_across_repeats(box):
+    # Whole while exploring and in the first run of the final, 49 of 63 layers in the next: no winner, and
+    # the one that is whole each time wins although it is slower.
+    box.card()
+    box.write("bin/now-and-then", f"""#!/bin/sh
+case "$*" in *"--seed 9 "*) exec {FAKE} "$@" ;; esac
+echo x >> {box.path("starts")}
+if [ "$(wc -l < {box.path("starts")})" -ge 3 ]; then
+    exec {FAKE} "$@" --gpu-layers 49/63
+fi
+exec {FAKE} "$@" --gpu-layers 63/63
+""")
+    os.chmod(box.path("bin/now-and-then"), 0o755)
+    service = gpu_fake(box, "llm", "--seed", "{case}", "--latency", "{case}0ms", knobs={"case": [4, 9]})
+    service["command"][0] = box.path("bin/now-and-then")
+    study(box, llm=service, search={"finalists": 2})
+    box.run("run", box.file, lines=-1)
+    partial = [t for t in box.trials() if t["verdict"] == "partial_offload"]
+    check(partial and all(t["purpose"] == "final" and "case=4" in t["candidate"] for t in partial), box.story())
+    check((box.decision()["winner"] or "") == "llm.case=9", box.decision())
+
+
+@scenario()
+def ollama_6031_a_slow_load_is_no_failure(box):
+    # /health says 503 while memory on the card grows; ready within what the study allows, and the load's
+    # time is in no latency. With less time allowed it is not_ready and no crash.
+    box.card()
+    service = gpu_fake(box, "llm", "--loading", "3s", "--gpu-grow-at", "500ms:3G", "--gpu-grow-at", "1500ms:5G",
+                       "--gpu-grow-at", "2500ms:9G")
+    study(box, llm=service)
+    box.run("run", box.file, "--trials", "1", lines=-1)
+    box.expect(1, "ok")
+    check(box.metric(1, "llm", "ready") >= 3 and box.metric(1, "llm", "latency", "p50") < 1, box.story())
+    check(box.services(1)["llm"]["peak_memory_bytes"] == 9 * GIB, box.services(1))
+    box.close_db()
+    service["ready"] = {"http": "/health", "within": "2s"}
+    study(box, llm=service, study="hasty")
+    box.run("run", box.file, code=3)
+    box.expect(1, "not_ready", service="llm")
 
 
 # ---- the matrix of faults, one seed of each (bench/faults.py runs twenty) ----
