@@ -14,7 +14,8 @@
 static const struct cli_option options[] = {
     {"dry-run", 'n', NULL, "say what would be undone and touch nothing"},
     {"accept", 0, "NAME",
-     "\"program\": run what undoes it as it is now, though it has changed since the approval"},
+     "\"program\": run what undoes it as it is now, though it has changed since the approval; "
+     "\"unit\": restart units whose own files have changed since their start (or a,b)"},
     {"out", 'o', "FOLDER", "the study's results are there (default NAME.spica)"},
     {"json", 'j', NULL, "print the result as JSON; progress goes to stderr"},
     {NULL, 0, NULL, NULL},
@@ -111,7 +112,7 @@ static bool has_ended(const struct promote_journal *journal)
 }
 
 static bool undo(const char *folder, const struct promote_journal *journal,
-                 enum promote_programs programs, bool json, int *ret_status, struct err *err)
+                 struct promote_accept accept, bool json, int *ret_status, struct err *err)
 {
     struct cli_promotion promotion_state = cli_promotion_init(json, NULL);
     AUTO(cli_promotion_done) struct cli_promotion *promotion = &promotion_state;
@@ -123,8 +124,7 @@ static bool undo(const char *folder, const struct promote_journal *journal,
     if (promote_journal_is_pending(journal))
         buf_addf(&why, "; it %s", found_words[journal->state]);
     cancel_install(); /* and not heeded: half of an undo helps nobody */
-    if (!promote_undo_with(folder, buf_text(&user), buf_text(&why), programs, &events, &result,
-                           err))
+    if (!promote_undo_with(folder, buf_text(&user), buf_text(&why), accept, &events, &result, err))
         return false;
     bool whole = result.outcome == PROMOTE_ROLLED_BACK;
     buf_addf(&again, "once the cause is gone: spica rollback %s", folder);
@@ -137,6 +137,21 @@ static bool undo(const char *folder, const struct promote_journal *journal,
     return cli_promotion_dump(object, err);
 }
 
+static bool read_accepted(const char *names, struct promote_accept *ret_accept, struct err *err)
+{
+    for (const char *at = names; at && *at;) {
+        size_t len = strcspn(at, ",");
+        bool program = len == 7 && strncmp(at, "program", len) == 0;
+        bool unit = len == 4 && strncmp(at, "unit", len) == 0;
+        if (!program && !unit)
+            return err_set(err, ERR_INPUT, "--accept: there is only \"program\" and \"unit\"");
+        ret_accept->programs = ret_accept->programs || program;
+        ret_accept->units = ret_accept->units || unit;
+        at += len + (at[len] == ',');
+    }
+    return true;
+}
+
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
 {
     AUTO(arena_free) struct arena *arena = arena_new();
@@ -145,9 +160,9 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     const char *found = NULL;
     bool pending = false;
     enum promote_state state;
-    const char *accept = cli_value(&cli_rollback, args, "accept");
-    if (accept && strcmp(accept, "program") != 0)
-        return err_set(err, ERR_INPUT, "--accept: there is only \"program\"");
+    struct promote_accept accept = {0};
+    if (!read_accepted(cli_value(&cli_rollback, args, "accept"), &accept, err))
+        return false;
     if (!cli_find_folder(args->argument_count ? args->arguments[0] : NULL,
                          cli_value(&cli_rollback, args, "out"), arena, &found, err))
         return false;
@@ -162,8 +177,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     say_found(journal, json ? stderr : stdout);
     if (cli_flag(&cli_rollback, args, "dry-run"))
         return show_only(journal, json, err);
-    return undo(folder, journal, accept ? PROMOTE_PROGRAMS_AS_THEY_ARE : PROMOTE_PROGRAMS_SAME,
-                json, ret_status, err);
+    return undo(folder, journal, accept, json, ret_status, err);
 }
 
 const struct cli_command cli_rollback = {
@@ -177,7 +191,8 @@ const struct cli_command cli_rollback = {
         "commands that undo it, and looks whether the old state works. Also after a crash in "
         "the middle of a promotion or of a rollback: it says what it found and goes on from "
         "there. STUDY is a study file, its name, or its NAME.spica folder. Declined, with "
-        "nothing touched, when somebody has edited one of the files since. Exits with 8 when "
+        "nothing touched, when somebody has edited one of the files since, or a file of a unit "
+        "that it would restart. Exits with 8 when "
         "something is left to do.",
     .options = options,
     .run = run,

@@ -129,6 +129,7 @@ static void read_config(const struct place *place, struct host_config *config)
 {
     uint32_t pid = 0;
     uint64_t started_us = 0;
+    int stale = 0;
     config->fragment = get_text(place, unit_interface, "FragmentPath");
     config->drop_ins = get_list(place, unit_interface, "DropInPaths");
     config->active = get_text(place, unit_interface, "ActiveState");
@@ -144,6 +145,9 @@ static void read_config(const struct place *place, struct host_config *config)
     get_number(place, "MainPID", 'u', &pid);
     get_number(place, "NRestarts", 'u', &config->restarts);
     get_number(place, "ExecMainStartTimestamp", 't', &started_us);
+    (void)sd_bus_get_property_trivial(place->bus, service_name, place->path, unit_interface,
+                                      "NeedDaemonReload", NULL, 'b', &stale);
+    config->need_reload = stale != 0;
     config->main_pid = (pid_t)pid;
     config->started_wall_us = (int64_t)started_us;
 }

@@ -32,9 +32,11 @@ struct host_config {
     const char *folder, *user; /* WorkingDirectory=, User=; "" not given */
 
     const char *active, *sub, *result; /* "active", "running"; "success", "exit-code", ... */
-    pid_t main_pid;                    /* 0: none */
-    uint32_t restarts;                 /* by systemd itself since it was last started by hand */
-    int64_t started_wall_us;           /* its main process; 0: never, or unknown */
+    bool need_reload; /* systemd says that its files are not as it has read them; false may be wrong
+                       */
+    pid_t main_pid;   /* 0: none */
+    uint32_t restarts;       /* by systemd itself since it was last started by hand */
+    int64_t started_wall_us; /* its main process; 0: never, or unknown */
 };
 
 /* A unit that does not exist is not an error: `found` is false then, and nothing else is set. A

@@ -37,12 +37,14 @@ NODISCARD bool promote_apply(const struct promote_plan *plan, const char *folder
 NODISCARD bool promote_undo(const char *folder, const char *user, const char *why,
                             const struct promote_events *events, struct promote_result *ret_result,
                             struct err *err);
-/* Commands that undo it are run only when they are those that were approved; a person may have them
- * run as they are now. */
-enum promote_programs { PROMOTE_PROGRAMS_SAME, PROMOTE_PROGRAMS_AS_THEY_ARE };
+/* Commands that undo it are run only when they are those that were approved, and units of a
+ * promotion that ended well are restarted only with the files that they run with; a person may take
+ * either as it is now. */
+struct promote_accept {
+    bool programs, units;
+};
 NODISCARD bool promote_undo_with(const char *folder, const char *user, const char *why,
-                                 enum promote_programs programs,
-                                 const struct promote_events *events,
+                                 struct promote_accept accept, const struct promote_events *events,
                                  struct promote_result *ret_result, struct err *err);
 /* Something was begun and not ended: *ret_state says where it stands. ERR_BUSY: somebody is at it.
  */

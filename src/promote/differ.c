@@ -203,9 +203,27 @@ static bool compare_undo(struct promote_draft *draft, struct err *err)
     return true;
 }
 
+/* Only of those that are restarted: nothing else brings the edit. */
+static void compare_units(struct promote_draft *draft)
+{
+    struct promote_context *context = &draft->context;
+    const struct promote_plan *plan = context->plan;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct promote_step *step = &plan->steps[i];
+        if (step->kind != PROMOTE_RESTART || !step->was_up || !context->edited[step->service])
+            continue;
+        compare(draft,
+                arena_printf(plan->arena, "unit.%s", plan->study->services[step->service].name),
+                "as it runs",
+                arena_printf(plan->arena, "%s: the restart brings that, and no undo takes it away",
+                             context->edited[step->service]));
+    }
+}
+
 static bool refuse(const struct promote_plan *plan, struct err *err)
 {
-    AUTO(buf_done) struct buf what = BUF_INIT(800), how = BUF_INIT(400);
+    enum { FOUND_MAX = 200 };
+    AUTO(buf_done) struct buf what = BUF_INIT(1600), how = BUF_INIT(400);
     for (size_t i = 0; i < plan->difference_count; i++) {
         const struct promote_difference *d = &plan->differences[i];
         AUTO(buf_done) struct buf safe = BUF_INIT(1024);
@@ -213,7 +231,7 @@ static bool refuse(const struct promote_plan *plan, struct err *err)
             continue;
         text_add_escaped(&safe, TEXT_TERMINAL, d->measured, strlen(d->measured), 80);
         buf_add(&safe, ", now ");
-        text_add_escaped(&safe, TEXT_TERMINAL, d->found, strlen(d->found), 80);
+        text_add_escaped(&safe, TEXT_TERMINAL, d->found, strlen(d->found), FOUND_MAX);
         buf_addf(&what, "%s%s was %s", what.len ? "; " : "", d->name, buf_text(&safe));
         buf_addf(&how, " --accept %s", d->name);
     }
@@ -230,11 +248,13 @@ static bool check_names(const struct promote_draft *draft, struct err *err)
     const struct promote_plan *plan = draft->context.plan;
     for (size_t i = 0; draft->options->accept && draft->options->accept[i]; i++) {
         const char *name = draft->options->accept[i];
-        const char *names[SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8] = {
+        const char *names[2 * SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8] = {
             "study", "spica", "driver", "device", "candidate", "undo"};
         size_t count = 6;
         for (size_t k = 0; k < plan->study->service_count; k++)
             names[count++] = arena_printf(plan->arena, "version.%s", plan->study->services[k].name);
+        for (size_t k = 0; k < plan->study->service_count; k++)
+            names[count++] = arena_printf(plan->arena, "unit.%s", plan->study->services[k].name);
         for (size_t k = 0; k < plan->study->device_count; k++)
             names[count++] = arena_printf(plan->arena, "device.%s", plan->study->devices[k]);
         if (text_index(names, (int)count, name) >= 0)
@@ -251,7 +271,7 @@ bool promote_differ(struct promote_draft *draft, struct err *err)
     struct promote_plan *plan = draft->context.plan;
     const struct spec_study *study = plan->study;
     const struct store_study *stored = &draft->view->stored;
-    plan->differences = arena_array(plan->arena, SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8,
+    plan->differences = arena_array(plan->arena, 2 * SPEC_SERVICES_MAX + SPEC_DEVICES_MAX + 8,
                                     sizeof *plan->differences);
     struct versions known = {.count = 0};
     if (!check_names(draft, err))
@@ -265,6 +285,7 @@ bool promote_differ(struct promote_draft *draft, struct err *err)
     compare(draft, "study", stored->digest, study->digest);
     compare(draft, "spica", stored->spica_version, SPICA_VERSION);
     compare_devices(draft);
+    compare_units(draft);
     for (size_t i = 0; i < study->service_count; i++)
         if (study->production[i].kind != PRODUCTION_NONE)
             compare_version(draft, &known, i);

@@ -7,9 +7,11 @@
  * otherwise, over and over. */
 #include "promote/hands.h"
 
+#include "promote/edited.h"
 #include "promote/program.h"
 #include "promote/run.h"
 #include "promote/safe_file.h"
+#include "promote/target.h"
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -35,7 +37,11 @@ static bool file_put(void *context, const struct promote_step *step,
                      const struct promote_bytes *bytes, struct err *err)
 {
     (void)context;
-    if (bytes->there && step->makes_folder && !promote_folder_make(step->path, err))
+    const char *slash = strrchr(step->path, '/');
+    /* A drop-in's folder may have been taken away since: it holds nothing but what was put there.
+     */
+    bool makes = step->makes_folder || (slash && strcmp(slash + 1, PROMOTE_DROP_IN) == 0);
+    if (bytes->there && makes && !promote_folder_make(step->path, err))
         return false;
     if (!promote_file_put(step->path, bytes, err))
         return false;
@@ -185,6 +191,16 @@ static bool unit_restart(void *context, const struct promote_step *step, enum ho
     return step->port == 0 ? still_starting(step, err) : wait_ready(step, end_ns, heed, err);
 }
 
+static const char *unit_edited(void *context, const struct promote_step *step, struct arena *arena)
+{
+    struct host_config config;
+    struct err err = ERR_INIT;
+    (void)context;
+    if (!read_config(step, arena, &config, &err))
+        return arena_printf(arena, "systemd could not be asked of %s: %s", step->unit, err.text);
+    return promote_unit_edited(&config, NULL, arena);
+}
+
 /* By the verb of all our jobs, which a rule for polkit names; of one that is down it is a start. A
  * restart of it that systemd has not come to yet and ours are one job. */
 static bool unit_raise(void *context, const struct promote_step *step, enum host_heed heed,
@@ -247,6 +263,7 @@ const struct promote_hands promote_hands_real = {
     .unit_is_younger = unit_is_younger,
     .unit_restart = unit_restart,
     .unit_raise = unit_raise,
+    .unit_edited = unit_edited,
     .run = run,
     .verify = verify,
     .write_journal = write_journal,
@@ -263,13 +280,13 @@ bool promote_undo(const char *folder, const char *user, const char *why,
                   const struct promote_events *events, struct promote_result *ret_result,
                   struct err *err)
 {
-    return promote_undo_with(folder, user, why, PROMOTE_PROGRAMS_SAME, events, ret_result, err);
+    return promote_undo_with(folder, user, why, (struct promote_accept){0}, events, ret_result,
+                             err);
 }
 
 bool promote_undo_with(const char *folder, const char *user, const char *why,
-                       enum promote_programs programs, const struct promote_events *events,
+                       struct promote_accept accept, const struct promote_events *events,
                        struct promote_result *ret_result, struct err *err)
 {
-    return promote_undo_by(&promote_hands_real, folder, user, why, programs, events, ret_result,
-                           err);
+    return promote_undo_by(&promote_hands_real, folder, user, why, accept, events, ret_result, err);
 }

@@ -24,6 +24,8 @@ struct promote_hands {
     bool (*unit_is_younger)(void *context, const struct promote_step *step, int64_t wall_us);
     bool (*unit_restart)(void *context, const struct promote_step *step, enum host_heed heed,
                          struct err *err);
+    /* What its next start would bring (promote/edited.h); also where that can't be asked. */
+    const char *(*unit_edited)(void *context, const struct promote_step *step, struct arena *arena);
     /* A unit that hangs on one of ours (promote/along.h): started where it is down. */
     bool (*unit_raise)(void *context, const struct promote_step *step, enum host_heed heed,
                        struct err *err);
@@ -43,6 +45,6 @@ NODISCARD bool promote_apply_by(const struct promote_hands *hands, const struct 
                                 const struct promote_events *events,
                                 struct promote_result *ret_result, struct err *err);
 NODISCARD bool promote_undo_by(const struct promote_hands *hands, const char *folder,
-                               const char *user, const char *why, enum promote_programs programs,
+                               const char *user, const char *why, struct promote_accept accept,
                                const struct promote_events *events,
                                struct promote_result *ret_result, struct err *err);

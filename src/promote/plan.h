@@ -23,7 +23,8 @@ struct promote_expectation {               /* one metric: what the study says wi
 
 struct promote_difference { /* production is not what was measured */
     const char *name;       /* for --accept: "version.llm", "driver", "device", "study", "spica",
-                             * "candidate" (it is not the winner) */
+                             * "candidate" (it is not the winner), "unit.llm" (its next start brings
+                             * an edit) */
     const char *measured, *found;
     bool accepted;
 };

@@ -10,11 +10,13 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "promote/along.h"
+#include "promote/edited.h"
 #include "promote/program.h"
 #include "promote/safe_file.h"
 #include "promote/secret.h"
 #include "promote/world.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -282,22 +284,60 @@ bool promote_witness_add(struct promote_context *context, const char *path, stru
     return !file_exists(path) || promote_witness_place(context, path, err);
 }
 
-bool promote_witness_place(struct promote_context *context, const char *path, struct err *err)
+static bool is_witness(const struct promote_plan *plan, const char *path)
 {
-    struct promote_plan *plan = context->plan;
-    struct promote_witness witness = {.path = arena_strdup(plan->arena, path)};
     for (size_t i = 0; i < plan->witness_count; i++)
         if (strcmp(plan->witnesses[i].path, path) == 0)
             return true;
-    if (file_exists(path) && !digest_file(path, witness.digest, err))
-        return false;
+    return false;
+}
+
+static void put_witness(struct promote_plan *plan, const struct promote_witness *witness)
+{
     struct promote_witness *grown =
         arena_array(plan->arena, plan->witness_count + 1, sizeof *grown);
     for (size_t i = 0; i < plan->witness_count; i++)
         grown[i] = plan->witnesses[i];
-    grown[plan->witness_count++] = witness;
+    grown[plan->witness_count++] = *witness;
     plan->witnesses = grown;
+}
+
+bool promote_witness_place(struct promote_context *context, const char *path, struct err *err)
+{
+    struct promote_plan *plan = context->plan;
+    struct promote_witness witness = {.path = arena_strdup(plan->arena, path)};
+    if (is_witness(plan, path))
+        return true;
+    if (file_exists(path) && !digest_file(path, witness.digest, err))
+        return false;
+    put_witness(plan, &witness);
     return true;
+}
+
+static bool add_variables(struct promote_context *context, const char *path, struct err *err)
+{
+    struct promote_plan *plan = context->plan;
+    struct promote_witness witness = {.path = arena_strdup(plan->arena, path)};
+    struct stat st;
+    if (stat(path, &st) != 0 || (st.st_mode & S_IROTH))
+        return promote_witness_place(context, path, err);
+    promote_digest_private(path, witness.digest);
+    if (!is_witness(plan, path))
+        put_witness(plan, &witness);
+    return true;
+}
+
+bool promote_witness_variables(struct promote_context *context, const char *path, struct err *err)
+{
+    glob_t found = {0};
+    bool good = true;
+    if (!strpbrk(path, "*?["))
+        return add_variables(context, path, err);
+    if (glob(path, GLOB_NOSORT, NULL, &found) == 0)
+        for (size_t i = 0; good && i < found.gl_pathc; i++)
+            good = add_variables(context, found.gl_pathv[i], err);
+    globfree(&found);
+    return good;
 }
 
 /* ---- restarts ---- */
@@ -346,18 +386,32 @@ static bool note_units(struct promote_context *context, const char *list, struct
                            "%s: more units are restarted along with it than can be shown", unit);
 }
 
-/* It ends over and over and is started again: neither up nor down, whatever we do. */
-static bool is_failing(struct promote_context *context, enum host_scope scope, const char *name)
+/* `more` besides what is known. */
+static void note_edited(struct promote_context *context, size_t service, const char *more)
+{
+    const char **edited = &context->edited[service];
+    if (more)
+        *edited = *edited ? arena_printf(context->plan->arena, "%s; %s", *edited, more) : more;
+}
+
+/* One that ends over and over and is started again is neither up nor down, whatever we do. */
+static bool add_dependent(struct promote_context *context, size_t service, enum host_scope scope,
+                          const char *name, struct buf *text, struct err *err)
 {
     struct host_unit unit = {0};
-    struct host_config ignored;
-    return context->world->unit(context, scope, name, &unit, &ignored, NULL) &&
-           text_starts_with(unit.sub, "auto-restart");
+    struct host_config config = {0};
+    if (!context->world->unit(context, scope, name, &unit, &config, err))
+        return false;
+    if (text_starts_with(unit.sub, "auto-restart"))
+        return true;
+    buf_addf(text, "%s%s", text->len ? ", " : "", name);
+    note_edited(context, service, promote_unit_edited(&config, NULL, context->plan->arena));
+    return true;
 }
 
 /* systemd restarts or stops them with the unit (Requires=, BindsTo=, PartOf=), and those that hang
  * on them in turn. */
-static bool find_dependents(struct promote_context *context, enum host_scope scope,
+static bool find_dependents(struct promote_context *context, size_t service, enum host_scope scope,
                             const struct host_unit *unit, const char *name, const char **ret_text,
                             struct err *err)
 {
@@ -374,8 +428,8 @@ static bool find_dependents(struct promote_context *context, enum host_scope sco
     }
     qsort(all.names, all.count, sizeof *all.names, compare_names);
     for (size_t i = 0; i < all.count; i++)
-        if (!is_failing(context, scope, all.names[i]))
-            buf_addf(&text, "%s%s", text.len ? ", " : "", all.names[i]);
+        if (!add_dependent(context, service, scope, all.names[i], &text, err))
+            return false;
     *ret_text = text.len ? arena_strdup(context->plan->arena, buf_text(&text)) : NULL;
     return true;
 }
@@ -390,7 +444,7 @@ bool promote_restart_add(struct promote_context *context, size_t service,
     struct promote_step *reload = NULL, *restart = NULL;
     if (!promote_step_add(context, PROMOTE_RELOAD, (int)service, &reload, err) ||
         !promote_step_add(context, PROMOTE_RESTART, (int)service, &restart, err) ||
-        !find_dependents(context, scope, unit, p->unit, &restart->dependents, err))
+        !find_dependents(context, service, scope, unit, p->unit, &restart->dependents, err))
         return false;
     reload->scope = restart->scope = scope;
     reload->why = scope == HOST_SYSTEM ? "needs root or a polkit rule" : "of your own systemd";

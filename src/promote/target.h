@@ -12,7 +12,11 @@ struct promote_context {
     struct host_manager *managers[HOST_SCOPE_COUNT_]; /* opened when first needed */
     double restart_s[SPEC_SERVICES_MAX];              /* measured start to ready; NaN unknown */
     const char *undo; /* "spica rollback STUDY", for the header of what is written */
+    /* Of its unit and those that hang on it: what their next start would bring besides the plan, in
+     * words; NULL: nothing (promote/edited.h) */
+    const char *edited[SPEC_SERVICES_MAX];
 };
+#define PROMOTE_DROP_IN "10-spica.conf"
 
 struct promote_target {
     enum production_kind kind;
@@ -83,6 +87,10 @@ NODISCARD bool promote_witness_add(struct promote_context *context, const char *
 /* The same, also where there is no such file: it is not to come either. */
 NODISCARD bool promote_witness_place(struct promote_context *context, const char *path,
                                      struct err *err);
+/* The same of a file that a unit reads at its start (it may be a pattern): where not everybody may
+ * read it, by its times instead of its bytes. */
+NODISCARD bool promote_witness_variables(struct promote_context *context, const char *path,
+                                         struct err *err);
 /* A witness that we run, or that one of our programs reads: nobody else may be able to change it.
  */
 NODISCARD bool promote_program_add(struct promote_context *context, const char *path,

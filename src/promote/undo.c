@@ -22,6 +22,7 @@
  * Invariant: no content of a file of production is lost, whoever wrote it. */
 #include "promote/session.h"
 
+#include "promote/along.h"
 #include "promote/audit.h"
 #include "promote/program.h"
 #include "promote/safe_file.h"
@@ -310,6 +311,27 @@ static bool check_programs(const struct promote_plan *plan, struct err *err)
     return true;
 }
 
+/* What the old state's units would start with is not what they ran with: nobody has seen it work,
+ * and nobody could go back from it. */
+static bool check_units(const struct promote_session *session, const struct promote_plan *plan,
+                        struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct promote_along *along = arena_alloc(arena, sizeof *along);
+    const struct promote_hands *hands = session->hands;
+    const char *edited = NULL;
+    for (size_t i = 0; i < plan->step_count && !edited; i++)
+        if (plan->steps[i].kind == PROMOTE_RESTART && plan->steps[i].was_up)
+            edited = hands->unit_edited(hands->context, &plan->steps[i], arena);
+    promote_along_list(plan, arena, along);
+    for (size_t i = 0; i < along->count && !edited; i++)
+        edited = hands->unit_edited(hands->context, &along->units[i], arena);
+    return !edited || err_set(err, ERR_DECLINED,
+                              "%s; nothing was touched; put it back or restart the unit, or take "
+                              "it as it is: spica rollback --accept unit",
+                              edited);
+}
+
 /* A promotion that is in production: who was stopped since, or is gone, is not ours to start. One
  * that can't be asked is taken to be up. */
 static void leave_stopped(const struct promote_session *session, struct promote_step *step,
@@ -333,7 +355,7 @@ static void leave_stopped(const struct promote_session *session, struct promote_
 }
 
 static bool undo_last(struct promote_session *session, const char *why,
-                      enum promote_programs programs, struct err *err)
+                      struct promote_accept accept, struct err *err)
 {
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
     if (!promote_journal_read(session->journal_path, &last, err))
@@ -344,10 +366,11 @@ static bool undo_last(struct promote_session *session, const char *why,
     snprintf(session->result.approved, sizeof session->result.approved, "%s",
              last->user ? last->user : "unknown");
     session->result.since_wall_us = last->since_wall_us;
-    last->plan->any_program = programs == PROMOTE_PROGRAMS_AS_THEY_ARE;
+    last->plan->any_program = accept.programs;
     if (!promote_session_lock(session, last->plan, err) ||
         (last->state == PROMOTE_DONE &&
-         (!check_unedited(session, err) || !check_programs(last->plan, err))))
+         (!check_unedited(session, err) || !check_programs(last->plan, err) ||
+          (!accept.units && !check_units(session, last->plan, err)))))
         return false;
     for (size_t i = 0; last->state == PROMOTE_DONE && i < last->plan->step_count; i++)
         leave_stopped(session, &last->plan->steps[i], last->plan->arena);
@@ -356,7 +379,7 @@ static bool undo_last(struct promote_session *session, const char *why,
 }
 
 bool promote_undo_by(const struct promote_hands *hands, const char *folder, const char *user,
-                     const char *why, enum promote_programs programs,
+                     const char *why, struct promote_accept accept,
                      const struct promote_events *events, struct promote_result *ret_result,
                      struct err *err)
 {
@@ -364,7 +387,7 @@ bool promote_undo_by(const struct promote_hands *hands, const char *folder, cons
     if (!session)
         abort();
     bool good = promote_session_open(session, hands, folder, user, events, err) &&
-                undo_last(session, why, programs, err);
+                undo_last(session, why, accept, err);
     if (good)
         *ret_result = session->result;
     promote_session_close(session);

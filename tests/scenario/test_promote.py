@@ -451,13 +451,14 @@ def what_was_edited_since_the_plan(box):
             file.write("# by hand\n")
         refused(production, before, production.contents(), 9, "has changed", plan=plan)
         # A further drop-in; one that says the same as we would is refused for that.
-        plan = production.plan()
+        accept = ("--accept", "unit.llm")
+        plan = production.plan(*accept)
         folder = os.path.join(systemd.units, "rag.service.d")
         os.mkdir(folder)
         with open(os.path.join(folder, "override.conf"), "w", encoding="utf-8") as file:
             file.write("[Service]\nNice=5\n")
         systemd.ctl("daemon-reload")
-        refused(production, before, production.contents(), 9, "has changed", plan=plan)
+        refused(production, before, production.contents(), 9, "has changed", plan=plan, args=accept)
         with open(os.path.join(folder, "override.conf"), "w", encoding="utf-8") as file:
             file.write("[Service]\nExecStart=\nExecStart=/bin/sleep 1000\n")
         systemd.ctl("daemon-reload")
@@ -465,9 +466,9 @@ def what_was_edited_since_the_plan(box):
         shutil.rmtree(folder)
         systemd.ctl("daemon-reload")
         # One that was stopped by somebody.
-        plan = production.plan()
+        plan = production.plan(*accept)
         systemd.stop("rag")
-        production.spica("promote", "--approve", plan, code=9)
+        production.spica("promote", "--approve", plan, *accept, code=9)
         check(not systemd.active("rag") and production.systemd.pid("llm") == before["llm"], "touched")
 
 

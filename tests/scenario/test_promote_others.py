@@ -8,7 +8,7 @@ import shutil
 from harness import FAKE, check, main, scenario
 from production import NEW, OLD, Production
 
-EDITED = "Environment=SNEAKED=yes\n"
+EDITED = "\n[Service]\nEnvironment=SNEAKED=yes\n"
 
 
 def front(production, how, extra=""):
@@ -90,6 +90,113 @@ def killed_while_what_hangs_is_down(box):
         production.rollback(0)
         works(production)
         production.expect(OLD)
+
+
+# ---- what somebody else edits ----
+
+def append(path, text):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def declined(production, before, *says, args=(), command="promote"):
+    """Both to be planned and to be approved, and nothing was restarted."""
+    result = production.spica(command, *args, code=9)
+    check(all(word in result.err for word in says), str(result))
+    check(production.pids() == before, "a unit was restarted")
+
+
+@scenario(quick=True)
+def edited_before_the_plan(box):
+    """A restart would bring it, and the undo as well: a person has to know."""
+    with Production(box) as production:
+        systemd, before = production.systemd, production.pids()
+        unit = os.path.join(systemd.units, "llm.service")
+        append(unit, EDITED)
+        declined(production, before, unit, "not read", "--accept unit.llm", args=["--plan-only"])
+        systemd.ctl("daemon-reload", ok=True)
+        declined(production, before, unit, "--accept unit.llm", args=["--dry-run"])
+        # Not in a new process's way, which has it.
+        shown = production.spica("promote", "--dry-run", "--accept", "unit.llm", code=0)
+        check("unit.llm" in shown.out and "(accepted)" in shown.out, str(shown))
+        production.promote(0, "--accept", "unit.llm")
+        check(production.environment("llm")["SNEAKED"] == "yes", production.environment("llm"))
+        production.expect(NEW)
+        production.rollback(0)
+        production.spica("promote", "--plan-only", code=0)
+
+
+@scenario()
+def edited_of_what_hangs_on_it(box):
+    with Production(box) as production:
+        front(production, "PartOf=llm.service")
+        before = production.pids()
+        append(os.path.join(production.systemd.units, "front.service"), EDITED)
+        declined(production, before, "front.service", "--accept unit.llm", args=["--plan-only"])
+        works(production)
+
+
+@scenario()
+def files_of_variables_are_in_the_plan(box):
+    """Of a unit whose drop-in we write, and beside one that we write."""
+    with Production(box) as production:
+        systemd, one, two = production.systemd, box.path("config/one.env"), box.path("config/two.env")
+        box.write("config/one.env", "OTHER=old\n")
+        box.write("config/two.env", "SECRET=a\n")
+        os.chmod(two, 0o600)
+        systemd.service("llm", f"{FAKE} --kind llm --port {production.llm_port} --life 900s "
+                               "--latency ${WAIT}",
+                        extra=f"Environment=WAIT={OLD['llm']}\nEnvironmentFile={one}\n"
+                              f"EnvironmentFile=-{two}\nEnvironmentFile=-{two}.none\n")
+        systemd.ctl("restart", "llm", ok=True)
+        production.start("llm")
+        before = production.pids()
+        for path in (one, two, two + ".none"):
+            plan = production.plan()
+            check(json.loads(production.spica("promote", "--plan-only", "--json", code=0).out)["plan"]["id"]
+                  == plan, "the same plan")
+            append(path, "LATER=yes\n")
+            declined(production, before, path, args=["--approve", plan])
+            if not path.endswith(".none"):
+                declined(production, before, "has changed", args=["--approve", plan, "--accept", "unit.llm"])
+            systemd.ctl("restart", "llm", ok=True)
+            production.start("llm")
+            before = production.pids()
+        production.promote(0)
+        production.expect(NEW)
+
+
+@scenario()
+def edited_since_the_promotion(box):
+    """The unit's own file, broken: whoever asks for a rollback can still be asked."""
+    with Production(box) as production:
+        production.promote(0)
+        unit, before = os.path.join(production.systemd.units, "llm.service"), production.pids()
+        with open(unit, encoding="utf-8") as file:
+            good = file.read()
+        with open(unit, "w", encoding="utf-8") as file:
+            file.write(good.replace("--life 900s", "--life 900s --exit-at-start 3"))
+        declined(production, before, unit, "--accept unit", command="rollback")
+        production.expect(NEW)
+        with open(unit, "w", encoding="utf-8") as file:
+            file.write(good + EDITED)
+        production.rollback(0, "--accept", "unit")
+        check(production.environment("llm")["SNEAKED"] == "yes", "taken as it is")
+        production.expect(OLD)
+
+
+@scenario()
+def a_folder_that_is_gone(box):
+    """Of drop-ins, with ours of an earlier promotion in it: the undo makes it again."""
+    with Production(box) as production:
+        production.promote(0)
+        keys = dict(production.services["llm"])
+        production.write_study(llm=dict(keys, environment=dict(keys["environment"], MORE="1")))
+        production.promote(0)
+        shutil.rmtree(os.path.dirname(production.drop_in("llm")))
+        production.rollback(0)
+        production.expect(NEW)
+        check("MORE" not in production.environment("llm"), production.environment("llm"))
 
 
 if __name__ == "__main__":

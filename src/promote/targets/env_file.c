@@ -180,7 +180,7 @@ static bool plan_env_file(struct promote_context *context, size_t service, struc
     const char *before = NULL;
     bool changed = false;
     if (!promote_unit_read(context, service, &unit, &config, err) ||
-        !promote_unit_witnesses(context, &config, NULL, err) ||
+        !promote_unit_witnesses(context, &config, p->file, err) ||
         !promote_variables(context, service, &variables, err) ||
         !check_read(context, service, &config, &variables, err) ||
         !promote_file_text(context, p->file, &before, err) ||
@@ -189,7 +189,8 @@ static bool plan_env_file(struct promote_context *context, size_t service, struc
     add_text(&text, context, &variables, before);
     const struct promote_text file = {
         .path = p->file, .text = &text, .owned = PROMOTE_SHARED, .secret = variables.secret};
-    if (!promote_file_add(context, service, &file, &changed, err))
+    if (!promote_file_add(context, service, &file, &changed, err) ||
+        (!changed && !promote_witness_variables(context, p->file, err)))
         return false;
     const char *const *expected = promote_expected(context, &variables);
     if (!changed && promote_unit_runs_with(context, &unit, &config, p->file, expected, NULL))

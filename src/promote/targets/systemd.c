@@ -6,6 +6,7 @@
 #include "promote/targets/systemd.h"
 
 #include "base/text.h"
+#include "promote/edited.h"
 #include "promote/targets/env_text.h"
 
 #include <ctype.h>
@@ -47,8 +48,12 @@ bool promote_unit_witnesses(struct promote_context *context, const struct host_c
         !promote_witness_add(context, config->fragment, err))
         return false;
     for (size_t i = 0; config->drop_ins && config->drop_ins[i]; i++)
-        if ((!except || strcmp(config->drop_ins[i], except) != 0) &&
+        if (strcmp(config->drop_ins[i], except) != 0 &&
             !promote_witness_add(context, config->drop_ins[i], err))
+            return false;
+    for (size_t i = 0; i < config->env_file_count; i++)
+        if (strcmp(config->env_files[i].path, except) != 0 &&
+            !promote_witness_variables(context, config->env_files[i].path, err))
             return false;
     return true;
 }
@@ -75,6 +80,9 @@ bool promote_unit_read(struct promote_context *context, size_t service, struct h
                        "once it is stopped",
                        study->services[service].name, p->unit);
     context->plan->was_down[service] = !unit.up;
+    /* The file of variables that we write is in the plan whole. */
+    context->edited[service] = promote_unit_edited(
+        &config, p->kind == PRODUCTION_ENV_FILE ? p->file : NULL, context->plan->arena);
     *ret_unit = unit;
     *ret_config = config;
     return true;

@@ -9,7 +9,7 @@
 NODISCARD bool promote_unit_read(struct promote_context *context, size_t service,
                                  struct host_unit *ret_unit, struct host_config *ret_config,
                                  struct err *err);
-/* Its own file and its drop-ins but for `except` (NULL: all) become witnesses. */
+/* Its own file, its drop-ins and its files of variables but for `except` become witnesses. */
 NODISCARD bool promote_unit_witnesses(struct promote_context *context,
                                       const struct host_config *config, const char *except,
                                       struct err *err);

@@ -18,7 +18,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char drop_in_name[] = "10-spica.conf";
+static const char drop_in_name[] = PROMOTE_DROP_IN;
 static const char no_folder[] = "/spica-has-no-folder-here"; /* where a trial has its {dir} */
 
 struct writer {

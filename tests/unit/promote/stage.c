@@ -211,6 +211,12 @@ static bool unit_raise(void *context, const struct promote_step *step, enum host
     return true;
 }
 
+static const char *unit_edited(void *context, const struct promote_step *step, struct arena *arena)
+{
+    const struct stage *stage = context;
+    return stage->unit_is_edited ? arena_printf(arena, "%s: edited", step->unit) : NULL;
+}
+
 static bool run(void *context, const char *const *argv, const struct promote_plan *plan,
                 int64_t within_ns, enum host_heed heed, struct err *err)
 {
@@ -279,6 +285,7 @@ struct promote_hands stage_hands(struct stage *stage)
                                   .unit_is_younger = unit_is_younger,
                                   .unit_restart = unit_restart,
                                   .unit_raise = unit_raise,
+                                  .unit_edited = unit_edited,
                                   .run = run,
                                   .verify = verify,
                                   .write_journal = write_journal};

@@ -24,6 +24,7 @@ struct stage {
     bool verify_fails, verify_fails_after_undo, verify_blind, check_fails, reload_fails, puts_fail;
     int restart_fails;            /* index of the unit + 1 */
     bool may_not;                 /* restart anything */
+    bool unit_is_edited;          /* of each unit, by hand, since its start */
     bool hook_starts, hook_edits; /* the hook before all starts unit a; edits a.env */
     int cancel_at;                /* a wish to stop at that operation; 0: never */
     int operations;               /* so far */

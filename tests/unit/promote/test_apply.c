@@ -44,7 +44,7 @@ static bool undo(struct promote_result *ret_result, struct err *err)
     struct promote_hands hands = stage_hands(&stage);
     stage.trace[0] = '\0';
     *err = ERR_INIT;
-    return promote_undo_by(&hands, stage.results, "me", "asked for", PROMOTE_PROGRAMS_SAME, NULL,
+    return promote_undo_by(&hands, stage.results, "me", "asked for", (struct promote_accept){0}, NULL,
                            ret_result, err);
 }
 

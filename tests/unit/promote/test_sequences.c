@@ -98,7 +98,7 @@ static int do_act(const struct act *act)
             stage_write(&stage, files[STAGE_A], "stale");
         good = promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err);
     } else {
-        good = promote_undo_by(&hands, stage.results, "me", "again", PROMOTE_PROGRAMS_SAME, NULL,
+        good = promote_undo_by(&hands, stage.results, "me", "again", (struct promote_accept){0}, NULL,
                                &result, &err);
     }
     return good ? (int)result.outcome : 10 + (int)err.code;
