@@ -68,4 +68,7 @@ size_t gpu_neighbours(struct device *device, const struct device_ours *ours,
                       struct device_holder *ret_holders, size_t max);
 bool gpu_stranger_work(struct device *device, const struct device_ours *ours, int64_t since_wall_us,
                        double *ret_sm_ratio);
+/* Samples' mean of the process that samples[i] is of, where that is its first one; else 0. So a sum
+ * over all i counts each process once. */
+double gpu_share_at(const struct nvml_activity *samples, size_t count, size_t i);
 size_t gpu_state(struct device *device, struct device_state_reading *ret_readings, size_t max);

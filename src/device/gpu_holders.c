@@ -159,31 +159,36 @@ static void recall(const struct gpu_owners *owners, const struct nvml_activity *
     }
 }
 
-static double mean_of(const struct nvml_activity *samples, size_t count, pid_t pid)
+double gpu_share_at(const struct nvml_activity *samples, size_t count, size_t i)
 {
     double sum = 0;
     size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        sum += samples[i].pid == pid ? samples[i].sm_ratio : 0;
-        found += samples[i].pid == pid;
+    for (size_t s = 0; s < count; s++) {
+        if (samples[s].pid != samples[i].pid)
+            continue;
+        if (s < i)
+            return 0;
+        sum += samples[s].sm_ratio;
+        found++;
     }
-    return found ? sum / (double)found : 0;
+    return sum / (double)found;
 }
 
-/* False when some of it may be our own work, which this container can't tell from others'. */
-static bool largest_mean(const struct nvml_activity *samples, size_t count,
-                         const struct sighting *sightings, bool blind, double *ret_ratio)
+/* Of all together: four that take a quarter each leave ours nothing. False when some of it may be
+ * our own work, which this container can't tell from others'. */
+static bool add_strangers(const struct nvml_activity *samples, size_t count,
+                          const struct sighting *sightings, bool blind, double *ret_ratio)
 {
-    double largest = 0;
+    double sum = 0;
     for (size_t i = 0; i < count; i++) {
         const bool hidden = sightings[i].known && sightings[i].owner == GPU_OWNER_HIDDEN;
         const bool foreign = sightings[i].known && sightings[i].owner == GPU_OWNER_STRANGER;
         if (hidden && blind && samples[i].sm_ratio > 0)
             return false;
         if (hidden || foreign)
-            largest = fmax(largest, mean_of(samples, count, samples[i].pid));
+            sum += gpu_share_at(samples, count, i);
     }
-    *ret_ratio = largest;
+    *ret_ratio = fmin(sum, 1); /* means of different spans may add up to more */
     return true;
 }
 
@@ -208,5 +213,5 @@ bool gpu_stranger_work(struct device *device, const struct device_ours *ours, in
     gpu_owners_update(&gpu->owners, &gpu->join, ours, list, count, true);
     gpu_owners_split(&gpu->owners, ours, list, count, &memory, &split);
     recall(&gpu->owners, samples, sample_count, sightings);
-    return largest_mean(samples, sample_count, sightings, split.blind, ret_sm_ratio);
+    return add_strangers(samples, sample_count, sightings, split.blind, ret_sm_ratio);
 }

@@ -113,8 +113,8 @@ static void find_owners(struct gpu *gpu, const struct device_ours *ours,
         pay(gpu, GPU_CALL_OWNERS, now_ns, &begin);
 }
 
-/* A stranger's largest share since the last time; NaN when not asked, or the driver does not tell.
- * The first time only says from when on. */
+/* The strangers' share together since the last time; NaN when not asked, or the driver does not
+ * tell. The first time only says from when on. */
 static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
 {
     struct gpu_sampler *sampler = &gpu->sampler;
@@ -122,7 +122,7 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
         return NAN;
     AUTO(free) struct nvml_activity *samples = NULL;
     size_t count = 0;
-    double largest = 0;
+    double sum = 0;
     const struct moment begin = moment(gpu);
     const int64_t since_us = sampler->shares_wall_us;
     sampler->shares_wall_us = clock_now_wall_us();
@@ -134,10 +134,9 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
         const struct gpu_claim *claim = gpu_owners_find(&gpu->owners, samples[i].pid);
         bool foreign = claim && (claim->owner == GPU_OWNER_STRANGER ||
                                  (claim->owner == GPU_OWNER_HIDDEN && !blind));
-        if (foreign && samples[i].sm_ratio > largest)
-            largest = samples[i].sm_ratio;
+        sum += foreign ? gpu_share_at(samples, count, i) : 0;
     }
-    return answer == NVML_SAMPLES_REFUSED ? NAN : largest;
+    return answer == NVML_SAMPLES_REFUSED ? NAN : fmin(sum, 1);
 }
 
 /* What is unlisted now and was so before. */

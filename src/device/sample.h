@@ -24,8 +24,8 @@ struct device_sample {
     struct reading stranger_bytes; /* held by nobody of ours: listed strangers, and what is in use
                                     * but listed to nobody (a container sees no other's) less what
                                     * neighbours may hold unseen */
-    double stranger_sm_ratio; /* the largest share of one stranger since the last time that this was
-                               * told, about a second ago; NaN: not told now */
+    double stranger_sm_ratio; /* the share of all strangers together since the last time that this
+                               * was told, about a second ago; NaN: not told now */
     struct reading busy_ratio;
     char fault[160]; /* as in struct device_snapshot */
     /* CPU time of ours that this sample took. Where a driver's calls are so dear that ten samples a
@@ -45,9 +45,10 @@ size_t device_neighbours(struct device *device, const struct device_ours *ours,
                          struct device_holder *ret_holders, size_t max);
 /* What the strangers did since a moment, for windows too short for device_sample()'s second: one
  * reading of the driver's samples (some ms of CPU time; it keeps several a second), without any
- * pacing. The largest mean over one stranger's samples since then; idle spans leave no sample, so
- * this is its share while it worked. 0: no stranger worked. False when that can't be told: a CPU
- * box, a driver that tells no shares, or work of processes that may be ours. */
+ * pacing. The sum over strangers of the mean of one's samples since then; idle spans leave no
+ * sample, so this is their share while they worked, and some drivers forget work after seconds. 0:
+ * no stranger worked. False when that can't be told: a CPU box, a driver that tells no shares, or
+ * work of processes that may be ours. */
 bool device_stranger_work(struct device *device, const struct device_ours *ours,
                           int64_t since_wall_us, double *ret_sm_ratio);
 /* "python3 (pid 4711, vllm.service, user www, 25,694 MiB)": one for people, appended. */

@@ -37,6 +37,8 @@ struct watch {
     /* Over the window. */
     bool window_seen;
     double strangers_least_bytes, strangers_most_bytes;
+    double others_sm_sum; /* strangers' share of the SMs, asked about every second */
+    uint64_t others_sm_count;
     double busy_sum;
     uint64_t busy_count;
 };

@@ -30,6 +30,7 @@ static const int64_t GPU_EVERY_NS = NS_PER_S / 10, CPU_EVERY_NS = NS_PER_S;
 static const int64_t HOST_MEMORY_EVERY_NS = NS_PER_S;
 static const int64_t PAUSE_PER_COST = 100, HOST_PAUSE_PER_COST = 200;
 static const double NOTICED_BYTES = 64 << 20;
+enum { OTHERS_SM_LEAST = 3 }; /* answers: one or two prove nothing */
 static const int64_t BACK_WITHIN_NS = 5 * NS_PER_S, BACK_STEP_NS = NS_PER_S / 5;
 
 static bool is_gpu(const struct device *device)
@@ -228,6 +229,10 @@ static void note_strangers(struct attempt *attempt, size_t d, const struct devic
         watch->strangers_least_bytes = bytes;
     if (bytes > watch->strangers_most_bytes)
         watch->strangers_most_bytes = bytes;
+    if (!isnan(sample->stranger_sm_ratio)) {
+        watch->others_sm_sum += sample->stranger_sm_ratio;
+        watch->others_sm_count++;
+    }
     double busy = reading_value(sample->busy_ratio);
     if (!isnan(busy)) {
         watch->busy_sum += busy;
@@ -305,6 +310,8 @@ void watch_window_begin(struct attempt *attempt, bool shared)
     for (size_t d = 0; d < attempt->study->device_count; d++) {
         struct watch *watch = &attempt->watches[d];
         watch->window_seen = false;
+        watch->others_sm_sum = 0;
+        watch->others_sm_count = 0;
         watch->strangers_least_bytes = watch->strangers_most_bytes = NAN;
         beside_window_begin(attempt, d);
         if (shared) {
@@ -312,6 +319,24 @@ void watch_window_begin(struct attempt *attempt, bool shared)
             watch->busy_count = 0;
         }
     }
+}
+
+/* Strangers' share of the SMs over the window. The driver is asked once at its end, which is all
+ * that a short window has, and was asked every second: a driver may forget what is a few seconds
+ * old, and one that works now and then shows its share while it worked. The larger counts. */
+static bool worked_ratio(const struct attempt *attempt, size_t d, const struct ours *ours,
+                         double *ret_ratio)
+{
+    const struct watch *watch = &attempt->watches[d];
+    double at_end = NAN, mean = NAN;
+    bool told = device_stranger_work(attempt->runner->options.devices[d], &ours->ours,
+                                     attempt->window_started_wall_us, &at_end);
+    if (watch->others_sm_count >= OTHERS_SM_LEAST)
+        mean = watch->others_sm_sum / (double)watch->others_sm_count;
+    if (!told && isnan(mean))
+        return false;
+    *ret_ratio = !told || mean > at_end ? mean : at_end;
+    return true;
 }
 
 /* Words when strangers disturbed the window just over, on any device. */
@@ -322,7 +347,7 @@ static void note_contention(struct attempt *attempt, size_t d, const struct ours
     double changed = watch->strangers_most_bytes -
                      fmin(watch->strangers_least_bytes, watch->strangers_before_bytes);
     double work = NAN;
-    bool told = device_stranger_work(device, &ours->ours, attempt->window_started_wall_us, &work);
+    bool told = worked_ratio(attempt, d, ours, &work);
     bool worked = told && work > attempt->study->measure.contention_ratio;
     bool moved = watch->window_seen && changed > NOTICED_BYTES;
     if (is_gpu(device) && (!told || !watch->window_seen) && !attempt->facts.others_unknown)

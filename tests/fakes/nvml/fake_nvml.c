@@ -349,6 +349,8 @@ int nvmlDeviceGetProcessUtilization(void *device, struct sample_out *samples, un
     for (unsigned i = 0; i < card->sample_count; i++) {
         const struct sample *sample = &card->samples[i];
         const unsigned long long at_us = (unsigned long long)(now_us - sample->age_s * 1e6);
+        if (card->forget_s > 0 && sample->age_s > card->forget_s)
+            continue;
         if (at_us > since_us || card->any_age)
             samples[(*count)++] = (struct sample_out){sample->pid, at_us, sample->percent, 0, 0, 0};
     }

@@ -320,6 +320,7 @@ static bool set_number(struct card *card, const char *word, const char *rest)
         {"accounting", &card->accounting, NULL},
         {"addressing", &card->addressing, NULL},
         {"any-age", &card->any_age, NULL},
+        {"forget", &card->forget_s, NULL},
         {"no-list", &card->no_list, NULL},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {

@@ -31,7 +31,7 @@ struct card {
     unsigned sample_count;
     bool no_samples; /* "Not Found" */
     unsigned busy, sm_mhz, memory_mhz, celsius, milliwatt, limit_milliwatt, mode, mig, accounting,
-        any_age, no_list;
+        any_age, no_list, forget_s;
     unsigned addressing;
     unsigned long long throttle, ecc_corrected, ecc_uncorrected;
     long long unlisted_mib;                /* in use, but listed to nobody */

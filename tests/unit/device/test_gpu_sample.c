@@ -145,7 +145,9 @@ static void test_shares(void **state)
         double expected;
     } rows[] = {
         {"process c 9 10\nprocess c 40 5\nprocess c 41 5\nsm 9 90\nsm 40 30\nsm 40 12\nsm 41 80\n",
-         4, 0.30},
+         4, 0.21},
+        {"process c 40 5\nprocess c 42 5\nsm 40 25\nsm 42 30\nsm 42 20\nsm 40 25\n", 4, 0.50},
+        {"process c 40 5\nprocess c 42 5\nsm 40 70\nsm 42 60\n", 4, 1},
         {"process c 9 10\nprocess c 40 5\nsm 9 90\n", 4, 0},
         {"process c 40 5\n", 4, 0},
         {"process c 40 5\nsm 40 30\nfail nvmlDeviceGetProcessUtilization 3\n", 4, NAN},
@@ -162,8 +164,9 @@ static void test_shares(void **state)
         say(&benches[i], rows[i].lines);
         device_sample(benches[i].device, &benches[i].ours, &sample);
         CHECK_ROW(i, rows[i].lines,
-                  isnan(rows[i].expected) ? isnan(sample.stranger_sm_ratio)
-                                          : sample.stranger_sm_ratio == rows[i].expected);
+                  isnan(rows[i].expected)
+                      ? isnan(sample.stranger_sm_ratio)
+                      : fabs(sample.stranger_sm_ratio - rows[i].expected) < 1e-9);
         bench_close(&benches[i]);
     }
 }
@@ -183,6 +186,8 @@ static void test_stranger_work(void **state)
         {"its mean", "",
          "process c 9 1\nprocess c 40 5\nprocess c 41 5\nsm 9 90\nsm 40 30\nsm 40 10\nsm 41 80\n",
          4, 60, 0.20},
+        {"two strangers add up", "",
+         "process c 40 5\nprocess c 42 5\nsm 40 25\nsm 42 30\nsm 42 20\n", 4, 60, 0.50},
         {"only since then", "", "process c 40 5\nany-age 1\nsm 40 90 50\nsm 40 10 2\n", 4, 10,
          0.10},
         {"ours alone", "", "process c 9 1\nsm 9 90\n", 4, 60, 0},
