@@ -90,6 +90,8 @@ void device_usage(struct device *device, pid_t root, struct device_usage *ret_us
 /* CPU time that reading it has taken so far outside of this process: a GPU's driver is asked by
  * another one. */
 int64_t device_own_cpu_ns(const struct device *device);
+/* Waits for samples of a driver that averages, at most this long beside the driver's own calls. */
+enum { DEVICE_PROVE_WITHIN_MS = 1200 };
 void device_prove(struct device *device, const struct device_usage *before,
                   const struct device_usage *after, enum spec_on on,
                   struct device_proof *ret_proof);

@@ -25,7 +25,7 @@
 enum { MODE_PROHIBITED = 2, MODE_EXCLUSIVE = 3, INSTANCES_SHOWN = 4 };
 
 /* The driver averages over up to a second before it has a sample of short work. */
-static const int64_t samples_within_ns = 1500 * NS_PER_MS, samples_pause_ns = 100 * NS_PER_MS;
+static const int64_t samples_pause_ns = 100 * NS_PER_MS;
 
 static bool gpu_claims(const char *name)
 {
@@ -236,7 +236,7 @@ static bool largest_share(struct gpu *gpu, const struct gpu_tree *tree, int64_t 
 static void look_for_work(struct gpu *gpu, const struct gpu_tree *tree, int64_t since_wall_us,
                           struct gpu_sight *sight)
 {
-    int64_t deadline_ns = clock_now_ns() + samples_within_ns;
+    int64_t deadline_ns = clock_now_ns() + DEVICE_PROVE_WITHIN_MS * NS_PER_MS;
     for (;;) {
         sight->sampled = largest_share(gpu, tree, since_wall_us, &sight->sm_ratio);
         if (!sight->sampled || sight->sm_ratio > 0 || tree->pid_count == 0 ||

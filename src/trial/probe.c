@@ -1,7 +1,9 @@
 /* One real request to each service before any load, with proof of where it computed.
  *
  * A driver averages before it has a sample of short work, and a request of some milliseconds may
- * leave none: a service that is listed on the card and is still unproven is asked a second time.
+ * leave none: a service that is listed on the card and is still unproven is asked a second time,
+ * where that can be decided within 3 s of its first answer. A request that is too long for that has
+ * left samples if it ever leaves any.
  * Its own words (its log, an engine's status page) can only lower what was proven: a log that says
  * "10 of 31 layers" beats a card on which some work was seen, and no log proves anything.
  *
@@ -234,11 +236,18 @@ static void read_back(struct attempt *attempt, size_t i, const struct device_usa
     }
 }
 
-static bool needs_another(const struct judge_service *facts, const struct device_usage *after,
-                          int64_t began_ns)
+bool run_may_probe_again(int64_t answered_ns, int64_t now_ns, int64_t request_ns)
+{
+    return now_ns + request_ns + DEVICE_PROVE_WITHIN_MS * NS_PER_MS <=
+           answered_ns + DECIDED_WITHIN_NS;
+}
+
+static bool needs_another(const struct judge_service *facts, const struct sight *sight,
+                          int64_t answered_ns, int64_t request_ns)
 {
     return facts->on == ON_GPU && facts->proof.placement == PLACEMENT_UNPROVEN &&
-           after->listed == DEVICE_LISTED_YES && clock_now_ns() < began_ns + DECIDED_WITHIN_NS;
+           sight->after.listed == DEVICE_LISTED_YES &&
+           run_may_probe_again(answered_ns, clock_now_ns(), request_ns);
 }
 
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)
@@ -247,21 +256,22 @@ bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct
     struct judge_service *facts = &attempt->facts.services[i];
     attempt_progress(attempt, PHASE_PROBE, attempt->study->services[i].name, NAN);
     *ret_answered = false;
-    int64_t began_ns = 0;
     for (int probe = 0; probe < PROBES_MAX; probe++) {
         struct run *run = arena_alloc(attempt->arena, sizeof *run);
         struct sight sight = {.proof = {.evidence = {"its run was over before it could be seen"}}};
         bool over = false;
+        int64_t asked_ns = clock_now_ns();
         if (!ask(attempt, i, probe, run, &sight, &over, err))
             return false;
         if (over)
             return true;
-        began_ns = began_ns ? began_ns : clock_now_ns(); /* the first answer: it may be slow */
+        int64_t answered_ns = running->by_request ? clock_now_ns() : sight.after.at_ns;
         facts->proof = sight.proof;
         facts->probed = true;
         if (!note_answer(attempt, i, run))
             return true;
-        if (probe + 1 < PROBES_MAX && needs_another(facts, &sight.after, began_ns))
+        if (probe + 1 < PROBES_MAX &&
+            needs_another(facts, &sight, answered_ns, answered_ns - asked_ns))
             continue;
         if (!running->by_request)
             read_back(attempt, i, &sight.after);

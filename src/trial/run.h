@@ -37,3 +37,6 @@ void run_end(struct attempt *attempt, const struct run *run);
  * at again after a moment, or a crash would be called a failed request. */
 bool run_died_with_service(struct attempt *attempt, const struct answer_list *answers,
                            size_t *ret_ended);
+/* The first probe was answered at `answered_ns` and proves nothing yet. Could a second one, as long
+ * as the first was, be answered and looked at within 3 s of that? */
+bool run_may_probe_again(int64_t answered_ns, int64_t now_ns, int64_t request_ns);

@@ -1,0 +1,39 @@
+/* Where a service computes is decided within 3 s of its first answer: as an order of events, with
+ * each look as long as it may be. */
+#include "trial/run.h"
+
+#include "check.h"
+
+#define MS INT64_C(1000000)
+
+static void test_decided_in_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t request_ms;
+        bool again;
+    } rows[] = {
+        {"a few milliseconds", 15, true},
+        {"half a second", 500, true},
+        {"a second: its samples are there, if ever", 1000, false},
+        {"slower than all the time there is", 4000, false},
+    };
+    const int64_t answered_ns = 7000 * MS, look_ns = DEVICE_PROVE_WITHIN_MS * MS;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t request_ns = rows[i].request_ms * MS, now_ns = answered_ns + look_ns;
+        bool again = run_may_probe_again(answered_ns, now_ns, request_ns);
+        CHECK_ROW(i, rows[i].name, again == rows[i].again);
+        if (again)
+            now_ns += request_ns + look_ns;
+        CHECK_ROW(i, rows[i].name, now_ns - answered_ns <= 3000 * MS);
+    }
+    /* A driver whose calls took long leaves no time for another. */
+    assert_false(run_may_probe_again(answered_ns, answered_ns + 2000 * MS, 15 * MS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_decided_in_time)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
