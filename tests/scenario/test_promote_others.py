@@ -199,5 +199,25 @@ def a_folder_that_is_gone(box):
         check("MORE" not in production.environment("llm"), production.environment("llm"))
 
 
+@scenario()
+def what_would_hide_ours_is_refused(box):
+    """Before anything is touched: by an empty setting behind it, by a file of its name before it."""
+    with Production(box) as production:
+        systemd, units = production.systemd, production.systemd.units
+        for path, text, says in (
+                (os.path.join(units, "rag.service.d", "override.conf"), "Environment=\n", "empty"),
+                (os.path.join(units + ".control", "rag.service.d", "10-spica.conf"), "Nice=5\n",
+                 "has the name of")):
+            production.write_study(rag=dict(production.services["rag"], environment={"MORE": "1"}))
+            os.makedirs(os.path.dirname(path))
+            append(path, "[Service]\n" + text)
+            systemd.ctl("daemon-reload", ok=True)
+            systemd.ctl("restart", "rag", ok=True)
+            production.start("rag")
+            refused = production.spica("promote", "--plan-only", code=2)
+            check(path in refused.err and says in refused.err, str(refused))
+            shutil.rmtree(os.path.dirname(path))
+
+
 if __name__ == "__main__":
     main(__name__)

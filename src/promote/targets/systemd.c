@@ -195,3 +195,14 @@ bool promote_unit_has(const char *text, const char *key)
             return true;
     return false;
 }
+
+bool promote_unit_resets(const char *text, const char *key)
+{
+    size_t len = 0;
+    for (const char *line = text; *line; line = next_line(line)) {
+        const char *value = value_of(line, key, &len);
+        if (value && strspn(value, " \t\r\"'") >= len)
+            return true;
+    }
+    return false;
+}

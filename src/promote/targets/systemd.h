@@ -28,5 +28,7 @@ bool promote_unit_runs_with(struct promote_context *context, const struct host_u
 /* Does the text of a unit, of an environment file (`key` NULL) give this variable? */
 bool promote_unit_sets(const char *text, const char *key, const char *name);
 bool promote_unit_has(const char *text, const char *key);
+/* Has it an empty "KEY="? */
+bool promote_unit_resets(const char *text, const char *key);
 /* The file's text, "" when it can't be read; in the plan's arena. */
 const char *promote_unit_text(struct promote_context *context, const char *path);

@@ -155,21 +155,46 @@ static bool check_file(const struct writer *w, const char *path, const char *tex
     return true;
 }
 
+/* An empty one takes away what was set before it, whatever it was. */
+static bool check_resets(const struct writer *w, const char *path, const char *text,
+                         struct err *err)
+{
+    bool sets = false, unsets = false;
+    for (size_t i = 0; i < w->variables.count; i++) {
+        sets = sets || w->variables.items[i].value;
+        unsets = unsets || !w->variables.items[i].value;
+    }
+    const char *key = sets && promote_unit_resets(text, "Environment")          ? "Environment"
+                      : unsets && promote_unit_resets(text, "UnsetEnvironment") ? "UnsetEnvironment"
+                                                                                : NULL;
+    return !key || err_set(err, ERR_INPUT,
+                           "production.%s: %s has an empty %s= after spica's drop-in, which takes "
+                           "all of it away: take that out there",
+                           w->context->plan->study->services[w->service].name, path, key);
+}
+
+static bool check_drop_in(const struct writer *w, const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *text = promote_unit_text(w->context, path);
+    const bool later = strcmp(name, drop_in_name) > 0;
+    if (strcmp(name, drop_in_name) == 0)
+        return err_set(err, ERR_INPUT,
+                       "production.%s: %s has the name of spica's drop-in, and systemd reads only "
+                       "one of that name: rename it",
+                       w->context->plan->study->services[w->service].name, path);
+    return check_file(w, path, text, later, err) && (!later || check_resets(w, path, text, err));
+}
+
 static bool check_others(const struct writer *w, struct err *err)
 {
     const struct host_config *c = &w->config;
     if (c->fragment && c->fragment[0] &&
         !check_file(w, c->fragment, promote_unit_text(w->context, c->fragment), false, err))
         return false;
-    for (size_t i = 0; c->drop_ins && c->drop_ins[i]; i++) {
-        const char *slash = strrchr(c->drop_ins[i], '/');
-        const char *name = slash ? slash + 1 : c->drop_ins[i];
-        if (strcmp(c->drop_ins[i], w->path) == 0)
-            continue;
-        if (!check_file(w, c->drop_ins[i], promote_unit_text(w->context, c->drop_ins[i]),
-                        strcmp(name, drop_in_name) > 0, err))
+    for (size_t i = 0; c->drop_ins && c->drop_ins[i]; i++)
+        if (strcmp(c->drop_ins[i], w->path) != 0 && !check_drop_in(w, c->drop_ins[i], err))
             return false;
-    }
     for (size_t i = 0; i < c->env_file_count; i++) {
         const char *text = promote_unit_text(w->context, c->env_files[i].path);
         for (size_t k = 0; k < w->variables.count; k++)

@@ -44,8 +44,8 @@ static bool undo(struct promote_result *ret_result, struct err *err)
     struct promote_hands hands = stage_hands(&stage);
     stage.trace[0] = '\0';
     *err = ERR_INIT;
-    return promote_undo_by(&hands, stage.results, "me", "asked for", (struct promote_accept){0}, NULL,
-                           ret_result, err);
+    return promote_undo_by(&hands, stage.results, "me", "asked for", (struct promote_accept){0},
+                           NULL, ret_result, err);
 }
 
 static bool is(const char *name, const char *text)
@@ -254,6 +254,29 @@ static void test_edited_since(void **state)
     assert_true(is_old() && is("a.env.spica-kept", "by hand"));
     AUTO(free) char *kept = file_join(stage.folder, "a.env.spica-kept");
     assert_non_null(strstr(result.why, kept));
+}
+
+/* A unit's own file: only where the promotion has ended, and not when a person says so. */
+static void test_unit_edited_since(void **state)
+{
+    const struct promote_accept accept = {.units = true};
+    struct promote_hands hands = stage_hands(&stage);
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    assert_true(apply("new", &result, &err));
+    stage.unit_is_edited = true;
+    assert_false(undo(&result, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    assert_string_equal(stage.trace, "");
+    assert_non_null(strstr(err.text, "a.service: edited"));
+    assert_true(is_new());
+    err = ERR_INIT;
+    assert_true(
+        promote_undo_by(&hands, stage.results, "me", "asked for", accept, NULL, &result, &err));
+    assert_true(is_old());
+    stage.verify_fails = true;
+    assert_true(apply("new", &result, &err) && result.outcome == PROMOTE_ROLLED_BACK && is_old());
 }
 
 /* What was edited before it was our turn is not ours to put back. */
@@ -521,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_edited_since, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unit_edited_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_undo_killed, set_up, tear_down),

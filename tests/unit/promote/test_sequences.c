@@ -98,8 +98,8 @@ static int do_act(const struct act *act)
             stage_write(&stage, files[STAGE_A], "stale");
         good = promote_apply_by(&hands, plan, stage.results, "me", NULL, &result, &err);
     } else {
-        good = promote_undo_by(&hands, stage.results, "me", "again", (struct promote_accept){0}, NULL,
-                               &result, &err);
+        good = promote_undo_by(&hands, stage.results, "me", "again", (struct promote_accept){0},
+                               NULL, &result, &err);
     }
     return good ? (int)result.outcome : 10 + (int)err.code;
 }

@@ -32,6 +32,7 @@ struct row {
 
 static const char *const drop_ins[] = {"@/system/w.service.d/override.conf", NULL};
 static const char *const early[] = {"@/system/w.service.d/05-site.conf", NULL};
+static const char *const same_name[] = {"@/control/w.service.d/10-spica.conf", NULL};
 static const struct host_env_file env_files[] = {{"@/w.env", false}};
 static const struct host_env_file two_files[] = {{"@/w.env", false}, {"@/x.env", false}};
 static const char *const just_m[] = {"M=base", NULL}, *const just_o[] = {"O", NULL};
@@ -150,6 +151,29 @@ static const struct row rows[] = {
      0,
      "production.stt: @/system/w.service.d/override.conf sets ExecStart after spica's drop-in "
      "would: take it out there, or exec out of production"},
+    {STT("unit: w, " KNOBS),
+     {"system/w.service.d/override.conf", "[Service]\nEnvironment= \nEnvironment=A=1\n"},
+     UNIT(.drop_ins = drop_ins),
+     NULL,
+     NULL,
+     0,
+     "production.stt: @/system/w.service.d/override.conf has an empty Environment= after spica's "
+     "drop-in, which takes all of it away: take that out there"},
+    {STT("unit: w, " KNOBS),
+     {"system/w.service.d/05-site.conf", "[Service]\nEnvironment=\n"},
+     UNIT(.drop_ins = early),
+     "system/w.service.d/10-spica.conf",
+     "#[Service]\nEnvironment=M=tiny.en\nEnvironment=T=2\n",
+     0644,
+     NULL},
+    {STT("unit: w, " KNOBS),
+     {"control/w.service.d/10-spica.conf", "[Service]\nNice=5\n"},
+     UNIT(.drop_ins = same_name),
+     NULL,
+     NULL,
+     0,
+     "production.stt: @/control/w.service.d/10-spica.conf has the name of spica's drop-in, and "
+     "systemd reads only one of that name: rename it"},
     {STT("unit: w, " KNOBS),
      {"w.env", "T=4\n"},
      UNIT(.env_files = env_files, .env_file_count = 1),
