@@ -15,7 +15,8 @@ static const struct spec_field neighbour_fields[] = {
     {"unit", FIELD_TEXT, offsetof(struct spec_neighbour, unit), .help = "a systemd unit"},
     {"pid", FIELD_INT64, offsetof(struct spec_neighbour, pid), .min = 2, .max = 1 << 22,
      .help = "a process id"},
-    {"command", FIELD_TEXT, offsetof(struct spec_neighbour, command), .help = "a program's name"},
+    {"command", FIELD_TEXT, offsetof(struct spec_neighbour, command),
+     .help = "a program's name: its processes that run when the study begins"},
     {"unseen", FIELD_SIZE, offsetof(struct spec_neighbour, unseen_bytes), .min = 1 << 20,
      .max = 1e15,
      .help = "memory held on the device by what can't be seen from here (another container, "
