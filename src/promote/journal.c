@@ -12,6 +12,7 @@
 #include "promote/journal.h"
 
 #include "promote/safe_file.h"
+#include "promote/surroundings.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -214,6 +215,7 @@ static json_t *journal_json(const struct promote_journal *journal)
         over ? json_array() : reads_json(plan), "steps", steps);
     if (!object)
         abort();
+    json_object_set_new(object, "environment", words_json(over ? NULL : plan->surroundings));
     return object;
 }
 
@@ -476,6 +478,8 @@ static bool take_plan(const json_t *object, struct promote_plan *plan)
         !take_words(arena, json_object_get(object, "secret_names"), &plan->secret_names) ||
         !take_text(arena, json_object_get(object, "run_folder"), PATH_MAX_LEN, &plan->run_folder) ||
         (plan->run_folder && plan->run_folder[0] != '/') ||
+        !take_words(arena, json_object_get(object, "environment"), &plan->surroundings) ||
+        !promote_surroundings_are(plan->surroundings) ||
         !take_reads(json_object_get(object, "reads"), plan))
         return false;
     plan->steps = arena_array(arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);

@@ -3,6 +3,7 @@
  * Secrets are hidden before the two sides of a file are compared, not in the diff: there a value
  * stands behind a sign, and the scanner would have to know of diffs. */
 #include "promote/json.h"
+#include "promote/surroundings.h"
 
 #include "base/json.h"
 #include "promote/diff.h"
@@ -180,7 +181,14 @@ static void add_terms(json_t *object, const struct promote_plan *plan)
         json_object_set_new(verify, "rate_per_s", json_real(p->probe_rate_rps));
         json_object_set_new(verify, "within_s", json_real((double)p->within_ns / 1e9));
     }
+    json_t *surroundings = json_array();
+    for (size_t i = 0; plan->surroundings && plan->surroundings[i]; i++) {
+        AUTO(buf_done) struct buf word = BUF_INIT(4096);
+        promote_surroundings_add(&word, plan->surroundings[i]);
+        json_array_append_new(surroundings, json_text_or_null(buf_text(&word)));
+    }
     json_object_set_new(object, "verify", verify);
+    json_object_set_new(object, "environment", surroundings);
     json_object_set_new(object, "folder", json_text_or_null(plan->run_folder));
     json_object_set_new(object, "last_record", json_text_or_null(plan->last_record));
 }

@@ -14,6 +14,7 @@
 #include "promote/audit.h"
 #include "promote/draft.h"
 #include "promote/json.h"
+#include "promote/surroundings.h"
 #include "promote/world.h"
 #include "study/study.h"
 
@@ -243,6 +244,9 @@ static bool fill(struct promote_draft *draft, struct store *store, struct err *e
     if (!promote_audit_last(draft->options->folder, plan->arena, &plan->last_record, err) ||
         !add_steps(draft, err) || !promote_differ(draft, err))
         return false;
+    for (size_t i = 0; i < plan->step_count && !plan->surroundings; i++)
+        if (plan->steps[i].run)
+            plan->surroundings = promote_surroundings_now(plan->arena);
     promote_expect(draft);
     return true;
 }

@@ -39,6 +39,9 @@ struct promote_plan {
     struct arena *arena;            /* owned */
     const struct spec_study *study; /* NULL: read back from a journal */
     const char *run_folder;         /* absolute: commands run here; NULL: the study file's folder */
+    /* "NAME=value" of what its commands are given besides their words (promote/surroundings.h);
+     * NULL at the end; NULL: it has no commands, or is not known. Shown by digest */
+    const char *const *surroundings;
     struct spec_candidate winner;
     const char *winner_text;
     const char *last_record; /* the name of what was recorded last, so that an approval holds for

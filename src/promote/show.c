@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "promote/json.h"
 #include "promote/secret.h"
+#include "promote/surroundings.h"
 #include "report/grid.h"
 #include "report/words.h"
 
@@ -256,6 +257,12 @@ static void print_terms(const struct shower *s)
     buf_addf(&line, " of requests at %.6g/s to each service, all of it within ", p->probe_rate_rps);
     text_add_duration(&line, (double)p->within_ns / 1e9);
     buf_addf(&line, "; commands run in %s.", s->plan->run_folder);
+    for (size_t i = 0; s->plan->surroundings && s->plan->surroundings[i]; i++) {
+        buf_add(&line, i ? ", " : " They are given (by digest): ");
+        promote_surroundings_add(&line, s->plan->surroundings[i]);
+    }
+    if (s->plan->surroundings && s->plan->surroundings[0])
+        buf_addc(&line, '.');
     if (s->plan->last_record)
         buf_addf(&line, " Recorded last: %s.", s->plan->last_record);
     text_add_escaped(&safe, TEXT_TERMINAL, buf_text(&line), line.len, line.len);

@@ -26,6 +26,7 @@
 #include "promote/audit.h"
 #include "promote/program.h"
 #include "promote/safe_file.h"
+#include "promote/surroundings.h"
 
 #include "base/clock.h"
 
@@ -374,6 +375,7 @@ static bool undo_last(struct promote_session *session, const char *why,
         return false;
     for (size_t i = 0; last->state == PROMOTE_DONE && i < last->plan->step_count; i++)
         leave_stopped(session, &last->plan->steps[i], last->plan->arena);
+    promote_surroundings_take(last->plan->surroundings);
     promote_session_undo(session, why);
     return true;
 }
@@ -386,11 +388,14 @@ bool promote_undo_by(const struct promote_hands *hands, const char *folder, cons
     struct promote_session *session = calloc(1, sizeof *session);
     if (!session)
         abort();
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const char *const *surroundings = promote_surroundings_now(arena);
     bool good = promote_session_open(session, hands, folder, user, events, err) &&
                 undo_last(session, why, accept, err);
     if (good)
         *ret_result = session->result;
     promote_session_close(session);
+    promote_surroundings_take(surroundings);
     free(session);
     return good;
 }

@@ -219,5 +219,33 @@ def what_would_hide_ours_is_refused(box):
             shutil.rmtree(os.path.dirname(path))
 
 
+# ---- what commands are given ----
+
+@scenario()
+def another_docker_is_another_plan(box):
+    """An approval holds for the environment that decides what a hook does, and the undo has it again."""
+    log, secret = box.path("told"), "tcp://user:swordfish@one:1"
+    hook = box.write("hook.sh", f"#!/bin/sh\necho $1 $DOCKER_HOST $COMPOSE_FILE >> {log}\n")
+    os.chmod(hook, 0o755)
+    with Production(box, general={"before": [{"run": [hook, "out"], "undo": [hook, "in"]}]}) as production:
+        box.env["DOCKER_HOST"] = secret
+        plan = production.plan()
+        shown = production.spica("promote", "--dry-run", code=0)
+        check("DOCKER_HOST" in shown.out and "swordfish" not in shown.out, str(shown))
+        box.env["DOCKER_HOST"] = "tcp://elsewhere:1"
+        production.spica("promote", "--approve", plan, code=9)
+        check(not os.path.exists(log), "a hook was run")
+        box.env["DOCKER_HOST"] = secret
+        done = production.spica("promote", "--approve", plan, "--json", code=0)
+        check("swordfish" not in done.text, str(done))
+        box.env.update(DOCKER_HOST="tcp://elsewhere:1", COMPOSE_FILE="other.yaml")
+        production.rollback(0)
+        with open(log, encoding="utf-8") as file:
+            told = file.read().split("\n")[:-1]
+        check(told == ["out " + secret, "in " + secret], told)
+        with open(box.path("sc.spica.promotion.json"), encoding="utf-8") as file:
+            check("swordfish" not in file.read(), "it stays in the journal")
+
+
 if __name__ == "__main__":
     main(__name__)

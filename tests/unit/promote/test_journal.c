@@ -53,6 +53,7 @@ static struct promote_step steps[] = {
      .why = "x"},
 };
 static const char *const secrets[] = {"HF_TOKEN", NULL};
+static const char *const surroundings[] = {"DOCKER_HOST=tcp://one:1", NULL};
 
 static struct promote_journal make_journal(struct promote_plan *plan)
 {
@@ -60,7 +61,8 @@ static struct promote_journal make_journal(struct promote_plan *plan)
                                   .step_count = ARRAY_LEN(steps),
                                   .winner_text = "stt.threads=2",
                                   .run_folder = "/srv/x",
-                                  .secret_names = secrets};
+                                  .secret_names = secrets,
+                                  .surroundings = surroundings};
     return (struct promote_journal){.state = PROMOTE_APPLYING,
                                     .plan_id = "0123456789abcdef",
                                     .step = 2,
@@ -126,6 +128,7 @@ static void test_round_trip(void **state)
     assert_string_equal(read->plan->winner_text, "stt.threads=2");
     assert_string_equal(read->plan->run_folder, "/srv/x");
     assert_string_equal(read->plan->secret_names[0], "HF_TOKEN");
+    assert_string_equal(read->plan->surroundings[0], "DOCKER_HOST=tcp://one:1");
     assert_string_equal(read->plan->id, "0123456789abcdef");
     check_steps(read->plan);
 }
@@ -170,6 +173,7 @@ static const struct {
     {"a word that is a list", "\"./apply.sh\"", "[]"},
     {"a command without words", "\"run\": [\n    \"./apply.sh\"",
      "\"run\": null, \"x\": [\n    \"\""},
+    {"another variable for commands", "DOCKER_HOST=", "HOME="},
     {"a folder elsewhere", "\"/srv/x\"", "\"srv/x\""},
     {"twice", "\"state\": ", "\"state\": \"done\", \"state\": "},
     {"a NUL", "root, by prompt", "root\\u0000"},

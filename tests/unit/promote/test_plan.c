@@ -7,6 +7,7 @@
 #include "promote/draft.h"
 #include "promote/json.h"
 #include "promote/show.h"
+#include "promote/surroundings.h"
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -95,6 +96,8 @@ static void looks(void **state)
     struct made made;
     struct err err = ERR_INIT;
     setup(&made, SAMPLE_WINNER, both);
+    promote_surroundings_take(
+        (const char *const[]){"DOCKER_HOST=tcp://me:hunter3@one:1", "PATH=/usr/bin:/bin", NULL});
     made.versions[1] = "b5000";
     made_file(&made, "system/whisper.service.d/10-spica.conf",
               "# Written by spica promote: old\n[Service]\nEnvironment=WHISPER_MODEL=base\n"
