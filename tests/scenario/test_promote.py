@@ -867,7 +867,8 @@ def stopped_by_the_user(box):
 # ---- random sequences ----
 
 class Model:
-    """What production must be: the setting, what a rollback gives, and the files of each setting."""
+    """What production must be: the setting, what a rollback gives, and the files of each setting. Whoever
+    hangs on llm is up in both."""
 
     def __init__(self, production):
         self.production = production
@@ -878,6 +879,7 @@ class Model:
         """As the model says, to the byte."""
         setting = OLD if self.now == "old" else NEW
         self.production.expect(setting, self.files.get(self.now))
+        check(self.production.systemd.active("front"), self.production.systemd.story())
         self.files.setdefault(self.now, self.production.contents())
 
     def moment(self, chance):
@@ -986,6 +988,11 @@ class Model:
         check(production.contents() == before, "touched")
         with open(path, "wb") as file:
             file.write(text)
+        if self.now == "old":  # by its times it is edited until it is started again
+            name = os.path.basename(path)[:-len(".service")]
+            production.systemd.ctl("daemon-reload", ok=True)
+            production.systemd.ctl("restart", name, "front", ok=True)
+            production.start(name)
         return "declined"
 
 
@@ -995,6 +1002,9 @@ OPERATIONS = ("promote", "promote", "disappoint", "kill", "kill", "kill", "rollb
 
 def sequences(production, seed, count):
     """`count` random sequences of one to three operations, one after the other."""
+    production.systemd.write("front.service", "[Unit]\nBindsTo=llm.service\nAfter=llm.service\n"
+                                              "[Service]\nExecStart=/bin/sleep 1000\n")
+    production.systemd.start("front")
     model = Model(production)
     for number in range(count):
         chance = random.Random(f"{seed}-{number}")
