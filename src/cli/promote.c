@@ -138,12 +138,13 @@ static bool apply(const struct promote_plan *plan, const struct cli_study *found
     cli_promotion_print(promotion, &result, found->folder,
                         result.outcome == PROMOTE_ROLLED_BACK ? NULL : buf_text(&undo));
     *ret_status = cli_promotion_status(result.outcome);
-    if (!json)
-        return true;
-    AUTO_JSON json_t *object = document(plan, "");
-    json_object_set_new(object, "approved", json_text_or_null(user));
-    cli_promotion_add_json(object, promotion, &result, found->folder);
-    return cli_promotion_dump(object, err);
+    AUTO_JSON json_t *object = json ? document(plan, "") : NULL;
+    if (object) {
+        json_object_set_new(object, "approved", json_text_or_null(user));
+        cli_promotion_add_json(object, promotion, &result, found->folder);
+    }
+    cli_promotion_end(object);
+    return true;
 }
 
 /* Somebody may have thought for an hour: all of it is looked at again, versions too. */

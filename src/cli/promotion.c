@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <pwd.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -242,6 +243,18 @@ bool cli_promotion_dump(const json_t *object, struct err *err)
         return err_sys(err, "printing");
     putchar('\n');
     return true;
+}
+
+void cli_promotion_end(const json_t *object)
+{
+    struct err cause = ERR_INIT;
+    if ((!object || cli_promotion_dump(object, &cause)) && fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    fputs("spica: standard output: write error; what was done is done: the exit status and spica "
+          "history say what\n",
+          stderr);
+    __fpurge(stdout); /* else it is found anew at our end, as a failure of ours */
+    clearerr(stdout);
 }
 
 /* ---- the study ---- */

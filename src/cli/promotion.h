@@ -36,6 +36,9 @@ void cli_promotion_add_json(json_t *object, const struct cli_promotion *promotio
 void cli_promotion_print(const struct cli_promotion *promotion, const struct promote_result *result,
                          const char *folder, const char *undo);
 NODISCARD bool cli_promotion_dump(const json_t *object, struct err *err);
+/* Once production was changed, the last word on stdout: the JSON (NULL: none), and all that was
+ * printed. Who read it may be gone; that is told on stderr and leaves the exit status alone. */
+void cli_promotion_end(const json_t *object);
 
 /* The study file and its results' folder (absolute), found by a file, a NAME.spica folder, or
  * nothing. */

@@ -130,11 +130,11 @@ static bool undo(const char *folder, const struct promote_journal *journal,
     buf_addf(&again, "once the cause is gone: spica rollback %s", folder);
     cli_promotion_print(promotion, &result, folder, whole ? NULL : buf_text(&again));
     *ret_status = whole ? result.unrecorded : cli_promotion_status(result.outcome);
-    if (!json)
-        return true;
-    AUTO_JSON json_t *object = document(journal);
-    cli_promotion_add_json(object, promotion, &result, folder);
-    return cli_promotion_dump(object, err);
+    AUTO_JSON json_t *object = json ? document(journal) : NULL;
+    if (object)
+        cli_promotion_add_json(object, promotion, &result, folder);
+    cli_promotion_end(object);
+    return true;
 }
 
 static bool read_accepted(const char *names, struct promote_accept *ret_accept, struct err *err)

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from gpu import cards, options, world
-from harness import FAKE, answer, check, main, scenario
+from harness import FAKE, SPICA, answer, check, main, scenario
 from production import write_study
 
 APPLY = """#!/usr/bin/env python3
@@ -257,6 +257,32 @@ def a_person_is_asked(box):
         code, text = answer(box, b"y\n", "promote")
         check(code == 0 and "Promoted: " in text and "spica rollback" in text, text)
         check("by prompt" in records(box)[0]["user"], records(box)[0])
+
+
+@scenario()
+def reader_gone(box):
+    """Who read stdout has gone away: what was done to production is what the exit status says."""
+    def spica(code, *words):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as out:
+            done = subprocess.run([SPICA, *words], env=box.env, stdout=out, stderr=subprocess.PIPE, check=False)
+        err = done.stderr.decode()
+        check(done.returncode == code and "standard output: write error" in err, f"{words}: {done}")
+
+    with Production(box) as production:
+        for more in ([], ["--json"]):
+            spica(1, "promote", box.file, "--dry-run", *more)  # nothing was done: no plan was told
+            spica(0, "promote", box.file, "--approve", production.plan(), *more)
+            check(production.runs()[-1] == "5ms", production.runs())
+            spica(0, "rollback", box.file, *more)
+            check(production.runs()[-1] == "60ms", production.runs())
+            box.write("broken", "--from 4:http:500")
+            spica(7, "promote", box.file, "--approve", production.plan(), *more)
+            check(production.runs()[-1] == "60ms", production.runs())
+            os.remove(box.path("broken"))
+        outcomes = [r["outcome"] for r in records(box)]
+        check(outcomes == ["promoted", "rolled back", "rolled back"] * 2, outcomes)
 
 
 @scenario()
