@@ -338,6 +338,8 @@ def one_that_restarts_by_itself_is_undone(box):
         systemd.service("llm", f"{FAKE} --kind llm --port {production.llm_port} --life 900s --latency "
                                "${WAIT}", extra=f"Environment=WAIT={OLD['llm']}\nRestart=always\n"
                                                 "RestartSec=0\nStartLimitBurst=100")
+        systemd.ctl("restart", "llm", ok=True)
+        production.start("llm")
         files = production.contents()
         production.fault("--at 9:die:3")
         undone(production, files, "llm.service")
