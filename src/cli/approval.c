@@ -3,15 +3,24 @@
  *
  * The id is the digest of exactly what was shown, so approving by id is approving that text: when a
  * file, a unit or the winner has changed since, the id is another one and the approval is of
- * something that no longer exists. There is no way to approve "whatever comes". */
+ * something that no longer exists. There is no way to approve "whatever comes".
+ *
+ * A file is a yes of whoever can write it, so the ways to it are looked at: its owner, and those of
+ * its folders, are the only ones. Whose it is does not count, since the one who approves is often
+ * another than the one who promotes; but for /tmp, where anybody can have put it. Rejected: a
+ * signature, for which we would have to hold the keys of people. */
 #include "cli/approval.h"
 
+#include "base/auto.h"
 #include "base/json.h"
 #include "base/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -39,12 +48,54 @@ static bool is_date(const char *text)
     return true;
 }
 
+/* `*shared`: anybody may put something into the folder that it is in. */
+static bool check_place(const char *path, const char *place, bool *shared, struct err *err)
+{
+    struct stat st;
+    if (lstat(place, &st) != 0)
+        return err_sys(err, "--approved-file %s: %s", path, place);
+    if (*shared && st.st_uid != 0 && st.st_uid != geteuid())
+        return err_set(err, ERR_INPUT,
+                       "--approved-file %s: %s belongs to another user, and anybody could have "
+                       "put it there; nothing was changed",
+                       path, place);
+    *shared = st.st_mode & (S_IWGRP | S_IWOTH);
+    if (!*shared || (S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX)))
+        return true;
+    return err_set(err, ERR_INPUT,
+                   "--approved-file %s: %s may be written by others, and so approved by them "
+                   "(chmod go-w it); nothing was changed",
+                   path, place);
+}
+
+/* The folders on the way from the root, then the file. *ret_whole: its path without links. */
+static bool check_places(const char *path, char **ret_whole, struct err *err)
+{
+    AUTO(free) char *whole = realpath(path, NULL);
+    bool shared = false;
+    if (!whole)
+        return errno == ENOENT ? err_set(err, ERR_MISSING, "--approved-file %s: no such file", path)
+                               : err_sys(err, "--approved-file %s", path);
+    for (size_t i = 0; whole[i]; i++) {
+        AUTO(free) char *folder = strndup(whole, i ? i : 1);
+        if (whole[i] == '/' && !check_place(path, folder, &shared, err))
+            return false;
+    }
+    if (!check_place(path, whole, &shared, err))
+        return false;
+    *ret_whole = TAKE(whole);
+    return true;
+}
+
 static bool read_file(const char *path, const struct promote_plan *plan, struct buf *ret_who,
                       struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(FILE_MAX_BYTES);
     json_error_t where;
-    if (!buf_read_file(&text, path, err))
+    AUTO(free) char *whole = NULL;
+    if (!check_places(path, &whole, err))
+        return false;
+    if (!buf_read_file(&text, whole, err))
         return err_wrap(err, "--approved-file");
     AUTO_JSON json_t *object =
         json_loadb(buf_text(&text), text.len, JSON_REJECT_DUPLICATES, &where);

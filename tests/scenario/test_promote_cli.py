@@ -242,6 +242,22 @@ def somebody_signs_it_off(box):
         refused = box.run("promote", box.file, "--approved-file", path, code=9)
         check("the file is for plan" in refused.err, refused)
         box.write("ok.json", json.dumps({"plan": plan, "name": "Anna", "date": "2026-11-26", "ticket": 7}))
+        # Who may write it may approve: only its owner may, and who owns the folders.
+        folder, elsewhere = box.path("signed"), box.path("signed/ok.json")
+        os.mkdir(folder)
+        shutil.copy(path, elsewhere)
+        for mode, place, owner, says in ((0o666, path, 0, "ok.json may be written by others"),
+                                         (0o664, path, 0, "ok.json may be written by others"),
+                                         (0o777, folder, 0, "signed may be written by others"),
+                                         (0o1777, folder, 12345, "ok.json belongs to another user")):
+            before = os.stat(place).st_mode & 0o777
+            os.chmod(place, mode)
+            os.chown(elsewhere, owner, 0)
+            refused = box.run("promote", box.file, "--approved-file",
+                              path if place == path else elsewhere, code=2)
+            check(says in refused.err, refused)
+            os.chmod(place, before)
+        check(production.runs() == ["60ms"], "promoted by a file of others")
         box.run("promote", box.file, "--approved-file", path, code=0)
         check("by Anna on 2026-11-26 (file)" in records(box)[0]["user"], records(box)[0])
 
