@@ -124,6 +124,8 @@ struct scanner {
     const char *line; /* start of the one that `at` is in */
     const char *const *marked;
     struct buf *buf;
+    void (*found)(void *context, const char *value); /* each that is hidden; NULL: nobody asks */
+    void *context;
     char name[160];   /* the last one that a value may follow */
     char listed[160]; /* of "- name: X", whose value stands in the next line */
 };
@@ -141,11 +143,30 @@ static bool is_marked(const struct scanner *s, const char *name)
     return false;
 }
 
-static void add_hidden(struct buf *buf, const char *value)
+void promote_hide_value(const char *value, struct buf *buf)
 {
     char hex[DIGEST_HEX_SIZE];
     digest_bytes(value, strlen(value), hex);
     buf_addf(buf, "<secret %.8s>", hex);
+}
+
+static void add_hidden(const struct scanner *s, const char *value)
+{
+    promote_hide_value(value, s->buf);
+    if (s->found)
+        s->found(s->context, value);
+}
+
+/* "<secret 1a2b3c4d>" by itself, hidden before: its length, else 0. */
+static size_t hidden_length(const char *text)
+{
+    static const char begin[] = "<secret ";
+    enum { HEX = 8 };
+    const char *hex = text + sizeof begin - 1;
+    if (!text_starts_with(text, begin) || strspn(hex, "0123456789abcdef") < HEX ||
+        hex[HEX] != '>' || (hex[HEX + 1] && !strchr(" \t\n\"',;:)]", hex[HEX + 1])))
+        return 0;
+    return sizeof begin - 1 + HEX + 1;
 }
 
 /* The value as its format means it: without the escapes that systemd, env files and YAML write. */
@@ -212,8 +233,11 @@ static void pass(struct scanner *s, size_t len)
 static void add_value(struct scanner *s, const char *name, size_t len)
 {
     AUTO(free) char *value = plain(s->at, len);
-    if (len && (is_marked(s, name) || promote_is_secret(name, value))) {
-        add_hidden(s->buf, value);
+    const size_t hidden = hidden_length(s->at);
+    if (hidden) {
+        pass(s, hidden);
+    } else if (len && (is_marked(s, name) || promote_is_secret(name, value))) {
+        add_hidden(s, value);
         s->at += len;
     } else {
         pass(s, len);
@@ -304,46 +328,78 @@ static void scan_url(struct scanner *s)
         pass(s, colon + 1);
     at -= colon < at ? colon + 1 : 0;
     AUTO(free) char *value = strndup(s->at, at);
-    if (at && value)
-        add_hidden(s->buf, value);
+    if (at && value && hidden_length(s->at) == at)
+        buf_add(s->buf, value);
+    else if (at && value)
+        add_hidden(s, value);
     s->at += at;
+}
+
+static void scan(struct scanner *s, const char *text)
+{
+    s->at = s->line = text;
+    while (*s->at) {
+        if (is_name_char(*s->at)) {
+            scan_name(s);
+            continue;
+        }
+        if (text_starts_with(s->at, "://")) {
+            scan_url(s);
+            continue;
+        }
+        if (*s->at == '\n')
+            s->line = s->at + 1;
+        pass(s, 1);
+    }
 }
 
 void promote_hide_secrets(const char *text, const char *const *marked_names, struct buf *buf)
 {
-    struct scanner s = {.at = text, .line = text, .marked = marked_names, .buf = buf};
-    while (*s.at) {
-        if (is_name_char(*s.at)) {
-            scan_name(&s);
-            continue;
-        }
-        if (text_starts_with(s.at, "://")) {
-            scan_url(&s);
-            continue;
-        }
-        if (*s.at == '\n')
-            s.line = s.at + 1;
-        pass(&s, 1);
+    struct scanner s = {.marked = marked_names, .buf = buf};
+    scan(&s, text);
+}
+
+static void scan_word(struct scanner *s, const char *before, const char *word)
+{
+    const size_t dashes = before ? strspn(before, "-") : 0, own = strspn(word, "-");
+    const size_t link = strcspn(word, "=");
+    AUTO(free) char *name = strndup(word + own, link > own ? link - own : 0);
+    if (dashes && !own &&
+        (promote_is_secret(before + dashes, word) || is_marked(s, before + dashes))) {
+        add_hidden(s, word);
+    } else if (name && word[link] && word[link + 1] &&
+               (promote_is_secret(name, word + link + 1) || is_marked(s, name))) {
+        /* One word, whatever blanks and quotes are in it. */
+        if (!buf_append(s->buf, word, link + 1))
+            s->buf->over = true;
+        add_hidden(s, word + link + 1);
+    } else {
+        scan(s, word);
     }
 }
 
 void promote_hide_word(const char *before, const char *word, const char *const *marked_names,
                        struct buf *buf)
 {
-    const size_t dashes = before ? strspn(before, "-") : 0, own = strspn(word, "-");
-    const size_t link = strcspn(word, "=");
-    AUTO(free) char *name = strndup(word + own, link > own ? link - own : 0);
-    const struct scanner s = {.marked = marked_names};
-    if (dashes && !own &&
-        (promote_is_secret(before + dashes, word) || is_marked(&s, before + dashes))) {
-        add_hidden(buf, word);
-    } else if (name && word[link] && word[link + 1] &&
-               (promote_is_secret(name, word + link + 1) || is_marked(&s, name))) {
-        /* One word, whatever blanks and quotes are in it. */
-        if (!buf_append(buf, word, link + 1))
-            buf->over = true;
-        add_hidden(buf, word + link + 1);
-    } else {
-        promote_hide_secrets(word, marked_names, buf);
+    struct scanner s = {.marked = marked_names, .buf = buf};
+    scan_word(&s, before, word);
+}
+
+void promote_secrets_each(const char *text, const char *const *marked_names,
+                          void (*found)(void *context, const char *value), void *context)
+{
+    AUTO(buf_done) struct buf nobody = BUF_INIT(0);
+    struct scanner s = {.marked = marked_names, .buf = &nobody, .found = found, .context = context};
+    scan(&s, text);
+}
+
+void promote_secrets_each_word(const char *const *words, const char *const *marked_names,
+                               void (*found)(void *context, const char *value), void *context)
+{
+    AUTO(buf_done) struct buf nobody = BUF_INIT(0);
+    for (size_t i = 0; words && words[i]; i++) {
+        struct scanner s = {
+            .marked = marked_names, .buf = &nobody, .found = found, .context = context};
+        scan_word(&s, i ? words[i - 1] : NULL, words[i]);
     }
 }

@@ -24,6 +24,7 @@
 
 #include "promote/along.h"
 #include "promote/audit.h"
+#include "promote/outside.h"
 #include "promote/program.h"
 #include "promote/safe_file.h"
 #include "promote/surroundings.h"
@@ -75,7 +76,10 @@ const char *promote_session_edited(const struct promote_session *session, struct
 
 static void fail(struct undo *undo, const struct err *err)
 {
-    buf_addf(&undo->failed, "%s%s", undo->failed.len ? "; " : "", err->text);
+    char text[2 * sizeof err->text];
+    snprintf(text, sizeof text, "%s", err->text);
+    promote_outside_hide(undo->session->journal.plan, text, sizeof text);
+    buf_addf(&undo->failed, "%s%s", undo->failed.len ? "; " : "", text);
 }
 
 /* Somebody's version of the file, beside it under a name that nobody reads. */
@@ -264,6 +268,7 @@ void promote_session_undo(struct promote_session *session, const char *why)
     struct err ignored = ERR_INIT;
     char cause[sizeof session->result.why];
     snprintf(cause, sizeof cause, "%s", why);
+    promote_outside_hide(session->journal.plan, cause, sizeof cause);
     session->journal.why = cause;
     undo.left = session->journal.state == PROMOTE_UNDOING
                     ? session->journal.step + session->journal.step_begun

@@ -16,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "load/worker.h"
+#include "promote/outside.h"
 #include "promote/process.h"
 #include "promote/program.h"
 #include "promote/run.h"
@@ -32,10 +33,13 @@ void verifying_add(struct verifying *v, enum promote_check_kind kind, int servic
                    enum promote_answer answer, enum verifying_need need, const char *format, ...)
 {
     struct promote_check check = {.kind = kind, .service = service, .answer = answer};
+    char text[4 * sizeof check.text];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(check.text, sizeof check.text, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    promote_outside_hide(v->plan, text, sizeof text);
+    snprintf(check.text, sizeof check.text, "%.*s", (int)sizeof check.text - 1, text);
     bool counts = answer == PROMOTE_FAILED || (answer == PROMOTE_UNKNOWN && need == MUST_BE_KNOWN);
     v->failed = v->failed || counts;
     /* The last place is kept for what fails. */

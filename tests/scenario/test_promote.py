@@ -644,6 +644,39 @@ def secrets_stay_secret(box):
         check(any("<secret " in text for text in shown), "as a digest")
 
 
+@scenario()
+def nobody_else_tells_secrets(box):
+    """What a hook and a probe say holds a secret: neither shown, nor kept."""
+    secret, token = "hunter2-swordfish", "hf_abcdefghijKLMNOP1234567890"
+    speak = box.write("speak", f"#!/bin/sh\n[ ! -e {box.path('works')} ] || exit 0\n"
+                               f"echo login as svc with {secret}, PLAIN_NAME={secret} HF_TOKEN={token} failed\nexit 3\n")
+    os.chmod(speak, 0o755)
+    keys = {"run": [speak], "undo": [speak]}
+    with Production(box, general={"after": [keys]}) as production:
+        llm = dict(production.services["llm"])
+        llm["environment"] = dict(llm["environment"], PLAIN_NAME={"secret": secret}, HF_TOKEN=token)
+        production.write_study(llm=llm)
+        shown = [json.dumps(production.promote(8)), json.dumps(production.journal()["why"])]
+        check("login as svc with <secret " in shown[0] and "exit status 3" in shown[0], shown[0])
+        shown += [production.rollback(8).text, json.dumps(production.journal()["why"])]
+        box.write("works", "")
+        shown.append(production.rollback().text)
+        # A verification whose text has it: the command's own.
+        production.general["after"] = []
+        production.write_study(rag={"command": {"apply": ["true"], "verify": [speak], "rollback": ["true"]},
+                                    "within": "20s"})
+        os.remove(box.path("works"))
+        plan = production.plan()
+        done = production.spica("promote", "--approve", plan, code=7)
+        check("login as svc with" in done.out and "<secret " in done.out, done)
+        shown += [done.text, json.dumps(production.promote(7)),
+                  json.dumps(production.journal()), production.spica("history", "--json", code=0).text]
+        for text in shown:
+            for word in (secret, token):
+                at = text.find(word)
+                check(at < 0, f"shown: {text[max(0, at - 300):at + 60]}")
+
+
 # ---- the disk ----
 
 @scenario()

@@ -103,6 +103,11 @@ static const struct {
     {"HEADER=Bearer hunter2\n", "HEADER=Bearer #\n"},
     {"URL=postgres://anna:hunter2@db:5432/x\n", "URL=postgres://anna:#@db:5432/x\n"},
     {"URL=redis://:hunter2@db/0\n", "URL=redis://:#@db/0\n"},
+    /* Hidden before. */
+    {"HF_TOKEN=<secret 1a2b3c4d>\n", "HF_TOKEN=<secret 1a2b3c4d>\n"},
+    {"left: --api-key <secret 1a2b3c4d> --port 1", "left: --api-key <secret 1a2b3c4d> --port 1"},
+    {"MINE: \"<secret 1a2b3c4d>\", redis://:<secret 1a2b3c4d>@db/0",
+     "MINE: \"<secret 1a2b3c4d>\", redis://:<secret 1a2b3c4d>@db/0"},
     {"URL=http://127.0.0.1:8000/a@b git://git@host/x\n",
      "URL=http://127.0.0.1:8000/a@b git://git@host/x\n"},
 };
