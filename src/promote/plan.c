@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "promote/audit.h"
 #include "promote/draft.h"
+#include "promote/journal.h"
 #include "promote/json.h"
 #include "promote/surroundings.h"
 #include "promote/world.h"
@@ -165,18 +166,38 @@ static bool add_steps(struct promote_draft *draft, struct err *err)
     return add_hooks(context, p->after, p->after_undo, p->after_count, "once it was verified", err);
 }
 
-static void note_secrets(struct promote_plan *plan)
+static void note_secret(const char **names, size_t *count, const char *name)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (strcmp(names[i], name) == 0)
+            return;
+    names[(*count)++] = name;
+}
+
+/* The study's, and those that were marked at the last promotion: a mark that is dropped says
+ * nothing of the value that production has still. So names are never lost while there is a journal.
+ * Who may not read that can't tell, and mostly may not read such a file either. */
+static void note_secrets(struct promote_plan *plan, const char *folder)
 {
     const struct spec_study *study = plan->study;
-    size_t count = 0;
+    AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    AUTO(free) char *path = promote_journal_path(folder);
+    struct err ignored = ERR_INIT;
+    size_t most = 0, count = 0;
+    const bool read = promote_journal_read(path, &last, &ignored) && last;
+    const char *const *before = read ? last->plan->secret_names : NULL;
+    while (before && before[most])
+        most++;
     for (size_t i = 0; i < study->service_count; i++)
-        count += study->production[i].environment_count;
-    const char **names = arena_array(plan->arena, count + 1, sizeof *names);
-    count = 0;
+        most += study->production[i].environment_count;
+    const char **names = arena_array(plan->arena, most + 1, sizeof *names);
     for (size_t i = 0; i < study->service_count; i++)
         for (size_t k = 0; k < study->production[i].environment_count; k++)
             if (study->production[i].secret[k])
-                names[count++] = study->production[i].environment[k].name;
+                note_secret(names, &count, study->production[i].environment[k].name);
+    for (size_t i = 0; before && before[i]; i++)
+        note_secret(names, &count, arena_strdup(plan->arena, before[i]));
+    names[count] = NULL;
     plan->secret_names = names;
 }
 
@@ -240,7 +261,7 @@ static bool fill(struct promote_draft *draft, struct store *store, struct err *e
     const char *slash = strrchr(plan->study->path, '/');
     draft->context.undo = arena_printf(plan->arena, "spica rollback %s/%s", plan->study->folder,
                                        slash ? slash + 1 : plan->study->path);
-    note_secrets(plan);
+    note_secrets(plan, draft->options->folder);
     if (!promote_audit_last(draft->options->folder, plan->arena, &plan->last_record, err) ||
         !add_steps(draft, err) || !promote_differ(draft, err))
         return false;

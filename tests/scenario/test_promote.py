@@ -645,6 +645,38 @@ def secrets_stay_secret(box):
 
 
 @scenario()
+def a_mark_that_is_dropped(box):
+    """Production has the old value still: it stays hidden, in the plan, its record and what comes after."""
+    secret, later = "hunter2-swordfish", "hunter3-blowfish"
+    with Production(box) as production:
+        plain = dict(production.services["llm"])
+
+        def study(**more):
+            production.write_study(llm=dict(plain, environment=dict(plain["environment"], **more)))
+
+        def shown(*changed):
+            texts = [production.spica("promote", "--dry-run", code=0).text, json.dumps(production.promote(0)),
+                     production.spica("history", "--json", code=0).text]
+            for text in texts:
+                for word in (secret, later):
+                    at = text.find(word)
+                    check(at < 0, f"shown: {text[max(0, at - 300):at + 60]}")
+            check(all(part in texts[0] for part in changed), texts[0])
+
+        study(PLAIN_NAME={"secret": secret})
+        shown("+Environment=PLAIN_NAME=<secret ")
+        study()
+        shown("-Environment=PLAIN_NAME=<secret ")
+        study(PLAIN_NAME={"secret": secret})
+        shown()
+        study(PLAIN_NAME=later)
+        shown("-Environment=PLAIN_NAME=<secret ", "+Environment=PLAIN_NAME=<secret ")
+        check(production.environment("llm")["PLAIN_NAME"] == later, production.environment("llm"))
+        study()
+        shown("-Environment=PLAIN_NAME=<secret ")
+
+
+@scenario()
 def nobody_else_tells_secrets(box):
     """What a hook and a probe say holds a secret: neither shown, nor kept."""
     secret, token = "hunter2-swordfish", "hf_abcdefghijKLMNOP1234567890"
