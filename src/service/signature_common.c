@@ -123,7 +123,7 @@ const struct service_signature signature_common[] = {
                "{<Available KV cache memory:} were left for its cache"},
      .bound = BOUND_BELOW},
     {"larger than the available KV cache memory", NULL, CAUSE_OOM,
-     "the context does not fit into the cache", "vLLM 0.8 to 0.28",
+     "the context does not fit into the cache", "vLLM 0.8 to 0.28; 0.24.0 recorded",
      .hints = {"one request needs {max seq len (|2} of cache, {KV cache memory (} are there; the "
                "longest context that fits is {maximum model length is} tokens",
                "one request needs {max seq len (|2} of cache, {KV cache memory (} are there"},

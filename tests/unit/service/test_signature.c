@@ -75,6 +75,13 @@ static const struct recording recordings[] = {
     {"vllm/orphan", "vllm", CAUSE_NONE, NULL, ""},
     {"vllm/race-first", "vllm", CAUSE_NONE, NULL, ""},
     {"vllm/race-second", "vllm", CAUSE_NONE, NULL, ""},
+    {"vllm/no-memory-request", "vllm", CAUSE_OOM, "Tried to allocate 22.00 MiB", "",
+     .hint = "asked 22.00 MiB more, 8.62 MiB free", .stage = "working on a request",
+     .bound = BOUND_ABOVE, .meaning = "device memory ran out"},
+    {"vllm/race-lost", "vllm", CAUSE_OOM, "KV cache is needed", "",
+     .hint = "one request needs 1.0 GiB of cache, 0.83 GiB are there; the longest context that "
+             "fits is 6816 tokens",
+     .bound = BOUND_BELOW},
     {"llama-server/gpu-quantised-cache", "llama-server", CAUSE_NONE, NULL, ""},
     {"openai-whisper/gpu", NULL, CAUSE_NONE, NULL, ""},
     {"openai-whisper/cpu", NULL, CAUSE_NONE, NULL, ""},
