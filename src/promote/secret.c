@@ -17,15 +17,48 @@
 
 /* ---- what is one ---- */
 
-static bool is_word(const char *part, size_t len)
+static bool is_one_of(const char *const *words, size_t count, const char *part, size_t len)
 {
-    static const char *const words[] = {"KEY",     "TOKEN",         "SECRET",  "APIKEY",
-                                        "PRIVATE", "CREDENTIAL",    "SECRETS", "ACCESSTOKEN",
-                                        "AUTH",    "AUTHORIZATION", "BEARER",  "CREDENTIALS"};
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+    for (size_t i = 0; i < count; i++)
         if (strlen(words[i]) == len && strncasecmp(words[i], part, len) == 0)
             return true;
-    return len > 4 && strncasecmp(part + len - 4, "AUTH", 4) == 0;
+    return false;
+}
+
+/* Several of it, or run together with what is before it: "KEYS", "OPENAIKEY", "HFTOKEN". Where it
+ * is wrong ("WHISKEY") a harmless value is hidden. */
+static bool is_word(const char *part, size_t len)
+{
+    static const char *const wholes[] = {"PRIVATE", "AUTHORIZATION", "BEARER"};
+    static const char *const ends[] = {"KEY", "TOKEN", "SECRET", "CREDENTIAL", "CRED",
+                                       "JWT", "AUTH",  "COOKIE", "WEBHOOK",    "PW"};
+    static const char *const others[] = {"MONKEY", "TURKEY", "DONKEY", "HOTKEY"};
+    if (len > 1 && toupper((unsigned char)part[len - 1]) == 'S')
+        len--;
+    if (is_one_of(others, ARRAY_LEN(others), part, len))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        const size_t end = strlen(ends[i]);
+        if (len >= end && strncasecmp(part + len - end, ends[i], end) == 0)
+            return true;
+    }
+    return is_one_of(wholes, ARRAY_LEN(wholes), part, len);
+}
+
+/* "MAX_TOKENS", "max-num-batched-tokens": how many of them. */
+static bool is_count(const char *name)
+{
+    static const char *const counts[] = {"MAX", "MIN", "NUM", "COUNT", "LIMIT"};
+    static const char *const many[] = {"TOKENS", "KEYS"};
+    bool counted = false, several = false;
+    for (size_t len = 0; *name; name += len + strspn(name + len, "_-.")) {
+        len = strcspn(name, "_-.");
+        counted = counted || is_one_of(counts, ARRAY_LEN(counts), name, len);
+        several = several || is_one_of(many, ARRAY_LEN(many), name, len);
+        if (is_word(name, len) && !is_one_of(many, ARRAY_LEN(many), name, len))
+            return false;
+    }
+    return counted && several;
 }
 
 /* Anywhere in it, as people run it together: PGPASSWORD, DBPASS, "mysqlpwd". The shell's own names
@@ -47,7 +80,7 @@ static bool names_password(const char *name)
     return strcasestr(name, "PWD");
 }
 
-/* "HF_TOKEN", "--api-key", "OPENAI_API_KEY"; not "TOKENIZERS_PARALLELISM", not "KEY_FILE". */
+/* "HF_TOKEN", "--api-key", "API_KEYS"; not "TOKENIZERS_PARALLELISM", not "KEY_FILE". */
 static bool name_says_so(const char *name)
 {
     static const char *const harmless[] = {"FILE", "PATH", "DIR", "ENV", "NAME", "ID"};
@@ -56,14 +89,11 @@ static bool name_says_so(const char *name)
     const char *part = name;
     for (; *part; part += len + strspn(part + len, "_-.")) {
         len = strcspn(part, "_-.");
-        says = says || (len && is_word(part, len));
+        says = says || (len && is_word(part, len) && !is_count(name));
         if (part[len] == '\0')
             break;
     }
-    for (size_t i = 0; i < ARRAY_LEN(harmless) && says; i++)
-        if (strlen(harmless[i]) == len && strncasecmp(harmless[i], part, len) == 0)
-            return false;
-    return says;
+    return says && !is_one_of(harmless, ARRAY_LEN(harmless), part, len);
 }
 
 /* At least 20 letters and digits on end, of all three kinds, as no word or version has. */
@@ -222,6 +252,17 @@ static size_t word_length(const char *text)
     return len;
 }
 
+/* "-u anna:hunter2": up to the password; 0: there is none. "-u 1000:1000" is a user and a group. */
+static size_t user_length(const char *option, const char *value)
+{
+    static const char *const options[] = {"u", "user", "proxy-user"};
+    const size_t len = strcspn(value, ":/");
+    if (!is_one_of(options, ARRAY_LEN(options), option, strlen(option)) || len == 0 ||
+        value[len] != ':' || !value[len + 1] || !value[strspn(value, "0123456789:")])
+        return 0;
+    return len + 1;
+}
+
 static void pass(struct scanner *s, size_t len)
 {
     if (!buf_append(s->buf, s->at, len))
@@ -233,9 +274,12 @@ static void pass(struct scanner *s, size_t len)
 static void add_value(struct scanner *s, const char *name, size_t len)
 {
     AUTO(free) char *value = plain(s->at, len);
-    const size_t hidden = hidden_length(s->at);
+    const size_t hidden = hidden_length(s->at), user = user_length(name, value);
     if (hidden) {
         pass(s, hidden);
+    } else if (user && user < len && !is_marked(s, name)) {
+        pass(s, user);
+        add_value(s, "PASSWORD", len - user);
     } else if (len && (is_marked(s, name) || promote_is_secret(name, value))) {
         add_hidden(s, value);
         s->at += len;
@@ -281,7 +325,8 @@ static void scan_name(struct scanner *s)
         return;
     }
     const char *name = s->name + (option && !bearer ? dashes : 0);
-    const bool named = promote_is_secret(name, "a value") || is_marked(s, name);
+    const bool named = promote_is_secret(name, "a value") || is_marked(s, name) ||
+                       (dashes && user_length(name, "a:b"));
     const bool at_line = s->at == s->line + strspn(s->line, " \t-");
     const bool closed = s->at[len] == quote;
     pass(s, len + link);
@@ -309,13 +354,30 @@ static void scan_name(struct scanner *s)
         s->listed[0] = '\0';
 }
 
+/* Whoever knows it may post there: "hooks.slack.com/services/T0/B0/x", ".../webhooks/7/x". Up to
+ * what is hidden; 0: none. */
+static size_t hook_length(const char *at, size_t all)
+{
+    size_t host = strcspn(at, "/");
+    AUTO(free) char *whole = strndup(at, all);
+    if (!whole || host + 1 >= all)
+        return 0;
+    return text_starts_with(at, "hooks.") || strcasestr(whole, "webhook") ? host + 1 : 0;
+}
+
 /* At "://": who logs in there, "USER:PASSWORD@" or "TOKEN@". A password may hold a slash that
  * should have been escaped; "host:8000/a@b" has none. */
 static void scan_url(struct scanner *s)
 {
     enum { SHORT = 8 }; /* "git@", "anna@" */
     pass(s, 3);
-    size_t all = strcspn(s->at, " \t\n\"'"), end = strcspn(s->at, "/?#"), colon = 0, at = 0;
+    size_t all = strcspn(s->at, " \t\n\"'"), hook = hook_length(s->at, all);
+    if (hook) {
+        pass(s, hook);
+        add_value(s, "PASSWORD", all - hook);
+        return;
+    }
+    size_t end = strcspn(s->at, "/?#"), colon = 0, at = 0;
     end = end < all ? end : all;
     colon = strcspn(s->at, ":");
     if (colon < end && strspn(s->at + colon + 1, "0123456789") < end - colon - 1)
@@ -367,6 +429,11 @@ static void scan_word(struct scanner *s, const char *before, const char *word)
     if (dashes && !own &&
         (promote_is_secret(before + dashes, word) || is_marked(s, before + dashes))) {
         add_hidden(s, word);
+    } else if (dashes && !own && user_length(before + dashes, word)) {
+        const size_t user = user_length(before + dashes, word);
+        if (!buf_append(s->buf, word, user))
+            s->buf->over = true;
+        add_hidden(s, word + user);
     } else if (name && word[link] && word[link + 1] &&
                (promote_is_secret(name, word + link + 1) || is_marked(s, name))) {
         /* One word, whatever blanks and quotes are in it. */

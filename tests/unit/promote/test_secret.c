@@ -31,6 +31,22 @@ static const struct {
     {"MAX_TOKENS", "many", false},
     {"SSL_KEY_FILE", "/etc/x.pem", false},
     {"HF_TOKEN", "", false},
+    {"API_KEYS", "x", true},
+    {"TOKENS", "a,b", true},
+    {"CREDS", "x", true},
+    {"JWT", "x", true},
+    {"SESSION_COOKIE", "x", true},
+    {"OPENAIKEY", "x", true},
+    {"HFTOKEN", "x", true},
+    {"SSHPRIVATEKEY", "x", true},
+    {"AccountKey", "abc==", true},
+    {"DB_PW", "x", true},
+    {"SLACK_WEBHOOK_URL", "x", true},
+    {"MONKEY", "x", false},
+    {"max-num-batched-tokens", "auto", false},
+    {"MAX_API_KEY", "x", true},
+    {"MAX_TOKENS_SECRET", "x", true},
+    {"API_KEYS_FILE", "/run/x", false},
     {"KEYBOARD", "de", false},
     {"MODEL", "sk-proj-0123456789", true},
     {"MODEL", "hf_abcdefghijkl", true},
@@ -54,8 +70,9 @@ static const struct {
     char sign;
     const char *secret;
 } signs[] = {
-    {'@', "hunter2 x"},  {'#', "hunter2"},        {'%', "hunter2,TAIL"},
-    {'~', "hunter2\nx"}, {'&', "Bearer hunter2"}, {'^', "|\n    hunter2\n\n    x"},
+    {'@', "hunter2 x"},         {'#', "hunter2"},        {'%', "hunter2,TAIL"},
+    {'~', "hunter2\nx"},        {'&', "Bearer hunter2"}, {'^', "|\n    hunter2\n\n    x"},
+    {'!', "webhooks/7/hunter"},
 };
 
 static const struct {
@@ -103,7 +120,19 @@ static const struct {
     {"HEADER=Bearer hunter2\n", "HEADER=Bearer #\n"},
     {"URL=postgres://anna:hunter2@db:5432/x\n", "URL=postgres://anna:#@db:5432/x\n"},
     {"URL=redis://:hunter2@db/0\n", "URL=redis://:#@db/0\n"},
+    /* In words of their own. */
+    {"CONNECTION=Name=anna;AccountKey=hunter2\n", "CONNECTION=Name=anna;AccountKey=#\n"},
+    {"ExecStart=/curl -u anna:hunter2 --port 1\n", "ExecStart=/curl -u anna:# --port 1\n"},
+    {"ExecStart=/curl --user=\"anna:hunter2 x\"\n", "ExecStart=/curl --user=\"anna:@\"\n"},
+    {"ExecStart=/docker -u 1000:1000 --user anna --port 1\n",
+     "ExecStart=/docker -u 1000:1000 --user anna --port 1\n"},
+    {"URL=https://hooks.x.com/hunter2 B=c\n", "URL=https://hooks.x.com/# B=c\n"},
+    {"URL=https://x.com/webhooks/7/hunter\n", "URL=https://x.com/!\n"},
+    {"ExecStart=/x --max-num-batched-tokens auto\n",
+     "ExecStart=/x --max-num-batched-tokens auto\n"},
     /* Hidden before. */
+    {"-u anna:<secret 1a2b3c4d> https://hooks.x.com/<secret 1a2b3c4d>",
+     "-u anna:<secret 1a2b3c4d> https://hooks.x.com/<secret 1a2b3c4d>"},
     {"HF_TOKEN=<secret 1a2b3c4d>\n", "HF_TOKEN=<secret 1a2b3c4d>\n"},
     {"left: --api-key <secret 1a2b3c4d> --port 1", "left: --api-key <secret 1a2b3c4d> --port 1"},
     {"MINE: \"<secret 1a2b3c4d>\", redis://:<secret 1a2b3c4d>@db/0",
@@ -121,6 +150,8 @@ static const struct {
     {"-e", "MINE=hunter2 x", "MINE=@"},
     {"-H", "Authorization: Bearer hunter2", "Authorization: &"},
     {"--port", "8000", "8000"},
+    {"-u", "anna:hunter2 x", "anna:@"},
+    {"-u", "1000:1000", "1000:1000"},
 };
 
 static void add_expected(struct buf *buf, const char *shown)
