@@ -102,11 +102,11 @@ int main(int argc, char **argv)
         const struct timespec at = {.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000};
         const int fd = fds[i % (size_t)connections];
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-        sent[i] = now_ns();
         if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof request - 1)) {
             perror("bare-sender: send");
             return 1;
         }
+        sent[i] = now_ns(); /* as a worker's: its bytes have been handed to the kernel */
         while (recv(fd, waste, sizeof waste, MSG_DONTWAIT) == (ssize_t)sizeof waste)
             continue;
     }

@@ -224,7 +224,10 @@ def _look(case, fault, result):
         marked = bad
         if result.code not in (0, 3):
             problems.append(f"exit status {result.code}")
-        if len(bad) != fault.tries:
+        tries = fault.tries
+        if fault.verdict == "oom_start" and bad and not bad[0]["cold"]:
+            tries += 1  # beside a service that had stayed up: once more with all of them started anew
+        if len(bad) != tries:
             problems.append(f"{len(bad)} trials of the faulty candidate")
     if not marked:
         problems.append("no trial shows it")
