@@ -182,7 +182,7 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .meaning = "HAProxy has nobody to give its requests to"},
     {"arm in doubt", SCOPE_SERVICE, NULL, NONE, EVENT(ARM_DOUBT), EVENT(ARM_SOUND), .front = true,
      .split = true,
-     .meaning = "its split's second arm hears worse, or is slow alone: nobody stops it"},
+     .meaning = "its split's second arm hears worse or is slow alone, or an arm is on the CPU"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
      .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,

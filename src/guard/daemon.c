@@ -322,6 +322,7 @@ static bool open_parts(struct daemon *daemon, struct err *err)
                                             .folder = daemon->options->folder,
                                             .candidate = &daemon->lookout.candidate,
                                             .dry_run = daemon->options->dry_run,
+                                            .devices = guard_watch_devices(daemon->lookout.watch),
                                             .tell = on_acted,
                                             .context = daemon};
     daemon->fronts = guard_fronts_new(&split);

@@ -83,6 +83,8 @@ struct guard_split *guard_split_free(struct guard_split *split)
     if (split->dirty && !split_keep(split, &ignored))
         split->dirty = false; /* the last seconds are lost, as by a kill */
     guard_reference_free(split->reference);
+    for (size_t i = 0; i < SPEC_ARMS_MAX; i++)
+        split_place_done(&split->places[i]);
     guard_split_kept_done(&split->kept);
     stats_anytime_free(split->test);
     free(split->path);
@@ -244,31 +246,50 @@ static void look_at_words(struct guard_split *split, int64_t now_ns)
     split->words = guard_split_wer_certain(&split->kept);
 }
 
-/* What an arm may be doubted for, though nothing was decided by it. "": nothing. */
-static void add_doubt(const struct guard_split *split, struct buf *buf)
+enum { DOUBT_WORDS = 1, DOUBT_SLOWER = 2, DOUBT_PLACE = 4 }; /* the last one shifted by the arm */
+
+/* What the arms may be doubted for, though nothing was decided by it. Into `buf` what is not in
+ * `told` yet. */
+static unsigned add_doubts(const struct guard_split *split, unsigned told, struct buf *buf)
 {
     const struct guard_split_kept *kept = &split->kept;
     const bool serves = kept->arms[kept->second].weight > 0;
-    if (serves && split->words.low > 0)
-        guard_split_add_words(kept, &split->words, buf);
+    unsigned doubts = 0;
+    AUTO(buf_done) struct buf unused = BUF_INIT(4096);
+    for (size_t i = 0; i < kept->arm_count; i++) {
+        const unsigned doubt = (unsigned)DOUBT_PLACE << i;
+        if (!split->places[i].wrong)
+            continue;
+        doubts |= doubt;
+        buf_addf(told & doubt ? &unused : buf, "%.40s must be on the GPU and is on the CPU: %s. ",
+                 kept->arms[i].name, split->places[i].place.seen.evidence);
+    }
+    if (serves && split->words.low > 0) {
+        doubts |= DOUBT_WORDS;
+        guard_split_add_words(kept, &split->words, told & DOUBT_WORDS ? &unused : buf);
+    }
     if (kept->state == SPLIT_FULL &&
-        guard_split_alone_look(&kept->alone, split->split) == ALONE_SLOWER)
-        guard_split_alone_add(kept, split->split, buf);
+        guard_split_alone_look(&kept->alone, split->split) == ALONE_SLOWER) {
+        doubts |= DOUBT_SLOWER;
+        guard_split_alone_add(kept, split->split, told & DOUBT_SLOWER ? &unused : buf);
+    }
+    return doubts;
 }
 
-static void look_at_doubt(struct guard_split *split)
+static void look_at_doubt(struct guard_split *split, int64_t now_ns)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     const struct guard_split_kept *kept = &split->kept;
-    add_doubt(split, &text);
-    if ((text.len > 0) == split->in_doubt)
-        return;
-    split->in_doubt = text.len > 0;
-    if (split->in_doubt)
+    for (size_t i = 0; i < kept->arm_count; i++)
+        split_place_look(&split->places[i], &split->setup, i, now_ns);
+    const unsigned told = split->doubts;
+    split->doubts = add_doubts(split, told, &text);
+    if (split->doubts & ~told)
         split_tell(split, EVENT_ARM_DOUBT, "%s", buf_text(&text));
-    else
+    else if (told && !split->doubts)
         split_tell(split, EVENT_ARM_SOUND, "split: nothing speaks against %s now (%d %% of all)",
-                   kept->arms[kept->second].name, kept->arms[kept->second].weight);
+                   told >= DOUBT_PLACE ? "its arms" : kept->arms[kept->second].name,
+                   kept->arms[kept->second].weight);
 }
 
 static bool does_harm(const struct guard_split *split)
@@ -288,7 +309,7 @@ static bool step(struct guard_split *split, int64_t now_ns, int64_t wall_us, str
         split_tell(split, EVENT_ACTED, "split not judged: %s", split->kept.why);
     split->lost = false;
     look_at_words(split, now_ns);
-    look_at_doubt(split);
+    look_at_doubt(split, now_ns);
     if (!split->judged && does_harm(split))
         ok = stop_harm(split, wall_us, err);
     if (stats_anytime_sums(split->test)->no_harm && !split->said_fine)

@@ -24,6 +24,8 @@ struct guard_split_setup { /* borrowed for as long as the split lives */
     const struct spec_candidate *candidate;
     double reference_rps; /* of both arms together; 0: none */
     bool dry_run;         /* says what would be done, sets no weight */
+    /* As guard_memory_devices(); NULL: no arm is asked for its place. With it `candidate` is. */
+    struct device *const *devices;
     /* What was decided, done or held back and why; once for each change. Called from _step(), must
      * not call back. NULL: nobody is told. */
     void (*tell)(void *context, const struct guard_event *event);

@@ -4,6 +4,7 @@
 
 #include "guard/split.h"
 #include "guard/split_decide.h"
+#include "guard/split_place.h"
 #include "guard/split_reference.h"
 
 #include <stdarg.h>
@@ -20,12 +21,13 @@ struct guard_split {
     /* A decision that the disk did not take: it holds here, and stands on that revision. */
     bool unsaved;
     uint64_t unsaved_on;
-    bool judged;    /* the harm that is known was acted on, or said in a dry run */
-    bool said_fine; /* likewise of no harm */
-    bool failing;   /* told already */
-    bool lost;      /* the file was none of ours and was set aside: to be told */
-    bool in_doubt;  /* told: of word errors, or of what is slower at 100 % than the first arm was */
-    int busy;       /* times that a stop was held up by another program */
+    bool judged;     /* the harm that is known was acted on, or said in a dry run */
+    bool said_fine;  /* likewise of no harm */
+    bool failing;    /* told already */
+    bool lost;       /* the file was none of ours and was set aside: to be told */
+    unsigned doubts; /* told, a bit each: see add_doubts() */
+    struct split_place places[SPEC_ARMS_MAX];
+    int busy; /* times that a stop was held up by another program */
     int64_t keep_ns, retry_ns, retry_wait_ns;
     int64_t busy_ns;   /* since when another changes HAProxy's settings; 0: none does */
     uint64_t words_of; /* answers to reference clips that `words` stands on */

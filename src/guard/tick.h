@@ -50,7 +50,7 @@ enum guard_event_kind {
     EVENT_OTHER_LOAD,
     EVENT_UNSERVED,  /* HAProxy has no usable server for the service's front */
     EVENT_SERVED,    /* it has one again */
-    EVENT_ARM_DOUBT, /* a split's second arm hears worse, or is slower than the first ever was */
+    EVENT_ARM_DOUBT, /* an arm hears worse, is slower than the first was, or is on the CPU */
     EVENT_ARM_SOUND, /* nothing of the kind any more */
     EVENT_ACTED,     /* what became of an action, by the actor */
     EVENT_COUNT_

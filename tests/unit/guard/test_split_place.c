@@ -1,0 +1,185 @@
+/* A split's arms are asked for their place. A card whose list is the test's own. */
+#include "split_world.h"
+
+#include "device/kind.h"
+#include "guard/split_inside.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static enum device_listed listed;
+static int asked;
+
+static void card_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
+{
+    (void)device;
+    asked++;
+    *ret_usage = (struct device_usage){.root = root, .listed = listed};
+}
+
+static const struct device_ops ops = {.kind = "gpu", .usage = card_usage};
+
+/* A process that listens on this port; 0: on one of its own. */
+static pid_t start_server(int *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)*port)};
+    socklen_t len = sizeof at;
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    close(fd);
+    *port = ntohs(at.sin_port);
+    return child;
+}
+
+static void end_server(pid_t child)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+struct arms {
+    struct world world;
+    struct spec_watch watch;
+    struct spec_candidate candidate;
+    struct device card;
+    struct device *cards[1];
+    pid_t children[2];
+    struct guard_split *split;
+};
+
+static void arms_begin(struct arms *arms, enum spec_on on, int watched)
+{
+    *arms = (struct arms){.card = {.ops = &ops}};
+    world_begin(&arms->world);
+    struct split_sample *sample = &arms->world.sample;
+    for (size_t i = 0; i < 2; i++) {
+        sample->arms[i].port = 0;
+        arms->children[i] = start_server(&sample->arms[i].port);
+    }
+    arms->watch.kind = watched >= 0 ? WATCH_PORT : WATCH_NOTHING;
+    arms->watch.port = watched >= 0 ? sample->arms[watched].port : 0;
+    sample->guard.watches = &arms->watch;
+    sample->service.on = on;
+    sample->service.device_knob = -1;
+    sample->study.devices[0] = "gpu0";
+    sample->study.device_count = 1;
+    arms->cards[0] = &arms->card;
+    arms->world.setup.candidate = &arms->candidate;
+    arms->world.setup.devices = arms->cards;
+    arms->split = open_split(&arms->world);
+    listed = DEVICE_LISTED_YES;
+    asked = 0;
+}
+
+static void arms_end(struct arms *arms)
+{
+    guard_split_free(arms->split);
+    end_server(arms->children[0]);
+    end_server(arms->children[1]);
+    check_remove_folder(arms->world.folder);
+}
+
+static void steps(struct arms *arms, int seconds)
+{
+    for (int s = 0; s < seconds; s++)
+        step(&arms->world, arms->split);
+}
+
+/* Expected: an arm that is not on the card is named within ten seconds, without any request; who is
+ * on it, who can't be known, who must not be there and who is watched already is not. Before: no
+ * arm was asked. */
+static void test_an_arm_on_the_cpu_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum spec_on on;
+        int watched;
+        enum device_listed now;
+        const char *names[2]; /* NULL: not named */
+    } rows[] = {
+        {"on the card", ON_GPU, -1, DEVICE_LISTED_YES, {NULL, NULL}},
+        {"not told", ON_GPU, -1, DEVICE_LISTED_UNKNOWN, {NULL, NULL}},
+        {"on the CPU, both", ON_GPU, -1, DEVICE_LISTED_NO, {"now must be", "next must be"}},
+        {"on the CPU, the first is watched", ON_GPU, 0, DEVICE_LISTED_NO, {NULL, "next must be"}},
+        {"must be on the CPU", ON_CPU, -1, DEVICE_LISTED_NO, {NULL, NULL}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arms arms;
+        arms_begin(&arms, rows[i].on, rows[i].watched);
+        steps(&arms, 20);
+        const int told = arms.world.told;
+        listed = rows[i].now;
+        steps(&arms, 10);
+        const bool named = rows[i].names[0] || rows[i].names[1];
+        CHECK_ROW(i, arms.world.last, arms.world.told == told + named);
+        CHECK_ROW(i, rows[i].name, !named || arms.world.kind == EVENT_ARM_DOUBT);
+        for (size_t a = 0; a < 2; a++)
+            CHECK_ROW(i, arms.world.last,
+                      !named ||
+                          (rows[i].names[a] != NULL) ==
+                              (strstr(arms.world.last, a ? "next must" : "now must") != NULL));
+        CHECK_ROW(i, rows[i].name, asked <= 2 * 16); /* every two seconds, not each step */
+        struct guard_status_split status;
+        guard_split_status(arms.split, &status);
+        CHECK_ROW(i, rows[i].name, status.arms[1].weight == 50); /* nothing is decided by it */
+        arms_end(&arms);
+    }
+}
+
+/* It is named once, and once that it is there again; another process has to be seen there. */
+static void test_it_is_there_again(void **state)
+{
+    (void)state;
+    struct arms arms;
+    arms_begin(&arms, ON_GPU, 0);
+    listed = DEVICE_LISTED_NO;
+    steps(&arms, 10);
+    assert_int_equal(arms.world.kind, EVENT_ARM_DOUBT);
+    const int told = arms.world.told;
+    steps(&arms, 60);
+    assert_int_equal(arms.world.told, told);
+    end_server(arms.children[1]); /* restarted between two looks */
+    arms.children[1] = start_server(&arms.world.sample.arms[1].port);
+    steps(&arms, 60);
+    assert_int_equal(arms.world.told, told);
+    listed = DEVICE_LISTED_YES;
+    steps(&arms, 10);
+    assert_int_equal(arms.world.told, told + 1);
+    assert_int_equal(arms.world.kind, EVENT_ARM_SOUND);
+    /* The driver goes, and comes back. */
+    arms.cards[0] = NULL;
+    listed = DEVICE_LISTED_NO;
+    steps(&arms, 60);
+    assert_int_equal(arms.world.told, told + 1);
+    arms.cards[0] = &arms.card;
+    steps(&arms, 10);
+    assert_int_equal(arms.world.told, told + 2);
+    end_server(arms.children[1]);
+    steps(&arms, 10);
+    assert_int_equal(arms.world.kind, EVENT_ARM_SOUND); /* it is down, and that is HAProxy's word */
+    arms.children[1] = start_server(&arms.world.sample.arms[1].port);
+    arms_end(&arms);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_arm_on_the_cpu_is_named),
+        cmocka_unit_test(test_it_is_there_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
