@@ -11,6 +11,7 @@
 #include "promote/plan.h"
 
 #include "base/json.h"
+#include "base/text.h"
 #include "promote/audit.h"
 #include "promote/draft.h"
 #include "promote/journal.h"
@@ -177,7 +178,7 @@ static void note_secret(const char **names, size_t *count, const char *name)
 /* The study's, and those that were marked at the last promotion: a mark that is dropped says
  * nothing of the value that production has still. So names are never lost while there is a journal.
  * Who may not read that can't tell, and mostly may not read such a file either. */
-static void note_secrets(struct promote_plan *plan, const char *folder)
+static void note_secrets(struct promote_plan *plan, const char *folder, bool *ret_known)
 {
     const struct spec_study *study = plan->study;
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
@@ -186,6 +187,7 @@ static void note_secrets(struct promote_plan *plan, const char *folder)
     size_t most = 0, count = 0;
     const bool read = promote_journal_read(path, &last, &ignored) && last;
     const char *const *before = read ? last->plan->secret_names : NULL;
+    *ret_known = read;
     while (before && before[most])
         most++;
     for (size_t i = 0; i < study->service_count; i++)
@@ -197,6 +199,74 @@ static void note_secrets(struct promote_plan *plan, const char *folder)
                 note_secret(names, &count, study->production[i].environment[k].name);
     for (size_t i = 0; before && before[i]; i++)
         note_secret(names, &count, arena_strdup(plan->arena, before[i]));
+    names[count] = NULL;
+    plan->secret_names = names;
+}
+
+/* The variable that a line of a drop-in or of YAML sets, whose keys are no names in capitals: its
+ * length, 0 where it sets none. */
+static size_t name_in_line(const char *line, const char **ret_name)
+{
+    static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789",
+                      all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    static const char *const before[] = {"Environment=\"", "Environment=", "name: \"", "name: "};
+    line += strspn(line, " \t-");
+    for (size_t i = 0; i < ARRAY_LEN(before); i++)
+        if (text_starts_with(line, before[i])) {
+            *ret_name = line + strlen(before[i]);
+            return strspn(*ret_name, all);
+        }
+    line += *line == '"';
+    *ret_name = line;
+    const size_t len = strspn(line, capitals);
+    return line[len] == ':' || text_starts_with(line + len, "\":") ? len : 0;
+}
+
+/* A size or a switch: none of those who read a plan should miss it. */
+static bool is_number(const char *after_name)
+{
+    const char *value = after_name + strspn(after_name, "\"=: ");
+    const size_t digits = strspn(value, "0123456789");
+    return digits <= 9 && (!value[digits] || strchr("\"\n", value[digits]));
+}
+
+static bool is_set(const struct spec_study *study, const char *name)
+{
+    for (size_t i = 0; i < study->service_count; i++)
+        for (size_t k = 0; k < study->production[i].environment_count; k++)
+            if (strcmp(study->production[i].environment[k].name, name) == 0)
+                return true;
+    return false;
+}
+
+/* Without a journal (another folder of results) a file of spica's that is closed had a secret in it
+ * when it was written: one of those that the study does not set. */
+static void suspect_secrets(struct promote_plan *plan)
+{
+    enum { NAMES_MAX = 256 };
+    const char **names = arena_array(plan->arena, NAMES_MAX + 1, sizeof *names);
+    size_t count = 0;
+    while (plan->secret_names[count] && count < NAMES_MAX) {
+        names[count] = plan->secret_names[count];
+        count++;
+    }
+    if (plan->secret_names[count])
+        return;
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct promote_bytes *before = &plan->steps[i].before;
+        if (!before->there || (before->mode & 077) || !promote_header_is_there(before->data))
+            continue;
+        for (const char *line = arena_strndup(plan->arena, before->data, before->len);
+             line && count < NAMES_MAX;) {
+            const char *name = NULL;
+            size_t len = name_in_line(line, &name);
+            const char *own = arena_strndup(plan->arena, name, len);
+            if (len && !is_number(name + len) && !is_set(plan->study, own))
+                note_secret(names, &count, own);
+            line = strchr(line, '\n');
+            line = line ? line + 1 : NULL;
+        }
+    }
     names[count] = NULL;
     plan->secret_names = names;
 }
@@ -261,10 +331,13 @@ static bool fill(struct promote_draft *draft, struct store *store, struct err *e
     const char *slash = strrchr(plan->study->path, '/');
     draft->context.undo = arena_printf(plan->arena, "spica rollback %s/%s", plan->study->folder,
                                        slash ? slash + 1 : plan->study->path);
-    note_secrets(plan, draft->options->folder);
+    bool known = false;
+    note_secrets(plan, draft->options->folder, &known);
     if (!promote_audit_last(draft->options->folder, plan->arena, &plan->last_record, err) ||
         !add_steps(draft, err) || !promote_differ(draft, err))
         return false;
+    if (!known)
+        suspect_secrets(plan);
     for (size_t i = 0; i < plan->step_count && !plan->surroundings; i++)
         if (plan->steps[i].run)
             plan->surroundings = promote_surroundings_now(plan->arena);

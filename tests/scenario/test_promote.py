@@ -672,8 +672,14 @@ def a_mark_that_is_dropped(box):
         study(PLAIN_NAME=later)
         shown("-Environment=PLAIN_NAME=<secret ", "+Environment=PLAIN_NAME=<secret ")
         check(production.environment("llm")["PLAIN_NAME"] == later, production.environment("llm"))
+        # By another study, which has no journal: the file is closed, so it holds a secret.
+        study(PLAIN_NAME={"secret": secret}, OTHER="five")
+        shown()
+        os.remove(box.path("sc.spica.promotion.json"))
+        study(OTHER="six")
+        shown("-Environment=PLAIN_NAME=<secret ", "-Environment=OTHER=five", "+Environment=OTHER=six")
         study()
-        shown("-Environment=PLAIN_NAME=<secret ")
+        shown("-Environment=OTHER=six")
 
 
 @scenario()
