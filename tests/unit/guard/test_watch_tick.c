@@ -8,6 +8,11 @@
 #include "base/clock.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 struct made_watch {
     struct made_study *made;
@@ -19,7 +24,11 @@ struct made_watch {
     struct guard_tick tick;
 };
 
-static void made_watch_open(struct made_watch *w)
+struct how { /* guard is begun */
+    bool front, once, dry_run;
+};
+
+static void made_watch_open_as(struct made_watch *w, const struct how *how)
 {
     struct err err = ERR_INIT;
     *w = (struct made_watch){
@@ -30,7 +39,8 @@ static void made_watch_open(struct made_watch *w)
     setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere", 1);
     setenv("XDG_RUNTIME_DIR", "/nowhere", 1);
     w->made = made_study_new(w->folder);
-    w->made->guard.front_count = 0;
+    w->made->guard.front_count = how->front;
+    w->made->guard.proxy = (struct spec_proxy){.given = how->front, .folder = "/dev/null/none"};
     w->made->watches[1].pid = getpid();
     for (size_t i = 0; i < SPEC_KNOBS_MAX; i++)
         w->candidate.index[i] = -1;
@@ -38,9 +48,16 @@ static void made_watch_open(struct made_watch *w)
     const struct guard_watch_setup setup = {.study = &w->made->study,
                                             .folder = w->folder,
                                             .candidate = &w->candidate,
-                                            .event = w->event};
+                                            .event = w->event,
+                                            .once = how->once,
+                                            .dry_run = how->dry_run};
     if (!guard_watch_new(&setup, &w->watch, &err))
         fail_msg("%s", err.text);
+}
+
+static void made_watch_open(struct made_watch *w)
+{
+    made_watch_open_as(w, &(const struct how){0});
 }
 
 static void made_watch_close(struct made_watch *w)
@@ -114,11 +131,52 @@ static void test_the_clock_steps(void **state)
     made_watch_close(&w);
 }
 
+/* Expected: who applies HAProxy's configuration at its start asks systemd for the time that this
+ * may take, before it begins; who applies nothing does not. */
+static void test_systemd_waits_for_haproxy(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct how how;
+        bool asks;
+    } rows[] = {
+        {"the daemon", {.front = true}, true},
+        {"a dry run", {.front = true, .dry_run = true}, false},
+        {"one look", {.front = true, .once = true}, false},
+        {"no front", {0}, false},
+    };
+    static const char begins[] = "EXTEND_TIMEOUT_USEC=";
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder();
+        struct sockaddr_un at = {.sun_family = AF_UNIX};
+        struct made_watch w;
+        char text[200];
+        snprintf(at.sun_path, sizeof at.sun_path, "%s/n", folder);
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
+        setenv("NOTIFY_SOCKET", at.sun_path, 1);
+        made_watch_open_as(&w, &rows[i].how);
+        unsetenv("NOTIFY_SOCKET");
+        ssize_t len = recv(fd, text, sizeof text - 1, 0);
+        text[len > 0 ? len : 0] = '\0';
+        CHECK_ROW(i, rows[i].name, (strncmp(text, begins, strlen(begins)) == 0) == rows[i].asks);
+        /* Our own waits: the check of the file, a start, two of the socket. */
+        CHECK_ROW(i, text,
+                  !rows[i].asks || strtoll(text + strlen(begins), NULL, 10) >= 160 * 1000000LL);
+        CHECK_ROW(i, rows[i].name, recv(fd, text, sizeof text, 0) < 0); /* once */
+        made_watch_close(&w);
+        close(fd);
+        check_remove_folder(folder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_can_be_seen),
         cmocka_unit_test(test_the_clock_steps),
+        cmocka_unit_test(test_systemd_waits_for_haproxy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
