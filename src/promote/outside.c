@@ -9,14 +9,17 @@
  * Rejected: values gathered once with the plan. A journal that is read back has its files, not
  * them, and a second list of secrets would have to be kept from being written.
  *
- * A short value is hidden behind its name alone: "yes" would be cut out of every sentence. */
+ * A short value is hidden behind its name alone: "yes" would be cut out of every sentence. So would
+ * "http" at the end of one, which begins a secret address: a text is taken to be cut off only where
+ * it has the length at which any of them is, since who cuts is far from here. */
 #include "promote/outside.h"
 
 #include "promote/secret.h"
 
 #include <string.h>
 
-enum { VALUE_MIN = 6, VALUES_MAX = 1024, CUT_MIN = 4, TEXT_MAX = 1 << 16 };
+/* SHORTEST_CUT: below the room of each text that a command's or a service's words are put into. */
+enum { VALUE_MIN = 6, VALUES_MAX = 1024, CUT_MIN = 4, SHORTEST_CUT = 120, TEXT_MAX = 1 << 16 };
 
 struct known {
     struct arena *arena;
@@ -57,13 +60,13 @@ static void gather(struct known *known, const struct promote_plan *plan)
 }
 
 /* The longest known value that begins here; *ret_len: how much of it is here. */
-static const char *known_at(const struct known *known, const char *at, size_t *ret_len)
+static const char *known_at(const struct known *known, const char *at, bool cut, size_t *ret_len)
 {
     const char *found = NULL;
     const size_t left = strlen(at);
     for (size_t i = 0; i < known->count; i++) {
         const size_t len = strlen(known->values[i]), here = len < left ? len : left;
-        if (here < len && here < CUT_MIN)
+        if (here < len && (!cut || here < CUT_MIN))
             continue;
         if (strncmp(at, known->values[i], here) == 0 && (!found || len > strlen(found))) {
             found = known->values[i];
@@ -80,9 +83,10 @@ void promote_outside_hide(const struct promote_plan *plan, char *text, size_t si
     struct known *known = arena_alloc(arena, sizeof *known);
     known->arena = arena;
     gather(known, plan);
+    const bool cut = strlen(text) >= SHORTEST_CUT;
     for (const char *at = text; *at;) {
         size_t len = 0;
-        const char *value = known_at(known, at, &len);
+        const char *value = known_at(known, at, cut, &len);
         if (value)
             promote_hide_value(value, &by_value);
         else

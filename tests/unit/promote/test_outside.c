@@ -9,6 +9,10 @@ static const char before[] = "[Service]\nEnvironment=\"MINE=old sword x\" B=plai
                   after[] = "[Service]\nEnvironment=\"MINE=hunter2 x\" HF_TOKEN=hunter22\n";
 static const char *const run[] = {"/x", "--api-key", "swordfish", "--mode", "fast-one", NULL};
 
+#define LONG                                                                                       \
+    "exit status 1: the server that was asked has answered 401, since the key that was given to "  \
+    "it is one that it does not know, namely "
+
 static const struct {
     const char *text;
     size_t size;
@@ -21,8 +25,9 @@ static const struct {
     {"key \"swordfish\": 401", 200, "key \"<secret b9f195c5>\": 401"},
     /* The longest one, and one that was cut off. */
     {"hunter22", 200, "<secret 20d2fe5e>"},
-    {"answered 401: swordf", 200, "answered 401: <secret b9f195c5>"},
-    {"a sword, swo", 200, "a sword, swo"},
+    {LONG "swordf", 200, LONG "<secret b9f195c5>"},
+    {LONG "a sword, swo", 200, LONG "a sword, swo"},
+    {"a short one ends in a sword", 200, "a short one ends in a sword"}, /* by itself */
     /* By its name alone, also one that the plan does not know. */
     {"a DB_PASS=abc and --password=def", 200,
      "a DB_PASS=<secret ba7816bf> and --password=<secret cb8379ac>"},
