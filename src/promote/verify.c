@@ -235,7 +235,9 @@ bool verifying_fine(void *context, size_t *ret_service)
         if (err_is_set(&v->look_err))
             snprintf(v->down, sizeof v->down, "%s: systemd could not be asked: %.300s", s->name,
                      v->look_err.text);
+        /* A trial knows none that hangs on another. */
         *ret_service = s->service >= 0 ? (size_t)s->service : 0;
+        v->down_service = s->service;
         return false;
     }
     return true;
@@ -247,14 +249,14 @@ static bool all_fine(struct verifying *v)
     size_t service = 0;
     if (v->down[0] || verifying_fine(v, &service))
         return !v->down[0];
-    verifying_add(v, CHECK_ACTIVE, (int)service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s", v->down);
+    verifying_add(v, CHECK_ACTIVE, v->down_service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s", v->down);
     return false;
 }
 
-void verifying_note_down(struct verifying *v, size_t service)
+void verifying_note_down(struct verifying *v)
 {
     enum promote_check_kind kind = v->timed_out ? CHECK_LOAD : CHECK_ACTIVE;
-    verifying_add(v, kind, v->timed_out ? -1 : (int)service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s",
+    verifying_add(v, kind, v->timed_out ? -1 : v->down_service, PROMOTE_FAILED, MUST_BE_KNOWN, "%s",
                   v->down[0] ? v->down : "it stopped being what it was");
 }
 
@@ -487,6 +489,7 @@ bool promote_verify(const struct promote_plan *plan, bool load,
                             .tell = tell,
                             .context = context,
                             .checks = checks,
+                            .down_service = -1,
                             .arena = arena};
     take_subjects(v);
     take_along(v);

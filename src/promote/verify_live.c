@@ -141,7 +141,7 @@ bool verifying_probe(struct verifying *v, struct verifying_subject *s, struct er
     if (!live_probe(v->live, (size_t)s->service, &probe, err))
         return false;
     if (probe.ended) {
-        verifying_note_down(v, probe.ended_service);
+        verifying_note_down(v);
         return true;
     }
     say_probe(v, s, &probe);
@@ -233,14 +233,14 @@ bool verifying_load(struct verifying *v, struct err *err)
     /* A window that can't end would only keep users on what is then undone. */
     if (clock_now_ns() > v->deadline_ns - span_ns) {
         say_timed_out(v, "there was no time left for the window");
-        verifying_note_down(v, 0);
+        verifying_note_down(v);
         return true;
     }
     for (int window = 1;; window++) {
         if (!live_load(v->live, &load, err))
             return false;
         if (load.ended) {
-            verifying_note_down(v, load.ended_service);
+            verifying_note_down(v);
             return true;
         }
         if (!is_doubtful(&load) || window == WINDOWS_MAX ||

@@ -38,8 +38,9 @@ struct verifying {
     struct spec_candidate candidate;
     struct live *live;
     int64_t deadline_ns;
-    bool timed_out; /* it ended while services were asked; `down` says so */
-    char down[400]; /* who stopped being what it was, found by fine() */
+    bool timed_out;   /* it ended while services were asked; `down` says so */
+    char down[400];   /* who stopped being what it was, found by fine() */
+    int down_service; /* -1: of a unit that hangs on ours */
     struct err look_err;
 };
 
@@ -50,7 +51,8 @@ void verifying_add(struct verifying *v, enum promote_check_kind kind, int servic
     PRINTF_LIKE(6, 7);
 /* Everybody that was seen up: are they still what they were? `context` is the verification. */
 bool verifying_fine(void *context, size_t *ret_service);
-void verifying_note_down(struct verifying *v, size_t service);
+/* The service is the one that fine() has found. */
+void verifying_note_down(struct verifying *v);
 /* Is it time to give up? */
 bool verifying_is_over(const struct verifying *v, int64_t end_ns);
 
