@@ -60,6 +60,18 @@ static bool read_bool(const struct place *place, const char *name)
            value;
 }
 
+/* Without RemainAfterExit=, with which it stays up. */
+static bool read_once(const struct place *place)
+{
+    char type[16];
+    int remains = 0;
+    read_text(place, place->interface, "Type", type, sizeof type);
+    return strcmp(type, "oneshot") == 0 &&
+           sd_bus_get_property_trivial(place->bus, service_name, place->path, place->interface,
+                                       "RemainAfterExit", NULL, 'b', &remains) >= 0 &&
+           !remains;
+}
+
 /* UINT64_MAX: unknown, or without limit. */
 static uint64_t read_number(const struct place *place, const char *name)
 {
@@ -159,6 +171,7 @@ static void read_facts(const struct place *place, struct host_unit *unit)
     unit->can_start = read_bool(place, "CanStart") && strcmp(load, "loaded") == 0;
     unit->can_stop = read_bool(place, "CanStop");
     unit->transient = read_bool(place, "Transient");
+    unit->once = read_once(place);
     unit->exit_status = read_exit_status(place);
     uint64_t memory = read_number(place, "MemoryCurrent");
     unit->memory_bytes =

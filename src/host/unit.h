@@ -19,6 +19,7 @@ struct host_unit {
     bool can_start;   /* again, once stopped */
     bool can_stop;    /* by hand */
     bool transient;   /* made on the fly: gone once stopped */
+    bool once;        /* up only while it does its work (Type=oneshot) */
     int exit_status;  /* of its main process, once that has ended; -1: none, or by a signal */
     struct reading memory_bytes;
     int64_t start_within_ns, stop_within_ns; /* systemd gives up after that; bounded by us */

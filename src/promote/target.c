@@ -394,7 +394,9 @@ static void note_edited(struct promote_context *context, size_t service, const c
         *edited = *edited ? arena_printf(context->plan->arena, "%s; %s", *edited, more) : more;
 }
 
-/* One that ends over and over and is started again is neither up nor down, whatever we do. */
+/* One that ends over and over and is started again is neither up nor down, whatever we do; one that
+ * is up only while it works is not to do its work again. What can't be started by hand is not left
+ * down in the middle: that is for a person to know before. */
 static bool add_dependent(struct promote_context *context, size_t service, enum host_scope scope,
                           const char *name, struct buf *text, struct err *err)
 {
@@ -402,8 +404,14 @@ static bool add_dependent(struct promote_context *context, size_t service, enum 
     struct host_config config = {0};
     if (!context->world->unit(context, scope, name, &unit, &config, err))
         return false;
-    if (text_starts_with(unit.sub, "auto-restart"))
+    if (text_starts_with(unit.sub, "auto-restart") || unit.once)
         return true;
+    if (!unit.can_start)
+        return err_set(err, ERR_DECLINED,
+                       "%s goes down with %s and can't be started again by hand (%s): nothing was "
+                       "touched; end it first",
+                       name, context->plan->study->production[service].unit,
+                       unit.transient ? "made on the fly" : "RefuseManualStart=, or its file");
     buf_addf(text, "%s%s", text->len ? ", " : "", name);
     note_edited(context, service, promote_unit_edited(&config, NULL, context->plan->arena));
     return true;

@@ -7,6 +7,7 @@ import shutil
 
 from harness import FAKE, check, main, scenario
 from production import NEW, OLD, Production
+from systemd_box import wait_until
 
 EDITED = "\n[Service]\nEnvironment=SNEAKED=yes\n"
 
@@ -79,6 +80,49 @@ def what_does_not_come_back_is_told(box):
         production.rollback(0)
         works(production)
         production.expect(OLD)
+
+
+@scenario(quick=True)
+def who_ends_late_is_named(box):
+    """Of two services neither is to blame; up again after the undo."""
+    with Production(box) as production:
+        starts = box.path("starts")
+        production.systemd.write(
+            "front.service", "[Unit]\nPartOf=llm.service\nAfter=llm.service\n[Service]\n"
+            f"ExecStart=/bin/sh -c 'echo >> {starts}; [ $$(wc -l < {starts}) = 2 ] && exec sleep 1; "
+            "exec sleep 1000'\n")
+        production.systemd.start("front")
+        result = production.promote(7)
+        bad = [c for c in result["checks"] if c["answer"] == "failed"]
+        check(bad and bad[0]["service"] is None, result)
+        check("front.service" in result["why"], result)
+        works(production)
+        production.expect(OLD)
+
+
+# A unit that does its work and ends.
+ONCE = ("[Unit]\nRequires=llm.service\nAfter=llm.service\n"
+        "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo >> {ran}; exec sleep 3'\n")
+
+
+@scenario(quick=True)
+def what_runs_once_is_not_run_again(box):
+    """A backup that happens to run while the plan is made does not hang on ours for long."""
+    with Production(box) as production:
+        ran = box.path("ran")
+        production.systemd.write("backup.service", ONCE.format(ran=ran))
+        production.systemd.ctl("daemon-reload", ok=True)
+        production.systemd.ctl("start", "--no-block", "backup", ok=True)
+        shown = production.spica("promote", "--plan-only", "--json", code=0)
+        steps = json.loads(shown.out)["plan"]["steps"]
+        check(not any(s.get("dependents") for s in steps), steps)
+        # Over by itself, and it is the same plan.
+        wait_until(lambda: production.systemd.state("backup") == "inactive", "the backup to end")
+        plan = json.loads(shown.out)["plan"]["id"]
+        production.spica("promote", "--approve", plan, "--json", code=0)
+        with open(ran, encoding="utf-8") as file:
+            check(len(file.readlines()) == 1, "it was run again")
+        production.expect(NEW)
 
 
 @scenario()

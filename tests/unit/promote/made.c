@@ -22,7 +22,8 @@ static bool made_unit(struct promote_context *context, enum host_scope scope, co
     (void)scope;
     (void)err;
     const struct made *made = made_of(context);
-    *ret_unit = (struct host_unit){.found = false};
+    *ret_unit =
+        (struct host_unit){.found = false, .can_start = !made->no_start, .once = made->once};
     *ret_config = (struct host_config){.found = false};
     for (size_t i = 0; i < made->config_count; i++)
         if (strcmp(made->configs[i].name, name) == 0) {

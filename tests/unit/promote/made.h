@@ -12,6 +12,7 @@ struct made {
     bool down;                /* no unit runs */
     enum promote_has process; /* of each */
     const char *dependents;   /* of the first of them; NULL: none */
+    bool once, no_start;      /* it runs once; it can't be started: each that hangs on it */
     const char *versions[2];  /* stt's, llm's; NULL: as measured */
     const char *device_versions;
     struct promote_world world;

@@ -246,6 +246,38 @@ static void names_all_of_it(void **state)
 }
 
 static const struct {
+    const char *what;
+    bool once, no_start;
+    const char *error; /* NULL: there is a plan */
+} hanging[] = {
+    {"one that is started again", false, false, NULL},
+    {"one that is up only while it works", true, false, NULL},
+    {"that and no start by hand", true, true, NULL},
+    {"no start by hand", false, true, "can't be started again by hand"},
+};
+
+static void who_can_hang_on_ours(void **state)
+{
+    struct made made;
+    (void)state;
+    setup(&made, SAMPLE_WINNER, both);
+    made.dependents = "proxy.service";
+    for (size_t i = 0; i < ARRAY_LEN(hanging); i++) {
+        struct err err = ERR_INIT;
+        bool named = false;
+        made.once = hanging[i].once;
+        made.no_start = hanging[i].no_start;
+        AUTO(promote_plan_free) struct promote_plan *plan = made_plan(&made, NULL, &err);
+        CHECK_ROW(i, hanging[i].what, !plan == (hanging[i].error != NULL));
+        CHECK_ROW(i, hanging[i].what, plan || strstr(err.text, hanging[i].error));
+        for (size_t k = 0; plan && k < plan->step_count; k++)
+            named = named || plan->steps[k].dependents;
+        CHECK_ROW(i, hanging[i].what, !plan || named == !hanging[i].once);
+    }
+    made_done(&made);
+}
+
+static const struct {
     enum sample_story story;
     const char *stt_version, *device_versions;
     enum err_code code;
@@ -401,6 +433,7 @@ int main(void)
         cmocka_unit_test(compose_reads),
         cmocka_unit_test(is_what_it_is_made_of),
         cmocka_unit_test(names_all_of_it),
+        cmocka_unit_test(who_can_hang_on_ours),
         cmocka_unit_test(promotes_winners_alone),
         cmocka_unit_test(checks_accepted_names),
         cmocka_unit_test(sees_an_edited_study),
