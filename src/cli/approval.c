@@ -6,21 +6,26 @@
  * something that no longer exists. There is no way to approve "whatever comes".
  *
  * A file is a yes of whoever can write it, so the ways to it are looked at: its owner, and those of
- * its folders, are the only ones. Whose it is does not count, since the one who approves is often
- * another than the one who promotes; but for /tmp, where anybody can have put it. Rejected: a
- * signature, for which we would have to hold the keys of people. */
+ * its folders, are the only ones (with the group that is theirs alone). Whose it is does not count,
+ * since the one who approves is often another than the one who promotes; but for /tmp, where
+ * anybody can have put it. Rejected: a signature, for which we would have to hold the keys of
+ * people. */
 #include "cli/approval.h"
 
 #include "base/auto.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "promote/surroundings.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,11 +36,18 @@ static bool is_plan(const char *given, const char *what, const struct promote_pl
 {
     if (strcmp(given, plan->id) == 0)
         return true;
+    /* The plan that was approved is gone but for its id: only the person has seen what was in it.
+     */
+    AUTO(buf_done) struct buf under = BUF_INIT(200);
+    for (size_t i = 0; plan->surroundings && plan->surroundings[i]; i++) {
+        buf_add(&under, i ? ", " : " (or in the environment, which is ");
+        promote_surroundings_add(&under, plan->surroundings[i]);
+    }
     return err_set(
         err, ERR_DECLINED,
-        "%s is for plan %.40s, and the plan is %s now: something has changed since, look "
+        "%s is for plan %.40s, and the plan is %s now: something has changed since%s%s, look "
         "at it anew; nothing was changed",
-        what, given, plan->id);
+        what, given, plan->id, buf_text(&under), under.len ? " here)" : "");
 }
 
 /* "2026-11-26", and whatever follows. */
@@ -46,6 +58,27 @@ static bool is_date(const char *text)
         if (shape[i] == 'd' ? !isdigit((unsigned char)text[i]) : text[i] != shape[i])
             return false;
     return true;
+}
+
+/* Does the group hold its owner alone? So it is with the users that Debian and Red Hat make, whose
+ * umask is 0002. Who is in it by his entry alone is in no list of members; where there is an access
+ * list, the group's bits are its mask, and others may be named in it. */
+static bool is_own_group(const char *place, const struct stat *st)
+{
+    const struct passwd *user = getpwuid(st->st_uid);
+    if (!user || user->pw_gid != st->st_gid ||
+        getxattr(place, "system.posix_acl_access", NULL, 0) >= 0)
+        return false;
+    AUTO(free) char *name = strdup(user->pw_name); /* the next look-up takes its place */
+    const struct group *group = getgrgid(st->st_gid);
+    bool own = name && group && strcmp(group->gr_name, name) == 0;
+    for (size_t i = 0; own && group->gr_mem[i]; i++)
+        own = strcmp(group->gr_mem[i], name) == 0;
+    setpwent();
+    for (user = own ? getpwent() : NULL; user && own; user = getpwent())
+        own = user->pw_gid != st->st_gid || user->pw_uid == st->st_uid;
+    endpwent();
+    return own;
 }
 
 /* `*shared`: anybody may put something into the folder that it is in. */
@@ -59,7 +92,7 @@ static bool check_place(const char *path, const char *place, bool *shared, struc
                        "--approved-file %s: %s belongs to another user, and anybody could have "
                        "put it there; nothing was changed",
                        path, place);
-    *shared = st.st_mode & (S_IWGRP | S_IWOTH);
+    *shared = (st.st_mode & S_IWOTH) || ((st.st_mode & S_IWGRP) && !is_own_group(place, &st));
     if (!*shared || (S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX)))
         return true;
     return err_set(err, ERR_INPUT,

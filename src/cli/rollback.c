@@ -139,15 +139,17 @@ static bool undo(const char *folder, const struct promote_journal *journal,
 
 static bool read_accepted(const char *names, struct promote_accept *ret_accept, struct err *err)
 {
-    for (const char *at = names; at && *at;) {
+    for (const char *at = names; at;) {
         size_t len = strcspn(at, ",");
         bool program = len == 7 && strncmp(at, "program", len) == 0;
         bool unit = len == 4 && strncmp(at, "unit", len) == 0;
         if (!program && !unit)
-            return err_set(err, ERR_INPUT, "--accept: there is only \"program\" and \"unit\"");
+            return err_set(err, ERR_INPUT,
+                           "--accept: there is only \"program\" and \"unit\", and no \"%.*s\"",
+                           len < 60 ? (int)len : 60, at);
         ret_accept->programs = ret_accept->programs || program;
         ret_accept->units = ret_accept->units || unit;
-        at += len + (at[len] == ',');
+        at = at[len] ? at + len + 1 : NULL;
     }
     return true;
 }

@@ -19,8 +19,20 @@ extern char **environ;
 
 /* By their beginnings; with "=" a whole name. */
 static const char *const decisive[] = {
-    "DOCKER_", "COMPOSE_",  "BUILDKIT_", "CONTAINER_",  "KUBE",        "HELM_",     "LD_",
-    "PATH=",   "BASH_ENV=", "ENV=",      "PYTHONPATH=", "PYTHONHOME=", "PERL5LIB=", "NODE_OPTIONS=",
+    "DOCKER_",      /* which daemon, with which keys */
+    "COMPOSE_",     /* which files, which project */
+    "BUILDKIT_",    /* where an image is built */
+    "CONTAINER_",   /* Podman's daemon, as DOCKER_ */
+    "KUBE",         /* which cluster, as whom */
+    "HELM_",        /* likewise */
+    "LD_",          /* other code in every program */
+    "PATH=",        /* which programs a script means */
+    "BASH_ENV=",    /* read by each script of bash before its own words */
+    "ENV=",         /* the same of sh */
+    "PYTHONPATH=",  /* other modules in each script of Python */
+    "PYTHONHOME=",  /* another library of it */
+    "PERL5LIB=",    /* the same of Perl */
+    "NODE_OPTIONS=" /* may have other code loaded first */
 };
 
 static bool is_decisive(const char *variable)

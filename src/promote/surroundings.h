@@ -1,5 +1,5 @@
 /* The variables of our own environment that decide what a command does, whatever its words say:
- * which Docker, which cluster, which programs. Private to promote/. */
+ * which Docker, which cluster, which programs. */
 #pragma once
 
 #include "promote/plan.h"

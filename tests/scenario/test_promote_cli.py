@@ -231,7 +231,7 @@ def what_does_not_start_is_undone(box):
             check(production.runs()[-1] == "60ms", production.runs())
 
 
-@scenario()
+@scenario(quick=True)
 def somebody_signs_it_off(box):
     with Production(box) as production:
         plan = production.plan()
@@ -241,24 +241,38 @@ def somebody_signs_it_off(box):
         box.write("ok.json", json.dumps({"plan": "f" * 16, "name": "Anna", "date": "2026-11-26"}))
         refused = box.run("promote", box.file, "--approved-file", path, code=9)
         check("the file is for plan" in refused.err, refused)
+        # The same plan under another PATH is another one: its digest is shown there and here.
+        shown = json.loads(box.run("promote", box.file, "--plan-only", "--json", code=0).out)
+        digest = next(e for e in shown["plan"]["environment"] if e.startswith("PATH "))
+        check(digest in refused.err, refused)
+        refused = box.run("promote", box.file, "--approve", plan, code=9,
+                          env={"PATH": box.env["PATH"] + ":/usr/games"})
+        check("PATH " in refused.err and digest not in refused.err, refused)
         box.write("ok.json", json.dumps({"plan": plan, "name": "Anna", "date": "2026-11-26", "ticket": 7}))
         # Who may write it may approve: only its owner may, and who owns the folders.
         folder, elsewhere = box.path("signed"), box.path("signed/ok.json")
         os.mkdir(folder)
         shutil.copy(path, elsewhere)
         for mode, place, owner, says in ((0o666, path, 0, "ok.json may be written by others"),
-                                         (0o664, path, 0, "ok.json may be written by others"),
+                                         (0o664, path, 12345, "ok.json may be written by others"),
                                          (0o777, folder, 0, "signed may be written by others"),
                                          (0o1777, folder, 12345, "ok.json belongs to another user")):
             before = os.stat(place).st_mode & 0o777
             os.chmod(place, mode)
-            os.chown(elsewhere, owner, 0)
+            if place == path:
+                os.chown(path, 0, owner)
+            else:
+                os.chown(elsewhere, owner, 0)
             refused = box.run("promote", box.file, "--approved-file",
                               path if place == path else elsewhere, code=2)
             check(says in refused.err, refused)
             os.chmod(place, before)
         check(production.runs() == ["60ms"], "promoted by a file of others")
-        box.run("promote", box.file, "--approved-file", path, code=0)
+        # A group that is its owner's alone is no other, as with a umask of 0002.
+        os.chown(elsewhere, 0, 0)
+        os.chmod(elsewhere, 0o664)
+        os.chmod(folder, 0o775)
+        box.run("promote", box.file, "--approved-file", elsewhere, code=0)
         check("by Anna on 2026-11-26 (file)" in records(box)[0]["user"], records(box)[0])
 
 
@@ -336,6 +350,8 @@ def killed_in_the_middle(box):
         listed = json.loads(box.run("history", box.file, "--json", code=0).out)["pending"]
         check(listed["plan"] == plan and "by --approve" in listed["approved"], listed)
         check("Not ended: plan " + plan in box.run("history", box.file, code=0).out, "history")
+        refused = box.run("rollback", box.file, "--accept", "", code=2)
+        check("and no \"\"" in refused.err, refused)
         looked = json.loads(box.run("rollback", box.file, "--dry-run", "--json", code=0, lines=1).out)
         check(looked["outcome"] == "planned" and looked["found"] == "applying" and
               [s["doing"] for s in looked["steps"]] == ["run"], looked)
