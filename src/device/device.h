@@ -64,6 +64,7 @@ extern const char *const device_placement_names[PLACEMENT_COUNT_];
 struct device_proof {
     enum placement placement;
     char evidence[2][160]; /* two independent observations, as sentences; "" when missing */
+    bool contradicted;     /* unproven: CPU time speaks against work that was seen; ask again */
 };
 
 /* Who else is there: for `device busy` messages and the doctor. */

@@ -19,6 +19,7 @@
 #include "device/gpu_placement.h"
 #include "device/kernel_log.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -213,22 +214,28 @@ static void gpu_usage(struct device *device, pid_t root, struct device_usage *re
     *ret_usage = usage;
 }
 
-/* The largest share of a tree member since a moment; false when the driver tells none at all. */
-static bool largest_share(struct gpu *gpu, const struct gpu_tree *tree, int64_t since_wall_us,
-                          double *ret_ratio)
+static double largest_share(const struct nvml_activity *list, size_t count, pid_t pid)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].pid == pid && list[i].sm_ratio > largest)
+            largest = list[i].sm_ratio;
+    return largest;
+}
+
+/* The largest share of each tree member since a moment, summed as their CPU time is; false when
+ * the driver tells none at all. */
+static bool tree_share(struct gpu *gpu, const struct gpu_tree *tree, int64_t since_wall_us,
+                       double *ret_ratio)
 {
     AUTO(free) struct nvml_activity *list = NULL;
     size_t count = 0;
-    double largest = 0;
+    double sum = 0;
     if (nvml_read_activity(&gpu->card, since_wall_us, &list, &count) == NVML_SAMPLES_REFUSED)
         return false;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t p = 0; p < tree->pid_count; p++) {
-            if (list[i].pid == tree->pids[p] && list[i].sm_ratio > largest)
-                largest = list[i].sm_ratio;
-        }
-    }
-    *ret_ratio = largest;
+    for (size_t p = 0; p < tree->pid_count; p++)
+        sum += largest_share(list, count, tree->pids[p]);
+    *ret_ratio = fmin(sum, 1); /* they may be of different moments */
     return true;
 }
 
@@ -238,7 +245,7 @@ static void look_for_work(struct gpu *gpu, const struct gpu_tree *tree, int64_t 
 {
     int64_t deadline_ns = clock_now_ns() + DEVICE_PROVE_WITHIN_MS * NS_PER_MS;
     for (;;) {
-        sight->sampled = largest_share(gpu, tree, since_wall_us, &sight->sm_ratio);
+        sight->sampled = tree_share(gpu, tree, since_wall_us, &sight->sm_ratio);
         if (!sight->sampled || sight->sm_ratio > 0 || tree->pid_count == 0 ||
             clock_now_ns() >= deadline_ns)
             return;

@@ -8,13 +8,18 @@
  *
  *     listed   SM use          CPU time           placement
  *     yes      5 % or more     any                gpu
- *     yes      1 to 5 %        up to 1.5 cores    gpu
+ *     yes      1 to 5 %        up to 1.5 cores *  gpu
  *     yes      1 to 5 %        more               unproven: contradicted
  *     yes      none            much               cpu
  *     yes      none            little             unproven
  *     no       (any)           any but none       cpu
  *     no       (any)           none               unproven
  *     unknown, or on another card, or nobody left unproven
+ *     * for each process of the tree that is listed
+ *
+ * Both figures are sums over the tree, since each listed process may wait for the card with a core
+ * of its own. A first request may set up on the CPU what the next one finds ready, so a
+ * contradiction is one only when another request shows it as well: whoever asked has to ask again.
  *
  * A little SM use is what real servers show after a short request, beside one core that waits for
  * the card in a loop (115 proofs on an H100: at most 1.04 cores below 5 %). A runtime that leaves
@@ -50,7 +55,7 @@
 
 static const double sm_seen = 0.01;   /* the driver's smallest figure */
 static const double sm_plenty = 0.05; /* no CPU time speaks against it */
-static const double cpu_wait = 1.5;   /* cores; more is no wait for a card */
+static const double cpu_wait = 1.5;   /* cores of each listed process; more is no wait */
 static const double idle_most = 0.05; /* of the card: below, nobody works on it */
 static const double rise_seen = 0.05; /* of the card, over before */
 static const double cpu_much = 0.5;   /* cores, over the probe */
@@ -70,8 +75,8 @@ static bool much_cpu(const struct gpu_sight *sight)
 /* So little work on the card that what the CPU did beside it may have been the request. */
 static bool is_contradicted(const struct gpu_sight *sight)
 {
-    return sight->sm_ratio < sm_plenty && much_cpu(sight) &&
-           (double)sight->cpu_ns > cpu_wait * (double)sight->span_ns;
+    double waits_ns = cpu_wait * (double)sight->listed_count * (double)sight->span_ns;
+    return sight->sm_ratio < sm_plenty && much_cpu(sight) && (double)sight->cpu_ns > waits_ns;
 }
 
 /* Nothing is told of an instance's SMs. */
@@ -202,6 +207,8 @@ static void say_work(const struct gpu_sight *sight, struct buf *text)
 void gpu_placement_judge(const struct gpu_sight *sight, struct device_proof *ret_proof)
 {
     struct device_proof proof = {.placement = place(sight)};
+    proof.contradicted =
+        proof.placement == PLACEMENT_UNPROVEN && work_of(sight) == WORK_CONTRADICTED;
     AUTO(buf_done) struct buf listed = BUF_INIT(sizeof proof.evidence[0] - 1);
     AUTO(buf_done) struct buf work = BUF_INIT(sizeof proof.evidence[1] - 1);
     say_listed(sight, &listed);

@@ -15,7 +15,7 @@ struct gpu_sight {
     bool instance;                /* a MIG instance, of which drivers may tell no SM use at all */
     struct reading growth_bytes;  /* of the tree's memory here; unknown unless listed before */
     bool sampled;                 /* the driver tells each process's share of the SMs */
-    double sm_ratio;              /* the largest of the tree's samples; 0: none */
+    double sm_ratio;              /* the largest sample of each process, summed; 0: none */
     struct reading busy_before, busy_after; /* of the whole card, for drivers that don't tell */
     int64_t cpu_ns, span_ns;                /* the tree's CPU time, and the probe's length */
 };

@@ -3,7 +3,8 @@
  * A driver averages before it has a sample of short work, and a request of some milliseconds may
  * leave none: a service that is listed on the card and is still unproven is asked a second time,
  * where that can be decided within 3 s of its first answer. A request that is too long for that has
- * left samples if it ever leaves any.
+ * left samples if it ever leaves any; one whose CPU time contradicts them is asked for in any case,
+ * since a first request may set up on the CPU what the next one finds ready.
  * Its own words (its log, an engine's status page) can only lower what was proven: a log that says
  * "10 of 31 layers" beats a card on which some work was seen, and no log proves anything.
  *
@@ -236,10 +237,11 @@ static void read_back(struct attempt *attempt, size_t i, const struct device_usa
     }
 }
 
-bool run_may_probe_again(int64_t answered_ns, int64_t now_ns, int64_t request_ns)
+bool run_may_probe_again(const struct device_proof *proof, int64_t answered_ns, int64_t now_ns,
+                         int64_t request_ns)
 {
-    return now_ns + request_ns + DEVICE_PROVE_WITHIN_MS * NS_PER_MS <=
-           answered_ns + DECIDED_WITHIN_NS;
+    return proof->contradicted || now_ns + request_ns + DEVICE_PROVE_WITHIN_MS * NS_PER_MS <=
+                                      answered_ns + DECIDED_WITHIN_NS;
 }
 
 static bool needs_another(const struct judge_service *facts, const struct sight *sight,
@@ -247,7 +249,7 @@ static bool needs_another(const struct judge_service *facts, const struct sight 
 {
     return facts->on == ON_GPU && facts->proof.placement == PLACEMENT_UNPROVEN &&
            sight->after.listed == DEVICE_LISTED_YES &&
-           run_may_probe_again(answered_ns, clock_now_ns(), request_ns);
+           run_may_probe_again(&facts->proof, answered_ns, clock_now_ns(), request_ns);
 }
 
 bool attempt_probe(struct attempt *attempt, size_t i, bool *ret_answered, struct err *err)

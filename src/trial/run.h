@@ -38,5 +38,7 @@ void run_end(struct attempt *attempt, const struct run *run);
 bool run_died_with_service(struct attempt *attempt, const struct answer_list *answers,
                            size_t *ret_ended);
 /* The first probe was answered at `answered_ns` and proves nothing yet. Could a second one, as long
- * as the first was, be answered and looked at within 3 s of that? */
-bool run_may_probe_again(int64_t answered_ns, int64_t now_ns, int64_t request_ns);
+ * as the first was, be answered and looked at within 3 s of that? Whatever it takes where the
+ * proof is contradicted: one request alone contradicts nothing. */
+bool run_may_probe_again(const struct device_proof *proof, int64_t answered_ns, int64_t now_ns,
+                         int64_t request_ns);
