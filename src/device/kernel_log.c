@@ -31,12 +31,38 @@ bool device_kernel_log_names(const char *log, size_t len, pid_t pid)
 
 bool device_kernel_xid_is_fatal(int64_t number)
 {
-    /* By NVIDIA's catalog; 13, 31, 43, 45 and the like are a program's own faults. */
-    static const int fatal[] = {48, 62, 64, 74, 79, 95, 119, 120, 140, 143, 154};
+    /* By NVIDIA's catalog; 13, 31, 43, 45 and the like are a program's own faults. 74 is not in it:
+     * an error of NVLink is often recovered from, and what is not brings 79, 140 or 154 as well. */
+    static const int fatal[] = {48, 62, 64, 79, 95, 119, 120, 140, 143, 154};
     for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
         if (fatal[i] == number)
             return true;
     return false;
+}
+
+/* "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)" is logged for any
+ * change of that action, the one back to nothing as well. */
+static bool is_fatal_line(const char *words, const char *end)
+{
+    static const char nothing[] = "(None)";
+    const size_t len = sizeof nothing - 1;
+    while (end > words && (end[-1] == ' ' || end[-1] == '\r' || end[-1] == '.'))
+        end--;
+    return device_kernel_xid_is_fatal(strtol(words, NULL, 10)) &&
+           !((size_t)(end - words) >= len && memcmp(end - len, nothing, len) == 0);
+}
+
+/* The line that begins at *next, which goes on to the next one; NULL: none is left. The last one
+ * may lack its end. */
+static const char *take_line(const char **next, const char *end, size_t *ret_len)
+{
+    const char *line = *next;
+    if (line >= end)
+        return NULL;
+    const char *line_end = memchr(line, '\n', (size_t)(end - line));
+    *next = line_end ? line_end + 1 : end;
+    *ret_len = (size_t)((line_end ? line_end : end) - line);
+    return line;
 }
 
 /* "<4>[   11.000000] NVRM: ..."; NaN: not told. */
@@ -56,12 +82,11 @@ static double stamp_of(const char *line, size_t len)
 double device_kernel_log_mark(const char *log, size_t len)
 {
     double mark_s = -1;
-    for (const char *line = log, *end = log + len; line < end;) {
-        const char *line_end = memchr(line, '\n', (size_t)(end - line));
-        line_end = line_end ? line_end : end;
-        mark_s = fmax(mark_s, stamp_of(line, (size_t)(line_end - line)));
-        line = line_end + 1;
-    }
+    size_t line_len = 0;
+    const char *next = log;
+    for (const char *line = take_line(&next, log + len, &line_len); line;
+         line = take_line(&next, log + len, &line_len))
+        mark_s = fmax(mark_s, stamp_of(line, line_len));
     return mark_s;
 }
 
@@ -89,17 +114,16 @@ static bool find_xid(const char *log, size_t len, const char *pci, const double 
     const char *newest = NULL, *newest_end = NULL;
     if (!fill_needle(pci, needle, sizeof needle))
         return false;
-    for (const char *line = log, *end = log + len; line < end;) {
-        const char *line_end = memchr(line, '\n', (size_t)(end - line));
-        line_end = line_end ? line_end : end;
-        size_t line_len = (size_t)(line_end - line);
+    const char *next = log;
+    size_t line_len = 0;
+    for (const char *line = take_line(&next, log + len, &line_len); line;
+         line = take_line(&next, log + len, &line_len)) {
         const char *words = xid_words(line, line_len, needle);
         if (words && (!after_s || (stamp_of(line, line_len) > *after_s &&
-                                   device_kernel_xid_is_fatal(strtol(words, NULL, 10))))) {
+                                   is_fatal_line(words, line + line_len)))) {
             newest = words;
-            newest_end = line_end;
+            newest_end = line + line_len;
         }
-        line = line_end + 1;
     }
     if (!newest)
         return false;

@@ -37,7 +37,6 @@ enum {
     KEPT_CHUNKS = 4096,
     TURN_MAX_NS = 500000,
     BATCH_NS = 100000, /* of answers, before sends and timers are looked at again */
-    HEAD_SLACK = 512,  /* of a request's head, what is neither URL, key nor header of ours */
     HUB_CALLS = 128,   /* times the hubs is more than is ever in flight; else the last has more */
 };
 static_assert(LOAD_ANSWER_MAX == 8 << 20, "the words below say so");

@@ -63,7 +63,12 @@ static void test_fatal(void **state)
         "<4>[   11.000000][  T900] x\n"
         "<4>[   11.500000] NVRM: Xid (PCI:0000:44:00): 31, pid=900, MMU Fault\n"
         "<4>[   12.000000] NVRM: Xid (PCI:0000:9A:00): 95, Uncontained\n"
-        "NVRM: Xid (PCI:0000:44:00): 64, of no time\n";
+        "NVRM: Xid (PCI:0000:44:00): 64, of no time\n"
+        "<4>[   13.000000] NVRM: Xid (PCI:0000:B1:00): 154, GPU recovery action changed from 0x1 "
+        "(GPU Reset Required) to 0x0 (None)\n"
+        "<4>[   13.500000] NVRM: Xid (PCI:0000:B1:00): 74, pid=900, NVLink: fatal error\n"
+        "<4>[   14.000000] NVRM: Xid (PCI:0000:B2:00): 154, GPU recovery action changed from 0x0 "
+        "(None) to 0x1 (GPU Reset Required)";
     static const struct {
         const char *name, *pci;
         double after_s;
@@ -74,6 +79,9 @@ static void test_fatal(void **state)
         {"a program's own", "00000000:44:00.0", 11, NULL},
         {"nothing was there", "00000000:9A:00.0", -1, "Xid 95, Uncontained"},
         {"the log was not to be read", "00000000:44:00.0", NAN, NULL},
+        {"back to nothing; a link that recovers", "00000000:B1:00.0", 0, NULL},
+        {"a last line without its end", "00000000:B2:00.0", 13.9,
+         "Xid 154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"},
         {"another card", "00000000:45:00.0", 0, NULL},
         {"no address", "", 0, NULL},
     };
@@ -84,7 +92,7 @@ static void test_fatal(void **state)
         CHECK_ROW(i, rows[i].name, found == (rows[i].text != NULL));
         CHECK_ROW_TEXT(i, rows[i].name, text, rows[i].text ? rows[i].text : "");
     }
-    assert_true(device_kernel_log_mark(log, sizeof log - 1) == 12);
+    assert_true(device_kernel_log_mark(log, sizeof log - 1) == 14);
     assert_true(device_kernel_log_mark("x\n[y] z", 7) == -1);
     assert_true(device_kernel_log_mark("", 0) == -1);
 }
