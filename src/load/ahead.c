@@ -96,20 +96,23 @@ static struct load_run *next_run(struct load_child *child, int64_t now_ns)
                                                                                         : NULL;
 }
 
-void load_ahead_fill(struct load_child *child, int64_t now_ns)
+bool load_ahead_fill(struct load_child *child, int64_t now_ns)
 {
     struct load_flight *first = TAILQ_FIRST(&child->ahead);
-    if (first && !first->held && first->turn.due_ns - now_ns > CALM_NS)
+    bool done = first && !first->held && first->turn.due_ns - now_ns > CALM_NS;
+    if (done)
         hold(first);
     for (struct load_run *run = next_run(child, now_ns); run; run = next_run(child, now_ns)) {
         struct load_turn turn = load_schedule_take_ahead(&run->schedule);
         struct load_flight *flight = load_flight_make(child, run, &turn);
         insert(child, flight);
+        done = true;
         if (!flight->prepared)
-            return; /* the run has failed */
+            return true; /* the run has failed */
         hold(flight);
         now_ns = clock_now_ns();
     }
+    return done;
 }
 
 void load_ahead_leave(struct load_child *child)

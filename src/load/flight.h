@@ -33,11 +33,12 @@ enum { LOAD_LEAD_NS = 4000000 }; /* nothing is made ready earlier */
 
 /* ahead.c: what is made ready before it is due. */
 void load_ahead_init(struct load_child *child);
-void load_ahead_fill(struct load_child *child, int64_t now_ns); /* while there is nothing to do */
-int64_t load_ahead_due_ns(const struct load_child *child);      /* of the first; or CLOCK_NEVER */
-void load_ahead_leave(struct load_child *child);                /* the first, which is due */
-void load_ahead_lost(struct load_call *call);                   /* as the transport's hook says */
-void load_ahead_end(struct load_child *child, int64_t now_ns);  /* none leaves any more */
+/* While there is nothing to do. True: a transport was called, or a request was made. */
+bool load_ahead_fill(struct load_child *child, int64_t now_ns);
+int64_t load_ahead_due_ns(const struct load_child *child);     /* of the first; or CLOCK_NEVER */
+void load_ahead_leave(struct load_child *child);               /* the first, which is due */
+void load_ahead_lost(struct load_call *call);                  /* as the transport's hook says */
+void load_ahead_end(struct load_child *child, int64_t now_ns); /* none leaves any more */
 
 /* flight.c */
 extern const struct load_transport_hooks load_flight_hooks;

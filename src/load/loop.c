@@ -467,21 +467,30 @@ _Noreturn static void end(struct load_child *child)
     _exit(0);
 }
 
+/* As sd_event_prepare(), when there is nothing else to do with the next requests made ready. That
+ * may set timers or fail the run, and what is set after a prepare is armed by the next one only: it
+ * would wait for the next send. */
+static int prepare_turn(struct load_child *child)
+{
+    int r = sd_event_prepare(child->event);
+    if (r != 0 || child->over || child->behind || !load_ahead_fill(child, clock_now_ns()))
+        return r;
+    send_due(child);
+    r = sd_event_wait(child->event, 0);
+    return r == 0 ? sd_event_prepare(child->event) : r;
+}
+
 /* What is far is waited for in two steps: what will be sent is made ready shortly before, and the
  * kernel's slack for a poll, a thousandth of its time-out, stays small. */
 static void sleep_until_send(struct load_child *child)
 {
     struct pollfd events = {.fd = sd_event_get_fd(child->event), .events = POLLIN};
-    int64_t now_ns = clock_now_ns();
-    if (!child->over && !child->behind)
-        load_ahead_fill(child, now_ns);
     int64_t due_ns = load_child_due_ns(child);
     if (due_ns == CLOCK_NEVER || child->behind) {
         ppoll(&events, 1, NULL, NULL);
         return;
     }
-    now_ns = clock_now_ns();
-    int64_t wait_ns = due_ns - now_ns;
+    int64_t wait_ns = due_ns - clock_now_ns();
     if (wait_ns > LOAD_LEAD_NS)
         wait_ns -= LOAD_LEAD_NS / 2;
     if (wait_ns <= 0)
@@ -497,7 +506,7 @@ static bool run_loop(struct load_child *child)
     while (r >= 0 && sd_event_get_state(child->event) != SD_EVENT_FINISHED) {
         if (!child->behind)
             send_due(child);
-        r = sd_event_prepare(child->event);
+        r = prepare_turn(child);
         if (r == 0) {
             sleep_until_send(child);
             if (!child->behind)

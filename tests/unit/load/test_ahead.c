@@ -3,6 +3,7 @@
  * lose theirs between being made ready and being sent. Every one must arrive once, not before its
  * time, and in the plan's order. */
 #include "base/clock.h"
+#include "load/transport.h"
 #include "raw_server.h"
 #include "worker_run.h"
 
@@ -93,7 +94,8 @@ static void check_run(const struct run *run, const struct seen *seen, size_t wan
         assert_true(arrived_ns[i] >= intended_ns[i]);
 }
 
-static void run_against(int closes_after_us, enum arrivals arrivals)
+static void run_against(int closes_after_us, enum arrivals arrivals,
+                        const struct load_protocol *protocol)
 {
     static const struct spec_setting whole[] = {{.name = "stream", .text = "false"}};
     struct corpus_prompt prompt = {.prompt = "Say something.", .max_tokens = 4};
@@ -112,7 +114,7 @@ static void run_against(int closes_after_us, enum arrivals arrivals)
         .window_ns = NS_PER_S,
         .drain_ns = 5 * NS_PER_S,
         .streams = {{.name = "server",
-                     .protocol = load_protocol_find("openai-chat"),
+                     .protocol = protocol ? protocol : load_protocol_find("openai-chat"),
                      .url = url,
                      .settings = whole,
                      .setting_count = 1,
@@ -140,17 +142,77 @@ static void run_against(int closes_after_us, enum arrivals arrivals)
 static void test_kept(void **state)
 {
     (void)state;
-    run_against(0, ARRIVALS_CONSTANT);
-    run_against(0, ARRIVALS_POISSON);
+    run_against(0, ARRIVALS_CONSTANT, NULL);
+    run_against(0, ARRIVALS_POISSON, NULL);
 }
 
 /* A request is 10 ms after the one before, and made ready at most 4 ms before its time. */
 static void test_lost_while_held(void **state)
 {
     (void)state;
-    run_against(9000, ARRIVALS_CONSTANT);
-    run_against(7500, ARRIVALS_CONSTANT);
-    run_against(8000, ARRIVALS_POISSON);
+    run_against(9000, ARRIVALS_CONSTANT, NULL);
+    run_against(7500, ARRIVALS_CONSTANT, NULL);
+    run_against(8000, ARRIVALS_POISSON, NULL);
+}
+
+/* HTTP whose making ready sets something for the loop: that comes before the send. */
+static struct {
+    int before, after; /* such turns, before the release and after it */
+} * turns;             /* shared with the worker */
+static sd_event *turn_event;
+static sd_event_source *turn_source;
+static bool turn_held;
+
+static int on_turn(sd_event_source *source, void *ctx)
+{
+    (void)source;
+    (void)ctx;
+    if (turn_held)
+        turns->before++;
+    else
+        turns->after++;
+    return 0;
+}
+
+static bool turn_open(sd_event *event, const struct load_transport_hooks *hooks, void **ret_client,
+                      struct err *err)
+{
+    turn_event = event;
+    return load_transport_http.open(event, hooks, ret_client, err);
+}
+
+static bool turn_hold(struct load_call *call, const struct load_parcel *parcel)
+{
+    if (!load_transport_http.hold(call, parcel))
+        return false;
+    turn_held = true;
+    if (!turn_source && sd_event_add_defer(turn_event, &turn_source, on_turn, NULL) < 0)
+        abort();
+    sd_event_source_set_enabled(turn_source, SD_EVENT_ONESHOT);
+    return true;
+}
+
+static void turn_release(struct load_call *call)
+{
+    turn_held = false;
+    load_transport_http.release(call);
+}
+
+static void test_set_while_made_ready(void **state)
+{
+    (void)state;
+    turns = mmap(NULL, sizeof *turns, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(turns, MAP_FAILED);
+    struct load_transport transport = load_transport_http;
+    transport.open = turn_open;
+    transport.hold = turn_hold;
+    transport.release = turn_release;
+    struct load_protocol protocol = *load_protocol_find("openai-chat");
+    protocol.transport = &transport;
+    run_against(0, ARRIVALS_CONSTANT, &protocol);
+    /* One that a stalled machine held up until the send is due may come after it. */
+    assert_true(turns->before > 4 * turns->after);
+    munmap(turns, sizeof *turns);
 }
 
 int main(void)
@@ -158,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_lost_while_held),
+        cmocka_unit_test(test_set_while_made_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
