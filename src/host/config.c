@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <systemd/sd-bus.h>
 
 static const char service_name[] = "org.freedesktop.systemd1";
@@ -125,12 +126,43 @@ static void read_env_files(const struct place *place, struct host_config *config
     config->env_files = files;
 }
 
+static int64_t read_us(clockid_t clock)
+{
+    struct timespec now = {0};
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* The monotonic clock stands still in sleep, and how much of all sleep was after the stamp is not
+ * known: the truth lies between the two. */
+int64_t host_stamp_wall_us(int64_t stamp_wall_us, int64_t stamp_monotonic_us,
+                           const struct host_clocks *now)
+{
+    const int64_t slack_us = 1000000;
+    int64_t earliest_us = now->wall_us - now->boot_us + stamp_monotonic_us;
+    int64_t latest_us = now->wall_us - now->monotonic_us + stamp_monotonic_us;
+    if (stamp_wall_us <= 0 || stamp_monotonic_us <= 0 ||
+        (stamp_wall_us >= earliest_us - slack_us && stamp_wall_us <= latest_us + slack_us))
+        return stamp_wall_us;
+    return earliest_us > 0 ? earliest_us : stamp_wall_us;
+}
+
+static int64_t read_started(const struct place *place)
+{
+    const struct host_clocks now = {read_us(CLOCK_REALTIME), read_us(CLOCK_MONOTONIC),
+                                    read_us(CLOCK_BOOTTIME)};
+    uint64_t wall_us = 0, monotonic_us = 0;
+    get_number(place, "ExecMainStartTimestamp", 't', &wall_us);
+    get_number(place, "ExecMainStartTimestampMonotonic", 't', &monotonic_us);
+    return host_stamp_wall_us((int64_t)wall_us, (int64_t)monotonic_us, &now);
+}
+
 static void read_config(const struct place *place, struct host_config *config)
 {
     uint32_t pid = 0;
-    uint64_t started_us = 0;
     int stale = 0;
     config->fragment = get_text(place, unit_interface, "FragmentPath");
+    config->source = get_text(place, unit_interface, "SourcePath");
     config->drop_ins = get_list(place, unit_interface, "DropInPaths");
     config->active = get_text(place, unit_interface, "ActiveState");
     config->sub = get_text(place, unit_interface, "SubState");
@@ -144,12 +176,11 @@ static void read_config(const struct place *place, struct host_config *config)
     read_env_files(place, config);
     get_number(place, "MainPID", 'u', &pid);
     get_number(place, "NRestarts", 'u', &config->restarts);
-    get_number(place, "ExecMainStartTimestamp", 't', &started_us);
     (void)sd_bus_get_property_trivial(place->bus, service_name, place->path, unit_interface,
                                       "NeedDaemonReload", NULL, 'b', &stale);
     config->need_reload = stale != 0;
     config->main_pid = (pid_t)pid;
-    config->started_wall_us = (int64_t)started_us;
+    config->started_wall_us = read_started(place);
 }
 
 bool host_config_read(struct host_manager *manager, struct arena *arena, const char *name,

@@ -22,6 +22,7 @@ struct host_config {
     const char *name;                      /* the unit's own, not an alias */
     const char *load_state;                /* "loaded", "bad-setting", "masked", ... */
     const char *fragment;                  /* its file; "" none */
+    const char *source;                    /* what a generator made that of; "" none */
     const char *const *drop_ins;           /* in systemd's order; NULL at the end */
     const char *const *environment;        /* "NAME=value"; NULL at the end */
     const char *const *unset;              /* UnsetEnvironment=; NULL at the end */
@@ -36,8 +37,18 @@ struct host_config {
                        */
     pid_t main_pid;   /* 0: none */
     uint32_t restarts;       /* by systemd itself since it was last started by hand */
-    int64_t started_wall_us; /* its main process; 0: never, or unknown */
+    int64_t started_wall_us; /* its main process, by the clock of now (below); 0: never, unknown */
 };
+
+struct host_clocks {
+    int64_t wall_us, monotonic_us, boot_us; /* at one moment; the last goes on in sleep */
+};
+
+/* When that was which systemd has stamped so, by the wall clock as it is set now: a clock that was
+ * set meanwhile (no battery, no network yet) would make every file younger than every process. The
+ * stamp itself unless it can't be, else not later than the truth. 0: unknown. */
+int64_t host_stamp_wall_us(int64_t stamp_wall_us, int64_t stamp_monotonic_us,
+                           const struct host_clocks *now);
 
 /* A unit that does not exist is not an error: `found` is false then, and nothing else is set. A
  * name without a suffix is a service's. */

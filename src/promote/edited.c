@@ -5,8 +5,9 @@
  * By the times of the files, of the content and of the inode: a file that was moved into its place
  * keeps the older of them. systemd's own word (NeedDaemonReload) counts too: it sees a file that is
  * gone. Rejected: systemd's word alone, which ends at the next daemon-reload, whoever asks for it,
- * while the process runs on with the old file. One that is wrongly named (touched, not changed) is
- * accepted by a word; one that is not named takes production down. */
+ * while the process runs on with the old file. Where a generator makes the file (Podman's Quadlet),
+ * it is new after each daemon-reload: what it is made of is looked at. One that is wrongly named
+ * (touched, not changed) is accepted by a word; one that is not named takes production down. */
 #include "promote/edited.h"
 
 #include "base/buf.h"
@@ -38,23 +39,52 @@ static bool is_stale(const struct host_config *config)
     return config->need_reload;
 }
 
-static void look(struct buf *found, const char *path, const char *except, int64_t since_us)
+static bool is_generated(const char *path)
+{
+    static const char *const folders[] = {"/systemd/generator/", "/systemd/generator.early/",
+                                          "/systemd/generator.late/"};
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        if (strstr(path, folders[i]))
+            return true;
+    return false;
+}
+
+/* Of `systemctl set-property`: in force from that moment, without a restart. */
+static bool is_set_property(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && strncmp(slash, "/50-", 4) == 0 &&
+           (strstr(path, "/systemd/system.control/") || strstr(path, "/systemd/user.control/"));
+}
+
+static bool is_listed(const char *const *paths, const char *path)
+{
+    for (size_t i = 0; paths && paths[i]; i++)
+        if (strcmp(paths[i], path) == 0)
+            return true;
+    return false;
+}
+
+static void look(struct buf *found, const char *path, const char *const *except, int64_t since_us)
 {
     struct stat st;
-    if (!*path || (except && strcmp(path, except) == 0) || is_ours(path))
+    if (!path || !*path || is_listed(except, path) || is_ours(path) || is_generated(path) ||
+        is_set_property(path))
         return;
     if (stat(path, &st) == 0 && (us_of(st.st_mtim) > since_us || us_of(st.st_ctim) > since_us))
         buf_addf(found, "%s%s", found->len ? ", " : "", path);
 }
 
-const char *promote_unit_edited(const struct host_config *config, const char *except,
+const char *promote_unit_edited(const struct host_config *config, const char *const *except,
                                 struct arena *arena)
 {
     AUTO(buf_done) struct buf found = BUF_INIT(1 << 16);
     const int64_t since_us = config->started_wall_us;
     const bool stale = is_stale(config);
     if (since_us > 0) {
-        look(&found, config->fragment ? config->fragment : "", except, since_us);
+        look(&found, config->fragment, except, since_us);
+        if (config->fragment && is_generated(config->fragment))
+            look(&found, config->source, except, since_us);
         for (size_t i = 0; config->drop_ins && config->drop_ins[i]; i++)
             look(&found, config->drop_ins[i], except, since_us);
         for (size_t i = 0; i < config->env_file_count; i++)

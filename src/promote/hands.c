@@ -191,14 +191,15 @@ static bool unit_restart(void *context, const struct promote_step *step, enum ho
     return step->port == 0 ? still_starting(step, err) : wait_ready(step, end_ns, heed, err);
 }
 
-static const char *unit_edited(void *context, const struct promote_step *step, struct arena *arena)
+static const char *unit_edited(void *context, const struct promote_step *step,
+                               const char *const *except, struct arena *arena)
 {
     struct host_config config;
     struct err err = ERR_INIT;
     (void)context;
     if (!read_config(step, arena, &config, &err))
         return arena_printf(arena, "systemd could not be asked of %s: %s", step->unit, err.text);
-    return promote_unit_edited(&config, NULL, arena);
+    return promote_unit_edited(&config, except, arena);
 }
 
 /* By the verb of all our jobs, which a rule for polkit names; of one that is down it is a start. A

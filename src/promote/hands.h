@@ -25,7 +25,8 @@ struct promote_hands {
     bool (*unit_restart)(void *context, const struct promote_step *step, enum host_heed heed,
                          struct err *err);
     /* What its next start would bring (promote/edited.h); also where that can't be asked. */
-    const char *(*unit_edited)(void *context, const struct promote_step *step, struct arena *arena);
+    const char *(*unit_edited)(void *context, const struct promote_step *step,
+                               const char *const *except, struct arena *arena);
     /* A unit that hangs on one of ours (promote/along.h): started where it is down. */
     bool (*unit_raise)(void *context, const struct promote_step *step, enum host_heed heed,
                        struct err *err);

@@ -317,25 +317,49 @@ static bool check_programs(const struct promote_plan *plan, struct err *err)
     return true;
 }
 
-/* What the old state's units would start with is not what they ran with: nobody has seen it work,
- * and nobody could go back from it. */
-static bool check_units(const struct promote_session *session, const struct promote_plan *plan,
-                        struct err *err)
+/* Those that the promotion has written are looked at by their bytes (check_unedited). */
+static const char *const *written_files(const struct promote_plan *plan, struct arena *arena)
 {
-    AUTO(arena_free) struct arena *arena = arena_new();
+    const char **paths = arena_array(arena, plan->step_count + 1, sizeof *paths);
+    size_t count = 0;
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].kind == PROMOTE_FILE)
+            paths[count++] = plan->steps[i].path;
+    return paths;
+}
+
+/* What the old state's units would start with is not what they ran with: nobody has seen it work,
+ * and nobody could go back from it. In words, in the arena. */
+static const char *units_edited(const struct promote_session *session,
+                                const struct promote_plan *plan, struct arena *arena)
+{
     struct promote_along *along = arena_alloc(arena, sizeof *along);
     const struct promote_hands *hands = session->hands;
+    const char *const *ours = written_files(plan, arena);
     const char *edited = NULL;
     for (size_t i = 0; i < plan->step_count && !edited; i++)
         if (plan->steps[i].kind == PROMOTE_RESTART && plan->steps[i].was_up)
-            edited = hands->unit_edited(hands->context, &plan->steps[i], arena);
+            edited = hands->unit_edited(hands->context, &plan->steps[i], ours, arena);
     promote_along_list(plan, arena, along);
     for (size_t i = 0; i < along->count && !edited; i++)
-        edited = hands->unit_edited(hands->context, &along->units[i], arena);
-    return !edited || err_set(err, ERR_DECLINED,
-                              "%s; nothing was touched; put it back or restart the unit, or take "
-                              "it as it is: spica rollback --accept unit",
-                              edited);
+        edited = hands->unit_edited(hands->context, &along->units[i], ours, arena);
+    return edited;
+}
+
+/* Declined, or, where that was accepted, in the record. */
+static bool check_units(const struct promote_session *session, const struct promote_plan *plan,
+                        bool accepted, struct buf *why, struct err *err)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    const char *edited = units_edited(session, plan, arena);
+    if (edited && !accepted)
+        return err_set(err, ERR_DECLINED,
+                       "%s; nothing was touched; put it back or restart the unit, or take it as it "
+                       "is: spica rollback --accept unit",
+                       edited);
+    if (edited)
+        buf_addf(why, "; taken as it is: %.300s", edited);
+    return true;
 }
 
 /* A promotion that is in production: who was stopped since, or is gone, is not ours to start. One
@@ -364,8 +388,10 @@ static bool undo_last(struct promote_session *session, const char *why,
                       struct promote_accept accept, struct err *err)
 {
     AUTO(promote_journal_free) struct promote_journal *last = NULL;
+    AUTO(buf_done) struct buf cause = BUF_INIT(1024);
     if (!promote_journal_read(session->journal_path, &last, err))
         return false;
+    buf_addf(&cause, "%.256s", why);
     if (!last || last->state == PROMOTE_UNDONE)
         return err_set(err, ERR_MISSING, "there is no promotion to undo");
     session->journal = *last;
@@ -376,12 +402,12 @@ static bool undo_last(struct promote_session *session, const char *why,
     if (!promote_session_lock(session, last->plan, err) ||
         (last->state == PROMOTE_DONE &&
          (!check_unedited(session, err) || !check_programs(last->plan, err) ||
-          (!accept.units && !check_units(session, last->plan, err)))))
+          !check_units(session, last->plan, accept.units, &cause, err))))
         return false;
     for (size_t i = 0; last->state == PROMOTE_DONE && i < last->plan->step_count; i++)
         leave_stopped(session, &last->plan->steps[i], last->plan->arena);
     promote_surroundings_take(last->plan->surroundings);
-    promote_session_undo(session, why);
+    promote_session_undo(session, buf_text(&cause));
     return true;
 }
 

@@ -81,8 +81,8 @@ bool promote_unit_read(struct promote_context *context, size_t service, struct h
                        study->services[service].name, p->unit);
     context->plan->was_down[service] = !unit.up;
     /* The file of variables that we write is in the plan whole. */
-    context->edited[service] = promote_unit_edited(
-        &config, p->kind == PRODUCTION_ENV_FILE ? p->file : NULL, context->plan->arena);
+    const char *const ours[] = {p->kind == PRODUCTION_ENV_FILE ? p->file : NULL, NULL};
+    context->edited[service] = promote_unit_edited(&config, ours, context->plan->arena);
     *ret_unit = unit;
     *ret_config = config;
     return true;

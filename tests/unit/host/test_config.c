@@ -106,10 +106,41 @@ static void test_result(void **state)
     assert_string_equal(host_result_words(""), "");
 }
 
+/* In seconds. */
+static const struct {
+    const char *name;
+    int64_t wall, monotonic; /* the stamps */
+    int64_t now_wall, now_monotonic, now_boot;
+    int64_t want;
+} stamps[] = {
+    {"as stamped", 5000, 100, 6000, 1100, 1100, 5000},
+    {"slept since", 5000, 100, 9000, 1100, 4100, 5000},
+    {"slept before", 5000, 100, 6000, 1100, 4100, 5000},
+    {"no clock at its start", 50, 40, 900000, 1040, 1040, 899000},
+    {"no clock, and slept at some time", 50, 40, 900000, 1040, 1140, 898900},
+    {"set back since", 8600, 100, 6000, 1100, 1100, 5000},
+    {"never started", 0, 0, 6000, 1100, 1100, 0},
+    {"of a systemd that does not say", 5000, 0, 6000, 1100, 1100, 5000},
+};
+
+static void test_stamps(void **state)
+{
+    const int64_t s = 1000000;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(stamps); i++) {
+        const struct host_clocks now = {stamps[i].now_wall * s, stamps[i].now_monotonic * s,
+                                        stamps[i].now_boot * s};
+        int64_t is = host_stamp_wall_us(stamps[i].wall * s, stamps[i].monotonic * s, &now);
+        if (is != stamps[i].want * s)
+            fail_msg("%s: %lld", stamps[i].name, (long long)is);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_stamps),
         cmocka_unit_test(test_dollar),
         cmocka_unit_test(test_result),
     };

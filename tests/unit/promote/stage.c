@@ -211,9 +211,13 @@ static bool unit_raise(void *context, const struct promote_step *step, enum host
     return true;
 }
 
-static const char *unit_edited(void *context, const struct promote_step *step, struct arena *arena)
+static const char *unit_edited(void *context, const struct promote_step *step,
+                               const char *const *except, struct arena *arena)
 {
     const struct stage *stage = context;
+    for (int i = 0; i < STAGE_COUNT; i++)
+        if (strcmp(except[i], stage->paths[i]) != 0)
+            return "a file that the promotion has written is looked at";
     return stage->unit_is_edited ? arena_printf(arena, "%s: edited", step->unit) : NULL;
 }
 

@@ -275,6 +275,7 @@ static void test_unit_edited_since(void **state)
     assert_true(
         promote_undo_by(&hands, stage.results, "me", "asked for", accept, NULL, &result, &err));
     assert_true(is_old());
+    assert_string_equal(result.why, "asked for; taken as it is: a.service: edited");
     stage.verify_fails = true;
     assert_true(apply("new", &result, &err) && result.outcome == PROMOTE_ROLLED_BACK && is_old());
 }
