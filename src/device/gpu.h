@@ -32,7 +32,10 @@ struct gpu_sampler {
     struct reading busy_ratio;
     double unlisted_bytes; /* the last one's: one reading of it proves nothing */
     bool has_unlisted;
-    int64_t shares_wall_us; /* up to when SM use was told; 0: never asked */
+    double own_bytes, beyond_bytes; /* listed to ours; unlisted, whosever: the last ones */
+    double ending_bytes;            /* of ours that left the list, and may not be given back yet */
+    int64_t ending_ns;              /* since when; both 0 at first */
+    int64_t shares_wall_us;         /* up to when SM use was told; 0: never asked */
 };
 
 struct gpu {

@@ -248,7 +248,8 @@ void gpu_owners_split_nothing(struct gpu_split *ret_split)
 {
     *ret_split = (struct gpu_split){.neighbour_bytes = READING_NONE,
                                     .stranger_bytes = READING_NONE,
-                                    .unlisted_bytes = READING_NONE};
+                                    .unlisted_bytes = READING_NONE,
+                                    .own_bytes = NAN};
     for (size_t r = 0; r < SPEC_SERVICES_MAX; r++)
         ret_split->tree_bytes[r] = READING_NONE;
 }
@@ -264,6 +265,7 @@ void gpu_owners_split(const struct gpu_owners *owners, const struct device_ours 
     const double unseen = unseen_of(ours), over = beyond(memory, &sums);
     const bool v2 = memory->used_bytes.state == READING_KNOWN;
     const bool empty_yet_used = count == 0 && v2 && over - unseen > idle_bytes;
+    split.own_bytes = sums.owner[GPU_OWNER_TREE];
     split_trees(owners, &sums, sums.hidden > 0 || empty_yet_used, &split);
     split.neighbour_bytes =
         told(sums.owner[GPU_OWNER_NEIGHBOUR] + (over > 0 ? fmin(over, unseen) : 0));

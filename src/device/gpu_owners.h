@@ -47,6 +47,8 @@ struct gpu_split {
     struct reading neighbour_bytes;
     struct reading stranger_bytes; /* listed ones, and hidden ones that can't be ours */
     struct reading unlisted_bytes; /* in use, listed to nobody, and not the neighbours' */
+    double
+        own_bytes; /* listed to processes of ours, of services that were let go too; NaN unknown */
     bool blind; /* a service of ours may be among what can't be seen: then strangers are unknown */
 };
 /* Everything unknown: the driver told no list. */

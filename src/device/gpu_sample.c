@@ -8,11 +8,14 @@
  * it would cost the same, and a reading could not be put into its phase of the trial.
  *
  * Memory in use that is listed to nobody needs two samples that agree: a process that is just
- * ending leaves the list before its memory is given back, and list and memory are two calls. */
+ * ending leaves the list before its memory is given back, and list and memory are two calls. One of
+ * ours that ended needs longer for tens of GiB: what is unlisted is no stranger's as far as ours
+ * held it a moment ago. */
 #include "device/gpu.h"
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Together 0.95 % of a core. What is given again after `most_ns` at the latest is cheap anywhere.
@@ -25,6 +28,9 @@ static const struct gpu_pace_rule rules[GPU_CALL_COUNT_] = {
     [GPU_CALL_SHARES] = {.share = 0.0015, .least_ns = NS_PER_S},
     [GPU_CALL_OWNERS] = {.share = 0.0010, .least_ns = 2 * NS_PER_S, .most_ns = 20 * NS_PER_S},
 };
+
+/* As long as a leak is waited for (trial/watch.c): what is not back by then is not just ending. */
+static const int64_t ENDING_WITHIN_NS = 5 * NS_PER_S;
 
 static bool is_due(struct gpu_sampler *sampler, enum gpu_call call, int64_t now_ns)
 {
@@ -139,11 +145,33 @@ static double read_shares(struct gpu *gpu, bool blind, int64_t now_ns)
     return answer == NVML_SAMPLES_REFUSED ? NAN : fmin(sum, 1);
 }
 
+/* How much of the unlisted memory ours held until they ended: at most what it rose by when they
+ * left the list (unknown: all that they held), and never more than there still is. */
+static double ending_of(struct gpu_sampler *sampler, const struct gpu_split *split, int64_t now_ns)
+{
+    const double unlisted = reading_value(split->unlisted_bytes);
+    const double fallen = sampler->own_bytes - split->own_bytes;
+    const double risen = unlisted - sampler->beyond_bytes;
+    sampler->own_bytes = split->own_bytes;
+    sampler->beyond_bytes = unlisted;
+    if (now_ns - sampler->ending_ns > ENDING_WITHIN_NS)
+        sampler->ending_bytes = 0;
+    if (fallen > 0 && !(risen <= 0)) {
+        sampler->ending_bytes += fmin(fallen, risen); /* of NaN the other one */
+        sampler->ending_ns = now_ns;
+    }
+    return fmin(sampler->ending_bytes, unlisted);
+}
+
 /* What is unlisted now and was so before. */
 static struct reading strangers_of(struct gpu_sampler *sampler, const struct gpu_split *split,
-                                   bool fresh)
+                                   bool fresh, int64_t now_ns)
 {
-    double unlisted = reading_value(split->unlisted_bytes);
+    if (fresh)
+        sampler->ending_bytes = ending_of(sampler, split, now_ns);
+    double unlisted = fmax(0, reading_value(split->unlisted_bytes) - sampler->ending_bytes);
+    if (isnan(reading_value(split->unlisted_bytes)))
+        unlisted = NAN;
     double steady = unlisted;
     if (sampler->has_unlisted && !(steady < sampler->unlisted_bytes))
         steady = sampler->unlisted_bytes;
@@ -181,8 +209,8 @@ void gpu_sample(struct device *device, const struct device_ours *ours,
     sample.used_bytes = aged(gpu_owners_used(&sampler->memory), measured);
     sample.free_bytes = aged(sampler->memory.free_bytes, measured);
     sample.neighbour_bytes = aged(split.neighbour_bytes, listed && measured);
-    sample.stranger_bytes =
-        aged(strangers_of(sampler, &split, listed && measured), listed && measured);
+    const bool fresh = listed && measured;
+    sample.stranger_bytes = aged(strangers_of(sampler, &split, fresh, now_ns), fresh);
     sample.busy_ratio = read_busy(gpu, now_ns);
     sample.stranger_sm_ratio = read_shares(gpu, split.blind, now_ns);
     snprintf(sample.fault, sizeof sample.fault, "%s", gpu_fault(gpu));

@@ -24,6 +24,8 @@ static const struct verdict_facts table[] = {
                           .meaning = "killed for host memory, by the kernel or a memory limit"},
     [VERDICT_NEIGHBOUR_HARMED] = {.name = "neighbour_harmed",
                                   .meaning = "a declared neighbour died or changed through it"},
+    [VERDICT_NO_ROOM] = {.name = "no_room",
+                         .meaning = "has no room beside the most that neighbours have held"},
     [VERDICT_CPU_FALLBACK] = {.name = "cpu_fallback",
                               .meaning = "should compute on the GPU, computed on the CPU"},
     [VERDICT_PARTIAL_OFFLOAD] = {.name = "partial_offload",

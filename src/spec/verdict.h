@@ -11,6 +11,7 @@ enum verdict {
     VERDICT_OOM_LOAD,           /* out of memory at the first request or under load */
     VERDICT_OOM_HOST,           /* the kernel (or a memory limit) killed it for host memory */
     VERDICT_NEIGHBOUR_HARMED,   /* a declared neighbour died or changed through us */
+    VERDICT_NO_ROOM,            /* would not fit beside what declared neighbours have held */
     VERDICT_CPU_FALLBACK,       /* should compute on the GPU, computed on the CPU */
     VERDICT_PARTIAL_OFFLOAD,    /* a part of the model computed on the CPU */
     VERDICT_PLACEMENT_UNPROVEN, /* where it computed could not be proven */

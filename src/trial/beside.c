@@ -14,10 +14,13 @@
  * The mirror: neighbours that grow while ours starts took what ours then lacks, as strangers do.
  * Memory that moves within the window makes it a window of two situations.
  *
+ * A worker that is gone is harm where a second sign says so: many a front ends an idle one by plan.
+ *
  * Invariant: unknown readings say nothing, and nothing here decides a verdict. */
 #include "trial/beside.h"
 
 #include "base/text.h"
+#include "device/kernel_log.h"
 #include "device/neighbour.h"
 #include "trial/watch.h"
 
@@ -85,10 +88,13 @@ void beside_sample(struct attempt *attempt, size_t d, const struct device_sample
     double *most = &attempt->runner->neighbours_most_bytes[d];
     if (!asked(attempt, d) || isnan(bytes))
         return;
+    /* What strangers took meanwhile is none of ours. */
+    double theirs =
+        fmax(0, reading_value(sample->stranger_bytes) - attempt->watches[d].strangers_before_bytes);
     /* A process that ends leaves the list before its memory is free: that is no room of ours. */
     if (fabs(bytes - beside->last_bytes) <= WORKER_BYTES)
         beside->room_bytes =
-            later_least(beside->room_bytes, bytes + reading_value(sample->free_bytes));
+            later_least(beside->room_bytes, bytes + theirs + reading_value(sample->free_bytes));
     beside->last_bytes = bytes;
     beside->least_bytes = later_least(beside->least_bytes, bytes);
     beside->most_bytes = later_most(beside->most_bytes, bytes);
@@ -139,7 +145,7 @@ static void note_room(struct attempt *attempt, size_t d)
     const struct beside *beside = &attempt->watches[d].beside;
     double most = attempt->runner->neighbours_most_bytes[d];
     double lacking = most - beside->room_bytes;
-    if (!(lacking > 0) || attempt->facts.no_room)
+    if (!(lacking > MOVED_BYTES) || attempt->facts.no_room)
         return;
     attempt->facts.no_room = arena_printf(
         attempt->arena,
@@ -149,9 +155,22 @@ static void note_room(struct attempt *attempt, size_t d)
         words_of(attempt, lacking));
 }
 
+/* What makes a worker's end our doing and not its front's own plan; NULL: nothing does. A card that
+ * strangers have filled is none that we did. */
+static const char *sign_of_harm(struct attempt *attempt, size_t d, pid_t pid, bool strangers_grew)
+{
+    double least = attempt->watches[d].least_free_bytes;
+    if (device_kernel_killed(pid))
+        return "killed by the kernel for memory";
+    if (!(least < MOVED_BYTES) || strangers_grew)
+        return NULL;
+    return arena_printf(attempt->arena, "%s free at the least", words_of(attempt, least));
+}
+
 /* Their fronts are looked at by trial.c; these are the processes that hold the memory. One that is
  * followed by another with as much is a worker that was replaced, as some fronts do by plan. */
-static void note_gone(struct attempt *attempt, size_t d, struct buf *text)
+static void note_gone(struct attempt *attempt, size_t d, bool strangers_grew, struct buf *harmed,
+                      struct buf *left)
 {
     const struct beside *beside = &attempt->watches[d].beside;
     for (size_t i = 0; i < beside->worker_count; i++) {
@@ -159,26 +178,33 @@ static void note_gone(struct attempt *attempt, size_t d, struct buf *text)
         bool missed = beside->least_bytes < beside->before_bytes - worker->bytes / 2;
         if (!missed || device_neighbour_lives("/proc", &worker->stat))
             continue;
+        const char *sign = sign_of_harm(attempt, d, worker->stat.pid, strangers_grew);
+        struct buf *text = sign ? harmed : left;
         buf_addf(text, "%sneighbour process %d (%s, ", text->len ? ", " : "", (int)worker->stat.pid,
                  worker->stat.comm);
         text_add_bytes(text, worker->bytes);
-        buf_addf(text, " on %s)", attempt->study->devices[d]);
+        buf_addf(text, " on %s%s%s)", attempt->study->devices[d], sign ? ", " : "",
+                 sign ? sign : "");
     }
 }
 
 void beside_end(struct attempt *attempt)
 {
-    AUTO(buf_done) struct buf gone = BUF_INIT(1024);
+    AUTO(buf_done) struct buf harmed = BUF_INIT(1024);
+    AUTO(buf_done) struct buf left = BUF_INIT(1024);
+    const bool strangers_grew = attempt->facts.others_grew; /* nobody else's growth is in it yet */
     for (size_t d = 0; d < attempt->study->device_count; d++) {
         const struct beside *beside = &attempt->watches[d].beside;
         if (!asked(attempt, d) || isnan(beside->before_bytes))
             continue;
         note_growth(attempt, d);
         note_room(attempt, d);
-        note_gone(attempt, d, &gone);
+        note_gone(attempt, d, strangers_grew, &harmed, &left);
         watch_note_device(attempt, d, "neighbours, most", beside->most_bytes);
         watch_note_device(attempt, d, "left to neighbours", beside->room_bytes);
     }
-    if (gone.len && !attempt->facts.harmed)
-        attempt->facts.harmed = arena_strdup(attempt->arena, buf_text(&gone));
+    if (harmed.len && !attempt->facts.harmed)
+        attempt->facts.harmed = arena_strdup(attempt->arena, buf_text(&harmed));
+    if (left.len)
+        attempt->facts.neighbour_left = arena_strdup(attempt->arena, buf_text(&left));
 }

@@ -272,8 +272,15 @@ static bool judge_surroundings(const struct judge_facts *f, struct arena *arena,
         add_evidence(ret, NULL, "device", f->device_contention);
         return true;
     }
-    if (f->no_room) {
-        *ret = verdict_of(VERDICT_CONTENDED, -1, f->no_room);
+    if (f->neighbour_left) {
+        *ret = verdict_of(
+            VERDICT_CONTENDED, -1,
+            arena_printf(arena, "%s ended during the trial, its front lives", f->neighbour_left));
+        add_evidence(ret, NULL, "neighbour", f->neighbour_left);
+        return true;
+    }
+    if (f->no_room) { /* no disturbance: what they have held is held against the next try as well */
+        *ret = verdict_of(VERDICT_NO_ROOM, -1, f->no_room);
         add_evidence(ret, NULL, "neighbour", f->no_room);
         return true;
     }

@@ -75,8 +75,10 @@ struct judge_facts {
     const char *others_grew; /* strangers or neighbours took memory since the trial began; NULL */
     const char *no_room;     /* it would not fit beside what neighbours have held; NULL */
     const char *harmed;      /* declared neighbours that ended during the trial; NULL */
-    const char *contenders;  /* who used the CPU, for evidence; NULL */
-    double steal_ratio;      /* of the contention, what the hypervisor took */
+    const char *neighbour_left; /* processes of theirs that did, with nothing to show that it was
+                                 * our doing; NULL */
+    const char *contenders;     /* who used the CPU, for evidence; NULL */
+    double steal_ratio;         /* of the contention, what the hypervisor took */
     double lateness_p99_s, lateness_bound_s;
     double stall_p99_s;         /* how late our load worker's own loop was, under the same bound */
     const char *worker_failure; /* the load worker did not complete: why; NULL */

@@ -218,7 +218,8 @@ static void forget_window(struct attempt *attempt)
 static struct judgement judge(struct live *live)
 {
     struct judge_facts facts = live->attempt->facts;
-    facts.dirty = facts.harmed = facts.device_contention = facts.readings_failure = NULL;
+    facts.dirty = facts.harmed = facts.neighbour_left = facts.device_contention =
+        facts.readings_failure = NULL;
     facts.contention_ratio = NAN;
     facts.lateness_bound_s = INFINITY;
     facts.goal = (struct goal_result){.met = true, .failed_service = -1};

@@ -135,6 +135,44 @@ static void test_unlisted(void **state)
     bench_close(&bench);
 }
 
+/* A process of ours that died leaves the list long before tens of GiB are given back: that is no
+ * stranger's growth, however many samples agree. What rises beside it is. */
+static void test_unlisted_of_ours(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        double mib; /* strangers; they hold 500 listed all the time */
+    } rows[] = {
+        {"process c 9 40000\nprocess c 40 500\nused 40500\n", 500},
+        {"process c 40 500\nused 40500\n", 500},
+        {"process c 40 500\nused 40500\n", 500},
+        {"process c 40 500\nused 20500\n", 500},
+        {"process c 40 500\nused 20500\n", 500},
+        {"process c 40 500\nused 500\n", 500},
+        /* All is back: what rises now is another's. */
+        {"process c 40 500\nused 9500\n", 500},
+        {"process c 40 500\nused 9500\n", 9500},
+        /* Ours gives some back while it lives: theirs stays theirs. */
+        {"process c 9 8000\nprocess c 40 500\nused 17500\n", 9500},
+        {"process c 9 3000\nprocess c 40 500\nused 12500\n", 9500},
+        /* It ends, and others take more at that moment. */
+        {"process c 40 500\nused 16500\n", 9500},
+        {"process c 40 500\nused 16500\n", 13500},
+    };
+    struct bench bench;
+    bench_open(&bench, rows[0].lines, 4);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct device_sample sample;
+        say(&bench, rows[i].lines);
+        device_sample(bench.device, &bench.ours, &sample);
+        if (in_mib(sample.stranger_bytes) != rows[i].mib)
+            fail_msg("row %zu: %g MiB are strangers', expected %g", i,
+                     in_mib(sample.stranger_bytes), rows[i].mib);
+    }
+    bench_close(&bench);
+}
+
 /* SM use since the last time: of strangers alone. Slow on purpose: it is told once a second. */
 static void test_shares(void **state)
 {
@@ -459,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sample),
         cmocka_unit_test(test_unlisted),
+        cmocka_unit_test(test_unlisted_of_ours),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_faults),

@@ -91,6 +91,21 @@ static void test_contended_in_a_row(void **state)
     sim_done(&sim);
 }
 
+/* Without room beside what neighbours have held, it has none in a second try either, and nobody who
+ * runs there can be found. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    struct sim sim;
+    sim_init(&sim, 2, knobs, ARRAY_LEN(knobs), never, NULL);
+    for (int i = 0; i < 4; i++)
+        add(&sim, 0, "explore", i ? 1 : 0, VERDICT_CONTENDED, NULL);
+    add(&sim, 1, "explore", 0, VERDICT_NO_ROOM, NULL);
+    assert_true(history_settled(&sim.history, 4));
+    assert_int_equal(history_contended_in_a_row(&sim.history), 0);
+    sim_done(&sim);
+}
+
 static void test_refused_rows(void **state)
 {
     (void)state;
@@ -244,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_settled),
         cmocka_unit_test(test_env_fault),
         cmocka_unit_test(test_contended_in_a_row),
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_refused_rows),
         cmocka_unit_test(test_load),
     };

@@ -18,7 +18,7 @@ struct facts {
     struct judge_service a, b;
     double contention, lateness_s, stall_s; /* 0: a quiet 2 %, 0.2 ms */
     const char *contenders, *worker_failure, *readings_failure, *harmed;
-    const char *dirty, *device_fault, *device_contention, *others_grew, *no_room;
+    const char *dirty, *device_fault, *device_contention, *others_grew, *no_room, *neighbour_left;
     const char *failed; /* requirement, by service failed_service - 1 */
     int failed_service;
 };
@@ -36,8 +36,7 @@ struct row {
 static inline void fill_service(struct judge_service *s, const char *name)
 {
     s->name = name;
-    if (s->end != SERVICE_ENDED)
-        s->exit_code = -1;
+    s->exit_code = s->end == SERVICE_ENDED ? s->exit_code : -1;
     if (s->oom_kills == 0)
         s->oom_kills = -1;
     if (s->end == SERVICE_UP && s->requests == 0) {
@@ -70,6 +69,7 @@ static inline struct judge_facts facts_of(const struct facts *row)
         .device_contention = row->device_contention,
         .others_grew = row->others_grew,
         .no_room = row->no_room,
+        .neighbour_left = row->neighbour_left,
         .steal_ratio = 0.01,
         .lateness_p99_s = VALUE_OR(row->lateness_s, 0.0002),
         .lateness_bound_s = 0.001,
