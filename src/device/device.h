@@ -24,6 +24,8 @@ struct device_facts {
     char number[12];     /* GPU: its number in PCI order, for engines that read no UUID; else "" */
     char pci[32];    /* GPU: its address as the driver writes it ("00000000:44:00.0"); else "" */
     char notes[256]; /* what a study had better know ("compute mode exclusive"), or "" */
+    /* GPU: we are in a container, where the driver may list no other container's processes. */
+    bool hides_processes;
 };
 
 struct device_snapshot {

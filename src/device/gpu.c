@@ -153,6 +153,7 @@ static bool gpu_open(const char *name, const char *proc_root, struct device **re
         gpu_close(&gpu->device);
         return false;
     }
+    gpu->device.facts.hides_processes = gpu->join.inner;
     *ret_device = &gpu->device;
     return true;
 }

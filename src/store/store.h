@@ -65,6 +65,8 @@ NODISCARD bool store_event_add(struct store *store, int64_t wall_us, const char 
                                const char *detail, struct err *err);
 /* The decision at the end: JSON written by study/ (who won, why, confidence, comparisons). */
 NODISCARD bool store_decision_put(struct store *store, const char *json, struct err *err);
+/* From now on there is none; the earlier ones stay in the file. */
+NODISCARD bool store_decision_withdraw(struct store *store, struct err *err);
 NODISCARD bool store_decision_get(struct store *store, char **ret_json,
                                   struct err *err); /* NULL: none;
                                                        owned */

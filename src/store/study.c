@@ -171,14 +171,22 @@ bool store_decision_put(struct store *store, const char *json, struct err *err)
     return write_row(store, s, "storing the decision", err);
 }
 
+static const char withdrawn[] = "null"; /* JSON, as every body */
+
+bool store_decision_withdraw(struct store *store, struct err *err)
+{
+    return store_decision_put(store, withdrawn, err);
+}
+
 bool store_decision_get(struct store *store, char **ret_json, struct err *err)
 {
     AUTO(sqlite3_finalize) sqlite3_stmt *s = NULL;
     bool row = false;
     if (!store_sql_prepare(store, select_decision, &s, err) || !store_sql_step(store, s, &row, err))
         return false;
-    char *json = row ? strdup((const char *)sqlite3_column_text(s, 0)) : NULL;
-    if (row && !json)
+    const char *body = row ? (const char *)sqlite3_column_text(s, 0) : withdrawn;
+    char *json = strcmp(body, withdrawn) != 0 ? strdup(body) : NULL;
+    if (!json && strcmp(body, withdrawn) != 0)
         abort();
     *ret_json = json;
     return true;

@@ -4,7 +4,9 @@
  * those runs.
  *
  * At the end nothing is repaired: who would win instead is not known when the room of all has
- * changed. The study is not decided, and the words say why.
+ * changed, and the winner once more beside them would leave the room that it left. The study is
+ * not decided, and the words say why. Some MiB more or less are not that: programs that stay are
+ * never of one size.
  *
  * Rejected: the amount stated in the study file. People do not know it, and a neighbour that
  * restarts holds another amount. */
@@ -16,6 +18,8 @@
 
 #include <math.h>
 #include <string.h>
+
+static const double MOVED_BYTES = 256 << 20; /* as trial/beside.c: no change of the situation */
 
 static double most_of(const struct store_trial *trials, size_t count, const char *device)
 {
@@ -77,7 +81,7 @@ const char *study_beside_lacks(const json_t *decision, const struct store_trial 
     for (size_t d = 0; winner && d < device_count; d++) {
         double most = most_of(trials, count, devices[d]);
         double room = room_of(trials, count, winner, devices[d]);
-        if (!(most > room))
+        if (!(most - room > MOVED_BYTES))
             continue;
         AUTO(buf_done) struct buf text = BUF_INIT(4096);
         buf_addf(&text, "declared neighbours have held ");

@@ -221,6 +221,7 @@ static bool run_all(struct comparing *c)
         .context = c,
     };
     AUTO(trial_runner_free) struct trial_runner *runner = trial_runner_new(&options);
+    bool checked = false;
     for (size_t seen = SIZE_MAX;;) {
         struct compare_step step = study_compare_next(loop->study, c->result, &loop->history);
         size_t whole = whole_blocks(c, &step);
@@ -240,6 +241,9 @@ static bool run_all(struct comparing *c)
         if (cancel_level() != CANCEL_NONE)
             return err_set(c->err, ERR_STOPPED,
                            "stopped after %zu whole blocks; run again to resume", whole);
+        if (!checked && !study_loop_check_cards(loop, true, c->err))
+            return false;
+        checked = true;
         if (!run_trial(c, runner, &step.request))
             return false;
     }

@@ -303,6 +303,8 @@ bool study_show_contention(const struct study_options *options, size_t copies, s
     if (loop->plan.code_count == 0)
         return err_set(err, ERR_INFEASIBLE, "%s: no candidate satisfies the constraints",
                        options->study->path);
+    if (!study_loop_check_cards(loop, true, err))
+        return false;
     AUTO(arena_free) struct arena *scratch = arena_new();
     study_loop_update_view(loop, STAGE_EXPLORE, scratch);
     struct study_contention result;

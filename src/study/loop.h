@@ -42,6 +42,13 @@ void study_loop_join_devices(const struct study_loop *loop, struct buf *ids, str
 /* Of two lists of ids. How many lanes there are may change from run to run, so one may go on where
  * the other ends; as far as both go they must be the same. */
 bool study_loop_same_devices(const char *stored, const char *now);
+/* Of what is left on each lane's device, NaN unknown: do two that are known differ by too much?
+ * Then which have least and most. */
+bool study_loop_rooms_differ(const double *rooms_bytes, size_t count, size_t *ret_least,
+                             size_t *ret_most);
+/* Trials are about to run: a card that still lacks what an earlier run leaked is ERR_BUSY. Without
+ * any to run it is said and noted. */
+NODISCARD bool study_loop_check_cards(const struct study_loop *loop, bool runs, struct err *err);
 AUTO_FN(struct study_loop, study_loop_done)
 
 /* --- run.c --- */

@@ -14,6 +14,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "device/sample.h"
 #include "study/clean.h"
@@ -361,22 +362,47 @@ static bool refuse_rooms(const struct study_loop *loop, const double *rooms, siz
                    buf_text(&much), loop->study->devices[most]);
 }
 
+bool study_loop_rooms_differ(const double *rooms_bytes, size_t count, size_t *ret_least,
+                             size_t *ret_most)
+{
+    size_t least = 0, most = 0;
+    for (size_t i = 1; i < count; i++) {
+        /* Nothing compares with NaN: the first that is known takes its place. */
+        least = isnan(rooms_bytes[least]) || rooms_bytes[i] < rooms_bytes[least] ? i : least;
+        most = isnan(rooms_bytes[most]) || rooms_bytes[i] > rooms_bytes[most] ? i : most;
+    }
+    if (count == 0 || !(rooms_bytes[most] - rooms_bytes[least] > ROOMS_DIFFER_BYTES))
+        return false;
+    *ret_least = least;
+    *ret_most = most;
+    return true;
+}
+
+static void say_unknown_rooms(const struct study_loop *loop, const double *rooms)
+{
+    for (size_t i = 0; i < loop->lane_count; i++)
+        if (isnan(rooms[i]))
+            log_write(LOG_WARNING, "study",
+                      "what is free on %s is unknown, so it can't be told whether it offers the "
+                      "same room as the others; continuing",
+                      loop->study->devices[i]);
+}
+
 /* Lanes offer the same room, or a setting is feasible where it happens to run. Looked at for a
  * while: what an earlier run held may be on its way back. */
 static bool check_rooms(const struct study_loop *loop, struct err *err)
 {
     int64_t deadline_ns = clock_now_ns() + ROOMS_WITHIN_NS;
+    double rooms[SPEC_DEVICES_MAX];
     while (loop->lane_count > 1) {
-        double rooms[SPEC_DEVICES_MAX];
         size_t least = 0, most = 0;
-        for (size_t i = 0; i < loop->lane_count; i++) {
+        for (size_t i = 0; i < loop->lane_count; i++)
             if (!read_room(loop, i, &rooms[i], err))
                 return false;
-            least = rooms[i] < rooms[least] ? i : least;
-            most = rooms[i] > rooms[most] ? i : most;
-        }
-        if (!(rooms[most] - rooms[least] > ROOMS_DIFFER_BYTES))
+        if (!study_loop_rooms_differ(rooms, loop->lane_count, &least, &most)) {
+            say_unknown_rooms(loop, rooms);
             break;
+        }
         if (clock_now_ns() >= deadline_ns || cancel_level() != CANCEL_NONE)
             return refuse_rooms(loop, rooms, least, most, err);
         nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_NS}, NULL);
@@ -384,18 +410,22 @@ static bool check_rooms(const struct study_loop *loop, struct err *err)
     return true;
 }
 
-/* A card that an earlier run left with less than it found is no clean one for this run. */
-static bool check_cards(const struct study_loop *loop, struct err *err)
+bool study_loop_check_cards(const struct study_loop *loop, bool runs, struct err *err)
 {
     AUTO(buf_done) struct buf words = BUF_INIT(400);
-    if (!study_clean_compare(loop, &words, err))
+    if (!study_clean_compare(loop, CLEAN_RESUMED, &words, err))
         return false;
-    return words.len == 0 ||
-           err_set(err, ERR_BUSY,
-                   "%s; what leaked in an earlier run is not this one's clean card. Free it (a "
-                   "reset of the card, or the end of who holds it), then run again to resume, or "
-                   "start anew with: spica run --fresh %s",
-                   buf_text(&words), loop->study->path);
+    if (words.len == 0)
+        return true;
+    if (runs)
+        return err_set(err, ERR_BUSY,
+                       "%s; what leaked in an earlier run is not this one's clean card. Free it (a "
+                       "reset of the card, or the end of who holds it), then run again to resume, "
+                       "or start anew with: spica run --fresh %s",
+                       buf_text(&words), loop->study->path);
+    log_write(LOG_WARNING, "study", "%s; no trial is left to run, so it changes no result",
+              buf_text(&words));
+    return store_event_add(loop->store, clock_now_wall_us(), "not clean", buf_text(&words), err);
 }
 
 bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err)
@@ -410,8 +440,7 @@ bool study_loop_open(struct study_loop *loop, bool *ret_resumed, struct err *err
         (loop->options->fresh && !move_aside(loop->options->folder, err)) ||
         !file_make_folders(loop->options->folder, err) ||
         !store_open(path, STORE_CREATE, &loop->store, err) || !note_study(loop, ret_resumed, err) ||
-        !history_load(loop->store, study, loop->arena, &loop->history, err) ||
-        !check_cards(loop, err))
+        !history_load(loop->store, study, loop->arena, &loop->history, err))
         return false;
     fill_plan(loop, code_count);
     return !loop->options->make_room || loop->options->make_room(loop->options->room_context, err);

@@ -191,6 +191,15 @@ static bool check_measured(const struct study_loop *loop, struct err *err)
                             last->name, loop->study->path);
 }
 
+/* What an earlier run decided does not hold either: nobody may promote it. */
+static bool withdraw(const struct study_loop *loop, const char *why, struct err *err)
+{
+    AUTO(free) char *earlier = NULL;
+    return store_decision_get(loop->store, &earlier, err) &&
+           (!earlier || store_decision_withdraw(loop->store, err)) &&
+           store_event_add(loop->store, clock_now_wall_us(), "undecided", why, err);
+}
+
 static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, struct err *err)
 {
     AUTO(arena_free) struct arena *scratch = arena_new();
@@ -201,6 +210,8 @@ static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, s
         return err_wrap(err, "deciding");
     const char *lacks = study_beside_lacks(decision, trials, count, loop->study->devices,
                                            loop->study->device_count, scratch);
+    if (lacks && !withdraw(loop, lacks, err))
+        return false;
     if (lacks)
         return err_set(err, ERR_STOPPED,
                        "%s: nothing is decided. Measure anew beside what stays: spica run --fresh "
@@ -219,7 +230,7 @@ static void add_leaked(const struct study_loop *loop, struct err *err)
     AUTO(buf_done) struct buf words = BUF_INIT(400);
     struct err ignored = ERR_INIT, was = *err;
     if (cancel_level() == CANCEL_NONE || err->code != ERR_STOPPED || !loop->store ||
-        !study_clean_compare(loop, &words, &ignored) || words.len == 0)
+        !study_clean_compare(loop, CLEAN_STOPPED, &words, &ignored) || words.len == 0)
         return;
     *err = (struct err)ERR_INIT;
     (void)!err_set(err, was.code, "%s; %s", was.text, buf_text(&words));
@@ -237,7 +248,10 @@ bool study_run(const struct study_options *options, enum study_outcome *ret_outc
                          err))
         return false;
     AUTO(arena_free) struct arena *scratch = arena_new();
-    study_loop_update_view(loop, study_next(&loop->plan, &loop->history, scratch).stage, scratch);
+    const enum study_stage stage = study_next(&loop->plan, &loop->history, scratch).stage;
+    if (!study_loop_check_cards(loop, stage != STAGE_DONE, err))
+        return false;
+    study_loop_update_view(loop, stage, scratch);
     if (options->observer.begin)
         options->observer.begin(options->observer.context, &loop->view, resumed);
     bool ran = loop->lane_count > 1 ? study_lanes_run(loop, err) : run_all(loop, err);

@@ -500,6 +500,8 @@ def a_neighbour_that_grows_at_the_end(box):
     check(changed == 1, changed)
     result = box.run("run", box.file, code=5)
     check("40.0 GiB on gpu0" in result.err and "nothing is decided" in result.err, str(result))
+    box.close_db()
+    check(box.decision() is None, "what an earlier run decided is still to be promoted")
 
 
 @scenario()

@@ -120,6 +120,10 @@ static void keeps_events_and_the_last_decision(void **state)
     assert_true(store_decision_put(store, "{\"outcome\":\"winner\"}", &err));
     assert_true(store_decision_get(store, &decision, &err));
     assert_string_equal(decision, "{\"outcome\":\"winner\"}");
+    assert_true(store_decision_withdraw(store, &err));
+    AUTO(free) char *none = NULL;
+    assert_true(store_decision_get(store, &none, &err));
+    assert_null(none);
     assert_true(store_event_add(store, 5, "started", NULL, &err));
     assert_true(store_event_add(store, 4, "stopped", "{\"by\":\"user\"}", &err));
     struct store_event *events = NULL;
