@@ -140,6 +140,7 @@ static bool is_over(const char *folder)
 void guard_work_rollback(void *rollback, struct guard_said *said)
 {
     const struct guard_rollback_work *work = rollback;
+    const struct promote_accept accept = {.units = true};
     AUTO(free) struct promote_result *result = calloc(1, sizeof *result);
     char why[256];
     struct err err = ERR_INIT;
@@ -150,7 +151,8 @@ void guard_work_rollback(void *rollback, struct guard_said *said)
         return;
     }
     snprintf(why, sizeof why, "guard's rule \"%.200s\"", work->rule);
-    if (!promote_undo(work->folder, "spica guard", why, NULL, result, &err)) {
+    /* Nobody can be asked: the old state is more urgent than what somebody did to a unit's file. */
+    if (!promote_undo_with(work->folder, "spica guard", why, accept, NULL, result, &err)) {
         say(said, false, "not rolled back: %.200s", err.text);
         return;
     }
