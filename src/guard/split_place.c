@@ -75,7 +75,7 @@ void split_place_look(struct split_place *place, const struct guard_split_setup 
         return;
     }
     device_usage(device, place->alive.anchor, &usage);
-    tier_place_look(&place->place, &place->alive.main, usage.listed, study->devices[d], now_ns);
+    tier_place_look(&place->place, &place->alive.main, &usage, study->devices[d], now_ns);
     /* Another process after one that was elsewhere: it has to be seen there. */
     place->wrong = place->place.seen.told || (place->wrong && place->place.seen.owed);
 }

@@ -5,13 +5,38 @@
  * takes no requests now is the one that the next overload is sent to. So it is looked at for as
  * long as it is on, by the same rule as the service's own (watch_place.c).
  *
- * Rejected: a probe of each tier (they would disturb the one that serves, on the same card).
+ * Not being listed is not computing elsewhere: a server that unloads by itself when it is idle
+ * (Ollama, llama-swap) leaves the list as well, until it is asked again. So that counts from the
+ * moment on that it has worked, by its CPU time, while it was not listed.
  *
- * Invariant: a process is given its time to come up before anything is said of it. */
+ * Rejected: a probe of each tier (they would disturb the one that serves, on the same card; and one
+ * that has unloaded would be loaded again and again).
+ *
+ * Invariant: a process is given its time to come up before anything is said of it, and who does
+ * nothing is not said to do it in the wrong place. */
 #include "guard/tier_place.h"
 
+#include "base/clock.h"
+
+static const double work_least = 0.25; /* cores; health checks and an idle runtime take less */
+static const int64_t WORKED_NS = NS_PER_S;
+
+static enum device_listed listed_at_work(struct tier_place *place, const struct device_usage *usage,
+                                         bool another, int64_t now_ns)
+{
+    const int64_t cpu_ns = usage->cpu_ns - place->cpu_ns;
+    if (another || usage->listed == DEVICE_LISTED_YES)
+        place->worked_ns = 0;
+    else if ((double)cpu_ns >= work_least * (double)(now_ns - place->looked_ns))
+        place->worked_ns += cpu_ns;
+    place->cpu_ns = usage->cpu_ns;
+    place->looked_ns = now_ns;
+    return usage->listed == DEVICE_LISTED_NO && place->worked_ns < WORKED_NS ? DEVICE_LISTED_UNKNOWN
+                                                                             : usage->listed;
+}
+
 void tier_place_look(struct tier_place *place, const struct proc_stat *main,
-                     enum device_listed listed, const char *device, int64_t now_ns)
+                     const struct device_usage *usage, const char *device, int64_t now_ns)
 {
     const bool another = main->pid != place->pid || main->start_ticks != place->start_ticks;
     if (another) {
@@ -22,7 +47,7 @@ void tier_place_look(struct tier_place *place, const struct proc_stat *main,
     const struct guard_sighting sighting = {.now_ns = now_ns,
                                             .up_ns = place->since_ns,
                                             .another = another,
-                                            .listed = listed,
+                                            .listed = listed_at_work(place, usage, another, now_ns),
                                             .device = device};
     const struct guard_place_turn turn = guard_place_step(&place->seen, &sighting);
     place->lost = turn.on_cpu || (place->lost && !turn.placed && !another);

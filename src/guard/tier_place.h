@@ -2,6 +2,7 @@
  * not it takes requests. Pure. */
 #pragma once
 
+#include "device/device.h"
 #include "device/proc.h"
 #include "guard/watch_place.h"
 
@@ -10,10 +11,12 @@ struct tier_place { /* zeroed at first */
     bool lost; /* it is not on its device, which is still to be said */
     pid_t pid; /* whose place it is */
     int64_t start_ticks, since_ns;
+    int64_t looked_ns, cpu_ns; /* the last look, and the CPU time of its tree then */
+    int64_t worked_ns;         /* CPU time of looks at which it worked, since it was listed */
 };
 
-/* `device`: its name. */
+/* `usage` of its tree; `device`: its name. */
 void tier_place_look(struct tier_place *place, const struct proc_stat *main,
-                     enum device_listed listed, const char *device, int64_t now_ns);
+                     const struct device_usage *usage, const char *device, int64_t now_ns);
 /* It was said that it is elsewhere, and not seen that it is there again. */
 bool tier_place_is_wrong(const struct tier_place *place);

@@ -14,10 +14,10 @@
  * it: a guard before us may have died while it was warming. So is one that was restarted meanwhile,
  * between two looks too: its process is another then.
  *
- * One that is on is asked for its place as long as it is on, whether or not it takes requests: the
- * driver lists who is on the card (watch_place.c). One that is not has failed, keeps failing until
- * a first request proves another place, and is never chosen meanwhile; without a unit there is no
- * first request, and it is back when the driver lists it.
+ * One that is on, and only then, is asked for its place as long as it is on, whether or not it
+ * takes requests (tier_place.c). One that works elsewhere has failed, keeps failing until a first
+ * request proves another place, and is never chosen meanwhile. Without a unit it is back when the
+ * driver lists it; it may load only when it is asked, so it is asked now and then.
  *
  * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
  * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
@@ -33,9 +33,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "device/device.h"
-#include "guard/tier_place.h"
+#include "guard/tier_process.h"
 #include "guard/tier_warm.h"
-#include "promote/alive.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,8 +54,6 @@ static const int64_t STOP_NS = 120 * NS_PER_S;
 enum { EMPTY_LOOKS = 2 };
 static const int64_t START_MIN_NS = 30 * NS_PER_S; /* to systemd's own "active" */
 static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
-/* PSS is dear: some 14 ms of CPU per GiB. */
-static const int64_t HELD_EVERY_NS = 2 * NS_PER_S, HELD_EVERY_CPU_NS = 30 * NS_PER_S;
 
 struct tier_unit {
     const struct guard_tiers_options *options; /* borrowed, as all up to `unit` */
@@ -72,11 +69,7 @@ struct tier_unit {
     uint32_t served_pid; /* that was proven, or served at first; 0: not known yet */
     int64_t drain_until_ns;
     int empty_looks; /* in a row, while it drains */
-    /* its process, for memory and place */
-    struct promote_alive alive;
-    double held_bytes;
-    int64_t held_at_ns;
-    struct tier_place place;
+    struct tier_process process;
     struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
     unsigned proofs;
     int64_t asked_ns;
@@ -103,24 +96,17 @@ struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup)
     unit->device = options->devices ? &options->devices[unit->device_index] : NULL;
     if (unit->spec->unit && setup->managers)
         unit->unit = guard_unit_new(setup->managers, unit->spec->unit, unit->spec->user);
-    unit->held_bytes = unit->latency_s = NAN;
+    unit->process = tier_process_new();
+    unit->latency_s = NAN;
     unit->warm = tier_warm_new(study, i, unit->spec->port, setup->candidate, setup->corpora);
     return unit;
-}
-
-static void forget_process(struct tier_unit *unit)
-{
-    promote_alive_done(&unit->alive);
-    unit->alive = (struct promote_alive){0};
-    unit->held_bytes = NAN;
-    unit->held_at_ns = 0;
 }
 
 struct tier_unit *tier_unit_free(struct tier_unit *unit)
 {
     if (unit) {
         tier_warm_free(unit->warm);
-        forget_process(unit);
+        tier_process_forget(&unit->process);
         guard_unit_free(unit->unit);
         free(unit);
     }
@@ -140,45 +126,29 @@ static struct device *device_of(const struct tier_unit *unit)
     return unit->device ? *unit->device : NULL;
 }
 
-/* True once its tree can be asked about. */
-static bool follow_process(struct tier_unit *unit, pid_t pid)
+static pid_t main_pid(const void *owner)
 {
-    struct proc_stat now;
-    if (pid <= 0 || !proc_read_stat("/proc", pid, &now) || proc_is_dead(&now)) {
-        forget_process(unit);
-        return false;
-    }
-    if (unit->alive.anchor > 0 && unit->alive.main.pid == pid &&
-        unit->alive.main.start_ticks == now.start_ticks)
-        return true;
-    forget_process(unit);
-    unit->alive.main = now;
-    return promote_alive_anchor(&unit->alive);
-}
-
-static pid_t main_pid(const struct tier_unit *unit)
-{
+    const struct tier_unit *unit = owner;
     if (unit->unit)
         return (pid_t)guard_unit_state(unit->unit)->main_pid;
     return proc_listener("/proc", unit->spec->port);
 }
 
+/* On its way up a request proves it; what the driver said before that is over. */
+static bool has_place(const struct tier_unit *unit)
+{
+    return unit->power == TIER_ON || (unit->power == TIER_FAILED && !unit->unit);
+}
+
 static void weigh(struct tier_unit *unit, int64_t now_ns)
 {
-    struct device *device = device_of(unit);
-    struct device_usage usage;
-    bool on_gpu = device && device_facts(device)->cores == 0;
-    int64_t every_ns = on_gpu ? HELD_EVERY_NS : HELD_EVERY_CPU_NS;
-    if (!device || (unit->held_at_ns && now_ns - unit->held_at_ns < every_ns))
-        return;
-    if (!follow_process(unit, main_pid(unit)))
-        return;
-    unit->held_at_ns = now_ns;
-    device_usage(device, unit->alive.anchor, &usage);
-    unit->held_bytes = reading_value(usage.memory_bytes);
-    if (on_gpu && unit->service->on == ON_GPU && !unit->frozen)
-        tier_place_look(&unit->place, &unit->alive.main, usage.listed,
-                        unit->options->study->devices[unit->device_index], now_ns);
+    const struct tier_process_look look = {
+        .device = device_of(unit),
+        .device_name = unit->options->study->devices[unit->device_index],
+        .find = main_pid,
+        .owner = unit,
+        .place = unit->service->on == ON_GPU && !unit->frozen && has_place(unit)};
+    tier_process_weigh(&unit->process, &look, now_ns);
 }
 
 /* ---- its first request ---- */
@@ -191,8 +161,8 @@ static bool must_prove(const struct tier_unit *unit)
 static void ask(struct tier_unit *unit, int64_t now_ns)
 {
     unit->asked_ns = now_ns;
-    if (must_prove(unit) && follow_process(unit, main_pid(unit)))
-        device_usage(device_of(unit), unit->alive.anchor, &unit->before);
+    if (must_prove(unit) && tier_process_follow(&unit->process, main_pid(unit)))
+        device_usage(device_of(unit), unit->process.alive.anchor, &unit->before);
     tier_warm_ask(unit->warm, now_ns);
 }
 
@@ -203,6 +173,7 @@ static void come_on(struct tier_unit *unit, int64_t now_ns)
 {
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
     unit->served_pid = state->known ? state->main_pid : 0;
+    unit->process.place = (struct tier_place){0};
     become(unit, TIER_ON, now_ns);
 }
 
@@ -214,9 +185,8 @@ static void begin_warming(struct tier_unit *unit, int64_t now_ns)
     unit->asked_ns = unit->proofs = 0;
 }
 
-/* Left alone for longer with each failure in a row. A resident one is not ours to stop, and a dry
- * run stops none. True: it is stopped. */
-static bool give_up(struct tier_unit *unit, int64_t now_ns, long long *ret_rest_s)
+/* Left alone for longer with each failure in a row. Returns for how long, in seconds. */
+static long long rest_longer(struct tier_unit *unit, int64_t now_ns)
 {
     int64_t rest_ns = REST_FIRST_NS;
     for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
@@ -224,8 +194,14 @@ static bool give_up(struct tier_unit *unit, int64_t now_ns, long long *ret_rest_
     rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
     unit->failures++;
     unit->rest_until_ns = now_ns + rest_ns;
+    return (long long)(rest_ns / NS_PER_S);
+}
+
+/* A resident one is not ours to stop, and a dry run stops none. True: it is stopped. */
+static bool give_up(struct tier_unit *unit, int64_t now_ns, long long *ret_rest_s)
+{
+    *ret_rest_s = rest_longer(unit, now_ns);
     become(unit, TIER_FAILED, now_ns);
-    *ret_rest_s = (long long)(rest_ns / NS_PER_S);
     bool ours = unit->unit && !unit->spec->resident && !unit->options->dry_run;
     if (ours)
         (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
@@ -253,10 +229,10 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
 static enum tier_turn lose_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     long long rest_s;
-    unit->place.lost = false;
+    unit->process.place.lost = false;
     bool ours = give_up(unit, now_ns, &rest_s);
     snprintf(text, size, "%.40s must be on the GPU and is on the CPU: %.120s; %sit is not chosen",
-             unit->spec->name, unit->place.seen.evidence, ours ? "stopped, " : "");
+             unit->spec->name, unit->process.place.seen.evidence, ours ? "stopped, " : "");
     return TURN_FAILED;
 }
 
@@ -271,9 +247,9 @@ static enum tier_turn note_warm(struct tier_unit *unit, int64_t now_ns, char *te
         buf_add(&words, ", its first answer took ");
         text_add_duration(&words, unit->latency_s);
     }
-    if (!isnan(unit->held_bytes)) {
+    if (!isnan(unit->process.held_bytes)) {
         buf_add(&words, ", it holds ");
-        text_add_bytes(&words, unit->held_bytes);
+        text_add_bytes(&words, unit->process.held_bytes);
     }
     snprintf(text, size, "%s%s", buf_text(&words), must_prove(unit) ? ", on the GPU" : "");
     return TURN_CAME;
@@ -287,8 +263,8 @@ static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *
     char why[200];
     if (!must_prove(unit))
         return note_warm(unit, now_ns, text, size);
-    if (unit->alive.anchor > 0) {
-        device_usage(device_of(unit), unit->alive.anchor, &after);
+    if (unit->process.alive.anchor > 0) {
+        device_usage(device_of(unit), unit->process.alive.anchor, &after);
         device_prove(device_of(unit), &unit->before, &after, ON_GPU, &proof);
     }
     if (proof.placement == PLACEMENT_GPU)
@@ -393,7 +369,7 @@ static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text
     if (up && known && is_another(unit, state)) {
         snprintf(text, size, "%.40s was restarted (process %u after %u): it is warmed again",
                  unit->spec->name, (unsigned)state->main_pid, (unsigned)unit->served_pid);
-        forget_process(unit);
+        tier_process_forget(&unit->process);
         begin_warming(unit, now_ns);
         return TURN_WENT;
     }
@@ -401,7 +377,7 @@ static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text
         return TURN_NONE;
     snprintf(text, size, "%.40s is down: %.60s is %s (%s)", unit->spec->name, unit->spec->unit,
              state->active, state->result);
-    forget_process(unit);
+    tier_process_forget(&unit->process);
     become(unit, TIER_OFF, now_ns);
     return TURN_WENT;
 }
@@ -455,8 +431,22 @@ static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char
         return TURN_STOPPED;
     }
     become(unit, TIER_OFF, now_ns);
-    forget_process(unit);
+    tier_process_forget(&unit->process);
     return TURN_STOPPED;
+}
+
+/* One that is failed and has no unit: who takes no requests and loads with the first would never be
+ * listed again. */
+static void ask_lost(struct tier_unit *unit, int64_t now_ns)
+{
+    if (!unit->warm || unit->frozen)
+        return;
+    if (tier_warm_is_asking(unit->warm)) {
+        (void)tier_warm_look(unit->warm, now_ns, &unit->latency_s);
+    } else if (now_ns >= unit->rest_until_ns) {
+        (void)rest_longer(unit, now_ns);
+        tier_warm_ask(unit->warm, now_ns);
+    }
 }
 
 /* A tier without a unit is up where HAProxy finds it so, and where the driver does not say that it
@@ -467,12 +457,18 @@ static enum tier_turn follow(struct tier_unit *unit, const struct proxy_server *
     const bool lost = unit->power == TIER_FAILED;
     enum guard_tier_power power = server && server->usable ? TIER_ON : TIER_OFF;
     weigh(unit, now_ns);
-    if (unit->place.lost && power == TIER_ON)
+    if (unit->process.place.lost && power == TIER_ON)
         return lose_place(unit, now_ns, text, size);
-    if (lost && tier_place_is_wrong(&unit->place) && power == TIER_ON)
+    if (lost && tier_place_is_wrong(&unit->process.place) && power == TIER_ON) {
+        ask_lost(unit, now_ns);
         return TURN_NONE;
-    if (server && power != unit->power)
+    }
+    if (server && power != unit->power) {
+        if (unit->warm)
+            tier_warm_forget(unit->warm);
+        unit->process.place = (struct tier_place){0};
         become(unit, power, now_ns);
+    }
     if (!lost || power != TIER_ON)
         return TURN_NONE;
     unit->failures = 0;
@@ -515,7 +511,7 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF)
         weigh(unit, now_ns);
-    if (unit->place.lost && unit->power == TIER_ON && turn == TURN_NONE)
+    if (unit->process.place.lost && unit->power == TIER_ON && turn == TURN_NONE)
         turn = lose_place(unit, now_ns, text, size);
     guard_unit_ask(unit->unit, now_ns);
     return turn;
@@ -583,5 +579,5 @@ void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_
     };
     seen->power = powers[unit->power];
     seen->resting = now_ns < unit->rest_until_ns;
-    seen->held_bytes = unit->held_bytes;
+    seen->held_bytes = unit->process.held_bytes;
 }

@@ -28,6 +28,8 @@ struct tier_warm {
 };
 static struct guard_unit the_unit;
 static struct tier_warm the_warm;
+static enum device_listed listed;
+static bool works, loads_when_asked; /* by its CPU time; only with a request */
 
 struct guard_managers *guard_managers_new(sd_event *event)
 {
@@ -102,6 +104,8 @@ void tier_warm_ask(struct tier_warm *warm, int64_t now_ns)
     (void)now_ns;
     warm->asking = true;
     warm->asked++;
+    if (loads_when_asked)
+        listed = DEVICE_LISTED_YES;
 }
 void tier_warm_forget(struct tier_warm *warm)
 {
@@ -375,14 +379,15 @@ static void test_a_lost_driver_stops_nothing(void **state)
 
 /* ---- its place ---- */
 
-static enum device_listed listed;
-
 static void card_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
 {
+    static int64_t cpu_ns;
     (void)device;
+    cpu_ns += works ? 2 * NS_PER_S : 20 * NS_PER_MS;
     *ret_usage = (struct device_usage){
         .root = root,
         .listed = listed,
+        .cpu_ns = cpu_ns,
         .memory_bytes = reading_known(READING_FROM_NVML, listed == DEVICE_LISTED_YES ? 3e9 : 0)};
 }
 
@@ -417,13 +422,66 @@ static pid_t start_server(int *ret_port)
     return child;
 }
 
+static const struct device_ops ops = {.kind = "gpu", .usage = card_usage, .prove = card_prove};
+
+/* A tier that must be on the GPU, with a process of its own. */
+struct placed {
+    struct world world;
+    struct device card;
+    struct device *cards[1];
+    struct spec_candidate candidate;
+    pid_t child;
+};
+
+static void placed_begin(struct placed *placed, bool has_unit, bool resident)
+{
+    struct world *world = &placed->world;
+    *placed = (struct placed){.card = {.ops = &ops}};
+    placed->cards[0] = &placed->card;
+    world_begin(world);
+    tier_unit_free(world->unit);
+    placed->child = start_server(&world->tier.port);
+    listed = DEVICE_LISTED_YES;
+    works = loads_when_asked = false;
+    the_unit.state.main_pid = (uint32_t)placed->child;
+    world->service.on = ON_GPU;
+    world->study.devices[0] = "gpu0";
+    world->study.device_count = 1;
+    world->options.devices = placed->cards;
+    world->tier.resident = resident;
+    if (!has_unit)
+        world->tier.unit = NULL;
+    const struct tier_unit_setup setup = {.options = &world->options,
+                                          .managers = (struct guard_managers *)(void *)world,
+                                          .candidate = &placed->candidate,
+                                          .front = &world->front};
+    world->unit = tier_unit_new(&setup);
+}
+
+static void placed_end(struct placed *placed)
+{
+    tier_unit_free(placed->world.unit);
+    kill(placed->child, SIGKILL);
+    waitpid(placed->child, NULL, 0);
+}
+
+/* True once it was said to be on the CPU. */
+static bool is_said(struct world *world, int seconds)
+{
+    bool said = false;
+    for (int s = 0; s < seconds; s++) {
+        step(world, 1);
+        said = said || (world->turn == TURN_FAILED && strstr(world->text, "is on the CPU"));
+    }
+    return said;
+}
+
 /* Expected: a tier that is on, whether or not it takes requests, is found on the CPU within ten
  * seconds, named, not on any more, and its memory is known; it comes back where it is seen there
  * again. Before: only the watched one was looked at, others when they were warmed. */
 static void test_a_tier_that_is_on_is_asked_for_its_place(void **state)
 {
     (void)state;
-    static const struct device_ops ops = {.kind = "gpu", .usage = card_usage, .prove = card_prove};
     static const struct {
         const char *name;
         bool unit, resident, frozen;
@@ -435,54 +493,91 @@ static void test_a_tier_that_is_on_is_asked_for_its_place(void **state)
         {"not told", true, true, false, DEVICE_LISTED_UNKNOWN, TIER_ON, 0},
         {"on the CPU", true, true, false, DEVICE_LISTED_NO, TIER_FAILED, 0},
         {"on the CPU, ours", true, false, false, DEVICE_LISTED_NO, TIER_FAILED, 1},
-        {"on the CPU, the driver is lost", true, true, true, DEVICE_LISTED_NO, TIER_ON, 0},
-        {"on the CPU, without a unit", false, true, false, DEVICE_LISTED_NO, TIER_FAILED, 0},
+        {"on the CPU, driver lost", true, true, true, DEVICE_LISTED_NO, TIER_ON, 0},
+        {"on the CPU, no unit", false, true, false, DEVICE_LISTED_NO, TIER_FAILED, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct world world;
-        struct device card = {.ops = &ops};
-        struct device *cards[1] = {&card};
+        struct placed placed;
+        struct world *world = &placed.world;
         struct policy_seen seen = {0};
-        world_begin(&world);
-        tier_unit_free(world.unit);
-        pid_t child = start_server(&world.tier.port);
-        listed = DEVICE_LISTED_YES;
-        the_unit.state.main_pid = (uint32_t)child;
-        world.service.on = ON_GPU;
-        world.study.devices[0] = "gpu0";
-        world.study.device_count = 1;
-        world.options.devices = cards;
-        world.tier.resident = rows[i].resident;
-        if (!rows[i].unit)
-            world.tier.unit = NULL;
-        const struct tier_unit_setup setup = {.options = &world.options,
-                                              .managers = (struct guard_managers *)(void *)&world,
-                                              .candidate = &(struct spec_candidate){{0}},
-                                              .front = &world.front};
-        world.unit = tier_unit_new(&setup);
-        CHECK_ROW(i, rows[i].name, step(&world, 20) == TIER_ON);
-        tier_unit_fill(world.unit, world.now_ns, &seen);
+        placed_begin(&placed, rows[i].unit, rows[i].resident);
+        CHECK_ROW(i, rows[i].name, step(world, 20) == TIER_ON);
+        tier_unit_fill(world->unit, world->now_ns, &seen);
         CHECK_ROW(i, rows[i].name, seen.held_bytes == 3e9);
-        world.frozen = rows[i].frozen;
+        world->frozen = rows[i].frozen;
         listed = rows[i].now;
-        bool said = false;
-        for (int s = 0; s < 10; s++) {
-            step(&world, 1);
-            said = said || (world.turn == TURN_FAILED && strstr(world.text, "is on the CPU"));
-        }
-        CHECK_ROW(i, world.text, tier_unit_power(world.unit) == rows[i].power);
-        CHECK_ROW(i, world.text, said == (rows[i].power == TIER_FAILED));
+        works = true;
+        const bool said = is_said(world, 10);
+        CHECK_ROW(i, world->text, tier_unit_power(world->unit) == rows[i].power);
+        CHECK_ROW(i, world->text, said == (rows[i].power == TIER_FAILED));
         CHECK_ROW(i, rows[i].name, the_unit.stops == rows[i].stops);
-        tier_unit_fill(world.unit, world.now_ns, &seen);
+        tier_unit_fill(world->unit, world->now_ns, &seen);
         CHECK_ROW(i, rows[i].name, !said || seen.power == POWER_OFF);
         if (said && rows[i].resident) {
-            CHECK_ROW(i, rows[i].name, step(&world, 300) != TIER_ON);
+            CHECK_ROW(i, rows[i].name, step(world, 300) != TIER_ON);
             listed = DEVICE_LISTED_YES;
-            CHECK_ROW(i, rows[i].name, step(&world, 200) == TIER_ON);
+            CHECK_ROW(i, rows[i].name, step(world, 200) == TIER_ON);
         }
-        tier_unit_free(world.unit);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
+        placed_end(&placed);
+    }
+}
+
+/* Expected: one that unloads when nobody asks it stays on for as long as it does nothing, and one
+ * that works elsewhere after that is found still. Before: on the CPU, after five seconds. */
+static void test_who_unloads_by_himself_stays_on(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"no unit", "a unit", "no unit, resident",
+                                        "a unit, resident"};
+    for (size_t i = 0; i < 4; i++) {
+        struct placed placed;
+        placed_begin(&placed, i & 1, i & 2);
+        CHECK_ROW(i, names[i], step(&placed.world, 20) == TIER_ON);
+        listed = DEVICE_LISTED_NO;
+        CHECK_ROW(i, names[i], !is_said(&placed.world, 600) && the_unit.stops == 0);
+        CHECK_ROW(i, names[i], tier_unit_power(placed.world.unit) == TIER_ON);
+        works = true; /* what the next overload sends to it */
+        CHECK_ROW(i, names[i], is_said(&placed.world, 10));
+        placed_end(&placed);
+    }
+}
+
+/* Expected: one without a unit that loads only with a request gets one, and is back. Before: it was
+ * back when the driver listed it, for which nobody asked it. */
+static void test_who_loads_when_asked_is_asked(void **state)
+{
+    (void)state;
+    struct placed placed;
+    placed_begin(&placed, false, true);
+    assert_int_equal(step(&placed.world, 20), TIER_ON);
+    listed = DEVICE_LISTED_NO;
+    works = true;
+    assert_true(is_said(&placed.world, 10));
+    works = false;
+    assert_int_equal(step(&placed.world, 200), TIER_FAILED); /* it answers from the CPU */
+    assert_in_range(the_warm.asked, 1, 3);                   /* more and more seldom */
+    loads_when_asked = true;
+    assert_int_equal(step(&placed.world, 600), TIER_ON);
+    placed_end(&placed);
+}
+
+/* Expected: what the driver said while it came up (imports take longer than five seconds) is over
+ * when its first request has proven its place. Before: stopped a second after that. */
+static void test_its_way_up_is_not_held_against_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) { /* it comes between any two looks */
+        struct placed placed;
+        placed_begin(&placed, true, false);
+        listed = DEVICE_LISTED_NO;
+        works = true;
+        the_warm.answers = false;
+        CHECK_ROW(i, "warms", step(&placed.world, 20 + (int64_t)i) == TIER_WARMING);
+        listed = DEVICE_LISTED_YES;
+        the_warm.answers = true;
+        CHECK_ROW(i, "is said", !is_said(&placed.world, 20));
+        CHECK_ROW(i, "on", tier_unit_power(placed.world.unit) == TIER_ON && the_unit.stops == 0);
+        placed_end(&placed);
     }
 }
 
@@ -497,6 +592,9 @@ int main(void)
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),
         cmocka_unit_test(test_a_tier_that_is_on_is_asked_for_its_place),
+        cmocka_unit_test(test_who_unloads_by_himself_stays_on),
+        cmocka_unit_test(test_who_loads_when_asked_is_asked),
+        cmocka_unit_test(test_its_way_up_is_not_held_against_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
