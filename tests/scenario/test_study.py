@@ -110,7 +110,8 @@ def compare_report(box, best):
     check(winner["evidence"]["study_sha256"] == box.rows("SELECT digest FROM study")[0]["digest"], "digest")
     text = open(os.path.join(box.results, "report.md"), encoding="utf-8").read()
     check(best in text and "## Can I trust it?" in text, text[:2000])
-    check("999" not in re.sub(r"[0-9a-f]{16,}", "", text), "no 999 in the report")
+    # A digest, or what a version shows of one, may hold any digits.
+    check("999" not in re.sub(r"[0-9a-f]{12,}", "", text), "no 999 in the report")
 
 
 @scenario()
