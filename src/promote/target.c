@@ -229,6 +229,23 @@ static const char *why_file(const struct promote_context *context, const struct 
     return why.len ? arena_strdup(context->plan->arena, buf_text(&why)) : NULL;
 }
 
+static void note_found(void *context, const char *value)
+{
+    (void)value;
+    *(bool *)context = true;
+}
+
+/* Variables are looked at one by one; a password within a value (an address of a database) or in an
+ * argument is seen where the text is. In a file that others write as well their own words would be
+ * found, and its mode is theirs. */
+static bool gets_secret(const struct promote_context *context, const struct promote_text *file)
+{
+    bool found = file->secret;
+    if (!found && file->owned == PROMOTE_OURS)
+        promote_secrets_each(buf_text(file->text), context->plan->secret_names, note_found, &found);
+    return found;
+}
+
 bool promote_file_add(struct promote_context *context, size_t service,
                       const struct promote_text *file, bool *ret_changed, struct err *err)
 {
@@ -236,6 +253,7 @@ bool promote_file_add(struct promote_context *context, size_t service,
     struct promote_plan *plan = context->plan;
     struct promote_step *step = NULL;
     struct promote_bytes before, after;
+    const bool secret = gets_secret(context, file);
     if (file->text->over)
         return err_set(err, ERR_LIMIT, "%s would be longer than %d bytes", file->path,
                        PROMOTE_FILE_MAX);
@@ -250,8 +268,8 @@ bool promote_file_add(struct promote_context *context, size_t service,
     if (!before.there) {
         if (!promote_folder_owner(file->path, &after.uid, &after.gid, err))
             return false;
-        after.mode = file->secret ? CLOSED : OPEN;
-    } else if (file->secret && file->owned == PROMOTE_OURS) {
+        after.mode = secret ? CLOSED : OPEN;
+    } else if (secret && file->owned == PROMOTE_OURS) {
         after.mode = CLOSED;
     }
     after.there = true;
