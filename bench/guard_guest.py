@@ -146,15 +146,15 @@ def initrd(folder):
 
 # ---- a run ----
 
-def boot(folder):
-    """All that the guest says."""
-    argv = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", "768", "-smp", "1", "-nographic", "-no-reboot",
-            "-nodefaults", "-serial", "stdio", "-kernel", kernel(), "-initrd", initrd(folder),
-            "-append", "console=ttyS0 quiet panic=-1"]
+def boot(image, memory_mib=768, options="", within_s=WITHIN_S):
+    """All that a guest with this initrd says; `options` are its kernel's."""
+    argv = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", str(memory_mib), "-smp", "1", "-nographic", "-no-reboot",
+            "-nodefaults", "-serial", "stdio", "-kernel", kernel(), "-initrd", image,
+            "-append", f"console=ttyS0 quiet panic=-1 {options}".strip()]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as popen:
         try:
-            out, _ = popen.communicate(timeout=WITHIN_S)
+            out, _ = popen.communicate(timeout=within_s)
         except subprocess.TimeoutExpired:
             popen.kill()
             out, _ = popen.communicate()

@@ -28,6 +28,7 @@ WITHOUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/
 SCENES = os.path.join(bench.ROOT, "tests/scenario")
 HERE = "/srv/spica"  # there, in the guest
 WITHIN_S = 900
+BOOT = "systemd.unit=scene.target systemd.show_status=0 systemd.unified_cgroup_hierarchy=1"
 PASSWD = "deploy:x:64711:64711::/nonexistent:/usr/sbin/nologin\n"
 
 UNIT = f"""[Unit]
@@ -120,22 +121,6 @@ def initrd(folder, scene):
     return path
 
 
-def boot(folder, scene):
-    """All that the guest says."""
-    argv = [guard_guest.QEMU, "-accel", "tcg", "-cpu", "max", "-m", "1536", "-smp", "1", "-nographic", "-no-reboot",
-            "-nodefaults", "-serial", "stdio", "-kernel", guard_guest.kernel(), "-initrd", initrd(folder, scene),
-            "-append", "console=ttyS0 quiet panic=-1 systemd.unit=scene.target systemd.show_status=0 "
-            "systemd.unified_cgroup_hierarchy=1"]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT) as popen:
-        try:
-            out, _ = popen.communicate(timeout=WITHIN_S)
-        except subprocess.TimeoutExpired:
-            popen.kill()
-            out, _ = popen.communicate()
-    return out.decode(errors="replace").replace("\r", "")
-
-
 def look(scene):
     """{"lines": what the scene printed, "seconds": ..}, or {"problem": why}, or {"lacks": what}."""
     missing = lacks()
@@ -144,7 +129,7 @@ def look(scene):
     folder = tempfile.mkdtemp(prefix="spica-guest-")
     began = time.monotonic()
     try:
-        text = boot(folder, scene)
+        text = guard_guest.boot(initrd(folder, scene), 1536, BOOT, WITHIN_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if "\n=ended 0\n" not in text:

@@ -102,14 +102,21 @@ static bool unit_check(void *context, const struct promote_step *step, struct er
            host_config_check(&config, step->environment, step->exec, err);
 }
 
+/* The manager stays open for the caller, who closes it. */
+static bool open_unit(const struct promote_step *step, struct host_manager **ret_manager,
+                      struct host_unit *ret_unit, struct err *err)
+{
+    return host_manager_open(step->scope, ret_manager, err) &&
+           host_unit_read(*ret_manager, step->unit, ret_unit, err);
+}
+
 static bool unit_is_up(void *context, const struct promote_step *step, bool *ret_up,
                        struct err *err)
 {
     AUTO(host_manager_close) struct host_manager *manager = NULL;
     struct host_unit unit;
     (void)context;
-    if (!host_manager_open(step->scope, &manager, err) ||
-        !host_unit_read(manager, step->unit, &unit, err))
+    if (!open_unit(step, &manager, &unit, err))
         return false;
     if (!unit.found)
         return err_set(err, ERR_DECLINED, "%s is gone: nothing was touched; make a new plan",
@@ -210,8 +217,7 @@ static bool unit_raise(void *context, const struct promote_step *step, enum host
     AUTO(host_manager_close) struct host_manager *manager = NULL;
     struct host_unit unit;
     (void)context;
-    if (!host_manager_open(step->scope, &manager, err) ||
-        !host_unit_read(manager, step->unit, &unit, err))
+    if (!open_unit(step, &manager, &unit, err))
         return false;
     if (!unit.found)
         return err_set(err, ERR_PROBLEM, "%s, which hangs on it, is gone", step->unit);

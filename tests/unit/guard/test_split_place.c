@@ -1,12 +1,11 @@
 /* A split's arms are asked for their place. A card whose list is the test's own. */
+#include "listen.h"
 #include "split_world.h"
 
 #include "device/kind.h"
 #include "guard/split_inside.h"
 
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,22 +26,12 @@ static const struct device_ops ops = {.kind = "gpu", .usage = card_usage};
 /* A process that listens on this port; 0: on one of its own. */
 static pid_t start_server(int *port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                             .sin_port = htons((uint16_t)*port)};
-    socklen_t len = sizeof at;
-    const int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    int fd = check_listen(port, 1);
     pid_t child = fork();
     if (child == 0)
         for (;;)
             pause();
     close(fd);
-    *port = ntohs(at.sin_port);
     return child;
 }
 

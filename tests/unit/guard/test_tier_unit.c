@@ -7,12 +7,10 @@
 
 #include "device/kind.h"
 
-#include "check.h"
+#include "listen.h"
 
 #include <math.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -407,18 +405,13 @@ static void card_prove(struct device *device, const struct device_usage *before,
 /* A process that listens on a port of its own. */
 static pid_t start_server(int *ret_port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *ret_port = 0;
+    int fd = check_listen(ret_port, 1);
     pid_t child = fork();
     if (child == 0)
         for (;;)
             pause();
     close(fd);
-    *ret_port = ntohs(at.sin_port);
     return child;
 }
 

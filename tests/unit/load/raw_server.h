@@ -2,7 +2,7 @@
  * and again, as fast as it is taken or at a pace. For answers which no decent server gives. */
 #pragma once
 
-#include "check.h"
+#include "listen.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -77,19 +77,14 @@ static inline void raw_serve_(int listener, const struct raw_answer *answer)
 
 static inline struct raw_server raw_start_answer(const struct raw_answer *answer)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    getsockname(fd, (struct sockaddr *)&address, &len);
+    int port = 0, fd = check_listen(&port, 64);
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         raw_serve_(fd, answer);
     }
     close(fd);
-    return (struct raw_server){.pid = pid, .port = ntohs(address.sin_port)};
+    return (struct raw_server){.pid = pid, .port = port};
 }
 
 static inline struct raw_server raw_start(const char *head, const char *again)

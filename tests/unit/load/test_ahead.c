@@ -41,13 +41,8 @@ static void serve_one(int fd, struct seen *seen, int closes_after_us)
 
 static pid_t serve(struct seen *seen, int closes_after_us, int *ret_port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    getsockname(fd, (struct sockaddr *)&address, &len);
-    *ret_port = ntohs(address.sin_port);
+    *ret_port = 0;
+    int fd = check_listen(ret_port, 64);
     pid_t pid = fork();
     while (pid == 0) {
         signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,26 @@
+/* A socket that listens on a port of this machine, for servers that a test makes itself. */
+#pragma once
+
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+/* *port 0: any that is free, told in it; else this one, also right after another left it. To be
+ * closed. */
+static inline int check_listen(int *port, int backlog)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)*port)};
+    socklen_t len = sizeof at;
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*port)
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, backlog), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
