@@ -164,6 +164,7 @@ static void read_config(const struct place *place, struct host_config *config)
     config->fragment = get_text(place, unit_interface, "FragmentPath");
     config->source = get_text(place, unit_interface, "SourcePath");
     config->drop_ins = get_list(place, unit_interface, "DropInPaths");
+    config->after = get_list(place, unit_interface, "After");
     config->active = get_text(place, unit_interface, "ActiveState");
     config->sub = get_text(place, unit_interface, "SubState");
     config->environment = get_list(place, service_interface, "Environment");

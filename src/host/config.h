@@ -24,6 +24,7 @@ struct host_config {
     const char *fragment;                  /* its file; "" none */
     const char *source;                    /* what a generator made that of; "" none */
     const char *const *drop_ins;           /* in systemd's order; NULL at the end */
+    const char *const *after;              /* units that it is started after; NULL at the end */
     const char *const *environment;        /* "NAME=value"; NULL at the end */
     const char *const *unset;              /* UnsetEnvironment=; NULL at the end */
     const struct host_env_file *env_files; /* read at every start, after `environment` */

@@ -128,17 +128,8 @@ static bool do_file(struct promote_session *session, size_t i, struct err *err)
            session->hands->file_put(session->hands->context, step, &step->after, err);
 }
 
-/* Are the files of the step's service written? Those of the services after it are not yet. */
-static bool is_written(const struct promote_plan *plan, const struct promote_step *step,
-                       size_t done)
-{
-    for (size_t i = done; i < plan->step_count; i++)
-        if (plan->steps[i].kind == PROMOTE_FILE && plan->steps[i].service == step->service)
-            return false;
-    return true;
-}
-
-/* What systemd has read is compared before a unit is restarted with it. */
+/* All files are written by now: what systemd has read of each unit is compared before the first is
+ * restarted. */
 static bool do_reload(struct promote_session *session, size_t i, struct err *err)
 {
     const struct promote_plan *plan = session->journal.plan;
@@ -148,7 +139,7 @@ static bool do_reload(struct promote_session *session, size_t i, struct err *err
     for (size_t j = 0; j < plan->step_count; j++) {
         const struct promote_step *step = &plan->steps[j];
         if (step->kind == PROMOTE_RESTART && step->scope == scope &&
-            (step->environment || step->exec || step->drop_ins) && is_written(plan, step, i) &&
+            (step->environment || step->exec || step->drop_ins) &&
             !session->hands->unit_check(session->hands->context, step, err))
             return false;
     }

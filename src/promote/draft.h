@@ -17,9 +17,14 @@ void promote_expect(struct promote_draft *draft);
 /* The largest device memory that a service took in a side's measured runs; NaN unknown. */
 double promote_peak_bytes(const struct report_side *side, const char *service);
 
-/* In which order services are changed: as the study file says, else those that will need least,
- * compared with now, first (unknown is no change; equals as in the file). Returns how many. */
-size_t promote_order(const struct promote_draft *draft, size_t *ret_order);
+/* order.c: in which order services are changed: as the study file says; else none before one whose
+ * unit its own is ordered after, and those that will need least, compared with now, first (unknown
+ * is no change; equals as in the file). `ret_order` has room for every service. */
+NODISCARD bool promote_order(struct promote_draft *draft, size_t *ret_order, size_t *ret_count,
+                             struct err *err);
+/* Of the steps from this one on: all files, one reload of each systemd, then the others in the
+ * order in which they are. */
+void promote_arrange(struct promote_plan *plan, size_t from);
 
 /* differ.c: ERR_DECLINED names those that were not accepted. */
 NODISCARD bool promote_differ(struct promote_draft *draft, struct err *err);

@@ -63,28 +63,3 @@ void promote_expect(struct promote_draft *draft)
     plan->memory_before_bytes = draft->now ? sum_peaks(plan->study, draft->now) : NAN;
     plan->memory_after_bytes = sum_peaks(plan->study, draft->then);
 }
-
-size_t promote_order(const struct promote_draft *draft, size_t *order)
-{
-    const struct spec_study *study = draft->context.plan->study;
-    const struct spec_promotion *p = &study->promotion;
-    double more[SPEC_SERVICES_MAX] = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < p->order_count; i++)
-        order[i] = p->order[i];
-    if (p->order_count)
-        return p->order_count;
-    for (size_t i = 0; i < study->service_count; i++) {
-        const char *name = study->services[i].name;
-        if (study->production[i].kind == PRODUCTION_NONE)
-            continue;
-        more[i] = promote_peak_bytes(draft->then, name) - promote_peak_bytes(draft->now, name);
-        if (isnan(more[i]))
-            more[i] = 0;
-        size_t at = count++;
-        for (; at > 0 && more[order[at - 1]] > more[i]; at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
-    return count;
-}

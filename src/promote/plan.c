@@ -1,9 +1,8 @@
-/* From a study's results to a plan: who won, which texts production gets, in which order.
+/* From a study's results to a plan: who won, which texts production gets.
  *
  * The winner is read from the study's decision, never chosen here: what is promoted is what the
- * report calls the winner. Services that will need less memory than now come first, so that the
- * others find it free; rejected: all files first, then all restarts. A failure half way would leave
- * more to undo, and a service restarted by somebody else meanwhile would already run the new files.
+ * report calls the winner. In which order is another question (promote/order.c). Rejected: a plan
+ * of words alone, whose bytes are made while it is applied; nobody could approve them.
  *
  * Invariant: the id is the digest of all that a person is shown and of all bytes that are written;
  * two plans made of the same state have the same one. So nothing of the moment (times, memory in
@@ -104,7 +103,7 @@ static bool find_side(struct promote_draft *draft, struct err *err)
     return check_proof(draft, err);
 }
 
-/* ---- in which order ---- */
+/* ---- what ---- */
 
 static double ready_mean_s(const struct report_side *side, const char *service)
 {
@@ -120,8 +119,6 @@ static double ready_mean_s(const struct report_side *side, const char *service)
         }
     return count ? sum / (double)count : NAN;
 }
-
-/* ---- what ---- */
 
 static bool add_hooks(struct promote_context *context, const struct spec_argv *hooks,
                       const struct spec_argv *undos, size_t count, const char *why, struct err *err)
@@ -153,17 +150,20 @@ static bool add_steps(struct promote_draft *draft, struct err *err)
     struct promote_plan *plan = context->plan;
     const struct spec_study *study = plan->study;
     const struct spec_promotion *p = &study->promotion;
-    size_t order[SPEC_SERVICES_MAX];
-    size_t count = promote_order(draft, order);
+    size_t order[SPEC_SERVICES_MAX], count = 0;
+    if (!promote_order(draft, order, &count, err))
+        return false;
     for (size_t i = 0; i < study->service_count; i++)
         context->restart_s[i] = ready_mean_s(draft->then, study->services[i].name);
     plan->steps = arena_array(plan->arena, PROMOTE_STEPS_MAX, sizeof *plan->steps);
     if (!add_hooks(context, p->before, p->before_undo, p->before_count,
                    "before anything is changed", err))
         return false;
+    const size_t first = plan->step_count;
     for (size_t i = 0; i < count; i++)
         if (!plan_service(context, order[i], err))
             return false;
+    promote_arrange(plan, first);
     return add_hooks(context, p->after, p->after_undo, p->after_count, "once it was verified", err);
 }
 

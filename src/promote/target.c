@@ -480,9 +480,10 @@ bool promote_restart_add(struct promote_context *context, size_t service,
     restart->downtime_s = context->restart_s[service];
     restart->within_ns = p->within_ns;
     promote_step_set_port(context, service, restart);
-    restart->why = !unit->up              ? "it is down and stays down"
-                   : scope == HOST_SYSTEM ? "needs root or a polkit rule"
-                                          : "of your own systemd";
+    restart->why = !unit->up ? "it is down and stays down" : reload->why;
+    if (context->after[service])
+        restart->why = arena_printf(context->plan->arena, "after %s, as systemd starts them; %s",
+                                    context->after[service], restart->why);
     promote_along_list(context->plan, context->plan->arena, along);
     if (along->over)
         return err_set(err, ERR_LIMIT, "more than %d units hang on those that are restarted",

@@ -15,6 +15,8 @@ struct promote_context {
     /* Of its unit and those that hang on it: what their next start would bring besides the plan, in
      * words; NULL: nothing (promote/edited.h) */
     const char *edited[SPEC_SERVICES_MAX];
+    /* Units of the plan that systemd starts before its own; NULL: none, or not asked */
+    const char *after[SPEC_SERVICES_MAX];
 };
 #define PROMOTE_DROP_IN "10-spica.conf"
 

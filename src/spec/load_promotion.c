@@ -19,7 +19,8 @@ struct promotion_draft {
 static const struct spec_field promotion_fields[] = {
     {"order", FIELD_NODE, FIELD(order),
      .help = "a list of all its services, in the order in which they are changed (default: those "
-             "that will need less memory than now first)"},
+             "that will need less memory than now first, none before one whose unit its own is "
+             "started after)"},
     {"verify", FIELD_NODE, FIELD(verify), .help = "what is done to see that it works"},
     {"before", FIELD_NODE, FIELD(before),
      .help = "commands run before anything is changed: a list of at most 8 lists, or of {run: "

@@ -365,11 +365,45 @@ static void keeps_the_order(void **state)
     made_done(&made);
 }
 
-/* Who frees memory comes before who takes it; unknown is no change. */
+enum { ORDERED = 4 };
+
+/* What each unit is started after, among others that are not ours. */
+static const char *const (*said_after)[3];
+
+static bool say_after(struct promote_context *context, enum host_scope scope, const char *name,
+                      struct host_unit *ret_unit, struct host_config *ret_config, struct err *err)
+{
+    (void)context;
+    (void)scope;
+    (void)err;
+    *ret_unit = (struct host_unit){.found = true};
+    *ret_config =
+        (struct host_config){.found = true, .name = name, .after = said_after[name[0] - 'a']};
+    return true;
+}
+
+/* Who frees memory comes before who takes it (unknown is no change), and nobody before whom its
+ * unit is started after. */
 static void frees_before_it_takes(void **state)
 {
     (void)state;
+    static const struct {
+        const char *name;
+        const char *const after[ORDERED][3];
+        const char *order, *told; /* of the last of them */
+    } rows[] = {
+        {"nothing known of units", {{NULL}}, "bcda", "none"},
+        {"an order that memory has too",
+         {[0] = {"basic.target", "b.service"}},
+         "bcda",
+         "b.service"},
+        {"the giver after a taker", {[1] = {"a.service"}}, "cdab", "a.service"},
+        {"a chain", {[1] = {"d.service"}, [3] = {"a.service"}}, "cadb", "d.service"},
+        {"two", {[1] = {"a.service", "c.service"}}, "cdab", "a.service, c.service"},
+        {"a circle", {[1] = {"a.service"}, [0] = {"b.service"}}, "cdba", "b.service"},
+    };
     static const char *const names[] = {"a", "b", "c", "d"};
+    static const char *const own[] = {"a.service", "b.service", "c.service", "d.service"};
     static const double now[] = {4, 8, 2, NAN}, then[] = {6, 1, 2, 5};
     struct store_service services[2][4] = {0};
     struct spec_service specs[4] = {0};
@@ -379,6 +413,7 @@ static void frees_before_it_takes(void **state)
         services[0][i].peak_memory_bytes = now[i];
         services[1][i].peak_memory_bytes = then[i];
         production[i].kind = PRODUCTION_UNIT;
+        production[i].unit = own[i];
     }
     const struct store_trial trials[] = {{.services = services[0], .service_count = 4},
                                          {.services = services[1], .service_count = 4}};
@@ -386,15 +421,24 @@ static void frees_before_it_takes(void **state)
     const struct report_side sides[] = {{.runs = &runs[0], .run_count = 1},
                                         {.runs = &runs[1], .run_count = 1}};
     struct spec_study study = {.services = specs, .service_count = 4, .production = production};
-    struct promote_plan plan = {.study = &study};
-    const struct promote_draft draft = {
-        .context = {.plan = &plan}, .now = &sides[0], .then = &sides[1]};
-    size_t order[4];
-    assert_int_equal(promote_order(&draft, order), 4);
-    assert_int_equal(order[0], 1);
-    assert_int_equal(order[1], 2);
-    assert_int_equal(order[2], 3);
-    assert_int_equal(order[3], 0);
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct promote_plan plan = {.study = &study, .arena = arena};
+    const struct promote_world world = {.unit = say_after};
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        struct promote_draft draft = {
+            .context = {.plan = &plan, .world = &world}, .now = &sides[0], .then = &sides[1]};
+        size_t order[ORDERED], count = 0;
+        char text[ORDERED + 1] = "";
+        struct err err = ERR_INIT;
+        said_after = rows[r].after;
+        assert_true(promote_order(&draft, order, &count, &err));
+        assert_int_equal(count, ORDERED);
+        for (size_t i = 0; i < ORDERED; i++)
+            text[i] = names[order[i]][0];
+        CHECK_ROW_TEXT(r, rows[r].name, text, rows[r].order);
+        const char *told = draft.context.after[order[ORDERED - 1]];
+        CHECK_ROW_TEXT(r, rows[r].name, told ? told : "none", rows[r].told);
+    }
 }
 
 /* A candidate that is not the winner: only one that was in the final, and by name. */
