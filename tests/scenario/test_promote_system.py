@@ -2,6 +2,7 @@
 its policies, polkit with the rule and the folders that docs/PROMOTE.md tells. One service runs as a third user, whose
 processes he can't look into, the other as himself."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 from harness import FAKE, ROOT, Skip, check, main, scenario
 from own_system import DEPLOY, DEPLOY_ID, RULES, SystemUnits, boot, inside, scene
 from production import NEW, OLD, Production, tree
+from systemd_box import wait_until
 
 AS_DEPLOY = ("setpriv", f"--reuid={DEPLOY_ID}", f"--regid={DEPLOY_ID}", "--clear-groups", "--")
 WRONG_MODEL = "--transcripts /srv/models/whisper-tiny.bin"
@@ -80,6 +82,11 @@ class Deploying(Production):
     def spica(self, command, *args, code=None, **more):
         self.give()  # what root has written for the next command
         return super().spica(command, *args, code=code, prefix=AS_DEPLOY, **more)
+
+    def begin(self, *args):
+        plan = self.plan(*args)
+        self.give()
+        return self.box.start("promote", self.box.file, *args, "--approve", plan, prefix=AS_DEPLOY)
 
     def refused(self, says):
         """One clear line, and nothing is touched."""
@@ -155,6 +162,39 @@ def undone_by_itself(box):
         production.expect(OLD, files)
 
 
+def mount_etc(mode):
+    """All of it, and what the system's units are read from, which is a file system of its own here."""
+    for folder in ("/etc", "/etc/systemd"):
+        subprocess.run(["mount", "-o", f"remount,bind,{mode}", folder], check=True)
+
+
+@scene
+def read_only_etc(box):
+    """From the start on, and from the middle of a promotion that fails."""
+    with Deploying(box) as production:
+        production.folders("llm", "rag")
+        production.rule("llm.service", "rag.service")
+        subprocess.run(["mount", "--rbind", "/etc", "/etc"], check=True)
+        mount_etc("ro")
+        production.refused("Read-only file system")
+        mount_etc("rw")
+        files = production.contents()
+        production.fault("--latency 700ms")
+        os.chmod(production.faults, 0o644)
+        running = production.begin("--json")
+        wait_until(lambda: running.poll() is not None or
+                   (production.journal() or {}).get("state") == "verifying", "verifying")
+        mount_etc("ro")
+        result = running.wait()
+        check(result.code == 8 and "Read-only file system" in json.loads(result.out)["why"], str(result))
+        check("Read-only file system" in production.rollback(8).text, "still read-only")
+        check(production.journal()["state"] == "undo failed", production.journal()["state"])
+        production.expect({"llm": NEW["llm"], "rag": NEW["rag"]})
+        mount_etc("rw")
+        production.rollback()
+        production.expect(OLD, files)
+
+
 def kernel_kills():
     """The kernel's own lines."""
     done = subprocess.run(["dmesg"], capture_output=True, text=True, check=True)
@@ -205,6 +245,11 @@ def a_user_with_the_documented_rule(box):
 @scenario()
 def what_fails_is_undone_by_that_user(box):
     boot(box, __file__, "undone_by_itself")
+
+
+@scenario()
+def an_etc_that_can_not_be_written(box):
+    boot(box, __file__, "read_only_etc")
 
 
 # The kernel has to do its part: where control groups of version 2 do not hold memory, only a guest has it.
