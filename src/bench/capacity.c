@@ -31,6 +31,7 @@ struct climb {
     size_t bound_count;
     const struct bench_requirement *rest[LEVEL_BOUNDS_MAX]; /* what is judged at a window's end */
     size_t rest_count;
+    struct finding_limits limits; /* what a good answer keeps */
     double best_rps, rps;
     double quickest_s; /* the smallest median of a level that met, or the first request's time */
     int windows, workers;
@@ -64,6 +65,7 @@ static bool split_requirements(struct climb *climb, struct err *err)
     if (o->requirement_count == 0 || o->requirement_count > LEVEL_BOUNDS_MAX)
         return err_set(err, ERR_INPUT,
                        "--capacity needs --require, as in --require \"latency.p95 < 300ms\"");
+    climb->limits = bench_require_limits(o->requirements, o->requirement_count);
     for (size_t i = 0; i < o->requirement_count; i++) {
         if (add_bound(climb, &o->requirements[i]))
             climb->bound_count++;
@@ -115,9 +117,7 @@ static enum stats_level judge_rest(struct climb *climb, struct bench_results *re
                                    enum stats_level outcome, struct arena *arena,
                                    const char **ret_broke)
 {
-    const struct finding_limits limits =
-        bench_require_limits(climb->options->requirements, climb->options->requirement_count);
-    bench_results_grade(results, &limits);
+    bench_results_grade(results, &climb->limits);
     for (size_t i = 0; i < climb->rest_count && outcome <= LEVEL_LEANS_MET; i++) {
         const struct bench_judgement j = bench_require_judge(climb->rest[i], results, arena);
         if (j.answer == BENCH_MET)
@@ -156,6 +156,7 @@ static struct level_plan level_plan_of(const struct climb *climb, const struct l
     struct level_plan level = {
         .bounds = climb->bounds,
         .bound_count = climb->bound_count,
+        .limits = &climb->limits,
         .metric = metric_shown(climb),
         .window_ns = plan->window_ns,
         .error = ERROR,

@@ -14,6 +14,7 @@
  * of a window that counts, and always runs to its end. */
 #include "trial/capacity.h"
 #include "trial/contention.h"
+#include "trial/finding.h"
 #include "trial/level.h"
 #include "trial/run.h"
 
@@ -39,6 +40,7 @@ struct climb { /* one search */
     size_t bound_count;
     struct spec_study rest;        /* the study with what can't be told from single requests only */
     const struct spec_study *all;  /* the study with all that is required here */
+    struct finding_limits limits;  /* what a good answer of the service keeps of it */
     double rps[SPEC_SERVICES_MAX]; /* requests per second in the last window; NaN unknown */
     double best_rps;               /* the most answers per second in any window */
     double quickest_s; /* the smallest median in a window that was not too much; NaN none */
@@ -85,6 +87,7 @@ static void split_requirements(struct climb *climb)
     all->requirements = spec->requirements;
     all->requirement_count = spec->requirement_count;
     climb->all = all;
+    climb->limits = finding_limits_of(all, spec->service);
     climb->rest = *all;
     climb->rest.requirement_count = 0;
     climb->rest.requirements = arena_array(climb->attempt->arena, spec->requirement_count,
@@ -154,6 +157,7 @@ static struct level_check *plan_check(const struct climb *climb, const struct ru
     struct level_plan plan = {
         .bounds = bounds,
         .bound_count = climb->bound_count,
+        .limits = &climb->limits,
         .metric = metric_shown(climb),
         .window_ns = run->plan.window_ns,
         .error = ERROR,

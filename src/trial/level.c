@@ -25,6 +25,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "stats/sessions.h"
+#include "trial/finding.h"
 #include "trial/level_sample.h"
 
 #include <assert.h>
@@ -151,14 +152,15 @@ struct level_check *level_check_free(struct level_check *check)
 
 /* By when it ended, whatever part it was meant for: what the warm-up asked is answered in the
  * window, as what the window asked is answered after it. */
-static void count_answer(struct level_check *check, const struct load_record *r, bool good)
+static void count_answer(struct level_check *check, const struct load_record *r)
 {
+    const struct finding_limits *limits = check->plan.limits;
     const int64_t into_ns = r->done_ns - check->window_start_ns;
     if (r->error != LOAD_OK || r->part == LOAD_PROBE || into_ns < 0 ||
         into_ns >= check->plan.window_ns)
         return;
     check->answered++;
-    check->good += good;
+    check->good += !limits || finding_is_good(limits, r);
 }
 
 static void count_searched(struct level_check *check, const struct load_record *r)
@@ -205,7 +207,7 @@ void level_check_add(struct level_check *check, const struct load_record *r)
             level_bound_over(&check->plan.bounds[b], r))
             over |= UINT64_C(1) << b;
     if (r->stream == check->plan.stream) {
-        count_answer(check, r, over == 0);
+        count_answer(check, r);
         if (counts)
             count_searched(check, r);
     }

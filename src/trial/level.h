@@ -30,9 +30,12 @@ struct level_bound {
     double allowed;        /* ratio of requests that may be over; 0: not one */
 };
 
+struct finding_limits;
+
 struct level_plan { /* borrowed until the check is freed */
     const struct level_bound *bounds;
     size_t bound_count;
+    const struct finding_limits *limits; /* what a good answer keeps; NULL: to be one is enough */
     size_t stream;      /* the one whose level is searched: the point is about its requests */
     enum metric metric; /* of the point's quantiles */
     int64_t window_ns;

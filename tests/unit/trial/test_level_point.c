@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "base/rng.h"
+#include "trial/finding.h"
 
 /* Four clients in step, 0.5 s an answer: 8 a second, whatever the window begins with. Expected: 8;
  * before: 4, since what the warm-up had asked was in no rate. */
@@ -24,6 +25,62 @@ static void test_rates_count_ends(void **state)
     play(check, records, count, arena, &point);
     assert_int_equal(point.requests, 8);
     assert_true(point.answered_rps == 8 && point.good_rps == 8);
+}
+
+/* Good is what goodput calls so: of a metric the strictest quantile's limit, and gaps as well.
+ * Before: the smallest limit of all (half of the first row's), and gaps not asked. */
+static void test_good_is_goodput(void **state)
+{
+    (void)state;
+    const struct level_bound both[] = {{.text = "llm.latency.p50 < 100ms",
+                                        .metric = METRIC_LATENCY,
+                                        .limit = 0.1,
+                                        .allowed = 0.5,
+                                        .at_limit_is_over = true},
+                                       {.text = "llm.latency.p99 < 1s",
+                                        .metric = METRIC_LATENCY,
+                                        .limit = 1,
+                                        .allowed = 0.01,
+                                        .at_limit_is_over = true}};
+    static const struct {
+        const char *name;
+        double latency_s, itl_s; /* limits; NaN: none */
+        double slow_s;           /* of every second answer */
+        double good_rps;         /* of 40 */
+    } rows[] = {
+        {"of two quantiles the stricter one's limit", 1, NAN, 0.2, 40},
+        {"over that too", 1, NAN, 1.5, 20},
+        {"a gap of 20 ms may be", 1, 0.02, 0.2, 40},
+        {"of 15 ms: the slow ones' are 20", 1, 0.015, 0.2, 20},
+        {"gaps alone", NAN, 0.015, 0.2, 20},
+        {"nothing is asked of one request", NAN, NAN, 1.5, 40},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct load_record records[160]; /* 40 a second, from 2 s before the window on */
+        struct store_capacity_point point;
+        struct level_plan plan = plan_of(both, ARRAY_LEN(both));
+        struct finding_limits limits = finding_limits_none();
+        limits.latency_s = rows[i].latency_s;
+        limits.itl_s = rows[i].itl_s;
+        plan.limits = &limits;
+        plan.has_more = true;
+        for (uint32_t k = 0; k < ARRAY_LEN(records); k++) {
+            double s = k % 2 ? rows[i].slow_s : 0.05;
+            struct load_record *r = &records[k];
+            *r = record_of(k, k * 0.025 - 2, s);
+            r->gap_count = 10;
+            r->first_token_ns = r->intended_ns;
+            r->last_token_ns = r->done_ns;
+        }
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        level_check_begin(check, START_NS);
+        for (size_t k = 0; k < ARRAY_LEN(records); k++)
+            level_check_add(check, &records[k]);
+        level_check_close(check, CLOCK_NEVER, &quiet, arena, &point);
+        CHECK_ROW(i, rows[i].name, fabs(point.answered_rps - 40) < 1);
+        CHECK_ROW(i, rows[i].name, fabs(point.good_rps - rows[i].good_rps) < 1);
+    }
 }
 
 /* A closed loop shows no late send for a loop that stood still. Before: "missed", as if the service
@@ -108,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates_count_ends),
+        cmocka_unit_test(test_good_is_goodput),
         cmocka_unit_test(test_own_standstill),
         cmocka_unit_test(test_quantiles_of_a_level),
     };
