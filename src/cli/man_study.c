@@ -128,7 +128,9 @@ static const struct {
     {"guard.proxy.attach", NULL, NULL},
     {"guard.fronts.SERVICE", NULL,
      "Clients ask HAProxy at `port`, which hands their requests to a server: the tier that guard "
-     "has chosen, or an arm of the split. It has `tiers` or a `split`."},
+     "has chosen, or an arm of the split. It has `tiers` or a `split`. Clients come in clear text; "
+     "servers of a service with `tls` are asked over TLS, and the name that their certificate is "
+     "held against must be a host's (HAProxy takes no address)."},
     {"guard.fronts.SERVICE.tiers.TIER", NULL, NULL},
     {"guard.fronts.SERVICE.split", NULL, NULL},
     {"guard.fronts.SERVICE.split.arms.ARM", NULL, NULL},

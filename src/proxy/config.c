@@ -17,6 +17,11 @@
  * again), so that nobody would learn of it; nor could such a client move on from the worker that a
  * reload has replaced. A connection on the same machine or network costs little beside an answer.
  *
+ * A service that speaks TLS is asked so here as everywhere, its certificate always verified, and
+ * checked over TLS too. There a connection is not the kernel's to accept but the server's own work,
+ * which it does late when it is busy: what is patient with answers is then so with connections.
+ * HTTP/1.1 is said outright: over HTTP/2 a connection would be kept and shared after all.
+ *
  * No `defaults` section, every section says all: in somebody else's HAProxy such a section would
  * become that of theirs which follow. Invariant: words of the study are those that names.c took;
  * as a last defence any other byte becomes "_" here. */
@@ -30,6 +35,8 @@
 #include <string.h>
 
 static const int64_t HOUR_NS = 3600 * NS_PER_S;
+static const int64_t CONNECT_NS = 5 * NS_PER_S;
+static const int64_t SHAKE_NS = 60 * NS_PER_S; /* with the TLS handshake */
 
 static void add_safe(struct buf *buf, const char *text, const char *also)
 {
@@ -331,19 +338,29 @@ static bool uri_fits(const char *path)
     return path && path[0] == '/' && path[strspn(path, bytes)] == '\0' && strlen(path) < 200;
 }
 
-/* Ready by its own word where there is such a path, else: its port accepts. Patient: a server that
- * is busy on a full GPU answers late, and to take it out would make it worse. */
+static const struct spec_tls *tls_of(const struct spec_study *study, const struct spec_front *front)
+{
+    const struct spec_tls *tls = &study->services[front->service].tls;
+    return tls->given ? tls : NULL;
+}
+
+/* Ready by its own word where there is such a path, else: its port accepts (over TLS: and is
+ * trusted). Patient: a server that is busy on a full GPU answers late, and to take it out would
+ * make it worse. */
 static void add_check(struct buf *buf, const struct spec_study *study,
                       const struct spec_front *front)
 {
     const char *path = ready_path(study, front->service);
+    const struct spec_tls *tls = tls_of(study, front);
     buf_add(buf, "    timeout check 10s\n");
     if (!uri_fits(path))
         return;
     buf_addf(buf,
              "    option httpchk\n"
-             "    http-check send meth GET uri %s ver HTTP/1.1 hdr Host localhost\n",
+             "    http-check send meth GET uri %s ver HTTP/1.1 hdr Host ",
              path);
+    add_safe(buf, tls ? tls->name : "localhost", "-.");
+    buf_add(buf, "\n");
 }
 
 static void add_backend_head(struct buf *buf, const struct spec_study *study, size_t at,
@@ -358,18 +375,38 @@ static void add_backend_head(struct buf *buf, const struct spec_study *study, si
     buf_add(buf, "    balance roundrobin\n"
                  "    option abortonclose\n"
                  "    retries 5\n"
-                 "    retry-on conn-failure\n"
-                 "    timeout connect 5s\n");
+                 "    retry-on conn-failure\n");
+    add_ms(buf, "timeout connect",
+           !tls_of(study, front) ? CONNECT_NS
+           : ns < SHAKE_NS       ? ns
+                                 : SHAKE_NS);
     add_ms(buf, "timeout server", ns);
     add_ms(buf, "timeout queue", ns);
     add_ms(buf, "timeout tunnel", ns > HOUR_NS ? ns : HOUR_NS);
 }
 
-static void add_server_head(struct buf *buf, const struct spec_front *front, size_t server)
+/* With `sni` it is the name that the certificate is held against; `verifyhost` says the same where
+ * none is sent. */
+static void add_tls(struct buf *buf, const struct spec_tls *tls)
 {
+    buf_add(buf, " ssl ssl-min-ver TLSv1.2 alpn http/1.1 verify required ca-file ");
+    add_path(buf, tls->ca ? tls->ca : "@system-ca");
+    buf_add(buf, " verifyhost ");
+    add_safe(buf, tls->name, "-.");
+    buf_add(buf, " sni str(");
+    add_safe(buf, tls->name, "-.");
+    buf_add(buf, ")");
+}
+
+static void add_server_head(struct buf *buf, const struct spec_study *study,
+                            const struct spec_front *front, size_t server)
+{
+    const struct spec_tls *tls = tls_of(study, front);
     buf_add(buf, "    server ");
     add_word(buf, proxy_server_name(front, server));
     buf_addf(buf, " 127.0.0.1:%d", proxy_server_port(front, server));
+    if (tls)
+        add_tls(buf, tls);
     if (front->queue_max > 0)
         buf_addf(buf, " maxconn %d", front->queue_max);
 }
@@ -385,12 +422,23 @@ static void add_standby(struct buf *buf, const struct spec_study *study,
                         const struct proxy_state *state, size_t at, size_t server)
 {
     const struct spec_front *front = &study->guard->fronts[at];
-    add_server_head(buf, front, server);
+    add_server_head(buf, study, front, server);
     buf_addf(buf, " weight %d backup track ", takes_new(front, state, at, server) ? 1 : 0);
     add_name(buf, study, at, (int)server);
     buf_addc(buf, '/');
     add_word(buf, proxy_server_name(front, server));
     buf_add(buf, "\n");
+}
+
+/* `inter` is also how long a check waits for its connection, with TLS for the handshake. */
+static void add_check_words(struct buf *buf, const struct spec_tls *tls)
+{
+    buf_add(buf, " check");
+    if (tls) {
+        buf_add(buf, " check-ssl check-alpn http/1.1 check-sni ");
+        add_safe(buf, tls->name, "-.");
+    }
+    buf_addf(buf, " inter %s fastinter 500ms downinter 500ms fall 3 rise 1", tls ? "10s" : "2s");
 }
 
 /* One refused connection marks a server down where others stand by, so that the retry goes there;
@@ -404,9 +452,9 @@ static void add_backend(struct buf *buf, const struct spec_study *study,
     add_check(buf, study, front);
     if (count > 1)
         buf_add(buf, "    option redispatch 1\n");
-    add_server_head(buf, front, server);
-    buf_addf(buf, " weight %d check inter 2s fastinter 500ms downinter 500ms fall 3 rise 1",
-             takes_new(front, state, at, server) ? 1 : 0);
+    add_server_head(buf, study, front, server);
+    buf_addf(buf, " weight %d", takes_new(front, state, at, server) ? 1 : 0);
+    add_check_words(buf, tls_of(study, front));
     buf_add(buf, count > 1 ? " observe layer4 error-limit 1 on-error mark-down\n" : "\n");
     for (size_t i = server + 1; i < count; i++)
         add_standby(buf, study, state, at, i);
@@ -423,7 +471,7 @@ static void add_pin_backend(struct buf *buf, const struct spec_study *study, siz
     buf_add(buf, "    use-server ");
     add_word(buf, proxy_server_name(front, server));
     buf_add(buf, " if TRUE\n");
-    add_server_head(buf, front, server);
+    add_server_head(buf, study, front, server);
     buf_add(buf, " track ");
     add_name(buf, study, at, (int)server);
     buf_addc(buf, '/');

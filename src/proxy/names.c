@@ -15,6 +15,8 @@
 
 /* HAProxy binds a socket under a longer name first, "PATH.PID.tmp"; sun_path holds 108. */
 enum { FOLDER_MAX = 80 };
+/* A line of a configuration has 2048 bytes. */
+enum { CA_MAX = 1000 };
 
 static const char word_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 static const char path_bytes[] =
@@ -136,6 +138,26 @@ static bool split_check(const struct spec_split *split, const char *service, str
     return !split->sticky_cookie || word_check("the cookie of stick:", split->sticky_cookie, err);
 }
 
+/* Of the certificate's name only what a host name may have; of the path ".." too: it is read alone,
+ * and nothing is written there. */
+static bool tls_check(const struct spec_tls *tls, const char *service, struct err *err)
+{
+    const char *ca = tls->ca;
+    if (!tls->given)
+        return true;
+    if (!tls->name || !spec_is_host(tls->name) || address_fits(tls->name))
+        return err_set(err, ERR_INPUT,
+                       "front %s: HAProxy can't hold a certificate against \"%.80s\": give tls: "
+                       "name: a host's name",
+                       service, tls->name ? tls->name : "");
+    if (ca && (ca[0] != '/' || ca[strspn(ca, path_bytes)] != '\0' || strlen(ca) > CA_MAX))
+        return err_set(err, ERR_INPUT,
+                       "front %s: tls: ca: \"%.200s\" can't stand in HAProxy's configuration: at "
+                       "most %d letters, digits and any of _-./+@=",
+                       service, ca, CA_MAX);
+    return true;
+}
+
 static bool front_check(const struct spec_study *study, size_t at, struct err *err)
 {
     const struct spec_guard *guard = study->guard;
@@ -156,7 +178,8 @@ static bool front_check(const struct spec_study *study, size_t at, struct err *e
         if (guard->fronts[i].port == front->port)
             return err_set(err, ERR_INPUT, "front %s: port %d is another front's too", service,
                            front->port);
-    return servers_check(front, service, err) && split_check(&front->split, service, err);
+    return servers_check(front, service, err) && split_check(&front->split, service, err) &&
+           tls_check(&study->services[front->service].tls, service, err);
 }
 
 bool proxy_names_check(const struct spec_study *study, struct err *err)

@@ -221,6 +221,25 @@ static bool load_keep(struct spec_loader *l, const struct yaml_node *node, const
     return true;
 }
 
+/* Clients come in clear text; it is the servers behind that are asked over TLS. */
+static bool check_tls(struct spec_loader *l, const char *where, const struct spec_front *front,
+                      const struct spec_guard *g)
+{
+    const struct spec_service *service = &l->study->services[front->service];
+    if (!service->tls.given)
+        return true;
+    if (strcmp(service->tls.name, "127.0.0.1") == 0)
+        return spec_fail(l, front->place, where,
+                         "HAProxy holds a certificate against a host's name, not an address: that "
+                         "of %s must be for one, and its tls.name say which (now %s)",
+                         service->name, service->tls.name);
+    return g->watches[front->service].port != front->port ||
+           spec_fail(l, front->place, where,
+                     "%s is watched at port %d and asked over TLS, but there HAProxy takes clear "
+                     "text: let guard.watch.%s name the port of a server behind it",
+                     service->name, front->port, service->name);
+}
+
 static bool load_front(struct spec_loader *l, const struct yaml_entry *e, struct spec_guard *g)
 {
     struct front_draft draft = {0};
@@ -235,9 +254,8 @@ static bool load_front(struct spec_loader *l, const struct yaml_entry *e, struct
     *front = draft.front;
     front->service = (size_t)service;
     front->place = spec_place_of(e->value);
-    if (l->study->services[service].tls.given)
-        return spec_fail(l, front->place, where,
-                         "%s speaks TLS; what stands behind a front is asked in clear text", name);
+    if (!check_tls(l, where, front, g))
+        return false;
     if (!spec_is_address(front->address))
         return spec_fail(l, spec_place_of(spec_yaml_get(e->value, "address")),
                          spec_join(l, where, "address"), "\"%s\" is no address in digits",

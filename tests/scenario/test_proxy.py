@@ -15,6 +15,7 @@ import time
 from harness import FAKE, check, main, scenario, skip_unless
 from production import free_ports
 from systemd_box import Systemd
+from tls_front import behind, certificate
 from traffic import Traffic, accepts
 
 
@@ -33,6 +34,8 @@ class Proxy:
         self.fakes = {}
         box.corpus()
         self.options = fake_options
+        self.pair = None  # of files: certificate and key of servers that speak TLS
+        self.more = {}    # further keys of both services
         for name in self.ports:
             self.start(name)
         self.fronts = {
@@ -50,6 +53,8 @@ class Proxy:
                 "--latency-per-token", "15ms", *self.options, *options]
         if kind == "stt":
             argv += ["--transcripts", self.box.path("speech/manifest.jsonl")]
+        if self.pair:
+            argv = behind(*self.pair, [str(word) for word in argv])
         self.fakes[name] = self.box.helper(*argv)
         self.until(lambda: accepts(self.ports[name]), f"{name} does not start")
 
@@ -60,7 +65,8 @@ class Proxy:
     def write(self, **front):
         for name in front:
             self.fronts[name].update(front[name])
-        self.box.study(stt=self.box.fake("stt"), llm=self.box.fake("llm"), guard=self.guard)
+        self.box.study(stt=dict(self.box.fake("stt"), **self.more), llm=dict(self.box.fake("llm"), **self.more),
+                       guard=self.guard)
 
     def spica(self, *args, code=0, **more):
         return self.box.run("proxy", self.box.file, *args, code=code, **more)
@@ -161,6 +167,55 @@ def long_switches(box, proxy):
     time.sleep(3)
     traffic.stop()
     no_failures(traffic, 300)
+
+
+@proxied(quick=True)
+def servers_over_tls(box, proxy):
+    """Switches, a reload and a server that dies, as in clear text; who is not trusted gets no request."""
+    proxy.pair = certificate(box, "DNS:ai.internal")
+    other, _ = certificate(box, "DNS:ai.internal", stem="other")
+    for name in proxy.ports:
+        proxy.kill(name)
+        proxy.start(name, "--arrivals", box.path(f"arrivals-{name}"))
+    proxy.more = {"tls": {"ca": "front.pem", "name": "ai.internal"}}
+    proxy.write()
+    proxy.spica("apply")
+    proxy.until(lambda: not any("not usable" in how for how in proxy.look().values()), proxy.look)
+    traffic = proxy.traffic()
+    traffic.add(2, traffic.upload, proxy.stt)
+    traffic.add(1, traffic.slow_upload, proxy.stt)
+    traffic.add(2, traffic.stream, proxy.llm)
+    for i in range(6):
+        proxy.spica("tier", "stt", "tiny" if i % 2 == 0 else "base")
+        proxy.spica("weights", "llm", f"{10 * i}/{100 - 10 * i}")
+        if i == 3:
+            proxy.write(stt={"timeout": "11m"})
+            check("runs with this" in proxy.spica("apply").out, "not reloaded")
+        time.sleep(0.3)
+    traffic.stop()
+    no_failures(traffic, 30)
+    check(set(traffic.served) == {"base", "tiny", "now", "next"}, traffic.served)
+    proxy.kill("base")  # and with it who speaks TLS for it
+    proxy.until(lambda: "not usable" in proxy.look()["stt", "base"], proxy.look)
+    check(proxy.ask(proxy.stt, {"X-Spica-Tier": "base"})[0] == 503, "a pin fell elsewhere")
+    check("not usable" not in proxy.look()["stt", "tiny"], proxy.look())
+
+    def arrived():
+        with open(box.path("arrivals-now"), encoding="utf-8") as file:
+            return sum(line.split()[3] != "0" for line in file)
+    before = arrived()
+    check(before > 0, "no request was written down")
+    for tls in (True, {"ca": other, "name": "ai.internal"}, {"ca": "front.pem", "name": "other.internal"}):
+        proxy.more = {"tls": tls}
+        proxy.write()
+        proxy.spica("apply")
+        # Once its check has failed, and before that too.
+        check(proxy.ask(proxy.llm, {"X-Spica-Tier": "now"})[0] == 503, tls)
+        proxy.until(lambda: all("not usable" in how for how in proxy.look().values()), proxy.look)
+    check(arrived() == before, "asked though it is not trusted")
+    proxy.more = {"tls": {"ca": box.path("no.pem")}}
+    proxy.write()
+    check("no.pem" in proxy.spica("apply", code=2).err, "a CA that is not there")
 
 
 @proxied(quick=True)

@@ -10,6 +10,7 @@ from harness import FAKE, check, main, scenario
 from production import free_ports
 from systemd_box import wait_until
 from tiers import CALM, MUCH, Tiers
+from tls_front import certificate
 from traffic import accepts
 
 PIN = {"X-Spica-Tier": "base"}
@@ -39,6 +40,21 @@ def down_in_an_overload_up_in_calm(box):
         tiers.write()
         again = box.run("guard", box.file, "--replay", recording, code=0).out
         check(" looks unlike then" in again.splitlines()[-1] and "(then: base" in again, again)
+
+
+@scenario(quick=True)
+def tiers_over_tls(box):
+    """Asked, warmed up, probed and switched as in clear text, though clients come in that."""
+    with Tiers(box, pair=certificate(box), guard={"probe": "2/s"}) as tiers:
+        tiers.more["watch"] = {"stt": {"unit": "base.service", "user": True, "port": tiers.ports["base"]}}
+        tiers.write()
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny is warm, "))
+        tiers.send(CALM, tiers.for_seconds(4))
+        check("probe" not in tiers.told(), tiers.told())
+        tiers.send(MUCH, lambda: tiers.served_by("tiny") and tiers.says("stt: base -> tiny: "))
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("stt: tiny -> base: "))
+        tiers.no_failures()
 
 
 @scenario()

@@ -24,6 +24,7 @@ import time
 from harness import FAKE, check, skip_unless
 from production import free_ports, write_study
 from systemd_box import Systemd, wait_until
+from tls_front import behind, secured
 from traffic import accepts, multipart
 
 BASE = ["--latency", "40ms", "--slots", "1"]
@@ -62,10 +63,12 @@ def add_capacities(path):
     db.close()
 
 
-def measure(box, *options, service=None, **parts):
+def measure(box, *options, service=None, pair=None, **parts):
     """The study, measured once for all scenarios that ask for the same."""
     stt = box.fake("stt", "--latency", "{wait}", *options, knobs={"wait": ["40ms", "2ms"]},
                    **(service or {}))
+    if pair:
+        stt = secured(stt, *pair, ca=pair[0])
     study = box.study(file=False, stt=stt, baseline={"stt.wait": "40ms"}, **parts)
     write_study(box, study)
     # Everything but this scenario's own folder.
@@ -127,12 +130,14 @@ class Answers:
 
 
 class Tiers:
-    def __init__(self, box, base=None, tiny=None, front=None, extra=(), guard=None, **parts):
+    def __init__(self, box, base=None, tiny=None, front=None, extra=(), guard=None, pair=None,
+                 **parts):
         """`base`, `tiny`: keys of the tier in the study file; `extra`: options of both fakes; `guard`:
-        further keys of `guard:`."""
+        further keys of `guard:`; `pair`: certificate and key, files, of servers that speak TLS."""
         skip_unless(haproxy(), "haproxy is not installed")
         self.box, self.extra = box, [str(o) for o in extra]
-        self.study = measure(box, *self.extra, **parts)
+        self.pair = pair
+        self.study = measure(box, *self.extra, pair=pair, **parts)
         self.port, *ports = free_ports(3)
         self.ports = dict(zip(("base", "tiny"), ports))
         self.systemd = Systemd(box)
@@ -158,9 +163,9 @@ class Tiers:
 
     def command(self, name, *more):
         options = {"base": BASE, "tiny": TINY}[name]
-        return " ".join([FAKE, "--kind", "stt", "--port", str(self.ports[name]), "--life", "300s",
-                         "--transcripts", self.box.path("speech/manifest.jsonl"), *options,
-                         *self.extra, *more])
+        words = [FAKE, "--kind", "stt", "--port", str(self.ports[name]), "--life", "300s", "--transcripts",
+                 self.box.path("speech/manifest.jsonl"), *options, *self.extra, *more]
+        return " ".join(behind(*self.pair, words) if self.pair else words)
 
     def __enter__(self):
         self.systemd.__enter__()

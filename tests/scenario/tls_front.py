@@ -1,6 +1,7 @@
 """TLS in front of a fake service, which speaks none: a process of its own that hands bytes on both ways.
 
     with Front(box, port) as front: ... front.url, front.ca     before one that runs already
+    behind(pem, key, command)                                   the command that secured() makes
     box.study(llm=secured(box.fake("llm"), *certificate(box)))  a service that spica starts
 
 The certificate is made by the openssl program for this folder, for 127.0.0.1 and localhost unless told.
@@ -53,8 +54,11 @@ def carry(secure, plain):
 
 def secured(service, pem, key, **tls):
     """A `command` service behind TLS; keyword arguments are keys of `tls` (none: `tls: true`)."""
-    front = [sys.executable, os.path.abspath(__file__), pem, key, "--"]
-    return dict(service, command=front + service["command"], tls=tls or True)
+    return dict(service, command=behind(pem, key, service["command"]), tls=tls or True)
+
+
+def behind(pem, key, command):
+    return [sys.executable, os.path.abspath(__file__), pem, key, "--"] + command
 
 
 def serve(pem, key, port, listen=0):

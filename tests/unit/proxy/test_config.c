@@ -78,6 +78,85 @@ static void attached(void **state)
     assert_non_null(strstr(text, "listen spica.stt\n"));
 }
 
+/* Over TLS: each line of a server of that service, and no other's. */
+static void tls(void **state)
+{
+#define TLS_OF(ca, name)                                                                           \
+    " ssl ssl-min-ver TLSv1.2 alpn http/1.1 verify required ca-file " ca " verifyhost " name       \
+    " sni str(" name ")"
+#define CHECK_OF(name)                                                                             \
+    " check check-ssl check-alpn http/1.1 check-sni " name                                         \
+    " inter 10s fastinter 500ms downinter 500ms fall 3 rise 1"
+    static const struct {
+        struct spec_tls tls;
+        int64_t timeout_ns;
+        const char *lines[6];
+    } rows[] = {
+        {{.given = true, .name = "localhost"},
+         600 * NS_PER_S,
+         {"    server base 127.0.0.1:8101" TLS_OF("@system-ca", "localhost") " weight 1" CHECK_OF(
+              "localhost") " observe layer4",
+          "    timeout connect 60000ms\n", "ver HTTP/1.1 hdr Host localhost\n"}},
+        {{.given = true, .name = "stt.example.org", .ca = "/etc/ssl/../our ca.pem"},
+         20 * NS_PER_S,
+         {"    server base 127.0.0.1:8101" TLS_OF("/etc/ssl/../our_ca.pem", "stt.example.org"),
+          "    server tiny 127.0.0.1:8102" TLS_OF(
+              "/etc/ssl/../our_ca.pem",
+              "stt.example.org") " weight 1 backup track spica.stt.tiny/tiny\n",
+          "    server tiny 127.0.0.1:8102" TLS_OF("/etc/ssl/../our_ca.pem",
+                                                  "stt.example.org") " track spica.stt.tiny/tiny\n",
+          CHECK_OF("stt.example.org"), "    timeout connect 20000ms\n",
+          "ver HTTP/1.1 hdr Host stt.example.org\n"}},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct made made;
+        made_init(&made, folder);
+        made.services[0].tls = rows[i].tls;
+        made.fronts[0].timeout_ns = rows[i].timeout_ns;
+        AUTO(free) char *text = written(&made);
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].lines) && rows[i].lines[k]; k++)
+            CHECK_ROW(i, rows[i].lines[k], strstr(text, rows[i].lines[k]) != NULL);
+        assert_null(strstr(text, "verify none"));
+        assert_non_null(
+            strstr(text, "server now 127.0.0.1:8001 maxconn 4 weight 1 check inter 2s"));
+        assert_non_null(strstr(text, "    timeout connect 5000ms\n"));
+        made.services[0].tls.given = false;
+        AUTO(free) char *clear = written(&made);
+        assert_null(strstr(clear, "ssl"));
+    }
+}
+
+static void tls_refused(void **state)
+{
+    static const struct {
+        const char *ca, *name, *says; /* NULL: fine */
+    } rows[] = {
+        {NULL, "localhost", NULL},
+        {"/etc/ca.pem", "a-b.example.org", NULL},
+        {"/home/x/studies/../ca.pem", "localhost", NULL},
+        {"/etc/our ca.pem", "localhost", "tls: ca: \"/etc/our ca.pem\" can't stand"},
+        {"/a\nglobal", "localhost", "can't stand"},
+        {"@system-ca", "localhost", "can't stand"},
+        {"ca.pem", "localhost", "can't stand"},
+        {NULL, "127.0.0.1", "can't hold a certificate against \"127.0.0.1\""},
+        {NULL, "a b", "can't hold"},
+        {NULL, "a)", "can't hold"},
+        {NULL, "", "can't hold"},
+        {NULL, NULL, "can't hold"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct made made;
+        struct err err = ERR_INIT;
+        made_init(&made, folder);
+        made.services[0].tls = (struct spec_tls){true, rows[i].ca, rows[i].name};
+        bool ok = proxy_names_check(&made.study, &err);
+        CHECK_ROW(i, err.text, ok == !rows[i].says);
+        CHECK_ROW(i, err.text, ok || (err.code == ERR_INPUT && strstr(err.text, rows[i].says)));
+    }
+}
+
 static const char *const hostile[] = {
     "/a b",
     "/a\nb",
@@ -118,6 +197,8 @@ static const char **place_of(struct made *made, size_t place)
         &made->guard.proxy.folder,
         &made->fronts[0].address,
         &made->guard.proxy.attach_file,
+        &made->services[0].tls.ca,
+        &made->services[0].tls.name,
     };
     return place < ARRAY_LEN(places) ? places[place] : NULL;
 }
@@ -133,6 +214,7 @@ static size_t count_of(const char *text, char byte)
 static char *written_with(struct made *made, size_t place, const char *word)
 {
     made_init(made, folder);
+    made->services[0].tls = (struct spec_tls){true, "/ca.pem", "localhost"};
     *place_of(made, place) = word;
     return written(made);
 }
@@ -148,6 +230,8 @@ static void injection(void **state)
         AUTO(free) char *harmless = written_with(&made, place, "ab");
         for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
             struct err err = ERR_INIT;
+            if (place_of(&made, place) == &made.services[0].tls.name && spec_is_host(hostile[i]))
+                continue; /* a host may be called so */
             AUTO(free) char *text = written_with(&made, place, hostile[i]);
             CHECK_ROW(place, hostile[i], !proxy_names_check(&made.study, &err));
             CHECK_ROW(place, hostile[i], err.code == ERR_INPUT);
@@ -218,8 +302,9 @@ static void senseless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(facts),     cmocka_unit_test(run_time),   cmocka_unit_test(attached),
-        cmocka_unit_test(injection), cmocka_unit_test(study_name), cmocka_unit_test(senseless),
+        cmocka_unit_test(facts),      cmocka_unit_test(run_time),    cmocka_unit_test(attached),
+        cmocka_unit_test(tls),        cmocka_unit_test(tls_refused), cmocka_unit_test(injection),
+        cmocka_unit_test(study_name), cmocka_unit_test(senseless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
     "study: r\nservices:\n  t: {" service "}\n"                                                    \
     "load:\n  t: {rate: 1/s}\ngoal: {optimise: {t.latency.p50: {good: 1s, bad: 9s}}}\n"
 #define PLAIN "command: [x, '{port}'], protocol: plain"
-#define FRONT                                                                                      \
-    "guard: {fronts: {t: {port: 1, tiers: {a: {unit: a.service, port: 2, values: {}, "             \
+#define FRONT(watch)                                                                               \
+    "guard: {" watch "fronts: {t: {port: 1, tiers: {a: {unit: a.service, port: 2, values: {}, "    \
     "resident: true}}}}}\n"
 
 static const struct spec_protocol bytes = {
@@ -47,9 +47,17 @@ static const struct {
     {STUDY(PLAIN ", tls: {name: 'h:1'}"), "\"h:1\" is no host name", false, NULL, NULL},
     {STUDY("command: [x, '{port}'], protocol: bytes, tls: true"),
      "t.tls: bytes is not spoken over TLS", false, NULL, NULL},
-    {STUDY(PLAIN ", tls: true") FRONT,
-     "guard.fronts.t: t speaks TLS; what stands behind a front is asked in clear text", false, NULL,
-     NULL},
+    {STUDY(PLAIN ", tls: true") FRONT(""), NULL, true, NULL, "localhost"},
+    {STUDY(PLAIN ", tls: {name: 127.0.0.1}") FRONT(""),
+     "guard.fronts.t: HAProxy holds a certificate against a host's name, not an address: that of t "
+     "must be for one, and its tls.name say which (now 127.0.0.1)",
+     false, NULL, NULL},
+    {STUDY(PLAIN ", tls: true") FRONT("watch: {t: {port: 2}}, "), NULL, true, NULL, "localhost"},
+    {STUDY(PLAIN ", tls: true") FRONT("watch: {t: {port: 1}}, "),
+     "guard.fronts.t: t is watched at port 1 and asked over TLS, but there HAProxy takes clear "
+     "text: let guard.watch.t name the port of a server behind it",
+     false, NULL, NULL},
+    {STUDY(PLAIN) FRONT("watch: {t: {port: 1}}, "), NULL, false, NULL, NULL},
 };
 
 static void test_rows(void **state)
