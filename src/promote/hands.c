@@ -167,6 +167,9 @@ static bool wait_ready(const struct promote_step *step, int64_t end_ns, enum hos
         load_http_get(&site, step->ready_path, ASK_WITHIN_NS, &look);
         if (look.status == 200)
             return true;
+        if (look.untrusted) /* a certificate does not change while one waits */
+            return err_set(err, ERR_PROBLEM, "%s: no secure connection on port %d: %s", step->unit,
+                           step->port, look.why);
         int64_t now_ns = clock_now_ns();
         if (heed == HOST_HEED_CANCEL && cancel_level() != CANCEL_NONE)
             return err_set(err, ERR_STOPPED, "stopped while waiting for %s", step->unit);

@@ -262,17 +262,19 @@ void verifying_note_down(struct verifying *v)
 
 /* ---- ready ---- */
 
-static bool says_ready(const struct verifying *v, const struct verifying_subject *s, char *why,
-                       size_t size)
+static bool says_ready(const struct verifying *v, const struct verifying_subject *s,
+                       bool *ret_untrusted, char *why, size_t size)
 {
     const struct load_site site = {s->alive.port, &s->tls};
     struct load_look look;
     /* The model that an engine has to list is the winner's. */
     if (v->load && v->live)
-        return live_is_ready(v->live, (size_t)s->service, why, size);
+        return live_is_ready(v->live, (size_t)s->service, ret_untrusted, why, size);
     load_http_get(&site, s->ready_path, READY_CHECK_NS, &look);
     if (look.status != 200 && look.why[0])
-        snprintf(why, size, "last seen on port %d: %s", s->alive.port, look.why);
+        snprintf(why, size, "%s port %d: %s", look.untrusted ? "on" : "last seen on", s->alive.port,
+                 look.why);
+    *ret_untrusted = look.untrusted;
     return look.status == 200;
 }
 
@@ -287,8 +289,14 @@ static bool check_ready(struct verifying *v, struct verifying_subject *s, struct
             return false;
         if (!all_fine(v))
             return true;
-        if (says_ready(v, s, why, sizeof why))
+        bool untrusted = false;
+        if (says_ready(v, s, &untrusted, why, sizeof why))
             break;
+        if (untrusted) { /* a certificate does not change while one waits */
+            verifying_add(v, CHECK_READY, s->service, PROMOTE_FAILED, MUST_BE_KNOWN,
+                          "%s: no secure connection %s", s->name, why);
+            return true;
+        }
         if (verifying_is_over(v, end_ns)) {
             verifying_add(v, CHECK_READY, s->service, PROMOTE_FAILED, MUST_BE_KNOWN,
                           "%s: not ready within %.0f s: %s", s->name,

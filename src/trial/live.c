@@ -135,10 +135,9 @@ struct live *live_free(struct live *live)
     return NULL;
 }
 
-bool live_is_ready(const struct live *live, size_t i, char *why, size_t size)
+bool live_is_ready(const struct live *live, size_t i, bool *ret_untrusted, char *why, size_t size)
 {
-    bool untrusted = false;
-    return attempt_says_ready(live->attempt, i, &untrusted, why, size);
+    return attempt_says_ready(live->attempt, i, ret_untrusted, why, size);
 }
 
 /* ---- one request ---- */

@@ -32,8 +32,9 @@ struct live *live_new(const struct live_options *options, struct arena *arena);
 struct live *live_free(struct live *live); /* stops nothing */
 AUTO_FN(struct live, live_free)
 
-/* One check, at most half a second. `why`: what was seen. */
-bool live_is_ready(const struct live *live, size_t i, char *why, size_t size);
+/* One check, at most half a second. `why`: what was seen. *ret_untrusted: it is not who it should
+ * be (its certificate), which waiting does not mend. */
+bool live_is_ready(const struct live *live, size_t i, bool *ret_untrusted, char *why, size_t size);
 
 struct live_probe {
     bool ended;    /* a service stopped being fine meanwhile: *ended_service */
