@@ -12,7 +12,9 @@
 #include "report/capacity.h"
 #include "report/grid.h"
 #include "report/words.h"
+#include "stats/quantile.h"
 #include "trial/capacity.h"
+#include "trial/capacity_rest.h"
 #include "trial/level.h"
 
 #include <inttypes.h>
@@ -112,18 +114,87 @@ static bool on_result(void *context, const struct load_result *result,
     return false;
 }
 
-/* Requirements on means, gaps and the like. */
+/* ---- requirements on means, gaps and the like ---- */
+
+/* Of what was asked: requests that failed are beyond any limit, each for as many values as an
+ * answer has. Also where the sample is too small for the quantile to be shown. */
+static double quantile_of(struct bench_results *results, struct bench_series *series, double q,
+                          bool per_gap, struct arena *arena)
+{
+    size_t failed = 0, each = 1;
+    for (size_t i = 0; i < results->failed.count; i++)
+        failed += results->failed.points[i].at_ns >= results->from_ns;
+    if (per_gap && results->ok && series->count > results->ok)
+        each = series->count / results->ok;
+    size_t count = series->count + failed * each;
+    double *values = arena_array(arena, count + 1, sizeof *values);
+    if (series->count)
+        memcpy(values, bench_series_sorted(series), series->count * sizeof *values);
+    for (size_t i = series->count; i < count; i++)
+        values[i] = FINDING_WORST;
+    return stats_quantile(values, count, q);
+}
+
+struct values {
+    struct bench_results *results;
+    struct arena *arena;
+};
+
+static struct expr_operand look_up_value(const void *context, size_t id)
+{
+    const struct values *values = context;
+    enum metric metric = (enum metric)(id / STAT_COUNT_);
+    enum metric_stat stat = (enum metric_stat)(id % STAT_COUNT_);
+    double q = metric_stat_quantile(stat);
+    struct bench_series *series = bench_series_of(values->results, metric);
+    double value =
+        series && !isnan(q)
+            ? quantile_of(values->results, series, q, metric == METRIC_ITL, values->arena)
+            : bench_measure(values->results, metric, stat, BENCH_INTERVAL).value;
+    if (isnan(value))
+        return (struct expr_operand){.kind = EXPR_UNKNOWN};
+    return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
+}
+
+/* A mean and a rate are exact of this window, and say nothing certain of the service. */
+static bool is_estimate_without_bounds(const struct bench_requirement *requirement,
+                                       struct bench_results *results)
+{
+    for (size_t id = 0; id < (size_t)METRIC_COUNT_ * STAT_COUNT_; id++) {
+        enum metric metric = (enum metric)(id / STAT_COUNT_);
+        enum metric_stat stat = (enum metric_stat)(id % STAT_COUNT_);
+        if (expr_uses(requirement->expr, id) && !capacity_is_exact(metric, stat) &&
+            bench_measure(results, metric, stat, BENCH_BOUNDS).exact)
+            return true;
+    }
+    return false;
+}
+
+enum stats_level bench_capacity_judge(const struct bench_requirement *requirement,
+                                      struct bench_results *results, struct arena *arena,
+                                      const char **ret_why)
+{
+    const struct bench_judgement j = bench_require_judge(requirement, results, arena);
+    *ret_why = arena_printf(arena, "%s: %s", requirement->text, j.why);
+    if (j.answer != BENCH_UNTOLD && !is_estimate_without_bounds(requirement, results))
+        return j.answer == BENCH_MET ? LEVEL_MET : LEVEL_MISSED;
+    const struct values values = {results, arena};
+    return capacity_lean(expr_eval(requirement->expr, look_up_value, &values), false);
+}
+
 static enum stats_level judge_rest(struct climb *climb, struct bench_results *results,
                                    enum stats_level outcome, struct arena *arena,
                                    const char **ret_broke)
 {
     bench_results_grade(results, &climb->limits);
-    for (size_t i = 0; i < climb->rest_count && outcome <= LEVEL_LEANS_MET; i++) {
-        const struct bench_judgement j = bench_require_judge(climb->rest[i], results, arena);
-        if (j.answer == BENCH_MET)
+    for (size_t i = 0; i < climb->rest_count; i++) {
+        const char *why = NULL;
+        enum stats_level one = bench_capacity_judge(climb->rest[i], results, arena, &why);
+        if (one <= outcome)
             continue;
-        outcome = j.answer == BENCH_MISSED ? LEVEL_MISSED : LEVEL_LEANS_MISSED;
-        *ret_broke = arena_printf(arena, "%s: %s", climb->rest[i]->text, j.why);
+        outcome = one;
+        if (outcome > LEVEL_LEANS_MET)
+            *ret_broke = why;
     }
     return outcome;
 }
@@ -200,7 +271,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     *ret_outcome = level_check_close(check, watch.until_ns, &results->report, arena, ret_point);
     if (results->end == BENCH_BROKEN || climb->stopped)
         *ret_outcome = LEVEL_DISTURBED;
-    if (results->end == BENCH_WHOLE)
+    if (results->end == BENCH_WHOLE && *ret_outcome <= LEVEL_LEANS_MET)
         *ret_outcome = judge_rest(climb, results, *ret_outcome, arena, &ret_point->broke);
     int workers = climb->workers > 1 ? climb->workers : 1;
     if (!climb->setup->workers_fixed && 2 * workers <= device_machine_cores())

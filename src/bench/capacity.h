@@ -6,6 +6,7 @@
 #include "bench/setup.h"
 #include "load/record.h"
 #include "report/report.h"
+#include "stats/capacity.h"
 #include "store/capacity.h"
 
 struct bench_capacity_options { /* borrowed */
@@ -31,6 +32,11 @@ NODISCARD bool bench_capacity_find(const struct bench_setup *setup,
                                    const struct bench_capacity_options *options,
                                    struct arena *arena, struct bench_capacity *ret,
                                    struct err *err);
+/* What a whole window says of a requirement that no request by itself can break: LEVEL_MET or
+ * LEVEL_MISSED where it is certain, else leaning as its value does (trial/capacity_rest.h). */
+enum stats_level bench_capacity_judge(const struct bench_requirement *requirement,
+                                      struct bench_results *results, struct arena *arena,
+                                      const char **ret_why);
 void bench_capacity_print(const struct bench_capacity *capacity, FILE *out,
                           struct report_terminal terminal);
 /* New reference. */

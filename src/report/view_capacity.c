@@ -122,5 +122,5 @@ void report_add_capacity(struct buf *buf, const struct store_capacity *found)
             buf_add(buf, phrases[end].after ? phrases[end].after : too_much(found, found->high));
         }
     }
-    buf_add(buf, found->unsure ? " (from too few requests to be certain)" : "");
+    buf_add(buf, found->unsure ? " (not certain at 95 %)" : "");
 }

@@ -59,7 +59,7 @@ struct stats_capacity_answer {
     enum stats_capacity_end end;
     double low;  /* the largest level that met; NaN: none did */
     double high; /* the smallest that did not; NaN: none */
-    bool unsure; /* one of the two rests on too few requests to be certain */
+    bool unsure; /* one of the two leans on its value, and is not certain */
 };
 
 struct stats_capacity {

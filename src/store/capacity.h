@@ -13,7 +13,7 @@ struct store_capacity {
     bool beside;         /* the other services kept their load */
     const char *end;     /* stats_capacity_end_name() */
     double low, high;    /* the largest level that met, the smallest that did not; NaN: none */
-    bool unsure;         /* one of the two rests on too few requests to be certain */
+    bool unsure;         /* one of the two leans on its value, and is not certain */
     const char *broke;   /* at `high`: the first requirement that failed, with its numbers; where
                           * the search ended for it, what disturbed it; NULL */
     double memory_bytes; /* peak of the service on its device during the search; NaN unknown */

@@ -13,6 +13,7 @@
  * Rejected: the trial's own attempt_load() for each level. It notes contention, metrics and facts
  * of a window that counts, and always runs to its end. */
 #include "trial/capacity.h"
+#include "trial/capacity_rest.h"
 #include "trial/contention.h"
 #include "trial/finding.h"
 #include "trial/level.h"
@@ -236,8 +237,7 @@ static void hear_of_itself(struct attempt *attempt, struct window_end *end)
     end->wait = attempt_wait(attempt, clock_now_ns() + RUN_SLACK_NS, &end->service);
 }
 
-/* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. One
- * that its window can't tell is not met, and no proof either. */
+/* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. */
 static enum stats_level judge_rest(struct climb *climb, struct run *run, enum stats_level outcome,
                                    const char **ret_broke)
 {
@@ -255,17 +255,8 @@ static enum stats_level judge_rest(struct climb *climb, struct run *run, enum st
         const struct metrics_input input = run_metrics_input(&scratch, run, s, "shared");
         attempt_add_metrics(&scratch, &input, NULL);
     }
-    for (size_t k = 0; k < climb->rest.requirement_count; k++) {
-        const struct goal_answer answer =
-            goal_requirement(&climb->rest, scratch.metrics, scratch.metric_count, k, scratch.arena);
-        if (answer.truth == EXPR_TRUE || (answer.truth != EXPR_FALSE && outcome > LEVEL_LEANS_MET))
-            continue;
-        *ret_broke = answer.text;
-        outcome = answer.truth == EXPR_FALSE ? LEVEL_MISSED : LEVEL_LEANS_MISSED;
-        if (outcome == LEVEL_MISSED)
-            break;
-    }
-    return outcome;
+    return capacity_judge_rest(&climb->rest, scratch.metrics, scratch.metric_count, outcome,
+                               scratch.arena, ret_broke);
 }
 
 /* Was somebody else at work, so that what was missed may be their doing? Readings lag by a clock

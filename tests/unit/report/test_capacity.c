@@ -18,7 +18,7 @@ static void test_words(void **state)
     } rows[] = {
         {"concurrency", "found", 20, 21, false, "20 clients; 21 clients are too many"},
         {"concurrency", "found", 1, 2, true,
-         "1 client; 2 clients are too many (from too few requests to be certain)"},
+         "1 client; 2 clients are too many (not certain at 95 %)"},
         {"rate", "found", 18.2, 19, false, "18.2 /s; 19 /s is too much"},
         {"concurrency", "most", 64, NAN, false, "at least 64 clients, the most that was tried"},
         {"concurrency", "least", NAN, 1, false, "not even 1 client"},
@@ -32,8 +32,7 @@ static void test_words(void **state)
         {"concurrency", "budget", 16, 24, false,
          "at least 16 clients, less than 24 clients; its time was over"},
         {"concurrency", "budget", 16, NAN, false, "at least 16 clients"},
-        {"rate", "of a newer version", 2, 3, false,
-         "at least 2 /s; the search was not finished"},
+        {"rate", "of a newer version", 2, 3, false, "at least 2 /s; the search was not finished"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf_done) struct buf text = BUF_INIT(1024);
