@@ -78,7 +78,7 @@ static void add_capacities(struct tier_study *tier, const struct store_trial *tr
         }
 }
 
-/* "p95" of the study's window, if the load was an open loop. */
+/* "p95" of the study's window, if the load was an open loop and the window was not left early. */
 static void add_window(struct tier_study *tier, const struct spec_study *study,
                        const struct store_trial *trial, size_t service, double quantile)
 {
@@ -106,7 +106,8 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
                 latency = row->value;
             }
     }
-    if (open)
+    /* As with a level: too many were over, and what an older study stored is of the others. */
+    if (open && !store_trial_left_early(trial))
         policy_curve_add(&tier->curve, spec->load.rate_rps, latency);
 }
 

@@ -24,6 +24,13 @@ static const int sample_of[METRIC_COUNT_] = {
     [METRIC_RTF] = SAMPLE_RTF + 1,
 };
 
+/* Of single requests: a window that was left early knows those of the quick answers only. */
+static bool is_time(const struct report_measure *m)
+{
+    return sample_of[m->metric] != 0 || m->metric == METRIC_ITL ||
+           m->metric == METRIC_GOODPUT_RATIO;
+}
+
 bool report_has_samples(const struct report_measure *m)
 {
     return sample_of[m->metric] != 0 && !isnan(metric_stat_quantile(m->stat));
@@ -52,6 +59,8 @@ double report_trial_value(const struct report_view *view, const struct store_tri
 {
     const char *metric = metric_facts(m->metric)->name, *stat = metric_stat_name(m->stat);
     const char *service = service_name(view, m);
+    if (is_time(m) && strcmp(mode, "shared") == 0 && store_trial_left_early(trial))
+        return NAN;
     if (service) {
         const struct store_metric *found = find_metric(trial, service, mode, metric, stat);
         return found ? found->value : NAN;

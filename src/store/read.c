@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 /* An arena array that doubles. */
 struct list {
@@ -405,4 +406,12 @@ bool store_read_log(struct store *store, struct arena *arena, int64_t trial, con
         return false;
     *ret_log = row ? store_sql_text(s, 0, arena) : NULL;
     return true;
+}
+
+bool store_trial_left_early(const struct store_trial *trial)
+{
+    for (size_t i = 0; i < trial->evidence_count; i++)
+        if (trial->evidence[i].kind && strcmp(trial->evidence[i].kind, "early") == 0)
+            return true;
+    return false;
 }

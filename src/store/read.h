@@ -14,6 +14,11 @@ NODISCARD bool store_read_trials(struct store *store, struct arena *arena, bool 
                                  struct store_trial **ret_trials, size_t *ret_count,
                                  struct err *err);
 
+/* Was its window left early, since a requirement was certainly missed? Times of requests that such
+ * a trial has stored (none since windows that were left store none) are those of the quick answers.
+ */
+bool store_trial_left_early(const struct store_trial *trial);
+
 struct store_event {
     int64_t wall_us;
     const char *kind, *detail;

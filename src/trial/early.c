@@ -2,7 +2,8 @@
  * first requirement whose value is over its limit, as a p95 of ten requests is near their maximum;
  * and leaving finals early, whose runs have to be as long as each other.
  *
- * Invariant: a window that was left has failed; its numbers rank nobody. */
+ * Invariant: a window that was left has failed; its numbers rank nobody, and its requests' times,
+ * which are those of the quick ones, are told nowhere: what is told is how many were over. */
 #include "trial/early.h"
 
 #include "trial/finding.h"
@@ -17,7 +18,8 @@ static const int64_t LOOK_EVERY_NS = NS_PER_S / 10;
 
 struct early {
     struct run *run;
-    struct level_check *check; /* owned */
+    struct level_check *check;        /* owned */
+    const struct level_bound *bounds; /* of its plan; in the attempt's arena */
     size_t taken[LOAD_STREAMS_MAX];
     bool begun, failed; /* a request failed: the judge gets the whole window */
     int64_t last_ok_ns;
@@ -66,6 +68,7 @@ struct early *early_new(struct attempt *attempt, struct run *run)
         abort();
     early->run = run;
     early->check = level_check_new(&plan);
+    early->bounds = bounds;
     return early;
 }
 
@@ -109,6 +112,28 @@ static bool is_missed(struct early *early, int64_t now_ns, int64_t window_start_
     return level_check_look(early->check, now_ns) == STATS_MISSED;
 }
 
+static void note_missed(struct early *early, struct attempt *attempt)
+{
+    size_t at = 0;
+    uint64_t over = 0, requests = 0;
+    struct run *run = early->run;
+    run->left_why = level_check_missed(early->check, attempt->arena);
+    if (!level_check_missed_counts(early->check, &at, &over, &requests))
+        return;
+    const struct level_bound *bound = &early->bounds[at];
+    run->missed_stream = bound->stream;
+    run->missed = (struct store_requirement){
+        .service = attempt->study->services[attempt->stream_service[bound->stream]].name,
+        .text = bound->text,
+        .allowed = bound->allowed,
+        .requests = (int64_t)requests,
+        .over = (int64_t)over,
+        .of = "requests",
+        .worth = (double)requests,
+        .answer = "missed",
+    };
+}
+
 enum wait_end early_wait(struct early *early, struct attempt *attempt, int64_t until_ns,
                          size_t *ret_service, int64_t *ret_left_ns)
 {
@@ -125,7 +150,7 @@ enum wait_end early_wait(struct early *early, struct attempt *attempt, int64_t u
         if (is_missed(early, now_ns, load_worker_report(attempt->worker)->window_start_ns)) {
             load_worker_stop(attempt->worker);
             *ret_left_ns = now_ns;
-            early->run->left_why = level_check_missed(early->check, attempt->arena);
+            note_missed(early, attempt);
             return WAIT_TIME;
         }
     }

@@ -51,6 +51,7 @@ struct judge_service {
     uint64_t errors[LOAD_ERROR_COUNT_];
     const char *first_error; /* text of the first failed answer, bounded; NULL */
     int first_http_status;
+    double median_s; /* of its latency; NaN unknown. Of a window that was left: of the quick ones */
     double silent_s; /* from its last good answer to the end of the run; NaN: none at all */
     bool unchecked;  /* its texts mean nothing */
     uint64_t degenerate, repeating; /* answers of the shape of no answer */
@@ -85,6 +86,7 @@ struct judge_facts {
     const char *readings_failure; /* our own readings are not of the window: why; NULL */
     struct goal_result goal;      /* when measured */
     const char *left_early;       /* its window, for a requirement that was missed; NULL */
+    struct goal_result left_goal; /* the same as the goal's answer */
 };
 
 struct judgement {

@@ -427,6 +427,18 @@ const char *level_check_missed(const struct level_check *check, struct arena *ar
     return check->first_missed < 0 ? NULL : describe(check, (size_t)check->first_missed, arena);
 }
 
+bool level_check_missed_counts(const struct level_check *check, size_t *ret_bound,
+                               uint64_t *ret_over, uint64_t *ret_requests)
+{
+    if (check->first_missed < 0)
+        return false;
+    const struct bound_state *state = &check->states[check->first_missed];
+    *ret_bound = (size_t)check->first_missed;
+    *ret_over = state->over;
+    *ret_requests = state->n;
+    return true;
+}
+
 /* In a closed loop no send is late for a standstill of ours: a client is free only when its answer
  * was noticed. It adds to times, so that what was missed may be our doing. A short look has so few
  * of the loop's moments that their p99 is the longest of them: it then has to be as long as 1 % of

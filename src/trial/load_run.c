@@ -87,12 +87,8 @@ static void note_lateness(struct attempt *attempt, const struct load_report *rep
 static double lateness_bound_s(const struct attempt *attempt)
 {
     double bound = (double)attempt->study->measure.lateness_ns / NS_PER_S, median = NAN;
-    for (size_t k = 0; k < attempt->metric_count; k++) {
-        const struct store_metric *m = &attempt->metrics[k];
-        if (strcmp(m->mode, "shared") == 0 && strcmp(m->metric, "latency") == 0 &&
-            strcmp(m->stat, "p50") == 0 && !(median < m->value))
-            median = m->value;
-    }
+    for (size_t i = 0; i < attempt->study->service_count; i++)
+        median = fmin(median, attempt->facts.services[i].median_s); /* passes over the NaN */
     return median * 0.01 > bound ? median * 0.01 : bound;
 }
 
@@ -125,11 +121,27 @@ struct metrics_input run_metrics_input(const struct attempt *attempt, const stru
         .seed = attempt->study->seed,
         .begun = chain_begun(run, s),
         .limits = limits,
+        .left = run->left_ns != 0,
+        .missed = run->missed.answer && run->missed_stream == s ? &run->missed : NULL,
         .moving = load_plan_moves(&run->plan),
     };
     input.bounds = finding_bounds(attempt->study, i, attempt->arena, &input.bound_count);
     input.ratios = ratio_bounds(attempt->study, i, attempt->arena, &input.ratio_count);
     return input;
+}
+
+static void note_left(struct attempt *attempt, const struct run *run,
+                      const struct load_window *window)
+{
+    double of_s = (double)window->window_ns / NS_PER_S;
+    attempt->facts.left_early =
+        arena_printf(attempt->arena, "left after %.1f s of %.0f s: certainly missed: %s",
+                     attempt->facts.window_s, of_s, run->left_why);
+    attempt->facts.left_goal = (struct goal_result){
+        .failed = arena_printf(attempt->arena, "%s after %.1f s of %.0f s, certainly missed",
+                               run->left_why, attempt->facts.window_s, of_s),
+        .failed_service = (int)attempt->stream_service[run->missed_stream],
+    };
 }
 
 /* A worker that did not come to its report has told only a part, and maybe not even when its window
@@ -152,9 +164,7 @@ static void collect(struct attempt *attempt, struct run *run, const struct load_
         attempt->facts.window_s =
             (double)(run->report.window_end_ns - run->report.window_start_ns) / NS_PER_S;
         if (run->left_why)
-            attempt->facts.left_early = arena_printf(
-                attempt->arena, "left after %.1f s of %.0f s: certainly missed: %s",
-                attempt->facts.window_s, (double)window->window_ns / NS_PER_S, run->left_why);
+            note_left(attempt, run, window);
         attempt->facts.lateness_bound_s = lateness_bound_s(attempt);
     }
 }

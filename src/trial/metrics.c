@@ -101,6 +101,15 @@ static void add_distribution(struct attempt *attempt, const struct metrics_input
     add_row(attempt, input, metric, STAT_MAX, summary.max, none, NULL, series->count);
 }
 
+static double median_of(struct arena *arena, const struct series *series)
+{
+    double *sorted = arena_array(arena, series->count + 1, sizeof *sorted);
+    if (series->count)
+        memcpy(sorted, series->values, series->count * sizeof *sorted);
+    stats_sort(sorted, series->count);
+    return stats_quantile(sorted, series->count, 0.5);
+}
+
 static void add_rates(struct attempt *attempt, const struct metrics_input *input, int64_t from_ns)
 {
     double window_s = (double)(input->window_end_ns - from_ns) / NS_PER_S;
@@ -269,7 +278,7 @@ static void add_errors(struct attempt *attempt, const struct metrics_input *inpu
         add_row(attempt, input, METRIC_ERROR_RATIO, STAT_VALUE, (double)failed / (double)requests,
                 stats_binomial_interval(failed, requests, CONFIDENCE), "Clopper-Pearson", requests);
     size_t good = 0, counted = 0;
-    for (size_t k = 0; k < input->answers->count && input->limits; k++) {
+    for (size_t k = 0; k < input->answers->count && input->limits && !input->left; k++) {
         const struct load_record *r = &input->answers->items[k].record;
         counted += finding_counts(input, r);
         good += finding_counts(input, r) && finding_is_good(input->limits, r);
@@ -295,7 +304,9 @@ static void add_requirement(struct attempt *attempt, struct store_requirement re
 static void add_findings(struct attempt *attempt, const struct metrics_input *input)
 {
     struct arena *arena = attempt->arena;
-    for (size_t b = 0; b < input->bound_count && is_shared(input); b++)
+    if (input->missed)
+        add_requirement(attempt, *input->missed);
+    for (size_t b = 0; b < input->bound_count && is_shared(input) && !input->left; b++)
         add_requirement(attempt, finding_requirement(input, &input->bounds[b], arena));
     for (size_t b = 0; b < input->ratio_count && is_shared(input); b++)
         add_requirement(attempt, ratio_requirement(input, &input->ratios[b], arena));
@@ -375,17 +386,19 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
         left_out += r->gaps_left_out;
     }
     into->silent_s = last_ok_ns < 0 ? NAN : (double)(last_ns - last_ok_ns) / NS_PER_S;
-    add_distribution(attempt, input, METRIC_LATENCY, &latency);
-    if (input->sources & (SOURCE_TEXT | SOURCE_SPEECH))
-        add_distribution(attempt, input, METRIC_TTFT, &ttft);
-    if (input->sources & SOURCE_TURN)
-        add_distribution(attempt, input, METRIC_TURN, &turn);
-    if (input->sources & SOURCE_TEXT)
-        add_distribution(attempt, input, METRIC_CONTENT, &content);
-    if (input->sources & SOURCE_TEXT)
-        add_distribution(attempt, input, METRIC_ITL, &itl);
-    if (input->sources & (SOURCE_AUDIO | SOURCE_SPEECH))
-        add_distribution(attempt, input, METRIC_RTF, &rtf);
+    into->median_s = median_of(attempt->arena, &latency);
+    const struct {
+        enum metric metric;
+        unsigned source;
+        struct series *series;
+    } times[] = {
+        {METRIC_LATENCY, SOURCE_ANY, &latency}, {METRIC_TTFT, SOURCE_TEXT | SOURCE_SPEECH, &ttft},
+        {METRIC_TURN, SOURCE_TURN, &turn},      {METRIC_CONTENT, SOURCE_TEXT, &content},
+        {METRIC_ITL, SOURCE_TEXT, &itl},        {METRIC_RTF, SOURCE_AUDIO | SOURCE_SPEECH, &rtf}};
+    /* None of a window that was left: slow answers were still on their way, their gaps too. */
+    for (size_t m = 0; m < ARRAY_LEN(times) && !input->left; m++)
+        if (times[m].metric == METRIC_LATENCY || (input->sources & times[m].source))
+            add_distribution(attempt, input, times[m].metric, times[m].series);
     if (input->sources & SOURCE_AUDIO) {
         size_t clips = input->corpus ? input->corpus->clip_count : 0;
         struct stats_wer *heard = arena_array(attempt->arena, clips + 1, sizeof *heard);
@@ -394,7 +407,7 @@ void attempt_add_metrics(struct attempt *attempt, const struct metrics_input *in
     }
     into->warmup = window.warmup;
     into->gaps_left_out = (input->sources & SOURCE_TEXT) ? left_out : 0;
-    into->unsteady = window.unsteady;
+    into->unsteady = input->left ? NULL : window.unsteady; /* it speaks of quantiles */
     add_findings(attempt, &settled);
     add_rates(attempt, input, window.from_ns);
     add_errors(attempt, &settled, failed, requests);

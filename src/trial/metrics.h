@@ -35,6 +35,8 @@ struct metrics_input {
     const struct ratio_bound *ratios; /* requirements on shares of other kinds; NULL none */
     size_t ratio_count;
     const struct answer_list *begun; /* of the stream that began the turns; NULL: no chain */
+    bool left;                       /* early: who had answered by then were the quick ones */
+    const struct store_requirement *missed; /* for which it was left, if it is this service's */
     bool moving; /* the load itself changes within the window: there is no steady state to find */
     int64_t
         settled_ns; /* attempt_add_metrics sets it: where the window begins after what was cut */

@@ -16,6 +16,8 @@ struct run {
     bool service_ended;
     int64_t left_ns;      /* when the window was left early; 0: it was not */
     const char *left_why; /* which requirement was missed by then; NULL: it was not left */
+    size_t missed_stream; /* whose it is, and its counts; when left */
+    struct store_requirement missed;
     size_t ended;
 };
 

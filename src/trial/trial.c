@@ -96,6 +96,7 @@ void attempt_init(struct attempt *attempt, struct trial_runner *runner,
             .on = study->services[i].on,
             .by_request = study->services[i].by_request,
             .unchecked = study->services[i].answers_unchecked,
+            .median_s = NAN,
             .silent_s = NAN,
             .wer = NAN,
             .max_wer = study->services[i].load.max_wer,
@@ -299,9 +300,9 @@ static bool measure(struct attempt *attempt, struct err *err)
     attempt_add_service_metrics(attempt);
     attempt->facts.goal =
         goal_evaluate(attempt->study, attempt->metrics, attempt->metric_count, attempt->arena);
-    if (attempt->facts.left_early && attempt->facts.goal.met)
-        attempt->facts.goal =
-            (struct goal_result){.failed = attempt->facts.left_early, .failed_service = -1};
+    /* A window that was left has no times to hold against requirements: the check's word counts. */
+    if (attempt->facts.left_early && !attempt->facts.goal.failed_on_errors)
+        attempt->facts.goal = attempt->facts.left_goal;
     if (attempt->request->alone && !load_alone(attempt, err))
         return false;
     return !attempt->request->capacity || !all_up(attempt) || attempt_capacities(attempt, err);

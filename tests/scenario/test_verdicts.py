@@ -72,6 +72,12 @@ def a_certainly_slow_candidate_is_left_early(box):
         said = [e["body"] for e in box.evidence(trial["number"]) if "certainly missed" in e["body"]]
         check(bool(said) == slow, said)
         check(not slow or "certainly missed: llm.latency.p95 < 100ms: " in said[0], said)
+        # Before: "llm.latency.p95 is 153 ms" of those that had answered by then.
+        check(not slow or re.search(r"^llm\.latency\.p95 < 100ms: \d+ of \d+ over after [\d.]+ s of "
+                                    r"5 s, certainly missed$", trial["summary"]), trial["summary"])
+        for metric in ("latency", "ttft", "itl"):
+            check((box.metric(trial["number"], "llm", metric, "p95") is None) == slow, metric)
+        check(box.metric(trial["number"], "llm", "requests_per_s") is not None, "no rate")
 
 
 @scenario(quick=True)

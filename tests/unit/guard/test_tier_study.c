@@ -72,6 +72,27 @@ static void test_curve(void **state)
     assert_true(far.curve.points[0].latency_s == 0.6);
 }
 
+/* A trial whose window was left since it was certainly missed. Expected: how many it answered, and
+ * no latency; before: 0.12 s at 0.5/s, those of the quick answers, and the tier was gone up to. */
+static void test_left_early(void **state)
+{
+    (void)state;
+    struct spec_study study = {.services = &service, .service_count = 1};
+    const struct store_metric metrics[] = {{"stt", "shared", "latency", "p95", .value = 0.12},
+                                           {"stt", "shared", "requests_per_s", "", .value = 0.4}};
+    const struct store_evidence evidence[] = {
+        {.kind = "start race", .text = "stt"},
+        {.kind = "early", .text = "left after 3.0 s of 20 s: certainly missed: ..."}};
+    struct store_trial trial = {.metrics = metrics, .metric_count = 2, .evidence = evidence};
+    for (size_t known = 1; known <= 2; known++) {
+        struct tier_study tier = {.curve.most_rps = NAN, .peak_bytes = NAN};
+        trial.evidence_count = known;
+        tier_study_add(&tier, &study, &trial, 0, 0.95);
+        assert_int_equal(tier.curve.count, known == 1);
+        assert_true(tier.curve.most_rps == 0.4);
+    }
+}
+
 static void test_forecast(void **state)
 {
     (void)state;
@@ -137,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_left_early),
         cmocka_unit_test(test_forecast),
         cmocka_unit_test(test_memory),
     };

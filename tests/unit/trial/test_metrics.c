@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "trial/attempt.h"
+#include "trial/finding.h"
 
 #include <math.h>
 
@@ -128,6 +129,56 @@ static void test_reloads(void **state)
     assert_int_equal(f.facts.errors[LOAD_RELOAD], 1);
     assert_null(f.facts.first_error);
     arena_free(f.arena);
+}
+
+/* A window that was left with half of it on its way. Expected: what it was left for, rates and
+ * errors, and no time; before: latency.p95 0.2 s of the quick half, beside "certainly missed". */
+static void test_left_early(void **state)
+{
+    (void)state;
+    static const char *const times[] = {"latency", "ttft", "content", "itl", "rtf"};
+    static const char *const stats[] = {"p50", "p90", "p95", "p99", "mean", "min", "max"};
+    static const struct level_bound bound = {
+        .text = "x.latency.p95 < 300 ms", .metric = METRIC_LATENCY, .limit = 0.3, .allowed = 0.05};
+    const struct store_requirement missed = {"x", bound.text, 0.05,     40,
+                                             20,  40,         "missed", "requests"};
+    struct finding_limits limits = finding_limits_none();
+    limits.latency_s = 0.3;
+    limits.any = true;
+    for (int left = 0; left <= 1; left++) {
+        struct fixture f;
+        init(&f, SOURCE_ANY | SOURCE_TEXT | SOURCE_SPEECH);
+        for (int i = 0; i < 20; i++) {
+            const int64_t at = i * (int64_t)S / 4;
+            struct trial_answer *answer = add(&f, at, at + 200 * (int64_t)MS, LOAD_OK);
+            answer->record.audio_s = 1;
+            events(&f, answer, 3,
+                   (const int64_t[]){at + 100 * (int64_t)MS, at + 150 * (int64_t)MS,
+                                     at + 200 * (int64_t)MS});
+            answer->record.first_content_ns = answer->record.first_token_ns;
+        }
+        for (int i = 0; i < 20; i++) /* as early_settle() leaves what was on its way */
+            add(&f, i * (int64_t)S / 4, 6 * (int64_t)S, LOAD_UNFINISHED)->record.part = LOAD_WARMUP;
+        f.input.left = left != 0;
+        f.input.bounds = &bound;
+        f.input.bound_count = 1;
+        f.input.limits = &limits;
+        f.input.missed = left ? &missed : NULL;
+        run(&f);
+        for (size_t m = 0; m < ARRAY_LEN(times); m++)
+            for (size_t s = 0; s < ARRAY_LEN(stats); s++)
+                if ((row(&f, times[m], stats[s]) == NULL) != (left != 0))
+                    fail_msg("%s.%s, left %d", times[m], stats[s], left);
+        assert_true((row(&f, "goodput_ratio", "") == NULL) == (left != 0));
+        assert_near(value(&f, "requests_per_s", ""), 2);
+        assert_near(value(&f, "errors", ""), 0);
+        assert_near(f.facts.median_s, 0.2); /* for the bound on our own lateness */
+        assert_int_equal(f.attempt.requirement_count, 1);
+        assert_int_equal(f.attempt.requirements[0].over, left ? 20 : 0);
+        assert_int_equal(f.attempt.requirements[0].requests, left ? 40 : 20);
+        assert_string_equal(f.attempt.requirements[0].answer, left ? "missed" : "undecided");
+        arena_free(f.arena);
+    }
 }
 
 /* Sound that comes: its first byte, and how fast it was spoken. No gaps, no words. */
@@ -499,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_spoken),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_unknown_tokens),
+        cmocka_unit_test(test_left_early),
         cmocka_unit_test(test_left_out_gaps),
         cmocka_unit_test(test_without_stream),
         cmocka_unit_test(test_nothing_answered),
