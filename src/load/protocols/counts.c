@@ -1,9 +1,11 @@
 /* Counts that decide rates and limits, and so must not be anybody's word alone.
  *
- * A token is at least a byte of the answer's body, so a count over the body's size is wrong: from a
- * counter that is broken, or of tokens that never came here (a hidden chain of thought, which is
- * no output that anybody could use). Such a count is unknown; text events stand in for it where
- * there are any. Rejected: cutting it down to the body's size, which would be a made-up number.
+ * A token is at least a byte of text, but for the few that show as nothing, so a count over the
+ * text's size is wrong: from a counter that is broken, or of tokens that never came here (a hidden
+ * chain of thought, which is no output that anybody could use). What a service says that it hid is
+ * taken off first. A count that can't be is unknown; text events stand in for it where there are
+ * any. Rejected: cutting it down to the text's size, which would be a made-up number; the body's
+ * size as the bound, which in a stream is some two hundred times the text's.
  *
  * Invariant: gap_count + gaps_left_out is the number of text events less one. */
 #include "load/protocols/counts.h"
@@ -16,11 +18,21 @@ void load_gap_add(struct load_record *record, struct buf *gaps, int64_t gap_ns)
         gaps->over = true;
 }
 
-void load_tokens_take(struct load_record *record, int64_t tokens, size_t most)
+/* An end mark, the marks around a thought and a channel, blanks that a parser strips, the bytes of
+ * a character that was not finished. */
+enum { SHOW_AS_NOTHING = 8 };
+
+size_t load_told_most(size_t text_bytes)
 {
-    if (tokens < 0)
+    return text_bytes + SHOW_AS_NOTHING;
+}
+
+void load_tokens_take(struct load_record *record, const struct load_told *told)
+{
+    if (told->tokens < 0)
         return;
-    bool believed = tokens <= INT32_MAX && (uint64_t)tokens <= most;
+    int64_t tokens = told->hidden > 0 ? told->tokens - told->hidden : told->tokens;
+    bool believed = tokens >= 0 && tokens <= INT32_MAX && (uint64_t)tokens <= told->most;
     record->tokens = believed ? (int32_t)tokens : -1;
     record->tokens_exact = believed;
 }

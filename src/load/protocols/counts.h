@@ -9,6 +9,15 @@
 /* The time since the text event before; what is over LOAD_GAPS_MAX is only counted. */
 void load_gap_add(struct load_record *record, struct buf *gaps, int64_t gap_ns);
 
-/* The service's own count of output tokens, -1: it told none. More than `most`, the bytes of the
- * body, is no count, and one before it in the same answer is none either. */
-void load_tokens_take(struct load_record *record, int64_t tokens, size_t most);
+/* What a service told of its output last, and what came of it. */
+struct load_told {
+    int64_t tokens; /* of all its output; -1: it told none */
+    int64_t hidden; /* of them, thought without being sent; 0: none that is known */
+    size_t most;    /* so many may be believed: see load_told_most() */
+};
+
+/* For an answer with so many bytes of text on all its channels. */
+size_t load_told_most(size_t text_bytes);
+
+/* Sets the record's tokens where what was told can be. */
+void load_tokens_take(struct load_record *record, const struct load_told *told);

@@ -38,6 +38,8 @@ struct reader {
     struct load_record *record;
     struct buf *text, *gaps;
     struct buf thinking; /* stands in for the text when no content comes */
+    size_t text_bytes;   /* of both, all that came */
+    int64_t told;        /* tokens; -1 */
     int32_t text_events;
     int64_t line_ns; /* when the line was whole */
     int64_t done_ns; /* of the last line; -1 */
@@ -97,10 +99,11 @@ bool load_ollama_complete(const struct load_answer *answer)
     return false;
 }
 
-static bool add_text(struct buf *buf, const json_t *value)
+static bool add_text(struct reader *r, struct buf *buf, const json_t *value)
 {
     if (!json_is_string(value) || json_string_length(value) == 0)
         return false;
+    r->text_bytes += json_string_length(value);
     load_text_add(buf, json_string_value(value), json_string_length(value));
     return true;
 }
@@ -125,8 +128,8 @@ static void take_figures(struct reader *r, const json_t *root)
     struct load_record *record = r->record;
     int64_t tokens = json_get_int(root, "eval_count", -1);
     int64_t prompt = json_get_int(root, "prompt_eval_count", -1);
-    /* Tokens may show as nothing where texts mean nothing. */
-    load_tokens_take(record, tokens, r->unchecked ? INT32_MAX : r->answer->len);
+    if (tokens >= 0)
+        r->told = tokens;
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
     r->load_s = (double)json_get_int(root, "load_duration", 0) / 1e9;
@@ -150,8 +153,8 @@ static void take_object(struct reader *r, const json_t *root)
         return;
     const json_t *holder =
         r->shape->holder ? json_object_get(root, r->shape->holder) : (const json_t *)root;
-    bool content = add_text(r->text, json_object_get(holder, r->shape->content));
-    bool thought = add_text(&r->thinking, json_object_get(holder, "thinking"));
+    bool content = add_text(r, r->text, json_object_get(holder, r->shape->content));
+    bool thought = add_text(r, &r->thinking, json_object_get(holder, "thinking"));
     if (content || thought)
         note_token(r, content);
     if (json_is_true(json_object_get(root, "done")))
@@ -209,6 +212,7 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
         .text = ret_text,
         .gaps = ret_gaps,
         .thinking = BUF_INIT(LOAD_TEXT_MAX),
+        .told = -1,
         .done_ns = -1,
         .token_s = NAN,
         .streamed = load_setting_is_true(stream, "stream"),
@@ -221,6 +225,10 @@ void load_ollama_read(const struct load_stream *stream, const struct load_answer
         take_line(&r, line, len);
         at += len + 1;
     }
+    /* Tokens may show as nothing where texts mean nothing. */
+    load_tokens_take(record, &(struct load_told){
+                                 .tokens = r.told,
+                                 .most = r.unchecked ? INT32_MAX : load_told_most(r.text_bytes)});
     record->error = judge(&r, stream);
     if (!record->tokens_exact && r.streamed)
         record->tokens = r.text_events;

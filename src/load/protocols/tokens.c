@@ -26,10 +26,12 @@ struct reader {
     struct load_record *record;
     struct buf *text, *gaps;
     struct buf reasoning; /* stands in for the text when no content comes */
+    size_t text_bytes;    /* of both, all that came */
+    int64_t told, hidden; /* tokens, as the last usage has them; -1: it has none */
     int32_t text_events;
     int64_t finish_ns, done_ns; /* stamps of the end marks; -1 */
     int64_t event_ns;
-    bool error, broken_last, broken_before, unchecked;
+    bool error, broken_last, broken_before, unchecked, no_end;
 };
 
 static void set_common(const struct load_stream *stream, const struct load_input *input,
@@ -104,22 +106,23 @@ static const json_t *member(const json_t *choice, const char *holder, const char
 }
 
 /* Appends a non-empty string and says so. */
-static bool add_text(struct buf *buf, const json_t *value)
+static bool add_text(struct reader *r, struct buf *buf, const json_t *value)
 {
     if (!json_is_string(value) || json_string_length(value) == 0)
         return false;
     load_text_add(buf, json_string_value(value), json_string_length(value));
+    r->text_bytes += json_string_length(value);
     return true;
 }
 
 static bool add_channels(struct reader *r, const json_t *choice, const char *holder,
                          bool *ret_content)
 {
-    *ret_content = add_text(r->text, member(choice, holder, r->shape->content));
-    bool thought = add_text(&r->reasoning, member(choice, holder, "reasoning"));
+    *ret_content = add_text(r, r->text, member(choice, holder, r->shape->content));
+    bool thought = add_text(r, &r->reasoning, member(choice, holder, "reasoning"));
     /* Servers that send both channels send the same text twice. */
     if (!thought)
-        thought = add_text(&r->reasoning, member(choice, holder, "reasoning_content"));
+        thought = add_text(r, &r->reasoning, member(choice, holder, "reasoning_content"));
     return *ret_content || thought;
 }
 
@@ -133,14 +136,38 @@ static void take_gap(struct reader *r)
 
 static void take_usage(struct reader *r, const json_t *root)
 {
-    struct load_record *record = r->record;
     const json_t *usage = json_object_get(root, "usage");
     int64_t tokens = json_get_int(usage, "completion_tokens", -1);
     int64_t prompt = json_get_int(usage, "prompt_tokens", -1);
-    /* Tokens may show as nothing where texts mean nothing. */
-    load_tokens_take(record, tokens, r->unchecked ? INT32_MAX : r->answer->len);
+    if (tokens >= 0) {
+        const json_t *details = json_object_get(usage, "completion_tokens_details");
+        r->told = tokens;
+        r->hidden = json_get_int(details, "reasoning_tokens", -1);
+    }
     if (prompt >= 0 && prompt <= INT32_MAX)
-        record->prompt_tokens = (int32_t)prompt;
+        r->record->prompt_tokens = (int32_t)prompt;
+}
+
+/* Thinking that came counts as output, on a channel of its own or within the text. */
+static bool is_thought_seen(const struct reader *r)
+{
+    static const char mark[] = "</think>";
+    return r->reasoning.len > 0 || memmem(buf_text(r->text), r->text->len, mark, sizeof mark - 1);
+}
+
+/* Once all the text is here, which is what a count is held against. Tokens may show as nothing
+ * where texts mean nothing; behind an end that is ignored they do, each in an event of its own. */
+static void count_tokens(struct reader *r)
+{
+    size_t shown = load_told_most(r->text_bytes);
+    if (r->no_end && r->answer->len > shown)
+        shown = r->answer->len;
+    const struct load_told told = {
+        .tokens = r->told,
+        .hidden = is_thought_seen(r) ? 0 : r->hidden,
+        .most = r->unchecked ? INT32_MAX : shown,
+    };
+    load_tokens_take(r->record, &told);
 }
 
 /* Notes the finish reason, if any; "error" is how some proxies report a failure. */
@@ -239,6 +266,7 @@ static void read_stream(struct reader *r)
     load_sse_end(&sse, take_event, r);
     struct load_record *record = r->record;
     record->error = judge(r, sse.over);
+    count_tokens(r);
     if (!record->tokens_exact)
         record->tokens = r->text_events;
     if (record->error == LOAD_OK || record->error == LOAD_EMPTY)
@@ -255,6 +283,7 @@ static void read_whole(struct reader *r, const json_t *root)
     bool found = add_channels(r, choice, r->shape->whole, &content);
     take_finish(r, choice);
     take_usage(r, root);
+    count_tokens(r);
     if (r->error)
         record->error = LOAD_SERVER_ERROR;
     else if (!json_is_object(choice))
@@ -303,9 +332,11 @@ void load_tokens_read(const struct load_stream *stream, const struct load_answer
         .text = ret_text,
         .gaps = ret_gaps,
         .reasoning = BUF_INIT(LOAD_TEXT_MAX),
+        .told = -1,
         .finish_ns = -1,
         .done_ns = -1,
         .unchecked = stream->unchecked,
+        .no_end = load_setting_is_true(stream, "ignore_eos"),
     };
     bool streamed = load_setting_is_true(stream, "stream");
     if (!streamed || starts_like_json(answer))

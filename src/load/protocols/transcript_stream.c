@@ -21,6 +21,8 @@ struct reader {
     const struct load_answer *answer;
     struct load_record *record;
     struct buf *text, *gaps;
+    size_t text_bytes; /* of the pieces */
+    int64_t told;      /* tokens; -1 */
     int32_t text_events;
     int64_t event_ns, done_ns; /* done: of the first end mark; -1 */
     bool error, event_seen, broken_last, broken_before;
@@ -54,6 +56,7 @@ static void take_piece(struct reader *r, const json_t *piece)
     if (!json_is_string(piece) || json_string_length(piece) == 0)
         return;
     load_text_add(r->text, json_string_value(piece), json_string_length(piece));
+    r->text_bytes += json_string_length(piece);
     r->text_events++;
     if (record->last_token_ns >= 0)
         load_gap_add(record, r->gaps, r->event_ns - record->last_token_ns);
@@ -69,7 +72,8 @@ static void take_usage(struct reader *r, const json_t *usage)
     int64_t prompt = json_get_int(usage, "input_tokens", -1);
     if (tokens < 0)
         tokens = json_get_int(usage, "completion_tokens", -1);
-    load_tokens_take(record, tokens, r->answer->len);
+    if (tokens >= 0)
+        r->told = tokens;
     if (prompt >= 0 && prompt <= INT32_MAX)
         record->prompt_tokens = (int32_t)prompt;
 }
@@ -168,6 +172,7 @@ void load_transcript_read(const struct load_answer *answer, struct load_record *
         .record = record,
         .text = ret_text,
         .gaps = ret_gaps,
+        .told = -1,
         .done_ns = -1,
     };
     if (!read_whole(&r)) {
@@ -176,6 +181,8 @@ void load_transcript_read(const struct load_answer *answer, struct load_record *
         load_sse_end(&sse, take_event, &r);
         record->error = judge(&r, sse.over);
         load_sse_done(&sse);
+        load_tokens_take(
+            record, &(struct load_told){.tokens = r.told, .most = load_told_most(r.text_bytes)});
         if (!record->tokens_exact)
             record->tokens = r.text_events;
         if (r.done_ns >= 0)

@@ -206,6 +206,10 @@ static void test_vectors(void **state)
 static const struct answer_row pieces[] = {
     {"OpenAI's", DELTA("Hello") "~" DELTA(" you") "~" DONE("Hello you."), LOAD_OK, "Hello you.", 5,
      true, 100, 100, 200, 300, 1},
+    {"more tokens than the text has bytes",
+     DELTA("a") "data: {\"type\":\"transcript.text.done\",\"text\":\"a\",\"usage\":{"
+                "\"output_tokens\":90}}\n\n",
+     LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
     {"typed by the event",
      "event: transcript.text.delta\ndata: {\"delta\":\"a\"}\n\n~event: transcript.text.done\n"
      "data: {\"text\":\"a\"}\n\n",

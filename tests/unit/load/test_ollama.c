@@ -33,6 +33,8 @@ static const struct answer_row chat[] = {
      200, 1},
     {"more tokens than bytes", CHAT("a") "{\"done\":true,\"eval_count\":2000000000}\n", LOAD_OK,
      "a", 1, false, 100, 100, 100, 100, 0},
+    {"more tokens than the text has bytes", CHAT("a") "{\"done\":true,\"eval_count\":10}\n",
+     LOAD_OK, "a", 1, false, 100, 100, 100, 100, 0},
     {"absurd counts", CHAT("a") "{\"done\":true,\"eval_count\":-4}\n", LOAD_OK, "a", 1, false, 100,
      100, 100, 100, 0},
     {"text in the last line", "{\"message\":{\"content\":\"a\"},\"done\":true," COUNTS "}\n",

@@ -11,6 +11,15 @@
 #define USAGE "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}"
 #define DONE "data: [DONE]\n\n"
 
+/* Twenty events of one letter, in a body of some two thousand bytes. */
+#define FIVE TEXT("a") TEXT("b") TEXT("c") TEXT("d") TEXT("e")
+#define TWENTY FIVE FIVE FIVE FIVE
+#define LETTERS "abcdeabcdeabcdeabcde"
+#define THOUGHT(t) "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"" t "\"}}]}\n\n"
+#define TOLD(prompt, tokens, hidden)                                                               \
+    "data: {\"choices\":[],\"usage\":{" prompt "\"completion_tokens\":" tokens                     \
+    ",\"completion_tokens_details\":{\"reasoning_tokens\":" hidden "}}}\n\n"
+
 static const struct answer_row chat[] = {
     {"plain", ROLE "~" TEXT("a") "~" TEXT("b") "~" STOP "~" DONE, LOAD_OK, "ab", 2, false, 200, 200,
      300, 500, 1},
@@ -33,6 +42,27 @@ static const struct answer_row chat[] = {
     {"more tokens than bytes",
      TEXT("a") STOP "data: {\"usage\":{\"completion_tokens\":2000000000}}\n\n" DONE, LOAD_OK, "a",
      1, false, 100, 100, 100, 100, 0},
+    {"more tokens than the text has bytes", TWENTY STOP TOLD("", "1000", "0") DONE, LOAD_OK,
+     LETTERS, 20, false, 100, 100, 100, 100, 19},
+    {"some marks that show as nothing", TWENTY STOP TOLD("\"prompt_tokens\":7,", "28", "0") DONE,
+     LOAD_OK, LETTERS, 28, true, 100, 100, 100, 100, 19},
+    {"one mark too many", TWENTY STOP TOLD("", "29", "0") DONE, LOAD_OK, LETTERS, 20, false, 100,
+     100, 100, 100, 19},
+    {"thinking that was told and not sent is no output",
+     TWENTY STOP TOLD("\"prompt_tokens\":7,", "1021", "1000") DONE, LOAD_OK, LETTERS, 21, true, 100,
+     100, 100, 100, 19},
+    {"thinking that was sent is output",
+     THOUGHT("hmmmmmmm") TEXT("a") STOP TOLD("\"prompt_tokens\":7,", "9", "7") DONE, LOAD_OK, "a",
+     9, true, 100, 100, 100, 100, 1},
+    {"thinking within the text is output",
+     TEXT("hm</think>") TEXT("a") STOP TOLD("\"prompt_tokens\":7,", "5", "3") DONE, LOAD_OK,
+     "hm</think>a", 5, true, 100, 100, 100, 100, 1},
+    {"more hidden than there is", TEXT("a") STOP TOLD("", "5", "9") DONE, LOAD_OK, "a", 1, false,
+     100, 100, 100, 100, 0},
+    {"a count with every event is held against the whole text",
+     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":7,"
+     "\"completion_tokens\":12}}\n\n" TEXT("bcdefgh") STOP DONE,
+     LOAD_OK, "abcdefgh", 12, true, 100, 100, 100, 100, 1},
     {"no [DONE]: finish is the end", TEXT("a") "~" STOP "~data: {\"choices\":[]," USAGE "}\n\n",
      LOAD_OK, "a", 5, true, 100, 100, 100, 200, 0},
     {"[DONE] without finish", TEXT("a") "~" DONE, LOAD_OK, "a", 1, false, 100, 100, 100, 200, 0},
@@ -117,6 +147,13 @@ static const struct answer_row whole[] = {
     {"more tokens than bytes",
      "{\"choices\":[{\"message\":{\"content\":\"a\"}}],\"usage\":{\"completion_tokens\":90}}",
      LOAD_OK, "a", -1, false, -1, -1, -1, -1, 0},
+    {"more tokens than the text has bytes",
+     "{\"choices\":[{\"message\":{\"content\":\"a\"}}],\"usage\":{\"completion_tokens\":10}}",
+     LOAD_OK, "a", -1, false, -1, -1, -1, -1, 0},
+    {"thinking that was told and not sent is no output",
+     "{\"choices\":[{\"message\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":7,"
+     "\"completion_tokens\":50,\"completion_tokens_details\":{\"reasoning_tokens\":48}}}",
+     LOAD_OK, "a", 2, true, -1, -1, -1, -1, 0},
     {"no usage", "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}", LOAD_OK, "a", -1, false, -1,
      -1, -1, -1, 0},
     {"empty", "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", LOAD_EMPTY, "", -1, false, -1, -1,
@@ -170,6 +207,28 @@ static void test_textless(void **state)
         buf_done(&text);
         buf_done(&gaps);
     }
+}
+
+/* Tokens behind an end that is ignored show as nothing, each in an event of its own. */
+static void test_no_end(void **state)
+{
+    (void)state;
+    static const struct answer_row row = {"all were asked for",
+                                          TWENTY STOP TOLD("\"prompt_tokens\":7,", "64", "0") DONE,
+                                          LOAD_OK,
+                                          LETTERS,
+                                          64,
+                                          true,
+                                          100,
+                                          100,
+                                          100,
+                                          100,
+                                          19};
+    struct load_plan plan = plan_of("openai-chat", NULL, "http://127.0.0.1:1/");
+    struct spec_setting set = {.name = "ignore_eos", .text = "true"};
+    plan.streams[0].settings = &set;
+    plan.streams[0].setting_count = 1;
+    answer_row_check(&plan.streams[0], 0, &row);
 }
 
 /* Ten more than are kept: the last one still ends the answer, and the ten are counted. */
@@ -243,8 +302,11 @@ static void test_complete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),     cmocka_unit_test(test_others),
-        cmocka_unit_test(test_textless), cmocka_unit_test(test_gaps_over_the_most),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_textless),
+        cmocka_unit_test(test_no_end),
+        cmocka_unit_test(test_gaps_over_the_most),
         cmocka_unit_test(test_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
