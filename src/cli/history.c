@@ -127,7 +127,9 @@ const struct cli_command cli_history = {
     .arguments_max = 1,
     .help = "promotions and rollbacks: who, when, what came of it",
     .text = "Lists the audit records of a study, oldest first: one for each promotion and each "
-            "rollback, with who approved it and how, and why it was undone. The records themselves "
+            "rollback, with who approved it and how, and why it was undone; last, a promotion that "
+            "was begun and not ended, if there is one. "
+            "The records themselves "
             "(NAME.spica.promotions/*.json) hold every file before and after, secrets as digests, "
             "and every check.",
     .options = options,

@@ -17,12 +17,15 @@ enum { ACCEPT_MAX = 64 };
 static const int RESULT_VERSION = 1;
 
 static const struct cli_option options[] = {
-    {"dry-run", 'n', NULL, "show the plan and touch nothing"},
-    {"plan-only", 0, NULL, "the same, for pipelines: the plan and its id"},
-    {"approve", 'y', "PLAN_ID", "apply, if the plan still is exactly this one"},
+    {"dry-run", 'n', NULL, "show the plan, ask nothing and touch nothing"},
+    {"plan-only", 0, NULL, "the same; for pipelines, which take the id from --json"},
+    {"approve", 'y', "PLAN_ID", "apply without a question, if the plan still is exactly this one"},
     {"approved-file", 0, "FILE",
-     "likewise, by a file: {\"plan\": ID, \"name\": WHO, \"date\": DAY}"},
-    {"accept", 0, "NAME", "promote in spite of a difference that the plan names (or a,b; again)",
+     "the same, by a signed-off file: {\"plan\": ID, \"name\": WHO, \"date\": YYYY-MM-DD}"},
+    {"accept", 0, "NAME",
+     "promote in spite of a difference, by the name that the refusal gives it; for more: a,b, or "
+     "the "
+     "option again",
      .list = true},
     {"candidate", 'c', "TEXT", "this one instead of the winner: \"stt.model=base llm.share=0.4\""},
     {"out", 'o', "FOLDER", "the study's results are there (default NAME.spica)"},
@@ -223,10 +226,13 @@ const struct cli_command cli_promote = {
         "Shows what would change: every file as a diff, units to restart, the time they are down, "
         "what the study says it will bring, and the plan's id. Changes nothing before somebody has "
         "approved exactly that plan: at the terminal, by --approve with the id, or by a signed-off "
-        "file. Then applies it, and verifies with the requirements that crowned the winner, on the "
-        "live services; when one fails, what was before is put back and seen to work. Exits with 7 "
-        "when it was rolled back, with 8 when that is incomplete, with 9 when the plan was "
-        "declined or has changed. docs/PROMOTE.md tells all of it.",
+        "file (--approved-file). Then applies it, and verifies with the requirements that crowned "
+        "the winner, on the "
+        "live services; when one fails, what was before is put back and seen to work. STUDY is a "
+        "study file, its name, or its NAME.spica folder; left out, the only one here. Exits with 0 "
+        "when the new state is in production, with 7 when it was rolled back and the old state "
+        "works, with 8 when that is incomplete (look now: docs/PROMOTE.md, At exit 8), with 9 when "
+        "it was declined, not approved, or the plan has changed; nothing was touched then.",
     .options = options,
     .run = run,
 };

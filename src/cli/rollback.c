@@ -12,10 +12,11 @@
 #include <string.h>
 
 static const struct cli_option options[] = {
-    {"dry-run", 'n', NULL, "say what would be undone and touch nothing"},
+    {"dry-run", 'n', NULL, "say what was found and what would be undone, and touch nothing"},
     {"accept", 0, "NAME",
-     "\"program\": run what undoes it as it is now, though it has changed since the approval; "
-     "\"unit\": restart units whose own files have changed since their start (or a,b)"},
+     "go on where it was declined: \"program\" runs the commands that undo it as they are now, "
+     "though they have changed since the approval; \"unit\" restarts all of its units, also those "
+     "whose own files have changed since their start; both: program,unit"},
     {"out", 'o', "FOLDER", "the study's results are there (default NAME.spica)"},
     {"json", 'j', NULL, "print the result as JSON; progress goes to stderr"},
     {NULL, 0, NULL, NULL},
@@ -144,9 +145,11 @@ static bool read_accepted(const char *names, struct promote_accept *ret_accept, 
         bool program = len == 7 && strncmp(at, "program", len) == 0;
         bool unit = len == 4 && strncmp(at, "unit", len) == 0;
         if (!program && !unit)
-            return err_set(err, ERR_INPUT,
-                           "--accept: there is only \"program\" and \"unit\", and no \"%.*s\"",
-                           len < 60 ? (int)len : 60, at);
+            return err_set(
+                err, ERR_INPUT,
+                "--accept: there is only \"program\" and \"unit\" (which is all units), and no "
+                "\"%.*s\"",
+                len < 60 ? (int)len : 60, at);
         ret_accept->programs = ret_accept->programs || program;
         ret_accept->units = ret_accept->units || unit;
         at = at[len] ? at + len + 1 : NULL;
@@ -167,7 +170,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
         return false;
     if (!cli_find_folder(args->argument_count ? args->arguments[0] : NULL,
                          cli_value(&cli_rollback, args, "out"), arena, &found, err))
-        return false;
+        return err->code == ERR_INPUT && args->argument_count > 0
+                   ? err_wrap(err, "give the study's folder (NAME.spica), which is all that a "
+                                   "rollback needs; the study file can't be read")
+                   : false;
     AUTO(free) char *folder = file_absolute(found);
     AUTO(free) char *path = promote_journal_path(folder);
     if (!promote_pending(folder, &pending, &state, err) ||
@@ -189,13 +195,16 @@ const struct cli_command cli_rollback = {
     .arguments_max = 1,
     .help = "the last promotion, undone; also after a crash",
     .text =
-        "Puts back every file as it was before the last promotion, restarts its units, runs the "
+        "Begins at once, without a question; --dry-run says before what it would do. Puts back "
+        "every file as it was before the last promotion, restarts its units, runs the "
         "commands that undo it, and looks whether the old state works. Also after a crash in "
         "the middle of a promotion or of a rollback: it says what it found and goes on from "
-        "there. STUDY is a study file, its name, or its NAME.spica folder. Declined, with "
-        "nothing touched, when somebody has edited one of the files since, or a file of a unit "
-        "that it would restart. Exits with 8 when "
-        "something is left to do.",
+        "there. STUDY is a study file, its name, or its NAME.spica folder; left out, the only "
+        "one here. Where the study file is gone or broken, give the folder. Exits with 0 when the "
+        "old state is back, "
+        "with 9, and nothing is touched, when somebody has edited one of the files since, a file "
+        "of a unit that it would restart, or a command that undoes it, and with 8 when something "
+        "is left to do: it says what; remove the cause and run it again.",
     .options = options,
     .run = run,
 };

@@ -352,6 +352,14 @@ def killed_in_the_middle(box):
         check("Not ended: plan " + plan in box.run("history", box.file, code=0).out, "history")
         refused = box.run("rollback", box.file, "--accept", "", code=2)
         check("and no \"\"" in refused.err, refused)
+        # Somebody has broken the study file since; the journal is all that it takes.
+        with open(box.file, encoding="utf-8") as file:
+            study = file.read()
+        box.write(box.file, "study: [sc\n")
+        refused = box.run("rollback", box.file, code=2, lines=-1)
+        check("NAME.spica" in refused.err and "study.yaml:" in refused.err, refused)
+        box.run("rollback", box.results, "--dry-run", code=0, lines=-1)
+        box.write(box.file, study)
         looked = json.loads(box.run("rollback", box.file, "--dry-run", "--json", code=0, lines=1).out)
         check(looked["outcome"] == "planned" and looked["found"] == "applying" and
               [s["doing"] for s in looked["steps"]] == ["run"], looked)
