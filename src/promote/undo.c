@@ -328,22 +328,31 @@ static const char *const *written_files(const struct promote_plan *plan, struct 
     return paths;
 }
 
+static void add_edited(const struct promote_session *session, const struct promote_step *step,
+                       const char *const *ours, struct arena *arena, struct buf *found)
+{
+    const struct promote_hands *hands = session->hands;
+    const char *edited = hands->unit_edited(hands->context, step, ours, arena);
+    if (edited)
+        buf_addf(found, "%s%s", found->len ? "; " : "", edited);
+}
+
 /* What the old state's units would start with is not what they ran with: nobody has seen it work,
- * and nobody could go back from it. In words, in the arena. */
+ * and nobody could go back from it. All of them, since one word accepts them all. In words, in the
+ * arena; NULL: none. */
 static const char *units_edited(const struct promote_session *session,
                                 const struct promote_plan *plan, struct arena *arena)
 {
     struct promote_along *along = arena_alloc(arena, sizeof *along);
-    const struct promote_hands *hands = session->hands;
     const char *const *ours = written_files(plan, arena);
-    const char *edited = NULL;
-    for (size_t i = 0; i < plan->step_count && !edited; i++)
+    AUTO(buf_done) struct buf found = BUF_INIT(1 << 16);
+    for (size_t i = 0; i < plan->step_count; i++)
         if (plan->steps[i].kind == PROMOTE_RESTART && plan->steps[i].was_up)
-            edited = hands->unit_edited(hands->context, &plan->steps[i], ours, arena);
+            add_edited(session, &plan->steps[i], ours, arena, &found);
     promote_along_list(plan, arena, along);
-    for (size_t i = 0; i < along->count && !edited; i++)
-        edited = hands->unit_edited(hands->context, &along->units[i], ours, arena);
-    return edited;
+    for (size_t i = 0; i < along->count; i++)
+        add_edited(session, &along->units[i], ours, arena, &found);
+    return found.len ? arena_strdup(arena, buf_text(&found)) : NULL;
 }
 
 /* Declined, or, where that was accepted, in the record. */
@@ -354,11 +363,11 @@ static bool check_units(const struct promote_session *session, const struct prom
     const char *edited = units_edited(session, plan, arena);
     if (edited && !accepted)
         return err_set(err, ERR_DECLINED,
-                       "%s; nothing was touched; put it back or restart the unit, or take it as it "
-                       "is: spica rollback --accept unit",
+                       "nothing was touched; put it back or restart the unit, or take all of "
+                       "these as they are (spica rollback --accept unit): %s",
                        edited);
     if (edited)
-        buf_addf(why, "; taken as it is: %.300s", edited);
+        buf_addf(why, "; taken as it is: %.600s", edited);
     return true;
 }
 

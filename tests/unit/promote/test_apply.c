@@ -269,13 +269,14 @@ static void test_unit_edited_since(void **state)
     assert_false(undo(&result, &err));
     assert_int_equal(err.code, ERR_DECLINED);
     assert_string_equal(stage.trace, "");
-    assert_non_null(strstr(err.text, "a.service: edited"));
+    assert_non_null(strstr(err.text, "a.service: edited; b.service: edited"));
     assert_true(is_new());
     err = ERR_INIT;
     assert_true(
         promote_undo_by(&hands, stage.results, "me", "asked for", accept, NULL, &result, &err));
     assert_true(is_old());
-    assert_string_equal(result.why, "asked for; taken as it is: a.service: edited");
+    assert_string_equal(result.why,
+                        "asked for; taken as it is: a.service: edited; b.service: edited");
     stage.verify_fails = true;
     assert_true(apply("new", &result, &err) && result.outcome == PROMOTE_ROLLED_BACK && is_old());
 }
