@@ -13,13 +13,11 @@
  *
  * "no usable server" is an event with an end of its own: HAProxy that does not answer says neither,
  * and then nobody knows. */
-#include "guard/alarms.h"
+#include "guard/alarms_inside.h"
 
 #include "base/clock.h"
-#include "base/text.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,7 +251,7 @@ static bool concerns(const struct spec_study *study, const struct guard_alarm_ki
     return front || w->kind != WATCH_NOTHING;
 }
 
-static long find_id(const struct spec_guard *g, enum guard_metric metric, size_t index)
+long guard_alarm_find_id(const struct spec_guard *g, enum guard_metric metric, size_t index)
 {
     for (size_t i = 0; i < g->metric_count; i++)
         if (g->metrics[i].metric == metric && g->metrics[i].index == index)
@@ -279,7 +277,7 @@ static struct guard_alarm make(const struct spec_study *study, const struct guar
     const long id =
         kind->metric == GUARD_METRIC_COUNT_ || (kind->scope == SCOPE_SERVICE && service < 0)
             ? -1
-            : find_id(study->guard, kind->metric, index);
+            : guard_alarm_find_id(study->guard, kind->metric, index);
     return (struct guard_alarm){
         .kind = kind,
         .study = study,
@@ -288,7 +286,7 @@ static struct guard_alarm make(const struct spec_study *study, const struct guar
                              : NULL,
         .service = (int)service,
         .device = device,
-        .up = service >= 0 ? find_id(study->guard, GUARD_UP, index) : -1,
+        .up = service >= 0 ? guard_alarm_find_id(study->guard, GUARD_UP, index) : -1,
         .id = id,
         .shown = id,
         .hold_ns = hold_of(study, kind, service),
@@ -355,26 +353,11 @@ bool guard_alarms_check_names(const struct spec_study *study, const char *path, 
 
 /* ---- one look ---- */
 
-/* An event of no service and no device in particular is that of the first GPU. */
-static bool is_of_device(const struct guard_alarm *alarm, const char *text)
-{
-    const struct spec_study *study = alarm->study;
-    long named = -1, first = -1;
-    for (size_t i = 0; i < study->device_count; i++) {
-        if (first < 0 && spec_device_is_gpu(study->devices[i]))
-            first = (long)i;
-        const char *at = strstr(text, study->devices[i]);
-        if (at && !isalnum((unsigned char)at[strlen(study->devices[i])]))
-            named = (long)i;
-    }
-    return alarm->device == (named >= 0 ? named : first);
-}
-
 static bool is_about(const struct guard_alarm *alarm, const struct guard_event *event)
 {
     if (alarm->kind->scope == SCOPE_SERVICE)
         return alarm->service == event->service;
-    return alarm->kind->scope != SCOPE_DEVICE || is_of_device(alarm, event->text);
+    return alarm->kind->scope != SCOPE_DEVICE || guard_alarm_is_of_device(alarm, event->text);
 }
 
 static bool take_events(struct guard_alarm *alarm, const struct guard_tick *tick)
@@ -394,8 +377,11 @@ static bool take_events(struct guard_alarm *alarm, const struct guard_tick *tick
         for (size_t n = ARRAY_LEN(alarm->last_ns) - 1; n > 0; n--)
             alarm->last_ns[n] = alarm->last_ns[n - 1];
         alarm->last_ns[0] = alarm->latched_ns = tick->mono_ns;
-        memcpy(alarm->text, event->text, sizeof alarm->text);
         alarm->latched = sudden = true;
+        if (alarm->kind->begins == EVENT(XID))
+            guard_alarm_note_xid(alarm, event->text, tick->mono_ns);
+        if (!alarm->fatal || guard_alarm_xid_is_fatal(event->text)) /* the gravest is shown */
+            memcpy(alarm->text, event->text, sizeof alarm->text);
     }
     return sudden;
 }
@@ -411,8 +397,9 @@ enum expr_truth guard_alarm_look(struct guard_alarm *alarm, const struct guard_t
     if (kind->look == is_again)
         return truth; /* one event alone says nothing */
     const int64_t age_ns = tick->mono_ns - alarm->latched_ns;
-    if (alarm->hold_ns > 0 && age_ns >= alarm->hold_ns)
-        alarm->latched = false;
+    const bool well = guard_alarm_is_well_again(alarm, tick);
+    if (alarm->hold_ns > 0 && age_ns >= alarm->hold_ns && well)
+        alarm->latched = alarm->fatal = false;
     if (kind->metric != GUARD_METRIC_COUNT_ && truth == EXPR_FALSE && age_ns >= FOLLOWS_NS)
         alarm->latched = false;
     return alarm->latched ? EXPR_TRUE : truth;
@@ -420,31 +407,7 @@ enum expr_truth guard_alarm_look(struct guard_alarm *alarm, const struct guard_t
 
 /* ---- the driver ---- */
 
-/* "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus." */
-bool guard_alarm_xid_is_fatal(const char *text)
-{
-    /* Double bit, microcontroller, remap failure, off the bus, uncontained, GSP, unrecovered: after
-     * these NVIDIA's own table says reset or reboot. 13, 31, 43 are the program's. */
-    static const int fatal[] = {48, 62, 64, 79, 95, 119, 120, 140};
-    const char *at = text_find_nocase(text, strlen(text), "xid");
-    if (!at)
-        return false;
-    at += 3 + strspn(at + 3, " :");
-    if (*at == '(') {
-        const char *close = strchr(at, ')');
-        at = close ? close + 1 : at + 1;
-    }
-    at += strcspn(at, "0123456789");
-    long number = strtol(at, NULL, 10);
-    for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
-        if (number == fatal[i])
-            return true;
-    return false;
-}
-
 bool guard_alarm_is_driver(const struct guard_alarm *alarm)
 {
-    return alarm->device >= 0 && (alarm->kind->look == is_driver_lost ||
-                                  (alarm->kind->begins == EVENT(XID) && alarm->latched &&
-                                   guard_alarm_xid_is_fatal(alarm->text)));
+    return alarm->device >= 0 && (alarm->kind->look == is_driver_lost || alarm->fatal);
 }

@@ -40,7 +40,11 @@ struct guard_alarm {
     bool bad;     /* its figure was beyond the threshold: hysteresis */
     int64_t latched_ns, began_ns, known_ns;
     int64_t last_ns[3]; /* of the last events, newest first; 0: none */
-    char text[240];     /* the last event's */
+    char text[240];     /* the last event's; while `fatal`, the last fatal one's */
+    /* Of a driver's errors: one after which the card computes no more, when, which services were
+     * not there at some moment since, and whether one of those was proven to be there again. */
+    bool fatal, proven, left[SPEC_SERVICES_MAX];
+    int64_t fatal_ns;
 };
 
 /* Every alarm of this study, owned by the caller (free). */

@@ -301,10 +301,12 @@ static void tell_more(struct guard_judge *judge, struct judge_rule *rule,
     finish(telling, &decision, &text);
 }
 
-/* Of an event that nothing shows to be over: it only was not seen again, and nobody is called. */
+/* Of an event that nothing shows to be over: it only was not seen again, and nobody is called. Of a
+ * card that was proven to compute again it is shown. */
 static bool ends_by_time(const struct judge_rule *rule)
 {
-    return rule->alarm && !rule->alarm->kind->look && !rule->alarm->kind->ends;
+    return rule->alarm && !rule->alarm->kind->look && !rule->alarm->kind->ends &&
+           !rule->alarm->proven;
 }
 
 static void tell_over(struct guard_judge *judge, struct judge_rule *rule, enum guard_state from,

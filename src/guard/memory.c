@@ -534,12 +534,21 @@ static bool same_card(const char *a, const char *b)
            memcmp(one, two, sizeof one) == 0;
 }
 
+static const char of_nobody[] = "a card of no service here";
+
+bool guard_memory_xid_is_nobodys(const char *text)
+{
+    return text_starts_with(text, of_nobody);
+}
+
 void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
                            const char *words, struct guard_events *events)
 {
-    const char *name = "a card of no service here";
+    const char *unknown = NULL, *name = NULL;
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
+        if (part->is_gpu && !part->pci[0])
+            unknown = memory->study->devices[d];
         if (!part->is_gpu || !same_card(pci, part->pci))
             continue;
         name = memory->study->devices[d];
@@ -550,6 +559,10 @@ void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int cod
         snprintf(part->view.fault_text, sizeof part->view.fault_text, "Xid %d: %.120s", code,
                  words);
     }
-    guard_events_add(events, EVENT_XID, -1, "%s (%s): Xid %d%s%s", name, pci, code,
+    guard_events_add(events, EVENT_XID, -1, "%s%s (%s): Xid %d%s%s",
+                     name      ? name
+                     : unknown ? unknown
+                               : of_nobody,
+                     name || !unknown ? "" : " or a card of no service", pci, code,
                      words[0] ? ": " : "", words);
 }

@@ -84,3 +84,6 @@ bool guard_memory_mismatch(const char *root, char *ret_text, size_t size);
 /* The kernel's log told of an error of the card at this address. */
 void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
                            const char *words, struct guard_events *events);
+/* Is this such an event's text, of a card that is none of the study's? Where the address of one of
+ * those is not known (it could never be opened) it is taken for that one. */
+bool guard_memory_xid_is_nobodys(const char *text);

@@ -64,7 +64,7 @@ static void tell_event(struct once *once, const struct guard_event *event)
         snprintf(once->unserved[event->service], sizeof once->unserved[0], "%s", event->text);
     if (known && event->kind == EVENT_SERVED)
         once->unserved[event->service][0] = '\0';
-    if (is_wrong(event->kind))
+    if (is_wrong(event->kind) && !guard_memory_xid_is_nobodys(event->text))
         guard_once_say(&once->wrong, "%s%s%s",
                        known ? once->study->services[event->service].name : "", known ? ": " : "",
                        event->text);

@@ -372,6 +372,12 @@ static void xids(void **state)
         {"NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.", true},
         {"Xid (PCI:0000:44:00): 31, pid=79, MMU Fault", false},
         {"xid 119", true},
+        {"gpu0 (0000:44:00): Xid 154: GPU recovery action changed from 0x0 (None) to 0x1 (GPU "
+         "Reset Required)",
+         true},
+        {"gpu0 (0000:44:00): Xid 154: GPU recovery action changed from 0x1 (GPU Reset Required) to "
+         "0x0 (None)",
+         false},
         {"gpu0: XID 13: Graphics exception", false},
         {"nothing of the kind: 79", false},
         {"Xid", false},
@@ -381,6 +387,95 @@ static void xids(void **state)
     for (size_t i = 0; i < ARRAY_LEN(xid_rows); i++)
         CHECK_ROW(i, xid_rows[i].text,
                   guard_alarm_xid_is_fatal(xid_rows[i].text) == xid_rows[i].fatal);
+}
+
+/* What a fatal Xid leaves behind: a card that computes no more until it was reset. */
+static const struct {
+    const char *name;
+    const char *word; /* stt's placement while it stands; "gpu": it goes on as before */
+    int service;      /* that is another process meanwhile; -1: none */
+    bool read;        /* the device's memory, at the end */
+    int64_t over_by;  /* after it was proven; 0: it stands */
+} after_xid[] = {
+    {"nothing but time", "gpu", -1, true, 0},
+    {"proven before, and nobody is", NULL, -1, true, 0},
+    {"away, then proven", "unproven", -1, true, 2},
+    {"another process, at once proven", "gpu", 0, true, 2},
+    {"another process of another service", "gpu", 1, true, 2},
+    {"proven, and the driver tells nothing", "cpu", -1, false, 0},
+};
+
+static void a_fatal_xid_is_remembered(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(after_xid); i++) {
+        struct judged *j = judged_new(ACT);
+        all_well(j);
+        judged_steps(j, 5);
+        judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 48: double bit");
+        judged_step(j);
+        judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 63: row remapping");
+        judged_step(j);
+        CHECK_ROW(i, after_xid[i].name, judged_count(j, "driver error") == 1);
+        judged_set_word(j, "stt.placement", after_xid[i].word);
+        if (after_xid[i].service >= 0)
+            judged_event(j, EVENT_RESTARTED, after_xid[i].service, "pid 7 is 9 now");
+        if (!after_xid[i].read)
+            judged_set(j, "gpu0.memory.used", NAN);
+        judged_steps(j, 900);
+        CHECK_ROW(i, "before",
+                  judged_count(j, "driver error") == (after_xid[i].service >= 0 ? 2 : 1));
+        if (after_xid[i].word)
+            judged_set_word(j, "stt.placement", "gpu");
+        judged_steps(j, after_xid[i].over_by + 2);
+        const bool over = after_xid[i].over_by > 0;
+        CHECK_ROW(i, after_xid[i].name, judged_count(j, "driver error") == (over ? 2 : 1));
+        CHECK_ROW(i, after_xid[i].name,
+                  judged_state(j, "driver error", NULL) == (over ? STATE_FINE : STATE_ALARM));
+        judged_free(j);
+    }
+}
+
+/* The hold is the least: what is proven at once does not make it shorter. */
+static void a_fatal_xid_holds(void **state)
+{
+    (void)state;
+    char text[240];
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 5);
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 79: off the bus");
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 31: pid=7");
+    judged_step(j);
+    assert_int_equal(judged_state(j, "driver error", text), STATE_ALARM);
+    assert_non_null(strstr(text, "Xid 79")); /* the gravest */
+    judged_event(j, EVENT_RESTARTED, 0, "pid 7 is 9 now");
+    judged_steps(j, 590);
+    assert_int_equal(judged_count(j, "driver error"), 1);
+    judged_clear(j);
+    judged_steps(j, 15);
+    const struct guard_decision *d = judged_only(j, "driver error");
+    CHECK_ROW(0, d->text, d->to == STATE_FINE && strstr(d->text, "is over after"));
+    judged_clear(j);
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 31: pid=9");
+    judged_step(j);
+    judged_clear(j);
+    judged_steps(j, 605);
+    d = judged_only(j, "driver error");
+    CHECK_ROW(1, d->text, strstr(d->text, "not again for"));
+    judged_free(j);
+}
+
+/* Nobody here is on that card. */
+static void an_xid_of_another_card(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_event(j, EVENT_XID, -1, "a card of no service here (0000:55:00): Xid 79: off the bus");
+    judged_steps(j, 5);
+    assert_int_equal(j->total, 0);
+    judged_free(j);
 }
 
 int main(void)
@@ -398,6 +493,9 @@ int main(void)
         cmocka_unit_test(unknown),
         cmocka_unit_test(counts_restarts),
         cmocka_unit_test(xids),
+        cmocka_unit_test(a_fatal_xid_is_remembered),
+        cmocka_unit_test(a_fatal_xid_holds),
+        cmocka_unit_test(an_xid_of_another_card),
         cmocka_unit_test(full_soon_trembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,12 +216,21 @@ static void waits_for_the_driver(void **state)
     static const struct {
         const char *fault, *xid;
         bool withheld;
+        const char *then; /* in the same tick */
     } rows[] = {
         {"lost", NULL, true},
         {"mismatch", NULL, true},
         {"none", NULL, false},
         {NULL, "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.", true},
         {NULL, "NVRM: Xid (PCI:0000:44:00): 31, pid=7, MMU Fault", false},
+        /* Before: the last one was believed, and those of the dying processes come after it. */
+        {NULL, "gpu0 (0000:44:00): Xid 79: off the bus", true, "gpu0 (0000:44:00): Xid 31: pid=7"},
+        {NULL, "gpu0 (0000:44:00): Xid 31: pid=7", true, "gpu0 (0000:44:00): Xid 79: off the bus"},
+        {NULL, "gpu0 (0000:44:00): Xid 48", true, "gpu0 (0000:44:00): Xid 63"},
+        {NULL, "gpu0 (0000:44:00): Xid 31", false, "gpu0 (0000:44:00): Xid 45"},
+        /* Before: another card's was the first GPU's. */
+        {NULL, "a card of no service here (0000:55:00): Xid 79: off the bus", false, NULL},
+        {NULL, "gpu0 or a card of no service (0000:55:00): Xid 79: off the bus", true, NULL},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -231,6 +240,8 @@ static void waits_for_the_driver(void **state)
         judged_set_word(j, "gpu0.fault", rows[i].fault);
         if (rows[i].xid)
             judged_event(j, EVENT_XID, -1, rows[i].xid);
+        if (rows[i].then)
+            judged_event(j, EVENT_XID, -1, rows[i].then);
         judged_step(j);
         const struct guard_decision *d = judged_only(j, "gone");
         CHECK_ROW(i, d->text, (d->withheld == RESTART) == rows[i].withheld);

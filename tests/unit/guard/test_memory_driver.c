@@ -110,10 +110,43 @@ static void test_neighbours_are_compared_with_the_study(void **state)
     check_remove_folder(folder);
 }
 
+/* Whose card was it? */
+static void test_xids_of_cards(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pci;
+        bool open; /* the study's card could be */
+        const char *begins;
+        bool nobodys;
+    } rows[] = {
+        {"0000:1b:00", true, "gpu0 (0000:1b:00): Xid 79: off", false},
+        {"0000:55:00", true, "a card of no service here (0000:55:00): Xid 79: off", true},
+        {"0000:55:00", false, "gpu0 or a card of no service (0000:55:00): Xid 79: off", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder();
+        struct guard_events events = {0};
+        setenv("SPICA_NVML_LIBRARY", rows[i].open ? fake_library(4) : "/nowhere/libnvml.so", 1);
+        fake_script(folder, H100);
+        struct made_study *made = made_study_new(folder);
+        struct guard_memory *memory = guard_memory_new(&made->study, "/proc");
+        guard_memory_note_xid(memory, rows[i].pci, 79, "off", &events);
+        CHECK_ROW(i, events.items[0].text, events.count == 1);
+        CHECK_ROW(i, events.items[0].text, strcmp(events.items[0].text, rows[i].begins) == 0);
+        CHECK_ROW(i, rows[i].begins,
+                  guard_memory_xid_is_nobodys(events.items[0].text) == rows[i].nobodys);
+        guard_memory_free(memory);
+        made_study_free(made);
+        check_remove_folder(folder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_driver_that_hangs),
+        cmocka_unit_test(test_xids_of_cards),
         cmocka_unit_test(test_neighbours_are_compared_with_the_study),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
