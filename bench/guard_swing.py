@@ -314,14 +314,18 @@ def tell(found, kind, limit_s, rates):
         return f"guard.swing.{'fake.' if kind == 'fake' else ''}{text}"
 
     def inside(arm):
-        return share(not failed and seconds <= limit_s for _, seconds, _, failed in found[arm])
+        return share(not why and seconds <= limit_s for _, seconds, _, why in found[arm])
+
+    def failed(arm):
+        return sum(bool(row[3]) for row in found[arm])
 
     for text, (value, unit) in rates.items():
         bench.number(name(text), value, unit)
     for arm in ("adaptive", "tiny", "base"):
         bench.number(name(f"{arm}.requests"), len(found[arm]), "requests")
         bench.number(name(f"{arm}.inside"), inside(arm), "%")
-        bench.number(name(f"{arm}.failed"), sum(bool(row[3]) for row in found[arm]), "requests")
+        bench.number(name(f"{arm}.failed"), failed(arm), "requests",
+                     failed("tiny") if arm == "adaptive" else None)  # a switch fails none
         ordered = sorted(row[1] for row in found[arm])
         bench.number(name(f"{arm}.p95"), ordered[int(0.95 * (len(ordered) - 1))], "s")
     calm = [row for row in found["adaptive"] if PHASES[row[0]][0] == "calm"]
