@@ -35,8 +35,8 @@ void report_print_findings(const struct trial_sheet *sheet)
         const struct store_requirement *r = &t->requirements[i];
         buf_clear(&text);
         bool words = strcmp(r->of, "words") == 0;
-        buf_addf(&text, "%s: %" PRId64 " of %" PRId64 " %s, %.3g %% may be", r->text, r->over,
-                 r->requests, words ? "words wrong" : "requests over", 100 * r->allowed);
+        buf_addf(&text, "%s: %" PRId64 " of %" PRId64 " %s %s, %.3g %% may be", r->text, r->over,
+                 r->requests, r->of, words ? "wrong" : "over", 100 * r->allowed);
         if (r->worth < (double)r->requests - 0.5)
             buf_addf(&text, "; %s alike, they are worth %.0f",
                      words ? "those of a clip are" : "neighbours are", r->worth);

@@ -14,7 +14,7 @@ struct store_requirement {
     int64_t requests, over;
     double worth;       /* independent ones that they are worth */
     const char *answer; /* "met", "missed", "undecided" */
-    const char *of;     /* what is counted: "requests", "words" */
+    const char *of;     /* what is counted: "requests", "turns", "words" */
 };
 
 /* One clip that was heard wrong, with everything that was heard of it in the window. */

@@ -60,8 +60,8 @@ static size_t pool(const struct store_trial *trials, size_t count, const char *c
 static void add_requirement(struct buf *text, const struct store_requirement *r)
 {
     bool words = strcmp(r->of, "words") == 0;
-    buf_addf(text, "%s%s (%s: %" PRId64 " of %" PRId64 " %s", text->len ? "; " : "", r->text,
-             r->answer, r->over, r->requests, words ? "words wrong" : "requests over");
+    buf_addf(text, "%s%s (%s: %" PRId64 " of %" PRId64 " %s %s", text->len ? "; " : "", r->text,
+             r->answer, r->over, r->requests, r->of, words ? "wrong" : "over");
     /* Else "none of 120 over" and yet undecided looks like a mistake. */
     if (!words && r->worth < 0.99 * (double)r->requests)
         buf_addf(text, ", alike beside each other and worth %.0f", r->worth);

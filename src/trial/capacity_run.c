@@ -103,7 +103,7 @@ static enum metric metric_shown(const struct climb *climb)
 {
     for (size_t b = 0; b < climb->bound_count; b++)
         if (climb->bounds[b].stream == climb->spec->service &&
-            climb->bounds[b].metric != METRIC_ERRORS && climb->bounds[b].metric != METRIC_RTF)
+            level_is_own_time(climb->bounds[b].metric))
             return climb->bounds[b].metric;
     return METRIC_LATENCY;
 }
@@ -114,7 +114,7 @@ static double patience_s(const struct climb *climb)
     double longest_s = 0;
     for (size_t b = 0; b < climb->bound_count; b++)
         if (climb->bounds[b].stream == climb->spec->service &&
-            climb->bounds[b].metric != METRIC_ERRORS && climb->bounds[b].metric != METRIC_RTF)
+            level_is_own_time(climb->bounds[b].metric))
             longest_s = fmax(longest_s, climb->bounds[b].limit);
     return longest_s;
 }

@@ -166,16 +166,78 @@ bool finding_counts(const struct metrics_input *input, const struct load_record 
     return r->part == LOAD_WINDOW && r->error != LOAD_RELOAD && r->intended_ns >= input->settled_ns;
 }
 
+/* When it counts from: of a turn its first step's send. */
+static int64_t begun_ns(const struct load_record *r)
+{
+    return r->turn_start_ns >= 0 ? r->turn_start_ns : r->intended_ns;
+}
+
+static int compare_begun(const void *a, const void *b)
+{
+    const struct load_record *x = &(*(const struct trial_answer *const *)a)->record;
+    const struct load_record *y = &(*(const struct trial_answer *const *)b)->record;
+    return (begun_ns(x) > begun_ns(y)) - (begun_ns(x) < begun_ns(y));
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static bool turn_counts(const struct metrics_input *input, const struct load_record *r)
+{
+    return r->part == LOAD_WINDOW && r->error != LOAD_RELOAD && begun_ns(r) >= input->settled_ns;
+}
+
+/* The turns of the window: those that came to this service, and of those that broke before it the
+ * first step, which has no time of a turn. In the arena. */
+static size_t gather_turns(const struct metrics_input *input, struct arena *arena,
+                           const struct trial_answer ***ret_order)
+{
+    const struct answer_list none = {0}, *begun = input->begun ? input->begun : &none;
+    const struct answer_list *own = input->answers;
+    const struct trial_answer **order =
+        arena_array(arena, own->count + begun->count + 1, sizeof *order);
+    uint32_t *numbers = arena_array(arena, own->count + 1, sizeof *numbers);
+    size_t count = 0;
+    for (size_t i = 0; i < own->count; i++) {
+        numbers[i] = own->items[i].record.sequence;
+        if (turn_counts(input, &own->items[i].record))
+            order[count++] = &own->items[i];
+    }
+    qsort(numbers, own->count, sizeof *numbers, compare_numbers);
+    for (size_t i = 0; i < begun->count; i++) {
+        const struct load_record *r = &begun->items[i].record;
+        if (turn_counts(input, r) &&
+            !bsearch(&r->sequence, numbers, own->count, sizeof *numbers, compare_numbers))
+            order[count++] = &begun->items[i];
+    }
+    qsort(order, count, sizeof *order, compare_begun);
+    *ret_order = order;
+    return count;
+}
+
+static size_t gather_requests(const struct metrics_input *input, struct arena *arena,
+                              const struct trial_answer ***ret_order)
+{
+    const struct answer_list *all = input->answers;
+    const struct trial_answer **order = arena_array(arena, all->count + 1, sizeof *order);
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++)
+        if (finding_counts(input, &all->items[i].record))
+            order[count++] = &all->items[i];
+    qsort(order, count, sizeof *order, compare_intended);
+    *ret_order = order;
+    return count;
+}
+
 /* In parts of the limit. Values and not only who is over: where none is, nothing else shows whether
  * neighbours are alike. */
 static double part_of_limit(const struct level_bound *bound, const struct load_record *r)
 {
-    double value = bound->metric == METRIC_TTFT      ? load_ttft_s(r)
-                   : bound->metric == METRIC_CONTENT ? load_content_s(r)
-                   : bound->metric == METRIC_RTF     ? rtf_of(r)
-                   : bound->metric == METRIC_LATENCY ? load_latency_s(r)
-                                                     : 0;
-    double part = bound->metric == METRIC_ERRORS ? 0 : value / bound->limit;
+    double part =
+        bound->metric == METRIC_ERRORS ? 0 : level_value_of(bound->metric, r) / bound->limit;
     if (r->error != LOAD_OK || !(part < FINDING_WORST)) /* unknown as well */
         return FINDING_WORST;
     /* "<": at the limit is over. */
@@ -185,16 +247,13 @@ static double part_of_limit(const struct level_bound *bound, const struct load_r
 struct store_requirement finding_requirement(const struct metrics_input *input,
                                              const struct level_bound *bound, struct arena *arena)
 {
-    const struct answer_list *all = input->answers;
-    const struct trial_answer **order = arena_array(arena, all->count + 1, sizeof *order);
-    double *parts = arena_array(arena, all->count + 1, sizeof *parts);
-    uint32_t *sessions = arena_array(arena, all->count + 1, sizeof *sessions);
-    size_t count = 0;
+    const bool turns = bound->metric == METRIC_TURN;
+    const struct trial_answer **order = NULL;
+    size_t count =
+        turns ? gather_turns(input, arena, &order) : gather_requests(input, arena, &order);
+    double *parts = arena_array(arena, count + 1, sizeof *parts);
+    uint32_t *sessions = arena_array(arena, count + 1, sizeof *sessions);
     int64_t total = 0;
-    for (size_t i = 0; i < all->count; i++)
-        if (finding_counts(input, &all->items[i].record))
-            order[count++] = &all->items[i];
-    qsort(order, count, sizeof *order, compare_intended);
     for (size_t i = 0; i < count; i++) {
         parts[i] = part_of_limit(bound, &order[i]->record);
         sessions[i] = order[i]->record.session;
@@ -208,7 +267,7 @@ struct store_requirement finding_requirement(const struct metrics_input *input,
         .allowed = bound->allowed,
         .requests = (int64_t)count,
         .over = total,
-        .of = "requests",
+        .of = turns ? "turns" : "requests",
         .worth = worth,
         .answer = finding_answer(bound->allowed, (int64_t)count, total, worth),
     };

@@ -14,6 +14,10 @@
  * the window on. A quantile that its window left open counts by its own value, and the outcome says
  * that it only leans.
  *
+ * A turn that broke at an earlier step leaves nothing here: at the window's end each that was begun
+ * and is not here is over what is asked of turns, and of nothing else. So what is asked of turns is
+ * not met before the end.
+ *
  * Rates count what was answered within the window, whoever asked before it: requests that began in
  * it and those that ended in it are as many, but not the same ones. Quantiles of a level that was
  * left because it was missed would be those of the quick answers, and are not told.
@@ -55,11 +59,12 @@ enum request_state { REQUEST_MISSING, REQUEST_KNOWN, REQUEST_GIVEN_UP };
 
 struct request {
     int64_t intended_ns;
-    uint64_t over;                           /* bit per bound */
-    float latency_s, ttft_s, content_s, rtf; /* NaN: none, it failed or is not there yet */
+    uint64_t over;                                   /* bit per bound */
+    float latency_s, ttft_s, content_s, turn_s, rtf; /* NaN: none, it failed or is not there yet */
     enum request_state state;
     uint32_t session; /* whose; of one that is not there, nobody else's */
     bool in_window;
+    bool broken; /* no request: its turn ended at an earlier step */
 };
 
 struct stream {
@@ -110,9 +115,13 @@ static uint64_t sample_planned(const struct level_plan *plan, const struct level
 
 void level_plan_turns(struct level_plan *plan, const struct load_plan *load)
 {
-    for (size_t s = 0; s < load->stream_count; s++)
-        plan->turns[s] =
-            load->streams[s].arrivals == ARRIVALS_AFTER ? 0 : load_share_of(load, s).count;
+    for (size_t s = 0; s < load->stream_count; s++) {
+        size_t first = s;
+        while (load->streams[first].arrivals == ARRIVALS_AFTER)
+            first = load->streams[first].after;
+        plan->begun[s] = first == s ? 0 : first + 1;
+        plan->turns[s] = first == s ? load_share_of(load, s).count : 0;
+    }
 }
 
 struct level_check *level_check_new(const struct level_plan *plan)
@@ -128,10 +137,11 @@ struct level_check *level_check_new(const struct level_plan *plan)
         struct stream *stream = &check->streams[bound->stream];
         if (bound->metric != METRIC_ERRORS)
             check->timed |= UINT64_C(1) << b;
-        if (bound->metric != METRIC_RTF && bound->limit > stream->patience_s)
+        if (level_is_own_time(bound->metric) && bound->limit > stream->patience_s)
             stream->patience_s = bound->limit;
-        if (bound->metric == METRIC_RTF)
-            stream->patience_s = INFINITY; /* depends on the clip: its answer has to come */
+        /* Depends on the clip, or counts from another's send: its answer has to come. */
+        if (bound->metric == METRIC_RTF || bound->metric == METRIC_TURN)
+            stream->patience_s = INFINITY;
         if (bound->allowed > 0)
             check->states[b].test =
                 stats_requirement_init(bound->allowed, plan->error, sample_planned(plan, bound));
@@ -228,20 +238,27 @@ void level_check_add(struct level_check *check, const struct load_record *r)
                                 .latency_s = (float)level_value_of(METRIC_LATENCY, r),
                                 .ttft_s = (float)level_value_of(METRIC_TTFT, r),
                                 .content_s = (float)level_value_of(METRIC_CONTENT, r),
+                                .turn_s = (float)level_value_of(METRIC_TURN, r),
                                 .rtf = (float)level_value_of(METRIC_RTF, r),
                                 .state = REQUEST_KNOWN,
                                 .session = r->session,
                                 .in_window = counts};
 }
 
-static void feed(struct level_check *check, size_t s, uint64_t over)
+/* A turn that broke before is nothing that this stream was asked. */
+static bool is_about(const struct level_bound *bound, const struct request *request)
 {
-    check->streams[s].fed++;
+    return !request->broken || bound->metric == METRIC_TURN;
+}
+
+static void feed(struct level_check *check, size_t s, const struct request *request)
+{
+    check->streams[s].fed += !request->broken;
     for (size_t b = 0; b < check->plan.bound_count; b++) {
         const struct level_bound *bound = &check->plan.bounds[b];
         struct bound_state *state = &check->states[b];
-        bool is = over >> b & 1;
-        if (bound->stream != s)
+        bool is = request->over >> b & 1;
+        if (bound->stream != s || !is_about(bound, request))
             continue;
         state->n++;
         state->over += is;
@@ -278,6 +295,15 @@ static bool is_held_up(const struct level_check *check, size_t s, int64_t now_ns
            may_pass(check, s, now_ns, 1, &in_window);
 }
 
+/* Was the turn of this number begun in the window? */
+static bool was_begun(const struct level_check *check, size_t s, size_t n)
+{
+    const size_t begun = check->plan.begun[s];
+    const struct stream *first = begun ? &check->streams[begun - 1] : NULL;
+    return first && n < first->count && first->requests[n].state == REQUEST_KNOWN &&
+           first->requests[n].in_window;
+}
+
 static void advance(struct level_check *check, size_t s, int64_t now_ns, bool all_there)
 {
     struct stream *stream = &check->streams[s];
@@ -291,12 +317,15 @@ static void advance(struct level_check *check, size_t s, int64_t now_ns, bool al
                 return;
             request->state = REQUEST_GIVEN_UP;
             request->over = check->timed;
-            request->latency_s = request->ttft_s = request->content_s = request->rtf = NAN;
+            request->latency_s = request->ttft_s = request->content_s = NAN;
+            request->turn_s = request->rtf = NAN;
             request->session = UINT32_MAX - (uint32_t)stream->next;
-            request->in_window = in_window = pass && in_window; /* one that never left: nothing */
+            request->broken = all_there && was_begun(check, s, stream->next);
+            /* One that never left is nothing, but for its turn. */
+            request->in_window = in_window = request->broken || (pass && in_window);
         }
         if (in_window)
-            feed(check, s, request->over);
+            feed(check, s, request);
         stream->next++;
     }
 }
@@ -309,6 +338,7 @@ static double value_at(const struct level_bound *bound, size_t b, const struct r
         return request->over >> b & 1;
     double value = bound->metric == METRIC_TTFT      ? request->ttft_s
                    : bound->metric == METRIC_CONTENT ? request->content_s
+                   : bound->metric == METRIC_TURN    ? request->turn_s
                    : bound->metric == METRIC_RTF     ? request->rtf
                                                      : request->latency_s;
     double worst = WORST * bound->limit;
@@ -326,7 +356,7 @@ static double worth_of(const struct level_check *check, size_t b)
     if (!values || !sessions)
         abort();
     for (size_t i = 0; i < stream->next; i++)
-        if (stream->requests[i].in_window) {
+        if (stream->requests[i].in_window && is_about(bound, &stream->requests[i])) {
             values[count] = value_at(bound, b, &stream->requests[i]);
             sessions[count++] = stream->requests[i].session;
         }
@@ -352,7 +382,7 @@ static void look_at(struct level_check *check, double error, int64_t now_ns)
                                              worth_of(check, b));
         if (answer == STATS_MISSED)
             miss(check, b);
-        else
+        else if (bound->metric != METRIC_TURN || now_ns == CLOCK_NEVER)
             state->answer = bound->allowed > 0 ? answer : STATS_OPEN;
     }
 }
@@ -374,6 +404,8 @@ static bool all_met(const struct level_check *check)
     size_t tested = 0;
     for (size_t b = 0; b < check->plan.bound_count; b++) {
         bool is_test = check->plan.bounds[b].allowed > 0;
+        if (check->plan.bounds[b].metric == METRIC_TURN)
+            return false;
         if (is_test ? check->states[b].answer != STATS_MET : check->states[b].n == 0)
             return false;
         tested += is_test;
@@ -493,6 +525,18 @@ static enum stats_level outcome_of(const struct level_check *check, size_t *ret_
     return outcome;
 }
 
+/* As many numbers as turns were begun: those at the end may have broken. */
+static void reach(struct level_check *check, size_t s)
+{
+    struct stream *stream = &check->streams[s];
+    size_t begun = check->plan.begun[s] ? check->streams[check->plan.begun[s] - 1].count : 0;
+    if (begun > stream->capacity)
+        stream->requests =
+            grow(stream->requests, &stream->capacity, begun, sizeof *stream->requests);
+    if (begun > stream->count)
+        stream->count = begun;
+}
+
 enum stats_level level_check_close(struct level_check *check, int64_t until_ns,
                                    const struct load_report *report, struct arena *arena,
                                    struct store_capacity_point *ret_point)
@@ -501,10 +545,12 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns,
     bool early = looked_ns < check->plan.window_ns;
     double looked_s = (double)(early ? looked_ns : check->plan.window_ns) / NS_PER_S;
     size_t bound = 0;
-    for (size_t s = 0; s < ARRAY_LEN(check->streams) && !early; s++)
-        advance(check, s, INT64_MAX, true);
+    for (size_t s = 0; s < ARRAY_LEN(check->streams) && !early; s++) {
+        reach(check, s);
+        advance(check, s, CLOCK_NEVER, true);
+    }
     if (!early)
-        look_at(check, (1 - EARLY_SHARE) * check->plan.error, INT64_MAX);
+        look_at(check, (1 - EARLY_SHARE) * check->plan.error, CLOCK_NEVER);
     enum stats_level outcome = outcome_of(check, &bound);
     const char *broke = outcome == LEVEL_MISSED || outcome == LEVEL_LEANS_MISSED
                             ? describe(check, bound, arena)

@@ -24,7 +24,8 @@ enum { LEVEL_BOUNDS_MAX = 64 };
 struct level_bound {
     const char *text;   /* as written, for people; borrowed */
     size_t stream;      /* whose requests */
-    enum metric metric; /* METRIC_LATENCY, _TTFT, _CONTENT, _RTF; METRIC_ERRORS: only failing is */
+    enum metric metric; /* METRIC_LATENCY, _TTFT, _CONTENT, _TURN, _RTF; METRIC_ERRORS: only failing
+                         * is */
     double limit;       /* base units */
     bool at_limit_is_over; /* "<" */
     double allowed;        /* ratio of requests that may be over; 0: not one */
@@ -46,6 +47,8 @@ struct level_plan { /* borrowed until the check is freed */
     /* Numbers n, n + turns, n + 2 turns, ... of a stream leave in that order; 0: they leave in
      * none, so that what is not there yet may leave at any time. */
     int turns[LOAD_STREAMS_MAX];
+    /* One more than the stream that began the turns which this one is a step of; 0: it is none. */
+    size_t begun[LOAD_STREAMS_MAX];
     bool has_more; /* requirements that are looked at elsewhere, at the end: no early "met" */
 };
 
@@ -59,12 +62,14 @@ bool level_plain_limit(const struct expr *expr, size_t id, const char **ret_op, 
 /* The limit of "METRIC < number" (or "<="), whatever the metric is; false: it is no such
  * comparison. */
 bool level_limit_of(const struct expr *expr, size_t id, double *ret_limit);
-/* A request's value of that metric: latency, ttft, content or rtf; NaN: it has none. */
+/* Is it a time that is counted from the request's own send (latency, ttft, content)? */
+bool level_is_own_time(enum metric metric);
+/* A request's value of that metric: latency, ttft, content, turn or rtf; NaN: it has none. */
 double level_value_of(enum metric metric, const struct load_record *record);
 /* Is this request over? A failed one is. */
 bool level_bound_over(const struct level_bound *bound, const struct load_record *record);
 
-/* Fills `turns` as the streams of `load` send. */
+/* Fills `turns` and `begun` as the streams of `load` send. */
 void level_plan_turns(struct level_plan *plan, const struct load_plan *load);
 
 struct level_check; /* opaque */

@@ -10,9 +10,16 @@
 #include <math.h>
 #include <string.h>
 
+bool level_is_own_time(enum metric metric)
+{
+    return metric == METRIC_LATENCY || metric == METRIC_TTFT || metric == METRIC_CONTENT;
+}
+
 double level_value_of(enum metric metric, const struct load_record *r)
 {
     switch (metric) {
+    case METRIC_TURN:
+        return load_turn_s(r);
     case METRIC_TTFT:
         return load_ttft_s(r);
     case METRIC_CONTENT:
@@ -41,8 +48,8 @@ static bool settle_bound(struct metric_ref ref, const char *op, double limit,
 {
     bool below = strcmp(op, "<") == 0, up_to = strcmp(op, "<=") == 0;
     double q = metric_stat_quantile(ref.stat);
-    bool timed = ref.metric == METRIC_LATENCY || ref.metric == METRIC_TTFT ||
-                 ref.metric == METRIC_CONTENT || ref.metric == METRIC_RTF;
+    bool timed =
+        level_is_own_time(ref.metric) || ref.metric == METRIC_TURN || ref.metric == METRIC_RTF;
     ret->metric = ref.metric;
     ret->limit = limit;
     ret->at_limit_is_over = below;

@@ -20,7 +20,7 @@ static const struct metric_ref refs[] = {
     {0, METRIC_RTF, STAT_MAX},     {0, METRIC_ERROR_RATIO, STAT_VALUE},
     {1, METRIC_LATENCY, STAT_P95}, {0, METRIC_LATENCY, STAT_MEAN},
     {0, METRIC_WER, STAT_VALUE},   {0, METRIC_GOODPUT_RATIO, STAT_VALUE},
-    {0, METRIC_CONTENT, STAT_P95},
+    {0, METRIC_CONTENT, STAT_P95}, {0, METRIC_TURN, STAT_P95},
 };
 
 struct fixture {
@@ -202,6 +202,57 @@ static void test_requirements_are_counted(void **state)
     assert_string_equal(finding_answer(0.05, 40, 0, 40), "undecided");
     assert_string_equal(finding_answer(0.05, 120, 1, 120), "met");
     arena_free(f.arena);
+}
+
+/* Turns are counted by what began them: one that broke before this service was asked is over. */
+static void test_turns_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        int turns, broken, slow; /* before this step; here, over the limit */
+        const char *answer;
+    } rows[] = {
+        {59, 0, 0, "met"},       {58, 0, 0, "undecided"}, {14, 0, 0, "undecided"},
+        {59, 1, 0, "undecided"}, {100, 30, 0, "missed"},  {100, 0, 30, "missed"},
+        {100, 15, 15, "missed"}, {0, 0, 0, "undecided"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        int most = rows[i].broken > rows[i].slow ? rows[i].broken : rows[i].slow;
+        int apart = most ? rows[i].turns / most : 2; /* those in a row would be alike */
+        init(&f);
+        require(&f, "llm.turn.p95 < 1s");
+        struct rng rng = rng_init(i, "turns");
+        struct answer_list begun = {.items =
+                                        arena_array(f.arena, ANSWERS_MAX, sizeof *begun.items)};
+        f.input.begun = &begun;
+        f.input.settled_ns = ZERO;
+        f.input.bounds = finding_bounds(&f.study, 0, f.arena, &f.input.bound_count);
+        assert_int_equal(f.input.bound_count, 1);
+        for (int k = -3; k < rows[i].turns; k++) { /* three of the warm-up, broken */
+            struct trial_answer *first = &begun.items[begun.count];
+            *first = (struct trial_answer){.text = "",
+                                           .record = {.sequence = (uint32_t)begun.count++,
+                                                      .part = k < 0 ? LOAD_WARMUP : LOAD_WINDOW,
+                                                      .intended_ns = ZERO + k * (NS_PER_S / 2),
+                                                      .turn_start_ns = -1,
+                                                      .first_token_ns = -1}};
+            if (k < 0 || (k % apart == 0 && k / apart < rows[i].broken))
+                continue;
+            bool slow = k % apart == 1 && k / apart < rows[i].slow;
+            struct load_record *r = &add(&f, k * (NS_PER_S / 2) + 300 * MS, 900 * MS)->record;
+            r->sequence = first->record.sequence;
+            r->turn_start_ns = first->record.intended_ns;
+            r->first_token_ns =
+                r->intended_ns + (slow ? 800 : 100 + (int64_t)(100 * rng_unit(&rng))) * MS;
+        }
+        struct store_requirement r = finding_requirement(&f.input, &f.input.bounds[0], f.arena);
+        CHECK_ROW(i, "turns", r.requests == rows[i].turns);
+        CHECK_ROW(i, "over", r.over == rows[i].broken + rows[i].slow);
+        CHECK_ROW_TEXT(i, "answer", r.answer, rows[i].answer);
+        CHECK_ROW_TEXT(i, "of", r.of, "turns");
+        arena_free(f.arena);
+    }
 }
 
 /* None is over, and each is like the one before it: 100 of them are worth far fewer. */
@@ -495,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_goodput),
         cmocka_unit_test(test_requirements_are_counted),
+        cmocka_unit_test(test_turns_are_counted),
         cmocka_unit_test(test_worst_utterances),
         cmocka_unit_test(test_cold_beginning_is_cut),
         cmocka_unit_test(test_failures_of_the_cut),

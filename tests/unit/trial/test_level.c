@@ -232,6 +232,7 @@ static void test_turns(void **state)
     level_plan_turns(&plan, load);
     assert_int_equal(plan.turns[0], 3);
     assert_int_equal(plan.turns[1], 0);
+    assert_true(plan.begun[0] == 0 && plan.begun[1] == 1 && plan.begun[2] == 0);
     assert_int_equal(plan.turns[2], 4);
 }
 
@@ -383,6 +384,7 @@ static void test_bounds(void **state)
         {"m < 0.3", METRIC_LATENCY, STAT_P95, true, 0.3, 0.05},
         {"m <= 0.3", METRIC_TTFT, STAT_P50, true, 0.3, 0.5},
         {"m < 0.2", METRIC_CONTENT, STAT_P90, true, 0.2, 0.1},
+        {"m < 2", METRIC_TURN, STAT_P95, true, 2, 0.05},
         {"m < 1", METRIC_RTF, STAT_MAX, true, 1, 0},
         {"m == 0", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
         {"m < 1", METRIC_ERRORS, STAT_VALUE, true, NAN, 0},
