@@ -79,6 +79,9 @@ struct guard_memory {
     bool mismatch;
 };
 
+static const struct guard_memory_view unseen = {
+    .bytes = NAN, .growth_bytes_per_s = NAN, .listed = DEVICE_LISTED_UNKNOWN};
+
 /* ---- opening ---- */
 
 static enum guard_fault fault_of(const char *text)
@@ -155,7 +158,7 @@ struct guard_memory *guard_memory_new(const struct spec_study *study, const char
     device_answer_within(START_WITHIN_NS, CALL_WITHIN_NS);
     const int64_t began_ns = clock_now_ns();
     for (size_t i = 0; i < SPEC_SERVICES_MAX; i++)
-        memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+        memory->services[i] = unseen;
     for (size_t d = 0; d < study->device_count; d++) {
         struct part *part = &memory->parts[d];
         part->view.total_bytes = NAN;
@@ -207,7 +210,7 @@ static void lose(struct guard_memory *memory, size_t d, const char *why,
     snprintf(part->view.fault_text, sizeof part->view.fault_text, "%.150s", why);
     for (size_t i = 0; i < memory->study->service_count; i++)
         if (subjects[i].device == d) {
-            memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+            memory->services[i] = unseen;
             guard_slope_clear(&memory->slopes[i]);
         }
 }
@@ -286,6 +289,7 @@ static void take_service(struct guard_memory *memory, size_t i, size_t d, struct
     struct guard_memory_view *view = &memory->services[i];
     view->bytes = fresh(bytes, NAN);
     view->listed = listed_of(bytes);
+    view->cpu_at_ns = 0;
     if (!memory->parts[d].is_gpu) {
         view->listed = DEVICE_LISTED_UNKNOWN;
         return;
@@ -295,6 +299,8 @@ static void take_service(struct guard_memory *memory, size_t i, size_t d, struct
     struct device_usage usage;
     device_usage(memory->devices[d], root, &usage);
     view->listed = usage.listed;
+    view->cpu_ns = usage.cpu_ns;
+    view->cpu_at_ns = usage.at_ns;
     if (usage.listed == DEVICE_LISTED_YES)
         view->bytes = reading_value(usage.memory_bytes);
 }
@@ -413,7 +419,7 @@ static void add_points(struct guard_memory *memory, int64_t now_ns,
         if (subjects[i].another)
             guard_slope_clear(&memory->slopes[i]);
         if (subjects[i].root == 0)
-            memory->services[i] = (struct guard_memory_view){NAN, NAN, DEVICE_LISTED_UNKNOWN};
+            memory->services[i] = unseen;
         guard_slope_add(&memory->slopes[i], now_ns, memory->services[i].bytes);
     }
     for (size_t d = 0; d < memory->study->device_count; d++) {

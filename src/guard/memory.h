@@ -50,6 +50,8 @@ struct guard_device_view {
 struct guard_memory_view { /* of a service, on its device */
     double bytes, growth_bytes_per_s;
     enum device_listed listed;
+    int64_t cpu_ns, cpu_at_ns; /* CPU time of its tree, and when that was read; 0: it was not, as
+                                * of one that is listed */
 };
 
 struct guard_memory; /* opaque */

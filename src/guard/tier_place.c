@@ -3,37 +3,14 @@
  * A tier proves its place with its first request. After that it may still move: restarted by
  * systemd, by its own supervisor within one unit, or by hand where it has none; and a tier that
  * takes no requests now is the one that the next overload is sent to. So it is looked at for as
- * long as it is on, by the same rule as the service's own (watch_place.c).
- *
- * Not being listed is not computing elsewhere: a server that unloads by itself when it is idle
- * (Ollama, llama-swap) leaves the list as well, until it is asked again. So that counts from the
- * moment on that it has worked, by its CPU time, while it was not listed.
+ * long as it is on, by the same rule as the service's own (watch_place.c): who does nothing is not
+ * said to do it in the wrong place.
  *
  * Rejected: a probe of each tier (they would disturb the one that serves, on the same card; and one
  * that has unloaded would be loaded again and again).
  *
- * Invariant: a process is given its time to come up before anything is said of it, and who does
- * nothing is not said to do it in the wrong place. */
+ * Invariant: a process is given its time to come up before anything is said of it. */
 #include "guard/tier_place.h"
-
-#include "base/clock.h"
-
-static const double work_least = 0.25; /* cores; health checks and an idle runtime take less */
-static const int64_t WORKED_NS = NS_PER_S;
-
-static enum device_listed listed_at_work(struct tier_place *place, const struct device_usage *usage,
-                                         bool another, int64_t now_ns)
-{
-    const int64_t cpu_ns = usage->cpu_ns - place->cpu_ns;
-    if (another || usage->listed == DEVICE_LISTED_YES)
-        place->worked_ns = 0;
-    else if ((double)cpu_ns >= work_least * (double)(now_ns - place->looked_ns))
-        place->worked_ns += cpu_ns;
-    place->cpu_ns = usage->cpu_ns;
-    place->looked_ns = now_ns;
-    return usage->listed == DEVICE_LISTED_NO && place->worked_ns < WORKED_NS ? DEVICE_LISTED_UNKNOWN
-                                                                             : usage->listed;
-}
 
 void tier_place_look(struct tier_place *place, const struct proc_stat *main,
                      const struct device_usage *usage, const char *device, int64_t now_ns)
@@ -47,7 +24,9 @@ void tier_place_look(struct tier_place *place, const struct proc_stat *main,
     const struct guard_sighting sighting = {.now_ns = now_ns,
                                             .up_ns = place->since_ns,
                                             .another = another,
-                                            .listed = listed_at_work(place, usage, another, now_ns),
+                                            .listed = usage->listed,
+                                            .cpu_ns = usage->cpu_ns,
+                                            .cpu_at_ns = now_ns,
                                             .device = device};
     const struct guard_place_turn turn = guard_place_step(&place->seen, &sighting);
     place->lost = turn.on_cpu || (place->lost && !turn.placed && !another);

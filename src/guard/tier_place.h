@@ -11,8 +11,6 @@ struct tier_place { /* zeroed at first */
     bool lost; /* it is not on its device, which is still to be said */
     pid_t pid; /* whose place it is */
     int64_t start_ticks, since_ns;
-    int64_t looked_ns, cpu_ns; /* the last look, and the CPU time of its tree then */
-    int64_t worked_ns;         /* CPU time of looks at which it worked, since it was listed */
 };
 
 /* `usage` of its tree; `device`: its name. */

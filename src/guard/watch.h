@@ -73,6 +73,7 @@ struct guard_subject {
     struct guard_place place;
     struct device_proof proof; /* of the last probe, until it was looked at */
     bool has_proof;
+    int64_t probe_elsewhere_ns;   /* sent: the last answered one, not proven on the device; 0 */
     int64_t hung_ns;              /* the last probe did; 0 */
     uint64_t probes, probes_ours; /* that ended, and where our own part failed */
     bool probe_ours;              /* of the last one it did */

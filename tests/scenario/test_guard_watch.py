@@ -165,6 +165,32 @@ def a_unit_that_comes_back_on_the_cpu(box):
 
 
 @scenario(quick=True)
+def a_server_that_unloads_by_itself(box):
+    gpu.cards(box)
+    on_card = gpu.options(box)
+    with Manager(box) as systemd:
+        w = Watched(box, systemd, on="gpu", guard={"probe": 0}, stt=on_card, llm=on_card)
+        w.up()
+        w.begin()
+        wait_until(lambda: w.value("stt.memory"), w.story)
+        held = gpu.world(box, f"{systemd.pid('stt')}.gpu")
+        os.rename(held, box.path("unloaded"))
+        began = time.time()
+        wait_until(lambda: time.time() - began > 8 or w.events("on-cpu"), w.story)
+        check(not w.events(), w.story())
+        check(w.value("stt.placement") == "unproven" and not w.value("stt.memory"), w.ticks()[-1])
+        os.rename(box.path("unloaded"), held)
+        wait_until(lambda: w.value("stt.memory"), w.story)
+        check(not w.events(), w.story())
+        w.flags("stt", "--spin", 1)  # nobody asks it: seen by its CPU time
+        began = time.time()
+        systemd.ctl("restart", "stt", ok=True)
+        fell = w.expect("on-cpu", "stt")
+        check(fell["t"] - began < 10 + 5, f"told after {fell['t'] - began} s")  # 5: a busy machine
+        w.end()
+
+
+@scenario(quick=True)
 def a_unit_that_ends_and_one_that_is_not_there(box):
     with Manager(box) as systemd:
         w = Watched(box, systemd)

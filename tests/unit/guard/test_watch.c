@@ -19,6 +19,8 @@ struct sight {
     int proof; /* enum placement; -1: no probe ended */
     enum placement word;
     const char *expected; /* "cpu", "placed", "" */
+    int answered;         /* nothing of the last known answer lies before this; 0 */
+    double cpu_s;         /* of its tree */
 };
 
 #define NO DEVICE_LISTED_NO
@@ -35,6 +37,9 @@ static void run_sights(const char *name, const struct sight *sights, size_t coun
                                           .up_ns = s->up_s * NS_PER_S,
                                           .another = s->another,
                                           .listed = s->listed,
+                                          .cpu_ns = (int64_t)(s->cpu_s * 1e9),
+                                          .cpu_at_ns = s->listed == NO ? s->s * NS_PER_S : 0,
+                                          .answered_ns = s->answered * NS_PER_S,
                                           .device = "gpu0",
                                           .proof = s->proof >= 0 ? &proof : NULL};
         struct guard_place_turn turn = guard_place_step(&place, &sighting);
@@ -52,11 +57,12 @@ static void test_falls_to_the_cpu(void **state)
         {3, 1, false, YES, PLACEMENT_UNPROVEN, PLACEMENT_GPU, ""}, /* proven once is proven */
         {4, 0, false, NO, -1, PLACEMENT_UNPROVEN, ""},
         {6, 6, true, NO, -1, PLACEMENT_UNPROVEN, ""}, /* back, and not listed */
-        {9, 6, false, NO, -1, PLACEMENT_UNPROVEN, ""},
-        {11, 6, false, NO, -1, PLACEMENT_CPU, "cpu"},
-        {12, 6, false, NO, -1, PLACEMENT_CPU, ""}, /* once */
-        {15, 15, true, NO, -1, PLACEMENT_UNPROVEN, ""},
-        {20, 15, false, NO, -1, PLACEMENT_CPU, "cpu"}, /* each process by itself */
+        {9, 6, false, NO, -1, PLACEMENT_UNPROVEN, "", 6},
+        {11, 6, false, NO, -1, PLACEMENT_CPU, "cpu", 6},
+        {12, 6, false, NO, -1, PLACEMENT_CPU, "", 6}, /* once */
+        {15, 15, true, NO, -1, PLACEMENT_UNPROVEN, "", 6},
+        {20, 15, false, NO, -1, PLACEMENT_UNPROVEN, "", 6}, /* each process by itself */
+        {21, 15, false, NO, -1, PLACEMENT_CPU, "cpu", 16},
         {22, 22, true, YES, -1, PLACEMENT_UNPROVEN, ""},
         {23, 22, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, "placed"},
         {24, 22, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
@@ -85,11 +91,57 @@ static void test_late_listing_is_no_fall(void **state)
         {4, 1, false, YES, -1, PLACEMENT_UNPROVEN, ""},
         {8, 1, false, DEVICE_LISTED_UNKNOWN, -1, PLACEMENT_UNPROVEN, ""}, /* the driver is silent */
         {30, 1, false, DEVICE_LISTED_UNKNOWN, -1, PLACEMENT_UNPROVEN, ""},
-        {31, 1, false, NO, -1, PLACEMENT_UNPROVEN, ""}, /* counted from here */
-        {37, 1, false, NO, -1, PLACEMENT_CPU, "cpu"},
-        {38, 1, false, YES, -1, PLACEMENT_UNPROVEN, "placed"},
+        {31, 1, false, NO, -1, PLACEMENT_UNPROVEN, ""},     /* counted from here */
+        {37, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 30}, /* that was before */
+        {38, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 32},
+        {39, 1, false, YES, -1, PLACEMENT_UNPROVEN, "placed"},
     };
     run_sights("late", sights, ARRAY_LEN(sights));
+}
+
+/* Expected: a server that unloads by itself is neither on the CPU, however long nobody asks it, nor
+ * proven; loading is work and is followed by the listing; who works or answers while it is not
+ * listed is found as soon as before. Before: on the CPU after five idle seconds. */
+static void test_unloaded_is_no_fall(void **state)
+{
+    (void)state;
+    const struct sight unloads[] = {
+        {1, 1, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, ""},
+        {3, 1, false, NO, -1, PLACEMENT_GPU, "", 1, 9},
+        {8, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 1, 9},
+        {3600, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 1, 100}, /* 2.5 % of a core */
+        {3601, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 1, 100.9},
+        {3603, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 1, 102.5}, /* it loads */
+        {3605, 1, false, YES, -1, PLACEMENT_UNPROVEN, "", 1, 0},
+        {3606, 1, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, "", 1, 0},
+        {3900, 1, false, NO, -1, PLACEMENT_GPU, "", 3604, 105},
+        {3905, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 3604, 105},
+        {3906, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 3604, 105.9},
+        {3907, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 3604, 106.8}, /* it works */
+        {3911, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 3604, 106.8},
+        {3912, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 3604, 106.8},
+        {4000, 1, false, NO, -1, PLACEMENT_CPU, "", 3604, 106.8}, /* at rest, as it was */
+        {4001, 1, false, YES, -1, PLACEMENT_UNPROVEN, "placed", 3604, 0},
+    };
+    const struct sight answers[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, "", 0, 4},
+        {60, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 4}, /* lazy: not asked yet */
+        {62, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 61, 4.01},
+        {66, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 61, 4.01},
+    };
+    const struct sight proven[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, NO, PLACEMENT_CPU, PLACEMENT_CPU, "cpu"}, /* a probe needs no more */
+        {60, 1, false, NO, -1, PLACEMENT_CPU, ""},
+        {61, 61, true, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0.4},
+        {62, 61, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 1.2},
+        {63, 61, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 2.0}, /* no probe, and it works */
+        {68, 61, false, NO, -1, PLACEMENT_CPU, "cpu", 0, 2.0},
+    };
+    run_sights("unloads", unloads, ARRAY_LEN(unloads));
+    run_sights("answers", answers, ARRAY_LEN(answers));
+    run_sights("proven", proven, ARRAY_LEN(proven));
 }
 
 /* ---- requests ---- */
@@ -183,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_falls_to_the_cpu),
         cmocka_unit_test(test_listed_is_not_computing),
+        cmocka_unit_test(test_unloaded_is_no_fall),
         cmocka_unit_test(test_late_listing_is_no_fall),
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_kinds),
