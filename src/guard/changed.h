@@ -90,3 +90,6 @@ void guard_changes_step(struct guard_changes *changes, int64_t now_ns,
                         const double *rates, struct guard_events *events);
 const struct guard_answer *guard_changes_answer(const struct guard_changes *changes,
                                                 enum guard_change change);
+/* It was asked what this service runs, and its program can't be seen from here: a container has its
+ * own files, another user's process may not be looked at. */
+bool guard_changes_is_hidden(const struct guard_changes *changes, size_t service);

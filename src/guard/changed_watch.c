@@ -30,10 +30,13 @@ static const int64_t ASK_EVERY_NS = 3600 * NS_PER_S, ASK_WITHIN_NS = 60 * NS_PER
 static const int64_t STUDY_EVERY_NS = 600 * NS_PER_S;
 enum { ARGUMENTS_MAX = 256 * 1024, WORDS_MAX = 64, PATH_SIZE = 4096 };
 
+static const char hidden_word[] = "hidden"; /* of a child that could not see the program */
+
 struct asked { /* of one service's program */
     struct guard_version version;
     struct proc_stat main; /* of the process that was asked about */
     int64_t at_ns;         /* 0: never */
+    bool hidden;           /* what it runs can't be seen from here */
 };
 
 struct guard_changes {
@@ -161,8 +164,10 @@ static void ask(void *context, struct guard_said *said)
     AUTO(arena_free) struct arena *arena = arena_new();
     struct service_launch launch;
     (void)setpriority(PRIO_PROCESS, 0, 19);
-    if (!find_launch(changes, i, arena, &launch))
+    if (!find_launch(changes, i, arena, &launch)) {
+        snprintf(said->text, sizeof said->text, "%s", hidden_word);
         return;
+    }
     AUTO(free) char *version = service_version_read(&launch);
     snprintf(said->text, sizeof said->text, "%.110s\n%.60s\n%.60s", version ? version : "",
              last_part(launch.program), studied_name(changes, i, arena));
@@ -184,6 +189,9 @@ static void on_told(void *owner, const struct guard_said *said)
     struct guard_version *version = &changes->asked[changes->asking].version;
     changes->child = guard_child_free(changes->child);
     *version = (struct guard_version){0};
+    if (said)
+        changes->asked[changes->asking].hidden =
+            !said->done && strcmp(said->text, hidden_word) == 0;
     if (!said || !said->done)
         return;
     const char *at = take_line(said->text, version->text, sizeof version->text);
@@ -345,4 +353,9 @@ const struct guard_answer *guard_changes_answer(const struct guard_changes *chan
                                                 enum guard_change change)
 {
     return &changes->answers[change];
+}
+
+bool guard_changes_is_hidden(const struct guard_changes *changes, size_t service)
+{
+    return changes->asked[service].hidden;
 }

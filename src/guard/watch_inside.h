@@ -30,6 +30,7 @@ struct guard_watch {
     struct guard_capacities capacities;
     struct buf missing;
     bool blind_said[SPEC_SERVICES_MAX + GUARD_ALSO_MAX]; /* that its log is in a file */
+    bool version_said[SPEC_SERVICES_MAX];                /* that its version can't be known */
     char no_probes[300];                                 /* why there are none; "" */
     double disk_free_bytes;
     bool proxy_unapplied; /* HAProxy answers, with another configuration than the study's */
@@ -54,5 +55,7 @@ void guard_watch_log_found(void *context, const char *what);
 void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe);
 
 /* ---- watch_open.c ---- */
+/* Once for each service whose engine's version can't be known: into what is missing. */
+void guard_watch_say_versions(struct guard_watch *watch);
 /* HAProxy and its log, where fronts are given and they are not there yet: tried once a minute. */
 void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns);

@@ -40,6 +40,24 @@ static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
         subject->request_window = guard_requests_new(guard->window_ns, now_ns);
 }
 
+/* Of a container it is known before anybody looks. */
+void guard_watch_say_versions(struct guard_watch *watch)
+{
+    for (size_t i = 0; i < watch->study->service_count; i++) {
+        const bool container = watch->subjects[i].watch->kind == WATCH_CONTAINER;
+        if (watch->version_said[i] || (!container && !guard_changes_is_hidden(watch->changes, i)))
+            continue;
+        watch->version_said[i] = true;
+        buf_addf(&watch->missing,
+                 "%.80s: %s, so its engine's version is not known: whether it changed since the "
+                 "study (guard.changed.versions) is not seen\n",
+                 watch->study->services[i].name,
+                 container ? "it runs in a container, which has its own files"
+                           : "the file of its program can't be seen from here (a "
+                             "container's, another user's, or gone)");
+    }
+}
+
 /* The services first, then their other servers: the order in which watch_ends.c counts them. */
 static void open_journal(struct guard_watch *watch, bool kernel,
                          const struct guard_log_hooks *hooks)
@@ -215,6 +233,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
                                                 .event = setup->event,
                                                 .proc_root = proc_root};
     watch->changes = guard_changes_new(&changes);
+    guard_watch_say_versions(watch);
     open_logs(watch);
     open_asking(watch);
     guard_watch_open_traffic(watch, clock_now_ns());

@@ -366,16 +366,21 @@ struct looked {
     int64_t now_ns;
 };
 
+static void look_once(struct looked *looked)
+{
+    double rates[SPEC_SERVICES_MAX] = {NAN, NAN};
+    looked->now_ns += NS_PER_S;
+    guard_changes_step(looked->changes, looked->now_ns, looked->subjects, looked->memory, rates,
+                       &looked->events);
+    (void)sd_event_run(looked->event, 20 * 1000);
+}
+
 /* Until it has answered; one look shows the same as a hundred. */
 static void look(struct looked *looked)
 {
-    double rates[SPEC_SERVICES_MAX] = {NAN, NAN};
     const int64_t until_ns = clock_now_ns() + 60 * NS_PER_S;
     do {
-        looked->now_ns += NS_PER_S;
-        guard_changes_step(looked->changes, looked->now_ns, looked->subjects, looked->memory, rates,
-                           &looked->events);
-        (void)sd_event_run(looked->event, 20 * 1000);
+        look_once(looked);
     } while (clock_now_ns() < until_ns &&
              isnan(guard_changes_answer(looked->changes, CHANGE_VERSIONS)->truth));
 }
@@ -444,6 +449,17 @@ static void test_what_runs(void **state)
     assert_int_equal(looked.events.count, 1); /* once */
     assert_int_equal(looked.events.items[0].kind, EVENT_VERSIONS);
     assert_non_null(strstr(looked.events.items[0].text, version));
+    assert_false(guard_changes_is_hidden(looked.changes, 1));
+    end_process(pid);
+    /* A container's file is not there under its name: nor is one that was removed. */
+    pid = run_program(now);
+    assert_int_equal(unlink(now), 0);
+    be_process(&looked.subjects[1], pid);
+    for (int i = 0; i < 3000 && !guard_changes_is_hidden(looked.changes, 1); i++)
+        look_once(&looked);
+    look_once(&looked); /* what was told is judged with the next look */
+    assert_true(guard_changes_is_hidden(looked.changes, 1));
+    assert_true(isnan(answer->truth));
     end_process(pid);
     guard_changes_free(looked.changes);
     guard_memory_free(looked.memory);

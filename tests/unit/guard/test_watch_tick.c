@@ -26,6 +26,7 @@ struct made_watch {
 
 struct how { /* guard is begun */
     bool front, once, dry_run;
+    const char *container; /* of llm; NULL: it is a pid */
 };
 
 static void made_watch_open_as(struct made_watch *w, const struct how *how)
@@ -42,6 +43,9 @@ static void made_watch_open_as(struct made_watch *w, const struct how *how)
     w->made->guard.front_count = how->front;
     w->made->guard.proxy = (struct spec_proxy){.given = how->front, .folder = "/dev/null/none"};
     w->made->watches[1].pid = getpid();
+    if (how->container)
+        w->made->watches[1] =
+            (struct spec_watch){.kind = WATCH_CONTAINER, .container = how->container};
     for (size_t i = 0; i < SPEC_KNOBS_MAX; i++)
         w->candidate.index[i] = -1;
     assert_true(sd_event_new(&w->event) >= 0);
@@ -171,12 +175,33 @@ static void test_systemd_waits_for_haproxy(void **state)
     }
 }
 
+/* Expected: it is said once, and of nobody else, that a container's engine is of an unknown
+ * version. Before: it was known to the one who read the comparison's words. */
+static void test_a_containers_version_is_not_seen(void **state)
+{
+    (void)state;
+    static const char words[] = "llm: it runs in a container";
+    for (int container = 0; container < 2; container++) {
+        struct made_watch w;
+        made_watch_open_as(&w, &(const struct how){.container = container ? "web" : NULL});
+        for (int s = 0; s < 3; s++)
+            step(&w, 1);
+        const char *at = strstr(guard_watch_missing(w.watch), words);
+        assert_int_equal(at != NULL, container);
+        assert_true(!at || strstr(at, "guard.changed.versions"));
+        assert_true(!at || !strstr(at + 1, words));
+        assert_null(strstr(guard_watch_missing(w.watch), "stt: it runs in a container"));
+        made_watch_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_can_be_seen),
         cmocka_unit_test(test_the_clock_steps),
         cmocka_unit_test(test_systemd_waits_for_haproxy),
+        cmocka_unit_test(test_a_containers_version_is_not_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
