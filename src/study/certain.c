@@ -7,11 +7,14 @@
  * ever win, and the baseline that stays instead is no more certain; a person who reads "1 of 120
  * over, 5 % may be: undecided" can decide whether to measure longer. A requirement that was missed
  * with certainty can't stand behind an ok in every block except where failed requests made it so;
- * it is named in the same place. */
+ * it is named in the same place. What has no count is named as well, since silence reads as
+ * certainty; but not what is about extremes and counts alone, which says of its runs what they
+ * were. */
 #include "study/certain.h"
 
 #include "base/buf.h"
 #include "spec/verdict.h"
+#include "trial/capacity_rest.h"
 #include "trial/finding.h"
 
 #include <inttypes.h>
@@ -90,7 +93,35 @@ static void add_cuts(struct buf *statement, const struct store_trial *trials, si
                  cut, runs);
 }
 
-void study_add_requirements(json_t *decision, const struct store_trial *trials, size_t count)
+static bool is_of_the_runs_alone(const struct spec_study *study, const struct expr *expr)
+{
+    bool exact = true;
+    for (size_t id = 0; id < study->metric_ref_count; id++)
+        if (expr_uses(expr, id))
+            exact = exact &&
+                    capacity_is_exact(study->metric_refs[id].metric, study->metric_refs[id].stat);
+    return exact;
+}
+
+/* Requirements that none of the counts is about. */
+static void add_not_asked(struct buf *statement, const struct spec_study *study,
+                          const struct store_requirement *pooled, size_t n)
+{
+    size_t told = 0;
+    for (size_t k = 0; k < study->requirement_count; k++) {
+        const struct expr *expr = study->requirements[k].expr;
+        size_t at = 0;
+        while (at < n && strcmp(pooled[at].text, expr_text(expr)) != 0)
+            at++;
+        if (at < n || is_of_the_runs_alone(study, expr))
+            continue;
+        buf_addf(statement, "%s%s", told++ ? "; " : " Not asked how sure: ", expr_text(expr));
+    }
+    buf_add(statement, told ? "." : "");
+}
+
+void study_add_requirements(json_t *decision, const struct spec_study *study,
+                            const struct store_trial *trials, size_t count)
 {
     const char *winner = json_get_text(decision, "winner");
     const char *candidate = winner ? winner : json_get_text(decision, "baseline");
@@ -124,6 +155,11 @@ void study_add_requirements(json_t *decision, const struct store_trial *trials, 
     if (text.len)
         buf_addf(&statement, " Not certain at 95 %%, all runs of the final together: %s.",
                  buf_text(&text));
+    size_t runs = 0;
+    for (size_t i = 0; i < count; i++)
+        runs += is_counted(&trials[i], candidate);
+    if (runs)
+        add_not_asked(&statement, study, pooled, n);
     add_cuts(&statement, trials, count, candidate);
     json_object_set_new(decision, "statement", json_text_or_null(buf_text(&statement)));
 }

@@ -217,7 +217,7 @@ static bool conclude(struct study_loop *loop, enum study_outcome *ret_outcome, s
                        "%s: nothing is decided. Measure anew beside what stays: spica run --fresh "
                        "%s",
                        lacks, loop->study->path);
-    study_add_requirements(decision, trials, count);
+    study_add_requirements(decision, loop->study, trials, count);
     AUTO(free) char *text = json_dump_text(decision);
     return store_decision_put(loop->store, text, err) &&
            store_event_add(loop->store, clock_now_wall_us(), "decided",
