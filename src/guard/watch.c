@@ -81,8 +81,6 @@ static void look_at_service(struct guard_watch *watch, size_t i, int64_t now_ns)
     if (subject->watch->kind == WATCH_NOTHING)
         return;
     guard_finder_look(subject->finder, now_ns, &subject->life);
-    guard_aside_look(&subject->aside, subject->watch, watch->setup.folder,
-                     subject->spec->ready_within_ns, now_ns, &subject->life);
     subject->turn = guard_history_step(&subject->history, &subject->life);
     follow(subject);
     if (subject->life.presence != PRESENCE_UP)
@@ -297,13 +295,6 @@ const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch)
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier)
 {
     watch->subjects[service].tier = tier;
-}
-
-void guard_watch_set_aside(struct guard_watch *watch, size_t service, enum guard_aside_tier aside,
-                           const char *tier)
-{
-    watch->subjects[service].aside.tier = aside;
-    watch->subjects[service].aside.tier_name = tier;
 }
 
 void guard_watch_set_disk(struct guard_watch *watch, double free_bytes)
