@@ -5,13 +5,16 @@
  * left. They are found as every service is (guard/find.h), so that the kernel's word about a
  * process or a control group, systemd's about a unit, and a line of a journal find their server.
  *
- * Rejected: a whole subject for each, with probes, placement and figures by server. Who switches
- * proves and measures them already; two who send first requests would disturb each other.
+ * Rejected: a whole subject for each, with probes and figures by server. Who switches proves and
+ * measures them already; two who send first requests would disturb each other. Where a front only
+ * has tiers that a person or a rule's own program switches (no `keep:`), nobody proves anything:
+ * there the driver's list is read, which disturbs nobody.
  *
  * Invariant: a server that its service's `watch:` names is not in the list. */
 #include "guard/watch_also.h"
 
 #include "base/clock.h"
+#include "guard/policy_record.h"
 
 #include <string.h>
 
@@ -56,6 +59,7 @@ static void add(const struct spec_study *study, size_t service, const char *what
     struct guard_also *one = &also[(*count)++];
     *one = (struct guard_also){.service = service, .server = server, .watch = *watch};
     one->ends.group_kills = -1;
+    one->process = tier_process_new();
     snprintf(one->name, sizeof one->name, "%.60s's %s %.60s", study->services[service].name, what,
              server);
 }
@@ -72,7 +76,11 @@ size_t guard_also_open(const struct spec_study *study, const char *proc_root,
                                              .unit = tier->unit,
                                              .user = tier->user,
                                              .port = tier->port};
+            const size_t before = count;
             add(study, front->service, "tier", tier->name, &watch, ret_also, &count);
+            if (count > before)
+                ret_also[before].placed =
+                    study->services[front->service].on == ON_GPU && !policy_front_chooses(front);
         }
         for (size_t a = 0; a < front->split.count; a++) {
             const struct spec_arm *arm = &front->split.arms[a];
@@ -87,8 +95,10 @@ size_t guard_also_open(const struct spec_study *study, const char *proc_root,
 
 void guard_also_close(struct guard_also *also, size_t count)
 {
-    for (size_t i = 0; also && i < count; i++)
+    for (size_t i = 0; also && i < count; i++) {
         also[i].finder = guard_finder_free(also[i].finder);
+        tier_process_forget(&also[i].process);
+    }
 }
 
 bool guard_also_look(struct guard_also *also, int64_t now_ns)
@@ -100,4 +110,31 @@ bool guard_also_look(struct guard_also *also, int64_t now_ns)
     also->another =
         before != also->history.main.pid || start_ticks != also->history.main.start_ticks;
     return turn.killed_for_memory;
+}
+
+static pid_t main_of(const void *owner)
+{
+    const struct guard_also *also = owner;
+    return also->life.main.pid;
+}
+
+bool guard_also_place(struct guard_also *also, struct device *device, const char *device_name,
+                      int64_t now_ns)
+{
+    const struct tier_process_look look = {.device = device,
+                                           .device_name = device_name,
+                                           .find = main_of,
+                                           .owner = also,
+                                           .place = true};
+    const struct guard_place *seen = &also->process.place.seen;
+    const bool before = also->wrong;
+    if (also->life.presence == PRESENCE_DOWN) {
+        tier_process_forget(&also->process);
+        also->wrong = false; /* that is HAProxy's word */
+    } else if (also->life.presence == PRESENCE_UP) {
+        tier_process_weigh(&also->process, &look, now_ns);
+        /* Another process after one that was elsewhere: it has to be seen there. */
+        also->wrong = seen->told || (also->wrong && seen->owed);
+    }
+    return also->wrong != before;
 }

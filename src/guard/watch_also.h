@@ -1,9 +1,11 @@
 /* Inside guard/: the servers of a service beside the one that its `watch:` names: other tiers of
  * its front, arms of its split. Of these the end for want of memory is told; whether they are up,
- * and what they hold, is who switches them to know (guard/tier_unit.h). */
+ * what they hold and where they compute is who switches them to know (guard/tier_unit.h,
+ * guard/split_place.h). Where nobody does, a tier's place is looked at here. */
 #pragma once
 
 #include "guard/find.h"
+#include "guard/tier_process.h"
 #include "spec/study.h"
 
 enum { GUARD_ALSO_MAX = SPEC_FRONTS_MAX * SPEC_TIERS_MAX };
@@ -27,6 +29,9 @@ struct guard_also {
     struct guard_life life;
     bool another; /* since the look before */
     struct guard_ends ends;
+    bool placed; /* a tier that must be on the GPU, and nobody else asks where it is */
+    struct tier_process process;
+    bool wrong; /* it is elsewhere: until it is seen where it must be, or is down */
 };
 
 /* Into `ret_also`, of GUARD_ALSO_MAX; returns how many. `managers` as of guard_finder_new(). */
@@ -36,3 +41,7 @@ void guard_also_close(struct guard_also *also, size_t count);
 /* Looks at all of them. True: systemd says of this one, as it did not before, that it was killed
  * for memory. */
 bool guard_also_look(struct guard_also *also, int64_t now_ns);
+/* After the look; of one that is `placed`. `device` NULL: it can't be known. True: `wrong` is
+ * another than before. */
+bool guard_also_place(struct guard_also *also, struct device *device, const char *device_name,
+                      int64_t now_ns);

@@ -11,6 +11,7 @@
 #include "guard/watch_inside.h"
 
 #include "base/clock.h"
+#include "device/device.h"
 #include "service/engine.h"
 
 #include <string.h>
@@ -129,6 +130,24 @@ void guard_watch_ends_of(struct guard_watch *watch, size_t service)
         look_at_group(watch, service, &subject->ends, subject->finder, subject->another);
 }
 
+/* One alarm for all of a service: it is over with the last of them. */
+static void look_at_place(struct guard_watch *watch, struct guard_also *also, int64_t now_ns)
+{
+    const size_t d = spec_candidate_device(watch->study, watch->setup.candidate, also->service);
+    const bool turned = guard_also_place(also, guard_memory_devices(watch->memory)[d],
+                                         watch->study->devices[d], now_ns);
+    bool any = false;
+    for (size_t k = 0; k < watch->also_count; k++)
+        any |= watch->also[k].wrong && watch->also[k].service == also->service;
+    if (turned && also->wrong)
+        guard_events_add(&watch->events, EVENT_ARM_DOUBT, (int)also->service,
+                         "%s must be on the GPU and is on the CPU: %s", also->name,
+                         also->process.place.seen.evidence);
+    else if (turned && !any)
+        guard_events_add(&watch->events, EVENT_ARM_SOUND, (int)also->service,
+                         "%s is on %s again, or down", also->name, watch->study->devices[d]);
+}
+
 void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns)
 {
     if (watch->also_ns && now_ns - watch->also_ns < ALSO_EVERY_NS)
@@ -141,5 +160,7 @@ void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns)
             note_end(watch, owner, END_KERNEL, by_systemd);
         if (also->life.main.pid > 0)
             look_at_group(watch, owner, &also->ends, also->finder, also->another);
+        if (also->placed)
+            look_at_place(watch, also, now_ns);
     }
 }

@@ -207,6 +207,27 @@ def two_fronts_on_one_card(box):
 
 
 @scenario()
+def a_tier_that_nobody_chooses(box):
+    """Without `keep:` no tier is switched, and the place of one that is not watched is told all the same."""
+    cards(box, Card(total_mib=8000))
+    with Tiers(box, extra=options(box, "1G"), service={"on": "gpu"}, device="gpu0") as tiers:
+        del tiers.front["keep"]
+        tiers.more["watch"] = {"stt": {"unit": "base.service", "user": True, "port": tiers.ports["base"]}}
+        tiers.write()
+        tiers.guard()
+        tiers.send(CALM, tiers.for_seconds(4))
+        check(tiers.served_by("base") and not tiers.says("in doubt"), tiers.told())
+        # The world's card is not seen by what is started now.
+        tiers.systemd.service("tiny", tiers.command("tiny").split(" --gpu ", maxsplit=1)[0] + " --spin 1")
+        tiers.systemd.ctl("restart", "tiny.service")
+        wait_until(lambda: tiers.says(": arm in doubt") and
+                   tiers.says("stt's tier tiny must be on the GPU and is on the CPU: "), tiers.told)
+        tiers.systemd.stop("tiny")
+        wait_until(lambda: tiers.says("stt's tier tiny is on gpu0 again, or down"), tiers.told)
+        check(tiers.systemd.active("base") and not tiers.says("not on its device"), tiers.told())
+
+
+@scenario()
 def the_driver_is_lost(box):
     """Nothing that is stopped would come back: tiers stay as they are, though they fail."""
     cards(box, Card(total_mib=8000))

@@ -5,6 +5,13 @@
 #include "made_study.h"
 
 #include "base/clock.h"
+#include "device/kind.h"
+#include "listen.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Before: each line began the ten seconds anew, and an hour of ends counted once. */
 static void test_ends_that_go_on_are_counted(void **state)
@@ -73,12 +80,124 @@ static void test_servers(void **state)
     check_remove_folder(folder);
 }
 
+/* ---- the place of tiers that nobody chooses ---- */
+
+static enum device_listed listed;
+static int asked;
+
+static void card_usage(struct device *device, pid_t root, struct device_usage *ret_usage)
+{
+    (void)device;
+    asked++; /* and it works between two looks */
+    *ret_usage =
+        (struct device_usage){.root = root, .listed = listed, .cpu_ns = asked * 2 * NS_PER_S};
+}
+
+static pid_t start_server(int *port)
+{
+    int fd = check_listen(port, 1);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    close(fd);
+    return child;
+}
+
+static void end_server(pid_t child)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static int looks(struct guard_also *also, struct device *card, int count)
+{
+    static int64_t now_ns = 1000 * NS_PER_S;
+    int turns = 0;
+    for (int i = 0; i < count; i++, now_ns += 2 * NS_PER_S) {
+        (void)guard_also_look(also, now_ns);
+        turns += guard_also_place(also, card, "gpu0", now_ns);
+    }
+    return turns;
+}
+
+/* Whom the tiers of a front are asked for here: only where no policy does, and of the GPU. */
+static void test_who_is_asked_for_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double limit_s;
+        enum spec_on on;
+        bool placed;
+    } rows[] = {
+        {"no keep:", NAN, ON_GPU, true},
+        {"keep:", 0.3, ON_GPU, false},
+        {"on the CPU", NAN, ON_CPU, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder();
+        struct made_study *made = made_study_new(folder);
+        struct guard_also also[GUARD_ALSO_MAX];
+        made->watches[0] = (struct spec_watch){.kind = WATCH_NOTHING};
+        made->front.limit_s = rows[i].limit_s;
+        made->services[0].on = rows[i].on;
+        CHECK_ROW(i, rows[i].name, guard_also_open(&made->study, "/proc", NULL, also) == 2);
+        CHECK_ROW(i, rows[i].name, also[0].placed == rows[i].placed);
+        CHECK_ROW(i, rows[i].name, also[1].placed == rows[i].placed);
+        guard_also_close(also, 2);
+        made_study_free(made);
+        check_remove_folder(folder);
+    }
+}
+
+/* Expected: a tier without `keep:` that is not on the card is wrong within ten seconds, until it is
+ * there again or down. Before: nobody asked. */
+static void test_a_tier_on_the_cpu(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {.kind = "gpu", .usage = card_usage};
+    struct device card = {.ops = &ops};
+    char *folder = check_make_folder();
+    struct made_study *made = made_study_new(folder);
+    struct guard_also also[GUARD_ALSO_MAX];
+    int port = 0;
+    pid_t child = start_server(&port);
+    made->watches[0] = (struct spec_watch){.kind = WATCH_NOTHING};
+    made->front.limit_s = NAN;
+    made->tiers[0].unit = NULL;
+    made->tiers[0].port = port;
+    assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 2);
+    listed = DEVICE_LISTED_YES;
+    assert_int_equal(looks(also, &card, 10), 0);
+    listed = DEVICE_LISTED_UNKNOWN;
+    assert_int_equal(looks(also, &card, 10), 0);
+    listed = DEVICE_LISTED_NO;
+    assert_int_equal(looks(also, NULL, 10), 0); /* no driver: nothing is known */
+    assert_int_equal(looks(also, &card, 6), 1);
+    assert_true(also->wrong && also->process.place.seen.evidence[0]);
+    assert_int_equal(looks(also, &card, 30), 0);
+    listed = DEVICE_LISTED_YES;
+    assert_int_equal(looks(also, &card, 5), 1);
+    assert_false(also->wrong);
+    listed = DEVICE_LISTED_NO;
+    assert_int_equal(looks(also, &card, 6), 1);
+    end_server(child);
+    assert_int_equal(looks(also, &card, 5), 1);
+    assert_false(also->wrong);
+    guard_also_close(also, 2);
+    made_study_free(made);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends_that_go_on_are_counted),
         cmocka_unit_test(test_an_hour_of_them),
         cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_who_is_asked_for_its_place),
+        cmocka_unit_test(test_a_tier_on_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
