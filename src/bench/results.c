@@ -126,14 +126,15 @@ static void add_failure(struct bench_results *results, const struct load_result 
         results->examples[error] = strndup(result->text, EXAMPLE_MAX);
 }
 
-static void add_wer(struct bench_results *results, const struct corpus *corpus,
+static void add_wer(struct bench_results *results, const struct load_stream *stream,
                     const struct load_result *result)
 {
+    const struct corpus *corpus = stream->corpus;
     uint32_t item = result->record.item;
     if (!results->wer || item >= results->wer_count || !corpus->clips[item].transcript)
         return;
     struct stats_wer one =
-        stats_wer_count(NORMALISER_ENGLISH, corpus->clips[item].transcript, result->text);
+        stats_wer_count(stream->normaliser, corpus->clips[item].transcript, result->text);
     stats_wer_pool(&results->wer[item], &one);
     bench_heard_add(&results->heard[item], &one, result->text);
 }
@@ -186,7 +187,7 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     }
     results->ok++;
     add_times(results, result);
-    add_wer(results, stream->corpus, result);
+    add_wer(results, stream, result);
 }
 
 /* Rates anew, for a window that begins later. */

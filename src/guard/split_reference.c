@@ -29,7 +29,8 @@ static const int64_t WITHIN_NS = 60 * NS_PER_S; /* no answer by then is a failur
 struct guard_reference {
     const struct spec_study *study;
     size_t service;
-    struct arena *arena;      /* owned */
+    struct arena *arena; /* owned */
+    enum stats_normaliser normaliser;
     struct corpus clips, one; /* in the arena; `one`: the clip under way */
     size_t places[GUARD_SPLIT_CLIPS_MAX];
     uint64_t words[GUARD_SPLIT_CLIPS_MAX], all_words;
@@ -57,7 +58,7 @@ static void keep_clips(struct guard_reference *reference, const struct corpus *w
         if (!clip->transcript || bytes + clip->len > CLIP_BYTES_MAX)
             continue;
         const struct stats_wer right =
-            stats_wer_count(NORMALISER_ENGLISH, clip->transcript, clip->transcript);
+            stats_wer_count(reference->normaliser, clip->transcript, clip->transcript);
         if (right.reference_words == 0)
             continue;
         reference->all_words += right.reference_words;
@@ -138,6 +139,7 @@ struct guard_reference *guard_reference_new(const struct guard_split_setup *setu
         guard_split_pairs_options(&setup->study->guard->fronts[setup->front].split);
     reference->arm = 1;
     reference->every_ns = (int64_t)(NS_PER_S / setup->reference_rps);
+    reference->normaliser = load_stream_of("", &setup->study->services[service].load).normaliser;
     bool any = load_clips(reference);
     malloc_trim(0); /* the whole corpus was read, some of it is kept */
     if (!any)
@@ -182,7 +184,7 @@ static void take(struct guard_reference *reference, const struct load_result *re
     if (result->record.error == LOAD_OK) {
         const size_t clip = reference->clip;
         struct stats_wer one = stats_wer_count(
-            NORMALISER_ENGLISH, reference->clips.clips[clip].transcript, result->text);
+            reference->normaliser, reference->clips.clips[clip].transcript, result->text);
         stats_wer_pool(&arm->clips[reference->places[clip]], &one);
         ratio = stats_wer_ratio(&one);
     } else {

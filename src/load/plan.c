@@ -39,6 +39,8 @@ size_t load_item(const struct load_plan *plan, size_t stream, uint64_t sequence,
 
 struct load_stream load_stream_of(const char *name, const struct spec_load *load)
 {
+    static const enum stats_normaliser normalisers[WORDS_COUNT_] = {
+        [WORDS_ENGLISH] = NORMALISER_ENGLISH, [WORDS_PLAIN] = NORMALISER_PLAIN};
     return (struct load_stream){
         .name = name,
         .settings = load->settings,
@@ -49,6 +51,7 @@ struct load_stream load_stream_of(const char *name, const struct spec_load *load
         .max_tokens = load->max_tokens,
         .timeout_ns = load->timeout_ns,
         .reuse_connection = load->reuse_connection,
+        .normaliser = normalisers[load->words],
         .start_after_ns = load->shape.start_ns,
         .shape = load->shape,
     };

@@ -7,8 +7,9 @@
 #include "load/program.h"
 #include "load/protocol.h"
 #include "spec/study.h"
+#include "stats/wer.h"
 
-enum { LOAD_STREAMS_MAX = 32, LOAD_WORKERS_MAX = 16 };
+enum { LOAD_STREAMS_MAX = 32, LOAD_WORKERS_MAX = 16, LOAD_TEXT_SALT_MAX = 120 };
 
 /* The load on one service. */
 struct load_stream {
@@ -35,9 +36,10 @@ struct load_stream {
     int max_tokens;
     int64_t timeout_ns;
     bool reuse_connection;
-    int64_t client_gap_ns;  /* closed: each client joins that long after the one before */
-    int64_t start_after_ns; /* offset of this stream from the run's start */
-    uint64_t request_limit; /* 0: none; 1 for a probe */
+    enum stats_normaliser normaliser; /* of transcripts, for whoever counts their words */
+    int64_t client_gap_ns;            /* closed: each client joins that long after the one before */
+    int64_t start_after_ns;           /* offset of this stream from the run's start */
+    uint64_t request_limit;           /* 0: none; 1 for a probe */
     struct spec_shape shape;
 };
 
@@ -49,7 +51,10 @@ struct load_plan {
     struct load_stream streams[LOAD_STREAMS_MAX];
     size_t stream_count;
     uint64_t seed;
-    const char *salt;  /* names the run ("trial 7 shared"): other runs draw other arrivals */
+    const char *salt; /* names the run ("trial 7 shared"): other runs draw other arrivals */
+    /* Beside the salt, for the words of made-up text alone: the same times, items and lengths with
+     * other words, which no server has seen before. NULL: the salt's. */
+    const char *text_salt;
     int64_t warmup_ns; /* records of it are marked LOAD_WARMUP */
     int64_t window_ns;
     int64_t drain_ns; /* after the window requests in flight may end; then LOAD_UNFINISHED */

@@ -8,6 +8,7 @@
 struct spec_load_draft {
     struct spec_load load;
     int arrivals, concurrency;               /* -1, 0: not given */
+    int normalise;                           /* -1: not given */
     int turns, prompt_tokens, output_tokens; /* 0: not given */
     int64_t think_ns;                        /* -1: not given */
     const struct yaml_node *rate_map, *think_map, *turns_map, *prompt_map, *output_map, *mix_map,

@@ -55,6 +55,11 @@ const char *const spec_arrivals_names[ARRIVALS_COUNT_] = {
     [ARRIVALS_AFTER] = "after",
 };
 
+const char *const spec_words_names[WORDS_COUNT_] = {
+    [WORDS_ENGLISH] = "english",
+    [WORDS_PLAIN] = "plain",
+};
+
 #define FIELD(member) offsetof(struct spec_load_draft, member)
 static const struct spec_field load_fields[] = {
     {"corpus", FIELD_TEXT, FIELD(load.corpus), .help = "folder of audio with transcripts"},
@@ -107,6 +112,12 @@ static const struct spec_field load_fields[] = {
      .help = "longest answer (default: as the prompt says)"},
     {"max_wer", FIELD_RATIO, FIELD(load.max_wer), .min = 0, .max = 10,
      .help = "over this word error rate the answers are bad (default: no limit)"},
+    {"normalise", FIELD_CHOICE, FIELD(normalise), .choices = spec_words_names,
+     .choice_count = WORDS_COUNT_,
+     .help = "what words are compared after, for the word error rate: english (case, punctuation, "
+             "fillers, numbers, spellings) or plain (case and punctuation: any language). Default: "
+             "plain where \"language\" (here or of the engine) is given and is not English, else "
+             "english"},
 };
 #undef FIELD
 const struct spec_section spec_load_section = {"load.SERVICE", load_fields, ARRAY_LEN(load_fields)};
@@ -207,6 +218,34 @@ static bool is_variable(const char *text)
            strlen(text) <= 64;
 }
 
+static bool is_english(const char *language)
+{
+    static const char *const names[] = {"", "auto", "en", "english"};
+    bool found = strncasecmp(language, "en-", 3) == 0 || strncasecmp(language, "en_", 3) == 0;
+    for (size_t i = 0; i < ARRAY_LEN(names) && !found; i++)
+        found = strcasecmp(language, names[i]) == 0;
+    return found;
+}
+
+static enum spec_words words_by(const struct spec_setting *settings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(settings[i].name, "language") == 0 && settings[i].text &&
+            !is_english(settings[i].text))
+            return WORDS_PLAIN;
+    return WORDS_ENGLISH;
+}
+
+/* Rules for English take "um" out of German and make "fur" of its "für": they are for speech that
+ * is English, or that nobody said is not. A language that is a knob's may be any. */
+static enum spec_words words_of(const struct spec_service *service, const struct spec_load *load)
+{
+    enum spec_words words = words_by(load->settings, load->setting_count);
+    for (size_t i = 0; i < service->engine_use_count && words == WORDS_ENGLISH; i++)
+        words = words_by(service->engine_uses[i].settings, service->engine_uses[i].setting_count);
+    return words;
+}
+
 /* A load that stands alone has nobody whose answers it could follow, so the key that names one is
  * none of its keys. */
 static const struct spec_section *section_for(struct spec_loader *l)
@@ -227,7 +266,8 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
 {
     const struct spec_protocol *all[SPEC_PROTOCOLS_MAX];
     size_t count = spec_service_protocols(service, all, SPEC_PROTOCOLS_MAX);
-    struct spec_load_draft draft = {.load = {.max_wer = NAN}, .arrivals = -1, .think_ns = -1};
+    struct spec_load_draft draft = {
+        .load = {.max_wer = NAN}, .arrivals = -1, .think_ns = -1, .normalise = -1};
     if (count == 0)
         return spec_fail(l, place, where, "%s has no protocol: give its service one",
                          service->name);
@@ -244,6 +284,7 @@ bool spec_load_one(struct spec_loader *l, const struct yaml_node *node, struct s
     if (!spec_load_shape(l, &draft, node, where, all, count) ||
         !load_options(l, node, where, all, count, load))
         return false;
+    load->words = draft.normalise < 0 ? words_of(service, load) : (enum spec_words)draft.normalise;
     spec_make_absolute(l, &load->corpus);
     spec_make_absolute(l, &load->prompts);
     if (service->answers_unchecked && !isnan(load->max_wer))

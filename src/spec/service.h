@@ -72,6 +72,7 @@ struct spec_load {
     const char *prompts;     /* JSONL file of prompts, absolute; NULL if not given */
     int max_tokens;          /* 0: as the prompt says */
     double max_wer;          /* over this the answers are bad; NaN: no limit */
+    enum spec_words words;   /* what transcripts are compared after */
     struct spec_setting *settings; /* protocol options */
     size_t setting_count;
     struct spec_place place;

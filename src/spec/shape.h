@@ -26,6 +26,10 @@ enum arrivals {
 };
 extern const char *const spec_arrivals_names[ARRIVALS_COUNT_];
 
+/* The rules after which words are compared, as stats/wer.h has them. */
+enum spec_words { WORDS_ENGLISH, WORDS_PLAIN, WORDS_COUNT_ };
+extern const char *const spec_words_names[WORDS_COUNT_];
+
 enum spec_spread_kind {
     SPREAD_NONE, /* not given */
     SPREAD_FIXED,

@@ -314,7 +314,7 @@ size_t finding_worst(const struct metrics_input *input, struct arena *arena, siz
             !input->corpus->clips[r->item].transcript)
             continue;
         struct stats_wer wer = stats_wer_count(
-            NORMALISER_ENGLISH, input->corpus->clips[r->item].transcript, answer->text);
+            input->normaliser, input->corpus->clips[r->item].transcript, answer->text);
         add_heard(&list[r->item], &wer, answer->text, &worst[r->item]);
     }
     qsort(list, clips, sizeof *list, compare_worst);

@@ -117,6 +117,7 @@ struct metrics_input run_metrics_input(const struct attempt *attempt, const stru
         .window_start_ns = run->report.window_start_ns,
         .window_end_ns = run->report.window_end_ns,
         .corpus = &attempt->runner->options.corpora[i],
+        .normaliser = run->plan.streams[s].normaliser,
         .sources = spec_load_sources(protocol, &service->load),
         .seed = attempt->study->seed,
         .begun = chain_begun(run, s),

@@ -178,7 +178,7 @@ static void add_wer(struct attempt *attempt, const struct metrics_input *input,
         const char *reference = transcript_of(input, answer->record.item);
         if (answer->record.part != LOAD_WINDOW || answer->record.error != LOAD_OK || !reference)
             continue;
-        struct stats_wer one = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
+        struct stats_wer one = stats_wer_count(input->normaliser, reference, answer->text);
         stats_wer_pool(&clips[answer->record.item], &one);
         stats_wer_pool(&total, &one);
         count++;
@@ -208,7 +208,7 @@ static void add_request(struct attempt *attempt, const struct metrics_input *inp
     struct stats_wer wer = {0};
     bool graded = reference && r->error == LOAD_OK && r->part == LOAD_WINDOW;
     if (graded)
-        wer = stats_wer_count(NORMALISER_ENGLISH, reference, answer->text);
+        wer = stats_wer_count(input->normaliser, reference, answer->text);
     int64_t zero = input->window_start_ns;
     /* Relative to the window's start, warm-up below zero; "never" has its own mark. */
     const int64_t never = STORE_NEVER;

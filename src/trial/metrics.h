@@ -3,6 +3,7 @@
 
 #include "load/corpus.h"
 #include "load/record.h"
+#include "stats/wer.h"
 #include "trial/judge.h"
 
 struct level_bound;
@@ -28,6 +29,7 @@ struct metrics_input {
     const struct answer_list *answers;
     int64_t window_start_ns, window_end_ns;
     const struct corpus *corpus;      /* transcripts; may be NULL */
+    enum stats_normaliser normaliser; /* after which their words are counted */
     unsigned sources;                 /* of the protocol */
     uint64_t seed;                    /* of the bootstrap */
     const struct level_bound *bounds; /* requirements on its requests; NULL none */

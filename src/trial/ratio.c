@@ -121,7 +121,7 @@ static void count_words(const struct metrics_input *input, struct arena *arena,
             !input->corpus->clips[record->item].transcript)
             continue;
         const struct stats_wer one = stats_wer_count(
-            NORMALISER_ENGLISH, input->corpus->clips[record->item].transcript, answer->text);
+            input->normaliser, input->corpus->clips[record->item].transcript, answer->text);
         stats_wer_pool(&pooled[record->item], &one);
         stats_wer_pool(&total, &one);
     }

@@ -285,6 +285,32 @@ static void order_of_ends_does_not_matter(void **state)
     bench_series_done(&series);
 }
 
+/* "um" is a word of German and a filler of English, "für" is not "fur". */
+static void words_of_another_language(void **state)
+{
+    (void)state;
+    static struct corpus_clip german[] = {
+        {.name = "a", .duration_s = 2, .transcript = "Nicht für dich, um acht."}};
+    static const struct corpus spoken = {.clips = german, .clip_count = 1, .all_transcribed = true};
+    static const struct {
+        enum stats_normaliser normaliser;
+        uint64_t words, hits;
+    } rows[] = {{NORMALISER_ENGLISH, 4, 4}, {NORMALISER_PLAIN, 5, 3}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_stream stream = fixture_stream("openai-transcriptions");
+        stream.corpus = &spoken;
+        stream.normaliser = rows[i].normaliser;
+        struct bench_results *results = bench_results_new(&stream);
+        struct load_result result = {
+            .record = {.part = LOAD_WINDOW, .error = LOAD_OK, .intended_ns = 2 * NS_PER_S},
+            .text = "nicht fur dich acht"};
+        bench_results_add(results, &stream, &fixture_report, &result, false);
+        assert_int_equal(results->wer[0].reference_words, rows[i].words);
+        assert_int_equal(results->wer[0].hits, rows[i].hits);
+        bench_results_free(results);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_share_without_gaps_is_even),
         cmocka_unit_test(goodput_is_all_at_once),
         cmocka_unit_test(order_of_ends_does_not_matter),
+        cmocka_unit_test(words_of_another_language),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,13 +96,21 @@ static void test_items(void **state)
     assert_int_equal(load_item(&plan, 0, 12345, 1), 0);
 }
 
+/* A key of the file is a rule of stats. */
+static void test_words(void **state)
+{
+    (void)state;
+    assert_int_equal(load_stream_of("x", &(struct spec_load){.words = WORDS_ENGLISH}).normaliser,
+                     NORMALISER_ENGLISH);
+    assert_int_equal(load_stream_of("x", &(struct spec_load){.words = WORDS_PLAIN}).normaliser,
+                     NORMALISER_PLAIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_differs),
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_items),
+        cmocka_unit_test(test_words), cmocka_unit_test(test_golden), cmocka_unit_test(test_differs),
+        cmocka_unit_test(test_rates), cmocka_unit_test(test_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

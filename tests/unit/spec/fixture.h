@@ -54,6 +54,7 @@ static const struct spec_option fixture_audio_options[] = {
     {.name = "model_field", .type = OPTION_TEXT, .help = "name of the form field"},
     {.name = "model_name", .type = OPTION_TEXT, .help = "the model that is asked for"},
     {.name = "beam_size", .type = OPTION_INT, .min = 1, .max = 20, .help = "beams"},
+    {.name = "language", .type = OPTION_TEXT, .help = "spoken"},
 };
 static const struct spec_option fixture_named_options[] = {
     {.name = "model", .type = OPTION_TEXT, .help = "the model that is asked for"},

@@ -240,7 +240,7 @@ static const struct {
      "f:17:21: load.llm: there is no key \"beam_size\"; "
      "allowed: corpus, prompts, prompt_tokens, output_tokens, prefixes, turns, rate, arrivals, "
      "after, api_key_env, on, off, trace, speed, start, think, concurrency, timeout, "
-     "reuse_connection, max_tokens, max_wer"},
+     "reuse_connection, max_tokens, max_wer, normalise"},
     {16, "  stt: {corpus: c, beam_size: 200}",
      "f:16:31: load.stt.beam_size: 200 is out of range: "
      "1 to 20"},

@@ -282,6 +282,44 @@ static void test_capacity(void **state)
     assert_true(c[2].resolution_ratio == 0.05 && !c[2].beside && c[2].requirement_count == 1);
 }
 
+/* What transcripts are compared after: rules for English only where nobody said that it is not. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *engine, *load;
+        enum spec_words words;
+    } rows[] = {
+        {"", "", WORDS_ENGLISH},
+        {"", ", language: en", WORDS_ENGLISH},
+        {"", ", language: en-GB", WORDS_ENGLISH},
+        {"", ", language: English", WORDS_ENGLISH},
+        {"", ", language: auto", WORDS_ENGLISH},
+        {"", ", language: de", WORDS_PLAIN},
+        {"", ", language: ja", WORDS_PLAIN},
+        {"", ", language: eng-x", WORDS_PLAIN},
+        {"", ", language: de, normalise: english", WORDS_ENGLISH},
+        {"", ", normalise: plain", WORDS_PLAIN},
+        {"", ", language: en, normalise: plain", WORDS_PLAIN},
+        {", language: de", "", WORDS_PLAIN},
+        {", language: en", "", WORDS_ENGLISH},
+        {", language: de", ", normalise: english", WORDS_ENGLISH},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(spec_study_free) struct spec_study *s = NULL;
+        AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+        struct err err = ERR_INIT;
+        buf_addf(&text,
+                 "study: s\nservices:\n  stt: {engine: whisper-server, model: m%s}\n"
+                 "load:\n  stt: {corpus: c%s}\n"
+                 "goal: {optimise: {stt.memory: {good: 1MiB, bad: 1GiB}}}\nbaseline: none\n",
+                 rows[i].engine, rows[i].load);
+        bool read = spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, &s, &err);
+        CHECK_ROW_TEXT(i, rows[i].load, read ? "" : err.text, "");
+        CHECK_ROW(i, rows[i].load, s->services[0].load.words == rows[i].words);
+    }
+}
+
 /* The table that help and manual are made of says something about every key. */
 static void test_sections(void **state)
 {
@@ -304,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_sections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
