@@ -208,6 +208,12 @@ static void add_shape(struct buf *buf, enum svg_mark mark, double x, double y, c
                  "fill=\"none\"/>",
                  x - 4, y - 4, color);
         return;
+    case SVG_UP: /* a bar where it is at least, and an arrow */
+        buf_addf(buf,
+                 "<path d=\"M%.1f %.1fh10m-5 0v-15m-4 5l4-5 4 5\" stroke=\"%s\" "
+                 "stroke-width=\"1.8\" fill=\"none\"/>",
+                 x - 5, y, color);
+        return;
     }
 }
 

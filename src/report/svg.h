@@ -6,7 +6,7 @@
 #include "spec/metric.h"
 
 enum svg_scale { SVG_LINEAR, SVG_LOG };
-enum svg_mark { SVG_DOT, SVG_RING, SVG_SQUARE, SVG_STAR, SVG_CROSS };
+enum svg_mark { SVG_DOT, SVG_RING, SVG_SQUARE, SVG_STAR, SVG_CROSS, SVG_UP };
 
 struct svg_axis {
     enum svg_scale scale;

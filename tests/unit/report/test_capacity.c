@@ -1,6 +1,8 @@
 /* How much a service can take, in words: nobody must read "at least" as an answer. */
 #include "report/capacity.h"
 
+#include "report/view.h"
+
 #include "check.h"
 
 #include <math.h>
@@ -46,8 +48,68 @@ static void test_words(void **state)
     }
 }
 
+/* Levels beyond the knee are left early and tell no times: they stand at the limit, and the axis
+ * goes on to the last. Before: the curve ended at the last level that met. */
+static void test_knee(void **state)
+{
+    (void)state;
+    static const struct store_capacity found = {
+        .service = "llm", .of = "concurrency", .metric = "latency", .low = 20, .high = 21};
+    static const struct store_capacity_point points[] = {
+        {0, 1, "met", 5, false, 250, 0, 0.020, NAN, NAN, 0.020, NAN, NAN, 50, 50, NULL},
+        {0, 16, "met", 5, false, 4000, 0, 0.021, NAN, NAN, 0.022, NAN, NAN, 800, 800, NULL},
+        {0, 32, "missed", 0.7, true, 500, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0,
+         "llm.latency.p95 < 26ms: 12 of 40 over"},
+        {0, 64, "missed", 0.7, true, 500, 3, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0,
+         "llm.errors == 0: 3 of 40 failed"},
+        {0, 24, "missed", 5, false, 4000, 0, 0.030, NAN, NAN, 0.031, NAN, NAN, 800, 0,
+         "llm.latency.p95 < 26ms: 3990 of 4000 over"},
+        {0, 24, "missed", 10, true, 900, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0,
+         "llm.latency.p95 <= 26 ms: 300 of 900 over"}, /* its times are known */
+        {0, 48, "missed", 1, true, 500, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0,
+         "stt.latency.p95 < 26ms: <b>12 of 40 over"}, /* of another's times */
+        {0, 96, "disturbed", 1, true, 500, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0, "others"},
+    };
+    static const struct {
+        const char *name;
+        size_t from, count;
+        const char *has[5], *lacks[4];
+    } rows[] = {
+        {"a whole search",
+         0,
+         ARRAY_LEN(points),
+         {"32 clients: missed after 0.7 s, llm.latency.p95 &lt; 26ms: 12 of 40 over",
+          "64 clients: missed after 0.7 s, llm.errors == 0", ">60</text>",
+          "24 clients: missed, p95", "left early: over the limit"},
+         {"24 clients: missed after", "<b>", "96 clients", ">100</text>"}},
+        {"nothing was left", 0, 2, {"16 clients: met, p95"}, {"left early", "other failures"}},
+        {"only what was left",
+         2,
+         1,
+         {"32 clients: missed after", "left early"},
+         {"other failures"}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct report_capacity capacity = {
+            .found = &found, .points = points + rows[i].from, .point_count = rows[i].count};
+        const struct report_view view = {.capacities = &capacity, .capacity_count = 1};
+        AUTO(buf_done) struct buf svg = BUF_INIT(1 << 20);
+        report_add_knee_figure(&svg, &view, 0);
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].has) && rows[i].has[k]; k++)
+            CHECK_ROW(i, rows[i].has[k], strstr(buf_text(&svg), rows[i].has[k]));
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].lacks) && rows[i].lacks[k]; k++)
+            CHECK_ROW(i, rows[i].lacks[k], !strstr(buf_text(&svg), rows[i].lacks[k]));
+    }
+    /* Nothing to draw against: no figure. */
+    struct report_capacity none = {.found = &found, .points = &points[3], .point_count = 1};
+    const struct report_view view = {.capacities = &none, .capacity_count = 1};
+    AUTO(buf_done) struct buf empty = BUF_INIT(1 << 20);
+    report_add_knee_figure(&empty, &view, 0);
+    assert_int_equal(empty.len, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_knee)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
