@@ -159,6 +159,9 @@ static void show_tiers(struct daemon *daemon, size_t front)
     struct guard_tier_standing tiers[SPEC_TIERS_MAX];
     const char *text = NULL;
     size_t count = guard_tiers_standing(daemon->tiers, front, tiers, &text);
+    for (size_t t = 0; t < count; t++)
+        guard_watch_note_power(daemon->lookout.watch, daemon->study->guard->fronts[front].service,
+                               tiers[t].name, tiers[t].power);
     guard_status_tiers(daemon->status, front, tiers, count, text);
 }
 

@@ -232,6 +232,8 @@ static void look_at_unit(struct guard_finder *finder, int64_t now_ns, struct gua
         take_main(finder, (pid_t)state->main_pid);
     life->restarts = state->restarts;
     life->killed_for_memory = strcmp(state->result, "oom-kill") == 0;
+    life->stopped = ends_well && (strcmp(state->active, "inactive") == 0 ||
+                                  strcmp(state->active, "deactivating") == 0);
     life->main = finder->main;
     snprintf(life->why, sizeof life->why, "%s is %s (%s)%s%s", finder->watch->unit, state->active,
              state->sub, ends_well ? "" : ", its result: ", ends_well ? "" : state->result);
@@ -348,6 +350,11 @@ static void count_restarts(struct guard_history *history, const struct guard_lif
 struct guard_turn guard_history_step(struct guard_history *history, const struct guard_life *life)
 {
     struct guard_turn turn = {0};
+    if (life->aside && history->began) { /* what comes back is no restart */
+        history->presence = PRESENCE_COMING;
+        history->main = (struct proc_stat){0};
+        history->counted = false;
+    }
     if (life->presence == PRESENCE_UNKNOWN)
         return turn;
     if (!history->began) {

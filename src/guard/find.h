@@ -25,6 +25,8 @@ struct guard_life { /* of one look */
     struct proc_stat main;  /* .pid 0: not known */
     int64_t restarts;       /* systemd's count; -1: none is known */
     bool killed_for_memory; /* systemd's result is "oom-kill" */
+    bool stopped;           /* systemd says that it was, or is being, and not that it failed */
+    bool aside;             /* on purpose (watch_aside.h), so `presence` is unknown */
     bool listens;           /* somebody does on its port, or it has none */
     char why[160];
 };

@@ -81,6 +81,8 @@ static void look_at_service(struct guard_watch *watch, size_t i, int64_t now_ns)
     if (subject->watch->kind == WATCH_NOTHING)
         return;
     guard_finder_look(subject->finder, now_ns, &subject->life);
+    guard_aside_look(&subject->aside, subject->watch, watch->setup.folder,
+                     subject->spec->ready_within_ns, now_ns, &subject->life);
     subject->turn = guard_history_step(&subject->history, &subject->life);
     follow(subject);
     if (subject->life.presence != PRESENCE_UP)
@@ -295,6 +297,14 @@ const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch)
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier)
 {
     watch->subjects[service].tier = tier;
+}
+
+void guard_watch_note_power(struct guard_watch *watch, size_t service, const char *tier,
+                            enum guard_tier_power power)
+{
+    struct guard_aside *aside = &watch->subjects[service].aside;
+    if (aside->tier_name && strcmp(aside->tier_name, tier) == 0)
+        aside->tier = guard_aside_step(aside->tier, power);
 }
 
 void guard_watch_set_disk(struct guard_watch *watch, double free_bytes)

@@ -7,6 +7,7 @@
 #include "guard/probe_past.h"
 #include "guard/watch_candidate.h"
 #include "guard/watch_also.h"
+#include "guard/watch_aside.h"
 #include "guard/watch_events.h"
 #include "guard/watch_place.h"
 #include "guard/watch_requests.h"
@@ -52,6 +53,10 @@ struct proxy *guard_watch_proxy(const struct guard_watch *watch); /* NULL: there
 const struct proxy_view *guard_watch_proxy_view(const struct guard_watch *watch);
 /* The tier that a front's service has, of which the policy knows more; NULL: HAProxy's word. */
 void guard_watch_set_tier(struct guard_watch *watch, size_t service, const char *tier);
+/* What became of a tier: where it is the server that is watched, and guard stops it, it is not down
+ * (watch_aside.h). */
+void guard_watch_note_power(struct guard_watch *watch, size_t service, const char *tier,
+                            enum guard_tier_power power);
 void guard_watch_set_disk(struct guard_watch *watch, double free_bytes);
 /* Why no probe of service `i`, which is up, could be sent; "": one was; NULL: none is asked for, or
  * there is nothing to ask with. Borrowed. */
@@ -66,6 +71,7 @@ struct guard_subject {
     struct guard_finder *finder; /* owned */
     struct guard_history history;
     struct guard_life life;
+    struct guard_aside aside;
     struct guard_turn turn;
     struct promote_alive alive; /* its tree's root */
     bool another;               /* since the last tick */

@@ -33,6 +33,10 @@ static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
     subject->probe_window = guard_requests_new(guard->window_ns, now_ns);
     subject->ends.group_kills = -1;
     subject->front = -1;
+    const struct spec_tier *tier =
+        watch->setup.dry_run ? NULL : guard_aside_tier_of(watch->study, i);
+    if (tier)
+        subject->aside = (struct guard_aside){.tier = ASIDE_STOPPED, .tier_name = tier->name};
     for (size_t f = 0; f < guard->front_count; f++)
         if (guard->fronts[f].service == i)
             subject->front = (int)f;

@@ -380,6 +380,10 @@ def a_new_study_pauses_the_units_that_the_file_names(box):
         wait_until(lambda: request(box)["state"] == "done", lambda: str(request(box)), 150)
         check("awaits approval" in request(box)["result"], request(box))
         check(guarded.systemd.active("llm"), guarded.story())
+        # Nobody is called for it.
+        status = guarded.status()
+        check(not [one for one in status["decisions"] if one["rule"] == "down"], status["decisions"])
+        check(not [one for one in status["events"] if one["event"] == "down"], status["events"])
         check(guarded.start_count() == 2, guarded.story())
 
 

@@ -150,6 +150,9 @@ def memory_is_needed_elsewhere(box):
     cards(box, Card(total_mib=8000))
     with Tiers(box, base={"resident": False}, front={"reserve": "1GiB"}, extra=options(box, "2G"),
                service={"on": "gpu"}, device="gpu0") as tiers:
+        tiers.more = {"watch": {"stt": {"unit": "base.service", "user": True,
+                                        "port": tiers.ports["base"]}}}
+        tiers.write()
         tiers.up("base")
         tiers.guard()
         tiers.send(CALM, lambda: tiers.served_by("base"))
@@ -161,6 +164,8 @@ def memory_is_needed_elsewhere(box):
         check("base is stopped, empty" in told, told)
         time.sleep(2)
         check(tiers.systemd.active("tiny") and not tiers.says("starting base"), tiers.told())
+        # It is watched, and nobody is called for what guard has stopped itself.
+        check(": down" not in tiers.told() and "down: stt" not in tiers.told(), tiers.told())
         tiers.no_failures()
 
 

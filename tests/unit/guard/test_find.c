@@ -20,6 +20,7 @@ struct look {
     int64_t restarts;
     bool killed;
     const char *expected; /* "up", "down", "restarted", "oom", joined by blanks */
+    bool aside;
 };
 
 static void words_of(const struct guard_turn *turn, char *text, size_t size)
@@ -38,7 +39,8 @@ static void run_looks(const struct look *looks, size_t count, uint64_t restarts)
         struct guard_life life = {.presence = looks[i].presence,
                                   .main = {.pid = looks[i].pid, .start_ticks = looks[i].start},
                                   .restarts = looks[i].restarts,
-                                  .killed_for_memory = looks[i].killed};
+                                  .killed_for_memory = looks[i].killed,
+                                  .aside = looks[i].aside};
         struct guard_turn turn = guard_history_step(&history, &life);
         char words[64];
         words_of(&turn, words, sizeof words);
@@ -57,6 +59,21 @@ static void test_crash_and_automatic_restart(void **state)
         {PRESENCE_COMING, 11, 5, 1, false, ""},       {PRESENCE_UP, 11, 5, 1, false, "up"},
     };
     run_looks(looks, ARRAY_LEN(looks), 1);
+}
+
+/* Before: a page, and then a restart, for what guard or a study had stopped and started. */
+static void test_put_aside(void **state)
+{
+    (void)state;
+    const struct look looks[] = {
+        {PRESENCE_UP, 10, 1, 0, false, ""},
+        {PRESENCE_UNKNOWN, 0, 0, 0, false, "", true},
+        {PRESENCE_UNKNOWN, 11, 9, 0, false, "", true},
+        {PRESENCE_UP, 11, 9, 0, false, "up"},
+        {PRESENCE_UNKNOWN, 0, 0, 0, false, "", true},
+        {PRESENCE_DOWN, 0, 0, 0, false, "down"}, /* it does not come back */
+    };
+    run_looks(looks, ARRAY_LEN(looks), 0);
 }
 
 static void test_restart_between_two_looks(void **state)
@@ -236,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crash_and_automatic_restart),
+        cmocka_unit_test(test_put_aside),
         cmocka_unit_test(test_restart_between_two_looks),
         cmocka_unit_test(test_restart_by_hand_resets_systemds_count),
         cmocka_unit_test(test_absent_then_there),
