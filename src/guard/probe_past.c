@@ -25,12 +25,15 @@ int64_t guard_probe_patience_ns(int64_t within_ns)
     return within_ns / 4;
 }
 
-static bool is_error(const struct guard_probe_past *past, const struct guard_probe *probe,
-                     const struct guard_probe_scene *scene)
+bool guard_probe_is_failure(const struct guard_probe_past *past, const struct guard_probe *probe,
+                            const struct guard_probe_scene *scene)
 {
+    const bool answered = past->answered && past->process == scene->process;
+    if (probe->error == LOAD_OK)
+        return false;
     if (probe->error != LOAD_HTTP_STATUS)
         return true;
-    if (probe->http_status == 503 && !past->answered && scene->now_ns - scene->up_ns < LOADS_NS)
+    if (probe->http_status == 503 && !answered && scene->now_ns - scene->up_ns < LOADS_NS)
         return false;
     return probe->http_status < 400 || probe->http_status >= 500;
 }
@@ -57,7 +60,7 @@ enum guard_probe_turn guard_probe_step(struct guard_probe_past *past,
     }
     if (probe->hung)
         return step_late(probe, scene);
-    if (!is_error(past, probe, scene))
+    if (!guard_probe_is_failure(past, probe, scene))
         return PROBE_SAYS_NOTHING;
     if (past->failed == 0 || scene->answered_ns >= past->failed_ns) {
         past->failed = 0;

@@ -31,6 +31,9 @@ enum guard_probe_turn {
 };
 enum { GUARD_FAILS_IN_A_ROW = 3 };
 
+/* Is it the service's failure? Not a 4xx, nor a 503 of a process that loads. Before its step. */
+bool guard_probe_is_failure(const struct guard_probe_past *past, const struct guard_probe *probe,
+                            const struct guard_probe_scene *scene);
 enum guard_probe_turn guard_probe_step(struct guard_probe_past *past,
                                        const struct guard_probe *probe,
                                        const struct guard_probe_scene *scene);

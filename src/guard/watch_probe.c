@@ -83,16 +83,21 @@ static void note_words(struct guard_subject *subject, const struct guard_probe *
              load_error_name(probe->error), words.len ? ": " : "", buf_text(&words));
 }
 
-/* One that was only slow counts as a client who left: at least that long, and no failure. */
-static struct guard_request request_of(const struct guard_probe *probe, bool slow, int64_t now_ns)
+/* One that was only slow counts as a client who left: at least that long, and no failure. So does
+ * one whose error is no failure of the service (our request is wrong for what runs, or it still
+ * loads), without a time: nothing is known by it, which is not that all is well. */
+static struct guard_request request_of(const struct guard_probe *probe, bool slow, bool failure,
+                                       int64_t now_ns)
 {
+    const bool well = probe->error == LOAD_OK;
     return (struct guard_request){.counted = probe->error != LOAD_RELOAD,
-                                  .failed = probe->error != LOAD_OK && !slow,
-                                  .left = slow,
+                                  .failed = failure && !slow,
+                                  .left = slow || (!well && !failure),
                                   .kind = probe->error,
-                                  .latency_s = slow ? (double)(now_ns - probe->sent_ns) / NS_PER_S
-                                                    : probe->latency_s,
-                                  .first_s = probe->first_s,
+                                  .latency_s = slow   ? (double)(now_ns - probe->sent_ns) / NS_PER_S
+                                               : well ? probe->latency_s
+                                                      : NAN,
+                                  .first_s = well ? probe->first_s : NAN,
                                   .queue_s = NAN};
 }
 
@@ -115,8 +120,10 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
                  probe->words);
         return;
     }
+    const bool failure = guard_probe_is_failure(&subject->probe_past, probe, &scene);
     const enum guard_probe_turn turn = guard_probe_step(&subject->probe_past, probe, &scene);
-    const struct guard_request request = request_of(probe, turn == PROBE_SLOW, scene.now_ns);
+    const struct guard_request request =
+        request_of(probe, turn == PROBE_SLOW, failure, scene.now_ns);
     guard_requests_add(subject->probe_window, scene.now_ns, &request);
     if (probe->error == LOAD_OK) {
         subject->proof = probe->proof;

@@ -135,12 +135,57 @@ static void test_a_dead_engine(void **state)
     bench_close(&b);
 }
 
+/* What is no failure of the service is none in the ratio either. Before: ten of them in a window
+ * were a page, and a restart by the book, for a wrong model name of ours. */
+static void test_what_is_no_failure(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum load_error error;
+        int status;
+        int up_s;      /* ago */
+        bool answered; /* this process, a probe before */
+        bool failed;
+    } rows[] = {
+        {"wrong model", LOAD_HTTP_STATUS, 404, 900, true, false},
+        {"wrong form", LOAD_HTTP_STATUS, 422, 900, false, false},
+        {"it loads", LOAD_HTTP_STATUS, 503, 10, false, false},
+        {"it has loaded", LOAD_HTTP_STATUS, 503, 10, true, true},
+        {"it loads for ever", LOAD_HTTP_STATUS, 503, 301, false, true},
+        {"dead engine", LOAD_HTTP_STATUS, 500, 10, false, true},
+        {"no connection", LOAD_CONNECT, 0, 900, true, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bench b;
+        struct guard_requests_view view;
+        bench_open(&b);
+        b.subjects[0].up_ns = clock_now_ns() - rows[i].up_s * NS_PER_S;
+        if (rows[i].answered)
+            probe(&b, LOAD_OK, 200);
+        for (int k = 0; k < 12; k++)
+            probe(&b, rows[i].error, rows[i].status);
+        guard_requests_read(b.subjects[0].probe_window, clock_now_ns(), &view);
+        const uint64_t well = rows[i].answered ? 1 : 0;
+        CHECK_ROW(i, rows[i].name,
+                  view.kinds.window[rows[i].error] == 12); /* is seen all the same */
+        CHECK_ROW(i, rows[i].name, view.requests == 12 + well && view.latency.values == well);
+        CHECK_ROW(i, rows[i].name, view.ended == (rows[i].failed ? 12 : 0) + well);
+        if (rows[i].failed)
+            CHECK_ROW(i, rows[i].name, view.error_ratio > 0.9);
+        else
+            CHECK_ROW(i, rows[i].name, well ? view.error_ratio == 0 : isnan(view.error_ratio));
+        bench_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_server),
         cmocka_unit_test(test_full_or_hanging_is_not_known),
         cmocka_unit_test(test_a_dead_engine),
+        cmocka_unit_test(test_what_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
