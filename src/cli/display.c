@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "report/report.h"
+#include "report/told.h"
 #include "trial/goal.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ enum {
     METRIC_WIDTH = 12,
     VERDICT_WIDTH = 20,
     GPU_VERDICT_WIDTH = 12,
-    GPU_METRIC_WIDTH = 11, /* memory is one more */
+    GPU_METRIC_WIDTH = 12, /* memory is one more */
     FITNESS_WIDTH = 9,
     BAR_CELLS = 16
 };
@@ -206,8 +207,8 @@ static void add_metrics(struct buf *line, const struct display *display,
     for (size_t k = 0; k < metrics_shown(display); k++) {
         const struct metric_ref *ref = &study->objectives[k].metric;
         AUTO(buf_done) struct buf value = BUF_INIT(64);
-        metric_add_value(&value, metric_facts(ref->metric)->unit,
-                         goal_metric(study, trial->metrics, trial->metric_count, *ref));
+        const struct report_told told = report_told_of(study, trial, *ref);
+        report_add_told(&value, metric_facts(ref->metric)->unit, &told);
         add_cell(line, buf_text(&value), metric_width(display), true);
     }
     if (display->gpu) {

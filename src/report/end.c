@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { INDENT = 2 }; /* as between two columns */
+
 static const char *keep(struct arena *arena, struct buf *buf)
 {
     const char *text = arena_strdup(arena, buf_text(buf));
@@ -44,6 +46,23 @@ static void add_number(struct report_grid *grid, const struct report_view *view,
     row->cells[3] = keep(grid->arena, &text);
 }
 
+/* A change that does not fit goes below its number: cut, it would lose its interval. */
+static void break_long(struct report_grid *grid, size_t width)
+{
+    size_t columns = grid->column_count;
+    grid->column_count = columns - 1;
+    size_t taken = INDENT + report_grid_width(grid) + INDENT;
+    grid->column_count = columns;
+    for (size_t i = 0; i < grid->row_count; i++) {
+        struct grid_row *row = &grid->rows[i];
+        const char *change = row->cells[columns - 1];
+        if (!change || taken + text_columns(change) <= width)
+            continue;
+        row->below[0] = change;
+        row->cells[columns - 1] = NULL;
+    }
+}
+
 static void print_numbers(const struct report_view *view, const struct report_side *side, FILE *out,
                           struct report_terminal terminal)
 {
@@ -52,7 +71,8 @@ static void print_numbers(const struct report_view *view, const struct report_si
     for (size_t k = 0; k < view->measure_count; k++)
         if (view->measures[k].headline)
             add_number(&grid, view, side, k);
-    report_grid_print(&grid, out, terminal, 2);
+    break_long(&grid, report_terminal_width(terminal));
+    report_grid_print(&grid, out, terminal, INDENT);
 }
 
 static void print_side(const struct report_view *view, const struct report_side *side,

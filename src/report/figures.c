@@ -200,21 +200,38 @@ static void add_front_line(struct svg_plot *plot, const struct report_view *view
     report_svg_line(plot, x, y, n, "#bbb");
 }
 
-void report_add_tradeoff_figure(struct buf *buf, const struct report_view *view)
+/* Candidates with both values told: a percentile that its sample does not carry has no place in a
+ * figure. */
+static size_t collect_points(const struct report_view *view, size_t kx, size_t ky,
+                             struct point *ret_points)
 {
-    size_t kx = 0, ky = 0, count = 0;
-    if (!choose_axes(view, &kx, &ky))
-        return;
-    struct point *points = arena_array(view->arena, view->candidate_count + 1, sizeof *points);
+    size_t count = 0;
     for (size_t i = 0; i < view->candidate_count; i++) {
         const struct report_candidate *c = &view->candidates[i];
         if (!c->explored)
             continue;
-        struct point p = {c, c->explored->values[kx], c->explored->values[ky]};
+        struct point p = {c, c->explored->told[kx].value, c->explored->told[ky].value};
         if (report_svg_can_draw(scale_of(&view->measures[kx]), p.x) &&
             report_svg_can_draw(scale_of(&view->measures[ky]), p.y))
-            points[count++] = p;
+            ret_points[count++] = p;
     }
+    return count;
+}
+
+bool report_has_tradeoff_figure(const struct report_view *view)
+{
+    size_t kx = 0, ky = 0;
+    struct point *points = arena_array(view->arena, view->candidate_count + 1, sizeof *points);
+    return choose_axes(view, &kx, &ky) && collect_points(view, kx, ky, points) > 0;
+}
+
+void report_add_tradeoff_figure(struct buf *buf, const struct report_view *view)
+{
+    size_t kx = 0, ky = 0;
+    if (!choose_axes(view, &kx, &ky))
+        return;
+    struct point *points = arena_array(view->arena, view->candidate_count + 1, sizeof *points);
+    size_t count = collect_points(view, kx, ky, points);
     if (count == 0)
         return;
     qsort(points, count, sizeof *points, compare_points);

@@ -6,5 +6,7 @@
 
 /* Fitness by trial; failed trials as crosses, one lane per verdict. */
 void report_add_progression_figure(struct buf *buf, const struct report_view *view);
+/* Has it a point to draw? */
+bool report_has_tradeoff_figure(const struct report_view *view);
 /* The two weightiest objectives against each other; the Pareto front is joined. */
 void report_add_tradeoff_figure(struct buf *buf, const struct report_view *view);

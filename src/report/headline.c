@@ -116,10 +116,11 @@ static const struct report_candidate *nearest_slow(const struct report_view *vie
     double sign = view->measure_count && view->measures[0].higher_is_better ? -1 : 1, best = NAN;
     for (size_t i = 0; i < view->candidate_count; i++) {
         const struct report_candidate *c = view->ranked[i];
-        if (c->verdict != VERDICT_SLOW || !c->explored)
+        if (c->verdict != VERDICT_SLOW || !c->explored ||
+            store_trial_left_early(c->explored->trial) || store_trial_left_early(c->trial))
             continue;
-        double value = sign * c->explored->values[0];
-        if (nearest && !(value < best))
+        double value = sign * c->explored->raw[0];
+        if (nearest && !(value < best) && !(isnan(best) && !isnan(value)))
             continue;
         nearest = c;
         best = value;
@@ -146,6 +147,9 @@ static void add_infeasible(struct buf *buf, enum text_target target, const struc
     buf_addf(buf, "Nothing is feasible: none of %zu candidates tried met every requirement.",
              view->candidate_count);
     const struct report_candidate *nearest = nearest_slow(view);
+    if (!nearest && view->verdict_counts[VERDICT_SLOW])
+        buf_add(buf, " No slow one was measured to its end: each certainly missed a requirement "
+                     "before.");
     if (!nearest)
         return;
     buf_add(buf, " Nearest: ");

@@ -177,8 +177,8 @@ static json_t *trial_json(const struct report_view *view, const struct report_tr
     const struct store_trial *trial = t->trial;
     json_t *object = json_object(), *values = json_object();
     for (size_t i = 0; i < view->measure_count; i++)
-        if (!isnan(t->values[i]))
-            set_real(values, view->measures[i].name, t->values[i]);
+        if (!isnan(t->told[i].value))
+            set_real(values, view->measures[i].name, t->told[i].value);
     set_int(object, "number", trial->number);
     set_text(object, "candidate", trial->candidate);
     set_text(object, "purpose", trial->purpose);

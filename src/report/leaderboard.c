@@ -152,7 +152,7 @@ static void add_candidate(struct board *board, const struct report_candidate *c)
         if (side && side->run_count)
             report_add_value(&text, m, &side->shared[board->values[i]]);
         else if (measured && trial)
-            report_add_plain(&text, m->unit, trial->values[board->values[i]]);
+            report_add_told(&text, m->unit, &trial->told[board->values[i]]);
         row->cells[at++] = keep(arena, &text);
     }
     row->cells[at++] = tag_of(board, c);

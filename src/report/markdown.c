@@ -143,7 +143,9 @@ static void add_comparison(struct buf *buf, const struct report_view *view)
         buf,
         "Percentiles are of all requests of the runs together, with %.0f %% intervals that "
         "suppose no distribution. Memory, rates and start times are means over the runs with "
-        "the least and the largest run. \"- (n=12)\": 12 requests do not carry that percentile. "
+        "the least and the largest run, \"(115 to 117)\", which is no interval. \"- (n=12)\": 12 "
+        "requests "
+        "do not carry that percentile. "
         "Where requests that follow each other are alike, the interval is that of the requests "
         "that "
         "the sample is worth, or there is none. Word errors: intervals by clip. Changes are called "

@@ -4,6 +4,7 @@
  * Settings that never varied are left out; up to six that did have a column each. Long studies show
  * what moved the story (baseline, each best so far, the final, the first of each failure, the last
  * trials) and say how many rows they leave out. */
+#include "report/figures.h"
 #include "report/markdown.h"
 #include "report/words.h"
 
@@ -98,26 +99,6 @@ static void add_settings(struct buf *buf, const struct report_view *view,
     }
 }
 
-/* A trial's own percentile is printed only when its sample carries it. */
-static void add_trial_value(struct buf *buf, const struct report_view *view,
-                            const struct report_trial *t, size_t measure)
-{
-    const struct report_measure *m = &view->measures[measure];
-    double q = metric_stat_quantile(m->stat);
-    for (size_t i = 0; !isnan(q) && m->service != REPORT_ALL_SERVICES && i < t->trial->metric_count;
-         i++) {
-        const struct store_metric *row = &t->trial->metrics[i];
-        if (strcmp(row->metric, metric_facts(m->metric)->name) == 0 &&
-            strcmp(row->stat, metric_stat_name(m->stat)) == 0 && strcmp(row->mode, "shared") == 0 &&
-            strcmp(row->service, view->study->services[m->service].name) == 0 &&
-            !stats_quantile_allowed((size_t)row->count, q)) {
-            buf_addf(buf, "- (n=%" PRId64 ")", row->count);
-            return;
-        }
-    }
-    report_add_plain(buf, m->unit, t->values[measure]);
-}
-
 static void add_note(struct buf *buf, const struct report_view *view, const struct report_trial *t)
 {
     const struct store_trial *trial = t->trial;
@@ -148,7 +129,7 @@ static void add_row(struct buf *buf, const struct report_view *view, const struc
     buf_addf(buf, " %s |", verdict_facts(t->verdict)->name);
     for (size_t i = 0; i < columns->value_count; i++) {
         buf_addc(buf, ' ');
-        add_trial_value(buf, view, t, columns->values[i]);
+        report_add_told(buf, view->measures[columns->values[i]].unit, &t->told[columns->values[i]]);
         buf_add(buf, " |");
     }
     if (isnan(t->trial->fitness))
@@ -302,7 +283,8 @@ static void add_front_row(struct buf *buf, const struct report_view *view,
     buf_addf(buf, " %s |", verdict_facts(run->verdict)->name);
     for (size_t i = 0; i < columns->value_count; i++) {
         buf_addc(buf, ' ');
-        add_trial_value(buf, view, run, columns->values[i]);
+        report_add_told(buf, view->measures[columns->values[i]].unit,
+                        &run->told[columns->values[i]]);
         buf_add(buf, " |");
     }
     const char *who = c->fate == FATE_WINNER     ? "winner"
@@ -328,9 +310,11 @@ void report_add_front(struct buf *buf, const struct report_view *view)
     buf_add(buf,
             "## The trade-offs\n\nNo other candidate is at least as good in every objective as "
             "one of these (the Pareto front). The weights of the study file choose among them. "
-            "Measured by one exploring run each, percentiles of few requests included: "
-            "candidates that are near each other may trade places.\n\n"
-            "![Trade-off](" REPORT_FIGURE_TRADEOFF ")\n\n");
+            "Measured by one exploring run each; who is on the front was decided by percentiles "
+            "of few requests too, which are told nowhere: "
+            "candidates that are near each other may trade places.\n\n");
+    if (report_has_tradeoff_figure(view))
+        buf_add(buf, "![Trade-off](" REPORT_FIGURE_TRADEOFF ")\n\n");
     struct columns columns = choose_columns(view);
     add_head(buf, view, &columns, "");
     size_t told = 0;

@@ -89,8 +89,10 @@ static void set_apart(struct report_builder *b, struct store_trial *trials)
             const struct report_measure *m = &view->measures[k];
             bool apart = m->metric == METRIC_TOKENS_PER_S && m->service != REPORT_ALL_SERVICES &&
                          (counted[i].by_events & mixed) >> m->service & 1;
-            if (apart)
-                t->values[k] = NAN;
+            if (apart) {
+                t->told[k] = report_told_value(NAN);
+                t->raw[k] = NAN;
+            }
         }
     }
 }
@@ -104,8 +106,9 @@ static bool read_trials(struct report_builder *b, struct err *err)
         return false;
     view->trial_count = drop_comparisons(trials, view->trial_count);
     view->trials = arena_array(b->arena, view->trial_count + 1, sizeof *view->trials);
-    double *values =
-        arena_array(b->arena, view->trial_count * view->measure_count + 1, sizeof *values);
+    size_t cells = view->trial_count * view->measure_count + 1;
+    double *raw = arena_array(b->arena, cells, sizeof *raw);
+    struct report_told *told = arena_array(b->arena, cells, sizeof *told);
     for (size_t i = 0; i < view->trial_count; i++) {
         int verdict = verdict_from_name(trials[i].verdict);
         if (verdict < 0)
@@ -115,9 +118,16 @@ static bool read_trials(struct report_builder *b, struct err *err)
         struct report_trial *t = &view->trials[i];
         *t = (struct report_trial){.trial = &trials[i],
                                    .verdict = (enum verdict)verdict,
-                                   .values = &values[i * view->measure_count]};
-        for (size_t k = 0; k < view->measure_count; k++)
-            t->values[k] = report_trial_value(view, t->trial, &view->measures[k], "shared");
+                                   .told = &told[i * view->measure_count],
+                                   .raw = &raw[i * view->measure_count]};
+        for (size_t k = 0; k < view->measure_count; k++) {
+            const struct report_measure *m = &view->measures[k];
+            t->raw[k] = report_trial_value(view, t->trial, m, "shared");
+            t->told[k] = m->service == REPORT_ALL_SERVICES
+                             ? report_told_value(t->raw[k])
+                             : report_told_of(view->study, t->trial,
+                                              (struct metric_ref){m->service, m->metric, m->stat});
+        }
     }
     set_apart(b, trials);
     return true;

@@ -9,6 +9,7 @@
 #include "report/device.h"
 #include "report/number.h"
 #include "report/report.h"
+#include "report/told.h"
 
 #include "spec/space.h"
 #include "spec/verdict.h"
@@ -60,7 +61,8 @@ struct report_trial { /* the progression */
     const struct store_trial *trial;
     struct report_candidate *candidate;
     enum verdict verdict;
-    double *values; /* per measure, from the trial's stored metrics */
+    struct report_told *told; /* per measure: what of its values may be told */
+    double *raw; /* per measure, whatever its sample carries: to rank by, never to tell */
     bool best_so_far;
     bool unranked; /* its tokens were counted otherwise than others': no fitness beside theirs */
 };

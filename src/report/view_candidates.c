@@ -210,7 +210,7 @@ static void find_front(struct report_builder *b)
         const struct report_trial *run = view->candidates[i].explored;
         bool counts = run && run->verdict == VERDICT_OK;
         for (size_t k = 0; k < columns; k++)
-            values[i * columns + k] = counts ? run->values[k] : NAN;
+            values[i * columns + k] = counts ? run->raw[k] : NAN;
     }
     stats_pareto_front(values, rows, columns, directions, front);
     for (size_t i = 0; i < rows; i++)

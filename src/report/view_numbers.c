@@ -24,13 +24,6 @@ static const int sample_of[METRIC_COUNT_] = {
     [METRIC_RTF] = SAMPLE_RTF + 1,
 };
 
-/* Of single requests: a window that was left early knows those of the quick answers only. */
-static bool is_time(const struct report_measure *m)
-{
-    return sample_of[m->metric] != 0 || m->metric == METRIC_ITL ||
-           m->metric == METRIC_GOODPUT_RATIO;
-}
-
 bool report_has_samples(const struct report_measure *m)
 {
     return sample_of[m->metric] != 0 && !isnan(metric_stat_quantile(m->stat));
@@ -59,8 +52,6 @@ double report_trial_value(const struct report_view *view, const struct store_tri
 {
     const char *metric = metric_facts(m->metric)->name, *stat = metric_stat_name(m->stat);
     const char *service = service_name(view, m);
-    if (is_time(m) && strcmp(mode, "shared") == 0 && store_trial_left_early(trial))
-        return NAN;
     if (service) {
         const struct store_metric *found = find_metric(trial, service, mode, metric, stat);
         return found ? found->value : NAN;
@@ -159,6 +150,22 @@ static bool fill_quantile(struct report_builder *b, const struct report_side *si
     return true;
 }
 
+/* The run whose values are too few for the quantile; NULL: none is, or it is no quantile. */
+static const struct store_metric *short_of(const struct report_view *view,
+                                           const struct report_side *side,
+                                           const struct report_measure *m, const char *mode)
+{
+    double q = metric_stat_quantile(m->stat);
+    const char *service = service_name(view, m);
+    for (size_t i = 0; i < side->run_count && !isnan(q) && service; i++) {
+        const struct store_metric *row = find_metric(
+            side->runs[i], service, mode, metric_facts(m->metric)->name, metric_stat_name(m->stat));
+        if (row && !stats_quantile_allowed((size_t)row->count, q))
+            return row;
+    }
+    return NULL;
+}
+
 static void fill_runs(struct report_builder *b, const struct report_side *side,
                       const struct report_measure *m, const char *mode, struct report_number *ret)
 {
@@ -175,7 +182,13 @@ static void fill_runs(struct report_builder *b, const struct report_side *side,
                                   .high = summary.max,
                                   .count = (int64_t)side->run_count,
                                   .runs = side->run_count};
-    if (isnan(summary.mean))
+    const struct store_metric *least = short_of(b->view, side, m, mode);
+    if (least) {
+        ret->value = ret->low = ret->high = NAN;
+        ret->count = least->count;
+        ret->unknown = arena_printf(b->arena, "a sample of %" PRId64 " carries no %s", least->count,
+                                    metric_stat_name(m->stat));
+    } else if (isnan(summary.mean))
         ret->unknown =
             side->run_count == 0 ? "no measured run"
             : missing == side->run_count

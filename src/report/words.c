@@ -1,10 +1,11 @@
 /* How numbers are said.
  *
- * An interval repeats the unit only where it differs from the value's: "118 ms [112, 127]", but
- * "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went, with its interval
- * in the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]" read alike; one
- * that is not certain says so before its numbers. What the sample does not carry is "- (n=12)", or
- * the one bound that it does carry: never a number that looks like the others. */
+ * The least and the largest of a few runs are no interval and are not written like one: "(8.1 to
+ * 9.4)". An interval repeats the unit only where it differs from the value's: "118 ms
+ * [112, 127]", but "0.98 s [951 ms, 1.04 s]". A change is said in the direction in which it went,
+ * with its interval in the same direction, so that "37 % faster [32, 41]" and "7 % slower [3, 12]"
+ * read alike; one that is not certain says so before its numbers. What the sample does not carry is
+ * "- (n=12)", or the one bound that it does carry: never a number that looks like the others. */
 #include "report/words.h"
 
 #include <inttypes.h>
@@ -77,7 +78,7 @@ void report_add_interval(struct buf *buf, const struct report_measure *measure,
                          const struct report_number *number)
 {
     if (isnan(number->value) || (isnan(number->low) && isnan(number->high)) ||
-        number->kind == NUMBER_SUM)
+        number->kind == NUMBER_SUM || (number->kind == NUMBER_RUNS && number->runs < 2))
         return;
     AUTO(buf_done) struct buf value = BUF_INIT(64);
     AUTO(buf_done) struct buf low = BUF_INIT(64);
@@ -93,14 +94,19 @@ void report_add_interval(struct buf *buf, const struct report_measure *measure,
         const char *text = buf_text(ends[i]);
         same = same && (text[0] == '-' || strcmp(unit_of(text), unit) == 0);
     }
-    buf_addc(buf, '[');
+    bool range = number->kind == NUMBER_RUNS;
+    buf_addc(buf, range ? '(' : '[');
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         const char *text = buf_text(ends[i]);
         const char *own = NULL;
         size_t len = split_unit(text, &own);
-        buf_addf(buf, "%s%.*s", i ? ", " : "", (int)(same ? len : strlen(text)), text);
+        buf_addf(buf, "%s%.*s",
+                 !i      ? ""
+                 : range ? " to "
+                         : ", ",
+                 (int)(same ? len : strlen(text)), text);
     }
-    buf_addc(buf, ']');
+    buf_addc(buf, range ? ')' : ']');
 }
 
 /* The words for more and for less of a unit. */

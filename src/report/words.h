@@ -20,7 +20,8 @@ void report_add_code(struct buf *buf, enum text_target target, const char *text)
 /* "118 ms"; "- (n=12)" when the sample carries none. */
 void report_add_value(struct buf *buf, const struct report_measure *measure,
                       const struct report_number *number);
-/* "[112, 127]" in the value's unit, "" when there is none; a side that is unknown is "-". */
+/* "[112, 127]" in the value's unit, "" when there is none; a side that is unknown is "-". Of values
+ * that are one a run it is their range: "(8.1 to 9.4)". */
 void report_add_interval(struct buf *buf, const struct report_measure *measure,
                          const struct report_number *number);
 /* "37 % faster [32, 41]", "7 % slower [3, 12]", "not certain: 2 % slower [-3, 8]", "" when not

@@ -2,18 +2,22 @@
  * that the report, which has only the store, comes to the same fitness.
  *
  * Exploring windows are short: a p95 of 14 requests is close to their maximum. Such point values
- * rank candidates within a round, where all have the same window; they are never printed as
- * percentiles (stats_quantile_allowed) and never name a winner. */
+ * rank candidates within a round, where all have the same window; they are never told as
+ * percentiles (stats_quantile_allowed) and never name a winner. A requirement that failed by such a
+ * value says from how many requests. */
 #include "trial/goal.h"
 
 #include "base/buf.h"
 #include "stats/desirability.h"
+#include "stats/quantile.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-double goal_metric(const struct spec_study *study, const struct store_metric *metrics, size_t count,
-                   struct metric_ref ref)
+static const struct store_metric *find_row(const struct spec_study *study,
+                                           const struct store_metric *metrics, size_t count,
+                                           struct metric_ref ref)
 {
     const char *service = study->services[ref.service].name;
     const char *metric = metric_facts(ref.metric)->name;
@@ -22,9 +26,16 @@ double goal_metric(const struct spec_study *study, const struct store_metric *me
         const struct store_metric *m = &metrics[i];
         if (strcmp(m->mode, "shared") == 0 && strcmp(m->service, service) == 0 &&
             strcmp(m->metric, metric) == 0 && strcmp(m->stat, stat) == 0)
-            return m->value;
+            return m;
     }
-    return NAN;
+    return NULL;
+}
+
+double goal_metric(const struct spec_study *study, const struct store_metric *metrics, size_t count,
+                   struct metric_ref ref)
+{
+    const struct store_metric *found = find_row(study, metrics, count, ref);
+    return found ? found->value : NAN;
 }
 
 struct lookup {
@@ -87,6 +98,11 @@ static const char *describe(const struct lookup *lookup, const struct expr *expr
         buf_addf(&text, "%s: %s; ", state_of(lookup, expr), expr_text(expr));
     buf_addf(&text, "%s is ", name);
     metric_add_value(&text, unit, value);
+    /* What the value rests on, where that carries no such percentile. */
+    const struct store_metric *row = find_row(lookup->study, lookup->metrics, lookup->count, *ref);
+    double q = metric_stat_quantile(ref->stat);
+    if (row && !isnan(q) && !stats_quantile_allowed((size_t)row->count, q))
+        buf_addf(&text, " (n=%" PRId64 ")", row->count);
     if (plain) {
         buf_addf(&text, ", required %s ", op);
         metric_add_value(&text, unit, right.kind == EXPR_NUMBER ? right.number : NAN);

@@ -1,6 +1,7 @@
 /* What the view says of each story. Its numbers are recomputed by recompute.py. */
 #include "check.h"
 
+#include "base/json.h"
 #include "report/view.h"
 #include "sample.h"
 
@@ -134,6 +135,68 @@ static void says_why_a_number_is_unknown(void **state)
     end(&f);
 }
 
+/* Expected: a trial's p95 of 12 requests is told nowhere; before: report.json and `show` had it.
+ * What its sample carries is. */
+static void tells_only_what_a_sample_carries(void **state)
+{
+    (void)state;
+    struct fixture f = build(SAMPLE_SMALL);
+    AUTO_JSON json_t *report = report_json(f.view);
+    const json_t *trials = json_object_get(report, "trials");
+    size_t told = 0;
+    for (size_t i = 0; i < f.view->trial_count; i++) {
+        const struct report_trial *t = &f.view->trials[i];
+        const json_t *values = json_object_get(json_array_get(trials, i), "values");
+        assert_null(json_object_get(values, "stt.latency.p95"));
+        told += json_object_get(values, "stt.latency.p50") != NULL;
+        for (size_t k = 0; k < f.view->measure_count; k++) {
+            const struct report_measure *m = &f.view->measures[k];
+            if (m->metric != METRIC_LATENCY || m->stat != STAT_P95 || isnan(t->raw[k]))
+                continue;
+            assert_true(isnan(t->told[k].value)); /* and the search ranks by it */
+            assert_true(t->told[k].count > 0 && t->told[k].count < 20);
+        }
+    }
+    assert_true(told > 0);
+    end(&f);
+}
+
+/* Of a window that was left early: the limit that was certainly missed, and no time at all. */
+static void tells_what_a_window_was_left_for(void **state)
+{
+    (void)state;
+    struct fixture f = build(SAMPLE_WINNER);
+    const struct spec_study *study = f.view->study;
+    struct store_trial trial = *f.view->trials[1].trial;
+    const char *text = expr_text(study->requirements[1].expr);
+    const struct store_evidence early = {.kind = "early", .text = "left"};
+    const struct store_requirement missed = {.text = text, .answer = "missed", .over = 12};
+    size_t limits = 0, times = 0;
+    trial.requirements = &missed;
+    trial.requirement_count = 1;
+    for (size_t left = 0; left <= 1; left++) {
+        trial.evidence = &early;
+        trial.evidence_count = left;
+        for (size_t id = 0; id < study->metric_ref_count; id++) {
+            const struct metric_ref ref = study->metric_refs[id];
+            struct report_told told = report_told_of(study, &trial, ref);
+            if (ref.metric != METRIC_LATENCY)
+                continue;
+            times++;
+            assert_true(isnan(told.value) == (left == 1));
+            assert_true(isnan(told.over) || left == 1);
+            limits += !isnan(told.over);
+        }
+    }
+    assert_true(times >= 2);
+    assert_int_equal(limits, 1);
+    AUTO(buf_done) struct buf said = BUF_INIT(100);
+    const struct report_told over = {.value = NAN, .over = 0.3};
+    report_add_told(&said, UNIT_SECONDS, &over);
+    assert_string_equal(buf_text(&said), "over 300 ms");
+    end(&f);
+}
+
 static void refuses_what_it_cannot_read(void **state)
 {
     (void)state;
@@ -166,6 +229,8 @@ int main(void)
         cmocka_unit_test(tells_each_story),
         cmocka_unit_test(keeps_retries_and_disturbances_apart),
         cmocka_unit_test(says_why_a_number_is_unknown),
+        cmocka_unit_test(tells_only_what_a_sample_carries),
+        cmocka_unit_test(tells_what_a_window_was_left_for),
         cmocka_unit_test(refuses_what_it_cannot_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,9 @@ static void says_values(void **state)
         {&latency, {NUMBER_QUANTILE, NAN, NAN, 0.9, 12, 4, "why"}, "under 900 ms (n=12)", ""},
         {&latency, {NUMBER_QUANTILE, NAN, NAN, NAN, 2, 4, "why"}, "- (n=2)", ""},
         {&wer, {NUMBER_SHARE, 0.074, 0.051, 0.102, 230, 4, NULL}, "7.4 %", "[5.1, 10.2]"},
-        {&memory, {NUMBER_RUNS, 36507222016, 36e9, 37e9, 4, 4, NULL}, "34.0 GiB", "[33.5, 34.5]"},
+        {&memory, {NUMBER_RUNS, 36507222016, 36e9, 37e9, 4, 4, NULL}, "34.0 GiB", "(33.5 to 34.5)"},
+        {&latency, {NUMBER_RUNS, 0.98, 0.951, 1.04, 3, 3, NULL}, "980 ms", "(951 ms to 1.04 s)"},
+        {&latency, {NUMBER_RUNS, 0.98, 0.98, 0.98, 1, 1, NULL}, "980 ms", ""},
         {&memory, {NUMBER_SUM, 3, 1, 2, 4, 4, NULL}, "3 B", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

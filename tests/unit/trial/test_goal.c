@@ -68,13 +68,16 @@ static void optimise(struct fixture *f, size_t ref, double good, double bad, dou
 
 #define ROW(s, mode_, m, st, v)                                                                    \
     {                                                                                              \
-        .service = s, .mode = mode_, .metric = m, .stat = st, .value = v                           \
+        .service = s, .mode = mode_, .metric = m, .stat = st, .value = v, .count = 40              \
     }
 static const struct store_metric metrics[] = {
-    ROW("stt", "alone", "latency", "p95", 0.1),    ROW("stt", "shared", "latency", "p50", 0.2),
-    ROW("stt", "shared", "latency", "p95", 0.612), ROW("stt", "shared", "errors", "", 0),
-    ROW("llm", "shared", "tokens_per_s", "", 40),  ROW("llm", "shared", "error_ratio", "", 0.02),
-    ROW("t", "shared", "latency", "p95", 3),
+    ROW("stt", "alone", "latency", "p95", 0.1),
+    ROW("stt", "shared", "latency", "p50", 0.2),
+    ROW("stt", "shared", "latency", "p95", 0.612),
+    ROW("stt", "shared", "errors", "", 0),
+    ROW("llm", "shared", "tokens_per_s", "", 40),
+    ROW("llm", "shared", "error_ratio", "", 0.02),
+    {"t", "shared", "latency", "p95", .value = 3, .low = NAN, .high = NAN, .count = 14},
 };
 
 static void test_lookup(void **state)
@@ -101,7 +104,7 @@ static const struct requirement_row {
     {"stt.latency.p95 < 500ms", "stt.latency.p95 is 612 ms, required < 500 ms", 0, false, 0},
     {"llm.tokens_per_s >= 50", "llm.tokens_per_s is 40 /s, required >= 50 /s", 1, false, 0},
     {"llm.error_ratio <= 1%", "llm.error_ratio is 2.0 %, required <= 1.0 %", 1, true, 0},
-    {"t.latency.p95 < 1s", "t.latency.p95 is 3.00 s, required < 1.00 s", 2, false, 0},
+    {"t.latency.p95 < 1s", "t.latency.p95 is 3.00 s (n=14), required < 1.00 s", 2, false, 0},
     {"stt.errors == 0", "stt.errors is unknown, required == 0", 0, true, 3},
     {"500ms > stt.latency.p95", "not met: 500ms > stt.latency.p95; stt.latency.p95 is 612 ms", 0,
      false, 0},
