@@ -37,6 +37,9 @@ static bool is_changed(const struct load_program *program, const char *entry)
     for (size_t i = 0; program && program->unset && program->unset[i]; i++)
         if (has_name(entry, program->unset[i]))
             return true;
+    for (size_t i = 0; program && program->keys && program->keys[i]; i++)
+        if (has_name(entry, program->keys[i]))
+            return true;
     return false;
 }
 

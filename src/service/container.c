@@ -283,6 +283,7 @@ bool service_container_build(struct arena *arena, const struct spec_study *study
     launch->env =
         arena_array(arena, 1, sizeof *launch->env); /* the container's, not the client's */
     launch->env_unset = arena_array(arena, 1, sizeof *launch->env_unset);
+    launch->env_keys = NULL; /* it hands on what its command line names */
     launch->container_run = line.run;
     launch->container_name = name;
     return true;

@@ -42,6 +42,7 @@ char **service_environment_build(const struct service_launch *launch, const char
     const char *const *ours = (const char *const *)(const void *)environ;
     const char *const *set = (const char *const *)(const void *)launch->env;
     const char *const *unset = (const char *const *)(const void *)launch->env_unset;
+    const char *const *keys = (const char *const *)(const void *)launch->env_keys;
     char mark[512];
     snprintf(mark, sizeof mark, "SPICA_SERVICE=%s/%s", study, launch->name);
     char **env = calloc(environment_count(ours) + environment_count(set) + 2, sizeof *env);
@@ -50,7 +51,7 @@ char **service_environment_build(const struct service_launch *launch, const char
     size_t count = 0;
     for (size_t i = 0; ours && ours[i]; i++)
         if (!environment_names(set, ours[i]) && !environment_names(unset, ours[i]) &&
-            strncmp(ours[i], "SPICA_SERVICE=", 14) != 0)
+            !environment_names(keys, ours[i]) && strncmp(ours[i], "SPICA_SERVICE=", 14) != 0)
             env[count++] = environment_copy(ours[i]);
     for (size_t i = 0; set && set[i]; i++)
         env[count++] = environment_copy(set[i]);

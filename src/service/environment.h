@@ -1,4 +1,5 @@
-/* The whole environment of a server: ours, less what the launch removes, with what it sets. */
+/* The whole environment of a server: ours, less what the launch removes and the keys of requests,
+ * with what it sets. */
 #pragma once
 
 #include "service/launch.h"

@@ -131,6 +131,33 @@ static bool builder_set_env(struct builder *builder, const char *name, const cha
     return true;
 }
 
+/* Ours, as it is; a container gets it by its name. */
+static void builder_hand_on(struct builder *builder, const char *name)
+{
+    builder->env_count = list_drop(builder->env, builder->env_count, name);
+    builder->unset_count = list_drop(builder->unset, builder->unset_count, name);
+    if (builder->spec->container && builder->env_count < LAUNCH_ENV_MAX)
+        builder->env[builder->env_count++] = name;
+}
+
+/* A server that prints its environment would put them into a log that is stored. */
+static const char **builder_keys(const struct builder *builder)
+{
+    const struct spec_study *study = builder->study;
+    const char **keys = arena_array(builder->arena, study->service_count + 1, sizeof *keys);
+    size_t count = 0;
+    for (size_t s = 0; s < study->service_count; s++) {
+        const char *key = study->services[s].load.api_key_env;
+        for (size_t i = 0; key && i < builder->spec->environment_count; i++)
+            if (strcmp(builder->spec->environment[i].name, key) == 0)
+                key = NULL;
+        if (key)
+            keys[count++] = key;
+    }
+    keys[count] = NULL;
+    return keys;
+}
+
 /* Set before exec: a program that looks at its environment after it has loaded the driver's library
  * sees what it likes. PCI order, so that a number means the same card to everybody. */
 static void builder_add_device(struct builder *builder, const struct engine_ops *ops)
@@ -165,6 +192,10 @@ static bool builder_add_env(struct builder *builder, const struct engine_ops *op
     builder_add_device(builder, ops);
     for (size_t i = 0; i < builder->spec->environment_count; i++) {
         const struct spec_setting *setting = &builder->spec->environment[i];
+        if (spec_setting_hands_on(builder->study, builder->service, setting)) {
+            builder_hand_on(builder, setting->name);
+            continue;
+        }
         if (!builder_set_env(builder, setting->name, builder_expand(builder, setting->text)))
             return err_set(err, ERR_LIMIT, "service %s: more than %d environment entries",
                            builder->spec->name, (int)LAUNCH_ENV_MAX);
@@ -262,6 +293,7 @@ bool service_launch_build(struct arena *arena, const struct spec_study *study,
     launch.argv = builder.argv;
     launch.env = builder.env;
     launch.env_unset = builder.unset;
+    launch.env_keys = builder_keys(&builder);
     if (builder.spec->container && !service_container_build(arena, study, &launch, err))
         return false;
     *ret_launch = launch;

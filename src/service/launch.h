@@ -19,8 +19,11 @@ struct service_launch {
     const char **argv;                /* NULL-terminated; argv[0] as written */
     const char **env; /* NULL-terminated "NAME=value": only what is added to or changed in ours */
     const char **env_unset; /* NULL-terminated names removed */
-    const char *folder;     /* working folder */
-    const char *scratch;    /* private folder of this service in this trial; made by the start */
+    /* Names of ours that hold keys of the study's requests, and that `environment:` does not speak
+     * of: removed as well, and no part of what a service is. NULL: none. */
+    const char **env_keys;
+    const char *folder;  /* working folder */
+    const char *scratch; /* private folder of this service in this trial; made by the start */
     const char *log_path;
     int port;
     const char *model;    /* the name that requests give the engine's model; NULL: they give none */

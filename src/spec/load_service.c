@@ -26,7 +26,8 @@ static const struct spec_field service_fields[] = {
      .help = "a container: its podman or docker command line as a list, [podman, run, ...]"},
     {"args", FIELD_NODE, FIELD(arguments), .help = "further arguments for the engine: a list"},
     {"environment", FIELD_NODE, FIELD(environment),
-     .help = "names to text, or null to leave a variable out"},
+     .help = "names to text, or null to leave a variable out; NAME: \"{NAME}\" hands on what spica "
+             "was given, which a variable of api_key_env needs"},
     {"folder", FIELD_TEXT, FIELD(service.folder),
      .help = "working folder (default: the study file's)"},
     {"protocol", FIELD_TEXT, FIELD(protocol), .help = "how it is asked (default: the engine's)"},

@@ -104,6 +104,16 @@ static bool is_builtin(const struct uses *u, const struct spec_setting *setting,
     return false;
 }
 
+/* `NAME: "{NAME}"` of the environment: the variable as we have it. */
+static bool hands_on(const struct uses *u, const struct spec_setting *setting)
+{
+    const struct spec_service *s = &u->l->study->services[u->service];
+    bool found = false;
+    for (size_t i = 0; i < s->environment_count; i++)
+        found = found || setting == &s->environment[i];
+    return found && spec_setting_hands_on(u->l->study, u->service, setting);
+}
+
 static bool fail_placeholder(struct uses *u, const struct spec_setting *setting, const char *where,
                              const char *name)
 {
@@ -134,7 +144,7 @@ static bool check_text(struct uses *u, const struct spec_setting *setting, const
             return spec_fail(u->l, setting->place, where,
                              "\"%s\": a \"{\" opens no placeholder; \"{{\" writes a brace",
                              spec_quote(u->l, setting->text));
-        if (piece.kind != PIECE_NAME || is_builtin(u, setting, &piece))
+        if (piece.kind != PIECE_NAME || is_builtin(u, setting, &piece) || hands_on(u, setting))
             continue;
         int knob = find_knob(u->l->study, u->service, piece.text, piece.len);
         if (knob < 0)

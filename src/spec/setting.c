@@ -31,6 +31,20 @@ static bool is_of_request(const struct spec_study *study, size_t service,
            (is(piece, "audio") || is(piece, "prompt") || is(piece, "text_file"));
 }
 
+bool spec_setting_hands_on(const struct spec_study *study, size_t service,
+                           const struct spec_setting *setting)
+{
+    const size_t len = setting->name ? strlen(setting->name) : 0;
+    const char *text = setting->text;
+    if (!text || strlen(text) != len + 2 || text[0] != '{' || text[len + 1] != '}' ||
+        strncmp(text + 1, setting->name, len) != 0)
+        return false;
+    for (size_t i = 0; i < study->knob_count; i++)
+        if (study->knobs[i].service == service && strcmp(study->knobs[i].name, setting->name) == 0)
+            return false;
+    return true;
+}
+
 bool spec_setting_expand(const struct spec_study *study, const struct spec_candidate *candidate,
                          size_t service, const char *text, int port, const char *scratch,
                          struct buf *ret_text)

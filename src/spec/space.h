@@ -73,6 +73,10 @@ const struct spec_protocol *spec_candidate_protocol(const struct spec_study *stu
 size_t spec_candidate_device(const struct spec_study *study, const struct spec_candidate *candidate,
                              size_t service);
 
+/* `NAME: "{NAME}"` of a service's environment, and no knob of that name: ours is handed on. */
+bool spec_setting_hands_on(const struct spec_study *study, size_t service,
+                           const struct spec_setting *setting);
+
 /* A setting's text with its placeholders filled in; false when it is to be left out (a knob value
  * of null, or an inactive knob). `port` and `scratch` as described at struct spec_setting. */
 bool spec_setting_expand(const struct spec_study *study, const struct spec_candidate *candidate,

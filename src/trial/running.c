@@ -333,6 +333,7 @@ void attempt_take_program(const struct spec_study *study, struct running *runnin
         .argv = launch->argv,
         .env = launch->env,
         .unset = launch->env_unset,
+        .keys = launch->env_keys,
         .folder = launch->folder,
         .log_path = launch->log_path,
         .study = study->name,

@@ -57,6 +57,31 @@ def a_study_of_servers_that_quote_the_key(box):
 
 
 @scenario(quick=True)
+def a_study_of_servers_that_print_their_environment(box):
+    """A service that a study starts has not the key of its requests, unless its `environment:` hands it on."""
+    def printing(**more):
+        service = box.fake("llm", **more)
+        service["command"] = ["sh", "-c", 'env; exec "$@"', "sh", *service["command"]]
+        return service
+
+    key = {"api_key_env": "SPICA_TEST_KEY"}
+    box.study(llm=printing(), other=printing(), load={"llm": key})
+    keyless_run(box, "run", box.file)
+    for name in ("llm", "other"):
+        log = keyless_run(box, "show", box.file, "--trial", "1", "--log", name).out
+        check("SPICA_SERVICE=" in log and "PATH=" in log and "SPICA_TEST_KEY" not in log, log)
+    for folder, _, names in os.walk(box.results):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                keyless(name, file.read())
+    box.study(study="handed-on", load={"llm": key},
+              llm=printing(environment={"SPICA_TEST_KEY": "{SPICA_TEST_KEY}"}))
+    box.run("run", box.file, env=ENV, lines=-1)
+    log = box.run("show", box.file, "--trial", "1", "--log", "llm", env=ENV, lines=-1).out
+    check("SPICA_TEST_KEY=" in log, log)
+
+
+@scenario(quick=True)
 def a_bench_of_servers_that_quote_the_key(box):
     for kind, protocol, more in (("llm", "openai-chat", ()), ("stt", "openai-transcriptions", ("--corpus", "speech"))):
         url = serve(box, kind, *(STREAM_QUOTES if kind == "llm" else QUOTES))

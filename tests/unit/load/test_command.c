@@ -239,10 +239,12 @@ static struct load_program program_of(const char *const *argv)
 {
     static const char *const env[] = {"COLOUR=blue", NULL};
     static const char *const unset[] = {"HOME", NULL};
+    static const char *const keys[] = {"TEST_KEY", NULL};
     return (struct load_program){.path = "/bin/sh",
                                  .argv = argv,
                                  .env = env,
                                  .unset = unset,
+                                 .keys = keys,
                                  .folder = "/",
                                  .study = "s",
                                  .name = "n"};
@@ -252,8 +254,12 @@ static void test_program(void **state)
 {
     (void)state;
     static const char *const argv[] = {
-        "sh", "-c",          "echo said >&2; echo \"$PWD $COLOUR ${HOME-none} $SPICA_SERVICE $1\"",
-        "x",  "{text_file}", NULL};
+        "sh",
+        "-c",
+        "echo said >&2; echo \"$PWD $COLOUR ${HOME-none} ${TEST_KEY-none} $SPICA_SERVICE $1\"",
+        "x",
+        "{text_file}",
+        NULL};
     char folder[] = "/tmp/spica-test-XXXXXX", log[64], said[64] = "";
     assert_non_null(mkdtemp(folder));
     snprintf(log, sizeof log, "%s/log", folder);
@@ -261,13 +267,14 @@ static void test_program(void **state)
     struct spec_setting settings[1];
     struct load_plan plan = plan_for("command", settings, "false");
     program.log_path = log;
+    setenv("TEST_KEY", "sk-secret", 1);
     plan.streams[0].program = &program;
     plan.streams[0].setting_count = 0;
     for (int i = 0; i < 2; i++) { /* the second run appends */
         struct run run = worker_run(&plan);
         assert_string_equal(run.report.failure, "");
         assert_int_equal(run.by_error[LOAD_OK], 1);
-        assert_true(strncmp(run.kept[0].text, "/ blue none s/n /", 17) == 0);
+        assert_true(strncmp(run.kept[0].text, "/ blue none none s/n /", 22) == 0);
         free(run.kept);
     }
     FILE *file = fopen(log, "r");
@@ -275,6 +282,7 @@ static void test_program(void **state)
     assert_int_equal(fread(said, 1, sizeof said, file), 10);
     fclose(file);
     assert_string_equal(said, "said\nsaid\n");
+    unsetenv("TEST_KEY");
     unlink(log);
     rmdir(folder);
 }

@@ -73,6 +73,10 @@ static const struct {
      "container run " ID "--name spica-a.b-s-4711 --pull=never --memory=1048576b "
      "--memory-swap=1048576b " LABELS "-e TRANSFORMERS_OFFLINE=1 -e CUDA_VISIBLE_DEVICES= -e "
      "'A=b c' --net none -eB=tiny x"},
+    {"a variable of ours is handed on by its name",
+     "on: cpu, allow_download: true, environment: {TOKEN: '{TOKEN}'}, container: [./fake, run, x]",
+     "run " ID "--name spica-a.b-s-4711 --network=host " LABELS
+     "-e CUDA_VISIBLE_DEVICES= -e TOKEN x"},
 };
 
 static void test_lines(void **state)

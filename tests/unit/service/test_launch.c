@@ -432,12 +432,51 @@ static void test_engines_are_whole(void **state)
     assert_null(engine_find("none"));
 }
 
+/* What requests carry is the service's only where the file says so. */
+static void test_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *environment, *kept_back, *text;
+    } keys[] = {
+        {"", "MY_KEY", ON_CPU_TEXT},
+        {"{OTHER: x}", "MY_KEY", ON_CPU_TEXT "OTHER=x "},
+        {"{MY_KEY: own}", NULL, ON_CPU_TEXT "MY_KEY=own "},
+        {"{MY_KEY: null}", NULL, "env -u MY_KEY " ON_CPU_TEXT},
+        {"{MY_KEY: '{MY_KEY}'}", NULL, ON_CPU_TEXT},
+        {"{HF_HUB_OFFLINE: '{HF_HUB_OFFLINE}'}", "MY_KEY",
+         "TRANSFORMERS_OFFLINE=1 CUDA_VISIBLE_DEVICES= "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        char services[256];
+        struct service_launch launch;
+        struct err err = ERR_INIT;
+        snprintf(services, sizeof services,
+                 "  s:\n    role: llm\n    command: [./serve.sh]\n    protocol: openai-chat\n"
+                 "    on: cpu\n    environment: %s\n",
+                 keys[i].environment[0] ? keys[i].environment : "{}");
+        struct bench bench = bench_open(services);
+        bench.study->services[0].load.api_key_env = "MY_KEY";
+        AUTO(free) char *text = launch_text(&bench, "", &launch, &err);
+        CHECK_ROW_TEXT(i, keys[i].environment, text ? "" : err.text, "");
+        char expected[512];
+        snprintf(expected, sizeof expected, "%s@/./serve.sh", keys[i].text);
+        CHECK_ROW_TEXT(i, keys[i].environment, text, expected);
+        CHECK_ROW(i, keys[i].environment,
+                  keys[i].kept_back
+                      ? launch.env_keys[0] && strcmp(launch.env_keys[0], keys[i].kept_back) == 0 &&
+                            !launch.env_keys[1]
+                      : !launch.env_keys[0]);
+        bench_close(&bench);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands),    cmocka_unit_test(test_missing_programs),
         cmocka_unit_test(test_prepare),     cmocka_unit_test(test_engines_are_whole),
-        cmocka_unit_test(test_model_names),
+        cmocka_unit_test(test_model_names), cmocka_unit_test(test_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

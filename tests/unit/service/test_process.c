@@ -227,6 +227,9 @@ static void test_environment_exactly(void **state)
     setenv("CHANGED", "old", 1);
     setenv("REMOVED", "here", 1);
     setenv("REMOVED_NOT", "here", 1);
+    setenv("KEY", "sk-secret", 1);
+    static const char *keys[] = {"KEY", "ABSENT_KEY", NULL};
+    fix.launch.env_keys = keys;
     setenv("SPICA_SERVICE", "outer/other", 1);
     fix.env[0] = "CHANGED=new value=with signs";
     fix.env[1] = "ADDED=";
