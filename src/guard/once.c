@@ -114,7 +114,9 @@ static void judge_service(struct once *once, size_t i)
     const char *name = subject->spec->name;
     if (subject->watch->kind == WATCH_NOTHING)
         return;
-    if (subject->life.presence == PRESENCE_UNKNOWN)
+    if (subject->life.aside)
+        guard_once_say(&once->unknown, "whether %s would come up (%s)", name, subject->life.why);
+    else if (subject->life.presence == PRESENCE_UNKNOWN)
         guard_once_say(&once->wrong, "%s: it can't be told whether it runs: %s", name,
                        subject->life.why);
     else if (subject->life.presence != PRESENCE_UP)
@@ -156,6 +158,8 @@ static void judge(struct once *once)
         if (once->unserved[i][0])
             guard_once_say(&once->wrong, "%s: %s", once->study->services[i].name,
                            once->unserved[i]);
+    guard_once_tell_fronts(once);
+    guard_once_tell_disk(once, guard_record_free_bytes(once->folder));
     guard_once_tell_rules(once);
 }
 
@@ -206,7 +210,7 @@ static void doubt(struct once *once)
 
 bool guard_once(const struct guard_options *options, FILE *out, bool *ret_wrong, struct err *err)
 {
-    struct once once = {.study = options->study};
+    struct once once = {.study = options->study, .folder = options->folder};
     AUTO(buf_done) struct buf text = BUF_INIT(ONCE_TEXT_MAX);
     bool ok = guard_lookout_open(options, GUARD_LOOKOUT_ONCE, NULL, NULL, &once.lookout, err);
     if (ok) {

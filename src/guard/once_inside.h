@@ -13,6 +13,7 @@ struct once_said {
 
 struct once {
     const struct spec_study *study;
+    const char *folder; /* of its results */
     struct guard_lookout lookout;
     struct guard_judge *judge; /* owned: the file's rules */
     struct guard_tick tick;    /* the last */
@@ -27,6 +28,10 @@ void guard_once_say(struct once_said *said, const char *format, ...) PRINTF_LIKE
 /* ---- once_rules.c ---- */
 void guard_once_judge_rules(struct once *once); /* by the last tick */
 void guard_once_tell_rules(struct once *once);  /* what of them is wrong, or not known */
+
+/* ---- once_fronts.c ---- */
+void guard_once_tell_fronts(struct once *once); /* tiers, arms, splits */
+void guard_once_tell_disk(struct once *once, double free_bytes);
 
 /* ---- once_table.c ---- */
 /* Of the last tick; NULL: there is no such figure. `quantile` NaN: any. */

@@ -45,3 +45,7 @@ bool guard_also_look(struct guard_also *also, int64_t now_ns);
  * another than before. */
 bool guard_also_place(struct guard_also *also, struct device *device, const char *device_name,
                       int64_t now_ns);
+
+struct guard_watch;
+/* Those of a watch. Borrowed. */
+const struct guard_also *guard_watch_also(const struct guard_watch *watch, size_t *ret_count);

@@ -164,3 +164,9 @@ void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns)
             look_at_place(watch, also, now_ns);
     }
 }
+
+const struct guard_also *guard_watch_also(const struct guard_watch *watch, size_t *ret_count)
+{
+    *ret_count = watch->also_count;
+    return watch->also;
+}

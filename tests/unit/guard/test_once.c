@@ -2,9 +2,12 @@
 #include "check.h"
 
 #include "guard/guard.h"
+#include "guard/once_inside.h"
+#include "guard/split_kept.h"
 #include "made_study.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <sys/socket.h>
 
 struct look {
@@ -147,12 +150,123 @@ static void test_rules(void **state)
     look_close(&look);
 }
 
+/* ---- behind fronts ---- */
+
+/* One that listens, for this process. */
+static int listen_somewhere(int *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 8) == 0 &&
+                getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+/* Before: "Nothing wrong was seen", whatever other tiers did. */
+static void test_every_tier(void **state)
+{
+    (void)state;
+    struct look look;
+    int port = 0;
+    look_open(&look);
+    AUTO(fd) int fd = listen_somewhere(&port);
+    look.made->guard.front_count = 1;
+    look.made->front.limit_s = NAN;
+    look.made->services[0].on = ON_GPU;
+    look.made->tiers[1].port = port;
+    look_once(&look);
+    assert_true(look.wrong);
+    expect(&look, "stt's tier base is down: port 1: no such process runs");
+    assert_null(strstr(look.text, "tier tiny is"));
+    expect(&look, "whether stt's tier tiny computes on its device");
+    look_close(&look);
+}
+
+static void keep_split(const struct look *look, enum guard_split_state state, const char *why)
+{
+    char folder[300];
+    snprintf(folder, sizeof folder, "%s/voice.spica", look->folder);
+    AUTO(free) char *path = guard_split_path(folder, &look->made->study, 0);
+    struct guard_split_kept kept = {0};
+    struct err err = ERR_INIT;
+    guard_split_kept_init(&kept, &look->made->front.split, 1);
+    kept.state = state;
+    snprintf(kept.why, sizeof kept.why, "%s", why);
+    if (!guard_split_kept_write(path, &look->made->front.split, &kept, &err))
+        fail_msg("%s", err.text);
+    guard_split_kept_done(&kept);
+}
+
+/* Before: a split that nobody judges, or that was stopped in the night, was "Nothing is wrong". */
+static void test_every_split(void **state)
+{
+    static const struct {
+        enum guard_split_state state; /* SPLIT_STATE_COUNT_: nothing is kept */
+        bool wrong;
+        const char *words;
+        bool next_down; /* is told */
+    } rows[] = {
+        {SPLIT_STATE_COUNT_, true, "what stt's split has found (guard has kept nothing of it)",
+         true},
+        {SPLIT_RUNNING, true, "stt's arm next is down: port 1: ", true},
+        {SPLIT_STOPPED, true, "stt's split is stopped: next fails more often", false},
+        {SPLIT_ABORTED, false, "Nothing wrong was seen", false},
+        {SPLIT_UNJUDGED, true, "stt's split is not judged: next fails more often", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct look look;
+        int port = 0;
+        look_open(&look);
+        AUTO(fd) int fd = listen_somewhere(&port);
+        struct spec_arm arms[] = {{.name = "now", .port = port, .weight = 90},
+                                  {.name = "next", .port = 1, .weight = 10}};
+        look.made->guard.front_count = 1;
+        look.made->front.tier_count = 0;
+        look.made->front.limit_s = NAN;
+        look.made->front.split = (struct spec_split){
+            .arms = arms, .count = 2, .harm_ratio = 0.1, .error = 0.05, .quantile = 0.95};
+        if (rows[i].state != SPLIT_STATE_COUNT_)
+            keep_split(&look, rows[i].state, "next fails more often");
+        look_once(&look);
+        CHECK_ROW(i, look.text, look.wrong == rows[i].wrong);
+        CHECK_ROW(i, look.text, strstr(look.text, rows[i].words) != NULL);
+        CHECK_ROW(i, look.text,
+                  (strstr(look.text, "arm next is down") != NULL) == rows[i].next_down);
+        CHECK_ROW(i, look.text, !strstr(look.text, "arm now"));
+        look_close(&look);
+    }
+}
+
+static void test_the_disk(void **state)
+{
+    static const struct {
+        double free_bytes;
+        size_t wrong, unknown;
+    } rows[] = {{NAN, 0, 1}, {0, 1, 0}, {65536, 1, 0}, {64 << 20, 0, 0}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(free) struct once *once = calloc(1, sizeof *once);
+        assert_non_null(once);
+        guard_once_tell_disk(once, rows[i].free_bytes);
+        CHECK_ROW(i, "disk", once->wrong.count == rows[i].wrong);
+        CHECK_ROW(i, "disk", once->unknown.count == rows[i].unknown);
+        free(once->wrong.items[0]);
+        free(once->unknown.items[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_data_is_not_fine),
         cmocka_unit_test(test_probes_that_cannot_be_sent),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_every_tier),
+        cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
