@@ -34,12 +34,6 @@ static const struct {
      "Incorrect API key: "},
 };
 
-static void tls_stop(struct tls_server *server)
-{
-    kill(server->pid, SIGKILL);
-    waitpid(server->pid, NULL, 0);
-}
-
 static struct run ask(const char *url, const char *ca, const char *key, bool reuse)
 {
     struct load_plan plan = plan_of("openai-chat", &prompts, url);

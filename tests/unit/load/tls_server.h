@@ -1,5 +1,6 @@
 /* A TLS server with a certificate made for the occasion: it answers a chat that brings the right
- * key, and quotes the key of one that does not, as real servers do. */
+ * key, and quotes the key of one that does not, as real servers do. Or what no decent server says.
+ */
 #pragma once
 
 #include "check.h"
@@ -68,22 +69,60 @@ static inline void tls_answer_(SSL *ssl, const char *key)
     SSL_shutdown(ssl);
 }
 
-static inline void tls_serve_(int listener, SSL_CTX *ctx, const char *key)
+/* In place of an answer to a chat. */
+struct tls_hostile {
+    const char *head, *again; /* again and again, until nobody takes it; NULL: nothing more */
+    const char *behind;       /* in clear text, where a record of TLS should be; NULL */
+    enum {
+        TLS_CLOSED,
+        TLS_CUT,
+        TLS_RESET,
+        TLS_SILENT
+    } end; /* cut: without the word that it ends */
+};
+
+static inline void tls_hostile_answer_(SSL *ssl, const struct tls_hostile *hostile)
+{
+    static char request[16384];
+    char piece[16384];
+    size_t len = 0, one = hostile->again ? strlen(hostile->again) : 0;
+    bool open = SSL_read(ssl, request, sizeof request) > 0;
+    open = open && SSL_write(ssl, hostile->head, (int)strlen(hostile->head)) > 0;
+    for (; one > 0 && len + one < sizeof piece; len += one)
+        memcpy(piece + len, hostile->again, one);
+    while (open && len > 0)
+        open = SSL_write(ssl, piece, (int)len) > 0;
+    if (open && hostile->behind)
+        (void)!write(SSL_get_fd(ssl), hostile->behind, strlen(hostile->behind));
+    if (hostile->end == TLS_CLOSED)
+        SSL_shutdown(ssl);
+    if (hostile->end == TLS_RESET)
+        setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
+    while (hostile->end == TLS_SILENT && recv(SSL_get_fd(ssl), request, sizeof request, 0) > 0)
+        continue;
+}
+
+static inline void tls_serve_(int listener, SSL_CTX *ctx, const char *key,
+                              const struct tls_hostile *hostile)
 {
     signal(SIGPIPE, SIG_IGN);
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         SSL *ssl = SSL_new(ctx);
         SSL_set_fd(ssl, fd);
-        if (fd >= 0 && SSL_accept(ssl) == 1)
+        bool open = fd >= 0 && SSL_accept(ssl) == 1;
+        if (open && hostile)
+            tls_hostile_answer_(ssl, hostile);
+        else if (open)
             tls_answer_(ssl, key);
         SSL_free(ssl);
         close(fd);
     }
 }
 
-static inline struct tls_server tls_start(const char *folder, const char *names, long seconds,
-                                          const char *api_key)
+static inline struct tls_server tls_start_(const char *folder, const char *names, long seconds,
+                                           const char *api_key, const struct tls_hostile *hostile)
 {
     struct tls_server server = {0};
     EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -106,10 +145,28 @@ static inline struct tls_server tls_start(const char *folder, const char *names,
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
         SSL_CTX_use_certificate(ctx, cert);
         SSL_CTX_use_PrivateKey(ctx, key);
-        tls_serve_(fd, ctx, api_key);
+        tls_serve_(fd, ctx, api_key, hostile);
     }
     close(fd);
     X509_free(cert);
     EVP_PKEY_free(key);
     return server;
+}
+
+static inline struct tls_server tls_start(const char *folder, const char *names, long seconds,
+                                          const char *api_key)
+{
+    return tls_start_(folder, names, seconds, api_key, NULL);
+}
+
+static inline struct tls_server tls_start_hostile(const char *folder,
+                                                  const struct tls_hostile *hostile)
+{
+    return tls_start_(folder, "IP:127.0.0.1", 3600, "", hostile);
+}
+
+static inline void tls_stop(struct tls_server *server)
+{
+    kill(server->pid, SIGKILL);
+    waitpid(server->pid, NULL, 0);
 }
