@@ -3,7 +3,7 @@
 #include "load/worker.h"
 
 #include "plan_of.h"
-#include "tls_server.h"
+#include "tls_hostile.h"
 #include "worker_run.h"
 
 static const struct corpus prompts = PROMPTS({.prompt = "one"});
