@@ -13,6 +13,7 @@
 #include "load/words.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const double Z95 = 1.6448536269514722; /* the normal distribution's 95th percentile */
@@ -246,19 +247,28 @@ struct load_ask load_ask_draw(struct load_picker *picker, uint64_t session, unsi
     return ask;
 }
 
+/* What is sent may have to be new to a server where all else is to be as it was. */
+static struct rng draw_words(const struct load_picker *picker, const char *use, uint64_t n)
+{
+    const char *salt = picker->plan->text_salt;
+    char named[LOAD_TEXT_SALT_MAX + 32];
+    if (!salt)
+        return load_plan_draw(picker->plan, picker->stream, use, n);
+    snprintf(named, sizeof named, "%s of %.*s", use, LOAD_TEXT_SALT_MAX, salt);
+    return load_plan_draw(picker->plan, picker->stream, named, n);
+}
+
 void load_ask_add_prefix(const struct load_picker *picker, const struct load_ask *ask,
                          struct buf *ret_text)
 {
-    struct rng rng =
-        load_plan_draw(picker->plan, picker->stream, "prefix text", (uint64_t)ask->prefix);
+    struct rng rng = draw_words(picker, "prefix text", (uint64_t)ask->prefix);
     load_words_add(ret_text, &rng, stream_of(picker)->shape.prefix_tokens);
 }
 
 void load_ask_add_text(const struct load_picker *picker, const struct load_ask *ask,
                        uint64_t session, unsigned turn, struct buf *ret_text)
 {
-    struct rng rng = load_plan_draw(picker->plan, picker->stream, "text",
-                                    number_of(stream_of(picker), session, turn));
+    struct rng rng = draw_words(picker, "text", number_of(stream_of(picker), session, turn));
     load_words_add(ret_text, &rng, ask->prompt_tokens);
 }
 

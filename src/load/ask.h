@@ -1,6 +1,6 @@
 /* What one request carries: pure functions of (seed, salt, stream name, session, turn), so that a
- * plan can be written down before anything is sent. Requests without sessions are sessions of one
- * turn, numbered like the requests. */
+ * plan can be written down before anything is sent (the words of made-up text: of its text salt
+ * too). Requests without sessions are sessions of one turn, numbered like the requests. */
 #pragma once
 
 #include "base/buf.h"

@@ -304,6 +304,47 @@ static void test_prefixes_are_shared(void **state)
     load_picker_done(&picker);
 }
 
+/* Whoever measures a service again wants the same load, and no text that its cache still holds. */
+static void test_other_words_of_the_same_lengths(void **state)
+{
+    (void)state;
+    static const char *const salts[] = {NULL, "a", "b", "b"};
+    enum { RUNS = ARRAY_LEN(salts), REQUESTS = 40 };
+    const struct corpus none = {0};
+    struct buf texts[RUNS] = {BUF_INIT(1 << 16), BUF_INIT(1 << 16), BUF_INIT(1 << 16),
+                              BUF_INIT(1 << 16)};
+    struct buf plans[RUNS] = {BUF_INIT(1 << 16), BUF_INIT(1 << 16), BUF_INIT(1 << 16),
+                              BUF_INIT(1 << 16)};
+    for (size_t i = 0; i < RUNS; i++) {
+        struct load_plan plan = plan_at(ARRIVALS_POISSON, 10);
+        plan.streams[0].corpus = &none;
+        plan.streams[0].shape.prompt_tokens = spread(SPREAD_UNIFORM, 5, 30);
+        plan.streams[0].shape.prefix_count = 2;
+        plan.streams[0].shape.prefix_tokens = 20;
+        plan.text_salt = salts[i];
+        struct load_picker picker = load_picker_init(&plan, 0);
+        for (uint64_t n = 0; n < REQUESTS; n++) {
+            struct load_ask ask = load_ask_draw(&picker, n, 0);
+            load_ask_add_prefix(&picker, &ask, &texts[i]);
+            load_ask_add_text(&picker, &ask, n, 0, &texts[i]);
+        }
+        load_picker_done(&picker);
+        load_plan_write(&plan, REQUESTS, &plans[i]);
+    }
+    for (size_t i = 0; i < RUNS; i++)
+        for (size_t k = 0; k < i; k++) {
+            assert_string_equal(buf_text(&plans[i]), buf_text(&plans[k]));
+            bool same = strcmp(buf_text(&texts[i]), buf_text(&texts[k])) == 0;
+            assert_int_equal(same, i == 3 && k == 2);
+            /* Not even their beginnings. */
+            assert_true(same || strncmp(buf_text(&texts[i]), buf_text(&texts[k]), 40) != 0);
+        }
+    for (size_t i = 0; i < RUNS; i++) {
+        buf_done(&texts[i]);
+        buf_done(&plans[i]);
+    }
+}
+
 /* ---- the whole plan ---- */
 
 static void make_rich_plan(struct load_plan *plan, const struct corpus *corpus)
@@ -384,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_mix),
         cmocka_unit_test(test_plain_items_are_unchanged),
         cmocka_unit_test(test_prefixes_are_shared),
+        cmocka_unit_test(test_other_words_of_the_same_lengths),
         cmocka_unit_test(test_same_seed_same_bytes),
         cmocka_unit_test(test_streams_are_independent),
     };
