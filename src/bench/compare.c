@@ -30,11 +30,20 @@ static const struct {
     {METRIC_LATENCY, STAT_P99, true},
     {METRIC_TTFT, STAT_P50, true},
     {METRIC_TTFT, STAT_P95, true},
+    {METRIC_TTFT, STAT_P99, true},
+    {METRIC_CONTENT, STAT_P50, true},
+    {METRIC_CONTENT, STAT_P95, true},
+    {METRIC_CONTENT, STAT_P99, true},
     {METRIC_ITL, STAT_P50, true},
+    {METRIC_ITL, STAT_P95, true},
+    {METRIC_ITL, STAT_P99, true},
     {METRIC_RTF, STAT_P50, true},
     {METRIC_RTF, STAT_P95, true},
+    {METRIC_RTF, STAT_P99, true},
     {METRIC_REQUESTS_PER_S, STAT_VALUE, true},
     {METRIC_TOKENS_PER_S, STAT_VALUE, true},
+    {METRIC_GOODPUT, STAT_VALUE, true},
+    {METRIC_GOODPUT_RATIO, STAT_VALUE, false},
     {METRIC_ERROR_RATIO, STAT_VALUE, false},
     {METRIC_WER, STAT_VALUE, false},
 };
@@ -92,6 +101,14 @@ static void set_change(struct bench_change *change, struct side after, struct si
     change->high = change->is_ratio ? exp(high) : high;
 }
 
+/* Shares have no tolerance: they are worse or not. */
+static bool is_beyond(const struct bench_change *change, double value, double limit)
+{
+    if (!metric_facts(change->metric)->higher_is_better)
+        return value > limit;
+    return change->is_ratio ? value * limit < 1 : value < limit;
+}
+
 static void judge_change(struct bench_change *change, double tolerance)
 {
     bool more_is_better = metric_facts(change->metric)->higher_is_better;
@@ -99,13 +116,15 @@ static void judge_change(struct bench_change *change, double tolerance)
     int direction = change->low > same ? 1 : change->high < same ? -1 : 0;
     change->certain = more_is_better ? direction : -direction;
     double limit = change->is_ratio ? 1 + tolerance : 0;
-    change->over = !isnan(tolerance) && change->certain < 0 && change->low > limit;
+    /* The end at which it is least bad, and the value: are they worse by more than the limit? */
+    double end = more_is_better ? change->high : change->low;
+    bool far = is_beyond(change, end, limit);
+    change->over = !isnan(tolerance) && change->certain < 0 && far;
     /* An interval that reaches below the tolerance is an answer; none at that end is not, and a
      * gate that lets pass what nobody could look at is no gate. */
-    bool beyond = more_is_better ? change->value * limit < 1 : change->value > limit;
+    bool beyond = is_beyond(change, change->value, limit);
     if (more_is_better && change->is_ratio && change->before > 0 && change->after == 0)
         beyond = true;
-    double end = more_is_better ? change->high : change->low;
     change->untold = !isnan(tolerance) && beyond && isnan(end);
 }
 
@@ -141,6 +160,34 @@ static void leave_unknown(struct bench_change *change, double tolerance)
     change->over = false;
     change->untold = !isnan(tolerance);
     change->unknown = "cannot tell: counted by events, once by the server";
+}
+
+/* Good is what keeps the requirements: by others it is another number. */
+static bool required_alike(const json_t *before, const json_t *after)
+{
+    const json_t *then = json_object_get(before, "requirements");
+    const json_t *now = json_object_get(after, "requirements");
+    size_t count = json_array_size(now);
+    bool alike = json_array_size(then) == count;
+    for (size_t i = 0; alike && i < count; i++)
+        alike = json_equal(json_object_get(json_array_get(then, i), "text"),
+                           json_object_get(json_array_get(now, i), "text"));
+    return alike;
+}
+
+/* Without thinking the first content is the first token, and would be the same rows again. */
+static bool is_ttft(const json_t *run)
+{
+    const json_t *all = json_object_get(run, "metrics");
+    return json_equal(json_object_get(all, metric_facts(METRIC_CONTENT)->name),
+                      json_object_get(all, metric_facts(METRIC_TTFT)->name));
+}
+
+static bool is_compared(enum metric metric, const json_t *before, const json_t *after)
+{
+    if (metric == METRIC_GOODPUT || metric == METRIC_GOODPUT_RATIO)
+        return required_alike(before, after);
+    return metric != METRIC_CONTENT || !is_ttft(before) || !is_ttft(after);
 }
 
 static void warn(struct bench_comparison *c, const char *text)
@@ -199,7 +246,7 @@ bool bench_compare(const char *path, const json_t *before, const json_t *after, 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct side old = side_of(before, rows[i].metric, rows[i].stat);
         struct side now = side_of(after, rows[i].metric, rows[i].stat);
-        if (isnan(old.value) && isnan(now.value))
+        if ((isnan(old.value) && isnan(now.value)) || !is_compared(rows[i].metric, before, after))
             continue;
         struct bench_change *change = &c->changes[c->change_count++];
         *change = (struct bench_change){.metric = rows[i].metric,
@@ -221,6 +268,9 @@ bool bench_compare(const char *path, const json_t *before, const json_t *after, 
                     arena, "%s has no count of tokens by the server: its tokens/s are events/s",
                     json_is_true(json_object_get(after, "tokens_exact")) ? "the earlier run"
                                                                          : "this run"));
+    if (!required_alike(before, after) && json_object_get(before, "requirements") &&
+        json_object_get(after, "requirements"))
+        warn(c, "goodput is not compared: something else was required then");
     compare_loads(c, before, after, arena);
     compare_trust(c, before, after, arena);
     *ret_comparison = c;

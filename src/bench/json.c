@@ -114,13 +114,15 @@ static json_t *instrument_json(const struct bench_run *run)
     struct bench_results *r = run->results;
     double p99_s, bound_s;
     bool late = bench_is_late(r, &p99_s, &bound_s);
-    return json_pack(
-        "{s:o, s:o, s:o, s:f, s:b, s:o, s:i, s:i}", "lateness_p50_s",
-        json_real_or_null(r->report.lateness_p50_s), "lateness_p99_s", json_real_or_null(p99_s),
-        "lateness_max_s", json_real_or_null(r->report.lateness_max_s), "lateness_bound_s", bound_s,
-        "late", late, "worker_cpu_s", json_real_or_null((double)r->report.cpu_ns / NS_PER_S),
-        "workers", run->setup->plan.workers > 1 ? run->setup->plan.workers : 1, "tried_again",
-        run->tried_again);
+    return json_pack("{s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o, s:i, s:i}", "lateness_p50_s",
+                     json_real_or_null(r->report.lateness_p50_s), "lateness_p99_s",
+                     json_real_or_null(p99_s), "lateness_max_s",
+                     json_real_or_null(r->report.lateness_max_s), "lateness_bound_s", bound_s,
+                     "late", late, "stall_p99_s", json_real_or_null(r->report.stall_p99_s),
+                     "stall_max_s", json_real_or_null(r->report.stall_max_s), "worker_cpu_s",
+                     json_real_or_null((double)r->report.cpu_ns / NS_PER_S), "workers",
+                     run->setup->plan.workers > 1 ? run->setup->plan.workers : 1, "tried_again",
+                     run->tried_again);
 }
 
 static json_t *steady_json(struct bench_results *results)
@@ -168,6 +170,16 @@ static json_t *worst_json(const struct bench_run *run)
     return all;
 }
 
+static json_t *prompts_sent_json(const struct bench_sent *sent)
+{
+    const struct bench_repeats all = bench_sent_repeats(sent);
+    if (all.prompts == 0)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:b}", "prompts", (json_int_t)all.prompts, "least_times",
+                     (json_int_t)all.least, "most_times", (json_int_t)all.most, "may_be_cached",
+                     all.most > 1);
+}
+
 json_t *bench_json(const struct bench_run *run)
 {
     static const char *const ends[] = {[BENCH_WHOLE] = "whole",
@@ -188,6 +200,8 @@ json_t *bench_json(const struct bench_run *run)
         (json_int_t)r->requests, "answered", (json_int_t)r->ok, "cut", (json_int_t)r->cut,
         "held_back", (json_int_t)r->held_back, "reloads", (json_int_t)r->reloads, "bytes",
         (json_int_t)r->bytes, "first_request_s", json_real_or_null(run->first_request_s));
+    json_object_set_new(json, "text_salt", json_text_or_null(run->text_salt));
+    json_object_set_new(json, "prompts_sent", prompts_sent_json(run->sent));
     json_object_set_new(json, "metrics", metrics_json(run));
     json_object_set_new(json, "uncorrected_latency", series_json(&r->service, true));
     json_object_set_new(json, "tokens_exact", json_boolean(r->tokens_exact));

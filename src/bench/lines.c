@@ -133,6 +133,29 @@ static void print_wer(const struct bench_run *run, FILE *out, struct report_term
     print_worst(run, out, terminal);
 }
 
+/* Text that a server has seen before may cost it nothing: how often it saw each. */
+static void print_repeats(const struct bench_run *run, FILE *out, struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(256);
+    const struct bench_repeats all = bench_sent_repeats(run->sent);
+    if (all.most < 2)
+        return;
+    if (all.prompts == 1)
+        buf_add(&text, "the one prompt");
+    else if (all.most == all.least)
+        buf_addf(&text, "each of %zu", all.prompts);
+    else
+        buf_addf(&text, "%zu, each", all.prompts);
+    buf_add(&text, " was sent ");
+    if (all.most != all.least) {
+        text_add_grouped(&text, all.least);
+        buf_add(&text, " to ");
+    }
+    text_add_grouped(&text, all.most);
+    buf_add(&text, " times: a prefix cache may have answered");
+    print_line(out, terminal, PAINT_NONE, "prompts", buf_text(&text));
+}
+
 static void print_first(const struct bench_run *run, FILE *out, struct report_terminal terminal)
 {
     AUTO(buf_done) struct buf text = BUF_INIT(256);
@@ -305,6 +328,7 @@ void bench_print_lines(const struct bench_run *run, FILE *out, struct report_ter
     print_left_out(run, out, terminal);
     print_goodput(run, out, terminal);
     print_wer(run, out, terminal);
+    print_repeats(run, out, terminal);
     print_first(run, out, terminal);
     print_lateness(run, out, terminal);
     print_alike(run, out, terminal);

@@ -2,13 +2,14 @@
  *
  * Quantiles are of raw values (type 7). Their intervals ask first whether values beside each other
  * are alike (stats/series.h): latencies of requests that waited behind one another, gaps of one
- * answer. Rates, counts, means and extremes describe this window; what another window would show
- * they do not say, so they have no interval.
+ * answer; and turns of one session, which others lie between (stats/sessions.h). Rates, counts,
+ * means and extremes describe this window; what another window would show they do not say, so they
+ * have no interval.
  */
 #include "bench/measure.h"
 
 #include "stats/binomial.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 #include "stats/summary.h"
 
 #include <math.h>
@@ -53,7 +54,8 @@ static void set_ends(struct bench_number *number, struct bench_series *series, d
 {
     const struct stats_series in_order = {.values = bench_series_ordered(series, NULL),
                                           .n = series->count};
-    struct stats_series_interval found = stats_series_quantile(&in_order, q, CONFIDENCE);
+    struct stats_series_interval found =
+        stats_sessions_quantile(&in_order, bench_series_sessions(series), q, CONFIDENCE);
     number->alike = found.refusal == STATS_REFUSAL_CORRELATED;
     if (number->alike)
         return;

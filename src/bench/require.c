@@ -17,7 +17,7 @@
 
 #include "base/text.h"
 #include "stats/requirement.h"
-#include "stats/series.h"
+#include "stats/sessions.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -230,7 +230,9 @@ static bool is_limit(const struct expr *expr, double *ret_limit, bool *ret_inclu
 struct asked {
     struct bench_point *points; /* in the arena */
     double *values;             /* theirs */
+    uint32_t *sessions;         /* theirs; NULL: they are no turns of sessions */
     size_t count, failed;
+    double worth_most; /* a request that failed is one, however many gaps it stands for */
 };
 
 static int compare_points(const void *a, const void *b)
@@ -241,35 +243,60 @@ static int compare_points(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
-static void add_failed(struct asked *asked, int64_t at_ns, int64_t from_ns)
+/* As many values as an answer has, at least one: of gaps one alone would be no more than a gap
+ * among the hundreds of an answer. Past GAPS_MOST of them all they are over half of what there is,
+ * for of answers no more gaps are kept, and more would change no answer. */
+static size_t values_each(struct bench_results *results, enum metric metric)
 {
-    if (at_ns < from_ns)
+    enum { GAPS_MOST = 4 << 20 };
+    if (metric != METRIC_ITL || results->latency.count == 0)
+        return 1;
+    size_t each = (results->itl.count + results->latency.count / 2) / results->latency.count;
+    if (results->failed.count && each > GAPS_MOST / results->failed.count)
+        each = GAPS_MOST / results->failed.count;
+    return each ? each : 1;
+}
+
+static void add_failed(struct asked *asked, struct bench_point when, size_t each, int64_t from_ns)
+{
+    if (when.at_ns < from_ns)
         return; /* in what was cut as warm-up: an error, and asked about as one */
-    asked->points[asked->count++] = (struct bench_point){at_ns, FINDING_WORST};
-    asked->failed++;
+    when.value = FINDING_WORST;
+    for (size_t i = 0; i < each; i++, when.at_ns++)
+        asked->points[asked->count++] = when;
+    asked->failed += each;
 }
 
 static struct asked all_asked(struct bench_results *results, enum metric metric,
                               struct arena *arena)
 {
     const struct bench_series *series = bench_series_of(results, metric);
-    size_t most = series->count + results->failed.count + results->answer_count;
-    struct asked asked = {.points = arena_array(arena, most + 1, sizeof *asked.points)};
+    const size_t each = values_each(results, metric);
+    size_t most = series->count + results->failed.count * each + results->answer_count;
+    struct asked asked = {.points = arena_array(arena, most + 1, sizeof *asked.points),
+                          .worth_most = INFINITY};
     for (size_t i = 0; i < series->count; i++)
         asked.points[asked.count++] = series->points[i];
     for (size_t i = 0; i < results->failed.count; i++)
-        add_failed(&asked, results->failed.points[i].at_ns, results->from_ns);
+        add_failed(&asked, results->failed.points[i], each, results->from_ns);
+    if (metric == METRIC_ITL && asked.failed)
+        asked.worth_most = (double)(results->latency.count + asked.failed / each);
     for (size_t i = 0; i < results->answer_count; i++) {
         const struct load_record *r = &results->answers[i];
         bool never = (metric == METRIC_TTFT && isnan(load_ttft_s(r))) ||
                      (metric == METRIC_CONTENT && isnan(load_content_s(r)));
         if (r->part == LOAD_WINDOW && never)
-            add_failed(&asked, r->intended_ns, results->from_ns);
+            add_failed(&asked, (struct bench_point){r->intended_ns, 0, r->session}, 1,
+                       results->from_ns);
     }
     qsort(asked.points, asked.count, sizeof *asked.points, compare_points);
     asked.values = arena_array(arena, asked.count + 1, sizeof *asked.values);
     for (size_t i = 0; i < asked.count; i++)
         asked.values[i] = asked.points[i].value;
+    if (series->of_sessions)
+        asked.sessions = arena_array(arena, asked.count + 1, sizeof *asked.sessions);
+    for (size_t i = 0; asked.sessions && i < asked.count; i++)
+        asked.sessions[i] = asked.points[i].session;
     return asked;
 }
 
@@ -284,7 +311,7 @@ static uint64_t count_over(const double *values, size_t count, double limit, boo
 static double worth_of(const struct asked *asked, double limit)
 {
     const struct stats_series series = {.values = asked->values, .n = asked->count};
-    return stats_series_worth(&series, limit);
+    return fmin(stats_sessions_worth(&series, asked->sessions, limit), asked->worth_most);
 }
 
 static enum bench_answer ask_fixed(const struct asked *asked, double allowed, uint64_t over,
@@ -305,11 +332,13 @@ static bool missed_anyway(struct bench_results *results, const struct asked *ask
     return ask_fixed(asked, allowed, over, worth_of(asked, limit + own_s)) == BENCH_MISSED;
 }
 
-static void add_counts(struct buf *why, const struct asked *asked, uint64_t over, double worth)
+static void add_counts(struct buf *why, const struct asked *asked, uint64_t over, double worth,
+                       bool of_gaps)
 {
     buf_addf(why, "; %" PRIu64 " of %zu are over", over, asked->count);
     if (asked->failed)
-        buf_addf(why, ", %zu of them failed", asked->failed);
+        buf_addf(why, of_gaps ? ", %zu of them for requests that failed" : ", %zu of them failed",
+                 asked->failed);
     if (worth < (double)asked->count * 0.99)
         buf_addf(why, ", alike beside each other and worth %.0f", worth);
 }
@@ -335,7 +364,7 @@ static bool ask_share(const struct expr *expr, size_t id, struct bench_results *
     add_name(why, id);
     buf_add(why, " is ");
     metric_add_value(why, metric_facts(metric_of(id))->unit, number.value);
-    add_counts(why, &asked, over, worth);
+    add_counts(why, &asked, over, worth, metric_of(id) == METRIC_ITL);
     if (ret_share->answer == BENCH_UNTOLD && over == 0)
         buf_addf(why, " (%" PRIu64 " with none over are enough)",
                  stats_requirement_smallest(1 - q, TAIL));
@@ -380,8 +409,10 @@ static struct bench_number measure(struct bench_results *results, size_t id, str
     if (asked.failed == 0)
         return number;
     /* Its points stay the arena's. */
-    struct bench_series all = {
-        .points = asked.points, .count = asked.count, .capacity = asked.count};
+    struct bench_series all = {.points = asked.points,
+                               .count = asked.count,
+                               .capacity = asked.count,
+                               .of_sessions = asked.sessions != NULL};
     double high = bench_series_number(&all, stat_of(id), BENCH_BOUNDS).high;
     number.high = high < FINDING_WORST ? high : NAN;
     all.points = NULL;

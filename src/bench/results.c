@@ -12,14 +12,25 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "load/ask.h"
 #include "stats/wer.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Gaps are by far the most there is: 4 million take 200 MB, sorted and in their order. What comes
+/* Gaps are by far the most there is: 4 million take 250 MB, sorted and in their order. What comes
  * later is in no quantile of theirs, and that is said; its count and its time stay. */
 enum { EXAMPLE_MAX = 200, GAPS_KEPT_MAX = 4 << 20 };
+
+/* All that hold values of answers. */
+enum { SERIES_COUNT = 6 };
+static void series_of(struct bench_results *results, struct bench_series *ret_all[SERIES_COUNT])
+{
+    struct bench_series *const all[SERIES_COUNT] = {&results->latency, &results->service,
+                                                    &results->ttft,    &results->content,
+                                                    &results->itl,     &results->rtf};
+    memcpy(ret_all, all, sizeof all);
+}
 
 struct bench_results *bench_results_new(const struct load_stream *stream)
 {
@@ -31,6 +42,10 @@ struct bench_results *bench_results_new(const struct load_stream *stream)
     results->limits = finding_limits_none();
     results->cut_off.settled = true;
     results->arena = arena_new();
+    struct bench_series *all[SERIES_COUNT];
+    series_of(results, all);
+    for (size_t i = 0; i < SERIES_COUNT; i++)
+        all[i]->of_sessions = load_stream_has_sessions(stream);
     const struct corpus *corpus = stream->corpus;
     if (!stream->protocol->sends_audio || !corpus || !corpus->all_transcribed ||
         corpus->clip_count == 0)
@@ -47,11 +62,11 @@ struct bench_results *bench_results_free(struct bench_results *results)
 {
     if (!results)
         return NULL;
-    struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
-                                  &results->content, &results->itl,     &results->rtf,
-                                  &results->failed};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+    struct bench_series *all[SERIES_COUNT];
+    series_of(results, all);
+    for (size_t i = 0; i < SERIES_COUNT; i++)
         bench_series_done(all[i]);
+    bench_series_done(&results->failed);
     for (size_t i = 0; i < ARRAY_LEN(results->examples); i++)
         free(results->examples[i]);
     for (size_t i = 0; results->heard && i < results->wer_count; i++)
@@ -143,18 +158,20 @@ static void add_times(struct bench_results *results, const struct load_result *r
 {
     const struct load_record *r = &result->record;
     double latency_s = load_latency_s(r);
-    bench_series_add(&results->latency, r->intended_ns, latency_s);
-    bench_series_add(&results->service, r->intended_ns, load_service_s(r));
-    bench_series_add(&results->ttft, r->intended_ns, load_ttft_s(r));
-    bench_series_add(&results->content, r->intended_ns, load_content_s(r));
-    bench_series_add(&results->rtf, r->intended_ns, r->audio_s > 0 ? latency_s / r->audio_s : NAN);
+    bench_series_add_turn(&results->latency, r->intended_ns, r->session, latency_s);
+    bench_series_add_turn(&results->service, r->intended_ns, r->session, load_service_s(r));
+    bench_series_add_turn(&results->ttft, r->intended_ns, r->session, load_ttft_s(r));
+    bench_series_add_turn(&results->content, r->intended_ns, r->session, load_content_s(r));
+    bench_series_add_turn(&results->rtf, r->intended_ns, r->session,
+                          r->audio_s > 0 ? latency_s / r->audio_s : NAN);
     if (results->itl.count + r->gap_count > GAPS_KEPT_MAX) {
         results->gaps_left_out += r->gap_count;
         return;
     }
     /* Gaps of one answer stand together, in their order. */
     for (uint32_t g = 0; g < r->gap_count; g++)
-        bench_series_add(&results->itl, r->intended_ns + g, (double)result->gaps_ns[g] / NS_PER_S);
+        bench_series_add_turn(&results->itl, r->intended_ns + g, r->session,
+                              (double)result->gaps_ns[g] / NS_PER_S);
 }
 
 void bench_results_add(struct bench_results *results, const struct load_stream *stream,
@@ -181,7 +198,7 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
     results->requests++;
     results->held_back += r->held_back;
     if (r->error != LOAD_OK) {
-        bench_series_add(&results->failed, r->intended_ns, 1);
+        bench_series_add_turn(&results->failed, r->intended_ns, r->session, 1);
         add_failure(results, result);
         return;
     }
@@ -206,8 +223,8 @@ static void count_rates(struct bench_results *results, int64_t end_ns)
 
 static void cut_off(struct bench_results *results, int64_t end_ns)
 {
-    struct bench_series *all[] = {&results->latency, &results->service, &results->ttft,
-                                  &results->content, &results->itl,     &results->rtf};
+    struct bench_series *all[SERIES_COUNT];
+    series_of(results, all);
     const double *at_s = NULL, *latency = bench_series_ordered(&results->latency, &at_s);
     size_t count = results->latency.count;
     if (count == 0)
@@ -224,7 +241,7 @@ static void cut_off(struct bench_results *results, int64_t end_ns)
     if (results->cut_off.count == 0)
         return;
     results->from_ns += llround(results->cut_off.seconds * (double)NS_PER_S);
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+    for (size_t i = 0; i < SERIES_COUNT; i++)
         bench_series_drop_before(all[i], results->from_ns);
     results->settled = results->latency.count;
     for (size_t i = 0; i < results->failed.count; i++)

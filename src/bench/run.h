@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "bench/compare.h"
 #include "bench/require.h"
+#include "bench/sent.h"
 #include "bench/setup.h"
 #include "report/report.h"
 
@@ -16,6 +17,8 @@ struct bench_run { /* all borrowed */
     int tried_again;        /* other windows, in which we were late ourselves; this is the best */
     bool fewer_were_late, more_were_late; /* workers, in those */
     int64_t started_wall_us;
+    const char *text_salt;   /* of the window that counts */
+    struct bench_sent *sent; /* NULL: no prompts of a list */
     const struct bench_requirement *requirements;
     const struct bench_judgement *judgements; /* of each */
     size_t requirement_count;

@@ -9,7 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-void bench_series_add(struct bench_series *series, int64_t at_ns, double value)
+void bench_series_add_turn(struct bench_series *series, int64_t at_ns, uint32_t session,
+                           double value)
 {
     if (isnan(value))
         return;
@@ -19,7 +20,12 @@ void bench_series_add(struct bench_series *series, int64_t at_ns, double value)
         if (!series->points)
             abort();
     }
-    series->points[series->count++] = (struct bench_point){at_ns, value};
+    series->points[series->count++] = (struct bench_point){at_ns, value, session};
+}
+
+void bench_series_add(struct bench_series *series, int64_t at_ns, double value)
+{
+    bench_series_add_turn(series, at_ns, 0, value);
 }
 
 void bench_series_drop_before(struct bench_series *series, int64_t at_ns)
@@ -38,6 +44,7 @@ void bench_series_done(struct bench_series *series)
     free(series->sorted);
     free(series->ordered);
     free(series->at_s);
+    free(series->sessions);
     *series = (struct bench_series){0};
 }
 
@@ -45,6 +52,15 @@ static void make(double **array, size_t count)
 {
     *array = reallocarray(*array, count + 1, sizeof **array);
     if (!*array)
+        abort();
+}
+
+static void make_sessions(struct bench_series *series)
+{
+    if (!series->of_sessions)
+        return;
+    series->sessions = reallocarray(series->sessions, series->count + 1, sizeof *series->sessions);
+    if (!series->sessions)
         abort();
 }
 
@@ -71,6 +87,7 @@ const double *bench_series_ordered(struct bench_series *series, const double **r
     if (!series->ordered || series->ordered_made != series->count) {
         make(&series->ordered, series->count);
         make(&series->at_s, series->count);
+        make_sessions(series);
         if (series->count)
             qsort(series->points, series->count, sizeof *series->points, compare_times);
         for (size_t i = 0; i < series->count; i++) {
@@ -78,9 +95,19 @@ const double *bench_series_ordered(struct bench_series *series, const double **r
             series->at_s[i] =
                 (double)(series->points[i].at_ns - series->points[0].at_ns) / NS_PER_S;
         }
+        for (size_t i = 0; series->of_sessions && i < series->count; i++)
+            series->sessions[i] = series->points[i].session;
         series->ordered_made = series->count;
     }
     if (ret_at_s)
         *ret_at_s = series->at_s;
     return series->ordered;
+}
+
+const uint32_t *bench_series_sessions(struct bench_series *series)
+{
+    if (!series->of_sessions)
+        return NULL;
+    bench_series_ordered(series, NULL);
+    return series->sessions;
 }

@@ -12,6 +12,7 @@
 #include "load/url.h"
 #include "stats/quantile.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,27 @@ static bool name_target(const struct bench_options *options, struct arena *arena
                    options->protocol->name, stream->protocol->sends_audio ? "{audio}" : "{prompt}");
 }
 
+/* Rejected: the seed's alone. A server that stays up between two runs with the same seed would have
+ * every prompt of the second in its prefix cache, and a regression would read as a gain. */
+static bool set_text_salt(const struct bench_options *options, struct arena *arena,
+                          struct bench_setup *setup, struct err *err)
+{
+    enum { GIVEN_MAX = 64 };
+    setup->text_salt = options->text_salt;
+    if (!setup->text_salt)
+        setup->text_salt = arena_printf(arena, "%" PRId64, clock_now_wall_us());
+    else if (!*setup->text_salt || strlen(setup->text_salt) > GIVEN_MAX)
+        return err_set(err, ERR_INPUT, "--text-salt: must be a text of 1 to %d bytes", GIVEN_MAX);
+    bench_setup_say_anew(setup, 0, arena);
+    return true;
+}
+
+void bench_setup_say_anew(struct bench_setup *setup, int again, struct arena *arena)
+{
+    setup->plan.text_salt =
+        again ? arena_printf(arena, "%s, %d", setup->text_salt, again + 1) : setup->text_salt;
+}
+
 bool bench_setup_make(const struct bench_options *options, const struct spec_catalog *catalog,
                       struct arena *arena, struct bench_setup **ret_setup, struct err *err)
 {
@@ -169,6 +191,8 @@ bool bench_setup_make(const struct bench_options *options, const struct spec_cat
     setup->plan.workers = options->workers;
     setup->workers_fixed = options->workers > 0;
     setup->plan.salt = "bench";
+    if (!set_text_salt(options, arena, setup, err))
+        return false;
     setup->plan.stream_count = 1;
     struct load_stream *stream = &setup->plan.streams[0];
     *stream = load_stream_of("the service", &setup->load);
@@ -258,6 +282,10 @@ bool bench_probe(const struct bench_setup *setup, int requests, struct load_reco
     if (!plan)
         abort();
     *plan = setup->plan;
+    /* Words of its own, or the window's first request would be one that was sent before. */
+    char salt[LOAD_TEXT_SALT_MAX];
+    snprintf(salt, sizeof salt, "%.80s before %" PRId64, setup->text_salt, clock_now_ns());
+    plan->text_salt = salt;
     plan->workers = 1;
     plan->probe = true;
     plan->warmup_ns = plan->window_ns = plan->drain_ns = 0;

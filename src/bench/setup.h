@@ -21,7 +21,8 @@ struct bench_options {
     int64_t warmup_ns;            /* -1: default */
     uint64_t requests;            /* 0: no limit */
     uint64_t seed;
-    int workers; /* processes that share the sending; 0: as many as it takes */
+    const char *text_salt; /* of made-up text; NULL: one that no run had before */
+    int workers;           /* processes that share the sending; 0: as many as it takes */
 };
 
 struct bench_setup { /* in the arena */
@@ -31,8 +32,9 @@ struct bench_setup { /* in the arena */
     const char *sending;           /* "12 built-in prompts" */
     const struct spec_pair *pairs; /* the options', borrowed */
     size_t pair_count;
-    bool workers_fixed; /* they were asked for */
-    bool timed;         /* the window's length was asked for, or is the default */
+    const char *text_salt; /* of the run; a window tried again has its own, made from it */
+    bool workers_fixed;    /* they were asked for */
+    bool timed;            /* the window's length was asked for, or is the default */
 };
 
 /* Errors are ERR_INPUT, one line that says what to give. */
@@ -47,6 +49,9 @@ const char *bench_url_complete(const char *url, const struct spec_protocol *prot
 
 /* What is asked, for eyes: without a key that stands in a URL. In the arena. */
 const char *bench_target(const struct bench_setup *setup, struct arena *arena);
+
+/* The plan sends the same load in other words, for the `again`-th time (0: as the run says). */
+void bench_setup_say_anew(struct bench_setup *setup, int again, struct arena *arena);
 
 /* A real request, or some one after the other, so that a wrong address or a wrong protocol is said
  * at once and in one line (ERR_PROBLEM). *ret_last is the last one that was answered. */

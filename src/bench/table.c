@@ -54,6 +54,10 @@ static void print_head(const struct bench_run *run, FILE *out, struct report_ter
     bench_add_load(&text, setup);
     buf_add(&text, "; ");
     report_add_text(&text, TEXT_TERMINAL, setup->sending);
+    /* To open one is in every time, and other tools keep theirs. */
+    if (!s->protocol->spec->runs_program)
+        buf_add(&text, s->reuse_connection ? "; connections are kept"
+                                           : "; a new connection for each request");
     buf_add(&text, "; ");
     text_add_duration(&text, run->results->window_s);
     if (run->results->warmups) {

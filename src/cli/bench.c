@@ -64,7 +64,10 @@ static const struct cli_option options[] = {
     {"json", 'j', NULL, "print the result as JSON"},
     {"workers", 0, "N",
      "processes that share the sending (default: 1, and again with 2 or 4 when we were late)"},
-    {"seed", 0, "N", "of arrivals and order (default 1): the same seed, the same load"},
+    {"seed", 0, "N", "of arrivals, order and lengths (default 1): the same seed, the same load"},
+    {"text-salt", 0, "TEXT",
+     "of made-up prompts: the same seed and salt, the same words (default: new ones in every run, "
+     "so that no prefix cache holds them)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -207,6 +210,7 @@ static bool make_setup(const struct cli_args *args, struct arena *arena,
                               .api_key_env = given(args, "api-key-env"),
                               .ca = given(args, "ca"),
                               .prompt = given(args, "prompt"),
+                              .text_salt = given(args, "text-salt"),
                               .warmup_ns = -1,
                               .seed = 1};
     if (args->argument_count > 0
@@ -267,7 +271,8 @@ static bool make_requirements(const struct cli_args *args, const struct bench_se
 
 struct under_way {
     struct bench_live live;
-    FILE *records; /* NULL: none are wanted */
+    const struct bench_run *run; /* set by measure_once() */
+    FILE *records;               /* NULL: none are wanted */
     int64_t wall_offset_ns;
     bool unwritable;
 };
@@ -277,6 +282,7 @@ static bool on_result(void *context, const struct load_result *result,
 {
     (void)so_far;
     struct under_way *u = context;
+    bench_sent_add(u->run->sent, &u->run->setup->plan.streams[0], &result->record);
     if (u->records && !bench_records_write(u->records, result, u->wall_offset_ns))
         u->unwritable = true;
     return !u->unwritable;
@@ -292,7 +298,9 @@ static void on_tick(void *context, const struct bench_results *so_far)
 static bool measure_once(struct bench_run *run, struct under_way *u,
                          struct bench_results **ret_results, struct err *err)
 {
+    u->run = run;
     run->started_wall_us = clock_now_wall_us();
+    run->text_salt = run->setup->plan.text_salt;
     u->live = bench_live_init(run->setup, stderr);
     u->wall_offset_ns = run->started_wall_us * NS_PER_US - clock_now_ns();
     const struct bench_hooks hooks = {u, on_result, on_tick, NS_PER_S};
@@ -373,14 +381,17 @@ static bool take_records(FILE *from, FILE *to, struct err *err)
 
 /* While we are late more workers may do better, or worse: the best window counts. One that was
  * broken off is the last, and counts by the user's wish. */
-static bool measure_again(struct bench_run *run, FILE *records, struct bench_results **best,
-                          struct err *err)
+static bool measure_again(struct bench_run *run, FILE *records, struct arena *arena,
+                          struct bench_results **best, struct err *err)
 {
     int workers = run->setup->plan.workers;
     while (try_again(run, *best)) {
         AUTO(bench_results_free) struct bench_results *results = NULL;
         AUTO(fclose) FILE *own = records ? tmpfile() : NULL;
         const int64_t best_started_us = run->started_wall_us;
+        const char *best_salt = run->text_salt;
+        /* Sent again word for word it would be answered from a cache, and be the least late. */
+        bench_setup_say_anew(run->setup, run->tried_again, arena);
         struct under_way u = {.records = own};
         if (records && !own)
             return err_sys(err, "a file for records");
@@ -390,6 +401,7 @@ static bool measure_again(struct bench_run *run, FILE *records, struct bench_res
             return err_set(err, ERR_INTERNAL, "records of a second window: write error");
         if (results->end == BENCH_WHOLE && lateness_of(results) >= lateness_of(*best)) {
             run->started_wall_us = best_started_us;
+            run->text_salt = best_salt;
             run->setup->plan.workers = workers;
             run->more_were_late = true;
             fputs("more workers were no better: the window before counts\n", stderr);
@@ -405,7 +417,7 @@ static bool measure_again(struct bench_run *run, FILE *records, struct bench_res
     return true;
 }
 
-static bool measure(const struct cli_args *args, struct bench_run *run,
+static bool measure(const struct cli_args *args, struct bench_run *run, struct arena *arena,
                     struct bench_results **ret_results, struct err *err)
 {
     AUTO(fclose) FILE *records = NULL;
@@ -422,10 +434,12 @@ static bool measure(const struct cli_args *args, struct bench_run *run,
     if (!bench_probe(run->setup, 1, &first, err))
         return false;
     run->first_request_s = load_latency_s(&first);
+    run->sent = bench_sent_new(&run->setup->plan.streams[0], arena);
+    bench_sent_add(run->sent, &run->setup->plan.streams[0], &first);
     struct under_way u = {.records = records};
     if (records && !start_over(records, err))
         return false;
-    if (!measure_once(run, &u, &results, err) || !measure_again(run, records, &results, err))
+    if (!measure_once(run, &u, &results, err) || !measure_again(run, records, arena, &results, err))
         return false;
     if (records && (fflush(records) != 0 || u.unwritable))
         return err_set(err, ERR_INTERNAL, "--records %s: write error", path);
@@ -507,7 +521,7 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
     if (given(args, "up-to"))
         return err_set(err, ERR_INPUT, "--up-to goes with --capacity");
     cancel_install();
-    if (!measure(args, &bench, &results, err))
+    if (!measure(args, &bench, arena, &results, err))
         return false;
     bench.results = results;
     judge(&bench, arena);

@@ -61,9 +61,10 @@ def table_of_a_plain_run(box):
     """80 columns, every part there, exit 0; the URL gets the protocol's path."""
     url = serve(box, "llm", "--latency", "5ms")
     out = box.run(*chat(url, "--rate", "50/s", "--for", "1s"), code=0).out
-    for words in ("/v1/chat/completions", "arrivals: poisson", "built-in prompts", "p50", "ttft",
+    for words in ("/v1/chat/completions", "arrivals: poisson", "built-in prompts", "a prefix cache may have answered", "p50", "ttft",
                   "itl", "answered, 0 failed", "answers/s", "tokens/s", "lateness", "our own:"):
         check(words in out, f"no \"{words}\" in\n{out}")
+    check("a new connection for each request" in " ".join(out.split()), out)
     check(max(map(len, out.splitlines())) <= 80, f"wider than 80 columns:\n{out}")
     check("\033" not in out, "colours without a terminal")
 
@@ -144,6 +145,11 @@ def same_seed_same_load(box):
         return [(m["credit_issued_ns"] - lines[0]["credit_issued_ns"], m["item"]) for m in lines]
     first = times("a", 7)
     check(first == times("b", 7), "the same seed: other sends")
+    made = chat(url, "-n", "5", "--load", "prompt_tokens=9", "--load", "output_tokens=3", "--json")
+    runs = [as_json(box.run(*made, *more, code=0)) for more in ((), (), ("--text-salt", "then"))]
+    salts = [run["text_salt"] for run in runs]
+    check(salts[0] and salts[0] != salts[1] and salts[2] == "then", salts)
+    check(all(run["prompts_sent"] is None for run in runs), "made-up text is sent once")
     check(first != times("c", 8), "another seed: the same sends")
 
 
@@ -154,6 +160,9 @@ def closed_loop_and_limits(box):
     run = as_json(box.run(*ALONE, "-p", "openai-chat", "-u", url, "-c", "3", "-n", "31", "--json", code=0))
     check(run["requests"] == 31 and run["load"]["arrivals"] == "closed"
           and run["load"]["concurrency"] == 3, run)
+    # 31 and the first of all, of twelve prompts.
+    check(run["prompts_sent"]["prompts"] == 12 and run["prompts_sent"]["most_times"] in (3, 4)
+          and run["prompts_sent"]["may_be_cached"], run["prompts_sent"])
 
 
 @scenario(quick=True)

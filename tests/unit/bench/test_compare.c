@@ -127,6 +127,71 @@ static void what_cannot_be_told_does_not_pass(void **state)
     }
 }
 
+static json_t *sure_value(const char *metric, const char *stat, double value, const char *required)
+{
+    const double around = 0.01 * value;
+    json_t *number =
+        json_pack("{s:f, s:f, s:f}", "value", value, "low", value - around, "high", value + around);
+    json_t *at = *stat ? json_pack("{s:o}", stat, number) : number;
+    return json_pack("{s:i, s:s, s:s, s:i, s:[{s:s}], s:{s:o}}", "spica_bench", 1, "protocol",
+                     "openai-chat", "ended", "whole", "answered", 100, "requirements", "text",
+                     required, "metrics", metric, at);
+}
+
+/* A regression in one of these alone passed the tolerance: nobody looked at it. */
+static void tails_and_good_answers_are_compared(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *metric, *stat;
+        double before, after;
+        const char *required; /* now; "x" then */
+        bool over;
+        int certain;
+        size_t rows;
+    } rows[] = {
+        {"ttft", "p99", 1, 2, "x", true, -1, 1},
+        {"content", "p50", 1, 2, "x", true, -1, 1},
+        {"content", "p95", 1, 2, "x", true, -1, 1},
+        {"content", "p99", 1, 2, "x", true, -1, 1},
+        {"itl", "p95", 1, 2, "x", true, -1, 1},
+        {"itl", "p99", 1, 2, "x", true, -1, 1},
+        {"rtf", "p99", 1, 2, "x", true, -1, 1},
+        {"goodput_ratio", "", 0.9, 0.5, "x", true, -1, 1},
+        {"goodput_ratio", "", 0.5, 0.9, "x", false, 1, 1},
+        {"goodput_ratio", "", 0.9, 0.5, "y", false, 0, 0}, /* another question */
+        {"goodput", "", 9, 5, "y", false, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO_JSON json_t *before = sure_value(rows[i].metric, rows[i].stat, rows[i].before, "x");
+        AUTO_JSON json_t *after =
+            sure_value(rows[i].metric, rows[i].stat, rows[i].after, rows[i].required);
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        assert_true(bench_compare("old", before, after, 0.1, arena, &c, &err));
+        CHECK_ROW(i, rows[i].metric, c->change_count == rows[i].rows && c->over == rows[i].over);
+        CHECK_ROW(i, rows[i].metric, !c->untold);
+        CHECK_ROW(i, rows[i].metric, c->warning_count == (rows[i].rows ? 0 : 1));
+        CHECK_ROW(i, rows[i].metric, !rows[i].rows || c->changes[0].certain == rows[i].certain);
+    }
+}
+
+/* Who does not think says content with the first token: the same rows once. */
+static void content_is_named_once(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO_JSON json_t *run = sure_value("ttft", "p50", 1, "x");
+    json_t *metrics = json_object_get(run, "metrics");
+    json_object_set(metrics, "content", json_object_get(metrics, "ttft"));
+    struct bench_comparison *c = NULL;
+    struct err err = ERR_INIT;
+    assert_true(bench_compare("old", run, run, 0.1, arena, &c, &err));
+    assert_int_equal(c->change_count, 1);
+    assert_int_equal(c->changes[0].metric, METRIC_TTFT);
+}
+
 static void tokens_counted_otherwise(void **state)
 {
     (void)state;
@@ -271,6 +336,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes),
         cmocka_unit_test(what_cannot_be_told_does_not_pass),
+        cmocka_unit_test(tails_and_good_answers_are_compared),
+        cmocka_unit_test(content_is_named_once),
         cmocka_unit_test(tokens_counted_otherwise),
         cmocka_unit_test(another_load_is_named),
         cmocka_unit_test(old_files_are_hostile),

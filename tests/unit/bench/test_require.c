@@ -152,6 +152,60 @@ static void failures_are_over(void **state)
     }
 }
 
+/* expected: a request that failed weighs as many gaps as an answer has, and is over in each;
+ * before: half of all failed, 100 of 20,100 were over, and the promise was kept */
+static void failures_weigh_as_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n, fail_every;
+        uint32_t gaps; /* of each answer */
+        enum bench_answer answer;
+        const char *words;
+    } rows[] = {
+        {200, 2, 200, BENCH_MISSED, "20000 of 40000 are over, 20000 of them for requests that"},
+        {200, 100, 200, BENCH_MET, "400 of 40000 are over"},
+        {200, 0, 200, BENCH_MET, "0 of 40000 are over"},
+        {200, 2, 1, BENCH_MISSED, "100 of 200 are over, 100 of them for"},
+        {200, 2, 0, BENCH_MISSED, "100 of 100 are over"},
+    };
+    const struct load_stream stream = fixture_stream("openai-chat");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO(bench_results_free) struct bench_results *r = bench_results_new(&stream);
+        struct rng rng = rng_init(1, "gaps");
+        for (size_t k = 0; k < rows[i].n; k++) {
+            int64_t gaps_ns[200];
+            for (size_t g = 0; g < ARRAY_LEN(gaps_ns); g++)
+                gaps_ns[g] = 10 * NS_PER_MS + (int64_t)rng_below(&rng, 100000);
+            bool bad = rows[i].fail_every && k % rows[i].fail_every == 0;
+            const int64_t at_ns = NS_PER_S + (int64_t)k * NS_PER_S / 10;
+            const struct load_result result = {.record = {.sequence = (uint32_t)k,
+                                                          .part = LOAD_WINDOW,
+                                                          .error = bad ? LOAD_CLOSED : LOAD_OK,
+                                                          .intended_ns = at_ns,
+                                                          .sent_ns = at_ns,
+                                                          .first_byte_ns = at_ns + NS_PER_MS,
+                                                          .first_token_ns = at_ns + NS_PER_MS,
+                                                          .done_ns = at_ns + 2 * NS_PER_S,
+                                                          .gap_count = bad ? 0 : rows[i].gaps,
+                                                          .audio_s = NAN},
+                                               .text = "",
+                                               .gaps_ns = gaps_ns};
+            bench_results_add(r, &stream, &fixture_report, &result, false);
+        }
+        bench_results_close(r, &fixture_report, CLOCK_NEVER);
+        struct bench_requirement requirement;
+        struct err err = ERR_INIT;
+        assert_true(bench_require_parse("itl.p95 < 20ms", stream.protocol->spec, arena,
+                                        &requirement, &err));
+        struct bench_judgement j = bench_require_judge(&requirement, r, arena);
+        if (j.answer != rows[i].answer || !strstr(j.why, rows[i].words))
+            fail_msg("row %zu: %s, expected %s: %s", i, bench_answer_names[j.answer],
+                     bench_answer_names[rows[i].answer], j.why);
+    }
+}
+
 static void nothing_is_not_fine(void **state)
 {
     (void)state;
@@ -168,9 +222,8 @@ static void nothing_is_not_fine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_checked),
-        cmocka_unit_test(answers),
-        cmocka_unit_test(failures_are_over),
+        cmocka_unit_test(names_are_checked),   cmocka_unit_test(answers),
+        cmocka_unit_test(failures_are_over),   cmocka_unit_test(failures_weigh_as_answers),
         cmocka_unit_test(nothing_is_not_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

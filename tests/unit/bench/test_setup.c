@@ -126,6 +126,40 @@ static void workers_have_a_core_each(void **state)
     }
 }
 
+/* expected: each run, each window that is tried again says something new, unless it is told what;
+ * before: a second run found all its prompts in the server's cache */
+static void words_are_new_in_every_run(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct bench_setup *one = NULL, *two = NULL, *told = NULL;
+    struct err err = ERR_INIT;
+    struct bench_options options = {
+        .protocol = protocol_of("openai-chat"), .warmup_ns = 0, .seed = 7};
+    assert_true(make(options, arena, &one, &err));
+    const int64_t now_us = clock_now_wall_us();
+    while (clock_now_wall_us() <= now_us)
+        ;
+    assert_true(make(options, arena, &two, &err));
+    assert_string_not_equal(one->plan.text_salt, two->plan.text_salt);
+    assert_string_equal(one->plan.salt, two->plan.salt);
+    options.text_salt = "then";
+    assert_true(make(options, arena, &told, &err));
+    assert_string_equal(told->plan.text_salt, "then");
+    bench_setup_say_anew(told, 1, arena);
+    assert_string_equal(told->plan.text_salt, "then, 2");
+    bench_setup_say_anew(told, 2, arena);
+    assert_string_equal(told->plan.text_salt, "then, 3");
+    static const char *const bad[] = {
+        "", "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        options.text_salt = bad[i];
+        err = ERR_INIT;
+        assert_false(make(options, arena, &told, &err));
+        assert_non_null(strstr(err.text, "--text-salt"));
+    }
+}
+
 static void mistakes_are_one_line(void **state)
 {
     (void)state;
@@ -177,7 +211,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls_are_completed),       cmocka_unit_test(a_model_in_the_path),
         cmocka_unit_test(defaults_are_sensible),    cmocka_unit_test(keys_of_the_load_are_bound),
-        cmocka_unit_test(workers_have_a_core_each), cmocka_unit_test(mistakes_are_one_line),
+        cmocka_unit_test(workers_have_a_core_each), cmocka_unit_test(words_are_new_in_every_run),
+        cmocka_unit_test(mistakes_are_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
