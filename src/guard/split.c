@@ -248,6 +248,25 @@ static void look_at_words(struct guard_split *split, int64_t now_ns)
 
 enum { DOUBT_WORDS = 1, DOUBT_SLOWER = 2, DOUBT_PLACE = 4 }; /* the last one shifted by the arm */
 
+/* Who gets nothing harms nobody: that it is in the wrong place is a word and no alarm. */
+static bool gets_nothing(const struct guard_split_kept *kept, size_t arm)
+{
+    return kept->arms[arm].weight == 0 &&
+           (kept->state == SPLIT_STOPPED || kept->state == SPLIT_ABORTED);
+}
+
+static void tell_idle(struct guard_split *split)
+{
+    for (size_t i = 0; i < split->kept.arm_count; i++) {
+        const unsigned bit = 1u << i;
+        const bool idle = split->places[i].wrong && gets_nothing(&split->kept, i);
+        if (idle && !(split->idle & bit))
+            split_tell(split, EVENT_ACTED, "split: %.40s, which gets nothing, is on the CPU: %s",
+                       split->kept.arms[i].name, split->places[i].place.seen.evidence);
+        split->idle = idle ? split->idle | bit : split->idle & ~bit;
+    }
+}
+
 /* What the arms may be doubted for, though nothing was decided by it. Into `buf` what is not in
  * `told` yet. */
 static unsigned add_doubts(const struct guard_split *split, unsigned told, struct buf *buf)
@@ -258,7 +277,7 @@ static unsigned add_doubts(const struct guard_split *split, unsigned told, struc
     AUTO(buf_done) struct buf unused = BUF_INIT(4096);
     for (size_t i = 0; i < kept->arm_count; i++) {
         const unsigned doubt = (unsigned)DOUBT_PLACE << i;
-        if (!split->places[i].wrong)
+        if (!split->places[i].wrong || gets_nothing(kept, i))
             continue;
         doubts |= doubt;
         buf_addf(told & doubt ? &unused : buf, "%.40s must be on the GPU and is on the CPU: %s. ",
@@ -282,13 +301,16 @@ static void look_at_doubt(struct guard_split *split, int64_t now_ns)
     const struct guard_split_kept *kept = &split->kept;
     for (size_t i = 0; i < kept->arm_count; i++)
         split_place_look(&split->places[i], &split->setup, i, now_ns);
+    tell_idle(split);
     const unsigned told = split->doubts;
     split->doubts = add_doubts(split, told, &text);
     if (split->doubts & ~told)
         split_tell(split, EVENT_ARM_DOUBT, "%s", buf_text(&text));
     else if (told && !split->doubts)
         split_tell(split, EVENT_ARM_SOUND, "split: nothing speaks against %s now (%d %% of all)",
-                   told >= DOUBT_PLACE ? "its arms" : kept->arms[kept->second].name,
+                   split->idle           ? "who gets requests"
+                   : told >= DOUBT_PLACE ? "its arms"
+                                         : kept->arms[kept->second].name,
                    kept->arms[kept->second].weight);
 }
 

@@ -26,6 +26,7 @@ struct guard_split {
     bool failing;    /* told already */
     bool lost;       /* the file was none of ours and was set aside: to be told */
     unsigned doubts; /* told, a bit each: see add_doubts() */
+    unsigned idle;   /* likewise: arms that get nothing, and are on the CPU */
     struct split_place places[SPEC_ARMS_MAX];
     int busy; /* times that a stop was held up by another program */
     int64_t keep_ns, retry_ns, retry_wait_ns;

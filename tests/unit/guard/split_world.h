@@ -19,7 +19,7 @@ struct world {
     struct guard_split_setup setup;
     struct rng rng;
     int64_t now_ns;
-    int told;
+    int told, doubts;
     enum guard_event_kind kind; /* of the last */
     char last[240];
 };
@@ -30,6 +30,7 @@ static inline void on_tell(void *context, const struct guard_event *event)
     assert_int_equal(event->service, 0);
     world->kind = event->kind;
     world->told++;
+    world->doubts += event->kind == EVENT_ARM_DOUBT;
     snprintf(world->last, sizeof world->last, "%s", event->text);
 }
 

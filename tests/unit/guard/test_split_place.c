@@ -167,11 +167,54 @@ static void test_it_is_there_again(void **state)
     arms_end(&arms);
 }
 
+static void order(struct arms *arms, enum guard_split_order what, const char *why)
+{
+    struct guard_split_kept kept = on_disk(&arms->world);
+    struct err err = ERR_INIT;
+    const struct spec_split *split = &arms->world.sample.front.split;
+    AUTO(free) char *path = guard_split_path(arms->world.folder, &arms->world.sample.study, 0);
+    assert_true(guard_split_order(&kept, split, what, true, why, 7, &err));
+    assert_true(guard_split_kept_write(path, split, &kept, &err));
+    guard_split_kept_done(&kept);
+}
+
+/* Before: "arm in doubt", a page, for as long as an arm that was stopped or aborted ran on. */
+static void test_an_arm_that_gets_nothing(void **state)
+{
+    static const struct {
+        enum guard_split_order what;
+        bool before; /* it was there, and in doubt, before that */
+    } rows[] = {{SPLIT_ABORT, false}, {SPLIT_STOP, false}, {SPLIT_ABORT, true}, {SPLIT_STOP, true}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arms arms;
+        arms_begin(&arms, ON_GPU, 0);
+        listed = rows[i].before ? DEVICE_LISTED_NO : DEVICE_LISTED_YES;
+        steps(&arms, 20);
+        CHECK_ROW(i, arms.world.last, !rows[i].before || arms.world.kind == EVENT_ARM_DOUBT);
+        order(&arms, rows[i].what, "anna");
+        arms.world.doubts = 0;
+        listed = DEVICE_LISTED_NO;
+        steps(&arms, 30);
+        CHECK_ROW(i, arms.world.last, arms.world.doubts == 0);
+        CHECK_ROW(i, arms.world.last,
+                  strstr(arms.world.last, rows[i].before
+                                              ? "nothing speaks against who gets requests"
+                                              : "next, which gets nothing, is on the "
+                                                "CPU: ") != NULL);
+        const int told = arms.world.told;
+        steps(&arms, 60);
+        CHECK_ROW(i, arms.world.last, arms.world.told == told);
+        arms_end(&arms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_arm_on_the_cpu_is_named),
         cmocka_unit_test(test_it_is_there_again),
+        cmocka_unit_test(test_an_arm_that_gets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
