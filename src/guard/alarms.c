@@ -395,6 +395,7 @@ enum expr_truth guard_alarm_look(struct guard_alarm *alarm, const struct guard_t
     const struct guard_alarm_kind *kind = alarm->kind;
     if (alarm->began_ns == 0)
         alarm->began_ns = tick->mono_ns;
+    alarm->worse = false;
     *ret_sudden = take_events(alarm, tick);
     enum expr_truth truth = kind->look ? kind->look(alarm, tick) : EXPR_FALSE;
     if (kind->look == is_again)

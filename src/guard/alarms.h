@@ -44,6 +44,7 @@ struct guard_alarm {
     /* Of a driver's errors: one after which the card computes no more, when, which services were
      * not there at some moment since, and whether one of those was proven to be there again. */
     bool fatal, proven, left[SPEC_SERVICES_MAX];
+    bool worse; /* in this tick: the first fatal one, after others */
     int64_t fatal_ns;
 };
 

@@ -62,6 +62,7 @@ void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t n
         alarm->proven = false;
     if (!fatal)
         return;
+    alarm->worse = !alarm->fatal;
     alarm->fatal = true;
     alarm->fatal_ns = now_ns;
     memset(alarm->left, 0, sizeof alarm->left);

@@ -387,7 +387,8 @@ static void tell_rule(struct guard_judge *judge, struct judge_rule *rule,
                       const struct telling *telling)
 {
     const enum guard_state from = rule->from, to = rule->state.state;
-    if (to == STATE_ALARM && !in_alarm(from)) {
+    const bool worse = rule->alarm && rule->alarm->worse; /* what is to be done is another thing */
+    if (to == STATE_ALARM && (!in_alarm(from) || worse)) {
         rule->told_unknown = false;
         tell_alarm(judge, rule, from, rule->sudden, telling);
     } else if (in_alarm(from) && !in_alarm(to)) {

@@ -466,6 +466,27 @@ static void a_fatal_xid_holds(void **state)
     judged_free(j);
 }
 
+/* "Restart that service" becomes "reboot". Before: it was not told, the alarm stood already. */
+static void a_fatal_xid_is_told_after_others(void **state)
+{
+    (void)state;
+    struct judged *j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 5);
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 31: pid=7");
+    judged_steps(j, 20);
+    judged_clear(j);
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 79: off the bus");
+    judged_step(j);
+    const struct guard_decision *d = judged_only(j, "driver error");
+    CHECK_ROW(0, d->text, d->to == STATE_ALARM && strstr(d->text, "Xid 79"));
+    CHECK_ROW(0, d->text, d->actions == 1u << ACTION_NOTIFY);
+    judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 79: off the bus");
+    judged_steps(j, 20); /* once */
+    assert_int_equal(judged_count(j, "driver error"), 1);
+    judged_free(j);
+}
+
 /* Nobody here is on that card. */
 static void an_xid_of_another_card(void **state)
 {
@@ -495,6 +516,7 @@ int main(void)
         cmocka_unit_test(xids),
         cmocka_unit_test(a_fatal_xid_is_remembered),
         cmocka_unit_test(a_fatal_xid_holds),
+        cmocka_unit_test(a_fatal_xid_is_told_after_others),
         cmocka_unit_test(an_xid_of_another_card),
         cmocka_unit_test(full_soon_trembles),
     };
