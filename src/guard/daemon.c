@@ -259,6 +259,48 @@ static void say_missing(struct daemon *daemon)
     }
 }
 
+/* ---- what production runs ---- */
+
+static void open_fronts(struct daemon *daemon)
+{
+    const struct guard_split_setup split = {.study = daemon->study,
+                                            .folder = daemon->options->folder,
+                                            .candidate = &daemon->lookout.candidate,
+                                            .dry_run = daemon->options->dry_run,
+                                            .devices = guard_watch_devices(daemon->lookout.watch),
+                                            .tell = on_acted,
+                                            .context = daemon};
+    daemon->fronts = guard_fronts_new(&split);
+}
+
+/* A promotion, a rollback, a study that was measured again: nothing of it stops guard's watching,
+ * nor touches HAProxy. Tiers' curves come from the study alone. */
+static void follow_production(struct daemon *daemon, int64_t now_ns)
+{
+    const unsigned news = guard_lookout_step(&daemon->lookout, daemon->options, now_ns);
+    AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    if (!news)
+        return;
+    guard_fronts_free(daemon->fronts); /* keeps what it counted, and goes on from there */
+    open_fronts(daemon);
+    if (news & DECISION_IS_ANOTHER) {
+        daemon->tiers = guard_tiers_free(daemon->tiers);
+        open_tiers(daemon);
+    }
+    spec_candidate_add_text(&text, daemon->study, &daemon->lookout.candidate);
+    log_write(LOG_INFO, who, "taken to run from here on: %s (%s)", buf_text(&text),
+              daemon->lookout.candidate_from);
+    guard_events_add(guard_watch_events(daemon->lookout.watch), EVENT_ACTED, -1,
+                     news & CANDIDATE_IS_ANOTHER
+                         ? "production runs another setting, which is watched from here on (%s): "
+                           "%.120s"
+                         : "the study has another decision, by which is judged from here on (%s: "
+                           "%.120s)",
+                     daemon->lookout.candidate_from, buf_text(&text));
+}
+
+/* ---- one of them, in order ---- */
+
 static void tick(struct daemon *daemon)
 {
     int64_t now_ns = clock_now_ns(), wall_us = clock_now_wall_us();
@@ -267,6 +309,7 @@ static void tick(struct daemon *daemon)
     size_t count = 0;
     const struct guard_metric_ref *refs = guard_watch_refs(watch, &count);
     look_at_disk(daemon, now_ns);
+    follow_production(daemon, now_ns);
     guard_watch_tick(watch, now_ns, wall_us, &seen);
     say_missing(daemon);
     print_events(daemon, &seen);
@@ -321,14 +364,7 @@ static bool open_parts(struct daemon *daemon, struct err *err)
         .refused = on_refused,
         .context = daemon,
     };
-    const struct guard_split_setup split = {.study = daemon->study,
-                                            .folder = daemon->options->folder,
-                                            .candidate = &daemon->lookout.candidate,
-                                            .dry_run = daemon->options->dry_run,
-                                            .devices = guard_watch_devices(daemon->lookout.watch),
-                                            .tell = on_acted,
-                                            .context = daemon};
-    daemon->fronts = guard_fronts_new(&split);
+    open_fronts(daemon);
     daemon->judge = guard_judge_new(daemon->study);
     daemon->status = guard_status_new(daemon->study, daemon->judge, daemon->options->dry_run);
     return guard_record_open(daemon->options->folder, daemon->study->guard->record_bytes,

@@ -40,6 +40,11 @@ NODISCARD bool guard_watch_new(const struct guard_watch_setup *setup,
 struct guard_watch *guard_watch_free(struct guard_watch *watch); /* returns NULL */
 AUTO_FN(struct guard_watch, guard_watch_free)
 
+/* Production runs another setting now, which stands where the setup's candidate points to, or the
+ * study has another decision: what was made from the one before is made anew (probes, engines'
+ * metrics, capacities, what is compared with the study), and where each service computes is to be
+ * proven again. HAProxy, its requests and what is known of each process stay. */
+void guard_watch_follow(struct guard_watch *watch, int64_t now_ns);
 /* Looks at everything once and makes a tick of it; its values are borrowed until the next one. */
 void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us,
                       struct guard_tick *ret_tick);

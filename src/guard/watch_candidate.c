@@ -1,14 +1,17 @@
 /* Which candidate runs in production: requests are made by its values (its model's name), and its
  * engine says where metrics are.
  *
- * The promotion's journal knows best. Without one somebody may have set things up by hand, and the
- * study's winner is the best guess, then what the study began with. A wrong guess costs a probe
- * that is refused, which is said, and nothing else. */
+ * The promotion's journal knows best: what it promoted, or that it was undone, and then what ran
+ * before is what was promoted before that, by the records of all promotions, else the baseline:
+ * never the winner, which is just what was undone. Without a journal somebody may have set things
+ * up by hand, and the study's winner is the best guess, then what the study began with. A wrong
+ * guess costs a probe that is refused, which is said, and nothing else. */
 #include "guard/watch_candidate.h"
 
 #include "base/file.h"
 #include "base/json.h"
 #include "guard/tier_study.h"
+#include "promote/audit.h"
 #include "promote/journal.h"
 #include "stats/capacity.h"
 #include "store/read.h"
@@ -17,57 +20,148 @@
 #include <math.h>
 #include <string.h>
 
-static bool take_promoted(const struct spec_study *study, const char *folder,
-                          struct spec_candidate *candidate)
+/* ---- by promotions ---- */
+
+/* Each record takes the one before it as it left it: who is undone was the last that had come. In
+ * the order of the list, so that a stack of those that are in production is its last. Borrowed from
+ * `records`; NULL: none. */
+static const char *standing(const json_t *records, const char *but)
 {
-    struct err ignored = ERR_INIT;
-    AUTO(free) char *path = promote_journal_path(folder);
-    AUTO(promote_journal_free) struct promote_journal *journal = NULL;
-    return promote_journal_read(path, &journal, &ignored) && journal &&
-           journal->state == PROMOTE_DONE && journal->plan && journal->plan->winner_text &&
-           spec_candidate_parse(study, journal->plan->winner_text, candidate, &ignored);
+    AUTO_JSON json_t *stack = json_array();
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        json_t *record = json_array_get(records, i);
+        const json_t *plan = json_object_get(record, "plan");
+        const char *outcome = json_get_text(record, "outcome");
+        const char *id = plan ? json_get_text(plan, "id") : NULL;
+        const size_t count = json_array_size(stack);
+        const char *last = count ? json_get_text(json_array_get(stack, count - 1), "id") : NULL;
+        if (!outcome || !id)
+            continue;
+        if (strcmp(outcome, "promoted") == 0 && strcmp(id, but) != 0)
+            json_array_append(stack, (json_t *)plan);
+        else if (last && strcmp(last, id) == 0) /* rolled back, or as far as that went */
+            json_array_remove(stack, count - 1);
+    }
+    const size_t count = json_array_size(stack);
+    return count ? json_get_text(json_array_get(stack, count - 1), "winner") : NULL;
 }
 
-static bool take_winner(const struct spec_study *study, const char *folder,
-                        struct spec_candidate *candidate)
+static bool take_earlier(const struct spec_study *study, const char *folder, const char *but,
+                         struct spec_candidate *candidate)
+{
+    struct err ignored = ERR_INIT;
+    AUTO_JSON json_t *records = NULL;
+    const char *winner =
+        promote_audit_read(folder, &records, &ignored) ? standing(records, but) : NULL;
+    return winner && spec_candidate_parse(study, winner, candidate, &ignored);
+}
+
+struct first {
+    spec_code code;
+    const struct spec_study *study;
+    const struct spec_candidate *but; /* NULL: any */
+};
+
+static bool take_first(void *context, spec_code code)
+{
+    struct first *first = context;
+    const struct spec_candidate candidate = spec_candidate_decode(first->study, code);
+    first->code = code;
+    return first->but && guard_candidate_is(first->study, &candidate, first->but);
+}
+
+/* `but`: is not in production, since it was undone; NULL: nothing is known not to be. */
+static void take_beginning(const struct spec_study *study, const struct spec_candidate *but,
+                           struct guard_candidate *found)
+{
+    if (study->baseline) {
+        for (size_t i = 0; i < SPEC_KNOBS_MAX; i++)
+            found->candidate.index[i] = i < study->knob_count ? study->baseline[i] : -1;
+        found->from = "the study's baseline";
+        return;
+    }
+    struct first first = {.study = study, .but = but};
+    spec_space_each(study, take_first, &first);
+    found->candidate = spec_candidate_decode(study, first.code);
+    found->from = "the study's first candidate";
+}
+
+/* False: no promotion says anything of what runs. */
+static bool take_promoted(const struct spec_study *study, const char *folder,
+                          struct guard_candidate *found)
+{
+    struct err err = ERR_INIT;
+    struct spec_candidate winner;
+    AUTO(free) char *path = promote_journal_path(folder);
+    AUTO(promote_journal_free) struct promote_journal *journal = NULL;
+    if (!promote_journal_read(path, &journal, &err)) {
+        found->journal_unread = true;
+        return false;
+    }
+    if (!journal)
+        return false;
+    const char *text = journal->plan ? journal->plan->winner_text : NULL;
+    const bool known = text && spec_candidate_parse(study, text, &winner, &err);
+    const bool is_there =
+        journal->state == PROMOTE_DONE || journal->state == PROMOTE_VERIFYING; /* it is asked */
+    found->under_way = journal->state == PROMOTE_APPLYING || journal->state == PROMOTE_UNDOING;
+    if (is_there && known) {
+        found->candidate = winner;
+        found->from = "what was promoted";
+    } else if (!is_there && take_earlier(study, folder, journal->plan_id, &found->candidate)) {
+        found->from = "what was promoted before";
+    } else if (!is_there) {
+        take_beginning(study, known ? &winner : NULL, found);
+    }
+    return !is_there || known;
+}
+
+/* ---- by the study ---- */
+
+/* The decision as it is kept; NULL: there is none. Owned by the caller. */
+static char *read_decision(const char *folder, bool *ret_unread)
 {
     struct err ignored = ERR_INIT;
     AUTO(free) char *path = study_store_path(folder);
     AUTO(free) char *text = NULL;
     AUTO(store_close) struct store *store = NULL;
-    if (!file_exists(path) || !store_open(path, STORE_READ, &store, &ignored) ||
-        !store_decision_get(store, &text, &ignored) || !text)
-        return false;
-    AUTO_JSON json_t *decision = json_loads(text, 0, NULL);
-    const char *winner = decision ? json_get_text(decision, "winner") : NULL;
-    return winner && spec_candidate_parse(study, winner, candidate, &ignored);
+    if (!file_exists(path))
+        return NULL;
+    *ret_unread = !store_open(path, STORE_READ, &store, &ignored) ||
+                  !store_decision_get(store, &text, &ignored);
+    return *ret_unread ? NULL : TAKE(text);
 }
 
-static bool take_first(void *context, spec_code code)
+static bool take_winner(const struct spec_study *study, const char *text,
+                        struct guard_candidate *found)
 {
-    *(spec_code *)context = code;
-    return false;
+    struct err ignored = ERR_INIT;
+    AUTO_JSON json_t *decision = text ? json_loads(text, 0, NULL) : NULL;
+    const char *winner = decision ? json_get_text(decision, "winner") : NULL;
+    if (!winner || !spec_candidate_parse(study, winner, &found->candidate, &ignored))
+        return false;
+    found->from = found->journal_unread
+                      ? "the study's winner; the promotion's journal can't be read"
+                      : "the study's winner";
+    return true;
+}
+
+bool guard_candidate_is(const struct spec_study *study, const struct spec_candidate *a,
+                        const struct spec_candidate *b)
+{
+    return memcmp(a->index, b->index, study->knob_count * sizeof *a->index) == 0;
 }
 
 void guard_candidate_find(const struct spec_study *study, const char *folder,
-                          struct spec_candidate *ret_candidate, const char **ret_from)
+                          struct guard_candidate *ret_found)
 {
-    struct spec_candidate candidate;
-    spec_code first = 0;
-    if (folder && take_promoted(study, folder, &candidate)) {
-        *ret_from = "what was promoted";
-    } else if (folder && take_winner(study, folder, &candidate)) {
-        *ret_from = "the study's winner";
-    } else if (study->baseline) {
-        for (size_t i = 0; i < SPEC_KNOBS_MAX; i++)
-            candidate.index[i] = i < study->knob_count ? study->baseline[i] : -1;
-        *ret_from = "the study's baseline";
-    } else {
-        spec_space_each(study, take_first, &first);
-        candidate = spec_candidate_decode(study, first);
-        *ret_from = "the study's first candidate";
-    }
-    *ret_candidate = candidate;
+    struct guard_candidate found = {.from = ""};
+    AUTO(free) char *decision = folder ? read_decision(folder, &found.store_unread) : NULL;
+    if (decision)
+        digest_bytes(decision, strlen(decision), found.decision);
+    if (!(folder && take_promoted(study, folder, &found)) && !take_winner(study, decision, &found))
+        take_beginning(study, NULL, &found);
+    *ret_found = found;
 }
 
 /* ---- how much it can take ---- */

@@ -206,6 +206,44 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
     tell_not_applied(watch, err.text);
 }
 
+static void open_changes(struct guard_watch *watch)
+{
+    const struct guard_changes_setup changes = {.study = watch->study,
+                                                .folder = watch->setup.folder,
+                                                .candidate = watch->setup.candidate,
+                                                .event = watch->setup.event,
+                                                .proc_root = proc_root};
+    watch->changes = guard_changes_new(&changes);
+}
+
+/* As at the beginning: what the old setting's probes said is nothing that the new one did. */
+static void forget_setting(struct guard_subject *subject, int64_t now_ns)
+{
+    guard_requests_restart(subject->probe_window, now_ns);
+    subject->place = (struct guard_place){0};
+    subject->probe_past = (struct guard_probe_past){0};
+    subject->engine = (struct guard_engine_view){0};
+    subject->has_proof = false;
+    subject->probe_ours = false;
+    subject->probe_words[0] = '\0';
+    subject->hung_ns = 0;
+    if (subject->up_ns) /* it has as long to be seen on its device as one that just came up */
+        subject->up_ns = now_ns;
+}
+
+void guard_watch_follow(struct guard_watch *watch, int64_t now_ns)
+{
+    watch->prober = guard_prober_free(watch->prober);
+    watch->engines = guard_engines_free(watch->engines);
+    watch->changes = guard_changes_free(watch->changes);
+    guard_capacities_find(watch->study, watch->setup.folder, watch->setup.candidate,
+                          &watch->capacities);
+    open_changes(watch);
+    open_asking(watch);
+    for (size_t i = 0; i < watch->study->service_count; i++)
+        forget_setting(&watch->subjects[i], now_ns);
+}
+
 bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch **ret_watch,
                      struct err *err)
 {
@@ -231,12 +269,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
     watch->memory = guard_memory_new(setup->study, proc_root);
     guard_capacities_find(setup->study, setup->folder, setup->candidate, &watch->capacities);
     watch->also_count = guard_also_open(setup->study, proc_root, watch->managers, watch->also);
-    const struct guard_changes_setup changes = {.study = setup->study,
-                                                .folder = setup->folder,
-                                                .candidate = setup->candidate,
-                                                .event = setup->event,
-                                                .proc_root = proc_root};
-    watch->changes = guard_changes_new(&changes);
+    open_changes(watch);
     guard_watch_say_versions(watch);
     open_logs(watch);
     open_asking(watch);

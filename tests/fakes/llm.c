@@ -111,7 +111,13 @@ bool llm_parse(struct llm_ask *ask, const char *body, size_t len, const char **r
     ask->stream = ollama ? !json_is_false(stream) : json_is_true(stream);
     ask->include_usage =
         json_is_true(json_object_get(json_object_get(root, "stream_options"), "include_usage"));
+    const char *model = json_string_value(json_object_get(root, "model"));
+    const bool another = ask->only_model && (model == NULL || strcmp(model, ask->model) != 0);
     json_decref(root);
+    if (another) {
+        *ret_why = "there is no such model here";
+        return false;
+    }
     if (!good)
         *ret_why = ask->chat ? "'messages' is required" : "'prompt' is required";
     return good;

@@ -29,6 +29,7 @@ struct llm_ask {
     /* from the options and the script */
     long tokens; /* 0: the request's max_tokens, else 16 */
     const char *model;
+    bool only_model; /* who asks for another is refused */
     uint32_t sse;
     enum script_words words;
     const char *text;

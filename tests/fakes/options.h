@@ -57,7 +57,7 @@ struct options {
     const char *host, *name, *model, *inference_path;
     enum options_kind kind;
     enum options_disguise disguise;
-    bool no_reuse_address;
+    bool no_reuse_address, only_model;
     /* time */
     int64_t latency_ns, per_token_ns, spin_request_ns;
     double jitter_sigma, audio_ratio, share_factor;

@@ -285,6 +285,8 @@ const struct options_row options_rows[] = {
     {"--name", "NAME", read_text, AT(name), 0,
      "its name where several share a --share-dir (the kind)"},
     {"--model", "ID", read_text, AT(model), 0, "model id that it reports (fake-model)"},
+    {"--only-model", NULL, read_flag, AT(only_model), 0,
+     "refuses requests of text that ask for another model"},
     {"--inference-path", "PATH", read_text, AT(inference_path), 0,
      "one more path for transcriptions"},
     {"--no-reuse-address", NULL, read_flag, AT(no_reuse_address), 0,

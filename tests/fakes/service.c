@@ -329,6 +329,7 @@ static bool job_read(struct job *job, const char **ret_why)
         .load_ns = job->effect.load_ns > 0 ? job->effect.load_ns : RESIDENT_LOAD_NS,
         .tokens = options->tokens,
         .model = options->model,
+        .only_model = options->only_model,
         .sse = options->sse | job->effect.sse,
         .words = own                    ? job->effect.words
                  : options->say != NULL ? WORDS_SAY

@@ -251,6 +251,77 @@ def a_promotion_is_rolled_back(box):
         check("taken as it is: " + unit in json.dumps(last), last)
 
 
+class Named(Production):
+    """The server of each setting has a name of its own, and knows no other."""
+
+    def __init__(self, box):
+        knobs = {"wait": [OLD["llm"], NEW["llm"]]}
+        super().__init__(box, load={"llm": {"model": "m-{wait}"}},
+                         llm=box.fake("llm", "--latency", "{wait}", "--only-model", "--model",
+                                      "m-{wait}", knobs=knobs, protocol="ollama-chat"))
+
+    def units(self):
+        super().units()
+        self.systemd.service(
+            "llm", f"{FAKE} --kind llm --port {self.llm_port} --life 900s --latency ${{WAIT}} "
+                   "--only-model --model m-${WAIT}", extra=f"Environment=WAIT={OLD['llm']}\n{SOON}")
+        self.systemd.ctl("daemon-reload")
+        self.systemd.ctl("restart", "llm")
+        wait_until(lambda: self.answers(self.llm_port), self.systemd.story)
+
+
+@scenario()
+def what_production_runs_is_followed(box):
+    """A rollback and a promotion under a running guard: it asks as the new setting wants to be asked."""
+    with Named(box) as production:
+        http, = free_ports(1)
+        production.promote(0)
+        production.study["guard"] = {"every": "200ms", "probe": {"llm": "2/s", "rag": 0},
+                                     "listen": f"127.0.0.1:{http}"}
+        production.write_study()
+        running = box.start("guard", box.file, "--json")
+
+        def probes():
+            """How many were answered in the window, how many of all were refused."""
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{http}/status", timeout=10) as answer:
+                    values = json.load(answer)["values"]
+            except OSError:
+                return 0, None
+            return (values["llm.probe.latency.p50"].get("count") or 0,
+                    values["llm.probe.errors"]["value"])
+
+        def lines():
+            text = running.output()
+            return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+
+        def follows(words, setting, before):
+            def said():
+                return [i for i, line in enumerate(lines()) if i >= before and
+                        "production runs another setting" in line.get("text", "")]
+            wait_until(lambda: said() or running.poll() is not None, running.output)
+            at = said()[-1]
+            check(words in lines()[at]["text"] and f"llm.wait={setting}" in lines()[at]["text"],
+                  lines()[at])
+            wait_until(lambda: probes()[0] > 8, running.output)
+            check(probes()[1] == 0, probes())
+            check(not any(line.get("kind") == "fails" or line.get("rule") == "fails"
+                          and line.get("to") == "firing" for line in lines()[at:]), lines()[at:])
+
+        wait_until(lambda: probes()[0] > 3, running.output)
+        check(probes()[1] == 0, running.output())
+        before = len(lines())
+        production.rollback()
+        production.expect(OLD)
+        follows("the study's baseline", OLD["llm"], before)
+        before = len(lines())
+        production.promote(0, "--accept", "study")
+        production.expect(NEW)
+        follows("what was promoted", NEW["llm"], before)
+        running.signal(signal.SIGTERM)
+        check(running.wait(30).code == 0, running.output())
+
+
 def as_a_unit(guarded):
     """The shipped unit with our binary, study and a shorter leash, up."""
     box = guarded.box
