@@ -207,7 +207,7 @@ def comparison(box):
     check("not the same load: arrivals" in other.out and "cannot tell" in other.out, other.out)
     box.write("text", "{}")
     box.run(*ALONE, "-p", "openai-chat", "-u", slow, "--compare", "text", code=2)
-    box.run("bench", "-p", "openai-completions", "-u", slow, "-n", "5", "--compare", "old.json",
+    box.run(*ALONE, "-p", "openai-completions", "-u", slow, "-n", "5", "--compare", "old.json",
             code=2)
 
 
