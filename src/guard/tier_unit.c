@@ -1,8 +1,9 @@
 /* One tier's server.
  *
  *   off --start--> starting --unit runs--> warming --an answer, in the right place--> on
- *   on --drain--> draining --empty--> stopping --unit is down--> off
  *   starting, warming --unit failed, too late, wrong place--> (stopped) failed, rests --> off
+ *
+ * The way down, and what becomes of one that has failed, is tier_down.c.
  *
  * Warm means that one real request was answered: the first one loads weights, compiles kernels and
  * takes the memory that is only taken under work. Where the service must be on the GPU its place is
@@ -19,24 +20,16 @@
  * request proves another place, and is never chosen meanwhile. Without a unit it is back when the
  * driver lists it; it may load only when it is asked, so it is asked now and then.
  *
- * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
- * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
- * request may have been chosen for it just before it was drained.
- *
- * While the driver is lost or mismatched nothing is stopped, since it would not come back: what
- * does not come up is waited for, what drains takes requests again.
+ * While the driver is lost or mismatched what does not come up is waited for.
  *
  * Rejected: waiting for systemd's job (host/manager.h): minutes, for a server that loads weights.
  * Invariant: whatever was asked for ends, at its deadline if by nothing else. */
-#include "guard/tier_unit.h"
+#include "guard/tier_unit_inside.h"
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "device/device.h"
-#include "guard/tier_process.h"
-#include "guard/tier_warm.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,36 +42,9 @@ const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {
 
 enum { PROOFS_MAX = 3 };
 static const int64_t ASK_AGAIN_NS = NS_PER_S;
-static const int64_t DRAIN_NS = 600 * NS_PER_S, DRAIN_FOR_MEMORY_NS = 60 * NS_PER_S;
-static const int64_t STOP_NS = 120 * NS_PER_S;
-enum { EMPTY_LOOKS = 2 };
-static const int64_t START_MIN_NS = 30 * NS_PER_S; /* to systemd's own "active" */
-static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
-
-struct tier_unit {
-    const struct guard_tiers_options *options; /* borrowed, as all up to `unit` */
-    const struct spec_front *front;
-    const struct spec_tier *spec;
-    const struct spec_service *service;
-    struct device *const *device; /* its entry: may come and go */
-    size_t device_index;
-    struct guard_unit *unit; /* owned; NULL: it has none, or systemd is not asked */
-    enum guard_tier_power power;
-    int64_t since_ns;    /* of `power` */
-    bool looked;         /* the first look is over */
-    uint32_t served_pid; /* that was proven, or served at first; 0: not known yet */
-    int64_t drain_until_ns;
-    int empty_looks; /* in a row, while it drains */
-    struct tier_process process;
-    struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
-    unsigned proofs;
-    int64_t asked_ns;
-    double latency_s; /* of its first answer */
-    struct device_usage before;
-    bool frozen;  /* its driver is lost */
-    int failures; /* in a row */
-    int64_t rest_until_ns;
-};
+static const int64_t WARM_AGAIN_NS = 120 * NS_PER_S; /* one that has failed and runs still */
+static const int64_t START_MIN_NS = 30 * NS_PER_S;   /* to systemd's own "active" */
+static const int64_t REST_FIRST_NS = 30 * NS_PER_S;
 
 struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup)
 {
@@ -113,7 +79,7 @@ struct tier_unit *tier_unit_free(struct tier_unit *unit)
     return NULL;
 }
 
-static void become(struct tier_unit *unit, enum guard_tier_power power, int64_t now_ns)
+void tier_unit_become(struct tier_unit *unit, enum guard_tier_power power, int64_t now_ns)
 {
     unit->power = power;
     unit->since_ns = now_ns;
@@ -169,47 +135,26 @@ static void ask(struct tier_unit *unit, int64_t now_ns)
 /* ---- the way up ---- */
 
 /* What serves from now on; another process would be cold again. */
-static void come_on(struct tier_unit *unit, int64_t now_ns)
+void tier_unit_come_on(struct tier_unit *unit, int64_t now_ns)
 {
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
     unit->served_pid = state->known ? state->main_pid : 0;
     unit->process.place = (struct tier_place){0};
-    become(unit, TIER_ON, now_ns);
+    unit->to_stop = false;
+    tier_unit_become(unit, TIER_ON, now_ns);
 }
 
 static void begin_warming(struct tier_unit *unit, int64_t now_ns)
 {
     if (unit->warm)
         tier_warm_forget(unit->warm);
-    become(unit, TIER_WARMING, now_ns);
+    unit->to_stop = false;
+    tier_unit_become(unit, TIER_WARMING, now_ns);
     unit->asked_ns = unit->proofs = 0;
 }
 
-/* Left alone for longer with each failure in a row. Returns for how long, in seconds. */
-static long long rest_longer(struct tier_unit *unit, int64_t now_ns)
-{
-    int64_t rest_ns = REST_FIRST_NS;
-    for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
-        rest_ns *= 2;
-    rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
-    unit->failures++;
-    unit->rest_until_ns = now_ns + rest_ns;
-    return (long long)(rest_ns / NS_PER_S);
-}
-
-/* A resident one is not ours to stop, and a dry run stops none. True: it is stopped. */
-static bool give_up(struct tier_unit *unit, int64_t now_ns, long long *ret_rest_s)
-{
-    *ret_rest_s = rest_longer(unit, now_ns);
-    become(unit, TIER_FAILED, now_ns);
-    bool ours = unit->unit && !unit->spec->resident && !unit->options->dry_run;
-    if (ours)
-        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
-    return ours;
-}
-
-static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *why, char *text,
-                           size_t size)
+static enum tier_turn fail(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns,
+                           const char *why, char *text, size_t size)
 {
     if (unit->warm)
         tier_warm_forget(unit->warm);
@@ -218,28 +163,27 @@ static enum tier_turn fail(struct tier_unit *unit, int64_t now_ns, const char *w
         unit->proofs = 0;
         return TURN_NONE;
     }
-    long long rest_s;
-    bool ours = give_up(unit, now_ns, &rest_s);
+    const long long rest_s = tier_down_rest(unit, now_ns);
     snprintf(text, size, "%.40s did not come up: %.120s; %snot tried again for %lld s",
-             unit->spec->name, why, ours ? "stopped, " : "", rest_s);
+             unit->spec->name, why, tier_down_give_up(unit, fault, now_ns), rest_s);
     return TURN_FAILED;
 }
 
 /* It was on, and the driver says that it is not on its card. */
 static enum tier_turn lose_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
-    long long rest_s;
     unit->process.place.lost = false;
-    bool ours = give_up(unit, now_ns, &rest_s);
-    snprintf(text, size, "%.40s must be on the GPU and is on the CPU: %.120s; %sit is not chosen",
-             unit->spec->name, unit->process.place.seen.evidence, ours ? "stopped, " : "");
+    (void)tier_down_rest(unit, now_ns);
+    snprintf(text, size, "%.40s must be on the GPU and is on the CPU: %.100s; %sit is not chosen",
+             unit->spec->name, unit->process.place.seen.evidence,
+             tier_down_give_up(unit, FAULT_MISPLACED, now_ns));
     return TURN_FAILED;
 }
 
 static enum tier_turn note_warm(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     AUTO(buf_done) struct buf words = BUF_INIT(256);
-    come_on(unit, now_ns);
+    tier_unit_come_on(unit, now_ns);
     unit->failures = 0;
     weigh(unit, now_ns);
     buf_addf(&words, "%s is warm", unit->spec->name);
@@ -273,7 +217,7 @@ static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *
         return TURN_NONE; /* asked once more */
     snprintf(why, sizeof why, "it must be on the GPU and is %s (%.80s)",
              device_placement_names[proof.placement], proof.evidence[0]);
-    return fail(unit, now_ns, why, text, size);
+    return fail(unit, FAULT_MISPLACED, now_ns, why, text, size);
 }
 
 static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_server *server,
@@ -285,7 +229,7 @@ static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_se
         const struct guard_unit_state *state = guard_unit_state(unit->unit);
         snprintf(why, sizeof why, "%.60s is %s (%s)", unit->spec->unit, state->active,
                  state->result);
-        return fail(unit, now_ns, why, text, size);
+        return fail(unit, FAULT_SILENT, now_ns, why, text, size);
     }
     if (!unit->warm && !server)
         return TURN_NONE; /* only HAProxy would say so */
@@ -300,7 +244,7 @@ static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_se
         snprintf(why, sizeof why, "no answer within %lld s (%.100s)",
                  (long long)((now_ns - unit->since_ns) / NS_PER_S),
                  unit->warm ? tier_warm_words(unit->warm) : "HAProxy finds it not usable");
-        return fail(unit, now_ns, why, text, size);
+        return fail(unit, FAULT_SILENT, now_ns, why, text, size);
     }
     if (unit->warm && !tier_warm_is_asking(unit->warm) && now_ns - unit->asked_ns >= ASK_AGAIN_NS)
         ask(unit, now_ns);
@@ -313,7 +257,7 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
     int64_t within_ns = unit->service->ready_within_ns;
     char why[200];
     if (guard_unit_refused(unit->unit)[0])
-        return fail(unit, now_ns, guard_unit_refused(unit->unit), text, size);
+        return fail(unit, FAULT_SILENT, now_ns, guard_unit_refused(unit->unit), text, size);
     /* An answer from before we asked says nothing. */
     bool fresh = state->known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
     if (fresh && strcmp(state->active, "active") == 0) {
@@ -328,30 +272,16 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
         return TURN_NONE;
     snprintf(why, sizeof why, "%.60s is %s (%s, its result: %s)", unit->spec->unit,
              state->known ? state->active : "unknown", state->sub, state->result);
-    return fail(unit, now_ns, why, text, size);
+    return fail(unit, FAULT_SILENT, now_ns, why, text, size);
 }
 
 /* ---- on, and the way down ---- */
 
-static bool runs(const struct tier_unit *unit, bool *ret_known)
+bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known)
 {
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
     *ret_known = state->known;
     return strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
-}
-
-static enum tier_turn step_off(struct tier_unit *unit, bool current, int64_t now_ns)
-{
-    bool known = false;
-    if (!runs(unit, &known) || !known)
-        return TURN_NONE;
-    if (unit->power == TIER_FAILED && now_ns - unit->since_ns < STOP_NS)
-        return TURN_NONE; /* on its way down */
-    if (!unit->looked && current)
-        come_on(unit, now_ns);
-    else
-        begin_warming(unit, now_ns);
-    return TURN_NONE;
 }
 
 /* True when another process than the one that was proven is behind its port. */
@@ -362,10 +292,32 @@ static bool is_another(struct tier_unit *unit, const struct guard_unit_state *st
     return state->main_pid > 0 && state->main_pid != unit->served_pid;
 }
 
+static enum tier_turn step_off(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    bool known = false, up = tier_unit_runs(unit, &known);
+    unit->to_stop = unit->to_stop && (up || !known);
+    if (!up || !known)
+        return TURN_NONE;
+    if (unit->to_stop && is_another(unit, guard_unit_state(unit->unit))) {
+        begin_warming(unit, now_ns); /* somebody has restarted it: it may be well */
+        return TURN_NONE;
+    }
+    const enum tier_turn turn = unit->to_stop ? tier_down_left(unit, text, size) : TURN_NONE;
+    if (turn != TURN_NONE)
+        return turn;
+    if (unit->power == TIER_FAILED && now_ns - unit->since_ns < WARM_AGAIN_NS)
+        return TURN_NONE; /* on its way down */
+    if (!unit->looked && unit->look.current)
+        tier_unit_come_on(unit, now_ns);
+    else
+        begin_warming(unit, now_ns);
+    return TURN_NONE;
+}
+
 static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
-    bool known = false, up = runs(unit, &known);
+    bool known = false, up = tier_unit_runs(unit, &known);
     if (up && known && is_another(unit, state)) {
         snprintf(text, size, "%.40s was restarted (process %u after %u): it is warmed again",
                  unit->spec->name, (unsigned)state->main_pid, (unsigned)unit->served_pid);
@@ -378,61 +330,8 @@ static enum tier_turn step_on(struct tier_unit *unit, int64_t now_ns, char *text
     snprintf(text, size, "%.40s is down: %.60s is %s (%s)", unit->spec->name, unit->spec->unit,
              state->active, state->result);
     tier_process_forget(&unit->process);
-    become(unit, TIER_OFF, now_ns);
+    tier_unit_become(unit, TIER_OFF, now_ns);
     return TURN_WENT;
-}
-
-static enum tier_turn step_draining(struct tier_unit *unit, const struct proxy_server *server,
-                                    int64_t now_ns, char *text, size_t size)
-{
-    bool late = now_ns > unit->drain_until_ns;
-    bool empty = server && server->in_flight + server->waiting == 0;
-    if (now_ns - unit->since_ns < ASK_AGAIN_NS / 2)
-        return TURN_NONE;
-    if (unit->frozen) {
-        snprintf(text, size, "%.40s is not stopped: the driver is lost, it would not come back",
-                 unit->spec->name);
-        come_on(unit, now_ns);
-        return TURN_KEPT;
-    }
-    if (server && !server->drained) { /* by a person, or HAProxy could not be told at that time */
-        snprintf(text, size, "%.40s takes requests again, it is not stopped", unit->spec->name);
-        come_on(unit, now_ns);
-        return TURN_KEPT;
-    }
-    unit->empty_looks = empty ? unit->empty_looks + 1 : 0;
-    if (unit->empty_looks < EMPTY_LOOKS && !late)
-        return TURN_NONE;
-    snprintf(text, size, "%.40s is stopped", unit->spec->name);
-    size_t len = strlen(text);
-    if (empty)
-        snprintf(text + len, size - len, ", empty");
-    else if (server)
-        snprintf(text + len, size - len,
-                 " with %" PRIu64 " requests on it: they did not end within %lld s",
-                 server->in_flight + server->waiting,
-                 (long long)((now_ns - unit->since_ns) / NS_PER_S));
-    (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
-    become(unit, TIER_STOPPING, now_ns);
-    return TURN_DRAINED;
-}
-
-static enum tier_turn step_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
-{
-    bool known = false, up = runs(unit, &known);
-    const struct guard_unit_state *state = guard_unit_state(unit->unit);
-    bool down = known && !up && state->at_ns > unit->since_ns && state->main_pid == 0;
-    if (!down && now_ns - unit->since_ns < STOP_NS)
-        return TURN_NONE;
-    snprintf(text, size, down ? "%.40s is down" : "%.40s does not stop, left as it is",
-             unit->spec->name);
-    if (!down) {
-        come_on(unit, now_ns);
-        return TURN_STOPPED;
-    }
-    become(unit, TIER_OFF, now_ns);
-    tier_process_forget(&unit->process);
-    return TURN_STOPPED;
 }
 
 /* One that is failed and has no unit: who takes no requests and loads with the first would never be
@@ -444,7 +343,7 @@ static void ask_lost(struct tier_unit *unit, int64_t now_ns)
     if (tier_warm_is_asking(unit->warm)) {
         (void)tier_warm_look(unit->warm, now_ns, &unit->latency_s);
     } else if (now_ns >= unit->rest_until_ns) {
-        (void)rest_longer(unit, now_ns);
+        (void)tier_down_rest(unit, now_ns);
         tier_warm_ask(unit->warm, now_ns);
     }
 }
@@ -467,7 +366,7 @@ static enum tier_turn follow(struct tier_unit *unit, const struct proxy_server *
         if (unit->warm)
             tier_warm_forget(unit->warm);
         unit->process.place = (struct tier_place){0};
-        become(unit, power, now_ns);
+        tier_unit_become(unit, power, now_ns);
     }
     if (!lost || power != TIER_ON)
         return TURN_NONE;
@@ -488,11 +387,11 @@ static enum tier_turn step_power(struct tier_unit *unit, const struct tier_look 
     case TIER_ON:
         return step_on(unit, now_ns, text, size);
     case TIER_DRAINING:
-        return step_draining(unit, look->server, now_ns, text, size);
+        return tier_down_draining(unit, now_ns, text, size);
     case TIER_STOPPING:
-        return step_stopping(unit, now_ns, text, size);
+        return tier_down_stopping(unit, now_ns, text, size);
     default:
-        return step_off(unit, look->current, now_ns);
+        return step_off(unit, now_ns, text, size);
     }
 }
 
@@ -501,12 +400,13 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
 {
     const struct proxy_server *server = look->server;
     enum tier_turn turn = TURN_NONE;
+    unit->look = *look;
     unit->frozen = look->frozen;
     if (!unit->unit)
         return follow(unit, server, now_ns, text, size);
     /* It serves already; what systemd says of it comes with the next look. */
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
-        come_on(unit, now_ns);
+        tier_unit_come_on(unit, now_ns);
     turn = step_power(unit, look, now_ns, text, size);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF)
@@ -527,32 +427,8 @@ bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t 
     }
     if (unit->warm)
         tier_warm_forget(unit->warm);
-    become(unit, TIER_STARTING, now_ns);
+    tier_unit_become(unit, TIER_STARTING, now_ns);
     return true;
-}
-
-static int64_t drain_ns(const struct tier_unit *unit, enum tier_haste haste)
-{
-    int64_t timeout_ns = unit->front->timeout_ns > 0 ? unit->front->timeout_ns : DRAIN_NS;
-    bool shorter = haste == DRAIN_FOR_MEMORY && timeout_ns > DRAIN_FOR_MEMORY_NS;
-    return shorter ? DRAIN_FOR_MEMORY_NS : timeout_ns;
-}
-
-void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns)
-{
-    if (!unit->unit)
-        return;
-    int64_t until_ns = now_ns + drain_ns(unit, haste);
-    if (unit->power == TIER_DRAINING) {
-        if (until_ns < unit->drain_until_ns)
-            unit->drain_until_ns = until_ns;
-        return;
-    }
-    if (unit->warm)
-        tier_warm_forget(unit->warm);
-    unit->drain_until_ns = until_ns;
-    unit->empty_looks = 0;
-    become(unit, TIER_DRAINING, now_ns);
 }
 
 void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns)
@@ -578,6 +454,6 @@ void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_
         [TIER_FAILED] = POWER_OFF,
     };
     seen->power = powers[unit->power];
-    seen->resting = now_ns < unit->rest_until_ns;
+    seen->resting = now_ns < unit->rest_until_ns || unit->to_stop; /* it runs still */
     seen->held_bytes = unit->process.held_bytes;
 }

@@ -29,12 +29,15 @@ enum tier_turn { /* what a step has found, told once */
                  TURN_DRAINED, /* nobody is on it any more, or its time is over: it is being stopped
                                 */
                  TURN_STOPPED,
+                 TURN_LEFT, /* it has failed and nobody needs it any more: HAProxy should be told
+                               that it drains, then it (tier_unit_drain) */
                  TURN_KEPT, /* it was to be stopped, and takes requests again: HAProxy should be
                                told */
 };
 struct tier_look {                     /* what HAProxy says of it */
     const struct proxy_server *server; /* NULL: unknown, HAProxy does not answer */
     bool current;                      /* it takes the front's new requests */
+    bool last;                         /* no other tier of the front can answer */
     bool frozen; /* its driver is lost: what is stopped would not come back, nothing is proven */
 };
 /* `text` says what was found, with its numbers. */

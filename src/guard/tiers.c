@@ -260,24 +260,54 @@ static void not_told(const struct guard_tiers *tiers, struct front *front, const
     tell(tiers, front, text);
 }
 
+/* No other one than `t` can answer, as HAProxy and we see it. */
+static bool is_last(const struct front *front, const struct proxy_view *view, size_t t)
+{
+    for (size_t other = 0; other < front->policy.count; other++) {
+        const struct proxy_server *server = server_of(view, front, other);
+        if (other != t && tier_unit_power(front->units[other]) == TIER_ON && server &&
+            server->usable && !server->drained)
+            return false;
+    }
+    return true;
+}
+
+/* One that has failed, and that nobody needs any more. */
+static void leave(struct guard_tiers *tiers, struct front *front, size_t t, int64_t now_ns)
+{
+    const char *name = front->policy.tiers[t].name;
+    struct err err = ERR_INIT;
+    char text[80];
+    if (proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
+        tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
+        return;
+    }
+    snprintf(text, sizeof text, "draining %.40s failed", name);
+    not_told(tiers, front, text, &err, &front->stop_said_ns[t]);
+}
+
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
                           const struct proxy_view *view, int64_t now_ns)
 {
     int current = current_of(view, front);
     for (size_t t = 0; t < front->policy.count; t++) {
         const struct proxy_server *server = server_of(view, front, t);
-        const struct tier_look look = {
-            .server = server, .current = (int)t == current, .frozen = front->frozen != NULL};
+        const struct tier_look look = {.server = server,
+                                       .current = (int)t == current,
+                                       .last = is_last(front, view, t),
+                                       .frozen = front->frozen != NULL};
         char text[240] = "";
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
         if (turn != TURN_NONE)
             tell(tiers, front, text);
+        if (turn == TURN_LEFT)
+            leave(tiers, front, t, now_ns);
         /* Drained by us, or by a guard before us that did not live to undo it. */
         struct err err = ERR_INIT;
         bool due =
             now_ns - front->ready_ns[t] >= READY_AGAIN_NS || turn == TURN_CAME || turn == TURN_KEPT;
-        if (tier_unit_power(front->units[t]) == TIER_ON && server && server->drained && due &&
-            !tiers->options.dry_run) {
+        const bool may = tier_unit_power(front->units[t]) == TIER_ON || turn == TURN_KEPT;
+        if (may && server && server->drained && due && !tiers->options.dry_run) {
             front->ready_ns[t] = now_ns;
             if (!proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
                                   PROXY_READY, &err))

@@ -1,0 +1,186 @@
+/* A tier's server on its way down.
+ *
+ *   on --drain--> draining --empty--> stopping --unit is down--> off
+ *   failed, serves --another tier can answer, it is left--> draining ...
+ *
+ * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
+ * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
+ * request may have been chosen for it just before it was drained.
+ *
+ * One that has failed is stopped at once only where nobody loses anything by it. A server on the
+ * CPU is slow, and slow answers are better than none: one that takes the front's requests, has some
+ * on it, or is the last that HAProxy can use is left as it is, and that is said. The policy leaves
+ * it when another is usable; only then it is drained and stopped like any other. While HAProxy does
+ * not answer nobody knows who is on it, so that waits as well.
+ *
+ * Rejected: stopping it at once, so that HAProxy's checks move requests on. Those under way are
+ * cut, and where no other runs, all get a 503.
+ *
+ * While the driver is lost or mismatched nothing is stopped, since it would not come back.
+ * Invariant: the last usable tier is not stopped, nor one with requests on it before their time. */
+#include "guard/tier_unit_inside.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const int64_t LOOK_AGAIN_NS = NS_PER_S / 2;
+static const int64_t DRAIN_NS = 600 * NS_PER_S, DRAIN_FOR_MEMORY_NS = 60 * NS_PER_S;
+static const int64_t STOP_NS = 120 * NS_PER_S;
+enum { EMPTY_LOOKS = 2 };
+static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
+
+long long tier_down_rest(struct tier_unit *unit, int64_t now_ns)
+{
+    int64_t rest_ns = REST_FIRST_NS;
+    for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
+        rest_ns *= 2;
+    rest_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
+    unit->failures++;
+    unit->rest_until_ns = now_ns + rest_ns;
+    return (long long)(rest_ns / NS_PER_S);
+}
+
+/* ---- one that has failed ---- */
+
+static uint64_t on_it(const struct proxy_server *server)
+{
+    return server->in_flight + server->waiting;
+}
+
+/* Would anybody lose an answer? What does not answer gives none to those who may still be sent. */
+static bool is_needed(const struct tier_unit *unit, enum tier_fault fault)
+{
+    const struct tier_look *look = &unit->look;
+    bool known;
+    if (!tier_unit_runs(unit, &known) && known)
+        return false;
+    if (!look->server)
+        return true;
+    const bool sent = look->current && (look->server->usable || fault == FAULT_MISPLACED);
+    return on_it(look->server) > 0 || sent || (look->last && look->server->usable);
+}
+
+/* A resident one is not ours to stop, and a dry run stops none. */
+const char *tier_down_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns)
+{
+    tier_unit_become(unit, TIER_FAILED, now_ns);
+    unit->to_stop = false;
+    if (!unit->unit || unit->spec->resident || unit->options->dry_run)
+        return "";
+    if (!is_needed(unit, fault)) {
+        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+        return "stopped, ";
+    }
+    unit->to_stop = true;
+    unit->served_pid = guard_unit_state(unit->unit)->main_pid;
+    if (!unit->look.server)
+        return "not stopped before HAProxy answers, ";
+    return unit->look.last ? "not stopped before another tier can answer, "
+                           : "stopped once it is empty, ";
+}
+
+enum tier_turn tier_down_left(struct tier_unit *unit, char *text, size_t size)
+{
+    const struct tier_look *look = &unit->look;
+    if (unit->frozen || !look->server || look->current || look->last)
+        return TURN_NONE;
+    snprintf(text, size, "%.40s has failed and is left now: drained, then stopped",
+             unit->spec->name);
+    return TURN_LEFT;
+}
+
+/* ---- draining, stopping ---- */
+
+/* It is not stopped after all; one that has failed is no better for that. */
+static void keep(struct tier_unit *unit, int64_t now_ns)
+{
+    if (unit->to_stop)
+        tier_unit_become(unit, TIER_FAILED, now_ns);
+    else
+        tier_unit_come_on(unit, now_ns);
+    unit->to_stop = false;
+}
+
+enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    const struct proxy_server *server = unit->look.server;
+    bool late = now_ns > unit->drain_until_ns;
+    bool empty = server && on_it(server) == 0;
+    if (now_ns - unit->since_ns < LOOK_AGAIN_NS)
+        return TURN_NONE;
+    if (unit->frozen) {
+        snprintf(text, size, "%.40s is not stopped: the driver is lost, it would not come back",
+                 unit->spec->name);
+        keep(unit, now_ns);
+        return TURN_KEPT;
+    }
+    if (server && !server->drained) { /* by a person, or HAProxy could not be told at that time */
+        snprintf(text, size, "%.40s takes requests again, it is not stopped", unit->spec->name);
+        keep(unit, now_ns);
+        return TURN_KEPT;
+    }
+    if (unit->to_stop && unit->look.last) {
+        snprintf(text, size, "%.40s is not stopped: no other tier can answer", unit->spec->name);
+        tier_unit_become(unit, TIER_FAILED, now_ns);
+        return TURN_KEPT;
+    }
+    unit->empty_looks = empty ? unit->empty_looks + 1 : 0;
+    if (unit->empty_looks < EMPTY_LOOKS && !late)
+        return TURN_NONE;
+    snprintf(text, size, "%.40s is stopped", unit->spec->name);
+    size_t len = strlen(text);
+    if (empty)
+        snprintf(text + len, size - len, ", empty");
+    else if (server)
+        snprintf(text + len, size - len,
+                 " with %" PRIu64 " requests on it: they did not end within %lld s", on_it(server),
+                 (long long)((now_ns - unit->since_ns) / NS_PER_S));
+    (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    tier_unit_become(unit, TIER_STOPPING, now_ns);
+    return TURN_DRAINED;
+}
+
+enum tier_turn tier_down_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    bool known = false, up = tier_unit_runs(unit, &known);
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    bool down = known && !up && state->at_ns > unit->since_ns && state->main_pid == 0;
+    if (!down && now_ns - unit->since_ns < STOP_NS)
+        return TURN_NONE;
+    snprintf(text, size, down ? "%.40s is down" : "%.40s does not stop, left as it is",
+             unit->spec->name);
+    if (!down) {
+        keep(unit, now_ns);
+        return TURN_STOPPED;
+    }
+    unit->to_stop = false;
+    tier_unit_become(unit, TIER_OFF, now_ns);
+    tier_process_forget(&unit->process);
+    return TURN_STOPPED;
+}
+
+static int64_t drain_ns(const struct tier_unit *unit, enum tier_haste haste)
+{
+    int64_t timeout_ns = unit->front->timeout_ns > 0 ? unit->front->timeout_ns : DRAIN_NS;
+    bool shorter = haste == DRAIN_FOR_MEMORY && timeout_ns > DRAIN_FOR_MEMORY_NS;
+    return shorter ? DRAIN_FOR_MEMORY_NS : timeout_ns;
+}
+
+void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns)
+{
+    if (!unit->unit)
+        return;
+    int64_t until_ns = now_ns + drain_ns(unit, haste);
+    if (unit->power == TIER_DRAINING) {
+        if (until_ns < unit->drain_until_ns)
+            unit->drain_until_ns = until_ns;
+        return;
+    }
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    unit->drain_until_ns = until_ns;
+    unit->empty_looks = 0;
+    tier_unit_become(unit, TIER_DRAINING, now_ns);
+}

@@ -1,0 +1,50 @@
+/* Inside guard/: a tier's server, for the two files that move it: tier_unit.c up, tier_down.c down.
+ */
+#pragma once
+
+#include "guard/tier_process.h"
+#include "guard/tier_unit.h"
+#include "guard/tier_warm.h"
+
+struct tier_unit {
+    const struct guard_tiers_options *options; /* borrowed, as all up to `unit` */
+    const struct spec_front *front;
+    const struct spec_tier *spec;
+    const struct spec_service *service;
+    struct device *const *device; /* its entry: may come and go */
+    size_t device_index;
+    struct guard_unit *unit; /* owned; NULL: it has none, or systemd is not asked */
+    enum guard_tier_power power;
+    int64_t since_ns;    /* of `power` */
+    bool looked;         /* the first look is over */
+    uint32_t served_pid; /* that was proven, or served at first, or failed; 0: not known yet */
+    int64_t drain_until_ns;
+    int empty_looks; /* in a row, while it drains */
+    struct tier_process process;
+    struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
+    unsigned proofs;
+    int64_t asked_ns;
+    double latency_s; /* of its first answer */
+    struct device_usage before;
+    struct tier_look look; /* of the step under way; its server is borrowed for that long */
+    bool frozen;           /* its driver is lost */
+    bool to_stop;          /* it has failed, runs, and is to be stopped once nobody needs it */
+    int failures;          /* in a row */
+    int64_t rest_until_ns;
+};
+
+/* ---- tier_unit.c ---- */
+void tier_unit_become(struct tier_unit *unit, enum guard_tier_power power, int64_t now_ns);
+/* What serves from now on; another process would be cold again. */
+void tier_unit_come_on(struct tier_unit *unit, int64_t now_ns);
+bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known); /* its unit does */
+
+/* ---- tier_down.c ---- */
+/* Left alone for longer with each failure in a row. Returns for how long, in seconds. */
+long long tier_down_rest(struct tier_unit *unit, int64_t now_ns);
+enum tier_fault { FAULT_SILENT, FAULT_MISPLACED /* it answers, from the wrong place */ };
+/* It has failed. Returns what becomes of it: "", "stopped, " and the like, static. */
+const char *tier_down_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns);
+enum tier_turn tier_down_left(struct tier_unit *unit, char *text, size_t size); /* while to_stop */
+enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+enum tier_turn tier_down_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
