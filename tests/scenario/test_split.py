@@ -172,6 +172,35 @@ def equal_arms_go_on(box):
     check(not split.failures, split.failures)
 
 
+@scenario()
+def no_harm_goes_on_to_the_end(box):
+    """Each step by its own verdict, to the end and back, under traffic: nobody takes a risk, and no request is
+    lost."""
+    split = Split(box, weight=25, harm="100%")
+    split.begin()
+    split.traffic()
+    for share in (50, 100):
+        # What was certain at the weights before is not at these.
+        result = box.run("split", box.file, "advance", code=9)
+        check("it is not certain yet that next does no harm" in result.text, result)
+        split.until(lambda: split.status()["verdict"] == "no-harm", split.story)
+        box.run("split", box.file, "advance", code=0)
+        split.until(lambda share=share: split.weights() == [100 - share, share], split.story)
+    split.until(lambda: split.status()["state"] == "full", split.story)
+    with split.lock:
+        now, total = split.served["now"], sum(split.served.values())
+    split.until(lambda: sum(split.served.values()) > total + 200, split.story)
+    with split.lock:
+        check(split.served["now"] <= now + 8, split.served)  # what was under way
+    box.run("split", box.file, "abort", code=0)
+    split.until(lambda: split.weights() == [100, 0], split.story)
+    with split.lock:
+        total = split.served["now"]
+    split.until(lambda: split.served["now"] > total + 100, split.story)
+    split.end()
+    check(not split.failures, split.failures)
+
+
 @scenario(quick=True)
 def a_dead_arm_is_harm(box):
     """The first arm stands in for it and no client notices: guard does."""
@@ -280,6 +309,17 @@ def at_its_end_it_is_promoted(box):
             status = split("advance", "--anyway")
         check("not tested: next gets everything" in status["text"], status)
         check(served() == "next", "not all goes to next")
+        over, lost, went = threading.Event(), [], []
+
+        def ask():
+            while not over.is_set():
+                try:
+                    went.append(served())
+                except (OSError, http.client.HTTPException, AssertionError) as error:
+                    lost.append(repr(error))
+        clients = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+        for client in clients:
+            client.start()
         commands = re.findall(r"spica (promote|split) (\S+)( abort)?", status["next"])
         check([(verb, abort) for verb, _, abort in commands] == [("promote", ""), ("split", " abort")], status)
         check(all(os.path.samefile(file, box.path("study.yaml")) for _, file, _ in commands), status)
@@ -289,6 +329,10 @@ def at_its_end_it_is_promoted(box):
         check(served() == "next", "promoting changes no weights")
         box.run(commands[1][0], commands[1][1], commands[1][2].strip(), code=0)
         check(served() == "now", "not all goes to now")
+        over.set()
+        for client in clients:
+            client.join(60)
+        check(not lost and set(went) == {"next", "now"} and len(went) > 100, (lost[:5], len(went)))
         check([arm["haproxy_weight"] for arm in split()["arms"]] == [100, 0], split())
         box.start("proxy", box.file, "stop", "--within", "1s").wait()
 
