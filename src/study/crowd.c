@@ -61,7 +61,9 @@ static struct spec_setting *freeze_list(const struct freezer *f, size_t service,
     struct spec_setting *out = arena_array(f->arena, count, sizeof *out);
     for (size_t i = 0; i < count; i++) {
         out[i] = list[i];
-        out[i].text = freeze_text(f, service, list[i].text);
+        /* Not one of the study's values: the frozen one hands on as well. */
+        if (!spec_setting_hands_on(f->study, service, &list[i]))
+            out[i].text = freeze_text(f, service, list[i].text);
     }
     return out;
 }

@@ -375,6 +375,11 @@ static void test_crowd(void **state)
                                      {.text = "{k1}"}};
     sim.study->services[0].command = command;
     sim.study->services[0].command_count = ARRAY_LEN(command);
+    struct spec_setting environment[] = {{.name = "TOKEN", .text = "{TOKEN}"}, /* handed on */
+                                         {.name = "k0", .text = "{k0}"},
+                                         {.name = "MODEL", .text = "{k0}"}};
+    sim.study->services[0].environment = environment;
+    sim.study->services[0].environment_count = ARRAY_LEN(environment);
     for (size_t k = 0; k < 2; k++)
         for (size_t v = 0; v < knobs[k].values; v++)
             sim.study->knobs[k].values[v].text =
@@ -396,6 +401,12 @@ static void test_crowd(void **state)
     static const char *const texts[] = {"serve", "--model=a3{{", "{port}", "{{{dir}/b1{{", "b1{{"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_string_equal(crowd.services[4].command[i].text, texts[i]);
+    const struct spec_setting *handed = crowd.services[4].environment;
+    assert_non_null(handed[0].text);
+    assert_string_equal(handed[0].text, "{TOKEN}");
+    assert_true(spec_setting_hands_on(&crowd, 4, &handed[0]));
+    assert_string_equal(handed[1].text, "a3{{"); /* a knob's value */
+    assert_string_equal(handed[2].text, "a3{{");
     candidate.index[1] = 2; /* a value that leaves its texts out */
     study_crowd_build(sim.study, &candidate, copies, sim.arena, &crowd, origin);
     assert_null(crowd.services[0].command[3].text);
