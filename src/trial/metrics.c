@@ -309,7 +309,8 @@ static void add_findings(struct attempt *attempt, const struct metrics_input *in
     for (size_t b = 0; b < input->bound_count && is_shared(input) && !input->left; b++)
         add_requirement(attempt, finding_requirement(input, &input->bounds[b], arena));
     for (size_t b = 0; b < input->ratio_count && is_shared(input); b++)
-        add_requirement(attempt, ratio_requirement(input, &input->ratios[b], arena));
+        if (!input->left || input->ratios[b].metric != METRIC_GOODPUT_RATIO) /* the quick ones */
+            add_requirement(attempt, ratio_requirement(input, &input->ratios[b], arena));
     struct store_utterance *worst = NULL;
     size_t count = (input->sources & SOURCE_AUDIO) && is_shared(input)
                        ? finding_worst(input, arena, UTTERANCES_MOST, &worst)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "trial/attempt.h"
 #include "trial/finding.h"
+#include "trial/ratio.h"
 
 #include <math.h>
 
@@ -142,6 +143,8 @@ static void test_left_early(void **state)
         .text = "x.latency.p95 < 300 ms", .metric = METRIC_LATENCY, .limit = 0.3, .allowed = 0.05};
     const struct store_requirement missed = {"x", bound.text, 0.05,     40,
                                              20,  40,         "missed", "requests"};
+    static const struct ratio_bound good = {
+        .text = "x.goodput_ratio > 50 %", .metric = METRIC_GOODPUT_RATIO, .allowed = 0.5};
     struct finding_limits limits = finding_limits_none();
     limits.latency_s = 0.3;
     limits.any = true;
@@ -162,6 +165,8 @@ static void test_left_early(void **state)
         f.input.left = left != 0;
         f.input.bounds = &bound;
         f.input.bound_count = 1;
+        f.input.ratios = &good;
+        f.input.ratio_count = 1;
         f.input.limits = &limits;
         f.input.missed = left ? &missed : NULL;
         run(&f);
@@ -173,7 +178,7 @@ static void test_left_early(void **state)
         assert_near(value(&f, "requests_per_s", ""), 2);
         assert_near(value(&f, "errors", ""), 0);
         assert_near(f.facts.median_s, 0.2); /* for the bound on our own lateness */
-        assert_int_equal(f.attempt.requirement_count, 1);
+        assert_int_equal(f.attempt.requirement_count, left ? 1 : 2);
         assert_int_equal(f.attempt.requirements[0].over, left ? 20 : 0);
         assert_int_equal(f.attempt.requirements[0].requests, left ? 40 : 20);
         assert_string_equal(f.attempt.requirements[0].answer, left ? "missed" : "undecided");
