@@ -4,8 +4,9 @@
  * text's size is wrong: from a counter that is broken, or of tokens that never came here (a hidden
  * chain of thought, which is no output that anybody could use). What a service says that it hid is
  * taken off first. A count that can't be is unknown; text events stand in for it where there are
- * any. Rejected: cutting it down to the text's size, which would be a made-up number; the body's
- * size as the bound, which in a stream is some two hundred times the text's.
+ * any. Where all is said to be hidden and yet text came, the thought was sent as text or the count
+ * is wrong: unknown as well. Rejected: cutting it down to the text's size, which would be a made-up
+ * number; the body's size as the bound, which in a stream is some two hundred times the text's.
  *
  * Invariant: gap_count + gaps_left_out is the number of text events less one. */
 #include "load/protocols/counts.h"
@@ -32,7 +33,10 @@ void load_tokens_take(struct load_record *record, const struct load_told *told)
     if (told->tokens < 0)
         return;
     int64_t tokens = told->hidden > 0 ? told->tokens - told->hidden : told->tokens;
-    bool believed = tokens >= 0 && tokens <= INT32_MAX && (uint64_t)tokens <= told->most;
+    bool has_text = told->most > load_told_most(0);
+    bool nothing_left = tokens == 0 && told->hidden > 0 && has_text;
+    bool believed =
+        tokens >= 0 && tokens <= INT32_MAX && (uint64_t)tokens <= told->most && !nothing_left;
     record->tokens = believed ? (int32_t)tokens : -1;
     record->tokens_exact = believed;
 }

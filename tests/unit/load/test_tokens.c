@@ -57,6 +57,8 @@ static const struct answer_row chat[] = {
     {"thinking within the text is output",
      TEXT("hm</think>") TEXT("a") STOP TOLD("\"prompt_tokens\":7,", "5", "3") DONE, LOAD_OK,
      "hm</think>a", 5, true, 100, 100, 100, 100, 1},
+    {"all hidden, and yet it came as text", TEXT("hm") TEXT("m") STOP TOLD("", "5", "5") DONE,
+     LOAD_OK, "hmm", 2, false, 100, 100, 100, 100, 1},
     {"more hidden than there is", TEXT("a") STOP TOLD("", "5", "9") DONE, LOAD_OK, "a", 1, false,
      100, 100, 100, 100, 0},
     {"a count with every event is held against the whole text",
