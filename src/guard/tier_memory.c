@@ -7,6 +7,11 @@
  * On a CPU box neither is counted: what processes held there and gave back is nobody's, and
  * MemAvailable moves with caches.
  *
+ * What others hold is what all hold less what our own tiers do, and these are two looks: ours are
+ * asked every two seconds, and memory goes some time after its process. So where much has moved,
+ * ours are asked anew in the next step and nothing is concluded before; and while one of ours comes
+ * up or ends, nothing is at all. Counted as others', a tier's own 20 GiB would evict the next one.
+ *
  * Rejected: watching the declared neighbours alone. The game or the training run that was started
  * by hand is declared by nobody. */
 #include "guard/tier_memory.h"
@@ -17,6 +22,7 @@
 #include <string.h>
 
 static const int64_t SPAN_NS = 10 * NS_PER_S;
+static const double MOVED_BYTES = 256.0 * 1024 * 1024;
 
 void tier_memory_note(struct tier_memory *memory, double others_bytes, int64_t now_ns)
 {
@@ -46,6 +52,17 @@ void tier_memory_note(struct tier_memory *memory, double others_bytes, int64_t n
     memory->owed_bytes = fmax(most - others_bytes, fmax(growth, 0));
 }
 
+void tier_memory_see(struct tier_memory *memory, double used_bytes, double ours_bytes,
+                     int64_t now_ns)
+{
+    const bool moves = fabs(used_bytes - memory->used_bytes) > MOVED_BYTES;
+    if (!moves || memory->moved) /* ours are of this step, then */
+        tier_memory_note(memory, used_bytes - ours_bytes, now_ns);
+    memory->moved = moves;
+    if (!isnan(used_bytes))
+        memory->used_bytes = used_bytes;
+}
+
 void tier_memory_step(struct tier_memory *memory, struct device *device, double ours_bytes,
                       int64_t now_ns)
 {
@@ -57,5 +74,5 @@ void tier_memory_step(struct tier_memory *memory, struct device *device, double 
     device_snapshot(device, &snapshot);
     memory->free_bytes = snapshot.fault[0] ? NAN : reading_value(snapshot.free_bytes);
     if (device_facts(device)->cores == 0)
-        tier_memory_note(memory, reading_value(snapshot.used_bytes) - ours_bytes, now_ns);
+        tier_memory_see(memory, reading_value(snapshot.used_bytes), ours_bytes, now_ns);
 }

@@ -51,8 +51,14 @@ void tier_process_weigh(struct tier_process *process, const struct tier_process_
     struct device_usage usage;
     const bool on_gpu = look->device && device_facts(look->device)->cores == 0;
     const int64_t every_ns = on_gpu ? HELD_EVERY_NS : HELD_EVERY_CPU_NS;
-    if (!look->device || (process->held_at_ns && now_ns - process->held_at_ns < every_ns) ||
-        !tier_process_follow(process, look->find(look->owner)))
+    if (!look->device || (process->held_at_ns && now_ns - process->held_at_ns < every_ns))
+        return;
+    const bool lives = tier_process_follow(process, look->find(look->owner));
+    const pid_t pid = lives ? process->alive.main.pid : 0;
+    if (pid != process->weighed_pid)
+        process->changed_ns = now_ns;
+    process->weighed_pid = pid;
+    if (!lives)
         return;
     process->held_at_ns = now_ns;
     device_usage(look->device, process->alive.anchor, &usage);

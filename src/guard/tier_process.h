@@ -8,6 +8,8 @@ struct tier_process { /* as tier_process_new() gives it */
     struct promote_alive alive;
     double held_bytes; /* NaN: not known */
     int64_t held_at_ns;
+    pid_t weighed_pid;       /* whose that is */
+    int64_t changed_ns;      /* when that was last found to be another, or dead; 0 never */
     struct tier_place place; /* outlives the process: one after it may have to be told of */
 };
 

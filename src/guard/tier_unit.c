@@ -43,6 +43,7 @@ const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {
 enum { PROOFS_MAX = 3 };
 static const int64_t ASK_AGAIN_NS = NS_PER_S;
 static const int64_t WARM_AGAIN_NS = 120 * NS_PER_S; /* one that has failed and runs still */
+static const int64_t SETTLE_NS = 5 * NS_PER_S;       /* memory goes later than its process */
 static const int64_t START_MIN_NS = 30 * NS_PER_S;   /* to systemd's own "active" */
 static const int64_t REST_FIRST_NS = 30 * NS_PER_S;
 
@@ -439,6 +440,20 @@ void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns)
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit)
 {
     return unit->power;
+}
+
+double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
+{
+    const struct tier_process *process = &unit->process;
+    if (again && unit->power != TIER_OFF) {
+        unit->process.held_at_ns = 0;
+        weigh(unit, now_ns);
+    }
+    if (unit->power == TIER_STARTING || unit->power == TIER_WARMING ||
+        unit->power == TIER_STOPPING || (unit->since_ns && now_ns - unit->since_ns < SETTLE_NS) ||
+        (process->changed_ns && now_ns - process->changed_ns < SETTLE_NS))
+        return NAN;
+    return process->held_bytes > 0 ? process->held_bytes : 0;
 }
 
 size_t tier_unit_device(const struct tier_unit *unit)

@@ -55,6 +55,9 @@ void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit);
 /* power, resting and held_bytes. */
 void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_seen *seen);
+/* Held on its device, 0 where that is unknown; NaN: that moves now, since it comes up, ends, or is
+ * another since a moment ago. `again`: it is asked, however shortly ago it was. */
+double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns);
 size_t tier_unit_device(const struct tier_unit *unit); /* index into the study's devices */
 /* How long it is to be left alone now; doubles with each failure in a row. */
 void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns);

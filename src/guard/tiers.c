@@ -323,11 +323,10 @@ static void weigh_devices(struct guard_tiers *tiers, int64_t now_ns)
     bool used[SPEC_DEVICES_MAX] = {false};
     for (size_t i = 0; i < tiers->count; i++)
         for (size_t t = 0; t < tiers->fronts[i].policy.count; t++) {
-            struct policy_seen seen = {0};
-            size_t d = tier_unit_device(tiers->fronts[i].units[t]);
-            tier_unit_fill(tiers->fronts[i].units[t], now_ns, &seen);
+            struct tier_unit *unit = tiers->fronts[i].units[t];
+            size_t d = tier_unit_device(unit);
             used[d] = true;
-            ours[d] += seen.held_bytes > 0 ? seen.held_bytes : 0;
+            ours[d] += tier_unit_ours(unit, tiers->memories[d].moved, now_ns);
         }
     for (size_t d = 0; d < study->device_count; d++)
         if (used[d])

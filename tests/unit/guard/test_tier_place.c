@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -209,6 +210,32 @@ static void test_its_way_up_is_not_held_against_it(void **state)
     placed_end(&placed);
 }
 
+/* What it holds is known once nothing moves. */
+static void test_what_it_holds_is_settled(void **state)
+{
+    (void)state;
+    struct placed placed;
+    struct world *world = &placed.world;
+    placed_begin(&placed, true, false);
+    world->current = true;
+    step(world, 20);
+    assert_true(tier_unit_ours(world->unit, false, world->now_ns) == 3e9);
+    the_unit.state.main_pid = (uint32_t)getpid(); /* another process */
+    assert_int_equal(step(world, 1), TIER_WARMING);
+    assert_true(isnan(tier_unit_ours(world->unit, false, world->now_ns)));
+    assert_int_equal(step(world, 3), TIER_ON);
+    assert_true(isnan(tier_unit_ours(world->unit, true, world->now_ns)));
+    step(world, 8);
+    assert_true(tier_unit_ours(world->unit, false, world->now_ns) == 3e9);
+    snprintf(the_unit.state.active, sizeof the_unit.state.active, "inactive");
+    the_unit.state.main_pid = 0;
+    assert_int_equal(step(world, 1), TIER_OFF); /* its workers hold it a while longer */
+    assert_true(isnan(tier_unit_ours(world->unit, true, world->now_ns)));
+    step(world, 5);
+    assert_true(tier_unit_ours(world->unit, true, world->now_ns) == 0);
+    placed_end(&placed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_who_unloads_by_himself_stays_on),
         cmocka_unit_test(test_who_loads_when_asked_is_asked),
         cmocka_unit_test(test_its_way_up_is_not_held_against_it),
+        cmocka_unit_test(test_what_it_holds_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

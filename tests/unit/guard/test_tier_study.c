@@ -154,13 +154,50 @@ static void test_memory(void **state)
     assert_true(memory.owed_bytes == 4 * GIB);
 }
 
+/* Expected: what our own tiers take and give back is never others'. Before: 20 GiB that a tier took
+ * between two looks at it were "about to be taken by others", for five minutes. */
+static void test_memory_of_ours(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct {
+            double used, ours; /* GiB, in each step; ours NaN: it moves */
+        } steps[6];
+        double owed;
+    } rows[] = {
+        {"taken one step before it is seen",
+         {{30, 25}, {50, 25}, {50, 45}, {50, 45}, {50, 45}, {50, 45}},
+         0},
+        {"taken in three steps", {{30, 25}, {40, 25}, {48, 43}, {50, 45}, {50, 45}, {50, 45}}, 0},
+        {"gone two steps after its process",
+         {{50, 45}, {50, NAN}, {50, NAN}, {30, NAN}, {30, 25}, {30, 25}},
+         0},
+        {"comes up", {{30, 25}, {35, NAN}, {45, NAN}, {50, NAN}, {50, 45}, {50, 45}}, 0},
+        {"others take it", {{30, 25}, {30, 25}, {34, 25}, {34, 25}, {34, 25}, {34, 25}}, 4},
+        {"others give it back", {{34, 25}, {34, 25}, {30, 25}, {30, 25}, {30, 25}, {30, 25}}, 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tier_memory memory = {0};
+        int64_t now_ns = NS_PER_S;
+        for (int k = 0; k < 10; k++, now_ns += NS_PER_S)
+            tier_memory_see(&memory, rows[i].steps[0].used * GIB, rows[i].steps[0].ours * GIB,
+                            now_ns);
+        for (size_t k = 0; k < 6; k++, now_ns += NS_PER_S) {
+            tier_memory_see(&memory, rows[i].steps[k].used * GIB, rows[i].steps[k].ours * GIB,
+                            now_ns);
+            CHECK_ROW(i, rows[i].name, memory.owed_bytes <= rows[i].owed * GIB);
+        }
+        CHECK_ROW(i, rows[i].name, memory.owed_bytes == rows[i].owed * GIB);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_curve),
-        cmocka_unit_test(test_left_early),
-        cmocka_unit_test(test_forecast),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_curve),          cmocka_unit_test(test_left_early),
+        cmocka_unit_test(test_forecast),       cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_of_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

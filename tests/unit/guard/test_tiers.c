@@ -75,6 +75,13 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     return came ? TURN_CAME : TURN_STOPPED;
 }
 
+double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
+{
+    (void)again;
+    (void)now_ns;
+    return held_by(unit);
+}
+
 bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     (void)now_ns;
