@@ -13,6 +13,7 @@
 
 #include "spec/verdict.h"
 #include "stats/capacity.h"
+#include "stats/quantile.h"
 #include "store/read.h"
 #include "study/study.h"
 
@@ -78,7 +79,8 @@ static void add_capacities(struct tier_study *tier, const struct store_trial *tr
         }
 }
 
-/* "p95" of the study's window, if the load was an open loop and the window was not left early. */
+/* "p95" of the study's window, if the load was an open loop and the window was not left early. One
+ * that its count does not carry, which earlier versions stored, is the largest of a few. */
 static void add_window(struct tier_study *tier, const struct spec_study *study,
                        const struct store_trial *trial, size_t service, double quantile)
 {
@@ -101,7 +103,8 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
             raise_most(&tier->curve, row->value);
         for (size_t s = 0; s < ARRAY_LEN(stats) && strcmp(row->metric, "latency") == 0; s++)
             if (strcmp(row->stat, stats[s].stat) == 0 && stats[s].quantile >= quantile - 1e-9 &&
-                stats[s].quantile < best) {
+                stats[s].quantile < best && row->count > 0 &&
+                stats_quantile_allowed((size_t)row->count, stats[s].quantile)) {
                 best = stats[s].quantile;
                 latency = row->value;
             }

@@ -38,8 +38,8 @@ static void test_curve(void **state)
         {0, 8, "missed", .p50 = 0.35, .p95 = 0.6, .answered_rps = 3, .early = true},
     };
     const struct store_metric metrics[] = {
-        {"stt", "shared", "latency", "p95", .value = 0.42},
-        {"stt", "shared", "latency", "p99", .value = 0.6},
+        {"stt", "shared", "latency", "p95", .value = 0.42, .count = 100},
+        {"stt", "shared", "latency", "p99", .value = 0.6, .count = 100},
         {"stt", "alone", "latency", "p95", .value = 0.1},
         {"stt", "shared", "requests_per_s", "", .value = 0.5},
     };
@@ -78,8 +78,9 @@ static void test_left_early(void **state)
 {
     (void)state;
     struct spec_study study = {.services = &service, .service_count = 1};
-    const struct store_metric metrics[] = {{"stt", "shared", "latency", "p95", .value = 0.12},
-                                           {"stt", "shared", "requests_per_s", "", .value = 0.4}};
+    const struct store_metric metrics[] = {
+        {"stt", "shared", "latency", "p95", .value = 0.12, .count = 20},
+        {"stt", "shared", "requests_per_s", "", .value = 0.4}};
     const struct store_evidence evidence[] = {
         {.kind = "start race", .text = "stt"},
         {.kind = "early", .text = "left after 3.0 s of 20 s: certainly missed: ..."}};
@@ -90,6 +91,29 @@ static void test_left_early(void **state)
         tier_study_add(&tier, &study, &trial, 0, 0.95);
         assert_int_equal(tier.curve.count, known == 1);
         assert_true(tier.curve.most_rps == 0.4);
+    }
+}
+
+/* Expected: a p95 of 19 requests is no point, and the p99 of 100 stands in for it. Before: 0.3 s.
+ */
+static void test_too_few(void **state)
+{
+    (void)state;
+    struct spec_study study = {.services = &service, .service_count = 1};
+    static const struct {
+        int64_t p95, p99;
+        double latency;
+    } rows[] = {{20, 0, 0.3}, {19, 0, NAN}, {19, 99, NAN}, {19, 100, 0.5}, {-1, -1, NAN}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct store_metric metrics[] = {
+            {"stt", "shared", "latency", "p95", .value = 0.3, .count = rows[i].p95},
+            {"stt", "shared", "latency", "p99", .value = 0.5, .count = rows[i].p99}};
+        const struct store_trial trial = {.metrics = metrics, .metric_count = 2};
+        struct tier_study tier = {.curve.most_rps = NAN, .peak_bytes = NAN};
+        tier_study_add(&tier, &study, &trial, 0, 0.95);
+        CHECK_ROW(i, "points", tier.curve.count == (isnan(rows[i].latency) ? 0 : 1));
+        CHECK_ROW(i, "latency",
+                  tier.curve.count == 0 || tier.curve.points[0].latency_s == rows[i].latency);
     }
 }
 
@@ -195,9 +219,9 @@ static void test_memory_of_ours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_curve),          cmocka_unit_test(test_left_early),
-        cmocka_unit_test(test_forecast),       cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_memory_of_ours),
+        cmocka_unit_test(test_curve),   cmocka_unit_test(test_left_early),
+        cmocka_unit_test(test_too_few), cmocka_unit_test(test_forecast),
+        cmocka_unit_test(test_memory),  cmocka_unit_test(test_memory_of_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
