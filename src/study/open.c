@@ -19,12 +19,14 @@
 #include "device/sample.h"
 #include "study/clean.h"
 #include "study/leftover.h"
+#include "study/rules.h"
 
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
 #define DEVICE_SEPARATOR " + "
+static const char RULES_EVENT[] = "words"; /* study/rules.h; none: all are english */
 enum { CODES_MAX = 5 * 1000 * 1000 };
 static const int64_t LOCK_RETRY_NS = NS_PER_S / 2, ROOMS_WITHIN_NS = 5 * NS_PER_S;
 static const double ROOMS_DIFFER_BYTES = 256 << 20;
@@ -132,6 +134,30 @@ bool study_loop_same_devices(const char *stored, const char *now)
            (longer[len] == '\0' || text_starts_with(longer + len, DEVICE_SEPARATOR));
 }
 
+/* Before the row of the study: a study that is there has its rules. */
+static bool check_rules(const struct study_loop *loop, bool found, struct err *err)
+{
+    const char *text = study_rules_text(loop->study, loop->arena);
+    if (!found)
+        return !text || store_event_add(loop->store, clock_now_wall_us(), RULES_EVENT, text, err);
+    struct store_event *events = NULL;
+    size_t count = 0;
+    const char *stored = NULL;
+    if (!store_read_events(loop->store, loop->arena, &events, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(events[i].kind, RULES_EVENT) == 0)
+            stored = events[i].detail;
+    AUTO(buf_done) struct buf changed = BUF_INIT(8192);
+    if (study_rules_same(loop->study, stored, &changed))
+        return true;
+    return err_set(
+        err, ERR_INPUT,
+        "%s: words of its results in %s were compared after other rules (%s), and their "
+        "error rates do not compare; keep them and start anew with: spica run --fresh %s",
+        loop->study->path, loop->options->folder, buf_text(&changed), loop->study->path);
+}
+
 static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *err)
 {
     const struct device_facts *device = &loop->lanes[0].facts;
@@ -153,6 +179,8 @@ static bool note_study(struct study_loop *loop, bool *ret_resumed, struct err *e
             "%s: its results in %s were measured on other devices (%s); start anew with: "
             "spica run --fresh %s",
             loop->study->path, loop->options->folder, stored.device_name, loop->study->path);
+    if (!check_rules(loop, found, err))
+        return false;
     if (found) /* else a later run could put another device in the new lane's place */
         return ids.len <= strlen(stored.device_id) ||
                store_study_widen(loop->store, buf_text(&ids), buf_text(&names), err);

@@ -283,6 +283,28 @@ def a_service_is_not_kept_after_a_failure(box):
 
 
 @scenario()
+def rates_of_other_rules_are_not_pooled(box):
+    # German is compared after "plain"; a study that was begun before that has no word of it, and its
+    # rates were counted after the rules for English. The file is the same.
+    box.study(stt=box.fake("stt", "--latency", "{latency}", knobs={"latency": ["5ms", "10ms"]}),
+              load={"stt": {"language": "de"}})
+    box.run("run", "--trials", "1", box.file)
+    path = os.path.join(box.results, "study.db")
+    with sqlite3.connect(path) as db:
+        check(db.execute("SELECT detail FROM event WHERE kind = 'words'").fetchall()
+              == [('{"stt":"plain"}',)], "its rules are stored")
+    box.run("run", "--trials", "2", box.file)
+    with sqlite3.connect(path) as db:
+        before = db.execute("SELECT count(*) FROM trial").fetchone()
+        db.execute("DELETE FROM event WHERE kind = 'words'")
+    err = box.run("run", "--trials", "3", box.file, code=2).err
+    check('stt after "english", now "plain"' in err and "--fresh" in err, err)
+    with sqlite3.connect(path) as db:
+        check(db.execute("SELECT count(*) FROM trial").fetchone() == before, "no trial came to them")
+    box.run("run", "--trials", "1", "--fresh", box.file)
+
+
+@scenario()
 def sharing_costs_are_seen(box):
     # Two services that slow each other down: alone each is faster, and the report says by how much.
     box.path("share")
