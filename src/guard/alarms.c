@@ -181,7 +181,8 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .meaning = "HAProxy has nobody to give its requests to"},
     {"arm in doubt", SCOPE_SERVICE, NULL, NONE, EVENT(ARM_DOUBT), EVENT(ARM_SOUND), .front = true,
      .split = true,
-     .meaning = "an arm hears worse or is slow alone, or an arm or a tier is on the CPU"},
+     .meaning =
+         "an arm hears worse or is slow alone, or one or a tier is on the CPU or does not start"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
      .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,
@@ -238,8 +239,8 @@ static bool concerns(const struct spec_study *study, const struct guard_alarm_ki
     const struct spec_watch *w = &g->watches[i];
     bool front = false, split = false;
     for (size_t f = 0; f < g->front_count; f++) {
-        const bool placed = study->services[i].on == ON_GPU && g->fronts[f].tier_count > 0 &&
-                            !policy_front_chooses(&g->fronts[f]);
+        const bool placed = g->fronts[f].tier_count > 0 && (study->services[i].on == ON_GPU ||
+                                                            policy_front_chooses(&g->fronts[f]));
         front |= g->fronts[f].service == i;
         split |= g->fronts[f].service == i && (g->fronts[f].split.count > 0 || placed);
     }

@@ -18,7 +18,7 @@ struct guard_alarm_kind {
     int64_t for_ns, clear_ns; /* of the figure; an event needs no time to be sure */
     int64_t hold_ns;          /* without an event that ends it, it is over so long after the last */
     bool front;               /* only of services behind HAProxy */
-    bool split;               /* only of those with a split, or tiers on the GPU without `keep:` */
+    bool split;               /* only of those with a split, or tiers chosen or on the GPU */
     bool minor;               /* it can wait: others are told first */
     bool restudy;             /* asks for a new study as well, where `act` names it */
     bool machine;             /* also one for events that concern no service of the study */

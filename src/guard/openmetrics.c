@@ -275,6 +275,26 @@ static void add_servers(struct line_out *out)
     }
 }
 
+/* Of fronts whose tiers guard chooses. */
+static void add_tiers(struct line_out *out)
+{
+    static const struct line_family power = {
+        "spica_tier_power", FAMILY_GAUGE, NULL,
+        "1: the tier's server is in this state (on: warm and in its place); else 0"};
+    const struct guard_status *status = out->status;
+    openmetrics_line_head(out, &power, power.help);
+    for (size_t i = 0; i < status->study->guard->front_count; i++)
+        for (size_t t = 0; t < status->fronts[i].tier_count; t++)
+            for (int p = 0; p < TIER_POWER_COUNT_; p++) {
+                const struct guard_tier_standing *tier = &status->fronts[i].tiers[t];
+                const struct line_label labels[LINE_LABELS_MAX] = {
+                    {"service", front_service(status, i)},
+                    {"tier", tier->name},
+                    {"power", guard_tier_power_names[p]}};
+                openmetrics_line_sample(out, &power, labels, (int)tier->power == p);
+            }
+}
+
 enum arm_figure { ARM_WEIGHT, ARM_REQUESTS, ARM_ERRORS, ARM_P50, ARM_P95, ARM_P99, ARM_WER };
 static double arm_figure(const struct guard_status_arm *arm, int figure)
 {
@@ -386,6 +406,7 @@ void guard_openmetrics_write(const struct guard_status *status, enum guard_expos
     add_rules(&out);
     add_counts(&out);
     add_servers(&out);
+    add_tiers(&out);
     add_splits(&out);
     if (form == EXPOSE_OPENMETRICS)
         buf_add(buf, "# EOF\n");

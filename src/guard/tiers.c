@@ -26,6 +26,7 @@
 #include "guard/policy_fit.h"
 #include "guard/policy_record.h"
 #include "guard/policy_share.h"
+#include "guard/tier_doubt.h"
 #include "guard/tier_load.h"
 #include "guard/tier_memory.h"
 #include "guard/tier_study.h"
@@ -51,6 +52,7 @@ struct front {
     struct tier_load *load;                  /* owned */
     struct tier_unit *units[SPEC_TIERS_MAX]; /* owned */
     struct tier_study studied[SPEC_TIERS_MAX];
+    struct tier_doubt doubt;
     int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
     int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
     int wish;
@@ -184,6 +186,15 @@ static const char *service_name(const struct guard_tiers *tiers, const struct fr
     return tiers->options.study->services[front->spec->service].name;
 }
 
+static void tell_as(const struct guard_tiers *tiers, const struct front *front,
+                    enum guard_event_kind kind, const char *head, const char *text)
+{
+    struct guard_event event = {.kind = kind, .service = (int)front->spec->service};
+    snprintf(event.text, sizeof event.text, "%s%.230s", head, text);
+    if (tiers->tell)
+        tiers->tell(tiers->context, &event);
+}
+
 /* What fails at each look is said once a minute. */
 static void tell(const struct guard_tiers *tiers, struct front *front, const char *text)
 {
@@ -193,11 +204,7 @@ static void tell(const struct guard_tiers *tiers, struct front *front, const cha
         return;
     snprintf(front->said, sizeof front->said, "%s", text);
     front->said_ns = now_ns;
-    struct guard_event event = {.kind = EVENT_ACTED, .service = (int)front->spec->service};
-    snprintf(event.text, sizeof event.text, "%s%.230s", tiers->options.dry_run ? "would: " : "",
-             text);
-    if (tiers->tell)
-        tiers->tell(tiers->context, &event);
+    tell_as(tiers, front, EVENT_ACTED, tiers->options.dry_run ? "would: " : "", text);
 }
 
 /* What is known of each tier, once. */
@@ -277,13 +284,10 @@ static void leave(struct guard_tiers *tiers, struct front *front, size_t t, int6
 {
     const char *name = front->policy.tiers[t].name;
     struct err err = ERR_INIT;
-    char text[80];
-    if (proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
+    if (proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err))
         tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
-        return;
-    }
-    snprintf(text, sizeof text, "draining %.40s failed", name);
-    not_told(tiers, front, text, &err, &front->stop_said_ns[t]);
+    else
+        not_told(tiers, front, "draining failed", &err, &front->stop_said_ns[t]);
 }
 
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
@@ -297,9 +301,13 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
                                        .last = is_last(front, view, t),
                                        .frozen = front->frozen != NULL};
         char text[240] = "";
+        enum guard_event_kind kind;
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
         if (turn != TURN_NONE)
             tell(tiers, front, text);
+        if (tier_doubt_note(&front->doubt, t, turn, front->units[t], &kind))
+            tell_as(tiers, front, kind, "",
+                    turn == TURN_FAILED ? text : "its tiers are well again");
         if (turn == TURN_LEFT)
             leave(tiers, front, t, now_ns);
         /* Drained by us, or by a guard before us that did not live to undo it. */

@@ -6,6 +6,8 @@
 
 #include "guard/status.h"
 
+#include <math.h>
+
 static void fill(struct made_study *made)
 {
     for (size_t i = 0; i < made->guard.metric_count; i++) {
@@ -31,6 +33,9 @@ static void fill_proxy(struct guard_status *status)
     const struct guard_kinds kinds = {.total = {[1] = 3, [2] = 1}};
     guard_status_kinds(status, 0, SOURCE_REQUESTS, &kinds);
     guard_status_kinds(status, 1, SOURCE_PROBE, &kinds);
+    const struct guard_tier_standing tiers[] = {{"base", true, TIER_ON, 0.2, 1e9},
+                                                {"tiny", false, TIER_FAILED, NAN, NAN}};
+    guard_status_tiers(status, 0, tiers, 2, "");
     guard_status_proxy(status, &view);
     guard_status_split(status, 0, &split);
 }

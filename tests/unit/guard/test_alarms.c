@@ -12,7 +12,8 @@
 #define ACT "  act: {notify: {per_hour: 20}}\n"
 #define FRONT "  fronts: {llm: {port: 8079, tiers: {a: {port: 8002}}}}\n"
 #define FRONTS                                                                                     \
-    "  fronts: {llm: {port: 8079, tiers: {a: {port: 8002}}}, stt: {port: 8078, split: {arms: "     \
+    "  fronts: {llm: {port: 8079, keep: p95 < 1s, tiers: {a: {port: 8002}, "                       \
+    "b: {port: 8005}}}, stt: {port: 8078, split: {arms: "                                          \
     "{now: {port: 8003, weight: 90}, next: {port: 8004, weight: 10}}}}}\n"
 
 /* All is well, everything known. */
@@ -62,6 +63,7 @@ static const struct {
     {"fails", -1, 0, NULL, "stt.errors", 0.51, NULL, 4, 11},
     {"no usable server", EVENT_UNSERVED, 1, "none of 2 servers", NULL, 0, NULL, 1, 0},
     {"arm in doubt", EVENT_ARM_DOUBT, 0, "it hears worse", NULL, 0, NULL, 1, 0},
+    {"arm in doubt", EVENT_ARM_DOUBT, 1, "base did not come up", NULL, 0, NULL, 1, 0},
     {"restarted", EVENT_RESTARTED, 0, "pid 7 is 9 now", NULL, 0, NULL, 1, 61},
     {"no data", -1, 0, NULL, "stt.latency.p50", NAN, NULL, 1, 10},
     {"device full soon", -1, -1, NULL, "gpu0.memory.full_in", 14 * 60, NULL, 31, 32},

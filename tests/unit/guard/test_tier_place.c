@@ -4,6 +4,8 @@
 
 #include "check.h"
 
+#include "guard/tier_doubt.h"
+
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -236,6 +238,33 @@ static void test_what_it_holds_is_settled(void **state)
     placed_end(&placed);
 }
 
+/* Expected: one that fails is an alarm, and it is over when all are on again. Before: a line. */
+static void test_one_in_doubt_is_told(void **state)
+{
+    (void)state;
+    struct placed placed;
+    struct world *world = &placed.world;
+    struct tier_doubt doubt = {.of = {[1] = true}}; /* another one is */
+    enum guard_event_kind kind = EVENT_ACTED;
+    placed_begin(&placed, false, true);
+    step(world, 20);
+    assert_false(tier_doubt_note(&doubt, 0, world->turn, world->unit, &kind));
+    listed = DEVICE_LISTED_NO;
+    works = true;
+    for (int s = 0; s < 10 && world->turn != TURN_FAILED; s++)
+        step(world, 1);
+    assert_true(tier_doubt_note(&doubt, 0, world->turn, world->unit, &kind));
+    assert_int_equal(kind, EVENT_ARM_DOUBT);
+    step(world, 1);
+    assert_false(tier_doubt_note(&doubt, 0, world->turn, world->unit, &kind));
+    listed = DEVICE_LISTED_YES;
+    assert_int_equal(step(world, 5), TIER_ON);
+    assert_false(tier_doubt_note(&doubt, 0, TURN_CAME, world->unit, &kind));
+    assert_true(tier_doubt_note(&doubt, 1, TURN_CAME, world->unit, &kind));
+    assert_int_equal(kind, EVENT_ARM_SOUND);
+    placed_end(&placed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_who_loads_when_asked_is_asked),
         cmocka_unit_test(test_its_way_up_is_not_held_against_it),
         cmocka_unit_test(test_what_it_holds_is_settled),
+        cmocka_unit_test(test_one_in_doubt_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
