@@ -239,6 +239,7 @@ void guard_watch_follow(struct guard_watch *watch, int64_t now_ns)
     guard_capacities_find(watch->study, watch->setup.folder, watch->setup.candidate,
                           &watch->capacities);
     open_changes(watch);
+    watch->no_probes[0] = '\0';
     open_asking(watch);
     for (size_t i = 0; i < watch->study->service_count; i++)
         forget_setting(&watch->subjects[i], now_ns);

@@ -195,6 +195,41 @@ static void test_a_containers_version_is_not_seen(void **state)
     }
 }
 
+/* What the old setting's probes said, and where it computed, is nothing of the new one; the process
+ * is the same one. Before: a service that was promoted to another card was "not on its device". */
+static void test_another_setting_is_followed(void **state)
+{
+    (void)state;
+    struct made_watch w;
+    const struct guard_request failed = {.counted = true, .failed = true, .latency_s = NAN};
+    struct guard_requests_view view;
+    made_watch_open(&w);
+    step(&w, 1);
+    struct guard_subject *subject = (struct guard_subject *)guard_watch_subject(w.watch, 1);
+    const pid_t pid = subject->life.main.pid;
+    subject->place = (struct guard_place){.word = PLACEMENT_CPU, .told = true, .owed = true};
+    subject->probe_past = (struct guard_probe_past){.told = true, .failed = 5};
+    subject->has_proof = true;
+    subject->hung_ns = w.now_ns;
+    snprintf(subject->probe_words, sizeof subject->probe_words, "model not found");
+    guard_requests_add(subject->probe_window, w.now_ns, &failed);
+    const size_t missing = strlen(guard_watch_missing(w.watch));
+    guard_watch_follow(w.watch, w.now_ns);
+    assert_int_equal(subject->place.word, PLACEMENT_UNPROVEN);
+    assert_false(subject->place.told || subject->place.owed || subject->has_proof);
+    assert_false(subject->probe_past.told || subject->probe_past.failed > 0);
+    assert_true(subject->hung_ns == 0 && subject->probe_words[0] == '\0');
+    guard_requests_read(subject->probe_window, w.now_ns, &view);
+    assert_true(view.requests == 0 && isnan(view.error_ratio));
+    step(&w, 1);
+    assert_int_equal(count_events(&w, EVENT_RESTARTED) + count_events(&w, EVENT_UP), 0);
+    assert_int_equal(count_events(&w, EVENT_ON_CPU) + count_events(&w, EVENT_PLACED), 0);
+    assert_true(value(&w, "llm.up")->number == 1);
+    assert_int_equal(subject->life.main.pid, pid);
+    assert_int_equal(strlen(guard_watch_missing(w.watch)), missing); /* said once */
+    made_watch_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_the_clock_steps),
         cmocka_unit_test(test_systemd_waits_for_haproxy),
         cmocka_unit_test(test_a_containers_version_is_not_seen),
+        cmocka_unit_test(test_another_setting_is_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
