@@ -1,5 +1,6 @@
 /* The knee: the times of one search's levels, p50 and p95 joined in order of the level. Where a
- * level was looked at several times the longest look stands; all of them are in the table.
+ * level was looked at several times the longest look stands, but never with times that say met of a
+ * level that a later look left as missed; all of them are in the table.
  *
  * A level that was left early tells no quantile: those of its quick answers would be too low. All
  * that is known is that more than may be were over the limit, so it stands there as a mark with an
@@ -42,8 +43,21 @@ static bool was_left(const struct store_capacity_point *p)
            (strcmp(p->outcome, "missed") == 0 || strcmp(p->outcome, "ended") == 0);
 }
 
-/* One point per level, those that can be drawn, in order of the level. One with times tells more
- * than one without. */
+static bool is_met(const struct store_capacity_point *p)
+{
+    return strcmp(p->outcome, "met") == 0 || strcmp(p->outcome, "leans met") == 0;
+}
+
+/* Of two looks at one level that can be drawn: does the later one stand? One with times tells more
+ * than one without, where they say the same. How long a look was that was left is no measure. */
+static bool later_stands(const struct store_capacity_point *p, const struct store_capacity_point *q)
+{
+    if (has_times(p) == has_times(q))
+        return q->window_s >= p->window_s;
+    return is_met(p) != is_met(q) || has_times(q);
+}
+
+/* One point per level, those that can be drawn, in order of the level. */
 static size_t choose_points(const struct report_capacity *c,
                             const struct store_capacity_point **ret)
 {
@@ -57,7 +71,7 @@ static size_t choose_points(const struct report_capacity *c,
             k++;
         if (k == count)
             ret[count++] = p;
-        else if (has_times(p) != has_times(ret[k]) ? has_times(p) : p->window_s >= ret[k]->window_s)
+        else if (later_stands(ret[k], p))
             ret[k] = p;
     }
     qsort(ret, count, sizeof *ret, compare_levels);
@@ -91,11 +105,6 @@ static double limit_of(const struct report_capacity *c, const struct store_capac
         !report_svg_can_draw(SVG_LOG, limit))
         return NAN;
     return limit;
-}
-
-static bool is_met(const struct store_capacity_point *p)
-{
-    return strcmp(p->outcome, "met") == 0 || strcmp(p->outcome, "leans met") == 0;
 }
 
 static void add_series(struct svg_plot *plot, const struct report_capacity *c,

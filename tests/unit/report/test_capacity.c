@@ -69,6 +69,14 @@ static void test_knee(void **state)
         {0, 48, "missed", 1, true, 500, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0,
          "stt.latency.p95 < 26ms: <b>12 of 40 over"}, /* of another's times */
         {0, 96, "disturbed", 1, true, 500, 0, NAN, NAN, NAN, NAN, NAN, NAN, 800, 0, "others"},
+        /* A short look leaned met, a longer one was left as missed. */
+        {0, 28, "leans met", 5, false, 40, 0, 0.021, NAN, NAN, 0.025, NAN, NAN, 8, 8, NULL},
+        {0, 28, "missed", 7.5, true, 90, 0, NAN, NAN, NAN, NAN, NAN, NAN, 8, 0,
+         "llm.latency.p95 < 26ms: 12 of 16 over"},
+        /* And the other way round: the third look decided. */
+        {0, 22, "missed", 2, true, 90, 0, NAN, NAN, NAN, NAN, NAN, NAN, 8, 0,
+         "llm.latency.p95 < 26ms: 12 of 16 over"},
+        {0, 22, "met", 10, false, 400, 0, 0.021, NAN, NAN, 0.025, NAN, NAN, 8, 8, NULL},
     };
     static const struct {
         const char *name;
@@ -82,6 +90,12 @@ static void test_knee(void **state)
           "64 clients: missed after 0.7 s, llm.errors == 0", ">60</text>",
           "24 clients: missed, p95", "left early: over the limit"},
          {"24 clients: missed after", "<b>", "96 clients", ">100</text>"}},
+        {"a longer look missed", /* before: drawn as met */
+         8,
+         2,
+         {"28 clients: missed after 7.5 s"},
+         {"28 clients: leans met"}},
+        {"a later look met", 10, 2, {"22 clients: met, p95"}, {"22 clients: missed"}},
         {"nothing was left", 0, 2, {"16 clients: met, p95"}, {"left early", "other failures"}},
         {"only what was left",
          2,
