@@ -8,12 +8,13 @@
  *
  * A study's word is its journal (host/journal.h), which is on the disk before it stops a unit and
  * is done only when that has been started again; then it may still load its model for as long as it
- * is allowed to. Rejected: asking who stopped a unit. systemd does not know. */
+ * is allowed to. It holds while its process lives: of one that was killed the restorer starts the
+ * units (host/restorer.h), and where that could not, nobody will, and the service is down.
+ * Rejected: asking who stopped a unit. systemd does not know. */
 #include "guard/watch_aside.h"
 
 #include "base/auto.h"
 #include "base/clock.h"
-#include "host/journal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 
 static const int64_t LOOK_EVERY_NS = NS_PER_S;
 static const int64_t ANSWER_NS = 3 * NS_PER_S; /* what systemd said may be of the look before */
+static const int64_t FAILED_NS =
+    10 * NS_PER_S; /* and its study is gone: the restorer begins at once,
+                    * and many servers "fail" when they are stopped */
 
 enum guard_aside_tier guard_aside_step(enum guard_aside_tier aside, enum guard_tier_power power)
 {
@@ -66,46 +70,64 @@ const struct spec_tier *guard_aside_tier_of(const struct spec_study *study, size
     return NULL;
 }
 
-/* Has a study stopped this unit, and not yet started it again? */
-static bool is_paused(struct guard_aside *aside, const struct spec_watch *watch, const char *folder)
+/* Has a study stopped this unit, and not yet started it again? ret_within_ns: the restorer's time,
+ * for it starts one after another. */
+static bool is_paused(struct guard_aside *aside, const struct spec_watch *watch, const char *folder,
+                      struct host_process *ret_owner, int64_t *ret_within_ns)
 {
     AUTO(free) char *path = host_journal_path(folder);
     AUTO(free) struct host_journal *journal = calloc(1, sizeof *journal);
     struct err ignored = ERR_INIT; /* what can't be read says nothing */
     bool found = false;
+    int64_t within_ns = 0;
     if (!journal)
         abort();
     if (!host_journal_read(path, &found, journal, &ignored) || !found || journal->done ||
         (journal->scope == HOST_USER) != watch->user)
         return false;
-    for (size_t i = 0; i < journal->count; i++)
-        if (is_same_unit(journal->units[i].name, watch->unit)) {
-            snprintf(aside->study, sizeof aside->study, "%s", journal->study);
-            return true;
-        }
+    for (size_t i = 0; i < journal->count; i++) {
+        within_ns += journal->units[i].was_up ? journal->units[i].start_within_ns : 0;
+        if (!is_same_unit(journal->units[i].name, watch->unit))
+            continue;
+        snprintf(aside->study, sizeof aside->study, "%s", journal->study);
+        *ret_owner = journal->owner;
+        *ret_within_ns = within_ns;
+        return true;
+    }
     return false;
 }
 
 static void look_at_study(struct guard_aside *aside, const struct spec_watch *watch,
                           const char *folder, int64_t now_ns)
 {
+    struct host_process owner;
     if (aside->looked_ns > 0 && now_ns - aside->looked_ns < LOOK_EVERY_NS)
         return;
     aside->looked_ns = now_ns;
-    if (is_paused(aside, watch, folder)) {
-        aside->paused = true;
-        aside->over_ns = 0;
-    } else if (aside->paused && aside->over_ns == 0) {
-        aside->over_ns = now_ns;
+    if (!is_paused(aside, watch, folder, &owner, &aside->within_ns)) {
+        if (aside->paused && aside->over_ns == 0)
+            aside->over_ns = now_ns;
+        return;
     }
+    aside->paused = true;
+    aside->orphaned = !host_process_alive(&owner);
+    if (aside->orphaned && !host_process_same(&owner, &aside->gone)) {
+        aside->gone = owner;
+        aside->gone_ns = now_ns;
+    }
+    aside->over_ns = aside->orphaned ? aside->gone_ns : 0;
 }
 
 static bool is_studys(const struct guard_aside *aside, const struct guard_life *life,
                       int64_t ready_within_ns, int64_t now_ns)
 {
-    const int64_t over_ns = aside->over_ns > 0 ? now_ns - aside->over_ns : 0;
-    return aside->paused &&
-           over_ns <= (life->presence == PRESENCE_COMING ? ready_within_ns : ANSWER_NS);
+    const bool coming = life->presence == PRESENCE_COMING;
+    int64_t within_ns = coming ? ready_within_ns : ANSWER_NS;
+    if (aside->orphaned && !coming)
+        within_ns = life->stopped ? aside->within_ns : FAILED_NS;
+    else if (aside->orphaned && within_ns < aside->within_ns)
+        within_ns = aside->within_ns;
+    return aside->paused && (aside->over_ns == 0 || now_ns - aside->over_ns <= within_ns);
 }
 
 static bool is_tiers(const struct guard_aside *aside, const struct guard_life *life)

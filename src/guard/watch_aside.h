@@ -4,6 +4,7 @@
 
 #include "guard/find.h"
 #include "guard/tiers.h"
+#include "host/journal.h"
 
 /* Of a tier: may its server be down without a word? */
 enum guard_aside_tier {
@@ -18,10 +19,13 @@ enum guard_aside_tier guard_aside_step(enum guard_aside_tier aside, enum guard_t
 
 struct guard_aside { /* of one service; zeroed at first */
     enum guard_aside_tier tier;
-    const char *tier_name; /* borrowed from the study */
-    bool paused;           /* a study has stopped its unit, or just started it again */
-    int64_t looked_ns;     /* when that was read; 0: never */
-    int64_t over_ns;       /* since when the study is done with it; 0: it is not */
+    const char *tier_name;      /* borrowed from the study */
+    bool paused;                /* a study has stopped its unit, or just started it again */
+    int64_t looked_ns;          /* when that was read; 0: never */
+    int64_t over_ns;            /* since when the study is done with it, or gone; 0: it is not */
+    bool orphaned;              /* it has not started it again, and its process is gone */
+    struct host_process gone;   /* the last that was seen to be */
+    int64_t gone_ns, within_ns; /* since when; how long the restorer may take to start the unit */
     char study[128];
 };
 /* The tier whose server this service's `watch:` names, where guard may stop it; NULL: none. */

@@ -82,7 +82,7 @@ static void test_whose(void **state)
 /* ---- a look ---- */
 
 static const struct spec_watch watch = {.kind = WATCH_UNIT, .unit = "w.service"};
-enum { READY_S = 60 };
+enum { READY_S = 60, START_S = 30 };
 
 static enum guard_presence look(struct guard_aside *aside, const char *folder, int64_t s,
                                 enum guard_presence presence, bool stopped, char why[160])
@@ -121,7 +121,8 @@ static void test_looks(void **state)
 
 /* ---- a study's pause ---- */
 
-static void put_journal(const char *folder, const char *unit, enum host_scope scope, bool done)
+static void put_owned(const char *folder, const char *unit, enum host_scope scope, bool done,
+                      bool alive)
 {
     AUTO(free) struct host_journal *journal = calloc(1, sizeof *journal);
     AUTO(free) char *path = host_journal_path(folder);
@@ -134,10 +135,17 @@ static void put_journal(const char *folder, const char *unit, enum host_scope sc
     snprintf(journal->folder, sizeof journal->folder, "%s", folder);
     snprintf(journal->units[0].name, sizeof journal->units[0].name, "%s", unit);
     journal->units[0].was_up = true;
-    journal->units[0].start_within_ns = NS_PER_S;
+    journal->units[0].start_within_ns = START_S * NS_PER_S;
     assert_true(host_process_read(getpid(), &journal->owner));
+    if (!alive)
+        journal->owner.start_ticks++; /* one that had this number before us */
     if (!host_journal_write(path, journal, &err))
         fail_msg("%s", err.text);
+}
+
+static void put_journal(const char *folder, const char *unit, enum host_scope scope, bool done)
+{
+    put_owned(folder, unit, scope, done, true);
 }
 
 static void test_paused(void **state)
@@ -166,6 +174,48 @@ static void test_paused(void **state)
     check_remove_folder(folder);
 }
 
+/* Before: what a study had stopped was put aside for as long as its journal was there, by a study
+ * that was killed, or whose unit did not come up again, for good. */
+static void test_the_study_is_gone(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t s; /* since the study's end was seen */
+        enum guard_presence presence;
+        bool stopped, aside;
+    } rows[] = {
+        {"the restorer's turn", 0, PRESENCE_DOWN, true, true},
+        {"it takes its time", START_S, PRESENCE_DOWN, true, true},
+        {"nobody has started it", START_S + 1, PRESENCE_DOWN, true, false},
+        {"it ended badly when it was stopped", 9, PRESENCE_DOWN, false, true},
+        {"it has failed", 11, PRESENCE_DOWN, false, false},
+        {"it loads", READY_S, PRESENCE_COMING, false, true},
+        {"it does not come", READY_S + 1, PRESENCE_COMING, false, false},
+        {"weeks later", 1814400, PRESENCE_DOWN, true, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder(), results[300], why[160];
+        struct guard_aside aside = {0};
+        snprintf(results, sizeof results, "%s/s.spica", folder);
+        put_journal(results, "w.service", HOST_SYSTEM, false);
+        assert_int_equal(look(&aside, results, 1, PRESENCE_DOWN, false, why), PRESENCE_UNKNOWN);
+        put_owned(results, "w.service", HOST_SYSTEM, false, false);
+        assert_int_equal(look(&aside, results, 100, PRESENCE_DOWN, true, why), PRESENCE_UNKNOWN);
+        const enum guard_presence seen =
+            look(&aside, results, 100 + rows[i].s, rows[i].presence, rows[i].stopped, why);
+        CHECK_ROW(i, rows[i].name, seen == (rows[i].aside ? PRESENCE_UNKNOWN : rows[i].presence));
+        /* Started by hand, it is nobody's that it ends again. */
+        assert_int_equal(look(&aside, results, 1814401, PRESENCE_UP, false, why), PRESENCE_UP);
+        assert_int_equal(look(&aside, results, 1814402, PRESENCE_DOWN, true, why), PRESENCE_DOWN);
+        /* And the next study's pause is one. */
+        put_journal(results, "w.service", HOST_SYSTEM, false);
+        assert_int_equal(look(&aside, results, 1814404, PRESENCE_DOWN, true, why),
+                         PRESENCE_UNKNOWN);
+        check_remove_folder(folder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_whose),
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_the_study_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
