@@ -29,6 +29,8 @@ struct bench_comparison { /* in the arena */
     bool over, untold; /* any of the changes */
 };
 
+#define BENCH_NORMALISE "normalise" /* member of "load" where audio is sent; none: "english" */
+
 /* An earlier run's --json. ERR_INPUT when the file holds none. */
 NODISCARD bool bench_compare_load(const char *path, json_t **ret_old, struct err *err);
 /* Both as bench_json() makes them. ERR_INPUT: another protocol, so nothing can be compared. */

@@ -91,6 +91,12 @@ static json_t *limit_or_null(int limit)
     return limit > 0 ? json_integer(limit) : json_null();
 }
 
+/* After which rules words are compared, as `normalise` says it. */
+static const char *words_name(enum stats_normaliser normaliser)
+{
+    return spec_words_names[normaliser == NORMALISER_PLAIN ? WORDS_PLAIN : WORDS_ENGLISH];
+}
+
 static json_t *load_json(const struct bench_setup *setup)
 {
     const struct load_stream *s = &setup->plan.streams[0];
@@ -101,6 +107,8 @@ static json_t *load_json(const struct bench_setup *setup)
                              "timeout_s", (double)s->timeout_ns / NS_PER_S, "reuse_connection",
                              s->reuse_connection, "sends", setup->sending, "model",
                              json_text_or_null(s->model), "seed", (json_int_t)setup->plan.seed);
+    if (s->protocol->sends_audio)
+        json_object_set_new(json, BENCH_NORMALISE, json_string(words_name(s->normaliser)));
     /* As written: what of the load's shape has no member above shows here. */
     json_t *asked = json_object();
     for (size_t i = 0; i < setup->pair_count; i++)

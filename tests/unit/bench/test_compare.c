@@ -236,6 +236,36 @@ static void another_load_is_named(void **state)
     assert_int_equal(err.code, ERR_INPUT);
 }
 
+/* Expected: word errors of an earlier file that tells no rules were counted after English's, and
+ * another's are told apart. Before: nothing was said. */
+static void other_rules_for_words_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *warning;
+    } rows[] = {{NULL, "plain", "not the same load: normalise was \"english\", is \"plain\""},
+                {NULL, "english", NULL},
+                {NULL, NULL, NULL},
+                {"plain", "plain", NULL},
+                {"plain", "english", "not the same load: normalise was \"plain\", is \"english\""}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        AUTO_JSON json_t *before = run_of(1, 0.9, 1.1, 10), *after = run_of(1, 0.9, 1.1, 10);
+        struct bench_comparison *c = NULL;
+        struct err err = ERR_INIT;
+        if (rows[i].before)
+            json_object_set_new(json_object_get(before, "load"), "normalise",
+                                json_string(rows[i].before));
+        if (rows[i].after)
+            json_object_set_new(json_object_get(after, "load"), "normalise",
+                                json_string(rows[i].after));
+        CHECK_ROW(i, "compared", bench_compare("old", before, after, NAN, arena, &c, &err));
+        CHECK_ROW(i, "warnings", c->warning_count == (rows[i].warning ? 1 : 0));
+        if (rows[i].warning)
+            CHECK_ROW_TEXT(i, "warning", c->warnings[0], rows[i].warning);
+    }
+}
+
 static void old_files_are_hostile(void **state)
 {
     (void)state;
@@ -306,6 +336,28 @@ static void same_service_is_not_told_apart(void **state)
         CHECK_ROW(i, stats[i], told[i] <= 26);
 }
 
+static void json_tells_the_rules_for_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *protocol;
+        enum stats_normaliser normaliser;
+        const char *told;
+    } rows[] = {{"openai-chat", NORMALISER_PLAIN, NULL},
+                {"openai-transcriptions", NORMALISER_PLAIN, "plain"},
+                {"openai-transcriptions", NORMALISER_ENGLISH, "english"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_stream stream = fixture_stream(rows[i].protocol);
+        stream.normaliser = rows[i].normaliser;
+        AUTO(bench_results_free) struct bench_results *r = fixture_run(&stream, 20, 0.1, 0, 4);
+        AUTO_JSON json_t *json = json_of(&stream, r);
+        const char *told = json_get_text(json_object_get(json, "load"), "normalise");
+        CHECK_ROW(i, rows[i].protocol, !told == !rows[i].told);
+        if (told)
+            CHECK_ROW_TEXT(i, rows[i].protocol, told, rows[i].told);
+    }
+}
+
 static void json_has_its_shape(void **state)
 {
     (void)state;
@@ -340,8 +392,10 @@ int main(void)
         cmocka_unit_test(content_is_named_once),
         cmocka_unit_test(tokens_counted_otherwise),
         cmocka_unit_test(another_load_is_named),
+        cmocka_unit_test(other_rules_for_words_are_named),
         cmocka_unit_test(old_files_are_hostile),
         cmocka_unit_test(same_service_is_not_told_apart),
+        cmocka_unit_test(json_tells_the_rules_for_words),
         cmocka_unit_test(json_has_its_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
