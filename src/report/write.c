@@ -8,6 +8,9 @@
 
 #include "base/file.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 static bool write_text(const struct buf *text, const char *folder, const char *name,
                        struct err *err)
 {
@@ -17,13 +20,25 @@ static bool write_text(const struct buf *text, const char *folder, const char *n
     return file_write_atomic(path, buf_text(text), text->len, err);
 }
 
+/* One that there is nothing to draw of is taken away: what an earlier report drew is told nowhere
+ * now. */
+static bool write_svg(const struct buf *svg, const char *folder, const char *name, struct err *err)
+{
+    if (svg->len > 0 || svg->over)
+        return write_text(svg, folder, name, err);
+    AUTO(free) char *path = file_join(folder, name);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return err_sys(err, "removing %s", path);
+    return true;
+}
+
 static bool write_figure(const struct report_view *view, const char *folder, const char *name,
                          void (*add)(struct buf *buf, const struct report_view *view),
                          struct err *err)
 {
     AUTO(buf_done) struct buf svg = BUF_INIT(REPORT_MARKDOWN_MAX);
     add(&svg, view);
-    return svg.len == 0 || write_text(&svg, folder, name, err);
+    return write_svg(&svg, folder, name, err);
 }
 
 static bool write_knees(const struct report_view *view, const char *folder, struct err *err)
@@ -32,7 +47,7 @@ static bool write_knees(const struct report_view *view, const char *folder, stru
     for (size_t n = 0; report_knee_name(view, n, name); n++) {
         AUTO(buf_done) struct buf svg = BUF_INIT(REPORT_MARKDOWN_MAX);
         report_add_knee_figure(&svg, view, n);
-        if (svg.len > 0 && !write_text(&svg, folder, name, err))
+        if (!write_svg(&svg, folder, name, err))
             return false;
     }
     return true;

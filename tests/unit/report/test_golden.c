@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "report/markdown.h"
 #include "report/report.h"
 #include "sample.h"
 
@@ -86,6 +87,22 @@ static void compare_prints(const char *story, struct store *store, const struct 
     free(text);
 }
 
+/* Expected: there just where the report shows it; before: an earlier one stayed beside a report
+ * that has none. */
+static void check_figure(const char *story, const char *folder, const char *figure)
+{
+    AUTO(free) char *path = file_join(folder, "report.md");
+    AUTO(buf_done) struct buf text = BUF_INIT(4 << 20), svg = BUF_INIT(4 << 20);
+    read_file(path, &text);
+    bool shown = strstr(buf_text(&text), REPORT_FIGURE_TRADEOFF) != NULL;
+    if (file_exists(figure) != shown)
+        fail_msg("%s: shown %d, there %d", story, shown, !shown);
+    if (!shown)
+        return;
+    read_file(figure, &svg);
+    assert_string_not_equal(buf_text(&svg), "old");
+}
+
 static void renders_each_story(void **state)
 {
     (void)state;
@@ -97,10 +114,14 @@ static void renders_each_story(void **state)
         struct sample_options options = {.story = stories[i].story};
         struct report_view *view = NULL;
         struct err err = ERR_INIT;
+        AUTO(free) char *figure = file_join(folder, REPORT_FIGURE_TRADEOFF);
+        if (!file_write_atomic(figure, "old", 3, &err)) /* an earlier report's */
+            fail_msg("%s", err.text);
         if (!store_open(path, STORE_CREATE, &store, &err) || !sample_fill(store, &options, &err) ||
             !report_view_build(store, sample_catalog(), arena, &view, &err) ||
             !report_write_all(view, folder, &err))
             fail_msg("%s", err.text);
+        check_figure(stories[i].name, folder, figure);
         compare_file(stories[i].name, folder, "report.md");
         compare_file(stories[i].name, folder, "winner.json");
         compare_prints(stories[i].name, store, view);
