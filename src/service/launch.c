@@ -131,13 +131,17 @@ static bool builder_set_env(struct builder *builder, const char *name, const cha
     return true;
 }
 
-/* Ours, as it is; a container gets it by its name. */
-static void builder_hand_on(struct builder *builder, const char *name)
+/* Ours, as it is; a container gets it by its name. False when there is no room. */
+static bool builder_hand_on(struct builder *builder, const char *name)
 {
     builder->env_count = list_drop(builder->env, builder->env_count, name);
     builder->unset_count = list_drop(builder->unset, builder->unset_count, name);
-    if (builder->spec->container && builder->env_count < LAUNCH_ENV_MAX)
-        builder->env[builder->env_count++] = name;
+    if (!builder->spec->container)
+        return true;
+    if (builder->env_count >= LAUNCH_ENV_MAX)
+        return false;
+    builder->env[builder->env_count++] = name;
+    return true;
 }
 
 /* A server that prints its environment would put them into a log that is stored. */
@@ -192,11 +196,11 @@ static bool builder_add_env(struct builder *builder, const struct engine_ops *op
     builder_add_device(builder, ops);
     for (size_t i = 0; i < builder->spec->environment_count; i++) {
         const struct spec_setting *setting = &builder->spec->environment[i];
-        if (spec_setting_hands_on(builder->study, builder->service, setting)) {
-            builder_hand_on(builder, setting->name);
-            continue;
-        }
-        if (!builder_set_env(builder, setting->name, builder_expand(builder, setting->text)))
+        bool fits =
+            spec_setting_hands_on(builder->study, builder->service, setting)
+                ? builder_hand_on(builder, setting->name)
+                : builder_set_env(builder, setting->name, builder_expand(builder, setting->text));
+        if (!fits)
             return err_set(err, ERR_LIMIT, "service %s: more than %d environment entries",
                            builder->spec->name, (int)LAUNCH_ENV_MAX);
     }

@@ -143,6 +143,28 @@ static void test_refused(void **state)
     }
 }
 
+/* One name more than there is room for is not left out silently: the service would start without
+ * its token. */
+static void test_too_many_names(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(spec_study_free) struct spec_study *study = NULL;
+    AUTO(buf_done) struct buf service = BUF_INIT(1 << 18);
+    struct service_launch launch;
+    struct err err = ERR_INIT;
+    put_program(folder);
+    buf_add(&service, "container: [./fake, run, x], environment: {");
+    for (int i = 0; i <= 512; i++)
+        buf_addf(&service, "N%d: '{N%d}', ", i, i);
+    buf_add(&service, "}");
+    assert_false(build(arena, folder, buf_text(&service), &study, &launch, &err));
+    if (err.code != ERR_LIMIT || !strstr(err.text, "environment entries"))
+        fail_msg("%s", err.text);
+    check_remove_folder(folder);
+}
+
 /* ---- the end ---- */
 
 enum { LINE_MAX_WORDS = 24 };
@@ -551,12 +573,13 @@ static void test_deaths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_stop),         cmocka_unit_test(test_deaf_child),
-        cmocka_unit_test(test_exit_status),  cmocka_unit_test(test_counted),
-        cmocka_unit_test(test_deaf_runtime), cmocka_unit_test(test_clear),
-        cmocka_unit_test(test_deaths),       cmocka_unit_test(test_no_container),
-        cmocka_unit_test(test_unproven),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_lines),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_too_many_names), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_deaf_child),     cmocka_unit_test(test_exit_status),
+        cmocka_unit_test(test_counted),        cmocka_unit_test(test_deaf_runtime),
+        cmocka_unit_test(test_clear),          cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_no_container),   cmocka_unit_test(test_unproven),
+        cmocka_unit_test(test_memory),
     };
     struct err err = ERR_INIT;
     if (!service_init(&err))
