@@ -54,6 +54,8 @@ void promote_expect(struct promote_draft *draft)
             .metric = arena_strdup(plan->arena, m->name),
             .unit = (int)m->unit,
             .now = draft->now ? draft->now->shared[i].value : NAN,
+            .kind = (int)then->kind,
+            .runs = then->runs,
             .then = then->value,
             .then_low = then->low,
             .then_high = then->high,

@@ -17,6 +17,8 @@
 struct promote_expectation {               /* one metric: what the study says will change */
     const char *metric;                    /* "stt.latency.p95" */
     int unit;                              /* enum metric_unit */
+    int kind;                              /* enum report_kind: of `then` and its interval */
+    size_t runs;                           /* behind `then` */
     double now, then, then_low, then_high; /* base units; NaN unknown */
     const char *words;                     /* the change in words, with its interval */
 };

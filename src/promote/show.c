@@ -194,8 +194,11 @@ static const char *interval_text(struct arena *arena, const struct promote_expec
 {
     AUTO(buf_done) struct buf text = BUF_INIT(256);
     const struct report_measure measure = {.unit = (enum metric_unit)e->unit};
-    const struct report_number number = {
-        .value = e->then, .low = e->then_low, .high = e->then_high};
+    const struct report_number number = {.kind = (enum report_kind)e->kind,
+                                         .runs = e->runs,
+                                         .value = e->then,
+                                         .low = e->then_low,
+                                         .high = e->then_high};
     report_add_interval(&text, &measure, &number);
     return arena_strdup(arena, buf_text(&text));
 }
