@@ -11,12 +11,14 @@
  * than PIPE_BUF); the pipe's end is the child's end, since whatever the child starts has it closed
  * on exec.
  *
- * Invariant: freeing a child calls nobody and kills nobody. */
+ * Invariant: freeing a child calls nobody and kills nobody: a rollback must not die with who began
+ * it. Who kills says so. */
 #include "guard/act_child.h"
 
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/signals.h"
+#include "device/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,13 +85,17 @@ static int on_read(sd_event_source *source, int fd, uint32_t events, void *conte
     return 0;
 }
 
-static int on_late(sd_event_source *source, uint64_t usec, void *context)
+static void end(const struct guard_child *child)
 {
-    struct guard_child *child = context;
-    (void)source;
-    (void)usec;
     if (child->pid > 0 && kill(-child->pid, SIGKILL) != 0) /* not yet the leader of its group */
         kill(child->pid, SIGKILL);
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *context)
+{
+    (void)source;
+    (void)usec;
+    end(context);
     return 0;
 }
 
@@ -151,4 +157,28 @@ struct guard_child *guard_child_free(struct guard_child *child)
         free(child);
     }
     return NULL;
+}
+
+/* What it has started may lead a session of its own, and be ended by nobody but it. */
+static void end_started(const struct guard_child *child)
+{
+    AUTO(free) struct proc_stat *list = NULL;
+    size_t count = 0;
+    struct err ignored = ERR_INIT; /* then it ends alone */
+    kill(child->pid, SIGSTOP);     /* it starts nothing meanwhile */
+    if (!proc_tree("/proc", child->pid, &list, &count, &ignored))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].pid != child->pid)
+            kill(list[i].pgrp == list[i].pid ? -list[i].pid : list[i].pid, SIGKILL);
+}
+
+struct guard_child *guard_child_kill(struct guard_child *child)
+{
+    if (child && child->pid > 0) {
+        end_started(child);
+        end(child);
+        reap(child);
+    }
+    return guard_child_free(child);
 }

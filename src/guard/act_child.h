@@ -31,3 +31,6 @@ NODISCARD bool guard_child_start(struct sd_event *event, const struct guard_chil
  * freed from `ended` on. */
 struct guard_child *guard_child_free(struct guard_child *child);
 AUTO_FN(struct guard_child, guard_child_free)
+/* The same of one whose work only reads: it is ended with all that it has started. NULL: nothing.
+ */
+struct guard_child *guard_child_kill(struct guard_child *child);

@@ -260,7 +260,7 @@ struct guard_changes *guard_changes_new(const struct guard_changes_setup *setup)
 struct guard_changes *guard_changes_free(struct guard_changes *changes)
 {
     if (changes) {
-        guard_child_free(changes->child);
+        guard_child_kill(changes->child); /* guard goes on, and nobody else would end it */
         free(changes->arrivals);
         free(changes);
     }

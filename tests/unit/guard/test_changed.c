@@ -2,6 +2,7 @@
  * with, and what a process runs. */
 #include "check.h"
 
+#include "guard/act_child.h"
 #include "guard/changed.h"
 #include "made_study.h"
 
@@ -11,9 +12,11 @@
 #include "store/store.h"
 #include "study/study.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -397,6 +400,19 @@ static void end_process(pid_t pid)
     waitpid(pid, NULL, 0);
 }
 
+/* Nobody is left behind, nor a zombie. */
+static void free_while_asked(struct looked *looked, char *path)
+{
+    double rates[SPEC_SERVICES_MAX] = {NAN, NAN};
+    pid_t pid = run_program(path);
+    be_process(&looked->subjects[1], pid);
+    guard_changes_step(looked->changes, looked->now_ns, looked->subjects, looked->memory, rates,
+                       &looked->events);
+    end_process(pid);
+    guard_changes_free(looked->changes);
+    assert_true(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+}
+
 static void test_what_runs(void **state)
 {
     (void)state;
@@ -461,10 +477,54 @@ static void test_what_runs(void **state)
     assert_true(guard_changes_is_hidden(looked.changes, 1));
     assert_true(isnan(answer->truth));
     end_process(pid);
-    guard_changes_free(looked.changes);
+    free_while_asked(&looked, then);
     guard_memory_free(looked.memory);
     sd_event_unref(looked.event);
     made_db_close(&looked.db);
+}
+
+static void hang(void *context, struct guard_said *said)
+{
+    pid_t *started = context;
+    (void)said;
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        *started = getpid();
+        for (;;)
+            pause();
+    }
+    for (;;)
+        pause();
+}
+
+/* A program that hangs over its version, in a session of its own: nobody is left. */
+static void test_who_hangs_is_ended(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    sd_event *event = NULL;
+    struct guard_child *child = NULL;
+    struct proc_stat left;
+    volatile pid_t *started =
+        mmap(NULL, sizeof *started, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const struct guard_child_job job = {.work = hang, .context = (void *)started};
+    assert_true(started != MAP_FAILED && sd_event_new(&event) >= 0);
+    assert_true(guard_child_start(event, &job, &child, &err));
+    for (int i = 0; i < 6000 && *started == 0; i++)
+        usleep(10 * 1000);
+    assert_true(*started > 0);
+    assert_null(guard_child_kill(child));
+    assert_true(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+    bool alive = true;
+    for (int i = 0; i < 6000 && alive; i++) {
+        alive = proc_read_stat("/proc", *started, &left) && !proc_is_dead(&left);
+        usleep(alive ? 10 * 1000 : 0);
+    }
+    assert_false(alive);
+    assert_null(guard_child_kill(NULL));
+    sd_event_unref(event);
+    munmap((void *)started, sizeof *started);
 }
 
 int main(void)
@@ -472,7 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions),  cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_load),      cmocka_unit_test(test_what_was_studied),
-        cmocka_unit_test(test_what_runs),
+        cmocka_unit_test(test_what_runs), cmocka_unit_test(test_who_hangs_is_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
