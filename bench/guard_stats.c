@@ -157,8 +157,8 @@ static double draw_latency(struct draws *draws, enum stats_anytime_arm arm)
 static uint64_t run_until(const struct arms *arms, int run, uint64_t most,
                           enum stats_anytime_verdict wanted)
 {
-    /* Of a split's error of 5 % a fifth is for word errors (guard/split_kept.c). */
-    const struct stats_anytime_options options = {arms->harm_ratio, 0.8 * 0.05, arms->quantile};
+    /* Of a split's error of 5 % a tenth is for word errors (guard/split_kept.c). */
+    const struct stats_anytime_options options = {arms->harm_ratio, 0.9 * 0.05, arms->quantile};
     AUTO(stats_anytime_free) struct stats_anytime *test = stats_anytime_new(&options);
     struct draws draws = draws_begin(arms, run);
     for (uint64_t n = 1; n <= most; n++) {

@@ -195,7 +195,7 @@ static void add_evidence(const struct stats_anytime_answer *answer, struct buf *
         add_number(answer->no_harm, buf);
     if (answer->verdict == ANYTIME_UNDECIDED)
         buf_add(buf, " against it");
-    buf_addf(buf, ", %g needed", answer->needed);
+    buf_addf(buf, ", %.3g needed", answer->needed);
     if (answer->divided > 1)
         buf_addf(buf, "; its logarithm is divided by %g, as requests are %s", answer->divided,
                  answer->spread_known ? "alike" : "few");

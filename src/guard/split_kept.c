@@ -24,7 +24,7 @@
 #include <time.h>
 
 enum { VERSION = 1, FILE_MAX = 1 << 20, LOCK_TRIES = 100 };
-static const double WORDS_SHARE = 0.2; /* of the error */
+static const double WORDS_SHARE = 0.1; /* of the error */
 static const int64_t LOCK_PAUSE_NS = 20 * NS_PER_MS;
 static const char format[] = "spica split";
 

@@ -63,7 +63,7 @@ struct guard_split_kept {
 void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_split *split,
                            int64_t wall_us);
 void guard_split_kept_done(struct guard_split_kept *kept);
-/* The file's error is shared out: four fifths for time and failures of requests, a fifth for word
+/* The file's error is shared out: nine tenths for time and failures of requests, one for word
  * errors, so that both tests together keep it. */
 struct stats_anytime_options guard_split_options(const struct spec_split *split);
 struct stats_anytime_pairs_options guard_split_pairs_options(const struct spec_split *split);

@@ -88,7 +88,7 @@ static void add_evidence(const struct guard_split_kept *kept, const struct spec_
 {
     const struct stats_anytime_pairs_options options = guard_split_pairs_options(split);
     add_number(stats_anytime_pairs_evidence(&kept->pairs), buf);
-    buf_addf(buf, " of %g needed, %llu pairs", stats_anytime_pairs_needed(&options),
+    buf_addf(buf, " of %.3g needed, %llu pairs", stats_anytime_pairs_needed(&options),
              (unsigned long long)kept->pairs.pairs);
 }
 

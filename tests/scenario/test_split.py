@@ -436,7 +436,7 @@ def wrong_words_stop_by_themselves(box):
     status = split.status()
     evidence = status["evidence"]
     check(status["verdict"] == "harm" and evidence["by_words"] and not evidence["by_errors"], status)
-    check(evidence["words"] >= evidence["words_needed"] == 100 and evidence["harm"] < evidence["needed"], status)
+    check(evidence["words"] >= evidence["words_needed"] == 200 and evidence["harm"] < evidence["needed"], status)
     check("makes more word errors than now on the same clips" in status["text"], status)
     check(sum(split.counted()) == 0, "reference clips were counted as requests")
     split.until(lambda: any("split stopped, all to now: harm: next makes more word errors" in text

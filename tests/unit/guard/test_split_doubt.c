@@ -302,7 +302,7 @@ static void test_word_errors_stop_the_arm(void **state)
         const bool harm = rows[i].stopped || rows[i].dry_run;
         CHECK_ROW(i, rows[i].name, (status.arms[1].weight == 0) == rows[i].stopped);
         CHECK_ROW(i, status.verdict, (strcmp(status.verdict, "harm") == 0) == harm);
-        CHECK_ROW(i, status.words, strstr(status.words, " of 100 needed, ") != NULL);
+        CHECK_ROW(i, status.words, strstr(status.words, " of 200 needed, ") != NULL);
         if (harm)
             CHECK_ROW(i, world.last,
                       strstr(world.last, "harm: next makes more word errors than now on the same "

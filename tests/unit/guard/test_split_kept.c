@@ -235,7 +235,7 @@ static void test_words(void **state)
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     guard_split_add_verdict(&kept, split, &text);
     assert_non_null(strstr(buf_text(&text), "undecided"));
-    assert_non_null(strstr(buf_text(&text), "against it, 25 needed"));
+    assert_non_null(strstr(buf_text(&text), "against it, 22.2 needed"));
     assert_non_null(strstr(buf_text(&text), "120 and 0 requests"));
     buf_clear(&text);
     kept.sums.harm = true;
