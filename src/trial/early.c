@@ -115,23 +115,14 @@ static bool is_missed(struct early *early, int64_t now_ns, int64_t window_start_
 static void note_missed(struct early *early, struct attempt *attempt)
 {
     size_t at = 0;
-    uint64_t over = 0, requests = 0;
+    struct store_requirement counts;
     struct run *run = early->run;
     run->left_why = level_check_missed(early->check, attempt->arena);
-    if (!level_check_missed_counts(early->check, &at, &over, &requests))
+    if (!level_check_missed_counts(early->check, &at, &counts))
         return;
-    const struct level_bound *bound = &early->bounds[at];
-    run->missed_stream = bound->stream;
-    run->missed = (struct store_requirement){
-        .service = attempt->study->services[attempt->stream_service[bound->stream]].name,
-        .text = bound->text,
-        .allowed = bound->allowed,
-        .requests = (int64_t)requests,
-        .over = (int64_t)over,
-        .of = "requests",
-        .worth = (double)requests,
-        .answer = "missed",
-    };
+    run->missed_stream = early->bounds[at].stream;
+    counts.service = attempt->study->services[attempt->stream_service[run->missed_stream]].name;
+    run->missed = counts;
 }
 
 enum wait_end early_wait(struct early *early, struct attempt *attempt, int64_t until_ns,

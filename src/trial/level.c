@@ -460,14 +460,22 @@ const char *level_check_missed(const struct level_check *check, struct arena *ar
 }
 
 bool level_check_missed_counts(const struct level_check *check, size_t *ret_bound,
-                               uint64_t *ret_over, uint64_t *ret_requests)
+                               struct store_requirement *ret_counts)
 {
     if (check->first_missed < 0)
         return false;
-    const struct bound_state *state = &check->states[check->first_missed];
-    *ret_bound = (size_t)check->first_missed;
-    *ret_over = state->over;
-    *ret_requests = state->n;
+    const size_t b = (size_t)check->first_missed;
+    const struct level_bound *bound = &check->plan.bounds[b];
+    *ret_bound = b;
+    *ret_counts = (struct store_requirement){
+        .text = bound->text,
+        .allowed = bound->allowed,
+        .requests = (int64_t)check->states[b].n,
+        .over = (int64_t)check->states[b].over,
+        .of = bound->metric == METRIC_TURN ? "turns" : "requests",
+        .worth = worth_of(check, b),
+        .answer = "missed",
+    };
     return true;
 }
 

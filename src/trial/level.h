@@ -18,6 +18,7 @@
 #include "stats/capacity.h"
 #include "stats/requirement.h"
 #include "store/capacity.h"
+#include "store/row.h"
 
 enum { LEVEL_BOUNDS_MAX = 64 };
 
@@ -90,8 +91,9 @@ enum stats_level level_check_close(struct level_check *check, int64_t until_ns,
                                    struct store_capacity_point *ret_point);
 /* The requirement that was certainly missed, and how, in the arena; NULL: none was. */
 const char *level_check_missed(const struct level_check *check, struct arena *arena);
-/* The same as numbers: which of the plan's bounds, and its counts; false: none was. */
+/* The same as numbers: which of the plan's bounds, and what was counted of it (all but `service`);
+ * false: none was. */
 bool level_check_missed_counts(const struct level_check *check, size_t *ret_bound,
-                               uint64_t *ret_over, uint64_t *ret_requests);
+                               struct store_requirement *ret_counts);
 /* Requests of a stream so far, within the window. */
 uint64_t level_check_count(const struct level_check *check, size_t stream);

@@ -68,10 +68,55 @@ static void test_whole_turns(void **state)
     }
 }
 
+/* What a window was left for, as `show` tells it. Expected: turns are called so, and answers that
+ * are slow one after the other are worth fewer than they are. Before: requests, each worth one. */
+static void test_what_was_missed(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    static const struct level_bound bounds[] = {
+        {.text = "llm.latency.p95 < 26ms", .metric = METRIC_LATENCY, .limit = 0.026},
+        {.text = "llm.turn.p95 < 1s", .metric = METRIC_TURN, .limit = 1},
+    };
+    static const struct {
+        size_t bound;
+        uint32_t run; /* so many are quick, then so many are not */
+        const char *of;
+        bool alike;
+    } rows[] = {{0, 1, "requests", false}, {0, 50, "requests", true}, {1, 50, "turns", true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(arena_free) struct arena *arena = arena_new();
+        struct load_record records[COUNT];
+        struct level_bound bound = bounds[rows[i].bound];
+        bound.allowed = 0.05;
+        bound.at_limit_is_over = true;
+        struct level_plan plan = plan_of(&bound, 1);
+        struct store_capacity_point point;
+        struct store_requirement counts = {.of = NULL};
+        size_t at = 9;
+        plan.window_ns = 100 * NS_PER_S;
+        for (uint32_t n = 0; n < COUNT; n++) {
+            bool slow = n / rows[i].run % 2 == 1;
+            records[n] = record_of(n, n * 0.3, slow ? 0.2 : 0.01);
+            records[n].first_token_ns = records[n].done_ns;
+            records[n].turn_start_ns = records[n].done_ns - (slow ? 2 : 1) * NS_PER_S / 2 - 1;
+        }
+        AUTO(level_check_free) struct level_check *check = level_check_new(&plan);
+        CHECK_ROW(i, bound.text, !level_check_missed_counts(check, &at, &counts));
+        play(check, records, COUNT, arena, &point);
+        CHECK_ROW(i, bound.text, level_check_missed_counts(check, &at, &counts) && at == 0);
+        CHECK_ROW_TEXT(i, bound.text, counts.of, rows[i].of);
+        CHECK_ROW_TEXT(i, bound.text, counts.text, bound.text);
+        CHECK_ROW(i, bound.text, counts.over > 0 && counts.over <= counts.requests);
+        CHECK_ROW(i, bound.text, (counts.worth < 0.9 * (double)counts.requests) == rows[i].alike);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_turns),
+        cmocka_unit_test(test_what_was_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
