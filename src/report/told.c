@@ -69,12 +69,17 @@ static bool is_time(enum metric metric)
            metric == METRIC_GOODPUT_RATIO;
 }
 
+bool report_told_hides(const struct store_trial *trial, enum metric metric)
+{
+    return is_time(metric) && store_trial_left_early(trial);
+}
+
 struct report_told report_told_of(const struct spec_study *study, const struct store_trial *trial,
                                   struct metric_ref ref)
 {
     const struct store_metric *row = find_row(study, trial, ref);
     double q = metric_stat_quantile(ref.stat);
-    if (is_time(ref.metric) && store_trial_left_early(trial))
+    if (report_told_hides(trial, ref.metric))
         return (struct report_told){.value = NAN, .over = missed_limit(study, trial, ref)};
     if (row && !isnan(q) && !stats_quantile_allowed((size_t)row->count, q))
         return (struct report_told){.value = NAN, .count = row->count, .over = NAN};

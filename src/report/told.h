@@ -17,6 +17,8 @@ struct report_told {
 /* Of the metric "shared" with the others. */
 struct report_told report_told_of(const struct spec_study *study, const struct store_trial *trial,
                                   struct metric_ref ref);
+/* Is the metric one that a trial does not tell, since its window was left? */
+bool report_told_hides(const struct store_trial *trial, enum metric metric);
 /* Just a value. */
 struct report_told report_told_value(double value);
 /* "118 ms", "- (n=14)", "over 300 ms", "-". */

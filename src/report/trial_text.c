@@ -2,6 +2,7 @@
  * was started with which command and environment, where it ran and how that was proven, every
  * number shared beside alone, every error by kind. */
 #include "report/finding.h"
+#include "report/told.h"
 #include "report/trial_sheet.h"
 #include "report/words.h"
 
@@ -219,6 +220,9 @@ const char *report_metric_text(const struct trial_sheet *sheet, const struct sto
                                    .high = m->high,
                                    .count = m->count};
     if (!isnan(q) && !stats_quantile_allowed((size_t)m->count, q))
+        number.value = NAN;
+    if (metric >= 0 && strcmp(m->mode, "shared") == 0 &&
+        report_told_hides(sheet->trial, (enum metric)metric))
         number.value = NAN;
     AUTO(buf_done) struct buf text = BUF_INIT(512);
     report_add_value(&text, &measure, &number);

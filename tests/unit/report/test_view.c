@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "base/json.h"
+#include "report/trial_sheet.h"
 #include "report/view.h"
 #include "sample.h"
 
@@ -197,6 +198,38 @@ static void tells_what_a_window_was_left_for(void **state)
     end(&f);
 }
 
+/* `show --trial` as well, of rows that an earlier version stored; alone nothing was left. Before:
+ * the p95 of the quick ones. */
+static void shows_no_times_of_a_window_that_was_left(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mode, *metric, *stat;
+        bool hidden;
+    } rows[] = {{"shared", "latency", "p95", true},
+                {"shared", "goodput_ratio", "", true},
+                {"alone", "latency", "p95", false},
+                {"shared", "requests_per_s", "", false}};
+    const struct store_evidence early = {.kind = "early", .text = "left"};
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (size_t left = 0; left <= 1; left++) {
+        const struct store_trial trial = {.evidence = &early, .evidence_count = left};
+        const struct trial_sheet sheet = {.trial = &trial, .arena = arena};
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            const struct store_metric m = {.service = "s",
+                                           .mode = rows[i].mode,
+                                           .metric = rows[i].metric,
+                                           .stat = rows[i].stat,
+                                           .value = 0.5,
+                                           .low = 0.4,
+                                           .high = 0.6,
+                                           .count = 100};
+            bool told = strpbrk(report_metric_text(&sheet, &m), "456") != NULL;
+            CHECK_ROW(i, rows[i].metric, told == !(left && rows[i].hidden));
+        }
+    }
+}
+
 static void refuses_what_it_cannot_read(void **state)
 {
     (void)state;
@@ -231,6 +264,7 @@ int main(void)
         cmocka_unit_test(says_why_a_number_is_unknown),
         cmocka_unit_test(tells_only_what_a_sample_carries),
         cmocka_unit_test(tells_what_a_window_was_left_for),
+        cmocka_unit_test(shows_no_times_of_a_window_that_was_left),
         cmocka_unit_test(refuses_what_it_cannot_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
