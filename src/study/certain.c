@@ -30,34 +30,53 @@ static bool is_counted(const struct store_trial *trial, const char *candidate)
            strcmp(trial->candidate, candidate) == 0;
 }
 
+struct pooled {
+    struct store_requirement sum;
+    size_t runs; /* that carry it */
+};
+
+static void add_run(struct pooled *list, size_t *count, const struct store_trial *trial)
+{
+    for (size_t k = 0; k < trial->requirement_count; k++) {
+        const struct store_requirement *r = &trial->requirements[k];
+        size_t at = 0;
+        while (at < *count && strcmp(list[at].sum.text, r->text) != 0)
+            at++;
+        if (at == REQUIREMENTS_MAX)
+            continue;
+        if (at == *count)
+            list[(*count)++] = (struct pooled){.sum = {.service = r->service,
+                                                       .text = r->text,
+                                                       .allowed = r->allowed,
+                                                       .of = r->of ? r->of : "requests"}};
+        list[at].runs++;
+        list[at].sum.requests += r->requests;
+        list[at].sum.over += r->over;
+        list[at].sum.worth += r->worth; /* unknown in one run: unknown */
+    }
+}
+
+/* Only what every run has counted: a final that an earlier version began has some counts in the
+ * later runs alone. */
 static size_t pool(const struct store_trial *trials, size_t count, const char *candidate,
                    struct store_requirement *ret_pooled)
 {
-    size_t n = 0;
+    struct pooled list[REQUIREMENTS_MAX];
+    size_t n = 0, runs = 0, kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_counted(&trials[i], candidate))
             continue;
-        for (size_t k = 0; k < trials[i].requirement_count; k++) {
-            const struct store_requirement *r = &trials[i].requirements[k];
-            size_t at = 0;
-            while (at < n && strcmp(ret_pooled[at].text, r->text) != 0)
-                at++;
-            if (at == REQUIREMENTS_MAX)
-                continue;
-            if (at == n)
-                ret_pooled[n++] = (struct store_requirement){.service = r->service,
-                                                             .text = r->text,
-                                                             .allowed = r->allowed,
-                                                             .of = r->of ? r->of : "requests"};
-            ret_pooled[at].requests += r->requests;
-            ret_pooled[at].over += r->over;
-            ret_pooled[at].worth += r->worth; /* unknown in one run: unknown */
-        }
+        add_run(list, &n, &trials[i]);
+        runs++;
     }
-    for (size_t at = 0; at < n; at++)
-        ret_pooled[at].answer = finding_answer(ret_pooled[at].allowed, ret_pooled[at].requests,
-                                               ret_pooled[at].over, ret_pooled[at].worth);
-    return n;
+    for (size_t at = 0; at < n; at++) {
+        struct store_requirement *r = &list[at].sum;
+        if (list[at].runs < runs)
+            continue;
+        r->answer = finding_answer(r->allowed, r->requests, r->over, r->worth);
+        ret_pooled[kept++] = *r;
+    }
+    return kept;
 }
 
 static void add_requirement(struct buf *text, const struct store_requirement *r)

@@ -177,6 +177,14 @@ static void test_what_has_no_count(void **state)
     AUTO_JSON json_t *all = decision_of("winner", "k=1");
     study_add_requirements(all, &study, trials, 1);
     assert_string_equal(json_get_text(all, "statement"), "better than the baseline at 95 %.");
+    /* A final resumed by a version that counts it; before: met, by one run of two. */
+    const struct store_trial resumed[] = {trial_of("final", "ok", "k=1", NULL, 0), trials[0]};
+    AUTO_JSON json_t *some = decision_of("winner", "k=1");
+    study_add_requirements(some, &study, resumed, 2);
+    assert_int_equal(json_array_size(json_object_get(some, "requirements")), 0);
+    assert_string_equal(
+        json_get_text(some, "statement"),
+        "better than the baseline at 95 %. Not asked how sure: a.latency.p95 < 1s.");
 }
 
 int main(void)
