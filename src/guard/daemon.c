@@ -281,8 +281,7 @@ static void follow_production(struct daemon *daemon, int64_t now_ns)
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     if (!news)
         return;
-    guard_fronts_free(daemon->fronts); /* keeps what it counted, and goes on from there */
-    open_fronts(daemon);
+    guard_fronts_follow(daemon->fronts);
     if (news & DECISION_IS_ANOTHER) {
         daemon->tiers = guard_tiers_free(daemon->tiers);
         open_tiers(daemon);

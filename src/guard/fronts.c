@@ -45,6 +45,13 @@ struct guard_fronts *guard_fronts_free(struct guard_fronts *fronts)
     return NULL;
 }
 
+void guard_fronts_follow(struct guard_fronts *fronts)
+{
+    for (size_t f = 0; f < SPEC_FRONTS_MAX; f++)
+        if (fronts->splits[f])
+            guard_split_follow(fronts->splits[f]);
+}
+
 static void tell(const struct guard_fronts *fronts, int service, const char *format, ...)
     PRINTF_LIKE(3, 4);
 static void tell(const struct guard_fronts *fronts, int service, const char *format, ...)

@@ -92,6 +92,14 @@ struct guard_split *guard_split_free(struct guard_split *split)
     return NULL;
 }
 
+void guard_split_follow(struct guard_split *split)
+{
+    guard_reference_free(split->reference);
+    split->reference = guard_reference_new(&split->setup);
+    for (size_t i = 0; i < SPEC_ARMS_MAX; i++)
+        split_place_follow(&split->places[i]);
+}
+
 /* ---- one request ---- */
 
 static enum stats_anytime_fate fate_of(const struct proxy_request *request)

@@ -50,4 +50,7 @@ void guard_split_add(struct guard_split *split, const struct proxy_request *requ
  * no more of it. */
 NODISCARD bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us,
                                 struct err *err);
+/* `candidate` of the setup points to another one: what is asked by it is made anew. What was
+ * counted and decided, and the weights, are of the arms and stay. */
+void guard_split_follow(struct guard_split *split);
 void guard_split_status(const struct guard_split *split, struct guard_status_split *ret_status);

@@ -31,6 +31,13 @@ void split_place_done(struct split_place *place)
     forget(place);
 }
 
+void split_place_follow(struct split_place *place)
+{
+    const bool owed = tier_place_is_wrong(&place->place);
+    place->place = (struct tier_place){.seen.owed = owed};
+    place->looked_ns = 0;
+}
+
 /* True once its tree can be asked about. */
 static bool follow(struct split_place *place, int port)
 {

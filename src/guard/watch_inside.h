@@ -17,6 +17,7 @@ struct guard_watch {
     struct guard_managers *managers; /* owned, as all below; NULL: is not there */
     struct guard_memory *memory;
     struct guard_prober *prober;
+    int64_t prober_due_ns; /* when it is tried to make it for the setting that runs; 0: it is */
     struct guard_engines *engines;
     struct guard_journal *journal;
     struct guard_kernel *kernel;
@@ -59,3 +60,5 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
 void guard_watch_say_versions(struct guard_watch *watch);
 /* HAProxy and its log, where fronts are given and they are not there yet: tried once a minute. */
 void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns);
+/* Again each minute, where a setting was followed and its probes could not be made. */
+void guard_watch_try_prober(struct guard_watch *watch, int64_t now_ns);

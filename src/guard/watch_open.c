@@ -13,12 +13,17 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-static const int64_t TRAFFIC_AGAIN_NS = 60 * NS_PER_S;
+static const int64_t TRAFFIC_AGAIN_NS = 60 * NS_PER_S, PROBER_AGAIN_NS = 60 * NS_PER_S;
 static const char proc_root[] = "/proc";
 enum { PROBES_OF_ONE_LOOK = 5 }; /* the least that a median may be told of */
 
+/* Once: a guard that follows for weeks finds the same missing each time. */
 static void miss(struct guard_watch *watch, const char *text)
 {
+    AUTO(buf_done) struct buf line = BUF_INIT(8192);
+    buf_addf(&line, "%s\n", text);
+    if (strstr(buf_text(&watch->missing), buf_text(&line)))
+        return;
     buf_add(&watch->missing, text);
     buf_addc(&watch->missing, '\n');
 }
@@ -106,9 +111,13 @@ static void open_logs(struct guard_watch *watch)
     open_journal(watch, !kernel, &hooks);
 }
 
-static void open_asking(struct guard_watch *watch)
+/* What can't be read now (a network's file system, a list that is being written) is tried again
+ * when a setting is followed; until then it is asked as before, which still shows a server that
+ * hangs. */
+static void open_prober(struct guard_watch *watch)
 {
     struct err err = ERR_INIT;
+    struct guard_prober *made = NULL;
     const struct guard_prober_setup setup = {.study = watch->study,
                                              .candidate = watch->setup.candidate,
                                              .folder = watch->setup.folder,
@@ -117,11 +126,32 @@ static void open_asking(struct guard_watch *watch)
                                              .burst = watch->setup.once ? PROBES_OF_ONE_LOOK : 0,
                                              .done = guard_watch_probe,
                                              .context = watch};
-    if (!guard_prober_new(&setup, &watch->prober, &err)) {
-        miss(watch, err.text);
-        snprintf(watch->no_probes, sizeof watch->no_probes, "%.290s", err.text);
+    const bool ok = guard_prober_new(&setup, &made, &err);
+    if (ok) {
+        guard_prober_free(watch->prober);
+        watch->prober = made;
+        watch->prober_due_ns = 0;
+        watch->no_probes[0] = '\0';
+        return;
     }
-    err = ERR_INIT;
+    miss(watch, err.text);
+    if (!watch->prober)
+        snprintf(watch->no_probes, sizeof watch->no_probes, "%.290s", err.text);
+}
+
+void guard_watch_try_prober(struct guard_watch *watch, int64_t now_ns)
+{
+    if (watch->prober_due_ns == 0 || now_ns < watch->prober_due_ns)
+        return;
+    watch->prober_due_ns = now_ns + PROBER_AGAIN_NS;
+    open_prober(watch);
+    for (size_t i = 0; watch->prober_due_ns == 0 && i < watch->study->service_count; i++)
+        guard_requests_restart(watch->subjects[i].probe_window, now_ns); /* of the old setting */
+}
+
+static void open_engines(struct guard_watch *watch)
+{
+    struct err err = ERR_INIT;
     if (!guard_engines_new(watch->study, watch->setup.candidate, watch->setup.event,
                            &watch->engines, &err))
         miss(watch, err.text);
@@ -216,12 +246,14 @@ static void open_changes(struct guard_watch *watch)
     watch->changes = guard_changes_new(&changes);
 }
 
-/* As at the beginning: what the old setting's probes said is nothing that the new one did. */
+/* As at the beginning: what the old setting's probes said is nothing that the new one did. But what
+ * was told and is not over yet stays owed: nobody else would end that alarm. */
 static void forget_setting(struct guard_subject *subject, int64_t now_ns)
 {
     guard_requests_restart(subject->probe_window, now_ns);
-    subject->place = (struct guard_place){0};
-    subject->probe_past = (struct guard_probe_past){0};
+    subject->place = (struct guard_place){.owed = subject->place.told || subject->place.owed};
+    subject->probe_past = (struct guard_probe_past){.process = subject->probe_past.process,
+                                                    .told = subject->probe_past.told};
     subject->engine = (struct guard_engine_view){0};
     subject->has_proof = false;
     subject->probe_ours = false;
@@ -233,14 +265,14 @@ static void forget_setting(struct guard_subject *subject, int64_t now_ns)
 
 void guard_watch_follow(struct guard_watch *watch, int64_t now_ns)
 {
-    watch->prober = guard_prober_free(watch->prober);
     watch->engines = guard_engines_free(watch->engines);
     watch->changes = guard_changes_free(watch->changes);
     guard_capacities_find(watch->study, watch->setup.folder, watch->setup.candidate,
                           &watch->capacities);
     open_changes(watch);
-    watch->no_probes[0] = '\0';
-    open_asking(watch);
+    watch->prober_due_ns = now_ns + PROBER_AGAIN_NS;
+    open_prober(watch);
+    open_engines(watch);
     for (size_t i = 0; i < watch->study->service_count; i++)
         forget_setting(&watch->subjects[i], now_ns);
 }
@@ -273,7 +305,8 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
     open_changes(watch);
     guard_watch_say_versions(watch);
     open_logs(watch);
-    open_asking(watch);
+    open_prober(watch);
+    open_engines(watch);
     guard_watch_open_traffic(watch, clock_now_ns());
     *ret_watch = TAKE(watch);
     return true;

@@ -167,6 +167,31 @@ static void test_it_is_there_again(void **state)
     arms_end(&arms);
 }
 
+/* Before: the split was opened anew, and knew nothing of the alarm that it had begun. */
+static void test_another_setting_is_followed(void **state)
+{
+    (void)state;
+    struct arms arms;
+    arms_begin(&arms, ON_GPU, 0);
+    feed(&arms.world, arms.split, 400, 1);
+    listed = DEVICE_LISTED_NO;
+    steps(&arms, 10);
+    assert_int_equal(arms.world.kind, EVENT_ARM_DOUBT);
+    const int told = arms.world.told;
+    guard_split_follow(arms.split);
+    steps(&arms, 20);
+    assert_int_equal(arms.world.told, told);
+    guard_split_follow(arms.split);
+    listed = DEVICE_LISTED_YES;
+    steps(&arms, 10);
+    assert_int_equal(arms.world.told, told + 1);
+    assert_int_equal(arms.world.kind, EVENT_ARM_SOUND);
+    struct guard_split_kept kept = on_disk(&arms.world);
+    assert_true(kept.arms[0].requests + kept.arms[1].requests == 400);
+    guard_split_kept_done(&kept);
+    arms_end(&arms);
+}
+
 static void order(struct arms *arms, enum guard_split_order what, const char *why)
 {
     struct guard_split_kept kept = on_disk(&arms->world);
@@ -214,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_arm_on_the_cpu_is_named),
         cmocka_unit_test(test_it_is_there_again),
+        cmocka_unit_test(test_another_setting_is_followed),
         cmocka_unit_test(test_an_arm_that_gets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

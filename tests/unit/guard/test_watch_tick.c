@@ -2,7 +2,7 @@
  * is said once, and nothing waits for it. */
 #include "check.h"
 
-#include "guard/watch.h"
+#include "guard/watch_inside.h"
 #include "made_study.h"
 
 #include "base/clock.h"
@@ -208,7 +208,7 @@ static void test_another_setting_is_followed(void **state)
     struct guard_subject *subject = (struct guard_subject *)guard_watch_subject(w.watch, 1);
     const pid_t pid = subject->life.main.pid;
     subject->place = (struct guard_place){.word = PLACEMENT_CPU, .told = true, .owed = true};
-    subject->probe_past = (struct guard_probe_past){.told = true, .failed = 5};
+    subject->probe_past = (struct guard_probe_past){.process = pid, .told = true, .failed = 5};
     subject->has_proof = true;
     subject->hung_ns = w.now_ns;
     snprintf(subject->probe_words, sizeof subject->probe_words, "model not found");
@@ -216,8 +216,10 @@ static void test_another_setting_is_followed(void **state)
     const size_t missing = strlen(guard_watch_missing(w.watch));
     guard_watch_follow(w.watch, w.now_ns);
     assert_int_equal(subject->place.word, PLACEMENT_UNPROVEN);
-    assert_false(subject->place.told || subject->place.owed || subject->has_proof);
-    assert_false(subject->probe_past.told || subject->probe_past.failed > 0);
+    assert_false(subject->place.told || subject->has_proof || subject->probe_past.failed > 0);
+    /* What was told is still to be ended: before, that alarm stood for ever. */
+    assert_true(subject->place.owed && subject->probe_past.told);
+    assert_int_equal(subject->probe_past.process, pid);
     assert_true(subject->hung_ns == 0 && subject->probe_words[0] == '\0');
     guard_requests_read(subject->probe_window, w.now_ns, &view);
     assert_true(view.requests == 0 && isnan(view.error_ratio));
@@ -230,6 +232,34 @@ static void test_another_setting_is_followed(void **state)
     made_watch_close(&w);
 }
 
+/* Before: the old setting's probes were ended first, and none were sent from then on. */
+static void test_probes_that_can_t_be_made_yet(void **state)
+{
+    (void)state;
+    struct made_watch w;
+    made_watch_open(&w);
+    struct guard_prober *then = w.watch->prober;
+    assert_non_null(then);
+    w.made->services[1].load = (struct spec_load){.given = true, .corpus = "/nowhere"};
+    for (int i = 0; i < 3; i++) {
+        guard_watch_follow(w.watch, w.now_ns);
+        step(&w, 1);
+        assert_ptr_equal(w.watch->prober, then);
+    }
+    const char *said = strstr(guard_watch_missing(w.watch), "/nowhere");
+    assert_non_null(said);
+    assert_null(strstr(strchr(said, '\n'), "/nowhere")); /* once */
+    w.made->services[1].load.given = false;
+    for (int s = 0; s < 50; s++)
+        step(&w, 1);
+    assert_int_not_equal(w.watch->prober_due_ns, 0);
+    for (int s = 0; s < 15; s++)
+        step(&w, 1);
+    assert_int_equal(w.watch->prober_due_ns, 0);
+    assert_true(w.watch->prober && w.watch->no_probes[0] == '\0');
+    made_watch_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_systemd_waits_for_haproxy),
         cmocka_unit_test(test_a_containers_version_is_not_seen),
         cmocka_unit_test(test_another_setting_is_followed),
+        cmocka_unit_test(test_probes_that_can_t_be_made_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
