@@ -12,7 +12,6 @@
 #include "report/capacity.h"
 #include "report/grid.h"
 #include "report/words.h"
-#include "stats/quantile.h"
 #include "trial/capacity.h"
 #include "trial/capacity_rest.h"
 #include "trial/level.h"
@@ -116,41 +115,15 @@ static bool on_result(void *context, const struct load_result *result,
 
 /* ---- requirements on means, gaps and the like ---- */
 
-/* Of what was asked: requests that failed are beyond any limit, each for as many values as an
- * answer has. Also where the sample is too small for the quantile to be shown. */
-static double quantile_of(struct bench_results *results, struct bench_series *series, double q,
-                          bool per_gap, struct arena *arena)
-{
-    size_t failed = 0, each = 1;
-    for (size_t i = 0; i < results->failed.count; i++)
-        failed += results->failed.points[i].at_ns >= results->from_ns;
-    if (per_gap && results->ok && series->count > results->ok)
-        each = series->count / results->ok;
-    size_t count = series->count + failed * each;
-    double *values = arena_array(arena, count + 1, sizeof *values);
-    if (series->count)
-        memcpy(values, bench_series_sorted(series), series->count * sizeof *values);
-    for (size_t i = series->count; i < count; i++)
-        values[i] = FINDING_WORST;
-    return stats_quantile(values, count, q);
-}
-
-struct values {
-    struct bench_results *results;
-    struct arena *arena;
-};
-
 static struct expr_operand look_up_value(const void *context, size_t id)
 {
-    const struct values *values = context;
+    struct bench_results *results = *(struct bench_results *const *)context;
     enum metric metric = (enum metric)(id / STAT_COUNT_);
     enum metric_stat stat = (enum metric_stat)(id % STAT_COUNT_);
     double q = metric_stat_quantile(stat);
-    struct bench_series *series = bench_series_of(values->results, metric);
-    double value =
-        series && !isnan(q)
-            ? quantile_of(values->results, series, q, metric == METRIC_ITL, values->arena)
-            : bench_measure(values->results, metric, stat, BENCH_INTERVAL).value;
+    double value = bench_series_of(results, metric) && !isnan(q)
+                       ? bench_require_quantile(results, metric, q)
+                       : bench_measure(results, metric, stat, BENCH_INTERVAL).value;
     if (isnan(value))
         return (struct expr_operand){.kind = EXPR_UNKNOWN};
     return (struct expr_operand){.kind = EXPR_NUMBER, .number = value};
@@ -172,30 +145,36 @@ static bool is_estimate_without_bounds(const struct bench_requirement *requireme
 
 enum stats_level bench_capacity_judge(const struct bench_requirement *requirement,
                                       struct bench_results *results, struct arena *arena,
-                                      const char **ret_why)
+                                      bool *ret_longer_helps, const char **ret_why)
 {
-    const struct bench_judgement j = bench_require_judge(requirement, results, arena);
+    /* As large as the window; the search's own arena holds what is kept of it. */
+    AUTO(arena_free) struct arena *scratch = arena_new();
+    const struct bench_judgement j = bench_require_judge(requirement, results, scratch);
     *ret_why = arena_printf(arena, "%s: %s", requirement->text, j.why);
+    *ret_longer_helps = j.answer == BENCH_UNTOLD; /* it takes means and rates as they were seen */
     if (j.answer != BENCH_UNTOLD && !is_estimate_without_bounds(requirement, results))
         return j.answer == BENCH_MET ? LEVEL_MET : LEVEL_MISSED;
-    const struct values values = {results, arena};
-    return capacity_lean(expr_eval(requirement->expr, look_up_value, &values), false);
+    return capacity_lean(expr_eval(requirement->expr, look_up_value, &results), false);
 }
 
 static enum stats_level judge_rest(struct climb *climb, struct bench_results *results,
                                    enum stats_level outcome, struct arena *arena,
-                                   const char **ret_broke)
+                                   bool *ret_longer_helps, const char **ret_broke)
 {
+    bool longer_helps = outcome == LEVEL_LEANS_MET; /* a missed one is not asked here */
     bench_results_grade(results, &climb->limits);
     for (size_t i = 0; i < climb->rest_count; i++) {
         const char *why = NULL;
-        enum stats_level one = bench_capacity_judge(climb->rest[i], results, arena, &why);
+        bool helps = true;
+        enum stats_level one = bench_capacity_judge(climb->rest[i], results, arena, &helps, &why);
+        longer_helps = longer_helps || helps;
         if (one <= outcome)
             continue;
         outcome = one;
         if (outcome > LEVEL_LEANS_MET)
             *ret_broke = why;
     }
+    *ret_longer_helps = longer_helps;
     return outcome;
 }
 
@@ -240,8 +219,8 @@ static struct level_plan level_plan_of(const struct climb *climb, const struct l
 }
 
 static bool run_level(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
-                      enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
-                      struct err *err)
+                      enum stats_level *ret_outcome, bool *ret_longer_helps,
+                      struct store_capacity_point *ret_point, struct err *err)
 {
     struct climb *climb = context;
     struct load_plan *plan = arena_alloc(arena, sizeof *plan);
@@ -272,7 +251,8 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     if (results->end == BENCH_BROKEN || climb->stopped)
         *ret_outcome = LEVEL_DISTURBED;
     if (results->end == BENCH_WHOLE && *ret_outcome <= LEVEL_LEANS_MET)
-        *ret_outcome = judge_rest(climb, results, *ret_outcome, arena, &ret_point->broke);
+        *ret_outcome =
+            judge_rest(climb, results, *ret_outcome, arena, ret_longer_helps, &ret_point->broke);
     int workers = climb->workers > 1 ? climb->workers : 1;
     if (!climb->setup->workers_fixed && 2 * workers <= device_machine_cores())
         *ret_outcome = capacity_add_workers(&climb->workers, *ret_outcome, ret_point, arena);

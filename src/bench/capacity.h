@@ -33,10 +33,11 @@ NODISCARD bool bench_capacity_find(const struct bench_setup *setup,
                                    struct arena *arena, struct bench_capacity *ret,
                                    struct err *err);
 /* What a whole window says of a requirement that no request by itself can break: LEVEL_MET or
- * LEVEL_MISSED where it is certain, else leaning as its value does (trial/capacity_rest.h). */
+ * LEVEL_MISSED where it is certain, else leaning as its value does (trial/capacity_rest.h).
+ * *ret_longer_helps: could a longer window decide what leans? */
 enum stats_level bench_capacity_judge(const struct bench_requirement *requirement,
                                       struct bench_results *results, struct arena *arena,
-                                      const char **ret_why);
+                                      bool *ret_longer_helps, const char **ret_why);
 void bench_capacity_print(const struct bench_capacity *capacity, FILE *out,
                           struct report_terminal terminal);
 /* New reference. */

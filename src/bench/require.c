@@ -16,6 +16,7 @@
 #include "bench/require.h"
 
 #include "base/text.h"
+#include "stats/quantile.h"
 #include "stats/requirement.h"
 #include "stats/sessions.h"
 
@@ -298,6 +299,16 @@ static struct asked all_asked(struct bench_results *results, enum metric metric,
     for (size_t i = 0; asked.sessions && i < asked.count; i++)
         asked.sessions[i] = asked.points[i].session;
     return asked;
+}
+
+double bench_require_quantile(struct bench_results *results, enum metric metric, double q)
+{
+    AUTO(arena_free) struct arena *arena = arena_new();
+    struct asked asked = all_asked(results, metric, arena);
+    if (asked.count == 0)
+        return NAN;
+    stats_sort(asked.values, asked.count);
+    return stats_quantile(asked.values, asked.count, q);
 }
 
 static uint64_t count_over(const double *values, size_t count, double limit, bool inclusive)

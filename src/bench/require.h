@@ -30,3 +30,8 @@ struct bench_judgement {
  * lies just at the limit. */
 struct bench_judgement bench_require_judge(const struct bench_requirement *requirement,
                                            struct bench_results *results, struct arena *arena);
+
+/* The quantile of all that was asked, as a requirement sees it: what failed, and an answer that
+ * never had what is asked about, is FINDING_WORST. Also where the sample is too small for it to be
+ * shown; NAN: nothing was asked. The metric is one with a series (bench_series_of). */
+double bench_require_quantile(struct bench_results *results, enum metric metric, double q);

@@ -9,6 +9,8 @@
  *
  * A level that stays undecided at its longest window counts by its own value: a service of one
  * request in five seconds would otherwise have no capacity at all. The answer says so (`unsure`).
+ * What no window of any length decides counts so at once: looking longer would cost seven times the
+ * time, and end the search by its budget, for nothing.
  *
  * Invariant: whatever is told, the search ends after limits.windows windows. */
 #include "stats/capacity.h"
@@ -217,7 +219,8 @@ bool stats_capacity_next(struct stats_capacity *capacity, struct stats_capacity_
     return true;
 }
 
-void stats_capacity_tell(struct stats_capacity *capacity, enum stats_level outcome)
+void stats_capacity_tell(struct stats_capacity *capacity, enum stats_level outcome,
+                         bool longer_helps)
 {
     struct stats_capacity_level *l = find(capacity, capacity->last.level);
     assert(l);
@@ -229,7 +232,7 @@ void stats_capacity_tell(struct stats_capacity *capacity, enum stats_level outco
     }
     capacity->disturbed = 0;
     bool leans = outcome == LEVEL_LEANS_MET || outcome == LEVEL_LEANS_MISSED;
-    if (leans && 2 * capacity->last.stretch <= capacity->limits.stretch) {
+    if (leans && longer_helps && 2 * capacity->last.stretch <= capacity->limits.stretch) {
         capacity->again.stretch = 2 * capacity->last.stretch;
         return;
     }

@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 /* How a window at one level came out. The two LEANS could not be decided from so few requests: the
- * window is repeated twice as long, and at its longest its own value decides, marked as unsure. */
+ * window is repeated twice as long, and at its longest its own value decides, marked as unsure; at
+ * once where a longer one could decide no more. */
 enum stats_level {
     LEVEL_MET,
     LEVEL_LEANS_MET,
@@ -79,8 +80,10 @@ struct stats_capacity {
 struct stats_capacity stats_capacity_init(const struct stats_capacity_limits *limits);
 /* False: over, see the answer. Asked twice without an outcome, it says the same. */
 bool stats_capacity_next(struct stats_capacity *capacity, struct stats_capacity_probe *ret_probe);
-/* The outcome of what stats_capacity_next() said last. */
-void stats_capacity_tell(struct stats_capacity *capacity, enum stats_level outcome);
+/* The outcome of what stats_capacity_next() said last. `longer_helps`: could one that leans be
+ * decided by a longer window? A mean, which has no interval of any length, never is. */
+void stats_capacity_tell(struct stats_capacity *capacity, enum stats_level outcome,
+                         bool longer_helps);
 struct stats_capacity_answer stats_capacity_answer(const struct stats_capacity *capacity);
 
 /* "met", "leans met", ...; "found", "most", ... for the store. */

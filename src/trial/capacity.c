@@ -87,13 +87,14 @@ bool capacity_find(const struct capacity_plan *plan, int search, struct arena *a
     while (in_time && stats_capacity_next(&capacity, &probe)) {
         struct store_capacity_point point = {.search = search};
         enum stats_level outcome = LEVEL_DISTURBED;
-        if (!plan->window(plan->context, &probe, arena, &outcome, &point, err))
+        bool longer_helps = true;
+        if (!plan->window(plan->context, &probe, arena, &outcome, &longer_helps, &point, err))
             return false;
         point.search = search;
         point.level = probe.level;
         point.outcome = stats_level_name(outcome);
         *add_point(arena, points) = point;
-        stats_capacity_tell(&capacity, outcome);
+        stats_capacity_tell(&capacity, outcome, longer_helps);
         in_time = clock_now_ns() - started_ns < plan->within_ns;
     }
     struct stats_capacity_answer answer = stats_capacity_answer(&capacity);

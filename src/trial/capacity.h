@@ -15,10 +15,11 @@ struct capacity_plan {
     int64_t within_ns; /* no window begins after that */
     void *context;
     /* One window at this level. False: our own failure, or a stop; the search ends with it.
-     * search, level and outcome of the point are filled by the caller. */
+     * search, level and outcome of the point are filled by the caller. *ret_longer_helps is true
+     * before: false where what leans can't be decided by a longer window. */
     bool (*window)(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
-                   enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
-                   struct err *err);
+                   enum stats_level *ret_outcome, bool *ret_longer_helps,
+                   struct store_capacity_point *ret_point, struct err *err);
 };
 
 /* Makes a stream's load that level. `patience_s`: older than that a request is over, 0: never;

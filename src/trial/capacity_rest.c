@@ -9,7 +9,8 @@
  * alike and worth few, so that a service would be called overloaded that is as good as can be seen.
  *
  * A mean and a rate have no interval here and so always lean; extremes and counts are what the
- * window was. */
+ * window was. What would be certain if means and rates were what the window was can't be decided by
+ * a longer one either: it leans, and is not looked at again. */
 #include "trial/capacity_rest.h"
 
 #include "trial/goal.h"
@@ -39,6 +40,13 @@ enum stats_level capacity_lean(enum expr_truth by_value, bool certain)
     return certain && by_value == EXPR_FALSE ? LEVEL_MISSED : LEVEL_LEANS_MISSED;
 }
 
+/* Is there an interval, given enough requests? */
+static bool has_interval(enum metric metric, enum metric_stat stat)
+{
+    return !isnan(metric_stat_quantile(stat)) || metric == METRIC_WER ||
+           metric == METRIC_ERROR_RATIO || metric == METRIC_GOODPUT_RATIO;
+}
+
 static const struct store_metric *find_row(const struct spec_study *study,
                                            const struct store_metric *metrics, size_t count,
                                            struct metric_ref ref)
@@ -64,9 +72,12 @@ static struct expr_operand look_up(const void *context, size_t id)
     return (struct expr_operand){.kind = EXPR_UNKNOWN};
 }
 
+enum estimates { ESTIMATES_OPEN, ESTIMATES_AS_SEEN }; /* those that never have an interval */
+
 /* Is it, within the intervals of all that it names, nothing but `truth`? */
 static bool is_certain(const struct spec_study *study, const struct expr *expr,
-                       const struct store_metric *metrics, size_t count, enum expr_truth truth)
+                       const struct store_metric *metrics, size_t count, enum estimates estimates,
+                       enum expr_truth truth)
 {
     struct corner corner = {0};
     for (size_t id = 0; id < study->metric_ref_count; id++) {
@@ -76,7 +87,9 @@ static bool is_certain(const struct spec_study *study, const struct expr *expr,
         if (corner.count == VARIABLES_MAX)
             return false;
         const struct store_metric *row = find_row(study, metrics, count, ref);
-        bool exact = row && capacity_is_exact(ref.metric, ref.stat);
+        bool exact =
+            row && (capacity_is_exact(ref.metric, ref.stat) ||
+                    (estimates == ESTIMATES_AS_SEEN && !has_interval(ref.metric, ref.stat)));
         double *ends = corner.ends[corner.count];
         ends[0] = !row ? NAN : exact ? row->value : row->low;
         ends[1] = !row ? NAN : exact ? row->value : row->high;
@@ -88,20 +101,37 @@ static bool is_certain(const struct spec_study *study, const struct expr *expr,
     return true;
 }
 
+static bool leans(enum stats_level level)
+{
+    return level == LEVEL_LEANS_MET || level == LEVEL_LEANS_MISSED;
+}
+
+/* Of one that leans: by a longer window? What is unknown in this one may be known in that. */
+static bool may_be_decided(const struct spec_study *rest, const struct expr *expr,
+                           const struct store_metric *metrics, size_t count, enum expr_truth truth)
+{
+    return truth == EXPR_MAYBE || !is_certain(rest, expr, metrics, count, ESTIMATES_AS_SEEN, truth);
+}
+
 enum stats_level capacity_judge_rest(const struct spec_study *rest,
                                      const struct store_metric *metrics, size_t count,
                                      enum stats_level outcome, struct arena *arena,
-                                     const char **ret_broke)
+                                     bool *ret_longer_helps, const char **ret_broke)
 {
+    bool longer_helps = leans(outcome);
     for (size_t k = 0; k < rest->requirement_count; k++) {
         const struct goal_answer answer = goal_requirement(rest, metrics, count, k, arena);
-        bool certain = is_certain(rest, rest->requirements[k].expr, metrics, count, answer.truth);
+        const struct expr *expr = rest->requirements[k].expr;
+        bool certain = is_certain(rest, expr, metrics, count, ESTIMATES_OPEN, answer.truth);
         enum stats_level one = capacity_lean(answer.truth, certain);
+        longer_helps = longer_helps ||
+                       (leans(one) && may_be_decided(rest, expr, metrics, count, answer.truth));
         if (one <= outcome)
             continue;
         outcome = one;
         if (outcome > LEVEL_LEANS_MET)
             *ret_broke = answer.text;
     }
+    *ret_longer_helps = longer_helps;
     return outcome;
 }

@@ -15,9 +15,10 @@ bool capacity_is_exact(enum metric metric, enum metric_stat stat);
 enum stats_level capacity_lean(enum expr_truth by_value, bool certain);
 
 /* All requirements of `rest` by a window's rows (mode "shared"), on top of `outcome`: the worst
- * counts. *ret_broke, in the arena: the requirement that is the reason, with its numbers; untouched
- * where none of these is. */
+ * counts. *ret_longer_helps: may a longer window decide some of what leans (`outcome` too)?
+ * *ret_broke, in the arena: the requirement that is the reason, with its numbers; untouched where
+ * none of these is. */
 enum stats_level capacity_judge_rest(const struct spec_study *rest,
                                      const struct store_metric *metrics, size_t count,
                                      enum stats_level outcome, struct arena *arena,
-                                     const char **ret_broke);
+                                     bool *ret_longer_helps, const char **ret_broke);

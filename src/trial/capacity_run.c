@@ -239,7 +239,7 @@ static void hear_of_itself(struct attempt *attempt, struct window_end *end)
 
 /* Requirements on means, gaps and the like: by the window's own metrics, as the goal's are. */
 static enum stats_level judge_rest(struct climb *climb, struct run *run, enum stats_level outcome,
-                                   const char **ret_broke)
+                                   bool *ret_longer_helps, const char **ret_broke)
 {
     struct attempt scratch = *climb->attempt;
     scratch.study = climb->all; /* a good request is one that keeps what is required here */
@@ -256,7 +256,7 @@ static enum stats_level judge_rest(struct climb *climb, struct run *run, enum st
         attempt_add_metrics(&scratch, &input, NULL);
     }
     return capacity_judge_rest(&climb->rest, scratch.metrics, scratch.metric_count, outcome,
-                               scratch.arena, ret_broke);
+                               scratch.arena, ret_longer_helps, ret_broke);
 }
 
 /* Was somebody else at work, so that what was missed may be their doing? Readings lag by a clock
@@ -386,8 +386,8 @@ static bool settle(struct climb *climb, double level, struct err *err)
 }
 
 static bool run_level(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
-                      enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
-                      struct err *err)
+                      enum stats_level *ret_outcome, bool *ret_longer_helps,
+                      struct store_capacity_point *ret_point, struct err *err)
 {
     struct climb *climb = context;
     struct attempt *attempt = climb->attempt;
@@ -420,7 +420,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     if (!decided && !run->report.complete)
         *ret_outcome = LEVEL_DISTURBED;
     if (!decided && *ret_outcome <= LEVEL_LEANS_MET && climb->rest.requirement_count)
-        *ret_outcome = judge_rest(climb, run, *ret_outcome, &ret_point->broke);
+        *ret_outcome = judge_rest(climb, run, *ret_outcome, ret_longer_helps, &ret_point->broke);
     bool overloaded = *ret_outcome == LEVEL_MISSED || *ret_outcome == LEVEL_LEANS_MISSED;
     if (overloaded && disturbed) { /* what is met in spite of others is met */
         *ret_outcome = LEVEL_DISTURBED;

@@ -72,38 +72,42 @@ static void test_one(void **state)
         size_t id;
         double value, low, high;
         enum stats_level outcome;
+        bool longer_helps; /* asked where it leans */
     } rows[] = {
-        {"llm.itl.p95 < 20ms", 0, 0.010, 0.008, 0.012, LEVEL_MET},
-        {"llm.itl.p95 < 20ms", 0, 0.015, 0.012, 0.022, LEVEL_LEANS_MET},
-        {"llm.itl.p95 < 20ms", 0, 0.025, 0.018, 0.030, LEVEL_LEANS_MISSED},
-        {"llm.itl.p95 < 20ms", 0, 0.025, 0.022, 0.030, LEVEL_MISSED},
+        {"llm.itl.p95 < 20ms", 0, 0.010, 0.008, 0.012, LEVEL_MET, false},
+        {"llm.itl.p95 < 20ms", 0, 0.015, 0.012, 0.022, LEVEL_LEANS_MET, true},
+        {"llm.itl.p95 < 20ms", 0, 0.025, 0.018, 0.030, LEVEL_LEANS_MISSED, true},
+        {"llm.itl.p95 < 20ms", 0, 0.025, 0.022, 0.030, LEVEL_MISSED, false},
         /* What fourteen can't carry. */
-        {"llm.itl.p99 < 20ms", 1, 0.010, NAN, NAN, LEVEL_LEANS_MET},
-        {"llm.itl.p99 < 20ms", 1, 0.025, NAN, NAN, LEVEL_LEANS_MISSED},
-        {"llm.itl.p99 < 20ms", 1, 0.010, 0.008, NAN, LEVEL_LEANS_MET},
-        {"llm.itl.p99 < 20ms", 0, 0.010, 0.008, 0.012, LEVEL_LEANS_MISSED}, /* unknown */
+        {"llm.itl.p99 < 20ms", 1, 0.010, NAN, NAN, LEVEL_LEANS_MET, true},
+        {"llm.itl.p99 < 20ms", 1, 0.025, NAN, NAN, LEVEL_LEANS_MISSED, true},
+        {"llm.itl.p99 < 20ms", 1, 0.010, 0.008, NAN, LEVEL_LEANS_MET, true},
+        {"llm.itl.p99 < 20ms", 0, 0.010, 0.008, 0.012, LEVEL_LEANS_MISSED, true}, /* unknown */
         /* No interval, no certainty. */
-        {"llm.latency.mean < 20ms", 2, 0.010, NAN, NAN, LEVEL_LEANS_MET},
-        {"llm.latency.mean < 20ms", 2, 0.025, NAN, NAN, LEVEL_LEANS_MISSED},
-        {"llm.tokens_per_s > 20/s", 5, 25, NAN, NAN, LEVEL_LEANS_MET},
-        {"llm.tokens_per_s > 20/s", 5, 15, NAN, NAN, LEVEL_LEANS_MISSED},
+        {"llm.latency.mean < 20ms", 2, 0.010, NAN, NAN, LEVEL_LEANS_MET, false},
+        {"llm.latency.mean < 20ms", 2, 0.025, NAN, NAN, LEVEL_LEANS_MISSED, false},
+        {"llm.tokens_per_s > 20/s", 5, 25, NAN, NAN, LEVEL_LEANS_MET, false},
+        {"llm.tokens_per_s > 20/s", 5, 15, NAN, NAN, LEVEL_LEANS_MISSED, false},
+        {"llm.tokens_per_s > 20/s", 2, 15, NAN, NAN, LEVEL_LEANS_MISSED, true}, /* unknown */
         /* What the window was. */
-        {"llm.itl.max < 20ms", 3, 0.010, NAN, NAN, LEVEL_MET},
-        {"llm.itl.max < 20ms", 3, 0.025, NAN, NAN, LEVEL_MISSED},
-        {"llm.turn_errors == 0", 4, 0, NAN, NAN, LEVEL_MET},
-        {"llm.turn_errors == 0", 4, 3, NAN, NAN, LEVEL_MISSED},
+        {"llm.itl.max < 20ms", 3, 0.010, NAN, NAN, LEVEL_MET, false},
+        {"llm.itl.max < 20ms", 3, 0.025, NAN, NAN, LEVEL_MISSED, false},
+        {"llm.turn_errors == 0", 4, 0, NAN, NAN, LEVEL_MET, false},
+        {"llm.turn_errors == 0", 4, 3, NAN, NAN, LEVEL_MISSED, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct fixture f;
         const char *broke = NULL;
+        bool longer_helps = true;
         init(&f);
         require(&f, rows[i].text);
         const struct store_metric row =
             row_of(rows[i].id, rows[i].value, rows[i].low, rows[i].high);
         enum stats_level outcome =
-            capacity_judge_rest(&f.study, &row, 1, LEVEL_MET, f.arena, &broke);
+            capacity_judge_rest(&f.study, &row, 1, LEVEL_MET, f.arena, &longer_helps, &broke);
         CHECK_ROW_TEXT(i, rows[i].text, stats_level_name(outcome),
                        stats_level_name(rows[i].outcome));
+        CHECK_ROW(i, rows[i].text, longer_helps == rows[i].longer_helps);
         CHECK_ROW(i, rows[i].text, !broke == (rows[i].outcome <= LEVEL_LEANS_MET));
         arena_free(f.arena);
     }
@@ -142,15 +146,52 @@ static void test_several(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct fixture f;
         const char *broke = NULL;
+        bool longer_helps = true;
         init(&f);
         for (size_t k = 0; k < ARRAY_LEN(rows[i].texts) && rows[i].texts[k]; k++)
             require(&f, rows[i].texts[k]);
-        enum stats_level outcome = capacity_judge_rest(&f.study, metrics, ARRAY_LEN(metrics),
-                                                       rows[i].before, f.arena, &broke);
+        enum stats_level outcome = capacity_judge_rest(
+            &f.study, metrics, ARRAY_LEN(metrics), rows[i].before, f.arena, &longer_helps, &broke);
         CHECK_ROW_TEXT(i, rows[i].texts[0], stats_level_name(outcome),
                        stats_level_name(rows[i].outcome));
         CHECK_ROW(i, rows[i].texts[0], !broke == !rows[i].broke);
         CHECK_ROW(i, rows[i].texts[0], !broke || strstr(broke, rows[i].broke));
+        arena_free(f.arena);
+    }
+}
+
+/* A longer window is worth its time where one of all that leans may be decided by it. Before: a
+ * mean alone had every level looked at in windows of 1, 2 and 4. */
+static void test_longer_helps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *texts[2];
+        enum stats_level before;
+        bool longer_helps;
+    } rows[] = {
+        {{"llm.latency.mean < 20ms"}, LEVEL_MET, false},
+        {{"llm.latency.mean < 20ms"}, LEVEL_LEANS_MET, true}, /* single requests leave it open */
+        {{"llm.latency.mean < 20ms", "llm.itl.p95 < 20ms"}, LEVEL_MET, true},
+        {{"llm.itl.p95 < 20ms", "llm.latency.mean < 20ms"}, LEVEL_MET, true},
+        {{"llm.latency.mean < 20ms", "llm.itl.p95 < 30ms"}, LEVEL_MET, false},
+        {{"llm.itl.p95 < 30ms and llm.latency.mean < 20ms"}, LEVEL_MET, false},
+        {{"llm.itl.p95 < 20ms and llm.latency.mean < 20ms"}, LEVEL_MET, true},
+        {{"llm.itl.p95 < 20ms and llm.latency.mean < 5ms"}, LEVEL_MET, false},
+        {{"llm.itl.p95 < 20ms or llm.latency.mean < 20ms"}, LEVEL_MET, false},
+    };
+    const struct store_metric metrics[] = {row_of(0, 0.015, 0.012, 0.022),
+                                           row_of(2, 0.010, NAN, NAN)};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        const char *broke = NULL;
+        bool longer_helps = !rows[i].longer_helps;
+        init(&f);
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].texts) && rows[i].texts[k]; k++)
+            require(&f, rows[i].texts[k]);
+        capacity_judge_rest(&f.study, metrics, ARRAY_LEN(metrics), rows[i].before, f.arena,
+                            &longer_helps, &broke);
+        CHECK_ROW(i, rows[i].texts[0], longer_helps == rows[i].longer_helps);
         arena_free(f.arena);
     }
 }
@@ -160,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one),
         cmocka_unit_test(test_several),
+        cmocka_unit_test(test_longer_helps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

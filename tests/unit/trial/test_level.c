@@ -55,10 +55,11 @@ struct queue {
 };
 
 static bool window(void *context, const struct stats_capacity_probe *probe, struct arena *arena,
-                   enum stats_level *ret_outcome, struct store_capacity_point *ret_point,
-                   struct err *err)
+                   enum stats_level *ret_outcome, bool *ret_longer_helps,
+                   struct store_capacity_point *ret_point, struct err *err)
 {
     (void)err;
+    (void)ret_longer_helps;
     enum { MAX = 200000 };
     struct queue *queue = context;
     struct level_plan plan = plan_of(&p95_bound, 1);
@@ -447,8 +448,10 @@ struct disturbance {
 
 static bool disturbed_window(void *context, const struct stats_capacity_probe *probe,
                              struct arena *arena, enum stats_level *ret_outcome,
-                             struct store_capacity_point *ret_point, struct err *err)
+                             bool *ret_longer_helps, struct store_capacity_point *ret_point,
+                             struct err *err)
 {
+    (void)ret_longer_helps;
     (void)err, (void)arena;
     struct disturbance *d = context;
     d->windows++;
