@@ -121,7 +121,7 @@ enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *
         keep(unit, now_ns);
         return TURN_KEPT;
     }
-    if (unit->to_stop && unit->look.last) {
+    if (server && unit->to_stop && unit->look.last) { /* else nobody knows who can answer */
         snprintf(text, size, "%.40s is not stopped: no other tier can answer", unit->spec->name);
         tier_unit_become(unit, TIER_FAILED, now_ns);
         return TURN_KEPT;
@@ -159,6 +159,15 @@ enum tier_turn tier_down_stopping(struct tier_unit *unit, int64_t now_ns, char *
     tier_unit_become(unit, TIER_OFF, now_ns);
     tier_process_forget(&unit->process);
     return TURN_STOPPED;
+}
+
+bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)
+{
+    const struct tier_look *look = &unit->look;
+    if (!look->server || !look->server->drained)
+        return false;
+    return unit->power == TIER_ON || turn == TURN_KEPT ||
+           (unit->power == TIER_FAILED && look->last);
 }
 
 static int64_t drain_ns(const struct tier_unit *unit, enum tier_haste haste)

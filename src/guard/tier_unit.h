@@ -44,6 +44,11 @@ struct tier_look {                     /* what HAProxy says of it */
 enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
                               char *text, size_t size);
 
+/* Drained by us, or by a guard before us that did not live to undo it, and to be used again:
+ * HAProxy should be told, again until it is. One that has failed too, where no other can answer:
+ * slow answers are better than none. `turn`: of the last step. */
+bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn);
+
 /* Through systemd. False: it can't be asked; `text` says why. */
 bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
 /* It takes no new ones already; stopped once it is empty. Else when a request may take no longer

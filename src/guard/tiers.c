@@ -280,14 +280,17 @@ static bool is_last(const struct front *front, const struct proxy_view *view, si
 }
 
 /* One that has failed, and that nobody needs any more. */
-static void leave(struct guard_tiers *tiers, struct front *front, size_t t, int64_t now_ns)
+static void leave(struct guard_tiers *tiers, struct front *front, size_t t, const char *text,
+                  int64_t now_ns)
 {
     const char *name = front->policy.tiers[t].name;
     struct err err = ERR_INIT;
-    if (proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err))
-        tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
-    else
+    if (!proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
         not_told(tiers, front, "draining failed", &err, &front->stop_said_ns[t]);
+        return;
+    }
+    tell(tiers, front, text); /* once: a step that is refused is made again */
+    tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
 }
 
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
@@ -303,19 +306,17 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
         char text[240] = "";
         enum guard_event_kind kind;
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
-        if (turn != TURN_NONE)
+        if (turn != TURN_NONE && turn != TURN_LEFT)
             tell(tiers, front, text);
         if (tier_doubt_note(&front->doubt, t, turn, front->units[t], &kind))
             tell_as(tiers, front, kind, "",
                     turn == TURN_FAILED ? text : "its tiers are well again");
         if (turn == TURN_LEFT)
-            leave(tiers, front, t, now_ns);
-        /* Drained by us, or by a guard before us that did not live to undo it. */
+            leave(tiers, front, t, text, now_ns);
         struct err err = ERR_INIT;
         bool due =
             now_ns - front->ready_ns[t] >= READY_AGAIN_NS || turn == TURN_CAME || turn == TURN_KEPT;
-        const bool may = tier_unit_power(front->units[t]) == TIER_ON || turn == TURN_KEPT;
-        if (may && server && server->drained && due && !tiers->options.dry_run) {
+        if (due && tier_unit_wants_ready(front->units[t], turn) && !tiers->options.dry_run) {
             front->ready_ns[t] = now_ns;
             if (!proxy_set_server(tiers->options.proxy, front->index, front->policy.tiers[t].name,
                                   PROXY_READY, &err))

@@ -140,10 +140,18 @@ static void test_one_that_has_failed_stays_so(void **state)
     world->server.drained = true;
     tier_unit_drain(world->unit, DRAIN_PATIENT, world->now_ns);
     assert_int_equal(step(world, 5), TIER_DRAINING);
+    assert_false(tier_unit_wants_ready(world->unit, world->turn));
     world->last = true;
+    world->seen = false; /* without HAProxy all others are unknown, and that is no reason */
+    assert_int_equal(step(world, 5), TIER_DRAINING);
+    world->seen = true;
     assert_int_equal(step(world, 1), TIER_FAILED);
     assert_int_equal(world->turn, TURN_KEPT);
+    assert_true(tier_unit_wants_ready(world->unit, world->turn));
+    assert_int_equal(step(world, 5), TIER_FAILED); /* HAProxy refuses it at first */
+    assert_true(tier_unit_wants_ready(world->unit, world->turn));
     world->server.drained = false;
+    assert_false(tier_unit_wants_ready(world->unit, world->turn));
     step(world, 60);
     assert_int_equal(the_unit.stops, 0);
     /* Restarted by a person, on the card. */

@@ -104,6 +104,13 @@ void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_
     the_drains++;
 }
 
+bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)
+{
+    (void)unit;
+    (void)turn;
+    return false; /* nothing is drained here */
+}
+
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit)
 {
     return unit->power;
