@@ -285,10 +285,8 @@ static void leave(struct guard_tiers *tiers, struct front *front, size_t t, cons
 {
     const char *name = front->policy.tiers[t].name;
     struct err err = ERR_INIT;
-    if (!proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err)) {
-        not_told(tiers, front, "draining failed", &err, &front->stop_said_ns[t]);
-        return;
-    }
+    if (!proxy_set_server(tiers->options.proxy, front->index, name, PROXY_DRAIN, &err))
+        return not_told(tiers, front, "draining failed", &err, &front->stop_said_ns[t]);
     tell(tiers, front, text); /* once: a step that is refused is made again */
     tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
 }
@@ -347,7 +345,7 @@ static void weigh_devices(struct guard_tiers *tiers, int64_t now_ns)
 static void fill_input(struct guard_tiers *tiers, struct front *front,
                        const struct proxy_view *view, int64_t now_ns)
 {
-    /* Tiers of one front share a device, in every sane file; the first one's counts. */
+    /* Tiers of one front share a device, in every sane file. */
     const struct tier_memory *memory = &tiers->memories[tier_unit_device(front->units[0])];
     bool as_decided = !view || tiers->options.dry_run;
     int current =
