@@ -159,7 +159,8 @@ void guard_candidate_find(const struct spec_study *study, const char *folder,
     AUTO(free) char *decision = folder ? read_decision(folder, &found.store_unread) : NULL;
     if (decision)
         digest_bytes(decision, strlen(decision), found.decision);
-    if (!(folder && take_promoted(study, folder, &found)) && !take_winner(study, decision, &found))
+    found.promoted = folder && take_promoted(study, folder, &found);
+    if (!found.promoted && !take_winner(study, decision, &found))
         take_beginning(study, NULL, &found);
     *ret_found = found;
 }

@@ -20,6 +20,7 @@ struct guard_capacities {
 struct guard_candidate { /* what runs in production, as far as is known */
     struct spec_candidate candidate;
     const char *from;                  /* why it is taken for it, in words; static */
+    bool promoted;                     /* a promotion, or its undoing, says so */
     bool under_way;                    /* a promotion or its undoing is: it may be half of each */
     bool journal_unread, store_unread; /* damaged, not for us, or somebody else's turn at it */
     char decision[DIGEST_HEX_SIZE];    /* of the study; "": there is none */
@@ -38,10 +39,11 @@ enum { /* flags */
 struct guard_candidate_look { /* zeroed at first */
     int64_t next_ns;
     bool began;
-    struct stat journal, store; /* as they were read */
+    struct stat journal, store, log; /* as they were read; the log is the store's own */
+    int64_t again_ns, wait_ns;       /* when what could not be read is tried again; 0: it could */
 };
-/* Is it still that? Two calls of stat(2) every 2 s; what has changed is read. Flags, and *found is
- * another then; 0: nothing to follow. The first look always takes what there is. */
+/* Is it still that? Three calls of stat(2) every 2 s; what has changed is read. Flags, and *found
+ * is another then; 0: nothing to follow. The first look always takes what there is. */
 unsigned guard_candidate_step(struct guard_candidate_look *look, const struct spec_study *study,
                               const char *folder, int64_t now_ns, struct guard_candidate *found);
 

@@ -411,6 +411,53 @@ static void test_what_runs_changes(void **state)
     study.baseline = NULL;
 }
 
+/* Measured anew and broken off, or running for hours: what ran before is known by its records. */
+static void test_a_rollback_without_a_decision(void **state)
+{
+    (void)state;
+    struct running running = {.now_ns = 1};
+    results_of("n.spica", running.results, sizeof running.results);
+    study.baseline = (int *)baseline;
+    decide(running.results, WINNER);
+    record(running.results, PROMOTE_PROMOTED, ID_A, BASE2);
+    journal(running.results, PROMOTE_DONE, ID_A, BASE2);
+    check_step(&running, CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER, BASE2);
+    decide(running.results, NULL);
+    check_step(&running, 0, BASE2);
+    record(running.results, PROMOTE_ROLLED_BACK, ID_A, BASE2);
+    journal(running.results, PROMOTE_UNDONE, ID_A, BASE2);
+    check_step(&running, CANDIDATE_IS_ANOTHER, BASELINE);
+    decide(running.results, WINNER); /* the same again */
+    check_step(&running, 0, BASELINE);
+    decide(running.results, BASE1);
+    check_step(&running, DECISION_IS_ANOTHER, BASELINE);
+    study.baseline = NULL;
+}
+
+/* Before: study.db is as it was for as long as somebody has it open, and so was the decision. */
+static void test_a_decision_in_the_log(void **state)
+{
+    (void)state;
+    struct running running = {.now_ns = 1};
+    struct err err = ERR_INIT;
+    struct store *store = NULL;
+    results_of("w.spica", running.results, sizeof running.results);
+    decide(running.results, WINNER);
+    check_step(&running, CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER, WINNER);
+    AUTO(free) char *path = study_store_path(running.results);
+    assert_true(store_open(path, STORE_WRITE, &store, &err));
+    check_step(&running, 0, WINNER);
+    assert_true(store_decision_put(store, "{\"winner\": \"" BASE1 "\"}", &err));
+    check_step(&running, CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER, BASE1);
+    const struct stat log = running.look.log;
+    check_step(&running, 0, BASE1);
+    assert_true(log.st_size > 0);
+    assert_memory_equal(&log.st_mtim, &running.look.log.st_mtim, sizeof log.st_mtim);
+    store_close(store);
+    check_step(&running, 0, BASE1);
+    assert_int_equal(running.look.log.st_size, 0);
+}
+
 /* What can't be read says nothing: what is known stays. */
 static void test_what_can_t_be_read(void **state)
 {
@@ -429,7 +476,13 @@ static void test_what_can_t_be_read(void **state)
     AUTO(free) char *db = study_store_path(running.results);
     assert_true(file_write_private(db, "no database", 11, &err));
     check_step(&running, 0, TINY2);
-    assert_true(running.look.store.st_ino == 0); /* so that it is read again */
+    assert_true(running.look.again_ns > 0); /* so that it is read again, more and more seldom */
+    for (int i = 0; i < 20; i++)
+        check_step(&running, 0, TINY2);
+    assert_true(running.look.wait_ns == 60 * NS_PER_S);
+    /* A promotion is followed all the same. Before: not, while there was no decision. */
+    journal(running.results, PROMOTE_DONE, ID_A, BASE2);
+    check_step(&running, CANDIDATE_IS_ANOTHER, BASE2);
 }
 
 int main(void)
@@ -438,6 +491,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_runs_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_t_be_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_rollback_without_a_decision, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_decision_in_the_log, set_up, tear_down),
         cmocka_unit_test(test_the_least_of_the_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
