@@ -28,7 +28,7 @@
 
 static const int64_t UNLISTED_NS = 5 * NS_PER_S;
 static const double work_least = 0.25; /* cores; health checks and an idle runtime take less */
-static const int64_t WORKED_NS = NS_PER_S;
+static const int64_t WORKED_NS = NS_PER_S, RESTED_NS = 10 * NS_PER_S;
 
 static void begin_anew(struct guard_place *place)
 {
@@ -53,8 +53,12 @@ static void take_work(struct guard_place *place, const struct guard_sighting *si
     const int64_t span_ns = sighting->cpu_at_ns - place->cpu_at_ns;
     if (sighting->cpu_at_ns < sighting->up_ns || span_ns <= 0)
         return;
-    if (place->cpu_at_ns > 0 && (double)spent_ns >= work_least * (double)span_ns)
+    if (place->cpu_at_ns > 0 && (double)spent_ns >= work_least * (double)span_ns) {
+        if (place->cpu_at_ns - place->worked_at_ns > RESTED_NS)
+            place->worked_ns = 0; /* bursts of a whole night are no request */
         place->worked_ns += spent_ns;
+        place->worked_at_ns = sighting->cpu_at_ns;
+    }
     place->cpu_ns = sighting->cpu_ns;
     place->cpu_at_ns = sighting->cpu_at_ns;
 }
@@ -74,7 +78,7 @@ static void take_computing(struct guard_place *place, const struct guard_sightin
 
 static void forget_unlisted(struct guard_place *place, const struct guard_sighting *sighting)
 {
-    place->unlisted_ns = place->computed_ns = place->worked_ns = 0;
+    place->unlisted_ns = place->computed_ns = place->worked_ns = place->worked_at_ns = 0;
     place->cpu_ns = sighting->cpu_ns;
     place->cpu_at_ns = sighting->cpu_at_ns;
 }

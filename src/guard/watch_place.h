@@ -13,6 +13,7 @@ struct guard_place {     /* of one server; zeroed at first */
     int64_t computed_ns; /* since when it is known to have computed while not listed; 0 */
     int64_t cpu_ns, cpu_at_ns; /* CPU time of its tree at the last look; at 0: not read */
     int64_t worked_ns;         /* CPU time of looks at which it worked, while not listed */
+    int64_t worked_at_ns;      /* the last of these; soon after it they are forgotten */
     char evidence[240];        /* for the word */
 };
 struct guard_place_turn {

@@ -139,7 +139,25 @@ static void test_unloaded_is_no_fall(void **state)
         {63, 61, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 2.0}, /* no probe, and it works */
         {68, 61, false, NO, -1, PLACEMENT_CPU, "cpu", 0, 2.0},
     };
+    /* Before: five bursts in a night were "it computes on the CPU", and a restart by a rule. */
+    const struct sight bursts[] = {
+        {1, 1, true, YES, -1, PLACEMENT_UNPROVEN, ""},
+        {100, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 10.0},
+        {101, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 10.5},
+        {102, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 10.5},
+        {899, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 10.5},
+        {900, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 11.0},
+        {1799, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 11.0},
+        {1800, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 11.9},
+        {1809, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 11.9},
+        {1815, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 11.9}, /* not a second of one request */
+        {1816, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 12.5},
+        {1824, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 12.5},
+        {1825, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 13.0}, /* soon after one another */
+        {1830, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 0, 13.0},
+    };
     run_sights("unloads", unloads, ARRAY_LEN(unloads));
+    run_sights("bursts", bursts, ARRAY_LEN(bursts));
     run_sights("answers", answers, ARRAY_LEN(answers));
     run_sights("proven", proven, ARRAY_LEN(proven));
 }
