@@ -149,11 +149,9 @@ def a_unit_that_comes_back_on_the_cpu(box):
         wait_until(lambda: w.value("stt.placement") == "gpu", w.story)
         check(not w.events(), w.story())
         w.flags("stt")
-        began = time.time()
         os.kill(systemd.pid("stt"), signal.SIGKILL)
         check("stt" in w.expect("restarted", "stt")["service"], w.story())
-        fell = w.expect("on-cpu", "stt")
-        check(fell["t"] - began < 10 + 5, f"told after {fell['t'] - began} s")  # 5: a busy machine
+        w.expect("on-cpu", "stt")
         check(w.value("stt.placement") == "cpu" and w.value("llm.placement") == "gpu", w.story())
         check(w.value("stt.restarts") == 1, w.ticks()[-1])
         result = box.run("guard", box.file, "--once", code=6, lines=-1)
@@ -183,10 +181,8 @@ def a_server_that_unloads_by_itself(box):
         wait_until(lambda: w.value("stt.memory"), w.story)
         check(not w.events(), w.story())
         w.flags("stt", "--spin", 1)  # nobody asks it: seen by its CPU time
-        began = time.time()
         systemd.ctl("restart", "stt", ok=True)
-        fell = w.expect("on-cpu", "stt")
-        check(fell["t"] - began < 10 + 5, f"told after {fell['t'] - began} s")  # 5: a busy machine
+        w.expect("on-cpu", "stt")
         w.end()
 
 

@@ -91,7 +91,7 @@ def another_certificate_is_undone(box):
         production.write_study(llm=dict(keys, within="300s"))
         result = production.promote(7)
         check("self-signed" in result["why"] and "ca names a file with it" in result["why"], result["why"])
-        check("no secure connection" in result["why"] and result["downtime_s"] < 250, result)
+        check("no secure connection" in result["why"] and "not ready" not in result["why"], result)
         production.expect(OLD)
         check([c for c in result["checks"] if c["answer"] == "passed" and "ready on port" in c["text"]], result)
 
