@@ -280,8 +280,9 @@ static struct asked all_asked(struct bench_results *results, enum metric metric,
         asked.points[asked.count++] = series->points[i];
     for (size_t i = 0; i < results->failed.count; i++)
         add_failed(&asked, results->failed.points[i], each, results->from_ns);
-    if (metric == METRIC_ITL && asked.failed)
-        asked.worth_most = (double)(results->latency.count + asked.failed / each);
+    const size_t failed = asked.failed / each; /* requests */
+    if (metric == METRIC_ITL && failed)
+        asked.worth_most = (double)(results->latency.count + failed);
     for (size_t i = 0; i < results->answer_count; i++) {
         const struct load_record *r = &results->answers[i];
         bool never = (metric == METRIC_TTFT && isnan(load_ttft_s(r))) ||

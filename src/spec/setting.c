@@ -34,9 +34,11 @@ static bool is_of_request(const struct spec_study *study, size_t service,
 bool spec_setting_hands_on(const struct spec_study *study, size_t service,
                            const struct spec_setting *setting)
 {
-    const size_t len = setting->name ? strlen(setting->name) : 0;
     const char *text = setting->text;
-    if (!text || strlen(text) != len + 2 || text[0] != '{' || text[len + 1] != '}' ||
+    if (!setting->name || !text)
+        return false;
+    const size_t len = strlen(setting->name);
+    if (strlen(text) != len + 2 || text[0] != '{' || text[len + 1] != '}' ||
         strncmp(text + 1, setting->name, len) != 0)
         return false;
     for (size_t i = 0; i < study->knob_count; i++)
