@@ -31,7 +31,7 @@ static const int64_t STOP_NS = 120 * NS_PER_S;
 enum { EMPTY_LOOKS = 2 };
 static const int64_t REST_FIRST_NS = 30 * NS_PER_S, REST_MAX_NS = 3600 * NS_PER_S;
 
-long long tier_down_rest(struct tier_unit *unit, int64_t now_ns)
+long long tier_unit_rest_longer(struct tier_unit *unit, int64_t now_ns)
 {
     int64_t rest_ns = REST_FIRST_NS;
     for (int i = 0; i < unit->failures && rest_ns < REST_MAX_NS; i++)
@@ -63,7 +63,7 @@ static bool is_needed(const struct tier_unit *unit, enum tier_fault fault)
 }
 
 /* A resident one is not ours to stop, and a dry run stops none. */
-const char *tier_down_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns)
+const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns)
 {
     tier_unit_become(unit, TIER_FAILED, now_ns);
     unit->to_stop = false;
@@ -81,7 +81,7 @@ const char *tier_down_give_up(struct tier_unit *unit, enum tier_fault fault, int
                            : "stopped once it is empty, ";
 }
 
-enum tier_turn tier_down_left(struct tier_unit *unit, char *text, size_t size)
+enum tier_turn tier_unit_left(struct tier_unit *unit, char *text, size_t size)
 {
     const struct tier_look *look = &unit->look;
     if (unit->frozen || !look->server || look->current || look->last)
@@ -103,7 +103,7 @@ static void keep(struct tier_unit *unit, int64_t now_ns)
     unit->to_stop = false;
 }
 
-enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     const struct proxy_server *server = unit->look.server;
     bool late = now_ns > unit->drain_until_ns;
@@ -142,7 +142,7 @@ enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *
     return TURN_DRAINED;
 }
 
-enum tier_turn tier_down_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     bool known = false, up = tier_unit_runs(unit, &known);
     const struct guard_unit_state *state = guard_unit_state(unit->unit);

@@ -164,9 +164,9 @@ static enum tier_turn fail(struct tier_unit *unit, enum tier_fault fault, int64_
         unit->proofs = 0;
         return TURN_NONE;
     }
-    const long long rest_s = tier_down_rest(unit, now_ns);
+    const long long rest_s = tier_unit_rest_longer(unit, now_ns);
     snprintf(text, size, "%.40s did not come up: %.120s; %snot tried again for %lld s",
-             unit->spec->name, why, tier_down_give_up(unit, fault, now_ns), rest_s);
+             unit->spec->name, why, tier_unit_give_up(unit, fault, now_ns), rest_s);
     return TURN_FAILED;
 }
 
@@ -174,10 +174,10 @@ static enum tier_turn fail(struct tier_unit *unit, enum tier_fault fault, int64_
 static enum tier_turn lose_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     unit->process.place.lost = false;
-    (void)tier_down_rest(unit, now_ns);
+    (void)tier_unit_rest_longer(unit, now_ns);
     snprintf(text, size, "%.40s must be on the GPU and is on the CPU: %.100s; %sit is not chosen",
              unit->spec->name, unit->process.place.seen.evidence,
-             tier_down_give_up(unit, FAULT_MISPLACED, now_ns));
+             tier_unit_give_up(unit, FAULT_MISPLACED, now_ns));
     return TURN_FAILED;
 }
 
@@ -303,7 +303,7 @@ static enum tier_turn step_off(struct tier_unit *unit, int64_t now_ns, char *tex
         begin_warming(unit, now_ns); /* somebody has restarted it: it may be well */
         return TURN_NONE;
     }
-    const enum tier_turn turn = unit->to_stop ? tier_down_left(unit, text, size) : TURN_NONE;
+    const enum tier_turn turn = unit->to_stop ? tier_unit_left(unit, text, size) : TURN_NONE;
     if (turn != TURN_NONE)
         return turn;
     if (unit->power == TIER_FAILED && now_ns - unit->since_ns < WARM_AGAIN_NS)
@@ -344,7 +344,7 @@ static void ask_lost(struct tier_unit *unit, int64_t now_ns)
     if (tier_warm_is_asking(unit->warm)) {
         (void)tier_warm_look(unit->warm, now_ns, &unit->latency_s);
     } else if (now_ns >= unit->rest_until_ns) {
-        (void)tier_down_rest(unit, now_ns);
+        (void)tier_unit_rest_longer(unit, now_ns);
         tier_warm_ask(unit->warm, now_ns);
     }
 }
@@ -388,9 +388,9 @@ static enum tier_turn step_power(struct tier_unit *unit, const struct tier_look 
     case TIER_ON:
         return step_on(unit, now_ns, text, size);
     case TIER_DRAINING:
-        return tier_down_draining(unit, now_ns, text, size);
+        return tier_unit_draining(unit, now_ns, text, size);
     case TIER_STOPPING:
-        return tier_down_stopping(unit, now_ns, text, size);
+        return tier_unit_stopping(unit, now_ns, text, size);
     default:
         return step_off(unit, now_ns, text, size);
     }

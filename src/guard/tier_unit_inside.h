@@ -41,10 +41,10 @@ bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known); /* its unit 
 
 /* ---- tier_down.c ---- */
 /* Left alone for longer with each failure in a row. Returns for how long, in seconds. */
-long long tier_down_rest(struct tier_unit *unit, int64_t now_ns);
+long long tier_unit_rest_longer(struct tier_unit *unit, int64_t now_ns);
 enum tier_fault { FAULT_SILENT, FAULT_MISPLACED /* it answers, from the wrong place */ };
 /* It has failed. Returns what becomes of it: "", "stopped, " and the like, static. */
-const char *tier_down_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns);
-enum tier_turn tier_down_left(struct tier_unit *unit, char *text, size_t size); /* while to_stop */
-enum tier_turn tier_down_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
-enum tier_turn tier_down_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns);
+enum tier_turn tier_unit_left(struct tier_unit *unit, char *text, size_t size); /* while to_stop */
+enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
