@@ -121,5 +121,4 @@ def throughput(row):
             off = float(value) - float(bar)
             by = f"{abs(off):.3g} {unit} {'above' if off > 0 else 'below'} {bar}"
             sign = ">=" if name == "answered" else "<="
-            more = ", or 1.5 times the bare sleeper's" if name in ("lateness.p99", "stall.p99") else ""
-            row.note(what, f"{sign} {bar} {unit}{more}", f"{float(value):.4g} {unit}", ok == "ok", by)
+            row.note(what, f"{sign} {bar} {unit}", f"{float(value):.4g} {unit}", ok == "ok", by)
