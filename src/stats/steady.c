@@ -100,6 +100,16 @@ static bool differs(const double *head, size_t head_n, const double *rest, size_
     return apart > error * stats_student_quantile(1 - WARMUP_SIDE, (double)batches - 1);
 }
 
+/* A warm-up is there from the first request on. Where a steady beginning is followed by a stall,
+ * the stall is what the service does, and would be hidden if all before it were cut. */
+static bool begins_so(const double *series, size_t cut, size_t n)
+{
+    const size_t third = cut / 3 > BATCH ? cut / 3 : BATCH < cut ? BATCH : cut;
+    const double rest = mean_of(series + cut, n - cut);
+    const double all = mean_of(series, cut) - rest, first = mean_of(series, third) - rest;
+    return first * all > 0 && fabs(first) >= fabs(all) / 2;
+}
+
 struct stats_warmup stats_warmup_find(const double *values, size_t n)
 {
     struct stats_warmup found = {.settled = true, .before = NAN};
@@ -111,10 +121,12 @@ struct stats_warmup stats_warmup_find(const double *values, size_t n)
     double *series = copy_of(values, n);
     bool logarithms = take_logarithms(series, n);
     size_t half = n / BATCH / 2, cut = BATCH * mser_cut(series, n, 0, half);
-    bool differing = cut > 0 && differs(series, cut, series + cut, n - cut, logarithms);
+    bool differing = cut > 0 && differs(series, cut, series + cut, n - cut, logarithms) &&
+                     begins_so(series, cut, n);
     if (!differing) { /* is there a rest that begins later? */
         cut = BATCH * mser_cut(series, n, half, n / BATCH - n / BATCH / 10);
-        differing = differs(series, cut, series + cut, n - cut, logarithms);
+        differing =
+            differs(series, cut, series + cut, n - cut, logarithms) && begins_so(series, cut, n);
     }
     found.known = true;
     if (differing) {

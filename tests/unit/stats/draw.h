@@ -13,6 +13,7 @@ enum series {
     SERIES_INDEPENDENT,
     SERIES_QUEUE,
     SERIES_FREEZE,
+    SERIES_STALL,
     SERIES_COLD,
     SERIES_RISE,
     SERIES_LATE,
@@ -36,6 +37,7 @@ static inline double *draw_reference(enum series kind, uint32_t seed, size_t n)
                     : kind == SERIES_QUEUE     ? level
                     : kind == SERIES_ROUND     ? clips[i % 23] + 0.1 * u
                     : kind == SERIES_FREEZE    ? (i >= n / 2 && i < n / 2 + 12 ? 50 + u : 1 + u)
+                    : kind == SERIES_STALL     ? (i >= n * 2 / 5 && i < n / 2 ? 50 + u : 1 + u)
                     : kind == SERIES_COLD      ? (i < n / 10 ? 3 * (1 + u) : 1 + u)
                     : kind == SERIES_LATE      ? (i < n * 2 / 3 ? 4 * (1 + u) : 1 + u)
                                                : (1 + u) * (1 + 0.5 * at / (double)n);

@@ -38,6 +38,10 @@ def series(kind, seed, n):
         out = 1 + u
         out[n // 2:n // 2 + 12] = 50 + u[n // 2:n // 2 + 12]
         return out
+    if kind == "STALL":  # a tenth of it, just before the middle
+        out = 1 + u
+        out[n * 2 // 5:n // 2] = 50 + u[n * 2 // 5:n // 2]
+        return out
     if kind == "COLD":  # a tenth of it is three times slower
         return np.where(np.arange(n) < n // 10, 3 * (1 + u), 1 + u)
     if kind == "LATE":  # settles in the last third only
@@ -164,9 +168,14 @@ def differs(x, cut):
     return abs(x[:cut].mean() - rest.mean()) > se * stats.t.isf(0.0005, m - 1)
 
 
+def begins_so(x, cut):
+    third, rest = min(cut, max(5, cut // 3)), x[cut:].mean()
+    return (x[:third].mean() - rest) / (x[:cut].mean() - rest) >= 0.5
+
+
 def warmups():
     rows = []
-    for kind in ("INDEPENDENT", "QUEUE", "FREEZE", "COLD", "RISE", "LATE"):
+    for kind in ("INDEPENDENT", "QUEUE", "FREEZE", "STALL", "COLD", "RISE", "LATE"):
         for n in (60, 203, 1000):
             x = np.log(series(kind, 11 + n, n))
             batches = x[:n // 5 * 5].reshape(-1, 5).mean(1)
@@ -174,9 +183,9 @@ def warmups():
             errors = [np.square(batches[d:] - batches[d:].mean()).sum() / (k - d) ** 2
                       for d in range(k - k // 10 + 1)]
             cut, settled, before = 5 * int(np.argmin(errors[:k // 2 + 1])), True, math.nan
-            if not differs(x, cut):
+            if not (differs(x, cut) and begins_so(x, cut)):
                 cut = 5 * (k // 2 + int(np.argmin(errors[k // 2:])))
-            if differs(x, cut):
+            if differs(x, cut) and begins_so(x, cut):
                 settled = cut // 5 < k // 2
                 before = math.exp(x[:cut].mean() - x[cut:].mean())
             else:
