@@ -67,17 +67,15 @@ static bool read_units(struct promote_context *context, struct needs *needs, str
     const struct spec_study *study = context->plan->study;
     for (size_t i = 0; i < study->service_count; i++) {
         const struct spec_production *p = &study->production[i];
-        struct host_unit unit = {0};
-        struct host_config config = {0};
         if (!has_unit(p))
             continue;
-        if (!context->world->unit(context, p->user ? HOST_USER : HOST_SYSTEM, p->unit, &unit,
-                                  &config, err))
-            return err_wrap(err, "production.%s.unit", study->services[i].name);
-        if (!config.found)
+        if (!promote_service_unit(context, i, err))
+            return false;
+        const struct host_config *config = context->configs[i];
+        if (!config->found)
             continue;
-        needs->names[i] = config.name ? config.name : p->unit;
-        needs->after[i] = config.after;
+        needs->names[i] = config->name ? config->name : p->unit;
+        needs->after[i] = config->after;
     }
     return true;
 }

@@ -460,6 +460,22 @@ static bool find_dependents(struct promote_context *context, size_t service, enu
     return true;
 }
 
+bool promote_service_unit(struct promote_context *context, size_t service, struct err *err)
+{
+    const struct spec_study *study = context->plan->study;
+    const struct spec_production *p = &study->production[service];
+    if (context->units[service])
+        return true;
+    struct host_unit *unit = arena_alloc(context->plan->arena, sizeof *unit);
+    struct host_config *config = arena_alloc(context->plan->arena, sizeof *config);
+    if (!context->world->unit(context, p->user ? HOST_USER : HOST_SYSTEM, p->unit, unit, config,
+                              err))
+        return err_wrap(err, "production.%s.unit", study->services[service].name);
+    context->units[service] = unit;
+    context->configs[service] = config;
+    return true;
+}
+
 bool promote_restart_add(struct promote_context *context, size_t service,
                          const struct host_unit *unit, struct promote_step **ret_step,
                          struct err *err)

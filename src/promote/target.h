@@ -6,6 +6,8 @@
 #include "promote/plan.h"
 
 struct promote_world;
+struct host_unit;
+struct host_config;
 struct promote_context {
     struct promote_plan *plan;
     const struct promote_world *world;
@@ -15,6 +17,9 @@ struct promote_context {
     /* Of its unit and those that hang on it: what their next start would bring besides the plan, in
      * words; NULL: nothing (promote/edited.h) */
     const char *edited[SPEC_SERVICES_MAX];
+    /* Of its unit, as promote_service_unit() was told; NULL: not asked yet */
+    const struct host_unit *units[SPEC_SERVICES_MAX];
+    const struct host_config *configs[SPEC_SERVICES_MAX];
     /* Units of the plan that systemd starts before its own; NULL: none, or not asked */
     const char *after[SPEC_SERVICES_MAX];
 };
@@ -100,8 +105,10 @@ NODISCARD bool promote_program_add(struct promote_context *context, const char *
 /* Where the step's service answers once it is done, for whoever verifies without the study file. */
 void promote_step_set_port(struct promote_context *context, size_t service,
                            struct promote_step *step);
+/* The service's unit as the world tells of it, asked once for a plan. */
+NODISCARD bool promote_service_unit(struct promote_context *context, size_t service,
+                                    struct err *err);
 /* A reload and the restart of the service's unit, which the caller may complete. */
-struct host_unit;
 NODISCARD bool promote_restart_add(struct promote_context *context, size_t service,
                                    const struct host_unit *unit, struct promote_step **ret_step,
                                    struct err *err);

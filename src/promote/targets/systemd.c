@@ -64,10 +64,10 @@ bool promote_unit_read(struct promote_context *context, size_t service, struct h
     const struct spec_study *study = context->plan->study;
     const struct spec_production *p = &study->production[service];
     const enum host_scope scope = p->user ? HOST_USER : HOST_SYSTEM;
-    struct host_unit unit = {0};
-    struct host_config config = {0};
-    if (!context->world->unit(context, scope, p->unit, &unit, &config, err))
-        return err_wrap(err, "production.%s.unit", study->services[service].name);
+    if (!promote_service_unit(context, service, err))
+        return false;
+    const struct host_unit unit = *context->units[service];
+    const struct host_config config = *context->configs[service];
     if (!unit.found || !config.found)
         return fail_missing(context, scope, p->unit, study->services[service].name, err);
     if (config.load_state && strcmp(config.load_state, "loaded") != 0)
