@@ -4,7 +4,9 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 /* *port 0: any that is free, told in it; else this one, also right after another left it. To be
  * closed. */
@@ -23,4 +25,22 @@ static inline int check_listen(int *port, int backlog)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
     *port = ntohs(at.sin_port);
     return fd;
+}
+
+/* A process that listens there and does nothing else; to be given to check_end_server. */
+static inline pid_t check_start_server(int *port)
+{
+    int fd = check_listen(port, 1);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    close(fd);
+    return child;
+}
+
+static inline void check_end_server(pid_t child)
+{
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
 }

@@ -42,6 +42,23 @@ static struct bench_results *answers(const struct load_stream *stream, size_t n,
     return results;
 }
 
+/* Says whether a longer look may help. */
+static bool check_outcome(size_t row, const char *text, const struct load_stream *stream,
+                          struct bench_results *results, struct arena *arena,
+                          enum stats_level expected)
+{
+    struct bench_requirement requirement;
+    struct err err = ERR_INIT;
+    const char *why = NULL;
+    bool longer_helps = false;
+    if (!bench_require_parse(text, stream->protocol->spec, arena, &requirement, &err))
+        fail_msg("%s: %s", text, err.text);
+    enum stats_level outcome =
+        bench_capacity_judge(&requirement, results, arena, &longer_helps, &why);
+    CHECK_ROW_TEXT(row, why, stats_level_name(outcome), stats_level_name(expected));
+    return longer_helps;
+}
+
 /* Before: what is not certain leaned to missed though its value was kept, and a mean was certain.
  */
 static void test_what_leans(void **state)
@@ -84,16 +101,9 @@ static void test_what_leans(void **state)
         AUTO(bench_results_free)
         struct bench_results *results =
             answers(&stream, rows[i].n, rows[i].gaps, rows[i].gap_s, rows[i].fail_every);
-        struct bench_requirement requirement;
-        struct err err = ERR_INIT;
-        const char *why = NULL;
-        bool longer_helps = false;
-        if (!bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err))
-            fail_msg("%s: %s", rows[i].text, err.text);
-        enum stats_level outcome =
-            bench_capacity_judge(&requirement, results, arena, &longer_helps, &why);
-        CHECK_ROW_TEXT(i, why, stats_level_name(outcome), stats_level_name(rows[i].outcome));
-        CHECK_ROW(i, why, longer_helps == rows[i].longer_helps);
+        const bool longer_helps =
+            check_outcome(i, rows[i].text, &stream, results, arena, rows[i].outcome);
+        CHECK_ROW(i, rows[i].text, longer_helps == rows[i].longer_helps);
     }
 }
 
@@ -125,15 +135,7 @@ static void test_answers_without_content(void **state)
             fixture_add(results, &stream, &request);
         }
         bench_results_close(results, &fixture_report, CLOCK_NEVER);
-        struct bench_requirement requirement;
-        struct err err = ERR_INIT;
-        const char *why = NULL;
-        bool longer_helps = false;
-        if (!bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err))
-            fail_msg("%s: %s", rows[i].text, err.text);
-        enum stats_level outcome =
-            bench_capacity_judge(&requirement, results, arena, &longer_helps, &why);
-        CHECK_ROW_TEXT(i, why, stats_level_name(outcome), stats_level_name(rows[i].outcome));
+        (void)check_outcome(i, rows[i].text, &stream, results, arena, rows[i].outcome);
     }
 }
 

@@ -23,24 +23,6 @@ static void card_usage(struct device *device, pid_t root, struct device_usage *r
 
 static const struct device_ops ops = {.kind = "gpu", .usage = card_usage};
 
-/* A process that listens on this port; 0: on one of its own. */
-static pid_t start_server(int *port)
-{
-    int fd = check_listen(port, 1);
-    pid_t child = fork();
-    if (child == 0)
-        for (;;)
-            pause();
-    close(fd);
-    return child;
-}
-
-static void end_server(pid_t child)
-{
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-}
-
 struct arms {
     struct world world;
     struct spec_watch watch;
@@ -58,7 +40,7 @@ static void arms_begin(struct arms *arms, enum spec_on on, int watched)
     struct split_sample *sample = &arms->world.sample;
     for (size_t i = 0; i < 2; i++) {
         sample->arms[i].port = 0;
-        arms->children[i] = start_server(&sample->arms[i].port);
+        arms->children[i] = check_start_server(&sample->arms[i].port);
     }
     arms->watch.kind = watched >= 0 ? WATCH_PORT : WATCH_NOTHING;
     arms->watch.port = watched >= 0 ? sample->arms[watched].port : 0;
@@ -79,8 +61,8 @@ static void arms_begin(struct arms *arms, enum spec_on on, int watched)
 static void arms_end(struct arms *arms)
 {
     guard_split_free(arms->split);
-    end_server(arms->children[0]);
-    end_server(arms->children[1]);
+    check_end_server(arms->children[0]);
+    check_end_server(arms->children[1]);
     check_remove_folder(arms->world.folder);
 }
 
@@ -144,8 +126,8 @@ static void test_it_is_there_again(void **state)
     const int told = arms.world.told;
     steps(&arms, 60);
     assert_int_equal(arms.world.told, told);
-    end_server(arms.children[1]); /* restarted between two looks */
-    arms.children[1] = start_server(&arms.world.sample.arms[1].port);
+    check_end_server(arms.children[1]); /* restarted between two looks */
+    arms.children[1] = check_start_server(&arms.world.sample.arms[1].port);
     steps(&arms, 60);
     assert_int_equal(arms.world.told, told);
     listed = DEVICE_LISTED_YES;
@@ -160,10 +142,10 @@ static void test_it_is_there_again(void **state)
     arms.cards[0] = &arms.card;
     steps(&arms, 10);
     assert_int_equal(arms.world.told, told + 2);
-    end_server(arms.children[1]);
+    check_end_server(arms.children[1]);
     steps(&arms, 10);
     assert_int_equal(arms.world.kind, EVENT_ARM_SOUND); /* it is down, and that is HAProxy's word */
-    arms.children[1] = start_server(&arms.world.sample.arms[1].port);
+    arms.children[1] = check_start_server(&arms.world.sample.arms[1].port);
     arms_end(&arms);
 }
 

@@ -93,23 +93,6 @@ static void card_usage(struct device *device, pid_t root, struct device_usage *r
         (struct device_usage){.root = root, .listed = listed, .cpu_ns = asked * 2 * NS_PER_S};
 }
 
-static pid_t start_server(int *port)
-{
-    int fd = check_listen(port, 1);
-    pid_t child = fork();
-    if (child == 0)
-        for (;;)
-            pause();
-    close(fd);
-    return child;
-}
-
-static void end_server(pid_t child)
-{
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-}
-
 static int looks(struct guard_also *also, struct device *card, int count)
 {
     static int64_t now_ns = 1000 * NS_PER_S;
@@ -162,7 +145,7 @@ static void test_a_tier_on_the_cpu(void **state)
     struct made_study *made = made_study_new(folder);
     struct guard_also also[GUARD_ALSO_MAX];
     int port = 0;
-    pid_t child = start_server(&port);
+    pid_t child = check_start_server(&port);
     made->watches[0] = (struct spec_watch){.kind = WATCH_NOTHING};
     made->front.limit_s = NAN;
     made->tiers[0].unit = NULL;
@@ -182,7 +165,7 @@ static void test_a_tier_on_the_cpu(void **state)
     assert_false(also->wrong);
     listed = DEVICE_LISTED_NO;
     assert_int_equal(looks(also, &card, 6), 1);
-    end_server(child);
+    check_end_server(child);
     assert_int_equal(looks(also, &card, 5), 1);
     assert_false(also->wrong);
     guard_also_close(also, 2);

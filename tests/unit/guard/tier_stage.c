@@ -181,19 +181,6 @@ static void card_prove(struct device *device, const struct device_usage *before,
                                        .evidence = {"as the test says"}};
 }
 
-/* A process that listens on a port of its own. */
-static pid_t start_server(int *ret_port)
-{
-    *ret_port = 0;
-    int fd = check_listen(ret_port, 1);
-    pid_t child = fork();
-    if (child == 0)
-        for (;;)
-            pause();
-    close(fd);
-    return child;
-}
-
 static const struct device_ops ops = {.kind = "gpu", .usage = card_usage, .prove = card_prove};
 
 void placed_begin(struct placed *placed, bool has_unit, bool resident)
@@ -203,7 +190,8 @@ void placed_begin(struct placed *placed, bool has_unit, bool resident)
     placed->cards[0] = &placed->card;
     world_begin(world);
     tier_unit_free(world->unit);
-    placed->child = start_server(&world->tier.port);
+    world->tier.port = 0;
+    placed->child = check_start_server(&world->tier.port);
     listed = DEVICE_LISTED_YES;
     works = loads_when_asked = false;
     the_unit.state.main_pid = (uint32_t)placed->child;
@@ -224,8 +212,7 @@ void placed_begin(struct placed *placed, bool has_unit, bool resident)
 void placed_end(struct placed *placed)
 {
     tier_unit_free(placed->world.unit);
-    kill(placed->child, SIGKILL);
-    waitpid(placed->child, NULL, 0);
+    check_end_server(placed->child);
 }
 
 bool is_said(struct world *world, int seconds)
