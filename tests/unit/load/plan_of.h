@@ -29,3 +29,14 @@ static inline struct load_plan plan_of(const char *protocol, const struct corpus
                      .timeout_ns = 10 * NS_PER_S}},
     };
 }
+
+/* One request, asked at once. */
+static inline struct load_plan plan_of_one(const char *protocol, const struct corpus *corpus,
+                                           const char *url)
+{
+    struct load_plan plan = plan_of(protocol, corpus, url);
+    plan.probe = true;
+    plan.streams[0].arrivals = ARRIVALS_CLOSED;
+    plan.streams[0].request_limit = 1;
+    return plan;
+}

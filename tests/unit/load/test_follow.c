@@ -122,10 +122,7 @@ static void check_all(int workers)
     for (uint32_t n = 0; n < 30; n++)
         check_turn(&run, n);
     /* What was asked is what was heard. */
-    struct load_plan direct = plan_of("openai-chat", &heard, chain.urls[LLM]);
-    direct.probe = true;
-    direct.streams[0].arrivals = ARRIVALS_CLOSED;
-    direct.streams[0].request_limit = 1;
+    struct load_plan direct = plan_of_one("openai-chat", &heard, chain.urls[LLM]);
     struct run asked = worker_run(&direct);
     assert_string_equal(find(&run, STT, 0)->text, "hello world");
     assert_string_equal(find(&run, LLM, 0)->text, asked.kept[0].text);

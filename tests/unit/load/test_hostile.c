@@ -40,10 +40,7 @@ static void test_rows(void **state)
         struct raw_server server = raw_start(rows[i].head, rows[i].again);
         char url[64];
         snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
-        struct load_plan plan = plan_of("openai-chat", &prompts, url);
-        plan.probe = true;
-        plan.streams[0].arrivals = ARRIVALS_CLOSED;
-        plan.streams[0].request_limit = 1;
+        struct load_plan plan = plan_of_one("openai-chat", &prompts, url);
         struct run run = worker_run(&plan);
         CHECK_ROW_TEXT(i, rows[i].name, run.report.failure, "");
         CHECK_ROW(i, rows[i].name, run.count == 1);
@@ -67,10 +64,7 @@ static void test_large_answer(void **state)
     struct raw_server server = raw_start(head, NULL);
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
-    struct load_plan plan = plan_of("openai-chat", &prompts, url);
-    plan.probe = true;
-    plan.streams[0].arrivals = ARRIVALS_CLOSED;
-    plan.streams[0].request_limit = 1;
+    struct load_plan plan = plan_of_one("openai-chat", &prompts, url);
     plan.streams[0].timeout_ns = 60 * NS_PER_S;
     struct run run = worker_run(&plan);
     assert_string_equal(load_error_name(run.kept[0].record.error), "ok");

@@ -60,10 +60,7 @@ static void check_one(const char *called, size_t i, const char *name, const char
     char url[64], what[128];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
     snprintf(what, sizeof what, "%s: %s", called, name);
-    struct load_plan plan = plan_of(protocol, &both, url);
-    plan.probe = true;
-    plan.streams[0].arrivals = ARRIVALS_CLOSED;
-    plan.streams[0].request_limit = 1;
+    struct load_plan plan = plan_of_one(protocol, &both, url);
     plan.streams[0].model = "m";
     plan.streams[0].settings = &streamed;
     plan.streams[0].setting_count = strchr(called, '+') != NULL;

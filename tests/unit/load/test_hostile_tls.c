@@ -44,10 +44,7 @@ static void test_rows(void **state)
         struct tls_server server = tls_start_hostile(folder, &rows[i].hostile);
         char url[64];
         snprintf(url, sizeof url, "https://127.0.0.1:%d/", server.port);
-        struct load_plan plan = plan_of("openai-chat", &prompts, url);
-        plan.probe = true;
-        plan.streams[0].arrivals = ARRIVALS_CLOSED;
-        plan.streams[0].request_limit = 1;
+        struct load_plan plan = plan_of_one("openai-chat", &prompts, url);
         plan.streams[0].ca = server.ca;
         plan.streams[0].timeout_ns = (rows[i].error == LOAD_TIMEOUT ? 1 : 30) * NS_PER_S;
         struct run run = worker_run(&plan);

@@ -215,10 +215,7 @@ static const struct {
 
 static struct load_plan plan_for(const char *url)
 {
-    struct load_plan plan = plan_of("wyoming", &clips, url);
-    plan.probe = true;
-    plan.streams[0].arrivals = ARRIVALS_CLOSED;
-    plan.streams[0].request_limit = 1;
+    struct load_plan plan = plan_of_one("wyoming", &clips, url);
     plan.streams[0].timeout_ns = 30 * NS_PER_S;
     return plan;
 }
