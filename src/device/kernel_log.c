@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/klog.h>
 
 enum { SYSLOG_ACTION_READ_ALL = 3, SYSLOG_ACTION_SIZE_BUFFER = 10, LOG_MAX_BYTES = 4 << 20 };
 enum { STAMP_WITHIN = 8 }; /* behind the level */
+enum { RECOVERY_ACTION = 154 };
 
 bool device_kernel_log_names(const char *log, size_t len, pid_t pid)
 {
@@ -42,14 +44,21 @@ bool device_kernel_xid_is_fatal(int64_t number)
 
 /* "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)" is logged for any
  * change of that action, the one back to nothing as well. */
-static bool is_fatal_line(const char *words, const char *end)
+bool device_kernel_xid_is_over(int64_t number, const char *words, size_t len)
 {
     static const char nothing[] = "(None)";
-    const size_t len = sizeof nothing - 1;
-    while (end > words && (end[-1] == ' ' || end[-1] == '\r' || end[-1] == '.'))
-        end--;
-    return device_kernel_xid_is_fatal(strtol(words, NULL, 10)) &&
-           !((size_t)(end - words) >= len && memcmp(end - len, nothing, len) == 0);
+    const size_t tail = sizeof nothing - 1;
+    while (len > 0 && strchr(" \r\n.", words[len - 1]))
+        len--;
+    return number == RECOVERY_ACTION && len >= tail &&
+           strncasecmp(words + len - tail, nothing, tail) == 0;
+}
+
+static bool is_fatal_line(const char *words, const char *end)
+{
+    const int64_t number = strtol(words, NULL, 10);
+    return device_kernel_xid_is_fatal(number) &&
+           !device_kernel_xid_is_over(number, words, (size_t)(end - words));
 }
 
 /* The line that begins at *next, which goes on to the next one; NULL: none is left. The last one

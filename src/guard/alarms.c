@@ -156,7 +156,7 @@ static enum expr_truth has_lost(struct guard_alarm *alarm, const struct guard_ti
 /* ---- the table ---- */
 
 #define S(seconds) ((seconds)*NS_PER_S)
-#define EVENT(kind) (UINT32_C(1) << (EVENT_##kind))
+#define EVENT(kind) (UINT64_C(1) << (EVENT_##kind))
 #define NONE GUARD_METRIC_COUNT_
 const struct guard_alarm_kind guard_alarm_kinds[] = {
     {"not on its device", SCOPE_SERVICE, is_misplaced, GUARD_PLACEMENT, EVENT(ON_CPU),
@@ -183,6 +183,9 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .split = true,
      .meaning =
          "an arm hears worse or is slow alone, or one or a tier is on the CPU or does not start"},
+    {"tier does not stop", SCOPE_SERVICE, NULL, NONE, EVENT(TIER_STAYS), EVENT(TIER_GONE),
+     .hold_ns = S(900), .chosen = true,
+     .meaning = "guard has stopped it and it is not down: what it holds is free for nobody"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
      .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,
@@ -228,7 +231,7 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
 };
 #undef S
 #undef NONE
-static_assert(EVENT_COUNT_ <= 32, "begins and ends have a bit for each");
+static_assert(EVENT_COUNT_ <= 64, "begins and ends have a bit for each");
 const size_t guard_alarm_kind_count = ARRAY_LEN(guard_alarm_kinds);
 
 /* ---- of one study ---- */
@@ -237,13 +240,16 @@ static bool concerns(const struct spec_study *study, const struct guard_alarm_ki
 {
     const struct spec_guard *g = study->guard;
     const struct spec_watch *w = &g->watches[i];
-    bool front = false, split = false;
+    bool front = false, split = false, chosen = false;
     for (size_t f = 0; f < g->front_count; f++) {
         const bool placed = g->fronts[f].tier_count > 0 && (study->services[i].on == ON_GPU ||
                                                             policy_front_chooses(&g->fronts[f]));
         front |= g->fronts[f].service == i;
+        chosen |= g->fronts[f].service == i && policy_front_chooses(&g->fronts[f]);
         split |= g->fronts[f].service == i && (g->fronts[f].split.count > 0 || placed);
     }
+    if (kind->chosen)
+        return chosen;
     if (kind->split)
         return split;
     if (kind->front)
@@ -369,7 +375,10 @@ static bool take_events(struct guard_alarm *alarm, const struct guard_tick *tick
     bool sudden = false;
     for (size_t i = 0; i < tick->event_count; i++) {
         const struct guard_event *event = &tick->events[i];
-        const uint32_t bit = UINT32_C(1) << event->kind;
+        const uint64_t bit = UINT64_C(1) << event->kind;
+        if (event->kind == EVENT_XID_OVER && alarm->kind->begins == EVENT(XID) &&
+            is_about(alarm, event))
+            guard_alarm_note_recovery(alarm);
         if (alarm->kind->tells & bit)
             memcpy(alarm->text, event->text, sizeof alarm->text);
         if (!((alarm->kind->begins | alarm->kind->ends) & bit) || !is_about(alarm, event))

@@ -13,12 +13,13 @@ struct guard_alarm_kind {
     /* What the figure says; TRUE is bad. NULL: events alone say it. */
     enum expr_truth (*look)(struct guard_alarm *alarm, const struct guard_tick *tick);
     enum guard_metric metric; /* the figure; GUARD_METRIC_COUNT_: none */
-    uint32_t begins, ends;    /* events, a bit each */
-    uint32_t tells;           /* events that only say what the figure stands for */
+    uint64_t begins, ends;    /* events, a bit each */
+    uint64_t tells;           /* events that only say what the figure stands for */
     int64_t for_ns, clear_ns; /* of the figure; an event needs no time to be sure */
     int64_t hold_ns;          /* without an event that ends it, it is over so long after the last */
     bool front;               /* only of services behind HAProxy */
     bool split;               /* only of those with a split, or tiers chosen or on the GPU */
+    bool chosen;              /* only of those whose tiers guard chooses */
     bool minor;               /* it can wait: others are told first */
     bool restudy;             /* asks for a new study as well, where `act` names it */
     bool machine;             /* also one for events that concern no service of the study */
@@ -44,7 +45,8 @@ struct guard_alarm {
     /* Of a driver's errors: one after which the card computes no more, when, which services were
      * not there at some moment since, and whether one of those was proven to be there again. */
     bool fatal, proven, left[SPEC_SERVICES_MAX];
-    bool worse; /* in this tick: the first fatal one, after others */
+    bool worse;    /* in this tick: the first fatal one, after others */
+    bool demanded; /* the driver itself has named what is to be done to the card */
     int64_t fatal_ns;
 };
 

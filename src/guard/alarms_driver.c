@@ -7,6 +7,9 @@
  * What makes such a card well is a reset or a reboot, for which its services must be stopped. So it
  * is over when a service that was not on the card since (it ended, or is another process) has been
  * proven to compute there and the driver's figures are read, and not before the alarm's time.
+ * A driver that has said itself what is to be done to the card (Xid 154: reset it, reboot) takes
+ * that back when it was done; then its word is as good as a proof. Of another Xid it says nothing.
+ *
  * Rejected: time alone, after which a restart would be allowed on a card that still needs its
  * reboot; and a placement that was proven before, for that stays "gpu" for as long as the process
  * is listed. Where nobody's placement is proven (no probes) it stands until guard itself is begun
@@ -21,6 +24,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { RECOVERY_ACTION = 154 };
 
 /* An event of no service and no device in particular is that of the first GPU. */
 bool guard_alarm_is_of_device(const struct guard_alarm *alarm, const char *text)
@@ -39,20 +44,25 @@ bool guard_alarm_is_of_device(const struct guard_alarm *alarm, const char *text)
     return alarm->device == (named >= 0 ? named : first);
 }
 
-/* "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus." "154, GPU recovery action changed
- * from 0x1 (GPU Reset Required) to 0x0 (None)" is the end of it. */
-bool guard_alarm_xid_is_fatal(const char *text)
+/* "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus."; NULL: it names none. */
+static const char *find_number(const char *text)
 {
     const char *at = text_find_nocase(text, strlen(text), "xid");
     if (!at)
-        return false;
+        return NULL;
     at += 3 + strspn(at + 3, " :");
     if (*at == '(') {
         const char *close = strchr(at, ')');
         at = close ? close + 1 : at + 1;
     }
-    at += strcspn(at, "0123456789");
-    return device_kernel_xid_is_fatal(strtol(at, NULL, 10)) && !strstr(at, "to 0x0 (None)");
+    return at + strcspn(at, "0123456789");
+}
+
+bool guard_alarm_xid_is_fatal(const char *text)
+{
+    const char *at = find_number(text);
+    const int64_t number = at ? strtol(at, NULL, 10) : 0;
+    return device_kernel_xid_is_fatal(number) && !device_kernel_xid_is_over(number, at, strlen(at));
 }
 
 void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t now_ns)
@@ -63,9 +73,17 @@ void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t n
     if (!fatal)
         return;
     alarm->worse = !alarm->fatal;
+    if (!alarm->fatal)
+        alarm->demanded = false;
+    alarm->demanded |= strtol(find_number(text), NULL, 10) == RECOVERY_ACTION;
     alarm->fatal = true;
     alarm->fatal_ns = now_ns;
     memset(alarm->left, 0, sizeof alarm->left);
+}
+
+void guard_alarm_note_recovery(struct guard_alarm *alarm)
+{
+    alarm->proven |= alarm->fatal && alarm->demanded;
 }
 
 /* Where a service has a choice of cards nobody here knows which one it is on. */

@@ -12,5 +12,7 @@ long guard_alarm_find_id(const struct spec_guard *guard, enum guard_metric metri
 bool guard_alarm_is_of_device(const struct guard_alarm *alarm, const char *text);
 /* An Xid of its card: a fatal one is remembered. */
 void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t now_ns);
+/* The driver says of its card that nothing is to be done to it any more. */
+void guard_alarm_note_recovery(struct guard_alarm *alarm);
 /* Is no fatal Xid known, or is the card proven to compute since? Once a tick. */
 bool guard_alarm_is_well_again(struct guard_alarm *alarm, const struct guard_tick *tick);

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "device/kernel_log.h"
 #include "device/neighbour.h"
 
 #include <math.h>
@@ -551,6 +552,7 @@ void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int cod
                            const char *words, struct guard_events *events)
 {
     const char *unknown = NULL, *name = NULL;
+    const bool over = device_kernel_xid_is_over(code, words, strlen(words));
     for (size_t d = 0; d < memory->study->device_count; d++) {
         struct part *part = &memory->parts[d];
         if (part->is_gpu && !part->pci[0])
@@ -558,14 +560,14 @@ void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int cod
         if (!part->is_gpu || !same_card(pci, part->pci))
             continue;
         name = memory->study->devices[d];
-        if (part->view.fault != FAULT_NONE && part->view.fault != FAULT_XID)
+        if (over || (part->view.fault != FAULT_NONE && part->view.fault != FAULT_XID))
             continue;
         part->view.fault = FAULT_XID;
         part->xid_ns = clock_now_ns();
         snprintf(part->view.fault_text, sizeof part->view.fault_text, "Xid %d: %.120s", code,
                  words);
     }
-    guard_events_add(events, EVENT_XID, -1, "%s%s (%s): Xid %d%s%s",
+    guard_events_add(events, over ? EVENT_XID_OVER : EVENT_XID, -1, "%s%s (%s): Xid %d%s%s",
                      name      ? name
                      : unknown ? unknown
                                : of_nobody,

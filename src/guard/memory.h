@@ -83,7 +83,8 @@ bool guard_memory_add_gone(const struct guard_memory *memory, struct buf *buf);
  * does so: what runs goes on, what is started fails. `ret_text`: which and which. `root`: "/" but
  * in tests. Where either is not there: false. */
 bool guard_memory_mismatch(const char *root, char *ret_text, size_t size);
-/* The kernel's log told of an error of the card at this address. */
+/* The kernel's log told of an error of the card at this address (EVENT_XID), or that nothing is to
+ * be done to it any more (EVENT_XID_OVER). */
 void guard_memory_note_xid(struct guard_memory *memory, const char *pci, int code,
                            const char *words, struct guard_events *events);
 /* Is this such an event's text, of a card that is none of the study's? Where the address of one of

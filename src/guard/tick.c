@@ -28,6 +28,7 @@ const char *const guard_event_names[EVENT_COUNT_] = {
     [EVENT_ON_CPU] = "on-cpu",
     [EVENT_PLACED] = "placed",
     [EVENT_XID] = "xid",
+    [EVENT_XID_OVER] = "xid-over",
     [EVENT_DRIVER_LOST] = "driver-lost",
     [EVENT_PROXY_RESTARTED] = "proxy-restarted",
     [EVENT_PROXY_DOWN] = "proxy-down",
@@ -46,6 +47,8 @@ const char *const guard_event_names[EVENT_COUNT_] = {
     [EVENT_SERVED] = "served",
     [EVENT_ARM_DOUBT] = "arm-doubt",
     [EVENT_ARM_SOUND] = "arm-sound",
+    [EVENT_TIER_STAYS] = "tier-stays",
+    [EVENT_TIER_GONE] = "tier-gone",
     [EVENT_ACTED] = "acted",
 };
 

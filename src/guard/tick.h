@@ -33,6 +33,7 @@ enum guard_event_kind {
     EVENT_ON_CPU,     /* placement: what must be on the device is not */
     EVENT_PLACED,     /* it is again */
     EVENT_XID,        /* the driver's error */
+    EVENT_XID_OVER,   /* it says that nothing is to be done to the card any more */
     EVENT_DRIVER_LOST, /* the library answers no more: lost, or another version than the module */
     EVENT_PROXY_RESTARTED,
     EVENT_PROXY_DOWN,
@@ -48,11 +49,13 @@ enum guard_event_kind {
     /* Not as in the study: what others hold or that a neighbour is there; what comes. */
     EVENT_OTHER_NEIGHBOURS,
     EVENT_OTHER_LOAD,
-    EVENT_UNSERVED,  /* HAProxy has no usable server for the service's front */
-    EVENT_SERVED,    /* it has one again */
-    EVENT_ARM_DOUBT, /* an arm hears worse, is slower than the first was, or is on the CPU */
-    EVENT_ARM_SOUND, /* nothing of the kind any more */
-    EVENT_ACTED,     /* what became of an action, by the actor */
+    EVENT_UNSERVED,   /* HAProxy has no usable server for the service's front */
+    EVENT_SERVED,     /* it has one again */
+    EVENT_ARM_DOUBT,  /* an arm hears worse, is slower than the first was, or is on the CPU */
+    EVENT_ARM_SOUND,  /* nothing of the kind any more */
+    EVENT_TIER_STAYS, /* a tier that guard has stopped is not down after two minutes */
+    EVENT_TIER_GONE,  /* it is, or it is used again */
+    EVENT_ACTED,      /* what became of an action, by the actor */
     EVENT_COUNT_
 };
 extern const char *const guard_event_names[EVENT_COUNT_];

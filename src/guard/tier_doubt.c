@@ -5,8 +5,15 @@
  * done alone. It is over when all of the front's tiers that were in doubt have been on again.
  *
  * Rejected: over once it is stopped. It is stopped since it has failed, and fails again at its next
- * start: an alarm that comes and goes each hour. */
+ * start: an alarm that comes and goes each hour. *
+ * One that was stopped and does not end is another alarm: what it holds others may have no room
+ * for. It is told again and again, so that the alarm ends by time where nobody is left to say that
+ * it is over (the study has another decision, and tiers are begun anew). */
 #include "guard/tier_doubt.h"
+
+#include "base/clock.h"
+
+static const int64_t SAID_AGAIN_NS = 300 * NS_PER_S; /* within the alarm's hold */
 
 bool tier_doubt_note(struct tier_doubt *doubt, size_t t, enum tier_turn turn,
                      const struct tier_unit *unit, enum guard_event_kind *ret_kind)
@@ -20,4 +27,21 @@ bool tier_doubt_note(struct tier_doubt *doubt, size_t t, enum tier_turn turn,
         return false;
     *ret_kind = turn == TURN_FAILED ? EVENT_ARM_DOUBT : EVENT_ARM_SOUND;
     return true;
+}
+
+const char *tier_doubt_note_stay(struct tier_doubt *doubt, size_t t, const struct tier_unit *unit,
+                                 int64_t now_ns, enum guard_event_kind *ret_kind)
+{
+    const char *stays = tier_unit_stays(unit);
+    const bool before = doubt->stays[t];
+    bool any = false;
+    doubt->stays[t] = stays != NULL;
+    for (size_t k = 0; k < SPEC_TIERS_MAX; k++)
+        any |= doubt->stays[k];
+    const bool due = !before || now_ns - doubt->stays_ns[t] >= SAID_AGAIN_NS;
+    if (stays ? !due : !before || any)
+        return NULL;
+    doubt->stays_ns[t] = now_ns;
+    *ret_kind = stays ? EVENT_TIER_STAYS : EVENT_TIER_GONE;
+    return stays ? stays : "what was to stop is down, or used again";
 }

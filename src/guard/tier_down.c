@@ -16,13 +16,18 @@
  * Rejected: stopping it at once, so that HAProxy's checks move requests on. Those under way are
  * cut, and where no other runs, all get a 503.
  *
+ * systemd's stop may hang (a process in the driver, a unit's own ExecStop), or be refused. After
+ * two minutes it is left as it is, which is an alarm: what it holds is free for nobody.
+ *
  * While the driver is lost or mismatched nothing is stopped, since it would not come back.
  * Invariant: the last usable tier is not stopped, nor one with requests on it before their time. */
 #include "guard/tier_unit_inside.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static const int64_t LOOK_AGAIN_NS = NS_PER_S / 2;
@@ -142,6 +147,43 @@ enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *
     return TURN_DRAINED;
 }
 
+/* Its memory is not free, which others wait for or count with. */
+static void note_stay(struct tier_unit *unit, int64_t now_ns)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    const char *refused = guard_unit_refused(unit->unit);
+    AUTO(buf_done) struct buf text = BUF_INIT(1024);
+    buf_addf(&text, "%.40s does not stop: %.60s is %s (%s) %lld s after it was to",
+             unit->spec->name, unit->spec->unit, state->known ? state->active : "unknown",
+             state->sub, (long long)((now_ns - unit->since_ns) / NS_PER_S));
+    if (refused[0])
+        buf_addf(&text, ", refused: %.60s", refused);
+    if (state->main_pid > 0)
+        buf_addf(&text, ", process %" PRIu32, state->main_pid);
+    if (!isnan(unit->process.held_bytes)) {
+        buf_add(&text, ", it holds ");
+        text_add_bytes(&text, unit->process.held_bytes);
+    }
+    snprintf(unit->stays, sizeof unit->stays, "%s", buf_text(&text));
+    unit->stays_pid = state->main_pid;
+}
+
+/* What was refused, or hung in its stop, may be wanted again meanwhile: then nobody misses its end.
+ */
+void tier_unit_look_at_stay(struct tier_unit *unit)
+{
+    bool known = false, up = tier_unit_runs(unit, &known);
+    const uint32_t pid = guard_unit_state(unit->unit)->main_pid;
+    const bool another = pid > 0 && pid != unit->stays_pid;
+    if (known && (another || (!up && pid == 0) || (up && unit->look.current)))
+        unit->stays[0] = '\0';
+}
+
+const char *tier_unit_stays(const struct tier_unit *unit)
+{
+    return unit->stays[0] ? unit->stays : NULL;
+}
+
 enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     bool known = false, up = tier_unit_runs(unit, &known);
@@ -149,12 +191,13 @@ enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *
     bool down = known && !up && state->at_ns > unit->since_ns && state->main_pid == 0;
     if (!down && now_ns - unit->since_ns < STOP_NS)
         return TURN_NONE;
-    snprintf(text, size, down ? "%.40s is down" : "%.40s does not stop, left as it is",
-             unit->spec->name);
     if (!down) {
+        note_stay(unit, now_ns);
+        snprintf(text, size, "%s", unit->stays);
         keep(unit, now_ns);
-        return TURN_STOPPED;
+        return TURN_STAYS;
     }
+    snprintf(text, size, "%.40s is down", unit->spec->name);
     unit->to_stop = false;
     tier_unit_become(unit, TIER_OFF, now_ns);
     tier_process_forget(&unit->process);

@@ -409,6 +409,7 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
         tier_unit_come_on(unit, now_ns);
     turn = step_power(unit, look, now_ns, text, size);
+    tier_unit_look_at_stay(unit);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF)
         weigh(unit, now_ns);

@@ -29,10 +29,11 @@ enum tier_turn { /* what a step has found, told once */
                  TURN_DRAINED, /* nobody is on it any more, or its time is over: it is being stopped
                                 */
                  TURN_STOPPED,
-                 TURN_LEFT, /* it has failed and nobody needs it any more: HAProxy should be told
-                               that it drains, then it (tier_unit_drain) */
-                 TURN_KEPT, /* it was to be stopped, and takes requests again: HAProxy should be
-                               told */
+                 TURN_STAYS, /* it was stopped, and is not down after two minutes */
+                 TURN_LEFT,  /* it has failed and nobody needs it any more: HAProxy should be told
+                                that it drains, then it (tier_unit_drain) */
+                 TURN_KEPT,  /* it was to be stopped, and takes requests again: HAProxy should be
+                                told */
 };
 struct tier_look {                     /* what HAProxy says of it */
     const struct proxy_server *server; /* NULL: unknown, HAProxy does not answer */
@@ -56,6 +57,10 @@ bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t 
  * already, memory shortens the time. */
 enum tier_haste { DRAIN_PATIENT, DRAIN_FOR_MEMORY };
 void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns);
+
+/* It was stopped and was not down in time: what was known then, until it is down, another process,
+ * or used again; NULL: nothing of the kind. Borrowed. */
+const char *tier_unit_stays(const struct tier_unit *unit);
 
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit);
 /* power, resting and held_bytes. */

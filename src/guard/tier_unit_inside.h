@@ -29,6 +29,8 @@ struct tier_unit {
     struct tier_look look; /* of the step under way; its server is borrowed for that long */
     bool frozen;           /* its driver is lost */
     bool to_stop;          /* it has failed, runs, and is to be stopped once nobody needs it */
+    char stays[240];       /* it was stopped and is not down: what is known of that; "" */
+    uint32_t stays_pid;    /* who that is; 0: not known */
     int failures;          /* in a row */
     int64_t rest_until_ns;
 };
@@ -48,3 +50,4 @@ const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int
 enum tier_turn tier_unit_left(struct tier_unit *unit, char *text, size_t size); /* while to_stop */
 enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
 enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+void tier_unit_look_at_stay(struct tier_unit *unit); /* once a step: is that over? */

@@ -294,21 +294,22 @@ static void leave(struct guard_tiers *tiers, struct front *front, size_t t, cons
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
                           const struct proxy_view *view, int64_t now_ns)
 {
-    int current = current_of(view, front);
     for (size_t t = 0; t < front->policy.count; t++) {
-        const struct proxy_server *server = server_of(view, front, t);
-        const struct tier_look look = {.server = server,
-                                       .current = (int)t == current,
+        const struct tier_look look = {.server = server_of(view, front, t),
+                                       .current = (int)t == current_of(view, front),
                                        .last = is_last(front, view, t),
                                        .frozen = front->frozen != NULL};
         char text[240] = "";
         enum guard_event_kind kind;
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
-        if (turn != TURN_NONE && turn != TURN_LEFT)
+        if (turn != TURN_NONE && turn != TURN_LEFT && turn != TURN_STAYS)
             tell(tiers, front, text);
         if (tier_doubt_note(&front->doubt, t, turn, front->units[t], &kind))
             tell_as(tiers, front, kind, "",
                     turn == TURN_FAILED ? text : "its tiers are well again");
+        const char *stay = tier_doubt_note_stay(&front->doubt, t, front->units[t], now_ns, &kind);
+        if (stay)
+            tell_as(tiers, front, kind, "", stay);
         if (turn == TURN_LEFT)
             leave(tiers, front, t, text, now_ns);
         struct err err = ERR_INIT;

@@ -64,6 +64,7 @@ static const struct {
     {"no usable server", EVENT_UNSERVED, 1, "none of 2 servers", NULL, 0, NULL, 1, 0},
     {"arm in doubt", EVENT_ARM_DOUBT, 0, "it hears worse", NULL, 0, NULL, 1, 0},
     {"arm in doubt", EVENT_ARM_DOUBT, 1, "base did not come up", NULL, 0, NULL, 1, 0},
+    {"tier does not stop", EVENT_TIER_STAYS, 1, "base does not stop", NULL, 0, NULL, 1, 901},
     {"restarted", EVENT_RESTARTED, 0, "pid 7 is 9 now", NULL, 0, NULL, 1, 61},
     {"no data", -1, 0, NULL, "stt.latency.p50", NAN, NULL, 1, 10},
     {"device full soon", -1, -1, NULL, "gpu0.memory.full_in", 14 * 60, NULL, 31, 32},
@@ -380,6 +381,11 @@ static void xids(void **state)
         {"gpu0 (0000:44:00): Xid 154: GPU recovery action changed from 0x1 (GPU Reset Required) to "
          "0x0 (None)",
          false},
+        {"NVRM: Xid (PCI:0000:44:00): 154, pid='<unknown>', name=<unknown>, GPU Recovery Action "
+         "changed from 0x1 (GPU Reset Required) to 0x0 (None).",
+         false},
+        {"Xid 154: GPU recovery action changed from None to Node Reboot Required", true},
+        {"Xid 48: pid=7, DBE (None)", true},
         {"gpu0: XID 13: Graphics exception", false},
         {"nothing of the kind: 79", false},
         {"Xid", false},
@@ -468,6 +474,46 @@ static void a_fatal_xid_holds(void **state)
     judged_free(j);
 }
 
+static const char asked[] =
+    "gpu0 (0000:44:00): Xid 154: GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset "
+    "Required)";
+static const char taken_back[] =
+    "gpu0 (0000:44:00): Xid 154: GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 "
+    "(None)";
+
+/* Expected: a driver that has asked for a reset and takes it back has said that the card is well;
+ * of what it did not ask for, and of another card, it says nothing. It begins no alarm. */
+static void a_driver_takes_its_word_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *first, *second;
+        bool over;
+    } words[] = {
+        {"asked, and taken back", asked, taken_back, true},
+        {"never asked", "gpu0 (0000:44:00): Xid 79: off the bus", taken_back, false},
+        {"another card's", asked, "a card of no service here (0000:55:00): Xid 154: (None)", false},
+        {"not taken back", asked, NULL, false},
+        {"no error before", NULL, taken_back, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        struct judged *j = judged_new(ACT);
+        all_well(j);
+        judged_steps(j, 5);
+        if (words[i].first)
+            judged_event(j, EVENT_XID, -1, words[i].first);
+        judged_steps(j, 5);
+        if (words[i].second)
+            judged_event(j, EVENT_XID_OVER, -1, words[i].second);
+        judged_steps(j, 5);
+        CHECK_ROW(i, words[i].name, judged_count(j, "driver error") == (words[i].first != NULL));
+        judged_steps(j, 900);
+        CHECK_ROW(i, words[i].name,
+                  (judged_state(j, "driver error", NULL) == STATE_FINE) == words[i].over);
+        judged_free(j);
+    }
+}
+
 /* "Restart that service" becomes "reboot". Before: it was not told, the alarm stood already. */
 static void a_fatal_xid_is_told_after_others(void **state)
 {
@@ -518,6 +564,7 @@ int main(void)
         cmocka_unit_test(xids),
         cmocka_unit_test(a_fatal_xid_is_remembered),
         cmocka_unit_test(a_fatal_xid_holds),
+        cmocka_unit_test(a_driver_takes_its_word_back),
         cmocka_unit_test(a_fatal_xid_is_told_after_others),
         cmocka_unit_test(an_xid_of_another_card),
         cmocka_unit_test(full_soon_trembles),

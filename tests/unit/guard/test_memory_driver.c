@@ -117,12 +117,25 @@ static void test_xids_of_cards(void **state)
     static const struct {
         const char *pci;
         bool open; /* the study's card could be */
-        const char *begins;
+        int code;
+        const char *words, *begins;
         bool nobodys;
+        enum guard_event_kind kind;
     } rows[] = {
-        {"0000:1b:00", true, "gpu0 (0000:1b:00): Xid 79: off", false},
-        {"0000:55:00", true, "a card of no service here (0000:55:00): Xid 79: off", true},
-        {"0000:55:00", false, "gpu0 or a card of no service (0000:55:00): Xid 79: off", false},
+        {"0000:1b:00", true, 79, "off", "gpu0 (0000:1b:00): Xid 79: off", false, EVENT_XID},
+        {"0000:55:00", true, 79, "off", "a card of no service here (0000:55:00): Xid 79: off", true,
+         EVENT_XID},
+        {"0000:55:00", false, 79, "off", "gpu0 or a card of no service (0000:55:00): Xid 79: off",
+         false, EVENT_XID},
+        /* Expected: no error. Before: it was one, and somebody was called. */
+        {"0000:1b:00", true, 154,
+         "GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)",
+         "gpu0 (0000:1b:00): Xid 154: GPU recovery action changed from 0x1 (GPU Reset Required) to "
+         "0x0 (None)",
+         false, EVENT_XID_OVER},
+        {"0000:1b:00", true, 154, "GPU recovery action changed from 0x0 (None) to 0x2 (Reboot)",
+         "gpu0 (0000:1b:00): Xid 154: GPU recovery action changed from 0x0 (None) to 0x2 (Reboot)",
+         false, EVENT_XID},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char *folder = check_make_folder();
@@ -131,8 +144,9 @@ static void test_xids_of_cards(void **state)
         fake_script(folder, H100);
         struct made_study *made = made_study_new(folder);
         struct guard_memory *memory = guard_memory_new(&made->study, "/proc");
-        guard_memory_note_xid(memory, rows[i].pci, 79, "off", &events);
+        guard_memory_note_xid(memory, rows[i].pci, rows[i].code, rows[i].words, &events);
         CHECK_ROW(i, events.items[0].text, events.count == 1);
+        CHECK_ROW(i, events.items[0].text, events.items[0].kind == rows[i].kind);
         CHECK_ROW(i, events.items[0].text, strcmp(events.items[0].text, rows[i].begins) == 0);
         CHECK_ROW(i, rows[i].begins,
                   guard_memory_xid_is_nobodys(events.items[0].text) == rows[i].nobodys);

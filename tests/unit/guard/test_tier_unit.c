@@ -2,6 +2,7 @@
 #include "tier_stage.h"
 
 #include "check.h"
+#include "guard/tier_doubt.h"
 
 #include <string.h>
 
@@ -133,6 +134,63 @@ static void test_it_is_looked_at_once_more(void **state)
     tier_unit_free(world.unit);
 }
 
+/* Expected: a unit that hangs in its stop, or whose stop was refused, is said, for as long as it is
+ * so. Before: a word that it does not stop, and no alarm. */
+static void test_one_that_does_not_stop(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *active, *then;
+        uint32_t then_pid;
+        bool then_current, over;
+    } rows[] = {
+        {"it goes down at last", "deactivating", "inactive", 0, false, true},
+        {"it fails at last", "deactivating", "failed", 0, false, true},
+        {"somebody restarts it", "deactivating", "active", 200, false, true},
+        {"it is used again", "active", "active", 100, true, true},
+        {"it hangs", "deactivating", "deactivating", 100, false, false},
+        {"it stays as if nothing were", "active", "active", 100, false, false},
+        {"killed, and a process is left", "deactivating", "failed", 100, false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        struct tier_doubt doubt = {0};
+        enum guard_event_kind kind = EVENT_COUNT_;
+        world_begin(&world);
+        world.current = true;
+        step(&world, 2);
+        world.current = false;
+        world.server.drained = true;
+        tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
+        CHECK_ROW(i, rows[i].name, step(&world, 3) == TIER_STOPPING);
+        snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", rows[i].active);
+        CHECK_ROW(i, rows[i].name, step(&world, 115) == TIER_STOPPING);
+        CHECK_ROW(i, rows[i].name, !tier_unit_stays(world.unit));
+        CHECK_ROW(i, rows[i].name, !tier_doubt_note_stay(&doubt, 0, world.unit, 0, &kind));
+        step(&world, 6);
+        CHECK_ROW(i, rows[i].name, tier_unit_stays(world.unit) != NULL);
+        CHECK_ROW(i, tier_unit_stays(world.unit),
+                  strstr(tier_unit_stays(world.unit), "base does not stop: ") &&
+                      strstr(tier_unit_stays(world.unit), rows[i].active) &&
+                      strstr(tier_unit_stays(world.unit), "process 100"));
+        CHECK_ROW(i, rows[i].name, tier_doubt_note_stay(&doubt, 0, world.unit, 0, &kind));
+        CHECK_ROW(i, rows[i].name, kind == EVENT_TIER_STAYS);
+        CHECK_ROW(i, rows[i].name, !tier_doubt_note_stay(&doubt, 0, world.unit, NS_PER_S, &kind));
+        CHECK_ROW(i, rows[i].name,
+                  tier_doubt_note_stay(&doubt, 0, world.unit, 301 * NS_PER_S, &kind));
+        snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", rows[i].then);
+        the_unit.state.main_pid = rows[i].then_pid;
+        world.current = rows[i].then_current;
+        step(&world, 5);
+        CHECK_ROW(i, rows[i].name, (tier_unit_stays(world.unit) == NULL) == rows[i].over);
+        CHECK_ROW(i, rows[i].name,
+                  (tier_doubt_note_stay(&doubt, 0, world.unit, 302 * NS_PER_S, &kind) != NULL) ==
+                      rows[i].over);
+        CHECK_ROW(i, rows[i].name, !rows[i].over || kind == EVENT_TIER_GONE);
+        tier_unit_free(world.unit);
+    }
+}
+
 /* What others have started and does not answer is not stopped by one that only says. */
 static void test_a_dry_run_stops_nothing(void **state)
 {
@@ -205,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_draining_lasts_as_long_as_a_request_may),
         cmocka_unit_test(test_memory_hurries_one_that_drains),
         cmocka_unit_test(test_it_is_looked_at_once_more),
+        cmocka_unit_test(test_one_that_does_not_stop),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),
     };

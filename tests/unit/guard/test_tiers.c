@@ -23,6 +23,7 @@ struct tier_unit {
     double peak_bytes;
     int steps; /* since it is coming, or going */
     bool frozen;
+    const char *stays;
 };
 static struct tier_unit *the_units[FRONTS * TIERS]; /* in order: base, tiny of stt, then of llm */
 static size_t the_count;
@@ -109,6 +110,11 @@ bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)
     (void)unit;
     (void)turn;
     return false; /* nothing is drained here */
+}
+
+const char *tier_unit_stays(const struct tier_unit *unit)
+{
+    return unit->stays;
 }
 
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit)
@@ -212,6 +218,7 @@ struct world {
     struct guard_tiers *tiers;
     int64_t now_ns;
     char told[64 << 10];
+    int kinds[EVENT_COUNT_];
 };
 
 static void world_begin(struct world *w)
@@ -240,6 +247,7 @@ static void tell(void *context, const struct guard_event *event)
 {
     struct world *w = context;
     size_t len = strlen(w->told);
+    w->kinds[event->kind]++;
     snprintf(w->told + len, sizeof w->told - len, "%d %s\n", event->service, event->text);
 }
 
@@ -388,6 +396,30 @@ static void test_it_is_recorded(void **state)
     world_end(&w);
 }
 
+/* Expected: one that is not down after its stop is told as such, with its words, and once that the
+ * last of them is over. */
+static void test_one_that_does_not_stop(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    step(&w, 3);
+    assert_int_equal(w.kinds[EVENT_TIER_STAYS], 0);
+    the_units[2]->stays = "base does not stop: c.service is deactivating";
+    the_units[3]->stays = "tiny does not stop either";
+    step(&w, 5);
+    assert_int_equal(w.kinds[EVENT_TIER_STAYS], 2);
+    assert_non_null(strstr(w.told, "1 base does not stop: c.service is deactivating\n"));
+    the_units[3]->stays = NULL;
+    step(&w, 5);
+    assert_int_equal(w.kinds[EVENT_TIER_GONE], 0);
+    the_units[2]->stays = NULL;
+    step(&w, 5);
+    assert_int_equal(w.kinds[EVENT_TIER_GONE], 1);
+    assert_int_equal(w.kinds[EVENT_TIER_STAYS], 2);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_one_that_is_refused_leaves_it_to_the_next),
         cmocka_unit_test(test_a_lost_driver_freezes_its_front),
         cmocka_unit_test(test_it_is_recorded),
+        cmocka_unit_test(test_one_that_does_not_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
