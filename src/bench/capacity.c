@@ -8,7 +8,10 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/json.h"
+#include "bench/run.h"
 #include "device/machine.h"
+#include "load/ask.h"
 #include "report/capacity.h"
 #include "report/grid.h"
 #include "report/words.h"
@@ -311,7 +314,12 @@ bool bench_capacity_find(const struct bench_setup *setup,
         return false;
     if (climb->stopped)
         found.end = stats_capacity_end_name(CAPACITY_OPEN);
-    *ret = (struct bench_capacity){found, points.items, points.count, climb->stopped};
+    *ret = (struct bench_capacity){.found = found,
+                                   .points = points.items,
+                                   .point_count = points.count,
+                                   .stopped = climb->stopped,
+                                   .text_salt = setup->plan.text_salt,
+                                   .makes_words = load_stream_makes_words(&setup->plan.streams[0])};
     return true;
 }
 
@@ -408,11 +416,18 @@ void bench_capacity_print(const struct bench_capacity *c, FILE *out,
     }
     fputc('\n', out);
     report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
+    if (!c->makes_words)
+        return;
+    buf_clear(&text);
+    bench_add_salt(&text, c->text_salt);
+    report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
 }
 
 json_t *bench_capacity_json(const struct bench_capacity *c)
 {
     const struct report_capacity shown = {
         .found = &c->found, .points = c->points, .point_count = c->point_count};
-    return report_capacity_json(&shown);
+    json_t *json = report_capacity_json(&shown);
+    json_object_set_new(json, "text_salt", json_text_or_null(c->text_salt));
+    return json;
 }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "bench/results.h"
+#include "load/ask.h"
 #include "report/grid.h"
 #include "report/words.h"
 
@@ -154,6 +155,22 @@ static void print_repeats(const struct bench_run *run, FILE *out, struct report_
     text_add_grouped(&text, all.most);
     buf_add(&text, " times: a prefix cache may have answered");
     print_line(out, terminal, PAINT_NONE, "prompts", buf_text(&text));
+}
+
+void bench_add_salt(struct buf *text, const char *text_salt)
+{
+    buf_add(text, "Made-up words were drawn from the text salt \"");
+    report_add_text(text, TEXT_TERMINAL, text_salt);
+    buf_add(text, "\": --text-salt with the same seed sends them again");
+}
+
+static void print_salt(const struct bench_run *run, FILE *out, struct report_terminal terminal)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(512);
+    if (!run->text_salt || !load_stream_makes_words(&run->setup->plan.streams[0]))
+        return;
+    bench_add_salt(&text, run->text_salt);
+    print_line(out, terminal, PAINT_NONE, "text", buf_text(&text));
 }
 
 static void print_first(const struct bench_run *run, FILE *out, struct report_terminal terminal)
@@ -329,6 +346,7 @@ void bench_print_lines(const struct bench_run *run, FILE *out, struct report_ter
     print_goodput(run, out, terminal);
     print_wer(run, out, terminal);
     print_repeats(run, out, terminal);
+    print_salt(run, out, terminal);
     print_first(run, out, terminal);
     print_lateness(run, out, terminal);
     print_alike(run, out, terminal);

@@ -36,15 +36,17 @@ static json_t *wall_ns(int64_t at_ns, int64_t offset_ns)
 static json_t *metadata_of(const struct load_record *r, int64_t offset_ns)
 {
     char conversation[32]; /* there it is a name, of what was sent */
-    snprintf(conversation, sizeof conversation, "item_%06" PRIu32, r->item);
+    snprintf(conversation, sizeof conversation, r->made ? "made_%06" PRIu32 : "item_%06" PRIu32,
+             r->made ? r->session : r->item);
     return json_pack(
-        "{s:s, s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}", "conversation_id", conversation,
+        "{s:s, s:I, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:b}", "conversation_id", conversation,
         "session_num", (json_int_t)r->session, "turn_index", (int)r->turn, "credit_issued_ns",
         wall_ns(r->intended_ns, offset_ns), "request_start_ns", wall_ns(r->sent_ns, offset_ns),
         "request_ack_ns", wall_ns(r->first_byte_ns, offset_ns), "request_end_ns",
         wall_ns(r->done_ns, offset_ns), "benchmark_phase",
         r->part == LOAD_WARMUP ? "warmup" : "profiling", "was_cancelled",
-        r->error == LOAD_UNFINISHED, "item", (json_int_t)r->item, "held_back", r->held_back);
+        r->error == LOAD_UNFINISHED, "item",
+        r->made ? json_null() : json_integer((json_int_t)r->item), "held_back", r->held_back);
 }
 
 static json_t *gaps_of(const struct load_result *result)

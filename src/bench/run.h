@@ -32,5 +32,7 @@ json_t *bench_json(const struct bench_run *run);
 void bench_print(const struct bench_run *run, FILE *out, struct report_terminal terminal);
 /* Its part below the percentiles. */
 void bench_print_lines(const struct bench_run *run, FILE *out, struct report_terminal terminal);
+/* What gives the words of made-up text again. */
+void bench_add_salt(struct buf *text, const char *text_salt);
 /* "bursts of 5/s", "2 clients, each waits for its answer": the load in words. */
 void bench_add_load(struct buf *buf, const struct bench_setup *setup);

@@ -6,18 +6,6 @@
  * server keeps is its own affair; what is sent twice as a whole is sure. */
 #include "bench/sent.h"
 
-#include "load/ask.h"
-
-static bool is_made(const struct load_stream *stream, const struct load_record *record)
-{
-    const struct corpus *corpus = stream->corpus;
-    bool made = stream->shape.prompt_tokens.kind != SPREAD_NONE;
-    if (corpus->trace_count == 0)
-        return made;
-    const struct corpus_request *entry = &corpus->trace[record->session % corpus->trace_count];
-    return entry->prompt == CORPUS_NO_ITEM && (made || entry->prompt_tokens > 0);
-}
-
 struct bench_sent *bench_sent_new(const struct load_stream *stream, struct arena *arena)
 {
     const struct corpus *corpus = stream->corpus;
@@ -29,10 +17,9 @@ struct bench_sent *bench_sent_new(const struct load_stream *stream, struct arena
     return sent;
 }
 
-void bench_sent_add(struct bench_sent *sent, const struct load_stream *stream,
-                    const struct load_record *record)
+void bench_sent_add(struct bench_sent *sent, const struct load_record *record)
 {
-    if (sent && record->turn == 0 && record->item < sent->count && !is_made(stream, record))
+    if (sent && record->turn == 0 && record->item < sent->count && !record->made)
         sent->times[record->item]++;
 }
 

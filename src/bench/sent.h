@@ -14,8 +14,7 @@ struct bench_sent {  /* in the arena */
 /* NULL: the stream sends no prompts of a list (made-up text, audio), so none is sent again. */
 struct bench_sent *bench_sent_new(const struct load_stream *stream, struct arena *arena);
 /* One more request, whatever came of it. `sent` may be NULL. */
-void bench_sent_add(struct bench_sent *sent, const struct load_stream *stream,
-                    const struct load_record *record);
+void bench_sent_add(struct bench_sent *sent, const struct load_record *record);
 
 struct bench_repeats {
     size_t prompts;       /* that were sent */

@@ -282,7 +282,7 @@ static bool on_result(void *context, const struct load_result *result,
 {
     (void)so_far;
     struct under_way *u = context;
-    bench_sent_add(u->run->sent, &u->run->setup->plan.streams[0], &result->record);
+    bench_sent_add(u->run->sent, &result->record);
     if (u->records && !bench_records_write(u->records, result, u->wall_offset_ns))
         u->unwritable = true;
     return !u->unwritable;
@@ -435,7 +435,7 @@ static bool measure(const struct cli_args *args, struct bench_run *run, struct a
         return false;
     run->first_request_s = load_latency_s(&first);
     run->sent = bench_sent_new(&run->setup->plan.streams[0], arena);
-    bench_sent_add(run->sent, &run->setup->plan.streams[0], &first);
+    bench_sent_add(run->sent, &first);
     struct under_way u = {.records = records};
     if (records && !start_over(records, err))
         return false;

@@ -85,10 +85,11 @@ static void take_item(struct load_run *run, const struct load_turn *turn,
 {
     if (load_stream_follows(run->stream))
         return;
-    size_t item = load_run_item(run, turn);
-    record->item = (uint32_t)item;
+    const struct load_ask ask = load_ask_draw(&run->picker, turn->session, turn->turn);
+    record->item = (uint32_t)ask.item;
+    record->made = ask.made;
     if (run->stream->protocol->sends_audio)
-        record->audio_s = run->stream->corpus->clips[item].duration_s;
+        record->audio_s = run->stream->corpus->clips[ask.item].duration_s;
 }
 
 /* The next request's body is built now, so that it is not built when it is due. */

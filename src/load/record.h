@@ -34,7 +34,7 @@ struct load_record {
     uint32_t sequence; /* n-th request of its stream */
     uint32_t session;  /* whose turn it is; without sessions: as the sequence */
     uint32_t turn;     /* of the session, from 0 on */
-    uint32_t item;     /* which prompt or clip */
+    uint32_t item;     /* which prompt or clip; 0 where `made` */
     enum load_part part;
     enum load_error error;
     int http_status;        /* 0 when no status line came */
@@ -44,6 +44,7 @@ struct load_record {
                              * own lateness */
     bool held_back;         /* open loop: the in-flight limit made it wait, so that sent - intended
                              * is not our lateness (it still counts in the latency) */
+    bool made;              /* its text was made up, and is none of the corpus's prompts */
     int64_t first_byte_ns;  /* first byte of the answer's body */
     int64_t first_token_ns; /* first non-empty text on any channel (content, reasoning) */
     int64_t first_content_ns; /* first non-empty text of the content channel */

@@ -150,7 +150,36 @@ def same_seed_same_load(box):
     salts = [run["text_salt"] for run in runs]
     check(salts[0] and salts[0] != salts[1] and salts[2] == "then", salts)
     check(all(run["prompts_sent"] is None for run in runs), "made-up text is sent once")
+    check('text salt "then"' in words_of(box.run(*made[:-1], "--text-salt", "then", code=0)), "no salt in the table")
     check(first != times("c", 8), "another seed: the same sends")
+
+
+@scenario(quick=True)
+def capacity_says_its_text_salt(box):
+    """How the words of made-up text are had again: in the table and in --json; nothing where none are made up."""
+    url = serve(box, "llm")
+    base = chat(url, "--capacity", "concurrency", "--up-to", "2", "--for", "300ms", "--require", "errors == 0")
+    made = [*base, "--load", "prompt_tokens=9", "--text-salt", "then"]
+    check('text salt "then"' in words_of(box.run(*made, code=0)), "no salt in the table")
+    check(as_json(box.run(*made, "--json", code=0))["text_salt"] == "then", "no salt in --json")
+    check("salt" not in box.run(*base, code=0).out, "the prompts of a list have none")
+
+
+@scenario(quick=True)
+def a_trace_of_both_kinds(box):
+    """Which request's text is made up the request itself says: a list's prompts are counted, the others are not."""
+    url = serve(box, "llm", "--latency", "1ms")
+    box.write("trace.jsonl", "".join(json.dumps(
+        {"timestamp": 20 * i, **({"prompt": f"number {i}"} if i % 2 else {"input_length": 9})}) + "\n"
+        for i in range(20)))
+    run = as_json(box.run(*chat(url, "--for", "790ms", "--load", "trace=trace.jsonl", "--json", "--records", "r"), code=0))
+    sent = run["prompts_sent"]
+    # Twice round; the first request of all is the trace's first, which is made up.
+    check(run["requests"] == 40 and sent["prompts"] == 10, f"{run['requests']} {sent}")
+    check(sent["least_times"] == sent["most_times"] == 2, sent)
+    lines = [json.loads(line)["metadata"] for line in open(box.path("r"))]
+    names = [m["conversation_id"] for m in sorted(lines, key=lambda m: m["session_num"])]
+    check(len(set(names)) == 30 and names[1] == names[21] == "item_000000" and names[2] == "made_000002", names)
 
 
 @scenario(quick=True)

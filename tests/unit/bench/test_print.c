@@ -40,7 +40,9 @@ static void no_column_is_cut(void **state)
                                                           .high = NAN,
                                                           .memory_bytes = NAN},
                                                 .points = &point,
-                                                .point_count = 1};
+                                                .point_count = 1,
+                                                .text_salt = "then\033[1m",
+                                                .makes_words = i % 2 == 0};
         AUTO(free) char *text = NULL;
         size_t len = 0;
         FILE *out = open_memstream(&text, &len);
@@ -51,6 +53,11 @@ static void no_column_is_cut(void **state)
         CHECK_ROW(i, rows[i].name, strstr(text, rows[i].words) != NULL);
         const char *row = strchr(text, '\n') + 1; /* below the titles */
         CHECK_ROW(i, rows[i].name, strcspn(row, "\n") <= (size_t)rows[i].width);
+        /* Where words are made up it says from what, in JSON always. */
+        CHECK_ROW(i, rows[i].name, (strstr(text, "salt \"then") != NULL) == (i % 2 == 0));
+        CHECK_ROW(i, rows[i].name, !strchr(text, '\033'));
+        AUTO_JSON json_t *json = bench_capacity_json(&capacity);
+        CHECK_ROW_TEXT(i, rows[i].name, json_get_text(json, "text_salt"), "then\033[1m");
     }
 }
 

@@ -4,12 +4,11 @@
 
 #include "bench/run.h"
 
-static void send(struct bench_sent *sent, const struct load_stream *stream, uint32_t item,
-                 uint32_t session, uint32_t turn, size_t times)
+static void send(struct bench_sent *sent, uint32_t item, uint32_t turn, size_t times)
 {
-    const struct load_record record = {.item = item, .session = session, .turn = turn};
+    const struct load_record record = {.item = item, .turn = turn};
     for (size_t i = 0; i < times; i++)
-        bench_sent_add(sent, stream, &record);
+        bench_sent_add(sent, &record);
 }
 
 static void repeats_are_counted(void **state)
@@ -20,10 +19,10 @@ static void repeats_are_counted(void **state)
     struct bench_sent *sent = bench_sent_new(&stream, arena);
     assert_non_null(sent);
     assert_int_equal(bench_sent_repeats(sent).prompts, 0);
-    send(sent, &stream, 0, 0, 0, 3);
-    send(sent, &stream, 11, 1, 0, 5);
-    send(sent, &stream, 1, 1, 1, 9);  /* goes on with what was said: no beginning */
-    send(sent, &stream, 12, 1, 0, 1); /* there are twelve */
+    send(sent, 0, 0, 3);
+    send(sent, 11, 0, 5);
+    send(sent, 1, 1, 9);  /* goes on with what was said: no beginning */
+    send(sent, 12, 0, 1); /* there are twelve */
     struct bench_repeats all = bench_sent_repeats(sent);
     assert_int_equal(all.prompts, 2);
     assert_int_equal(all.least, 3);
@@ -34,28 +33,19 @@ static void new_text_is_no_repeat(void **state)
 {
     (void)state;
     AUTO(arena_free) struct arena *arena = arena_new();
-    static struct corpus_request trace[] = {
-        {.prompt = CORPUS_NO_ITEM, .clip = CORPUS_NO_ITEM, .prompt_tokens = 9},
-        {.prompt = 1, .clip = CORPUS_NO_ITEM}};
     struct load_stream stream = fixture_stream("openai-chat");
-    struct corpus corpus = *stream.corpus;
-    stream.shape.prompt_tokens.kind = SPREAD_FIXED;
     struct bench_sent *sent = bench_sent_new(&stream, arena);
-    send(sent, &stream, 0, 0, 0, 3);
+    /* Which it is each request says: a trace has both. */
+    const struct load_record made = {.made = true}, listed = {.item = 0};
+    bench_sent_add(sent, &made);
+    bench_sent_add(sent, &made);
     assert_int_equal(bench_sent_repeats(sent).prompts, 0);
-    /* A trace says of each request which it is. */
-    corpus.trace = trace;
-    corpus.trace_count = ARRAY_LEN(trace);
-    stream.corpus = &corpus;
-    stream.shape.prompt_tokens.kind = SPREAD_NONE;
-    send(sent, &stream, 0, 2, 0, 3);
-    assert_int_equal(bench_sent_repeats(sent).prompts, 0);
-    send(sent, &stream, 1, 3, 0, 2);
-    assert_int_equal(bench_sent_repeats(sent).most, 2);
+    bench_sent_add(sent, &listed);
+    assert_int_equal(bench_sent_repeats(sent).most, 1);
     /* Audio is no prefix of anything, and without a count nothing is counted. */
     stream = fixture_stream("openai-transcriptions");
     assert_null(bench_sent_new(&stream, arena));
-    send(NULL, &stream, 0, 0, 0, 1);
+    send(NULL, 0, 0, 1);
     assert_int_equal(bench_sent_repeats(NULL).prompts, 0);
 }
 
@@ -92,7 +82,7 @@ static void a_line_says_so(void **state)
         setup->plan.streams[0] = stream;
         setup->plan.streams[0].url = "http://127.0.0.1:1/";
         for (uint32_t k = 0; k < rows[i].prompts; k++)
-            send(sent, &stream, k, k, 0, k ? rows[i].least : rows[i].most);
+            send(sent, k, 0, k ? rows[i].least : rows[i].most);
         setup->sending = "x";
         const struct bench_run run = {.setup = setup,
                                       .results = results,
