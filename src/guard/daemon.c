@@ -193,6 +193,16 @@ static void open_tiers(struct daemon *daemon)
     record_head(daemon);
 }
 
+static void show_servers(struct daemon *daemon)
+{
+    struct guard_server servers[GUARD_SERVERS_MAX];
+    size_t count = 0;
+    const struct guard_also *also = guard_watch_also(daemon->lookout.watch, &count);
+    for (size_t k = 0; k < count; k++)
+        servers[k] = guard_also_server(&also[k]);
+    guard_status_servers(daemon->status, servers, count);
+}
+
 static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
 {
     const struct spec_guard *guard = daemon->study->guard;
@@ -212,6 +222,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
         }
     }
     guard_fronts_step(daemon->fronts, guard_watch_proxy(watch), daemon->status, now_ns, wall_us);
+    show_servers(daemon);
     if (view)
         guard_status_proxy(daemon->status, view);
 }

@@ -11,6 +11,9 @@
  * a rule without a source means. Words (placement, fault, tier) are one series for each word of
  * their set, 1 for the present one.
  *
+ * A service's own figures are of the server that its `watch:` names; its tiers and arms beside that
+ * one stand in the same families with a label more (status_servers.c).
+ *
  * The two forms differ in little: OpenMetrics names a counter's family without "_total", knows
  * units and infos, and ends with a mark; the names of samples are the same.
  *
@@ -147,9 +150,23 @@ static void add_metrics(struct line_out *out)
         for (size_t i = 0; i < guard->metric_count; i++)
             if ((int)guard->metrics[i].metric == m)
                 add_value(out, &metrics[m], i);
+        guard_status_expose_servers(out, &metrics[m], (enum guard_metric)m);
         if (guard_metric_infos[m].quantiles || m == GUARD_ERRORS)
             add_window(out, (enum guard_metric)m);
     }
+}
+
+/* Where it is meant to be: on the CPU a service that belongs there is in its place. */
+static void add_wants(struct line_out *out)
+{
+    static const struct line_family wants = {"spica_service_wants_gpu", FAMILY_GAUGE, NULL,
+                                             "1: the study has it on a GPU; 0: on the CPU"};
+    const struct spec_study *study = out->status->study;
+    openmetrics_line_head(out, &wants, wants.help);
+    for (size_t i = 0; i < study->service_count; i++)
+        openmetrics_line_sample(
+            out, &wants, (struct line_label[LINE_LABELS_MAX]){{"service", study->services[i].name}},
+            study->services[i].on == ON_GPU);
 }
 
 /* ---- rules, events, actions ---- */
@@ -402,6 +419,7 @@ void guard_openmetrics_write(const struct guard_status *status, enum guard_expos
     struct line_out out = {status, form, buf};
     add_guard(&out);
     add_metrics(&out);
+    add_wants(&out);
     guard_status_expose_kinds(&out);
     add_rules(&out);
     add_counts(&out);

@@ -30,5 +30,8 @@ void openmetrics_line_head(struct line_out *out, const struct line_family *famil
 void openmetrics_line_sample(struct line_out *out, const struct line_family *family,
                              const struct line_label labels[LINE_LABELS_MAX], double value);
 void guard_status_expose_kinds(struct line_out *out); /* status_kinds.c */
+/* status_servers.c: of a service's figure, its other servers' samples. */
+void guard_status_expose_servers(struct line_out *out, const struct line_family *family,
+                                 enum guard_metric metric);
 /* Of a family with one sample and no labels. */
 void openmetrics_line_single(struct line_out *out, const struct line_family *family, double value);

@@ -58,6 +58,8 @@ bool guard_split_new(const struct guard_split_setup *setup, struct guard_split *
     AUTO(guard_split_free) struct guard_split *split = made;
     split->setup = *setup;
     split->split = &setup->study->guard->fronts[setup->front].split;
+    for (size_t i = 0; i < SPEC_ARMS_MAX; i++)
+        split->places[i] = split_place_new();
     split->path = guard_split_path(setup->folder, setup->study, setup->front);
     const struct stats_anytime_options options = guard_split_options(split->split);
     split->test = stats_anytime_new(&options);
@@ -270,7 +272,7 @@ static void tell_idle(struct guard_split *split)
         const bool idle = split->places[i].wrong && gets_nothing(&split->kept, i);
         if (idle && !(split->idle & bit))
             split_tell(split, EVENT_ACTED, "split: %.40s, which gets nothing, is on the CPU: %s",
-                       split->kept.arms[i].name, split->places[i].place.seen.evidence);
+                       split->kept.arms[i].name, split->places[i].process.place.seen.evidence);
         split->idle = idle ? split->idle | bit : split->idle & ~bit;
     }
 }
@@ -289,7 +291,7 @@ static unsigned add_doubts(const struct guard_split *split, unsigned told, struc
             continue;
         doubts |= doubt;
         buf_addf(told & doubt ? &unused : buf, "%.40s must be on the GPU and is on the CPU: %s. ",
-                 kept->arms[i].name, split->places[i].place.seen.evidence);
+                 kept->arms[i].name, split->places[i].process.place.seen.evidence);
     }
     if (serves && split->words.low > 0) {
         doubts |= DOUBT_WORDS;
@@ -368,6 +370,12 @@ bool guard_split_step(struct guard_split *split, int64_t now_ns, int64_t wall_us
 
 /* ---- status ---- */
 
+static const char *place_of(const struct split_place *place)
+{
+    const bool asked = place->process.weighed_pid > 0 && place->process.place.pid > 0;
+    return asked ? device_placement_names[place->process.place.seen.word] : NULL;
+}
+
 void guard_split_status(const struct guard_split *split, struct guard_status_split *ret_status)
 {
     struct guard_status_split status = {.arm_count = split->kept.arm_count};
@@ -383,14 +391,18 @@ void guard_split_status(const struct guard_split *split, struct guard_status_spl
     status.verdict = stats_anytime_verdict_names[guard_split_verdict(&kept, split->split)];
     for (size_t i = 0; i < kept.arm_count; i++) {
         struct guard_split_figures f = guard_split_figures(&kept.arms[i]);
-        status.arms[i] = (struct guard_status_arm){.name = kept.arms[i].name,
-                                                   .weight = kept.arms[i].weight,
-                                                   .requests = kept.arms[i].requests,
-                                                   .errors = kept.arms[i].failed,
-                                                   .p50_s = f.p50_s,
-                                                   .p95_s = f.p95_s,
-                                                   .p99_s = f.p99_s,
-                                                   .wer_ratio = f.wer_ratio};
+        status.arms[i] =
+            (struct guard_status_arm){.name = kept.arms[i].name,
+                                      .weight = kept.arms[i].weight,
+                                      .requests = kept.arms[i].requests,
+                                      .errors = kept.arms[i].failed,
+                                      .p50_s = f.p50_s,
+                                      .p95_s = f.p95_s,
+                                      .p99_s = f.p99_s,
+                                      .wer_ratio = f.wer_ratio,
+                                      .memory_bytes = split->places[i].process.held_bytes,
+                                      .placement = place_of(&split->places[i]),
+                                      .over = gets_nothing(&kept, i)};
     }
     *ret_status = status;
 }

@@ -1,4 +1,4 @@
-/* The place of a split's arms, from the driver's list.
+/* The place of a split's arms, from the driver's list, and what they hold.
  *
  * A service's `watch:` names one server, and its split has others beside it. One of them that was
  * restarted onto the CPU answers, slowly, and the test needs its requests to say so; a stopped arm,
@@ -17,42 +17,28 @@
 #include "base/clock.h"
 #include "device/device.h"
 
-static const char proc_root[] = "/proc";
 static const int64_t LOOK_EVERY_NS = 2 * NS_PER_S;
 
-static void forget(struct split_place *place)
+struct split_place split_place_new(void)
 {
-    promote_alive_done(&place->alive);
-    place->alive = (struct promote_alive){0};
+    return (struct split_place){.process = tier_process_new()};
 }
 
 void split_place_done(struct split_place *place)
 {
-    forget(place);
+    tier_process_forget(&place->process);
 }
 
 void split_place_follow(struct split_place *place)
 {
-    const bool owed = tier_place_is_wrong(&place->place);
-    place->place = (struct tier_place){.seen.owed = owed};
-    place->looked_ns = 0;
+    const bool owed = tier_place_is_wrong(&place->process.place);
+    place->process.place = (struct tier_place){.seen.owed = owed};
+    place->process.held_at_ns = place->looked_ns = 0;
 }
 
-/* True once its tree can be asked about. */
-static bool follow(struct split_place *place, int port)
+static pid_t listener_of(const void *owner)
 {
-    struct proc_stat now;
-    const pid_t pid = proc_listener(proc_root, port);
-    if (pid <= 0 || !proc_read_stat(proc_root, pid, &now) || proc_is_dead(&now)) {
-        forget(place);
-        return false;
-    }
-    if (place->alive.anchor > 0 && place->alive.main.pid == pid &&
-        place->alive.main.start_ticks == now.start_ticks)
-        return true;
-    forget(place);
-    place->alive.main = now;
-    return promote_alive_anchor(&place->alive);
+    return proc_listener("/proc", *(const int *)owner);
 }
 
 static bool is_watched(const struct spec_study *study, size_t service, int port)
@@ -67,22 +53,23 @@ void split_place_look(struct split_place *place, const struct guard_split_setup 
     const struct spec_study *study = setup->study;
     const struct spec_front *front = &study->guard->fronts[setup->front];
     const int port = front->split.arms[arm].port;
-    if (!setup->devices || study->services[front->service].on != ON_GPU ||
-        is_watched(study, front->service, port) ||
+    const bool placed = study->services[front->service].on == ON_GPU;
+    const struct guard_place *seen = &place->process.place.seen;
+    if (!setup->devices || is_watched(study, front->service, port) ||
         (place->looked_ns && now_ns - place->looked_ns < LOOK_EVERY_NS))
         return;
     const size_t d = spec_candidate_device(study, setup->candidate, front->service);
-    struct device *device = setup->devices[d];
-    struct device_usage usage;
+    const struct tier_process_look look = {.device = setup->devices[d],
+                                           .device_name = study->devices[d],
+                                           .find = listener_of,
+                                           .owner = &port,
+                                           .place = placed};
     place->looked_ns = now_ns;
-    if (!device || device_facts(device)->cores > 0)
+    if (!look.device || (placed && device_facts(look.device)->cores > 0))
         return;
-    if (!follow(place, port)) {
-        place->wrong = false; /* it is down: HAProxy says that */
-        return;
-    }
-    device_usage(device, place->alive.anchor, &usage);
-    tier_place_look(&place->place, &place->alive.main, &usage, study->devices[d], now_ns);
-    /* Another process after one that was elsewhere: it has to be seen there. */
-    place->wrong = place->place.seen.told || (place->wrong && place->place.seen.owed);
+    tier_process_weigh(&place->process, &look, now_ns);
+    /* One that is down is HAProxy's to tell. Another process after one that was elsewhere: it has
+     * to be seen there. */
+    place->wrong =
+        place->process.weighed_pid > 0 && placed && (seen->told || (place->wrong && seen->owed));
 }

@@ -343,6 +343,7 @@ void guard_status_write_json(const struct guard_status *status, struct buf *buf)
     json_object_set_new(object, "rules", rules_json(status));
     json_object_set_new(object, "proxy", proxy_json(status));
     json_object_set_new(object, "fronts", fronts_json(status));
+    json_object_set_new(object, "servers", guard_status_servers_json(status));
     json_object_set_new(object, "decisions", decisions_json(status));
     json_object_set_new(object, "events", events_json(status));
     AUTO(free) char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));

@@ -17,6 +17,9 @@ struct guard_status_arm {
     uint64_t requests, errors;
     double p50_s, p95_s, p99_s; /* NaN: unknown */
     double wer_ratio;           /* on reference clips; NaN */
+    double memory_bytes;        /* its server holds on its device; NaN */
+    const char *placement;      /* a word of device_placement_names; NULL: nobody asks */
+    bool over;                  /* it gets nothing any more: it may be down without a word */
 };
 
 struct guard_status_split { /* of one front */
@@ -26,6 +29,19 @@ struct guard_status_split { /* of one front */
     struct guard_status_arm arms[SPEC_ARMS_MAX];
     size_t arm_count; /* 0: this front has no split */
 };
+
+/* A tier's or an arm's server that no `watch:` names. */
+struct guard_server {
+    size_t service, front;
+    const char *name;               /* borrowed from the study */
+    bool arm;                       /* else a tier */
+    double up;                      /* 1 or 0; NaN: unknown, or put aside */
+    double restarts, out_of_memory; /* since guard began; NaN */
+    double memory_bytes;            /* held on its device; NaN */
+    const char *placement;          /* a word of device_placement_names; NULL: nobody asks */
+    char why[160];                  /* for `up` */
+};
+enum { GUARD_SERVERS_MAX = SPEC_FRONTS_MAX * SPEC_TIERS_MAX };
 
 struct guard_status; /* opaque */
 /* `study` and `judge` (NULL: none yet) are borrowed. */
@@ -43,6 +59,11 @@ void guard_status_tiers(struct guard_status *status, size_t front,
                         const struct guard_tier_standing *tiers, size_t count, const char *text);
 void guard_status_split(struct guard_status *status, size_t front,
                         const struct guard_status_split *split);
+
+/* After the tiers and splits of the same moment: what those know of a server's memory and place is
+ * taken where it is not given here. At most GUARD_SERVERS_MAX. */
+void guard_status_servers(struct guard_status *status, const struct guard_server *servers,
+                          size_t count);
 
 /* How a service's requests ended, as one source has seen it; requests and probe alone. */
 void guard_status_kinds(struct guard_status *status, size_t service, enum guard_source source,

@@ -53,7 +53,12 @@ struct guard_status {
     bool has_proxy;
     struct proxy_view proxy;
     struct status_front fronts[SPEC_FRONTS_MAX];
+    struct guard_server servers[GUARD_SERVERS_MAX];
+    size_t server_count;
 };
+
+/* ---- status_servers.c ---- */
+json_t *guard_status_servers_json(const struct guard_status *status);
 
 /* ---- status_kinds.c ---- */
 json_t *guard_status_kinds_json(const struct guard_status *status);

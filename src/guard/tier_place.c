@@ -12,6 +12,8 @@
  * Invariant: a process is given its time to come up before anything is said of it. */
 #include "guard/tier_place.h"
 
+static const struct device_proof proven = {.placement = PLACEMENT_GPU};
+
 void tier_place_look(struct tier_place *place, const struct proc_stat *main,
                      const struct device_usage *usage, const char *device, int64_t now_ns)
 {
@@ -27,7 +29,10 @@ void tier_place_look(struct tier_place *place, const struct proc_stat *main,
                                             .listed = usage->listed,
                                             .cpu_ns = usage->cpu_ns,
                                             .cpu_at_ns = now_ns,
-                                            .device = device};
+                                            .device = device,
+                                            .proof =
+                                                main->pid == place->proven_pid ? &proven : NULL};
+    place->proven_pid = 0;
     const struct guard_place_turn turn = guard_place_step(&place->seen, &sighting);
     place->lost = turn.on_cpu || (place->lost && !turn.placed && !another);
 }

@@ -8,8 +8,9 @@
 
 struct tier_place { /* zeroed at first */
     struct guard_place seen;
-    bool lost; /* it is not on its device, which is still to be said */
-    pid_t pid; /* whose place it is */
+    bool lost;        /* it is not on its device, which is still to be said */
+    pid_t proven_pid; /* its first request has shown it there; 0: none is to be taken up */
+    pid_t pid;        /* whose place it is */
     int64_t start_ticks, since_ns;
 };
 

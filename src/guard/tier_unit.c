@@ -140,7 +140,8 @@ void tier_unit_come_on(struct tier_unit *unit, int64_t now_ns)
 {
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
     unit->served_pid = state->known ? state->main_pid : 0;
-    unit->process.place = (struct tier_place){0};
+    unit->process.place = (struct tier_place){.proven_pid = unit->proven_pid};
+    unit->proven_pid = 0;
     unit->to_stop = false;
     tier_unit_become(unit, TIER_ON, now_ns);
 }
@@ -212,10 +213,13 @@ static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *
         device_usage(device_of(unit), unit->process.alive.anchor, &after);
         device_prove(device_of(unit), &unit->before, &after, ON_GPU, &proof);
     }
-    if (proof.placement == PLACEMENT_GPU)
+    if (proof.placement == PLACEMENT_GPU) {
+        unit->proven_pid = unit->process.alive.main.pid;
         return note_warm(unit, now_ns, text, size);
+    }
     if (proof.placement == PLACEMENT_UNPROVEN && ++unit->proofs < PROOFS_MAX)
-        return TURN_NONE; /* asked once more */
+        return TURN_NONE;                                                    /* asked once more */
+    unit->process.place = (struct tier_place){.seen.word = proof.placement}; /* to be shown */
     snprintf(why, sizeof why, "it must be on the GPU and is %s (%.80s)",
              device_placement_names[proof.placement], proof.evidence[0]);
     return fail(unit, FAULT_MISPLACED, now_ns, why, text, size);
@@ -455,6 +459,15 @@ double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
         (process->changed_ns && now_ns - process->changed_ns < SETTLE_NS))
         return NAN;
     return process->held_bytes > 0 ? process->held_bytes : 0;
+}
+
+const char *tier_unit_place(const struct tier_unit *unit)
+{
+    const bool up = unit->power == TIER_ON || unit->power == TIER_DRAINING ||
+                    unit->power == TIER_FAILED; /* that may still run */
+    if (!up || unit->frozen || !must_prove(unit))
+        return NULL;
+    return device_placement_names[unit->process.place.seen.word];
 }
 
 size_t tier_unit_device(const struct tier_unit *unit)

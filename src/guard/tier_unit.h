@@ -69,5 +69,7 @@ void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_
  * another since a moment ago. `again`: it is asked, however shortly ago it was. */
 double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns);
 size_t tier_unit_device(const struct tier_unit *unit); /* index into the study's devices */
+/* Where it computes, as a word; NULL: nobody asks, or it is not up. Static. */
+const char *tier_unit_place(const struct tier_unit *unit);
 /* How long it is to be left alone now; doubles with each failure in a row. */
 void tier_unit_rest(struct tier_unit *unit, int64_t now_ns, int64_t for_ns);

@@ -23,6 +23,7 @@ struct tier_unit {
     struct tier_process process;
     struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
     unsigned proofs;
+    pid_t proven_pid; /* on its device, by its first request, until it is taken as on; 0 */
     int64_t asked_ns;
     double latency_s; /* of its first answer */
     struct device_usage before;

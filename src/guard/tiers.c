@@ -379,8 +379,7 @@ static bool do_switch(struct guard_tiers *tiers, struct front *front, int64_t no
     return true;
 }
 
-/* `view` NULL: HAProxy is not there to be told, and sends nobody. Should it come back meanwhile,
- * the tier is found taking requests, and is kept. */
+/* `view` NULL: HAProxy sends nobody. Should it come back, the tier takes requests, and is kept. */
 static bool do_stop(struct guard_tiers *tiers, struct front *front, const struct proxy_view *view,
                     int64_t now_ns)
 {
@@ -594,6 +593,7 @@ size_t guard_tiers_standing(const struct guard_tiers *tiers, size_t index,
             .power = tier_unit_power(front->units[t]),
             .predicted_s = policy_predict(&front->state, &front->policy, &front->input, t),
             .memory_bytes = front->input.tiers[t].held_bytes,
+            .placement = tier_unit_place(front->units[t]),
         };
     *ret_text = front->reason;
     return front->policy.count;

@@ -73,8 +73,9 @@ struct guard_tier_standing {
     const char *name; /* borrowed from the study */
     bool current;
     enum guard_tier_power power;
-    double predicted_s;  /* at the present rate; NaN unknown */
-    double memory_bytes; /* held now; NaN unknown */
+    double predicted_s;    /* at the present rate; NaN unknown */
+    double memory_bytes;   /* held now; NaN unknown */
+    const char *placement; /* a word of device_placement_names; NULL: nobody asks. Static */
 };
 /* The tier that takes a front's new requests, as decided last; NULL: unknown, or no policy there.
  */

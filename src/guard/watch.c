@@ -306,6 +306,12 @@ void guard_watch_note_power(struct guard_watch *watch, size_t service, const cha
     struct guard_aside *aside = &watch->subjects[service].aside;
     if (aside->tier_name && strcmp(aside->tier_name, tier) == 0)
         aside->tier = guard_aside_step(aside->tier, power);
+    for (size_t k = 0; k < watch->also_count; k++) {
+        aside = &watch->also[k].aside;
+        if (watch->also[k].service == service && aside->tier_name &&
+            strcmp(aside->tier_name, tier) == 0)
+            aside->tier = guard_aside_step(aside->tier, power);
+    }
 }
 
 void guard_watch_set_disk(struct guard_watch *watch, double free_bytes)

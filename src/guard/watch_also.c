@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "guard/policy_record.h"
 
+#include <math.h>
 #include <string.h>
 
 static const int64_t SAME_END_NS = 10 * NS_PER_S;
@@ -50,18 +51,27 @@ static bool is_known(const struct spec_study *study, const struct guard_also *al
     return is_watched(&study->guard->watches[service], watch);
 }
 
-static void add(const struct spec_study *study, size_t service, const char *what,
-                const char *server, const struct spec_watch *watch, struct guard_also *also,
-                size_t *count)
+/* NULL: there is no room for it, or it is there already. */
+static struct guard_also *add(const struct spec_study *study, size_t front, bool arm,
+                              const char *server, const struct spec_watch *watch,
+                              struct guard_also *also, size_t *count)
 {
+    const size_t service = study->guard->fronts[front].service;
     if (*count == GUARD_ALSO_MAX || is_known(study, also, *count, service, watch))
-        return;
+        return NULL;
     struct guard_also *one = &also[(*count)++];
-    *one = (struct guard_also){.service = service, .server = server, .watch = *watch};
+    *one = (struct guard_also){.service = service,
+                               .front = front,
+                               .on = study->services[service].on,
+                               .arm = arm,
+                               .server = server,
+                               .watch = *watch,
+                               .ready_within_ns = study->services[service].ready_within_ns};
     one->ends.group_kills = -1;
     one->process = tier_process_new();
-    snprintf(one->name, sizeof one->name, "%.60s's %s %.60s", study->services[service].name, what,
-             server);
+    snprintf(one->name, sizeof one->name, "%.60s's %s %.60s", study->services[service].name,
+             arm ? "arm" : "tier", server);
+    return one;
 }
 
 size_t guard_also_open(const struct spec_study *study, const char *proc_root,
@@ -76,16 +86,18 @@ size_t guard_also_open(const struct spec_study *study, const char *proc_root,
                                              .unit = tier->unit,
                                              .user = tier->user,
                                              .port = tier->port};
-            const size_t before = count;
-            add(study, front->service, "tier", tier->name, &watch, ret_also, &count);
-            if (count > before)
-                ret_also[before].placed =
-                    study->services[front->service].on == ON_GPU && !policy_front_chooses(front);
+            struct guard_also *one = add(study, f, false, tier->name, &watch, ret_also, &count);
+            if (!one)
+                continue;
+            one->weighed = !policy_front_chooses(front);
+            one->placed = one->weighed && one->on == ON_GPU;
+            if (!one->weighed && tier->unit && !tier->resident)
+                one->aside = (struct guard_aside){.tier = ASIDE_STOPPED, .tier_name = tier->name};
         }
         for (size_t a = 0; a < front->split.count; a++) {
             const struct spec_arm *arm = &front->split.arms[a];
             const struct spec_watch watch = {.kind = WATCH_PORT, .port = arm->port};
-            add(study, front->service, "arm", arm->name, &watch, ret_also, &count);
+            (void)add(study, f, true, arm->name, &watch, ret_also, &count);
         }
     }
     for (size_t i = 0; i < count; i++)
@@ -109,6 +121,10 @@ bool guard_also_look(struct guard_also *also, int64_t now_ns)
     struct guard_turn turn = guard_history_step(&also->history, &also->life);
     also->another =
         before != also->history.main.pid || start_ticks != also->history.main.start_ticks;
+    also->shown = also->life;
+    guard_aside_look(&also->aside, &also->watch, also->folder, also->ready_within_ns, now_ns,
+                     &also->shown);
+    (void)guard_history_step(&also->shown_history, &also->shown);
     return turn.killed_for_memory;
 }
 
@@ -125,7 +141,7 @@ bool guard_also_place(struct guard_also *also, struct device *device, const char
                                            .device_name = device_name,
                                            .find = main_of,
                                            .owner = also,
-                                           .place = true};
+                                           .place = also->placed};
     const struct guard_place *seen = &also->process.place.seen;
     const bool before = also->wrong;
     if (also->life.presence == PRESENCE_DOWN) {
@@ -134,7 +150,27 @@ bool guard_also_place(struct guard_also *also, struct device *device, const char
     } else if (also->life.presence == PRESENCE_UP) {
         tier_process_weigh(&also->process, &look, now_ns);
         /* Another process after one that was elsewhere: it has to be seen there. */
-        also->wrong = seen->told || (also->wrong && seen->owed);
+        also->wrong = also->placed && (seen->told || (also->wrong && seen->owed));
     }
     return also->wrong != before;
+}
+
+struct guard_server guard_also_server(const struct guard_also *also)
+{
+    const struct guard_life *life = &also->shown;
+    const bool up = life->presence == PRESENCE_UP;
+    struct guard_server server = {
+        .service = also->service,
+        .front = also->front,
+        .name = also->server,
+        .arm = also->arm,
+        .up = life->presence == PRESENCE_UNKNOWN ? NAN : up,
+        .restarts = also->shown_history.began ? (double)also->shown_history.restarts : NAN,
+        .out_of_memory = (double)also->ends.count,
+        .memory_bytes = also->process.held_bytes,
+        .placement = also->on == ON_CPU ? device_placement_names[PLACEMENT_CPU]
+                     : also->placed     ? device_placement_names[also->process.place.seen.word]
+                                        : NULL};
+    snprintf(server.why, sizeof server.why, "%s", life->why);
+    return server;
 }

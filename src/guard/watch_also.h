@@ -1,14 +1,17 @@
 /* Inside guard/: the servers of a service beside the one that its `watch:` names: other tiers of
- * its front, arms of its split. Of these the end for want of memory is told; whether they are up,
- * what they hold and where they compute is who switches them to know (guard/tier_unit.h,
- * guard/split_place.h). Where nobody does, a tier's place is looked at here. */
+ * its front, arms of its split. Of these the end for want of memory is told, whether they are up
+ * and how often they were restarted is shown; what they hold and where they compute is who switches
+ * them to know (guard/tier_unit.h, guard/split_place.h). Where nobody does, a tier is asked here.
+ */
 #pragma once
 
 #include "guard/find.h"
+#include "guard/status.h"
 #include "guard/tier_process.h"
+#include "guard/watch_aside.h"
 #include "spec/study.h"
 
-enum { GUARD_ALSO_MAX = SPEC_FRONTS_MAX * SPEC_TIERS_MAX };
+enum { GUARD_ALSO_MAX = GUARD_SERVERS_MAX };
 
 struct guard_ends {      /* out of memory, of one server; zeroed at first, but group_kills -1 */
     uint64_t count;      /* of any kind, since guard began */
@@ -20,7 +23,9 @@ enum guard_end_kind { END_DEVICE, END_KERNEL };
 bool guard_ends_add(struct guard_ends *ends, enum guard_end_kind kind, int64_t now_ns);
 
 struct guard_also {
-    size_t service;
+    size_t service, front;
+    enum spec_on on;
+    bool arm;                    /* else a tier */
     const char *server;          /* the tier's or arm's name; borrowed from the study */
     char name[160];              /* "stt's tier base" */
     struct spec_watch watch;     /* its unit, else its port */
@@ -29,7 +34,15 @@ struct guard_also {
     struct guard_life life;
     bool another; /* since the look before */
     struct guard_ends ends;
-    bool placed; /* a tier that must be on the GPU, and nobody else asks where it is */
+    /* As it is shown: what was stopped on purpose is not down, and its start is no restart. The
+     * other two take whatever was seen, for who ran out of memory. */
+    struct guard_aside aside;
+    const char *folder; /* as for guard_aside_look(); borrowed, NULL at first */
+    int64_t ready_within_ns;
+    struct guard_life shown;
+    struct guard_history shown_history;
+    bool weighed; /* a tier, and nobody else asks what it holds and where it is */
+    bool placed;  /* likewise, and it must be on the GPU */
     struct tier_process process;
     bool wrong; /* it is elsewhere: until it is seen where it must be, or is down */
 };
@@ -41,10 +54,13 @@ void guard_also_close(struct guard_also *also, size_t count);
 /* Looks at all of them. True: systemd says of this one, as it did not before, that it was killed
  * for memory. */
 bool guard_also_look(struct guard_also *also, int64_t now_ns);
-/* After the look; of one that is `placed`. `device` NULL: it can't be known. True: `wrong` is
+/* After the look; of one that is `weighed`. `device` NULL: it can't be known. True: `wrong` is
  * another than before. */
 bool guard_also_place(struct guard_also *also, struct device *device, const char *device_name,
                       int64_t now_ns);
+
+/* As it is shown; memory and place where they are asked for here, else NaN and NULL. */
+struct guard_server guard_also_server(const struct guard_also *also);
 
 struct guard_watch;
 /* Those of a watch. Borrowed. */

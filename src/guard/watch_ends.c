@@ -160,7 +160,7 @@ void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns)
             note_end(watch, owner, END_KERNEL, by_systemd);
         if (also->life.main.pid > 0)
             look_at_group(watch, owner, &also->ends, also->finder, also->another);
-        if (also->placed)
+        if (also->weighed)
             look_at_place(watch, also, now_ns);
     }
 }

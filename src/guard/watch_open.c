@@ -49,6 +49,16 @@ static void prepare_subject(struct guard_watch *watch, size_t i, int64_t now_ns)
         subject->request_window = guard_requests_new(guard->window_ns, now_ns);
 }
 
+static void open_also(struct guard_watch *watch)
+{
+    watch->also_count = guard_also_open(watch->study, proc_root, watch->managers, watch->also);
+    for (size_t k = 0; k < watch->also_count; k++) {
+        watch->also[k].folder = watch->setup.folder;
+        if (watch->setup.dry_run) /* stops none */
+            watch->also[k].aside = (struct guard_aside){0};
+    }
+}
+
 /* Of a container it is known before anybody looks. */
 void guard_watch_say_versions(struct guard_watch *watch)
 {
@@ -301,7 +311,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
         prepare_subject(watch, i, clock_now_ns());
     watch->memory = guard_memory_new(setup->study, proc_root);
     guard_capacities_find(setup->study, setup->folder, setup->candidate, &watch->capacities);
-    watch->also_count = guard_also_open(setup->study, proc_root, watch->managers, watch->also);
+    open_also(watch);
     open_changes(watch);
     guard_watch_say_versions(watch);
     open_logs(watch);

@@ -2,8 +2,9 @@
 """What guard serves at /metrics, and what is shipped to read it.
 
 Both forms by other people's eyes (promtool for the old text, prometheus_client's strict parser for
-OpenMetrics), the alert rules by promtool with cases, and every metric that an alert or the dashboard
-names against those that guard shows.
+OpenMetrics), the alert rules by promtool with cases, every metric that an alert, the dashboard or a
+document names against those that guard shows, and the table of alarms in docs/OPERATIONS.md against
+those that there are, both ways.
 
 usage: test_metrics.py SHOW_METRICS      (the program of tests/unit/guard/show_metrics.c)
 """
@@ -19,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SHARE = HERE.parents[1] / 'share'
 ALERTS = SHARE / 'spica-alerts.yaml'
 DASHBOARD = SHARE / 'grafana' / 'spica.json'
+OPERATIONS = HERE.parents[1] / 'docs' / 'OPERATIONS.md'
 DEBIAN_PYTHON = '/usr/bin/python3'  # the one that Debian's packages belong to
 NAME = re.compile(r'\bspica_[a-z0-9_]+')
 PARSE = '''
@@ -109,11 +111,42 @@ def alerts_name_what_exists(show):
     check(set(NAME.findall(tested)) <= known, set(NAME.findall(tested)) - known)
 
 
-def alerts_have_their_words(_):
-    """Each alert has a section in docs/OPERATIONS.md under its name."""
-    words = (HERE.parents[1] / 'docs/OPERATIONS.md').read_text(encoding='utf-8')
-    for name in re.findall(r'- alert: (\w+)', ALERTS.read_text(encoding='utf-8')):
-        check(f'`{name}`' in words, f'docs/OPERATIONS.md says nothing of {name}')
+def table_of_alarms():
+    """The first cell of each row of the table that somebody reads at 2 a.m."""
+    text = OPERATIONS.read_text(encoding='utf-8').split('\n## Alarms', 1)[1].split('\n## ', 1)[0]
+    rows = [line.split('|')[1] for line in text.splitlines() if line.startswith('| ')]
+    check(len(rows) > 20, f'the table of alarms was not found: {rows}')
+    return rows[1:]
+
+
+def both_ways(named, known, what):
+    check(known <= named, f'docs/OPERATIONS.md says nothing of {what} {known - named}')
+    check(named <= known, f'docs/OPERATIONS.md names {what} that are not there: {named - known}')
+
+
+def alarms_have_their_words(show):
+    """Each alert, and each alarm of guard's own, has its row in docs/OPERATIONS.md, and no other has."""
+    cells = ' '.join(table_of_alarms())
+    alerts = re.findall(r'- alert: (\w+)', ALERTS.read_text(encoding='utf-8'))
+    check(len(alerts) == len(set(alerts)), 'two alerts of one name')
+    both_ways(set(re.findall(r'`(\w+)`', cells)), set(alerts), 'alerts')
+    both_ways(set(re.findall(r'"([^"]+)"', cells)), set(shown(show, 'alarms').splitlines()), 'alarms')
+
+
+def documents_name_what_exists(show):
+    known = names_of(shown(show, 'text'))
+    for path in (OPERATIONS, OPERATIONS.with_name('METHOD.md'), OPERATIONS.with_name('PROXY.md')):
+        text = path.read_text(encoding='utf-8')
+        named = set(re.findall(r'`(spica_[a-z0-9_]+)`', text))
+        check(named <= known, f'{path.name}: not shown by guard: {named - known}')
+
+
+def events_that_are_named_exist(show):
+    known = set(shown(show, 'events').splitlines())
+    for path in (ALERTS, DASHBOARD):
+        named = set(re.findall(r'event=\\?"([^"\\]+)', path.read_text(encoding='utf-8')))
+        check(named <= known, f'{path.name}: no such event: {named - known}')
+    check('xid' in known, 'no event was found')
 
 
 def expressions(dashboard):
@@ -159,8 +192,8 @@ def dashboard_is_promql(_):
 
 
 TESTS = [text_is_clean, promtool_complains, openmetrics_is_strict, forms_agree, alerts_are_right,
-         alerts_name_what_exists, alerts_have_their_words, dashboard_names_what_exists,
-         dashboard_is_promql]
+         alerts_name_what_exists, alarms_have_their_words, documents_name_what_exists,
+         events_that_are_named_exist, dashboard_names_what_exists, dashboard_is_promql]
 
 
 def main():

@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 
 from harness import FAKE, check, main, scenario, skip_unless
 from production import NEW, Production, free_ports
@@ -93,6 +94,14 @@ class Split:
     def status(self):
         out = self.box.run("split", self.box.file, "--json", *self.out, code=0).out
         return json.loads(out)["splits"][0]
+
+    def shows(self, sample):
+        """A line of /metrics begins so."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/metrics", timeout=10) as answer:
+                return f"\n{sample}" in answer.read().decode()
+        except OSError:
+            return False
 
     def counted(self):
         return [arm["requests"] for arm in self.status()["arms"]]
@@ -206,12 +215,18 @@ def a_dead_arm_is_harm(box):
     """The first arm stands in for it and no client notices: guard does."""
     split = Split(box, next_=("--at", "40:die"))
     split.begin()
+    split.until(lambda: split.shows('spica_service_up{service="stt",arm="next"} 1') and
+                split.shows('spica_service_memory_bytes{service="stt",arm="next"} '), split.story)
+    check(not split.shows('spica_service_up{service="stt",arm="now"'), "the watched one is shown twice")
     split.traffic()
     split.until(lambda: split.status()["state"] == "stopped", split.story)
     status = split.status()
     check(status["verdict"] == "harm" and status["evidence"]["by_errors"], status)
     check(status["arms"][1]["errors"] > 10 and status["arms"][0]["errors"] == 0, status)
     split.until(lambda: split.weights() == [100, 0], split.story)
+    # It is down, and gets nothing any more: nobody is called.
+    split.until(lambda: split.shows('spica_service_out_of_memory_total{service="stt",arm="next"} 0') and
+                not split.shows('spica_service_up{service="stt",arm="next"}'), split.story)
     split.end()
     check(len(split.failures) < 10, split.failures)  # what it was answering when it died
 

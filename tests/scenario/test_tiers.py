@@ -78,12 +78,18 @@ def guard_killed_in_the_middle(box):
 def started_and_warm(box):
     with Tiers(box, base={"resident": False, "memory": "10MiB"}) as tiers:
         check(not tiers.systemd.active("base"), "it runs already")
+        tiers.listen()
         tiers.guard()
+        wait_until(lambda: tiers.shows('spica_service_out_of_memory_total{service="stt",tier="base"} 0'), tiers.told)
+        check(not tiers.shows('spica_service_up{service="stt",tier="base"} 0'), "stopped on purpose is not down")
         tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny -> base"))
         told = tiers.told()
         check("starting base: its peak " in told, told)
         check(told.index("starting base") < told.index("base is warm, its first answer took ")
               < told.index("tiny -> base"), told)
+        for sample in ("up", "restarts_total"):
+            line = f'spica_service_{sample}{{service="stt",tier="base"}} {int(sample == "up")}'
+            wait_until(lambda line=line: tiers.shows(line), lambda line=line: line + tiers.told())
         tiers.no_failures()
 
 
@@ -251,7 +257,7 @@ def a_tier_that_nobody_chooses(box):
     with Tiers(box, extra=options(box, "1G"), service={"on": "gpu"}, device="gpu0") as tiers:
         del tiers.front["keep"]
         tiers.more["watch"] = {"stt": {"unit": "base.service", "user": True, "port": tiers.ports["base"]}}
-        tiers.write()
+        tiers.listen()
         tiers.guard()
         tiers.send(CALM, tiers.for_seconds(4))
         check(tiers.served_by("base") and not tiers.says("in doubt"), tiers.told())
@@ -260,7 +266,14 @@ def a_tier_that_nobody_chooses(box):
         tiers.systemd.ctl("restart", "tiny.service")
         wait_until(lambda: tiers.says(": arm in doubt") and
                    tiers.says("stt's tier tiny must be on the GPU and is on the CPU: "), tiers.told)
+        for sample in ('spica_service_up{service="stt",tier="tiny"} 1',
+                       'spica_service_placement{service="stt",tier="tiny",placement="cpu"} 1',
+                       'spica_service_restarts_total{service="stt",tier="tiny"} 1',
+                       'spica_service_up{service="stt"} 1'):
+            wait_until(lambda sample=sample: tiers.shows(sample), lambda sample=sample: sample + tiers.told())
+        check(not tiers.shows('spica_service_up{service="stt",tier="base"'), "the watched one is shown twice")
         tiers.systemd.stop("tiny")
+        wait_until(lambda: tiers.shows('spica_service_up{service="stt",tier="tiny"} 0'), tiers.told)
         wait_until(lambda: tiers.says("stt's tier tiny is on gpu0 again, or down"), tiers.told)
         check(tiers.systemd.active("base") and not tiers.says("not on its device"), tiers.told())
 

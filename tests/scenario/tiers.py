@@ -20,6 +20,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+import urllib.request
 
 from harness import FAKE, check, skip_unless
 from production import free_ports, write_study
@@ -149,7 +150,7 @@ class Tiers:
         self.write()
         with open(box.path("speech/clip0.wav"), "rb") as file:
             self.answers = Answers(self.port, file.read())
-        self.running = None
+        self.running = self.web = None
         self.texts = ""  # of guards that have ended
 
     def tier(self, name, wait, keys):
@@ -220,6 +221,20 @@ class Tiers:
 
     def says(self, words):
         return words in self.told()
+
+    def listen(self):
+        """Before guard(): /metrics."""
+        self.web, = free_ports(1)
+        self.more["listen"] = f"127.0.0.1:{self.web}"
+        self.write()
+
+    def shows(self, sample):
+        """A line of /metrics begins so."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/metrics", timeout=10) as answer:
+                return f"\n{sample}" in answer.read().decode()
+        except OSError:
+            return False
 
     # -- requests --
 

@@ -5,6 +5,7 @@
 #include "device/kind.h"
 #include "guard/split_inside.h"
 
+#include <math.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,8 +18,10 @@ static void card_usage(struct device *device, pid_t root, struct device_usage *r
 {
     (void)device;
     asked++;
-    *ret_usage = (struct device_usage){
-        .root = root, .listed = listed, .cpu_ns = works ? asked * 2 * NS_PER_S : 0};
+    *ret_usage = (struct device_usage){.root = root,
+                                       .listed = listed,
+                                       .cpu_ns = works ? asked * 2 * NS_PER_S : 0,
+                                       .memory_bytes = reading_known(READING_FROM_NVML, 3e9)};
 }
 
 static const struct device_ops ops = {.kind = "gpu", .usage = card_usage};
@@ -110,6 +113,15 @@ static void test_an_arm_on_the_cpu_is_named(void **state)
         struct guard_status_split status;
         guard_split_status(arms.split, &status);
         CHECK_ROW(i, rows[i].name, status.arms[1].weight == 50); /* nothing is decided by it */
+        for (size_t a = 0; a < 2; a++) {
+            const struct guard_status_arm *arm = &status.arms[a];
+            const bool asked_of = rows[i].watched != (int)a;
+            const char *word = rows[i].now == DEVICE_LISTED_NO ? "cpu" : "unproven";
+            CHECK_ROW(i, rows[i].name, !asked_of == isnan(arm->memory_bytes));
+            CHECK_ROW(i, rows[i].name, !arm->over);
+            CHECK_ROW(i, rows[i].name, (asked_of && rows[i].on == ON_GPU) == !!arm->placement);
+            CHECK_ROW(i, rows[i].name, !arm->placement || strcmp(arm->placement, word) == 0);
+        }
         arms_end(&arms);
     }
 }
@@ -204,6 +216,9 @@ static void test_an_arm_that_gets_nothing(void **state)
         listed = DEVICE_LISTED_NO;
         steps(&arms, 30);
         CHECK_ROW(i, arms.world.last, arms.world.doubts == 0);
+        struct guard_status_split status;
+        guard_split_status(arms.split, &status);
+        CHECK_ROW(i, arms.world.last, status.arms[1].over && !status.arms[0].over);
         CHECK_ROW(i, arms.world.last,
                   strstr(arms.world.last, rows[i].before
                                               ? "nothing speaks against who gets requests"

@@ -249,14 +249,86 @@ static void test_errors_by_kind(void **state)
     stage_done(&stage);
 }
 
+/* Expected: a tier and an arm beside the watched server, in the families of services, with what
+ * their fronts know of them; what was put aside, and what gets nothing, is not down. Before: none
+ * of it, and a tier that memory had ended was counted nowhere. */
+static void test_servers(void **state)
+{
+    (void)state;
+    struct stage stage = stage_new();
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 22);
+    const struct guard_tier_standing tiers[] = {{"base", true, TIER_ON, NAN, 2e9, "gpu"},
+                                                {"tiny", false, TIER_FAILED, NAN, 3e8, "cpu"},
+                                                {"mini", false, TIER_OFF, NAN, NAN, "gpu"}};
+    const struct guard_status_split split = {
+        .verdict = "harm",
+        .arms = {{.name = "now", .memory_bytes = 5e8, .placement = "gpu"},
+                 {.name = "next", .memory_bytes = NAN, .over = true}},
+        .arm_count = 2};
+    const struct guard_server servers[] = {
+        {0, 0, "tiny", false, 1, 2, 1, NAN, NULL, "tiny.service is active"},
+        {0, 0, "mini", false, NAN, NAN, 0, NAN, NULL, "put aside"},
+        {0, 0, "now", true, 1, 0, 0, 7e8, NULL, ""},
+        {0, 0, "next", true, 0, 0, 3, NAN, NULL, "port closed"},
+        {1, 0, "lost", false, 0, 0, 0, NAN, "cpu", "w.service failed"},
+    };
+    *made_value(stage.made, "stt.up") = (struct guard_value){.number = 1};
+    tell_tick(&stage);
+    guard_status_tiers(stage.status, 0, tiers, 3, "");
+    guard_status_split(stage.status, 0, &split);
+    guard_status_servers(stage.status, servers, ARRAY_LEN(servers));
+    static const struct {
+        const char *line;
+        bool there;
+    } rows[] = {
+        {"spica_service_up{service=\"stt\"} 1\n", true},
+        {"spica_service_up{service=\"stt\",tier=\"tiny\"} 1\n", true},
+        {"spica_service_up{service=\"stt\",tier=\"base\"}", false}, /* it is the watched one */
+        {"spica_service_up{service=\"stt\",tier=\"mini\"}", false},
+        {"spica_service_up{service=\"stt\",arm=\"now\"} 1\n", true},
+        {"spica_service_up{service=\"stt\",arm=\"next\"}", false},
+        {"spica_service_up{service=\"llm\",tier=\"lost\"} 0\n", true},
+        {"spica_service_out_of_memory_total{service=\"stt\",tier=\"tiny\"} 1\n", true},
+        {"spica_service_out_of_memory_total{service=\"stt\",tier=\"mini\"} 0\n", true},
+        {"spica_service_out_of_memory_total{service=\"stt\",arm=\"next\"} 3\n", true},
+        {"spica_service_restarts_total{service=\"stt\",tier=\"tiny\"} 2\n", true},
+        {"spica_service_restarts_total{service=\"stt\",tier=\"mini\"}", false},
+        {"spica_service_memory_bytes{service=\"stt\",tier=\"tiny\"} 300000000\n", true},
+        {"spica_service_memory_bytes{service=\"stt\",tier=\"mini\"}", false},
+        {"spica_service_memory_bytes{service=\"stt\",arm=\"now\"} 700000000\n", true},
+        {"spica_service_placement{service=\"stt\",tier=\"tiny\",placement=\"cpu\"} 1\n", true},
+        {"spica_service_placement{service=\"stt\",tier=\"tiny\",placement=\"gpu\"} 0\n", true},
+        {"spica_service_placement{service=\"stt\",tier=\"mini\"", false},
+        {"spica_service_placement{service=\"stt\",arm=\"now\",placement=\"gpu\"} 1\n", true},
+        {"spica_service_placement{service=\"llm\",tier=\"lost\"", false},
+    };
+    write_metrics(&stage, EXPOSE_TEXT, &text);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        CHECK_ROW(i, rows[i].line,
+                  (strstr(buf_text(&text), rows[i].line) != NULL) == rows[i].there);
+    AUTO_JSON json_t *object = read_status(&stage);
+    const json_t *list = json_object_get(object, "servers");
+    assert_int_equal(json_array_size(list), ARRAY_LEN(servers));
+    const json_t *tiny = json_array_get(list, 0), *mini = json_array_get(list, 1);
+    assert_string_equal(json_get_text(tiny, "service"), "stt");
+    assert_string_equal(json_get_text(tiny, "tier"), "tiny");
+    assert_string_equal(json_get_text(tiny, "placement"), "cpu");
+    assert_true(json_is_true(json_object_get(tiny, "up")));
+    assert_int_equal(json_get_real(tiny, "out_of_memory"), 1);
+    assert_true(json_is_null(json_object_get(mini, "up")));
+    assert_true(json_is_null(json_object_get(mini, "restarts")));
+    assert_string_equal(json_get_text(mini, "why"), "put aside");
+    assert_string_equal(json_get_text(json_array_get(list, 3), "arm"), "next");
+    assert_true(json_is_null(json_object_get(json_array_get(list, 3), "up")));
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_recent),
-        cmocka_unit_test(test_errors_by_kind),
-        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_rules),   cmocka_unit_test(test_json),
+        cmocka_unit_test(test_recent),  cmocka_unit_test(test_errors_by_kind),
+        cmocka_unit_test(test_metrics), cmocka_unit_test(test_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,8 @@ static void test_a_tier_that_is_on_is_asked_for_its_place(void **state)
         CHECK_ROW(i, rows[i].name, step(world, 20) == TIER_ON);
         tier_unit_fill(world->unit, world->now_ns, &seen);
         CHECK_ROW(i, rows[i].name, seen.held_bytes == 3e9);
+        CHECK_ROW(i, rows[i].name,
+                  strcmp(tier_unit_place(world->unit), rows[i].unit ? "gpu" : "unproven") == 0);
         world->frozen = rows[i].frozen;
         listed = rows[i].now;
         works = true;
@@ -45,6 +47,8 @@ static void test_a_tier_that_is_on_is_asked_for_its_place(void **state)
         CHECK_ROW(i, world->text, tier_unit_power(world->unit) == rows[i].power);
         CHECK_ROW(i, world->text, said == (rows[i].power == TIER_FAILED));
         CHECK_ROW(i, rows[i].name, the_unit.stops == rows[i].stops);
+        const char *place = tier_unit_place(world->unit);
+        CHECK_ROW(i, rows[i].name, rows[i].frozen ? !place : (strcmp(place, "cpu") == 0) == said);
         tier_unit_fill(world->unit, world->now_ns, &seen);
         CHECK_ROW(i, rows[i].name, !said || seen.power == POWER_OFF);
         if (said && rows[i].resident) {

@@ -112,6 +112,11 @@ bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)
     return false; /* nothing is drained here */
 }
 
+const char *tier_unit_place(const struct tier_unit *unit)
+{
+    return unit->power == TIER_ON ? "gpu" : NULL;
+}
+
 const char *tier_unit_stays(const struct tier_unit *unit)
 {
     return unit->stays;

@@ -89,8 +89,10 @@ static void card_usage(struct device *device, pid_t root, struct device_usage *r
 {
     (void)device;
     asked++; /* and it works between two looks */
-    *ret_usage =
-        (struct device_usage){.root = root, .listed = listed, .cpu_ns = asked * 2 * NS_PER_S};
+    *ret_usage = (struct device_usage){.root = root,
+                                       .listed = listed,
+                                       .cpu_ns = asked * 2 * NS_PER_S,
+                                       .memory_bytes = reading_known(READING_FROM_NVML, 3e9)};
 }
 
 static int looks(struct guard_also *also, struct device *card, int count)
@@ -112,11 +114,14 @@ static void test_who_is_asked_for_its_place(void **state)
         const char *name;
         double limit_s;
         enum spec_on on;
-        bool placed;
+        const char *unit;
+        bool weighed, placed;
+        enum guard_aside_tier aside;
     } rows[] = {
-        {"no keep:", NAN, ON_GPU, true},
-        {"keep:", 0.3, ON_GPU, false},
-        {"on the CPU", NAN, ON_CPU, false},
+        {"no keep:", NAN, ON_GPU, "t.service", true, true, ASIDE_NO},
+        {"keep:", 0.3, ON_GPU, "t.service", false, false, ASIDE_STOPPED},
+        {"keep:, no unit", 0.3, ON_GPU, NULL, false, false, ASIDE_NO},
+        {"on the CPU", NAN, ON_CPU, "t.service", true, false, ASIDE_NO},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char *folder = check_make_folder();
@@ -125,9 +130,13 @@ static void test_who_is_asked_for_its_place(void **state)
         made->watches[0] = (struct spec_watch){.kind = WATCH_NOTHING};
         made->front.limit_s = rows[i].limit_s;
         made->services[0].on = rows[i].on;
+        made->tiers[0].unit = rows[i].unit;
+        made->tiers[0].resident = false;
         CHECK_ROW(i, rows[i].name, guard_also_open(&made->study, "/proc", NULL, also) == 2);
         CHECK_ROW(i, rows[i].name, also[0].placed == rows[i].placed);
         CHECK_ROW(i, rows[i].name, also[1].placed == rows[i].placed);
+        CHECK_ROW(i, rows[i].name, also[0].weighed == rows[i].weighed);
+        CHECK_ROW(i, rows[i].name, also[0].aside.tier == rows[i].aside);
         guard_also_close(also, 2);
         made_study_free(made);
         check_remove_folder(folder);
@@ -157,8 +166,12 @@ static void test_a_tier_on_the_cpu(void **state)
     assert_int_equal(looks(also, &card, 10), 0);
     listed = DEVICE_LISTED_NO;
     assert_int_equal(looks(also, NULL, 10), 0); /* no driver: nothing is known */
+    struct guard_server shown = guard_also_server(also);
+    assert_true(shown.up == 1 && shown.memory_bytes == 3e9 && shown.restarts == 0);
+    assert_string_equal(shown.placement, "unproven");
     assert_int_equal(looks(also, &card, 6), 1);
     assert_true(also->wrong && also->process.place.seen.evidence[0]);
+    assert_string_equal(guard_also_server(also).placement, "cpu");
     assert_int_equal(looks(also, &card, 30), 0);
     listed = DEVICE_LISTED_YES;
     assert_int_equal(looks(also, &card, 5), 1);
@@ -168,9 +181,43 @@ static void test_a_tier_on_the_cpu(void **state)
     check_end_server(child);
     assert_int_equal(looks(also, &card, 5), 1);
     assert_false(also->wrong);
+    shown = guard_also_server(also);
+    assert_true(shown.up == 0 && isnan(shown.memory_bytes) && shown.why[0]);
+    /* The other one has a unit, and nobody asks systemd here. */
+    shown = guard_also_server(&also[1]);
+    assert_true(isnan(shown.up) || !also[1].watch.unit);
     guard_also_close(also, 2);
     made_study_free(made);
     check_remove_folder(folder);
+}
+
+/* Expected: one that was stopped on purpose is unknown, its start is no restart, and what ended it
+ * is seen all the same. */
+static void test_what_is_shown_of_one_put_aside(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum guard_presence presence;
+        bool aside;
+        double up; /* -1: unknown */
+    } rows[] = {
+        {"up", PRESENCE_UP, false, 1},
+        {"down", PRESENCE_DOWN, false, 0},
+        {"on its way", PRESENCE_COMING, false, 0},
+        {"put aside", PRESENCE_UNKNOWN, true, -1},
+        {"systemd does not answer", PRESENCE_UNKNOWN, false, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_also also = {.server = "tiny", .on = ON_CPU, .ends.count = 2};
+        also.shown.presence = rows[i].presence;
+        also.shown.aside = rows[i].aside;
+        also.process = tier_process_new();
+        const struct guard_server server = guard_also_server(&also);
+        CHECK_ROW(i, rows[i].name, rows[i].up < 0 ? isnan(server.up) : server.up == rows[i].up);
+        CHECK_ROW(i, rows[i].name, isnan(server.restarts) && server.out_of_memory == 2);
+        CHECK_ROW(i, rows[i].name, isnan(server.memory_bytes));
+    }
 }
 
 int main(void)
@@ -181,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_servers),
         cmocka_unit_test(test_who_is_asked_for_its_place),
         cmocka_unit_test(test_a_tier_on_the_cpu),
+        cmocka_unit_test(test_what_is_shown_of_one_put_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
