@@ -249,7 +249,6 @@ void load_http_send(struct load_http *http, struct load_http_call *call,
         load_http_easy_site(call, request);
         call->hub = hub_for_next(http);
         keep_apart(http, call, request);
-        curl_easy_setopt((CURL *)call->easy, CURLOPT_URL, request->url);
     }
     reset_call(call);
     CURL *easy = call->easy;
@@ -303,6 +302,7 @@ void load_http_call_done(struct load_http_call *call)
     if (call->easy)
         curl_easy_cleanup((CURL *)call->easy);
     curl_slist_free_all((struct curl_slist *)call->pin);
+    curl_url_cleanup((CURLU *)call->parsed);
     if (call->http)
         call->http->held_bytes -= call->held;
     buf_done(&call->body);

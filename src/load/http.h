@@ -38,6 +38,7 @@ struct load_http_call {
     struct load_http_hub *hub; /* whose connections it shares */
     struct load_http *http;
     void *pin;         /* owned: the host's addresses, for curl */
+    void *parsed;      /* owned: the URL, taken apart; NULL: curl does so each time */
     size_t held;       /* bytes of memory that the client counts for it */
     const char *limit; /* which bound the answer went over; NULL: none */
     struct load_http_call *next_paused;

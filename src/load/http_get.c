@@ -52,7 +52,6 @@ static CURLcode get(struct load_http_call *call, const struct load_site *site, c
     if (url.over)
         return CURLE_URL_MALFORMAT;
     load_http_easy_site(call, &request);
-    curl_easy_setopt(easy, CURLOPT_URL, request.url);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? timeout_ms : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, path ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
