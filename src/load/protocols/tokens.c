@@ -20,6 +20,26 @@
 
 #include <string.h>
 
+/* All that is looked at below, and by load_json_error(). */
+static const char *const looked_at[] = {
+    "choices",
+    "delta",
+    "message",
+    "text",
+    "content",
+    "reasoning",
+    "finish_reason",
+    "usage",
+    "reasoning_content",
+    "error",
+    "object",
+    "completion_tokens",
+    "prompt_tokens",
+    "reasoning_tokens",
+    "completion_tokens_details",
+    NULL,
+};
+
 struct reader {
     const struct load_answer *answer;
     const struct load_token_shape *shape;
@@ -238,9 +258,11 @@ static void take_event(void *ctx, const struct load_sse_event *event)
     if (r->error)
         return;
     r->broken_before |= r->broken_last;
-    AUTO_JSON json_t *root = load_json_parse(event->data, event->len);
+    bool failed = strcmp(event->type, "error") == 0; /* then all of it is shown */
+    AUTO_JSON json_t *root =
+        load_json_parse_named(event->data, event->len, failed ? NULL : looked_at);
     r->broken_last = !json_is_object(root);
-    if (!r->broken_last && !take_error(r, root, strcmp(event->type, "error") == 0))
+    if (!r->broken_last && !take_error(r, root, failed))
         take_chunk(r, root);
 }
 
@@ -294,7 +316,7 @@ static void read_whole(struct reader *r, const json_t *root)
 
 static void read_json(struct reader *r, bool wanted_stream)
 {
-    AUTO_JSON json_t *root = load_json_parse(r->answer->body, r->answer->len);
+    AUTO_JSON json_t *root = load_json_parse_named(r->answer->body, r->answer->len, looked_at);
     if (take_error(r, root, false))
         r->record->error = LOAD_SERVER_ERROR;
     else if (wanted_stream || !root)
