@@ -112,7 +112,11 @@ void guard_work_restart(void *restart, struct guard_said *said)
         host_manager_forgive(manager, unit->name);
     if (!host_manager_job(manager, HOST_RESTART, unit->name,
                           unit->start_within_ns + unit->stop_within_ns, HOST_IGNORE_CANCEL, &err)) {
-        say(said, false, "%.80s: %.150s", unit->name, err.text);
+        said->refused = err.code == ERR_INPUT; /* we may not: nothing was begun */
+        if (said->refused)
+            say(said, false, "not restarted: %.200s", err.text);
+        else
+            say(said, false, "%.80s: %.150s", unit->name, err.text);
         return;
     }
     say(said, true, "%.80s restarted in %.1f s%s%.60s", unit->name,

@@ -85,6 +85,7 @@ const struct guard_unit_state *guard_unit_state(const struct guard_unit *unit);
  * False, or a text later: it was refused. */
 bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns);
 const char *guard_unit_refused(const struct guard_unit *unit); /* "" */
+bool guard_unit_is_denied(const struct guard_unit *unit); /* for want of a right: nothing began */
 
 enum guard_listening { LISTENING_UNKNOWN, LISTENING_NO, LISTENING_YES };
 /* Does anybody listen on this TCP port, on any address? The kernel is asked (sock_diag): nothing

@@ -66,6 +66,7 @@ struct guard_unit {
     bool failed;
     struct guard_unit_state next, state;
     sd_bus_slot *job;  /* owned: an answer to a start or stop is awaited */
+    bool denied;       /* it was for want of a right, so nothing was begun */
     char refused[160]; /* what systemd said to the last one; "" it is done, or under way */
 };
 
@@ -230,7 +231,12 @@ static int on_job(sd_bus_message *message, void *context, sd_bus_error *error)
     struct guard_unit *unit = context;
     const sd_bus_error *said = sd_bus_message_get_error(message);
     (void)error;
-    if (said)
+    unit->denied = said && host_manager_is_denied(said->name);
+    if (unit->denied)
+        snprintf(unit->refused, sizeof unit->refused,
+                 "not allowed by systemd (%.60s): it needs root, or a polkit rule for the unit",
+                 said->message ? said->message : said->name);
+    else if (said)
         snprintf(unit->refused, sizeof unit->refused, "%.150s",
                  said->message ? said->message : said->name);
     unit->job = sd_bus_slot_unref(unit->job);
@@ -245,6 +251,7 @@ bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns
     sd_bus *bus = bus_of(unit->managers, unit->scope, now_ns);
     unit->job = sd_bus_slot_unref(unit->job);
     unit->refused[0] = '\0';
+    unit->denied = false;
     /* One that failed over and over is else refused its next start. No answer is wanted. */
     if (bus && verb == HOST_START)
         (void)sd_bus_call_method_async(bus, NULL, service_name, unit->path, interface,
@@ -259,4 +266,9 @@ bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns
 const char *guard_unit_refused(const struct guard_unit *unit)
 {
     return unit->refused;
+}
+
+bool guard_unit_is_denied(const struct guard_unit *unit)
+{
+    return unit->denied;
 }

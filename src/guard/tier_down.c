@@ -67,15 +67,30 @@ static bool is_needed(const struct tier_unit *unit, enum tier_fault fault)
     return on_it(look->server) > 0 || sent || (look->last && look->server->usable);
 }
 
+static void stop(struct tier_unit *unit, int64_t now_ns)
+{
+    unit->stop_asked = guard_unit_job(unit->unit, HOST_STOP, now_ns);
+}
+
+enum tier_turn tier_unit_tell_denied(struct tier_unit *unit, char *text, size_t size)
+{
+    if (!unit->stop_asked || !guard_unit_is_denied(unit->unit))
+        return TURN_NONE;
+    unit->stop_asked = false;
+    snprintf(text, size, "%.40s can't be stopped: %.150s", unit->spec->name,
+             guard_unit_refused(unit->unit));
+    return TURN_STOPPED;
+}
+
 /* A resident one is not ours to stop, and a dry run stops none. */
 const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns)
 {
     tier_unit_become(unit, TIER_FAILED, now_ns);
     unit->to_stop = false;
-    if (!unit->unit || unit->spec->resident || unit->options->dry_run)
+    if (!unit->unit || unit->spec->resident || unit->options->dry_run || fault == FAULT_DENIED)
         return "";
     if (!is_needed(unit, fault)) {
-        (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+        stop(unit, now_ns);
         return "stopped, ";
     }
     unit->to_stop = true;
@@ -142,7 +157,7 @@ enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *
         snprintf(text + len, size - len,
                  " with %" PRIu64 " requests on it: they did not end within %lld s", on_it(server),
                  (long long)((now_ns - unit->since_ns) / NS_PER_S));
-    (void)guard_unit_job(unit->unit, HOST_STOP, now_ns);
+    stop(unit, now_ns);
     tier_unit_become(unit, TIER_STOPPING, now_ns);
     return TURN_DRAINED;
 }
@@ -157,7 +172,7 @@ static void note_stay(struct tier_unit *unit, int64_t now_ns)
              unit->spec->name, unit->spec->unit, state->known ? state->active : "unknown",
              state->sub, (long long)((now_ns - unit->since_ns) / NS_PER_S));
     if (refused[0])
-        buf_addf(&text, ", refused: %.60s", refused);
+        buf_addf(&text, ", refused: %.110s", refused);
     if (state->main_pid > 0)
         buf_addf(&text, ", process %" PRIu32, state->main_pid);
     if (!isnan(unit->process.held_bytes)) {

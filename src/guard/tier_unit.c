@@ -262,7 +262,8 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
     int64_t within_ns = unit->service->ready_within_ns;
     char why[200];
     if (guard_unit_refused(unit->unit)[0])
-        return fail(unit, FAULT_SILENT, now_ns, guard_unit_refused(unit->unit), text, size);
+        return fail(unit, guard_unit_is_denied(unit->unit) ? FAULT_DENIED : FAULT_SILENT, now_ns,
+                    guard_unit_refused(unit->unit), text, size);
     /* An answer from before we asked says nothing. */
     bool fresh = state->known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
     if (fresh && strcmp(state->active, "active") == 0) {
@@ -413,6 +414,8 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     if (!unit->looked && unit->power == TIER_OFF && look->current && server && server->usable)
         tier_unit_come_on(unit, now_ns);
     turn = step_power(unit, look, now_ns, text, size);
+    if (turn == TURN_NONE)
+        turn = tier_unit_tell_denied(unit, text, size);
     tier_unit_look_at_stay(unit);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
     if (unit->power != TIER_OFF)
@@ -431,6 +434,7 @@ bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t 
         tier_unit_rest(unit, now_ns, REST_FIRST_NS);
         return false;
     }
+    unit->stop_asked = false;
     if (unit->warm)
         tier_warm_forget(unit->warm);
     tier_unit_become(unit, TIER_STARTING, now_ns);

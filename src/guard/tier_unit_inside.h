@@ -29,6 +29,7 @@ struct tier_unit {
     struct device_usage before;
     struct tier_look look; /* of the step under way; its server is borrowed for that long */
     bool frozen;           /* its driver is lost */
+    bool stop_asked;       /* of systemd; what it says to that is to be told */
     bool to_stop;          /* it has failed, runs, and is to be stopped once nobody needs it */
     char stays[240];       /* it was stopped and is not down: what is known of that; "" */
     uint32_t stays_pid;    /* who that is; 0: not known */
@@ -45,10 +46,16 @@ bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known); /* its unit 
 /* ---- tier_down.c ---- */
 /* Left alone for longer with each failure in a row. Returns for how long, in seconds. */
 long long tier_unit_rest_longer(struct tier_unit *unit, int64_t now_ns);
-enum tier_fault { FAULT_SILENT, FAULT_MISPLACED /* it answers, from the wrong place */ };
+enum tier_fault {
+    FAULT_SILENT,
+    FAULT_MISPLACED, /* it answers, from the wrong place */
+    FAULT_DENIED     /* systemd may not start it for us: there is nothing to stop */
+};
 /* It has failed. Returns what becomes of it: "", "stopped, " and the like, static. */
 const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int64_t now_ns);
 enum tier_turn tier_unit_left(struct tier_unit *unit, char *text, size_t size); /* while to_stop */
 enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
+/* Once for each stop: systemd does not stop it for us. TURN_NONE: there is nothing to tell. */
+enum tier_turn tier_unit_tell_denied(struct tier_unit *unit, char *text, size_t size);
 enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
 void tier_unit_look_at_stay(struct tier_unit *unit); /* once a step: is that over? */

@@ -38,8 +38,7 @@ bool host_manager_may_restart(struct host_manager *manager, const char *unit, st
     int r = sd_bus_call_method(host_manager_bus(manager), "org.freedesktop.systemd1",
                                "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
                                "RestartUnit", &error, NULL, "ss", unit, "isolate");
-    bool denied = sd_bus_error_has_name(&error, SD_BUS_ERROR_ACCESS_DENIED) ||
-                  sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED);
+    bool denied = host_manager_is_denied(error.name);
     snprintf(what, sizeof what, "restarting %s", unit);
     bool may = r < 0 && !denied;
     if (denied)

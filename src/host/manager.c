@@ -83,11 +83,16 @@ static int on_job_removed(sd_bus_message *message, void *context, sd_bus_error *
     return 0;
 }
 
+bool host_manager_is_denied(const char *error_name)
+{
+    return error_name && (strcmp(error_name, SD_BUS_ERROR_ACCESS_DENIED) == 0 ||
+                          strcmp(error_name, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) == 0);
+}
+
 static bool bus_error(int negative, const sd_bus_error *error, struct err *err, const char *doing,
                       const char *unit)
 {
-    if (error && (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED) ||
-                  sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)))
+    if (error && host_manager_is_denied(error->name))
         return err_set(err, ERR_INPUT,
                        "%s %s: not allowed (%s); run as root, or have a polkit rule for it; "
                        "units of your own need neither, where they are said to be a user's",

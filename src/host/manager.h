@@ -27,11 +27,18 @@ AUTO_FN(struct host_manager, host_manager_close)
 struct sd_bus;
 struct sd_bus *host_manager_bus(struct host_manager *manager); /* borrowed, for unit.c */
 
+/* What may be asked of a unit. share/polkit names the verbs that guard needs, which are systemd's.
+ */
 enum host_verb { HOST_STOP, HOST_START, HOST_RESTART, HOST_RELOAD, HOST_VERB_COUNT_ };
 
+/* Does an error of that name (D-Bus; NULL: none) say that we may not, for want of root or of a
+ * polkit rule? Then nothing was begun. */
+bool host_manager_is_denied(const char *error_name);
+
 /* Asks for it and waits until systemd says that the job is done; a unit's own failure (it does not
- * start) is an ERR_INTERNAL with systemd's word for it. `heed_cancel`: a wish to stop
- * (base/cancel.h) ends the waiting as ERR_STOPPED, and systemd goes on with the job. */
+ * start) is an ERR_INTERNAL with systemd's word for it, and ERR_INPUT says that we may not.
+ * `heed_cancel`: a wish to stop (base/cancel.h) ends the waiting as ERR_STOPPED, and systemd goes
+ * on with the job. */
 enum host_heed { HOST_HEED_CANCEL, HOST_IGNORE_CANCEL };
 NODISCARD bool host_manager_job(struct host_manager *manager, enum host_verb verb, const char *unit,
                                 int64_t within_ns, enum host_heed heed, struct err *err);

@@ -255,6 +255,46 @@ static void test_a_lost_driver_stops_nothing(void **state)
     tier_unit_free(world.unit);
 }
 
+/* Each denied job is told once, by what it was, and nothing that was not begun is undone. */
+static void test_what_systemd_does_not_let_us_do_is_told(void **state)
+{
+    (void)state;
+    struct world world;
+    char text[240];
+    world_begin(&world);
+    assert_int_equal(step(&world, 5), TIER_ON);
+    the_unit.denied = true;
+    world.server.drained = true;
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns);
+    for (int i = 0; i < 100 && the_unit.stops == 0; i++)
+        step(&world, 1);
+    assert_int_equal(the_unit.stops, 1);
+    assert_int_equal(step(&world, 1), TIER_STOPPING);
+    assert_int_equal(world.turn, TURN_STOPPED);
+    assert_string_equal(world.text, "base can't be stopped: not allowed");
+    for (int i = 0; i < 30; i++) {
+        step(&world, 1);
+        assert_int_equal(world.turn, TURN_NONE);
+    }
+    for (int i = 0; i < 120 && tier_unit_power(world.unit) != TIER_ON; i++)
+        step(&world, 1);
+    assert_int_equal(tier_unit_power(world.unit), TIER_ON);
+    tier_unit_free(world.unit);
+
+    world_begin(&world);
+    set_active("inactive");
+    assert_int_equal(step(&world, 1), TIER_OFF);
+    the_unit.denied = true;
+    assert_true(tier_unit_start(world.unit, world.now_ns, text, sizeof text));
+    assert_int_equal(step(&world, 1), TIER_FAILED);
+    assert_int_equal(world.turn, TURN_FAILED);
+    assert_non_null(strstr(world.text, "base did not come up: not allowed; not tried again for"));
+    assert_int_equal(the_unit.stops, 0);
+    assert_int_equal(step(&world, 1), TIER_FAILED);
+    assert_int_equal(world.turn, TURN_NONE);
+    tier_unit_free(world.unit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_one_that_does_not_stop),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),
+        cmocka_unit_test(test_what_systemd_does_not_let_us_do_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

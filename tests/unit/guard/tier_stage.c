@@ -53,8 +53,11 @@ bool guard_unit_job(struct guard_unit *unit, enum host_verb verb, int64_t now_ns
 }
 const char *guard_unit_refused(const struct guard_unit *unit)
 {
-    (void)unit;
-    return "";
+    return unit->denied ? "not allowed" : "";
+}
+bool guard_unit_is_denied(const struct guard_unit *unit)
+{
+    return unit->denied;
 }
 
 struct tier_warm *tier_warm_new(const struct spec_study *study, size_t service, int port,

@@ -11,6 +11,7 @@
 struct guard_unit {
     struct guard_unit_state state;
     int starts, stops;
+    bool denied; /* systemd lets us do nothing */
 };
 struct tier_warm {
     bool asking, answers;
