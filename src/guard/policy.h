@@ -11,7 +11,8 @@
 
 struct policy_tier { /* what does not change */
     const char *name;
-    bool resident;     /* never started or stopped by us */
+    bool resident;     /* kept running by others: never stopped by us, and started only where no
+                        * tier of the front is usable */
     bool managed;      /* has a unit */
     double peak_bytes; /* measured, or as the file says; NaN: unknown, then it is never started */
     struct policy_curve curve;

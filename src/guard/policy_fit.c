@@ -56,6 +56,17 @@ static bool is_idle(const struct policy_state *state, const struct policy_front 
            !(seen->pinned_ratio > 0);
 }
 
+/* A resident one that is down was stopped by somebody, or systemd is not to start it again. That is
+ * theirs to say for as long as another can answer. */
+static bool is_left_off(const struct policy_front *front, const struct policy_input *input,
+                        size_t t)
+{
+    bool usable = false;
+    for (size_t k = 0; k < front->count; k++)
+        usable |= input->tiers[k].power == POWER_ON && input->tiers[k].usable;
+    return front->tiers[t].resident && usable;
+}
+
 /* `more_bytes`: that come back from others. */
 static bool has_room(const struct policy_front *front, const struct policy_input *input, size_t t,
                      double more_bytes)
@@ -66,7 +77,7 @@ static bool has_room(const struct policy_front *front, const struct policy_input
     if (seen->power == POWER_GOING)
         return false;
     if (seen->power == POWER_OFF)
-        return tier->managed && !seen->resting &&
+        return tier->managed && !seen->resting && !is_left_off(front, input, t) &&
                room - policy_peak_bytes(tier) >= front->reserve_bytes;
     double growth = tier->peak_bytes - seen->held_bytes;
     if (growth > 0 && !isnan(room) && room - growth < front->reserve_bytes)

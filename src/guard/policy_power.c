@@ -6,6 +6,9 @@
  * makes room for a better one that would be taken.
  *
  * Rejected: keeping a tier for its likely return. It is resident then, and the file can say so.
+ * Starting a resident one that is down in order to go up: whoever has stopped it would find it
+ * started again. Where none is usable it is started like any other: no answer is worse.
+ *
  * Invariant: what is chosen to answer is never stopped, nor the last that can. */
 #include "guard/policy_step.h"
 

@@ -15,7 +15,7 @@ struct spec_tier {
     const char *unit; /* NULL: it always runs, nobody starts or stops it */
     bool user;
     int port;
-    bool resident; /* always kept running */
+    bool resident; /* always runs; see struct policy_tier */
     struct spec_setting
         *values; /* which candidate it is: knob and label, for the study's numbers */
     size_t value_count;

@@ -64,11 +64,15 @@ static const struct spec_field tier_fields[] = {
     {"user", FIELD_BOOL, FIELD(tier.user), .fallback = "false",
      .help = "the unit is one of the user's own manager"},
     {"resident", FIELD_BOOL, FIELD(tier.resident), .fallback = "false",
-     .help = "it is kept running always; one of them must be"},
+     .help =
+         "it always runs, kept so by systemd: never stopped, and started only where no tier of the "
+         "front is usable; one of them must be"},
     {"values", FIELD_NODE, FIELD(values),
      .help = "which candidate of the study it is: knobs of the service with their values"},
     {"memory", FIELD_SIZE, FIELD(tier.memory_bytes), .min = 0, .max = 0x1p50,
-     .help = "most that it takes on its device (default: what the study measured)"},
+     .help =
+         "most that it takes on its device, where the study has not measured it beside what runs "
+         "now"},
     {"wer", FIELD_RATIO, FIELD(tier.wer), .min = 0, .max = 1,
      .help = "its word error rate (default: what the study measured)"},
 };

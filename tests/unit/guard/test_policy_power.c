@@ -1,4 +1,5 @@
-/* What is stopped while HAProxy does not answer. The rest of policy_power.c is in test_policy.c. */
+/* What is stopped while HAProxy does not answer, and who is started that others keep running. The
+ * rest of policy_power.c is in test_policy.c. */
 #include "guard/policy.h"
 
 #include "check.h"
@@ -123,11 +124,62 @@ static void test_a_lost_driver_freezes(void **state)
     assert_int_equal(policy_step(&w.state, &w.front, &w.input).tier, 1);
 }
 
+/* A resident tier that is down is somebody's doing, or systemd's: it is started where no tier of
+ * the front is usable, and else for nothing. Before: like any other, though "never started by us".
+ */
+static void test_a_resident_one_is_started_where_none_is_usable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool resident, usable, resting;
+        double rate_rps, free_mib, peak_mib;
+        bool asked; /* by a rule's tier-up */
+        bool started;
+    } rows[] = {
+        {"calm, another answers", true, true, false, 1, 3000, 800, false, false},
+        {"the other is too slow", true, true, false, 20, 3000, 800, false, false},
+        {"a rule asks for it", true, true, false, 1, 3000, 800, true, false},
+        {"one that is not resident, in calm", false, true, false, 1, 3000, 800, false, true},
+        {"none is usable", true, false, false, 1, 3000, 800, false, true},
+        {"none is usable, whatever the rate", true, false, false, 20, 3000, 800, false, true},
+        {"its last start failed just now", true, false, true, 1, 3000, 800, false, false},
+        {"it does not fit", true, false, false, 1, 1000, 800, false, false},
+        {"its memory is unknown", true, false, false, 1, 3000, NAN, false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w = make_world(rows[i].resident);
+        int start = -1;
+        w.front.switches_per_minute = 4;
+        w.front.up_after_ns = NS_PER_S;
+        w.front.tiers[0].peak_bytes = rows[i].peak_mib * MIB;
+        w.front.tiers[1].managed = false; /* nobody's to start */
+        policy_curve_add(&w.front.tiers[0].curve, 50, 0.1);
+        policy_curve_add(&w.front.tiers[1].curve, 5, 0.1);
+        w.state.current = w.input.current = 1;
+        w.input.free_bytes = rows[i].free_mib * MIB;
+        w.input.rate_rps = w.input.rate_low_rps = w.input.rate_high_rps = rows[i].rate_rps;
+        for (int t = 0; t < 2; t++)
+            w.input.tiers[t] = (struct policy_seen){
+                .power = t ? POWER_ON : POWER_OFF, .held_bytes = NAN, .latency_s = NAN};
+        w.input.tiers[1].usable = rows[i].usable;
+        w.input.tiers[0].resting = rows[i].resting;
+        w.input.wish = rows[i].asked;
+        for (int k = 0; k < 60; k++) {
+            w.input.now_ns += NS_PER_S;
+            struct policy_choice choice = policy_step(&w.state, &w.front, &w.input);
+            start = choice.start >= 0 ? choice.start : start;
+        }
+        CHECK_ROW(i, rows[i].name, start == (rows[i].started ? 0 : -1));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_is_given_back_without_haproxy),
         cmocka_unit_test(test_a_lost_driver_freezes),
+        cmocka_unit_test(test_a_resident_one_is_started_where_none_is_usable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
