@@ -141,9 +141,13 @@ enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *
         keep(unit, now_ns);
         return TURN_KEPT;
     }
-    if (server && unit->to_stop && unit->look.last) { /* else nobody knows who can answer */
+    /* The one that took its place is gone, whatever this one's memory is needed for. Without
+     * HAProxy nobody knows who can answer. */
+    if (server && unit->look.last && (unit->to_stop || server->usable)) {
+        const bool to_stop = unit->to_stop;
         snprintf(text, size, "%.40s is not stopped: no other tier can answer", unit->spec->name);
-        tier_unit_become(unit, TIER_FAILED, now_ns);
+        keep(unit, now_ns);
+        unit->to_stop = to_stop;
         return TURN_KEPT;
     }
     unit->empty_looks = empty ? unit->empty_looks + 1 : 0;

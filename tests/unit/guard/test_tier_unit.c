@@ -191,6 +191,43 @@ static void test_one_that_does_not_stop(void **state)
     }
 }
 
+/* The tier that took its place is gone. Expected: it takes requests again at once, whatever its
+ * memory is needed for. Before: it was emptied and stopped, and nobody answered until another was
+ * warm. */
+static void test_the_last_one_is_not_stopped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum tier_haste haste;
+        bool seen, usable, kept;
+    } rows[] = {
+        {"unused", DRAIN_PATIENT, true, true, true},
+        {"memory is needed", DRAIN_FOR_MEMORY, true, true, true},
+        {"it answers no more itself", DRAIN_FOR_MEMORY, true, false, false},
+        {"HAProxy does not answer, nobody knows", DRAIN_FOR_MEMORY, false, true, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        world_begin(&world);
+        world.current = true;
+        step(&world, 2);
+        world.current = false;
+        world.server.drained = true;
+        world.server.in_flight = 1;
+        tier_unit_drain(world.unit, rows[i].haste, world.now_ns);
+        CHECK_ROW(i, rows[i].name, step(&world, 5) == TIER_DRAINING);
+        world.last = true;
+        world.seen = rows[i].seen;
+        world.server.usable = rows[i].usable;
+        CHECK_ROW(i, rows[i].name, step(&world, 1) == (rows[i].kept ? TIER_ON : TIER_DRAINING));
+        CHECK_ROW(i, rows[i].name, (world.turn == TURN_KEPT) == rows[i].kept);
+        CHECK_ROW(i, rows[i].name, tier_unit_wants_ready(world.unit, world.turn) == rows[i].kept);
+        CHECK_ROW(i, rows[i].name, the_unit.stops == 0);
+        tier_unit_free(world.unit);
+    }
+}
+
 /* What others have started and does not answer is not stopped by one that only says. */
 static void test_a_dry_run_stops_nothing(void **state)
 {
@@ -304,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_memory_hurries_one_that_drains),
         cmocka_unit_test(test_it_is_looked_at_once_more),
         cmocka_unit_test(test_one_that_does_not_stop),
+        cmocka_unit_test(test_the_last_one_is_not_stopped),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),
         cmocka_unit_test(test_what_systemd_does_not_let_us_do_is_told),
