@@ -183,6 +183,7 @@ static void open_tiers(struct daemon *daemon)
     const struct guard_tiers_options tiers = {
         .study = daemon->study,
         .catalog = daemon->options->catalog,
+        .running = &daemon->lookout.candidate,
         .folder = daemon->options->folder,
         .proxy = proxy,
         .devices = guard_watch_devices(daemon->lookout.watch),
@@ -285,7 +286,7 @@ static void open_fronts(struct daemon *daemon)
 }
 
 /* A promotion, a rollback, a study that was measured again: nothing of it stops guard's watching,
- * nor touches HAProxy. Tiers' curves come from the study alone. */
+ * nor touches HAProxy. Tiers are chosen by what was measured beside what runs now. */
 static void follow_production(struct daemon *daemon, int64_t now_ns)
 {
     const unsigned news = guard_lookout_step(&daemon->lookout, daemon->options, now_ns);
@@ -293,9 +294,9 @@ static void follow_production(struct daemon *daemon, int64_t now_ns)
     if (!news)
         return;
     guard_fronts_follow(daemon->fronts);
-    if (news & DECISION_IS_ANOTHER) {
-        daemon->tiers = guard_tiers_free(daemon->tiers);
-        open_tiers(daemon);
+    if (daemon->tiers) {
+        guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
+        record_head(daemon);
     }
     spec_candidate_add_text(&text, daemon->study, &daemon->lookout.candidate);
     log_write(LOG_INFO, who, "taken to run from here on: %s (%s)", buf_text(&text),

@@ -8,9 +8,16 @@
  * (M/M/1); at the rate where that is 1 - q, the latency seen with n clients is the q-quantile or
  * more. That is a model, and the one place where one is used; docs/METHOD.md says how it can lie.
  *
- * Rejected: the report's view. It computes far more, and wants a decision where none is needed. */
+ * A trial counts where all of its knobs are as they are in production now with this tier in its
+ * place: its service's own, and the neighbours'. A language model with another share of the card is
+ * another neighbour, beside which the same tier is slower, or finds no room.
+ *
+ * Rejected: trials beside any neighbours where there are none with these. They look like
+ * measurements of what runs, and a tier is gone up to by them; unknown is learned live. The
+ * report's view: it computes far more, and wants a decision where none is needed. */
 #include "guard/tier_study.h"
 
+#include "base/text.h"
 #include "spec/verdict.h"
 #include "stats/capacity.h"
 #include "stats/quantile.h"
@@ -173,42 +180,24 @@ bool tier_study_is_measured(const struct store_trial *trial)
     return verdict == VERDICT_OK || verdict == VERDICT_SLOW;
 }
 
-/* Of the same neighbours' settings if any trial has them, else of any. */
-static void add_trials(struct tier_study *tier, const struct spec_study *study, size_t service,
-                       const struct store_trial *trials, size_t count, double quantile)
+void tier_study_take(struct tier_study *tier, const struct spec_study *study, size_t service,
+                     const struct store_trial *trials, size_t count, double quantile)
 {
-    struct spec_candidate wanted = tier->candidate;
-    for (int others = 1; others >= 0 && tier->trials == 0; others--)
-        for (size_t t = 0; t < count; t++) {
-            struct spec_candidate found;
-            if (!tier_study_is_measured(&trials[t]) ||
-                !spec_candidate_parse(study, trials[t].candidate, &found, NULL) ||
-                !tier_study_agrees(study, service, &wanted, &found, others != 0))
-                continue;
+    for (size_t t = 0; t < count; t++) {
+        struct spec_candidate found;
+        if (!tier_study_is_measured(&trials[t]) ||
+            !spec_candidate_parse(study, trials[t].candidate, &found, NULL) ||
+            !tier_study_agrees(study, service, &tier->candidate, &found, false))
+            continue;
+        if (tier_study_agrees(study, service, &tier->candidate, &found, true))
             tier_study_add(tier, study, &trials[t], service, quantile);
-            tier->candidate = found;
-        }
-}
-
-static void init_tiers(const struct spec_study *study,
-                       struct tier_study tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX])
-{
-    struct spec_candidate reference = {{0}};
-    struct err ignored = ERR_INIT;
-    for (size_t k = 0; k < study->knob_count && study->baseline; k++)
-        reference.index[k] = study->baseline[k] >= 0 ? study->baseline[k] : 0;
-    (void)!spec_candidate_check(study, &reference, &ignored);
-    for (size_t f = 0; f < study->guard->front_count; f++) {
-        const struct spec_front *front = &study->guard->fronts[f];
-        for (size_t t = 0; t < front->tier_count; t++) {
-            tiers[f][t] = (struct tier_study){.curve.most_rps = NAN, .peak_bytes = NAN};
-            tiers[f][t].candidate =
-                tier_study_candidate(study, &front->tiers[t], front->service, &reference);
-        }
+        else
+            tier->elsewhere++;
     }
 }
 
 void tier_study_read(const struct spec_study *study, const char *folder,
+                     const struct spec_candidate *running,
                      struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], char *ret_note,
                      size_t size)
 {
@@ -218,17 +207,46 @@ void tier_study_read(const struct spec_study *study, const char *folder,
     struct store_trial *trials = NULL;
     size_t count = 0;
     struct err err = ERR_INIT;
-    init_tiers(study, ret_tiers);
     ret_note[0] = '\0';
     if (!path || !store_open(path, STORE_READ, &store, &err) ||
         !store_read_trials(store, arena, true, &trials, &count, &err)) {
         snprintf(ret_note, size, "no measurements: %.160s", path ? err.text : "no results");
-        return;
+        count = 0;
     }
     for (size_t f = 0; f < study->guard->front_count; f++) {
         const struct spec_front *front = &study->guard->fronts[f];
         double quantile = isnan(front->quantile) ? 0.95 : front->quantile;
-        for (size_t t = 0; t < front->tier_count; t++)
-            add_trials(&ret_tiers[f][t], study, front->service, trials, count, quantile);
+        for (size_t t = 0; t < front->tier_count; t++) {
+            struct tier_study *tier = &ret_tiers[f][t];
+            *tier = (struct tier_study){.curve.most_rps = NAN, .peak_bytes = NAN};
+            tier->candidate =
+                tier_study_candidate(study, &front->tiers[t], front->service, running);
+            tier_study_take(tier, study, front->service, trials, count, quantile);
+        }
     }
+}
+
+void tier_study_add_words(const struct tier_study *tier, const struct policy_tier *policy,
+                          double quantile, const char *note, struct buf *buf)
+{
+    const struct policy_curve *curve = &policy->curve;
+    buf_addf(buf, "%.40s: ", policy->name);
+    if (curve->count > 0) {
+        const struct policy_point *last = &curve->points[curve->count - 1];
+        buf_addf(buf, "p%g ", 100 * quantile);
+        text_add_duration(buf, curve->points[0].latency_s);
+        buf_addf(buf, " at %.3g requests/s to ", curve->points[0].rate_rps);
+        text_add_duration(buf, last->latency_s);
+        buf_addf(buf, " at %.3g, measured in %zu trials", last->rate_rps, tier->trials);
+    } else if (tier->trials == 0 && tier->elsewhere > 0) {
+        buf_addf(buf,
+                 "how slow it is under load was not measured beside what runs now (%zu trials "
+                 "have its settings beside others)",
+                 tier->elsewhere);
+    } else {
+        buf_addf(buf, "how slow it is under load was not measured%s%.100s", note[0] ? ", " : "",
+                 note);
+    }
+    if (policy->managed && !policy->resident && isnan(policy->peak_bytes))
+        buf_add(buf, "; its memory is unknown, so it is never started");
 }

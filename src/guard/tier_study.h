@@ -1,6 +1,7 @@
 /* Inside guard/: what the study measured of each tier: its curve, its peak of memory. */
 #pragma once
 
+#include "base/buf.h"
 #include "guard/policy.h"
 #include "spec/space.h"
 #include "spec/study.h"
@@ -8,15 +9,16 @@
 struct tier_study {
     struct policy_curve curve;
     double peak_bytes; /* NaN: not measured */
-    size_t trials;     /* that ran this tier's settings */
-    /* The values that its requests are made from: the tier's own, all others as in the last of
-     * those trials, else the baseline's, else the first of each knob. */
+    size_t trials;     /* that ran this tier's settings beside the neighbours as they are now */
+    size_t elsewhere;  /* that ran them beside others: nothing of these is counted */
+    /* The values that its requests are made from, and by which trials are its own: those of what
+     * runs in production, with the tier's own in their place. */
     struct spec_candidate candidate;
 };
 /* One for each tier of each front. Nothing there, or a store that can't be read: no curves, and
- * `note` says so. What is measured for a candidate counts for a tier when the service's own knobs
- * agree: those that the tier names by its values, the others by the winner's or baseline's. */
+ * `note` says so. `running`: what runs in production (guard_candidate_find()). */
 void tier_study_read(const struct spec_study *study, const char *folder,
+                     const struct spec_candidate *running,
                      struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], char *ret_note,
                      size_t size);
 
@@ -25,6 +27,12 @@ struct store_trial;
 /* Adds what a trial says of a service at that quantile. */
 void tier_study_add(struct tier_study *tier, const struct spec_study *study,
                     const struct store_trial *trial, size_t service, double quantile);
+/* Adds all trials that are of tier->candidate, with the neighbours' settings too. */
+void tier_study_take(struct tier_study *tier, const struct spec_study *study, size_t service,
+                     const struct store_trial *trials, size_t count, double quantile);
+/* What is known of it, in one line. `policy`: as it is chosen by; `note` of tier_study_read(). */
+void tier_study_add_words(const struct tier_study *tier, const struct policy_tier *policy,
+                          double quantile, const char *note, struct buf *buf);
 /* Its verdict says that it was measured to the end, fast or slow. */
 bool tier_study_is_measured(const struct store_trial *trial);
 /* `reference` with the tier's own values. */

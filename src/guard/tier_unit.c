@@ -50,23 +50,33 @@ static const int64_t REST_FIRST_NS = 30 * NS_PER_S;
 struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup)
 {
     const struct guard_tiers_options *options = setup->options;
-    const struct spec_study *study = options->study;
     struct tier_unit *unit = calloc(1, sizeof *unit);
     if (!unit)
         abort();
-    size_t i = setup->front->service;
     unit->options = options;
     unit->front = setup->front;
     unit->spec = &setup->front->tiers[setup->tier];
-    unit->service = &study->services[i];
-    unit->device_index = spec_candidate_device(study, setup->candidate, i);
-    unit->device = options->devices ? &options->devices[unit->device_index] : NULL;
+    unit->service = &options->study->services[setup->front->service];
+    unit->corpora = setup->corpora;
     if (unit->spec->unit && setup->managers)
         unit->unit = guard_unit_new(setup->managers, unit->spec->unit, unit->spec->user);
     unit->process = tier_process_new();
     unit->latency_s = NAN;
-    unit->warm = tier_warm_new(study, i, unit->spec->port, setup->candidate, setup->corpora);
+    tier_unit_follow(unit, setup->candidate);
     return unit;
+}
+
+void tier_unit_follow(struct tier_unit *unit, const struct spec_candidate *candidate)
+{
+    const struct spec_study *study = unit->options->study;
+    const size_t service = unit->front->service;
+    const size_t device = spec_candidate_device(study, candidate, service);
+    if (device != unit->device_index)
+        tier_process_forget(&unit->process);
+    unit->device_index = device;
+    unit->device = unit->options->devices ? &unit->options->devices[device] : NULL;
+    tier_warm_free(unit->warm);
+    unit->warm = tier_warm_new(study, service, unit->spec->port, candidate, unit->corpora);
 }
 
 struct tier_unit *tier_unit_free(struct tier_unit *unit)

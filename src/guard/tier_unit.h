@@ -21,6 +21,10 @@ struct tier_unit_setup { /* borrowed */
 struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup);
 struct tier_unit *tier_unit_free(struct tier_unit *unit); /* returns NULL; stops nothing */
 
+/* What its requests are made from, from here on; borrowed as the setup's. A first request under way
+ * is asked again. */
+void tier_unit_follow(struct tier_unit *unit, const struct spec_candidate *candidate);
+
 enum tier_turn { /* what a step has found, told once */
                  TURN_NONE,
                  TURN_CAME,    /* warm: it may take requests, HAProxy should be told */

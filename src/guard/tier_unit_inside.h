@@ -11,6 +11,7 @@ struct tier_unit {
     const struct spec_front *front;
     const struct spec_tier *spec;
     const struct spec_service *service;
+    const struct corpus *corpora;
     struct device *const *device; /* its entry: may come and go */
     size_t device_index;
     struct guard_unit *unit; /* owned; NULL: it has none, or systemd is not asked */

@@ -19,157 +19,16 @@
  *
  * Dry run: the policy plays against itself. Its choices are told with "would", and its own state
  * takes them as done; starts and stops are told once in a while, since nothing comes of them. */
-#include "guard/tiers.h"
+#include "guard/tiers_inside.h"
 
 #include "base/clock.h"
-#include "base/text.h"
 #include "guard/policy_fit.h"
-#include "guard/policy_record.h"
-#include "guard/policy_share.h"
-#include "guard/tier_doubt.h"
-#include "guard/tier_load.h"
-#include "guard/tier_memory.h"
-#include "guard/tier_study.h"
-#include "guard/tier_unit.h"
-#include "guard/tier_warm.h"
 
-#include <malloc.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const int64_t SAID_AGAIN_NS = 600 * NS_PER_S;
 static const int64_t SAID_ONCE_NS = 60 * NS_PER_S;
 static const int64_t READY_AGAIN_NS = 10 * NS_PER_S;
-
-struct front {
-    const struct spec_front *spec; /* borrowed */
-    size_t index;
-    struct policy_front policy;
-    struct policy_state state;
-    struct policy_input input; /* of the last step */
-    struct policy_choice choice;
-    struct tier_load *load;                  /* owned */
-    struct tier_unit *units[SPEC_TIERS_MAX]; /* owned */
-    struct tier_study studied[SPEC_TIERS_MAX];
-    struct tier_doubt doubt;
-    int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
-    int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
-    int wish;
-    const char *frozen, *frozen_before; /* what is wrong with its driver; NULL: nothing. Static */
-    char reason[POLICY_REASON_SIZE];
-    char said[POLICY_REASON_SIZE]; /* last */
-    int64_t said_ns;
-};
-
-struct guard_tiers {
-    struct guard_tiers_options options;
-    struct front *fronts; /* owned; those with a policy */
-    size_t count;
-    struct policy_seat seats[SPEC_FRONTS_MAX]; /* of the fronts */
-    struct policy_records records;             /* of the last step */
-    struct guard_managers *managers;           /* owned; NULL: systemd is not asked */
-    struct arena *arena;                       /* owned */
-    const struct corpus *corpora;              /* in the arena; NULL: none could be read */
-    struct tier_memory memories[SPEC_DEVICES_MAX];
-    char note[200]; /* of the study, told by the first step; "" */
-    bool told;
-    /* of the step under way */
-    void (*tell)(void *context, const struct guard_event *event);
-    void *context;
-};
-
-static void open_front(struct guard_tiers *tiers, struct front *front, size_t index,
-                       const struct tier_study studied[SPEC_TIERS_MAX])
-{
-    const struct spec_guard *guard = tiers->options.study->guard;
-    const struct spec_front *spec = &guard->fronts[index];
-    front->spec = spec;
-    front->index = index;
-    front->state = policy_init();
-    front->choice.tier = -1;
-    front->load = tier_load_new(spec, guard->window_ns);
-    front->policy = policy_front_of(spec);
-    memcpy(front->studied, studied, sizeof front->studied);
-    for (size_t t = 0; t < spec->tier_count; t++) {
-        struct policy_tier *tier = &front->policy.tiers[t];
-        tier->curve = studied[t].curve;
-        if (!isnan(studied[t].peak_bytes))
-            tier->peak_bytes = studied[t].peak_bytes;
-        const struct tier_unit_setup setup = {.options = &tiers->options,
-                                              .managers = tiers->managers,
-                                              .corpora = tiers->corpora,
-                                              .front = spec,
-                                              .tier = t,
-                                              .candidate = &front->studied[t].candidate};
-        front->units[t] = tier_unit_new(&setup);
-    }
-}
-
-/* Who shares a device with whom. */
-static void seat_fronts(struct guard_tiers *tiers)
-{
-    for (size_t i = 0; i < tiers->count; i++) {
-        struct front *front = &tiers->fronts[i];
-        tiers->seats[i].front = &front->policy;
-        tiers->seats[i].input = &front->input;
-        for (size_t t = 0; t < front->policy.count; t++)
-            tiers->seats[i].devices[t] = tier_unit_device(front->units[t]);
-    }
-    double reserves[SPEC_FRONTS_MAX];
-    for (size_t i = 0; i < tiers->count; i++)
-        reserves[i] = policy_share_reserve(tiers->seats, tiers->count, tiers->seats[i].devices[0]);
-    for (size_t i = 0; i < tiers->count; i++)
-        tiers->fronts[i].policy.reserve_bytes = reserves[i];
-}
-
-struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
-{
-    const struct spec_guard *guard = options->study->guard;
-    struct guard_tiers *tiers = calloc(1, sizeof *tiers);
-    struct tier_study(*studied)[SPEC_TIERS_MAX] = calloc(SPEC_FRONTS_MAX, sizeof *studied);
-    if (!tiers || !studied)
-        abort();
-    tiers->options = *options;
-    tiers->fronts = calloc(guard->front_count + 1, sizeof *tiers->fronts);
-    if (!tiers->fronts)
-        abort();
-    tiers->arena = arena_new();
-    if (options->proxy)
-        proxy_set_hurried(options->proxy);
-    tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
-    bool any = false;
-    for (size_t f = 0; f < guard->front_count; f++)
-        any = any || policy_front_chooses(&guard->fronts[f]);
-    if (any) {
-        tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
-        tier_study_read(options->study, options->folder, studied, tiers->note, sizeof tiers->note);
-        malloc_trim(0); /* whole corpora and rows were read for it */
-    }
-    for (size_t f = 0; f < guard->front_count; f++)
-        if (policy_front_chooses(&guard->fronts[f]))
-            open_front(tiers, &tiers->fronts[tiers->count++], f, studied[f]);
-    seat_fronts(tiers);
-    tiers->records.study = options->study;
-    free(studied);
-    return tiers;
-}
-
-struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers)
-{
-    if (!tiers)
-        return NULL;
-    for (size_t i = 0; i < tiers->count; i++) {
-        for (size_t t = 0; t < tiers->fronts[i].policy.count; t++)
-            tier_unit_free(tiers->fronts[i].units[t]);
-        tier_load_free(tiers->fronts[i].load);
-    }
-    guard_managers_free(tiers->managers); /* after their units */
-    arena_free(tiers->arena);
-    free(tiers->fronts);
-    free(tiers);
-    return NULL;
-}
 
 static struct front *front_of(const struct guard_tiers *tiers, size_t index)
 {
@@ -215,24 +74,11 @@ static void tell_study(struct guard_tiers *tiers)
     tiers->told = true;
     for (size_t i = 0; i < tiers->count; i++)
         for (size_t t = 0; t < tiers->fronts[i].policy.count; t++) {
-            const struct policy_tier *tier = &tiers->fronts[i].policy.tiers[t];
-            const struct policy_curve *curve = &tier->curve;
+            struct front *front = &tiers->fronts[i];
             AUTO(buf_done) struct buf text = BUF_INIT(1024);
-            if (curve->count == 0) {
-                buf_addf(&text, "%.40s: how slow it is under load was not measured%s%.100s",
-                         tier->name, tiers->note[0] ? ", " : "", tiers->note);
-            } else {
-                const struct policy_point *last = &curve->points[curve->count - 1];
-                buf_addf(&text, "%.40s: p%g ", tier->name, 100 * tiers->fronts[i].policy.quantile);
-                text_add_duration(&text, curve->points[0].latency_s);
-                buf_addf(&text, " at %.3g requests/s to ", curve->points[0].rate_rps);
-                text_add_duration(&text, last->latency_s);
-                buf_addf(&text, " at %.3g, measured in %zu trials", last->rate_rps,
-                         tiers->fronts[i].studied[t].trials);
-            }
-            if (tier->managed && !tier->resident && isnan(tier->peak_bytes))
-                buf_add(&text, "; its memory is unknown, so it is never started");
-            tell(tiers, &tiers->fronts[i], buf_text(&text));
+            tier_study_add_words(&front->studied[t], &front->policy.tiers[t],
+                                 front->policy.quantile, tiers->note, &text);
+            tell(tiers, front, buf_text(&text));
         }
 }
 

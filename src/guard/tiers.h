@@ -9,10 +9,12 @@
 
 struct device;
 struct sd_event;
+struct spec_candidate;
 
 struct guard_tiers_options {        /* borrowed until guard_tiers_free() */
     const struct spec_study *study; /* with its `guard:` */
     const struct spec_catalog *catalog;
+    const struct spec_candidate *running; /* in production; borrowed for guard_tiers_new() alone */
     const char *folder;            /* of the study's results; NULL, or nothing there: nothing is
                                     * known of any tier but what is seen live */
     struct proxy *proxy;           /* NULL only with dry_run */
@@ -29,6 +31,10 @@ struct guard_tiers; /* opaque */
 struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options);
 struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers); /* returns NULL; stops nothing */
 AUTO_FN(struct guard_tiers, guard_tiers_free)
+
+/* Production runs another setting from here on, or the study has measured anew: curves, peaks and
+ * first requests are of that now. Nothing is switched, started or stopped for it. */
+void guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *running);
 
 /* Each request that HAProxy logged, as it comes. Cheap. */
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,

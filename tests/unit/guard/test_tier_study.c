@@ -117,6 +117,138 @@ static void test_too_few(void **state)
     }
 }
 
+/* ---- which trials are a tier's ---- */
+
+static struct spec_value models[] = {{.label = "base"}, {.label = "tiny"}};
+static struct spec_value threads[] = {{.label = "1"}, {.label = "2"}};
+static struct spec_value shares[] = {{.label = "0.5"}, {.label = "0.8"}};
+static struct spec_knob knobs[] = {
+    {.name = "model", .full_name = "stt.model", .service = 0, .values = models, .value_count = 2},
+    {.name = "threads",
+     .full_name = "stt.threads",
+     .service = 0,
+     .values = threads,
+     .value_count = 2},
+    {.name = "share", .full_name = "llm.share", .service = 1, .values = shares, .value_count = 2}};
+static struct spec_service both[] = {
+    {.name = "stt",
+     .device_knob = -1,
+     .load = {.given = true, .arrivals = ARRIVALS_POISSON, .rate_rps = 0.5}},
+    {.name = "llm", .device_knob = -1}};
+
+#define THE(model, threads, share) "stt.model=" model " stt.threads=" threads " llm.share=" share
+
+static const struct {
+    const char *name;
+    struct {
+        const char *candidate, *verdict;
+    } trials[3];
+    size_t counted, elsewhere;
+    double latency, peak_gib; /* NaN unknown */
+    const char *words;
+} beside[] = {
+    {"beside it", {{THE("tiny", "2", "0.8"), "ok"}}, 1, 0, 0.1, 1, "measured in 1 trials"},
+    {"the slower of two",
+     {{THE("tiny", "2", "0.8"), "ok"}, {THE("tiny", "2", "0.8"), "slow"}},
+     2,
+     0,
+     0.2,
+     2,
+     "measured in 2 trials"},
+    {"others with another share are not counted",
+     {{THE("tiny", "2", "0.8"), "ok"}, {THE("tiny", "2", "0.5"), "ok"}},
+     1,
+     1,
+     0.1,
+     1,
+     "measured in 1 trials"},
+    {"only beside another share",
+     {{THE("tiny", "2", "0.5"), "ok"}, {THE("tiny", "2", "0.5"), "ok"}},
+     0,
+     2,
+     NAN,
+     NAN,
+     "not measured beside what runs now (2 trials have its settings beside others); its memory "
+     "is unknown, so it is never started"},
+    {"as the study began", {{THE("tiny", "1", "0.5"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
+    {"its own other knobs", {{THE("tiny", "1", "0.8"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
+    {"another tier", {{THE("base", "2", "0.8"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
+    {"not to the end", {{THE("tiny", "2", "0.8"), "contended"}}, 0, 0, NAN, NAN, "not measured"},
+};
+
+/* What was promoted is base with 2 threads beside a language model with 0.8 of the card; the study
+ * began with 1 and 0.5. Expected: a tier's curve and peak are those beside that; where there are
+ * none, unknown. Before: those beside the baseline's 0.5, else beside anything. */
+static void test_beside_what_runs(void **state)
+{
+    (void)state;
+    struct spec_study study = {
+        .services = both, .service_count = 2, .knobs = knobs, .knob_count = 3};
+    struct spec_setting value = {.name = "model", .text = "tiny"};
+    const struct spec_tier tiny = {.name = "tiny", .values = &value, .value_count = 1};
+    struct spec_candidate running;
+    assert_true(spec_candidate_parse(&study, THE("base", "2", "0.8"), &running, NULL));
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        struct store_metric metrics[3];
+        struct store_service seen[3];
+        struct store_trial trials[3] = {{0}};
+        size_t count = 0;
+        for (; count < 3 && beside[i].trials[count].candidate; count++) {
+            metrics[count] = (struct store_metric){
+                "stt",       "shared", "latency", "p95", .value = 0.1 * (double)(count + 1),
+                .count = 100};
+            seen[count] = (struct store_service){.name = "stt",
+                                                 .peak_memory_bytes = (double)(count + 1) * GIB};
+            trials[count] = (struct store_trial){.candidate = beside[i].trials[count].candidate,
+                                                 .verdict = beside[i].trials[count].verdict,
+                                                 .metrics = &metrics[count],
+                                                 .metric_count = 1,
+                                                 .services = &seen[count],
+                                                 .service_count = 1};
+        }
+        struct tier_study tier = {.curve.most_rps = NAN, .peak_bytes = NAN};
+        tier.candidate = tier_study_candidate(&study, &tiny, 0, &running);
+        tier_study_take(&tier, &study, 0, trials, count, 0.95);
+        CHECK_ROW(i, beside[i].name, tier.trials == beside[i].counted);
+        CHECK_ROW(i, beside[i].name, tier.elsewhere == beside[i].elsewhere);
+        const bool known = !isnan(beside[i].latency);
+        CHECK_ROW(i, beside[i].name, tier.curve.count == (known ? 1 : 0));
+        CHECK_ROW(i, beside[i].name, !known || tier.curve.points[0].latency_s == beside[i].latency);
+        CHECK_ROW(i, beside[i].name,
+                  known ? tier.peak_bytes == beside[i].peak_gib * GIB : isnan(tier.peak_bytes));
+        struct policy_tier policy = {.name = "tiny", .managed = true, .curve = tier.curve};
+        policy.peak_bytes = tier.peak_bytes;
+        AUTO(buf_done) struct buf words = BUF_INIT(1024);
+        tier_study_add_words(&tier, &policy, 0.95, "", &words);
+        CHECK_ROW(i, buf_text(&words), strstr(buf_text(&words), beside[i].words));
+    }
+}
+
+/* Nothing was ever measured: said, with why. Requests are made by what runs. */
+static void test_no_results(void **state)
+{
+    (void)state;
+    static struct tier_study tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX];
+    struct spec_setting value = {.name = "model", .text = "tiny"};
+    struct spec_tier two[] = {{.name = "base"},
+                              {.name = "tiny", .values = &value, .value_count = 1}};
+    struct spec_front front = {.tiers = two, .tier_count = 2, .quantile = 0.95, .limit_s = 1};
+    struct spec_guard guard = {.fronts = &front, .front_count = 1};
+    struct spec_study study = {
+        .services = both, .service_count = 2, .knobs = knobs, .knob_count = 3, .guard = &guard};
+    struct spec_candidate running;
+    char note[200];
+    assert_true(spec_candidate_parse(&study, THE("base", "2", "0.8"), &running, NULL));
+    tier_study_read(&study, NULL, &running, tiers, note, sizeof note);
+    assert_string_equal(note, "no measurements: no results");
+    for (size_t t = 0; t < 2; t++) {
+        assert_true(isnan(tiers[0][t].peak_bytes) && isnan(tiers[0][t].curve.most_rps));
+        assert_int_equal(tiers[0][t].curve.count, 0);
+        assert_int_equal(tiers[0][t].candidate.index[0], t);
+        assert_true(tiers[0][t].candidate.index[1] == 1 && tiers[0][t].candidate.index[2] == 1);
+    }
+}
+
 static void test_forecast(void **state)
 {
     (void)state;
@@ -219,9 +351,14 @@ static void test_memory_of_ours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_curve),   cmocka_unit_test(test_left_early),
-        cmocka_unit_test(test_too_few), cmocka_unit_test(test_forecast),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_memory_of_ours),
+        cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_left_early),
+        cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_forecast),
+        cmocka_unit_test(test_beside_what_runs),
+        cmocka_unit_test(test_no_results),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_of_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

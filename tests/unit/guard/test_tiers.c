@@ -28,7 +28,8 @@ struct tier_unit {
 static struct tier_unit *the_units[FRONTS * TIERS]; /* in order: base, tiny of stt, then of llm */
 static size_t the_count;
 static int the_starts, the_drains;
-static bool refuses[FRONTS]; /* HAProxy refuses a switch of that front */
+static struct spec_candidate the_followed; /* that a unit was told of last */
+static bool refuses[FRONTS];               /* HAProxy refuses a switch of that front */
 static double total_bytes, others_bytes;
 
 const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {"off"};
@@ -42,6 +43,12 @@ struct tier_unit *tier_unit_new(const struct tier_unit_setup *setup)
     unit->peak_bytes = (double)tier->memory_bytes;
     the_units[the_count++] = unit;
     return unit;
+}
+
+void tier_unit_follow(struct tier_unit *unit, const struct spec_candidate *candidate)
+{
+    (void)unit;
+    the_followed = *candidate;
 }
 
 struct tier_unit *tier_unit_free(struct tier_unit *unit)
@@ -220,6 +227,7 @@ static const char guard[] =
 struct world {
     struct judged *judged;
     struct guard_tiers_options options;
+    struct spec_candidate running;
     struct guard_tiers *tiers;
     int64_t now_ns;
     char told[64 << 10];
@@ -236,6 +244,7 @@ static void world_begin(struct world *w)
     others_bytes = 0;
     w->judged = judged_new(guard);
     w->options.study = w->judged->study;
+    w->options.running = &w->running;
     w->now_ns = 1000 * NS_PER_S;
     the_tiers[0] = the_tiers[1] = "tiny";
     w->tiers = guard_tiers_new(&w->options);
@@ -376,6 +385,32 @@ static void test_a_lost_driver_freezes_its_front(void **state)
     world_end(&w);
 }
 
+/* A promotion: first requests are made by it from here on; who is on its way up stays on it, and
+ * what takes requests goes on. */
+static void test_production_is_followed_in_place(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    step(&w, 5);
+    wish_up(&w);
+    step(&w, 2);
+    assert_int_equal(the_starts, 1);
+    const size_t units = the_count;
+    w.running.index[0] = 1;
+    the_followed = (struct spec_candidate){{0}};
+    w.told[0] = '\0';
+    guard_tiers_follow(w.tiers, &w.running);
+    assert_int_equal(the_count, units);
+    assert_int_equal(the_followed.index[0], 1);
+    step(&w, 10);
+    assert_int_equal(the_starts, 1);
+    assert_int_equal(the_units[0]->power, TIER_ON);
+    assert_string_equal(the_tiers[0], "base"); /* as it was asked to, before */
+    assert_non_null(strstr(w.told, "how slow it is under load was not measured"));
+    world_end(&w);
+}
+
 static void test_it_is_recorded(void **state)
 {
     (void)state;
@@ -433,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_one_shortage_takes_the_largest),
         cmocka_unit_test(test_one_that_is_refused_leaves_it_to_the_next),
         cmocka_unit_test(test_a_lost_driver_freezes_its_front),
+        cmocka_unit_test(test_production_is_followed_in_place),
         cmocka_unit_test(test_it_is_recorded),
         cmocka_unit_test(test_one_that_does_not_stop),
     };
