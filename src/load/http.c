@@ -371,20 +371,39 @@ static int on_wake(sd_event_source *source, void *ctx)
     return 0;
 }
 
-static int on_resume(sd_event_source *source, uint64_t usec, void *ctx)
+/* Bytes that were kept back are handed over within curl_easy_pause(). A limit that they exceed is
+ * its result and no news of the multi handle's: curl would neither end the transfer nor look at its
+ * socket again. */
+static void resume_all(struct load_http *http)
 {
-    (void)source;
-    (void)usec;
-    struct load_http *http = ctx;
-    struct load_http_call *call = http->paused;
+    struct load_http_call *call = http->paused, *over = NULL;
     http->paused = NULL;
     while (call) {
         struct load_http_call *next = call->next_paused;
         call->paused = false;
         http->turn_ns = 0;
-        curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT);
+        if (curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT) != CURLE_OK) {
+            call->next_paused = over;
+            over = call;
+        }
         call = next;
     }
+    http->reaping = true;
+    while (over) {
+        struct load_http_call *next = over->next_paused;
+        if (over->active)
+            finish(http, over, CURLE_WRITE_ERROR);
+        over = next;
+    }
+    http->reaping = false;
+}
+
+static int on_resume(sd_event_source *source, uint64_t usec, void *ctx)
+{
+    (void)source;
+    (void)usec;
+    struct load_http *http = ctx;
+    resume_all(http);
     for (size_t i = 0; i < http->hub_count; i++) {
         kick(&http->hubs[i]);
         reap(&http->hubs[i]);

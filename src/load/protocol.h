@@ -40,6 +40,7 @@ struct load_request {
 struct load_scan {
     size_t at;   /* whole events end here */
     size_t need; /* nothing is to be seen in shorter answers */
+    size_t seen; /* so many of them */
 };
 
 /* Bytes of the answer as they arrived: chunk i ends at offset end[i] and came at at_ns[i]. */

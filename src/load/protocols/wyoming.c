@@ -18,8 +18,10 @@
 
 /* Bytes of sound in a chunk: 1024 samples, as the library's own tools cut a file. */
 enum { CHUNK_BYTES = 2048, EVENT_SLACK_BYTES = 128, REQUEST_SLACK_BYTES = 65536 };
-/* Of events before the transcript: a peer must not keep us busy with others for ever. */
-enum { ANSWER_MAX_BYTES = 1 << 20 };
+/* Of events before the transcript: a peer must not keep us busy with others for ever. Each costs a
+ * few microseconds however small it is, during which nothing is sent; a transcript in pieces has
+ * one for each word at most. */
+enum { ANSWER_MAX_BYTES = 1 << 20, EVENTS_MAX = 4096 };
 
 static const struct spec_option options[] = {
     {.name = "language",
@@ -159,7 +161,7 @@ static bool complete(const struct load_answer *answer)
         if (news != LOAD_WYOMING_EVENT)
             return true;
         scan->at += event.size;
-        last = is_last(&event) || scan->at > ANSWER_MAX_BYTES;
+        last = is_last(&event) || scan->at > ANSWER_MAX_BYTES || ++scan->seen > EVENTS_MAX;
         load_wyoming_event_done(&event);
     }
     return last;
@@ -202,7 +204,7 @@ static void read_answer(const struct load_stream *stream, const struct load_answ
                         struct load_record *record, struct buf *ret_text, struct buf *ret_gaps)
 {
     (void)ret_gaps;
-    size_t at = 0;
+    size_t at = 0, seen = 0;
     enum load_wyoming_news news = LOAD_WYOMING_MORE;
     bool last = false;
     while (!last && at < answer->len) {
@@ -219,7 +221,7 @@ static void read_answer(const struct load_stream *stream, const struct load_answ
         else if (strcmp(event.type, "transcript-chunk") == 0)
             take_piece(text_of(&event), at_ns, record);
         load_wyoming_event_done(&event);
-        if (!last && at > ANSWER_MAX_BYTES) {
+        if (!last && (at > ANSWER_MAX_BYTES || ++seen > EVENTS_MAX)) {
             news = LOAD_WYOMING_LIMIT;
             break;
         }

@@ -1,4 +1,5 @@
 /* Answers that no decent server gives: bounded, named, and never taken for a failure of ours. */
+#include "load/http.h"
 #include "load/worker.h"
 
 #include "plan_of.h"
@@ -51,6 +52,64 @@ static void test_rows(void **state)
     }
 }
 
+/* Turns near the limit are long, so that libcurl keeps back what comes next. */
+static void burn(struct load_http_call *call)
+{
+    const int64_t end_ns = clock_now_ns() + 600 * NS_PER_US;
+    while (call->body.len > LOAD_ANSWER_MAX - (256 << 10) && clock_now_ns() < end_ns)
+        continue;
+}
+
+static sd_event *flood_event;
+static enum load_http_end flood_end;
+
+static void note_end(struct load_http_call *call, enum load_http_end end)
+{
+    (void)call;
+    flood_end = end;
+    sd_event_exit(flood_event, 0);
+}
+
+/* expected: each flood ends at its limit
+ * before: where the bytes beyond it had been kept back for a moment nobody looked at that socket
+ * again, and the request's time had to run out */
+static void test_floods(void **state)
+{
+    (void)state;
+    enum { FLOODS = 16 };
+    static const struct load_http_hooks hooks = {.chunk = burn, .done = note_end};
+    static char chunk[8192];
+    memset(chunk, ' ', sizeof chunk - 1);
+    memcpy(chunk, "1000\r\n", 6);
+    memcpy(chunk + 6 + 0x1000, "\r\n", 3);
+    struct raw_server server = raw_start(CHUNKED, chunk);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
+    struct load_http_headers *headers = load_http_headers_new("text/plain", 1);
+    const struct load_http_request request = {
+        .url = url, .headers = headers, .body = "x", .len = 1};
+    for (int i = 0; i < FLOODS; i++) {
+        struct load_http *http = NULL;
+        struct load_http_call call = {0};
+        struct err err = ERR_INIT;
+        assert_true(sd_event_new(&flood_event) >= 0);
+        assert_true(load_http_setup(&err) && load_http_new(flood_event, &hooks, &http, &err));
+        uint64_t deadline_us = (uint64_t)(clock_now_ns() / NS_PER_US) + 60000000;
+        /* Without a handler its time ends the loop. */
+        assert_true(
+            sd_event_add_time(flood_event, NULL, CLOCK_MONOTONIC, deadline_us, 1, NULL, NULL) >= 0);
+        flood_end = LOAD_HTTP_COMPLETE;
+        load_http_send(http, &call, &request);
+        sd_event_loop(flood_event);
+        assert_int_equal(flood_end, LOAD_HTTP_LIMIT);
+        load_http_call_done(&call);
+        load_http_free(http);
+        flood_event = sd_event_unref(flood_event);
+    }
+    load_http_headers_free(headers);
+    raw_stop(&server);
+}
+
 /* An answer that is text to the last byte of the limit is read in time. */
 static void test_large_answer(void **state)
 {
@@ -79,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_floods),
         cmocka_unit_test(test_large_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

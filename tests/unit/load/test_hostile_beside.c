@@ -6,7 +6,17 @@
 #include "raw_server.h"
 #include "worker_run.h"
 
-static const struct corpus prompts = PROMPTS({.prompt = "one"});
+/* A second of silence, 8 kHz, mono, 8 bit, for those who want sound. */
+static unsigned char wav[44 + 8000] = {
+    'R', 'I', 'F', 'F', 0x64, 0x1f, 0,   0,   'W', 'A',  'V',  'E',  'f', 'm',  't',
+    ' ', 16,  0,   0,   0,    1,    0,   1,   0,   0x40, 0x1f, 0,    0,   0x40, 0x1f,
+    0,   0,   1,   0,   8,    0,    'd', 'a', 't', 'a',  0x40, 0x1f, 0,   0,
+};
+static struct corpus_clip clip = {.name = "a.wav", .data = wav, .len = sizeof wav, .duration_s = 1};
+static const struct corpus prompts = {.prompts = &(struct corpus_prompt){.prompt = "one"},
+                                      .prompt_count = 1,
+                                      .clips = &clip,
+                                      .clip_count = 1};
 
 #ifndef __has_feature /* clang's way; gcc has a macro */
 #define __has_feature(what) 0
@@ -24,10 +34,17 @@ enum { GROWTH_MAX_KIB = 64 << 10, CLIENTS = 2 };
 
 static const char good_answer[] = OK_HEAD "\r\n" EVENT EVENT "data: [DONE]\n\n";
 
+#define TENSOR(shape, type, rest)                                                                  \
+    OK_HEAD "\r\n{\"outputs\":[{\"name\":\"x\",\"shape\":" shape ",\"datatype\":\"" type "\""      \
+                                                                                         "," rest
+#define BYTES_BEHIND(count) "\"parameters\":{\"binary_data_size\":" count "}}]}"
+#define TRANSCRIPT(text) "{\"type\":\"transcript\",\"data\":{\"text\":" text "}}\n"
+
 static const struct {
     const char *name;
     struct raw_answer answer;
     enum load_error error;
+    const char *protocol; /* NULL: openai-chat */
 } rows[] = {
     {"1 GB of body", {.head = OK_HEAD "\r\n", .again = EVENT}, LOAD_LIMIT},
     {"1 GB said, then sent",
@@ -69,6 +86,66 @@ static const struct {
      {"HTTP/1.1 302 Go\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"},
      LOAD_HTTP_STATUS},
     {"endless failure", {"HTTP/1.1 500 No\r\n\r\n", .again = "no no no "}, LOAD_LIMIT},
+
+    {"numbers without end",
+     {TENSOR("[1]", "FP32", "\"data\":["), .again = "0.5,"},
+     LOAD_LIMIT,
+     "kserve"},
+    {"a shape of more than 64 bits",
+     {TENSOR("[4294967296,4294967296,4294967296]", "FP32", "\"data\":[]}]}")},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"a side of less than nothing",
+     {TENSOR("[-1]", "FP32", "\"data\":[]}]}")},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"a text among numbers",
+     {TENSOR("[1]", "FP32", "\"data\":[\"a\"]}]}")},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"outputs that are no list",
+     {OK_HEAD "\r\n{\"outputs\":{\"name\":1}}"},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"a text of no UTF-8",
+     {TENSOR("[1]", "BYTES", "\"data\":[\"\xff\xfe\"]}]}")},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"a tensor cut in two", {TENSOR("[2]", "FP32", "\"data\":[0.5,")}, LOAD_MALFORMED, "kserve"},
+    {"bytes of a negative number",
+     {TENSOR("[1]", "FP32", BYTES_BEHIND("-4"))},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"99 MB announced, 4 bytes there",
+     {TENSOR("[1]", "FP32", BYTES_BEHIND("99999999") "abcd")},
+     LOAD_MALFORMED,
+     "kserve"},
+    {"a text of 2 GiB in 8 bytes",
+     {TENSOR("[1]", "BYTES",
+             BYTES_BEHIND("8") "\xff\xff\xff\x7f"
+                               "abcd")},
+     LOAD_MALFORMED,
+     "kserve"},
+
+    {"a line without an end", {"{\"type\":", .again = "          "}, LOAD_LIMIT, "wyoming"},
+    {"sound without an end",
+     {"", .again = "{\"type\":\"audio-chunk\",\"payload_length\":4}\nabcd"},
+     LOAD_LIMIT,
+     "wyoming"},
+    {"a payload of 99 MB",
+     {"{\"type\":\"a\",\"payload_length\":99999999}\n"},
+     LOAD_LIMIT,
+     "wyoming"},
+    {"a payload of less than nothing",
+     {"{\"type\":\"a\",\"payload_length\":-1}\n"},
+     LOAD_MALFORMED,
+     "wyoming"},
+    {"a type of no UTF-8", {"{\"type\":\"\xff\xfe\"}\n"}, LOAD_MALFORMED, "wyoming"},
+    {"a number for a text", {TRANSCRIPT("5")}, LOAD_MALFORMED, "wyoming"},
+    {"half a transcript",
+     {"{\"type\":\"transcript\",\"data_length\":17}\n{\"text\":"},
+     LOAD_CLOSED,
+     "wyoming"},
 };
 
 static long peak_kib(pid_t pid)
@@ -104,7 +181,7 @@ static struct run run_watched(const struct load_plan *plan, long *ret_growth_kib
     return run;
 }
 
-static struct load_plan plan_beside(char hostile_url[64], char good_url[64])
+static struct load_plan plan_beside(const char *protocol, char hostile_url[64], char good_url[64])
 {
     struct load_plan plan = plan_of("openai-chat", &prompts, good_url);
     plan.window_ns = NS_PER_S / 2;
@@ -115,6 +192,9 @@ static struct load_plan plan_beside(char hostile_url[64], char good_url[64])
     plan.streams[1].arrivals = ARRIVALS_CLOSED;
     plan.streams[1].concurrency = CLIENTS;
     plan.streams[1].timeout_ns = 300 * NS_PER_MS;
+    if (protocol)
+        plan.streams[1].protocol = load_protocol_find(protocol);
+    plan.streams[1].model = "m";
     plan.stream_count = 2;
     return plan;
 }
@@ -158,8 +238,10 @@ static void test_rows(void **state)
     snprintf(good_url, sizeof good_url, "http://127.0.0.1:%d/", good.port);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct raw_server server = raw_start_answer(&rows[i].answer);
-        snprintf(hostile_url, sizeof hostile_url, "http://127.0.0.1:%d/", server.port);
-        struct load_plan plan = plan_beside(hostile_url, good_url);
+        bool wyoming = rows[i].protocol && strcmp(rows[i].protocol, "wyoming") == 0;
+        snprintf(hostile_url, sizeof hostile_url, "%s://127.0.0.1:%d%s", wyoming ? "tcp" : "http",
+                 server.port, wyoming ? "" : "/");
+        struct load_plan plan = plan_beside(rows[i].protocol, hostile_url, good_url);
         check_row(i, &plan);
         raw_stop(&server);
     }

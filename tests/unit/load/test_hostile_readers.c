@@ -78,7 +78,8 @@ static void test_alike(void **state)
     (void)state;
     static const char *const protocols[] = {
         "ollama-chat",   "ollama-generate",       "openai-completions",     "openai-embeddings",
-        "openai-speech", "openai-transcriptions", "openai-transcriptions+", "whisper-inference"};
+        "openai-speech", "openai-transcriptions", "openai-transcriptions+", "whisper-inference",
+        "kserve"};
     for (size_t p = 0; p < ARRAY_LEN(protocols); p++)
         for (size_t i = 0; i < ARRAY_LEN(alike); i++)
             check_one(protocols[p], i, alike[i].name, alike[i].head, alike[i].again,

@@ -154,6 +154,11 @@ static void test_request(void **state)
 
 #define T(text) "{\"type\":\"transcript\",\"data\":{\"text\":\"" text "\"}}\n"
 
+/* 4,097 events and a transcript; made by test_peers(). */
+#define EVENT "{\"type\":\"ping\"}\n"
+enum { EVENT_LEN = sizeof EVENT - 1, EVENTS = 4097 };
+static char many_events[EVENTS * EVENT_LEN + 64];
+
 static const struct {
     const char *name;
     struct wyoming_script script;
@@ -197,6 +202,13 @@ static const struct {
      {"{\"type\":\"ping\"}\n", .then = THEN_AGAIN},
      LOAD_LIMIT,
      "events over our size limits"},
+    /* expected: what a peer says in tiny events costs no more than 4,096 of them
+     * before: 1 MiB of them, 60 ms in which nothing was sent */
+    {"the last event that is one too many",
+     {many_events},
+     LOAD_LIMIT,
+     "events over our size limits"},
+    {"as many as there may be", {many_events + EVENT_LEN}, LOAD_OK, "hello"},
     {"never answers", {""}, LOAD_TIMEOUT, "no byte of an answer came"},
     {"never more than half",
      {"{\"type\":\"transcript\",\"data_length\":17}\n{\"text\":"},
@@ -223,6 +235,9 @@ static struct load_plan plan_for(const char *url)
 static void test_peers(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < EVENTS; i++)
+        memcpy(many_events + i * EVENT_LEN, EVENT, EVENT_LEN);
+    memcpy(many_events + (size_t)EVENTS * EVENT_LEN, T("hello"), sizeof T("hello"));
     for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
         struct wyoming_server server = wyoming_start(&peers[i].script);
         char url[64];
