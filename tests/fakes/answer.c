@@ -13,6 +13,12 @@
 #include "dialect.h"
 #include "sse.h"
 
+#include <stdio.h>
+
+#define ENDLESS_PIECE (64 << 10)
+#define ENDLESS_AHEAD (256 << 10)
+#define ENDLESS_PAUSE_NS (1000 * 1000)
+
 static bool streams(const struct job *job)
 {
     return job->llm.stream;
@@ -217,6 +223,40 @@ static void stream_step(struct job *job)
         plan_next_token(job);
 }
 
+/* The bytes of a file as an answer of the kind's own type; what can't be read is a mistake of the
+ * test's, and said. */
+static void answer_file(struct job *job)
+{
+    struct buf body = {0};
+    char piece[65536];
+    FILE *file = fopen(job->effect.body, "re");
+    if (file == NULL) {
+        fprintf(stderr, "%s: can't be read\n", job->effect.body);
+        process_die(2);
+    }
+    for (size_t got; (got = fread(piece, 1, sizeof(piece), file)) > 0;)
+        buf_add(&body, piece, got);
+    fclose(file);
+    reply(job, streams(job) ? dialect_type(&job->llm) : "application/json", body.data, body.len);
+    buf_done(&body);
+}
+
+/* As fast as the client takes it, but no more than a little ahead of it. */
+static void answer_endlessly(struct job *job)
+{
+    struct http_conn *conn = job->conn;
+    struct buf piece = {0};
+    if (!job->begun)
+        http_stream_begin(conn, streams(job) ? dialect_type(&job->llm) : "application/json");
+    job->begun = true;
+    while (conn->out.len < ENDLESS_AHEAD && piece.len < ENDLESS_PIECE)
+        buf_add_text(&piece, job->effect.body);
+    http_stream_send(conn, piece.data, piece.len);
+    buf_done(&piece);
+    if (conn->watch.fd >= 0 && conn->work == job)
+        loop_timer_set(job->service->loop, &job->timer, loop_now_ns() + ENDLESS_PAUSE_NS);
+}
+
 /* Ends that are the same for all kinds of work; true when the job is dealt with. */
 static bool end_oddly(struct job *job)
 {
@@ -242,6 +282,12 @@ static bool end_oddly(struct job *job)
         return true;
     case ENDING_EMPTY_BODY:
         reply(job, "application/json", "", 0);
+        return true;
+    case ENDING_BODY:
+        answer_file(job);
+        return true;
+    case ENDING_ENDLESS:
+        answer_endlessly(job);
         return true;
     case ENDING_NORMAL:
     case ENDING_STALL_HEADERS:
@@ -275,6 +321,10 @@ void answer_fire(void *ctx, int64_t now_ns)
     const bool stalls = job->fired && job->effect.ending == ENDING_STALL_HEADERS;
     if (now_ns < job->due_ns || stalls) {
         stream_ping(job);
+        return;
+    }
+    if (job->fired && job->effect.ending == ENDING_ENDLESS) {
+        answer_endlessly(job);
         return;
     }
     if (!job->fired) {

@@ -122,8 +122,26 @@ static void add_event(const struct llm_stream *stream, struct buf *out, const ch
     buf_done(&json);
 }
 
+/* vLLM's form of the same: a piece, or (`last`) the end with its reason. */
+static void add_chunk(const struct llm_stream *stream, struct buf *out, bool last)
+{
+    struct buf json = {0};
+    buf_printf(&json,
+               "{\"id\":\"trsc-%ld\",\"object\":\"transcription.chunk\",\"created\":%ld,"
+               "\"model\":\"",
+               stream->id, stream->created_s);
+    buf_add_json(&json, stream->ask.model, strlen(stream->ask.model));
+    buf_add_text(&json, "\",\"choices\":[{\"delta\":{\"content\":\"");
+    if (!last)
+        llm_add_token(stream, &json, stream->next);
+    buf_printf(&json, "\"}%s}]}", last ? ",\"finish_reason\":\"stop\",\"stop_reason\":null" : "");
+    sse_add_data(out, stream->ask.sse, json.data, json.len);
+    buf_done(&json);
+}
+
 static enum llm_state add_transcript_next(struct llm_stream *stream, struct buf *out)
 {
+    const bool chunks = has(stream, SSE_CHUNKS);
     static const char error[] = "{\"error\":{\"message\":\"Compute error.\"}}";
     const bool half = stream->next >= stream->total / 2;
     if (half && has(stream, SSE_DATA_ERROR))
@@ -131,11 +149,20 @@ static enum llm_state add_transcript_next(struct llm_stream *stream, struct buf 
     if (half && (has(stream, SSE_DATA_ERROR) || has(stream, SSE_TRUNCATED)))
         return LLM_ENDED;
     if (stream->next < stream->total) {
-        add_event(stream, out, "transcript.text.delta", "delta", stream->next, stream->next + 1);
+        if (chunks)
+            add_chunk(stream, out, false);
+        else
+            add_event(stream, out, "transcript.text.delta", "delta", stream->next,
+                      stream->next + 1);
         stream->next++;
     }
     if (stream->next < stream->total)
         return LLM_MORE;
+    if (chunks) {
+        add_chunk(stream, out, true);
+        sse_add_done(out, stream->ask.sse);
+        return LLM_ENDED;
+    }
     add_event(stream, out, "transcript.text.done", "text", 0, stream->total);
     return LLM_ENDED;
 }

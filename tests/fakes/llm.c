@@ -38,27 +38,31 @@ static bool has(const struct llm_stream *stream, enum sse_variant variant)
     return (stream->ask.sse & SSE_BIT(variant)) != 0;
 }
 
-static long count_words(const char *text)
+/* `walk` may be NULL. */
+static long count_words(const char *text, struct prefixes_walk *walk)
 {
     long count = 0;
     for (; text != NULL && *text != '\0'; count++) {
         text += strspn(text, " \t\r\n");
         if (*text == '\0')
             break;
-        text += strcspn(text, " \t\r\n");
+        const size_t len = strcspn(text, " \t\r\n");
+        if (walk != NULL)
+            prefixes_add(walk, text, len);
+        text += len;
     }
     return count;
 }
 
-static void take_prompt(struct llm_ask *ask, const json_t *value)
+static void take_prompt(struct llm_ask *ask, const json_t *value, struct prefixes_walk *walk)
 {
     const char *text = json_string_value(value);
-    ask->prompt_tokens += count_words(text);
+    ask->prompt_tokens += count_words(text, walk);
     for (; text != NULL && *text != '\0'; text++)
         ask->prompt_hash = (ask->prompt_hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
 }
 
-static bool take_messages(struct llm_ask *ask, const json_t *messages)
+static bool take_messages(struct llm_ask *ask, const json_t *messages, struct prefixes_walk *walk)
 {
     size_t i, k;
     json_t *message, *part;
@@ -67,8 +71,8 @@ static bool take_messages(struct llm_ask *ask, const json_t *messages)
     json_array_foreach(messages, i, message)
     {
         const json_t *content = json_object_get(message, "content");
-        take_prompt(ask, content);
-        json_array_foreach(content, k, part) take_prompt(ask, json_object_get(part, "text"));
+        take_prompt(ask, content, walk);
+        json_array_foreach(content, k, part) take_prompt(ask, json_object_get(part, "text"), walk);
     }
     return true;
 }
@@ -97,13 +101,15 @@ bool llm_parse(struct llm_ask *ask, const char *body, size_t len, const char **r
         return false;
     }
     bool good = true;
+    struct prefixes_walk walk = prefixes_begin(ask->prefixes);
     const json_t *prompt = json_object_get(root, "prompt");
     if (ask->chat)
-        good = take_messages(ask, json_object_get(root, "messages"));
+        good = take_messages(ask, json_object_get(root, "messages"), &walk);
     else if (prompt == NULL)
         good = false;
     else
-        take_prompt(ask, prompt);
+        take_prompt(ask, prompt, &walk);
+    ask->cached_tokens = walk.cached;
     const bool ollama =
         ask->dialect == DIALECT_OLLAMA_CHAT || ask->dialect == DIALECT_OLLAMA_GENERATE;
     ask->max_tokens = take_max_tokens(root, ollama);
@@ -134,7 +140,7 @@ static long count_tokens(const struct llm_ask *ask)
     case WORDS_EMPTY:
         return 0;
     case WORDS_SAY:
-        return limit(count_words(ask->text), ask->max_tokens);
+        return limit(count_words(ask->text, NULL), ask->max_tokens);
     case WORDS_REPEAT:
         return limit(2 * ask->count, ask->max_tokens);
     case WORDS_RIGHT:

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "prefixes.h"
 #include "script.h"
 
 /* How the tokens are dressed. */
@@ -25,11 +26,13 @@ struct llm_ask {
     char format[16]; /* of sound */
     long max_tokens; /* 0 when not given */
     long prompt_tokens;
+    long cached_tokens; /* of them, what the prefix cache had */
     uint64_t prompt_hash;
     /* from the options and the script */
     long tokens; /* 0: the request's max_tokens, else 16 */
     const char *model;
-    bool only_model; /* who asks for another is refused */
+    bool only_model;           /* who asks for another is refused */
+    struct prefixes *prefixes; /* borrowed; NULL: no prefix cache */
     uint32_t sse;
     enum script_words words;
     const char *text;

@@ -59,7 +59,8 @@ struct options {
     enum options_disguise disguise;
     bool no_reuse_address, only_model;
     /* time */
-    int64_t latency_ns, per_token_ns, spin_request_ns;
+    int64_t latency_ns, per_token_ns, per_prompt_token_ns, spin_request_ns;
+    bool prefix_cache;
     double jitter_sigma, audio_ratio, share_factor;
     long tokens, slots, seed;
     const char *share_dir, *interfere_file;

@@ -93,6 +93,9 @@ static const struct action actions[] = {
     {"garbage", TARGET_ENDING, ENDING_GARBAGE, ARG_NONE, NULL,
      "HTTP 200 with a body that is not of the protocol"},
     {"empty-body", TARGET_ENDING, ENDING_EMPTY_BODY, ARG_NONE, NULL, "HTTP 200 with no body"},
+    {"body", TARGET_ENDING, ENDING_BODY, ARG_TEXT, NULL, ":FILE HTTP 200 with that file's bytes"},
+    {"endless", TARGET_ENDING, ENDING_ENDLESS, ARG_TEXT, "0.5,",
+     "[:TEXT] HTTP 200 with TEXT again and again, without an end"},
     {"not-http", TARGET_ENDING, ENDING_NOT_HTTP, ARG_NONE, NULL,
      "bytes that are not HTTP, then closed"},
     {"nonsense", TARGET_WORDS, WORDS_NONSENSE, ARG_NONE, NULL,
@@ -240,6 +243,7 @@ static void add_effect(struct script_effect *effect, const struct script_rule *r
         break;
     case TARGET_ENDING:
         effect->ending = (enum script_ending)rule->action->value;
+        effect->body = rule->text;
         break;
     case TARGET_KEY:
         effect->words = WORDS_SAY;

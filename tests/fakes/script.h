@@ -35,6 +35,8 @@ enum script_ending {
     ENDING_CLOSE_MID,     /* closed after half the body */
     ENDING_GARBAGE,       /* HTTP 200 with a body that is not of the protocol */
     ENDING_EMPTY_BODY,    /* HTTP 200, no body at all */
+    ENDING_BODY,          /* HTTP 200 with the bytes of the file `body` */
+    ENDING_ENDLESS,       /* HTTP 200 with the text `body` again and again */
     ENDING_NOT_HTTP,      /* bytes that are not HTTP */
 };
 
@@ -58,6 +60,7 @@ struct script_effect {
     int64_t load_ns;  /* of it, what Ollama says that loading took; 0 when none */
     int status;       /* HTTP status other than 200; 0 when none */
     const char *text; /* for status or words; borrowed from the rule; may be NULL */
+    const char *body; /* for ENDING_BODY, ENDING_ENDLESS; borrowed from the rule */
     long count;       /* for WORDS_REPEAT */
     bool echo_key;    /* the words, or the error's message, quote the request's Authorization */
     uint32_t sse;     /* set of SSE_BIT() added for this request */

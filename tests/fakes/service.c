@@ -135,6 +135,8 @@ static int64_t first_latency_ns(const struct job *job)
         ns += options->audio_ratio * speech_duration_s(&service->speech, &job->speech) * 1e9;
     else if (!job->llm.stream)
         ns += (double)options->per_token_ns * (double)job->stream.total;
+    ns += (double)options->per_prompt_token_ns *
+          (double)(job->llm.prompt_tokens - job->llm.cached_tokens);
     return (int64_t)((ns + (double)job->effect.slow_ns) * job_slowdown(job));
 }
 
@@ -330,6 +332,7 @@ static bool job_read(struct job *job, const char **ret_why)
         .tokens = options->tokens,
         .model = options->model,
         .only_model = options->only_model,
+        .prefixes = options->prefix_cache ? &job->service->prefixes : NULL,
         .sse = options->sse | job->effect.sse,
         .words = own                    ? job->effect.words
                  : options->say != NULL ? WORDS_SAY
@@ -449,4 +452,5 @@ void service_close(struct service *service)
     arrivals_close(&service->served);
     share_close(&service->share);
     speech_done(&service->speech);
+    prefixes_done(&service->prefixes);
 }

@@ -6,6 +6,7 @@
 #include "gpu.h"
 #include "http.h"
 #include "options.h"
+#include "prefixes.h"
 #include "process.h"
 #include "share.h"
 #include "speech.h"
@@ -28,6 +29,7 @@ struct service {
     struct share share;
     struct speech speech;
     struct arrivals arrivals, served;
+    struct prefixes prefixes;
     enum service_state state;
     int hung_status;                      /* what /health says once hung */
     struct job *queue_first, *queue_last; /* wait for a slot */

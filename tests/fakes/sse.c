@@ -41,6 +41,7 @@ static const struct {
     [SSE_TRUNCATED] = {"truncated", "ends after half the tokens: no finish_reason, no [DONE]"},
     [SSE_HALF_JSON] = {"half-json", "ends in the middle of an event after half the tokens"},
     [SSE_TAIL_NO_BLANK] = {"tail-no-blank", "data: [DONE] without any line end"},
+    [SSE_CHUNKS] = {"chunks", "a transcript in pieces as vLLM's chunks with choices, then [DONE]"},
 };
 static_assert(sizeof(variants) / sizeof(variants[0]) == SSE_VARIANT_COUNT_, "one row per variant");
 static_assert(SSE_VARIANT_COUNT_ <= 32, "the set is 32 bits");

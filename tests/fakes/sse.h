@@ -33,6 +33,7 @@ enum sse_variant {
     SSE_TRUNCATED,
     SSE_HALF_JSON,
     SSE_TAIL_NO_BLANK,
+    SSE_CHUNKS,
     SSE_VARIANT_COUNT_
 };
 
