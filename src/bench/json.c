@@ -51,12 +51,12 @@ static json_t *distribution_json(struct bench_results *results, enum metric metr
 static json_t *metrics_json(const struct bench_run *run)
 {
     json_t *all = json_object();
-    const struct spec_protocol *protocol = run->setup->plan.streams[0].protocol->spec;
+    const unsigned sources = bench_sources(run->setup);
     for (int m = 0; m < METRIC_COUNT_; m++) {
         enum metric metric = (enum metric)m;
         const struct metric_facts *facts = metric_facts(metric);
         bool of_good = metric == METRIC_GOODPUT || metric == METRIC_GOODPUT_RATIO;
-        if (!bench_measures(protocol, metric) || (of_good && !run->results->limits.any))
+        if (!bench_measures(sources, metric) || (of_good && !run->results->limits.any))
             continue;
         if (facts->distribution) {
             json_object_set_new(all, facts->name, distribution_json(run->results, metric));

@@ -81,7 +81,7 @@ static void print_rates(const struct bench_run *run, FILE *out, struct report_te
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
     add_rate(&text, bench_measure(r, METRIC_REQUESTS_PER_S, STAT_VALUE, BENCH_INTERVAL).value,
              "answers/s");
-    if (bench_measures(run->setup->plan.streams[0].protocol->spec, METRIC_TOKENS_PER_S)) {
+    if (bench_measures(bench_sources(run->setup), METRIC_TOKENS_PER_S)) {
         double tokens = bench_measure(r, METRIC_TOKENS_PER_S, STAT_VALUE, BENCH_INTERVAL).value;
         add_rate(&text, tokens,
                  r->tokens_exact ? "tokens/s"

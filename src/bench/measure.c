@@ -181,7 +181,7 @@ struct bench_number bench_measure(struct bench_results *results, enum metric met
     }
 }
 
-bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
+bool bench_measures(unsigned sources, enum metric metric)
 {
     static const enum metric known[] = {
         METRIC_LATENCY, METRIC_TTFT,         METRIC_CONTENT, METRIC_ITL,
@@ -189,7 +189,7 @@ bool bench_measures(const struct spec_protocol *protocol, enum metric metric)
         METRIC_ERRORS,  METRIC_ERROR_RATIO,  METRIC_GOODPUT, METRIC_GOODPUT_RATIO};
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (known[i] == metric)
-            return (metric_facts(metric)->source & (protocol->sources | SOURCE_ANY)) != 0;
+            return (metric_facts(metric)->source & (sources | SOURCE_ANY)) != 0;
     return false;
 }
 

@@ -29,8 +29,8 @@ struct bench_number bench_series_number(struct bench_series *series, enum metric
                                         enum bench_sides sides);
 /* The window's values of a metric that has one per request (or gap); NULL: it has not. */
 struct bench_series *bench_series_of(struct bench_results *results, enum metric metric);
-/* Is this something that a window of this protocol tells? */
-bool bench_measures(const struct spec_protocol *protocol, enum metric metric);
+/* Is this something that a window tells whose answers carry these sources (enum metric_source)? */
+bool bench_measures(unsigned sources, enum metric metric);
 
 /* The window's latency median in its first and last third, for programs; the words are in
  * results->unsteady. */

@@ -48,29 +48,35 @@ static void add_name(struct buf *buf, size_t id)
     buf_addf(buf, "%s%s%s", metric_facts(metric_of(id))->name, *stat ? "." : "", stat);
 }
 
-static bool fail_name(const struct spec_protocol *protocol, const char *name, struct err *err)
+/* What may be named. */
+struct answers {
+    const struct spec_protocol *protocol;
+    unsigned sources;
+};
+
+static bool fail_name(const struct answers *answers, const char *name, struct err *err)
 {
     AUTO(buf_done) struct buf known = BUF_INIT(512);
     for (int m = 0; m < METRIC_COUNT_; m++)
-        if (bench_measures(protocol, (enum metric)m))
+        if (bench_measures(answers->sources, (enum metric)m))
             buf_addf(&known, "%s%s", known.len ? ", " : "", metric_facts((enum metric)m)->name);
     return err_set(err, ERR_INPUT, "there is no \"%.60s\" here; %s has %s (as in latency.p95)",
-                   name, protocol->name, buf_text(&known));
+                   name, answers->protocol->name, buf_text(&known));
 }
 
-static bool read_name(const struct spec_protocol *protocol, const char *name, size_t *ret_id,
+static bool read_name(const struct answers *answers, const char *name, size_t *ret_id,
                       struct err *err)
 {
     char head[64];
     const char *dot = strchr(name, '.');
     size_t len = dot ? (size_t)(dot - name) : strlen(name);
     if (len >= sizeof head)
-        return fail_name(protocol, name, err);
+        return fail_name(answers, name, err);
     memcpy(head, name, len);
     head[len] = '\0';
     int metric = metric_from_name(head);
-    if (metric < 0 || !bench_measures(protocol, (enum metric)metric))
-        return fail_name(protocol, name, err);
+    if (metric < 0 || !bench_measures(answers->sources, (enum metric)metric))
+        return fail_name(answers, name, err);
     bool wants_stat = metric_facts((enum metric)metric)->distribution;
     int stat = dot ? metric_stat_from_name(dot + 1) : STAT_VALUE;
     if (wants_stat && stat <= STAT_VALUE)
@@ -122,14 +128,13 @@ static size_t variables_of(const struct expr *expr, size_t ret_ids[VARIABLES_MAX
     return count;
 }
 
-bool bench_require_parse(const char *text, const struct spec_protocol *protocol,
+bool bench_require_parse(const char *text, const struct spec_protocol *protocol, unsigned sources,
                          struct arena *arena, struct bench_requirement *ret_requirement,
                          struct err *err)
 {
-    const struct expr_names names = {.context = (void *)(uintptr_t)protocol,
-                                     .resolve = resolve,
-                                     .check_word = refuse_word,
-                                     .unit = unit_of};
+    struct answers answers = {protocol, sources};
+    const struct expr_names names = {
+        .context = &answers, .resolve = resolve, .check_word = refuse_word, .unit = unit_of};
     struct expr *expr = NULL;
     size_t ids[VARIABLES_MAX];
     if (!expr_parse(arena, text, &names, &expr, err))

@@ -14,10 +14,11 @@ struct bench_requirement { /* in the arena */
     const char *text; /* as written */
 };
 
-/* Names are metrics without a service. ERR_INPUT names what this protocol is measured by. */
+/* Names are metrics without a service. ERR_INPUT names what answers of these sources (enum
+ * metric_source bits, bench_sources()) are measured by. */
 NODISCARD bool bench_require_parse(const char *text, const struct spec_protocol *protocol,
-                                   struct arena *arena, struct bench_requirement *ret_requirement,
-                                   struct err *err);
+                                   unsigned sources, struct arena *arena,
+                                   struct bench_requirement *ret_requirement, struct err *err);
 
 /* What all of them together ask of a single answer. */
 struct finding_limits bench_require_limits(const struct bench_requirement *list, size_t count);

@@ -163,6 +163,11 @@ static bool set_text_salt(const struct bench_options *options, struct arena *are
     return true;
 }
 
+unsigned bench_sources(const struct bench_setup *setup)
+{
+    return spec_load_sources(setup->plan.streams[0].protocol->spec, &setup->load);
+}
+
 void bench_setup_say_anew(struct bench_setup *setup, int again, struct arena *arena)
 {
     setup->plan.text_salt =

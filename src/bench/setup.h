@@ -42,6 +42,10 @@ NODISCARD bool bench_setup_make(const struct bench_options *options,
                                 const struct spec_catalog *catalog, struct arena *arena,
                                 struct bench_setup **ret_setup, struct err *err);
 
+/* What its answers carry: enum metric_source bits, those of answers in pieces where they are asked
+ * for. */
+unsigned bench_sources(const struct bench_setup *setup);
+
 /* The URL that is meant by "127.0.0.1:8000", "http://h/v1", or a whole one: what is missing of the
  * scheme and of the protocol's own path is added. In the arena. */
 const char *bench_url_complete(const char *url, const struct spec_protocol *protocol,

@@ -195,8 +195,7 @@ static void print_quantiles(const struct bench_run *run, FILE *out, struct repor
     for (int m = 0; m < METRIC_COUNT_; m++) {
         const struct metric_facts *facts = metric_facts((enum metric)m);
         struct bench_number numbers[ARRAY_LEN(columns)];
-        if (!facts->distribution ||
-            !bench_measures(run->setup->plan.streams[0].protocol->spec, (enum metric)m))
+        if (!facts->distribution || !bench_measures(bench_sources(run->setup), (enum metric)m))
             continue;
         for (size_t i = 0; i < ARRAY_LEN(columns); i++)
             numbers[i] = bench_measure(run->results, (enum metric)m, columns[i], BENCH_INTERVAL);

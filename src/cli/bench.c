@@ -258,7 +258,7 @@ static bool make_requirements(const struct cli_args *args, const struct bench_se
         if (run->requirement_count == MOST)
             return err_set(err, ERR_INPUT, "--require: at most %d", MOST);
         if (!bench_require_parse(arena_strndup(arena, at, len),
-                                 setup->plan.streams[0].protocol->spec, arena,
+                                 setup->plan.streams[0].protocol->spec, bench_sources(setup), arena,
                                  &list[run->requirement_count++], err))
             return false;
         at += len + (at[len] == '\n');

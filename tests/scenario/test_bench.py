@@ -443,6 +443,97 @@ def a_reload_is_no_sample(box):
 
 
 @scenario(quick=True)
+def ollamas_own_answers(box):
+    """What a real Ollama wrote, sent again: the one that loaded its model first is no sample, and said."""
+    recorded = os.path.join(ROOT, "tests/recordings/ollama")
+    url = serve(box, "llm", *(o for n, name in enumerate(("cold", "warm", "cold", "warm", "warm"), 1)
+                              for o in ("--at", f"{n}:body:{recorded}/chat-{name}")))
+    run = as_json(box.run(*ALONE, "-p", "ollama-chat", "-u", url, "-m", "any", "-n", "4", "--json", "--records", "r",
+                          code=0))
+    check(run["reloads"] == 1 and run["errors"] == {} and run["answered"] == run["requests"] == 3, run)
+    check(run["metrics"]["latency"]["count"] == 3 and run["tokens_exact"], run["metrics"]["latency"])
+    lines = [json.loads(line) for line in open(box.path("r"))]
+    check(sorted(line["error"]["type"] if line["error"] else "" for line in lines) == ["", "", "", "reload"], lines)
+    check(all(line["metrics"]["output_sequence_length"]["value"] == 12 for line in lines if not line["error"]), lines)
+
+
+@scenario(quick=True)
+def transcripts_in_both_forms(box):
+    """stream=true: OpenAI's events transcript.text.delta, and vLLM's chunks with choices, mean the same."""
+    for form in ([], ["--sse", "chunks"], ["--sse", "chunks,crlf,ping"]):
+        url = serve(box, "stt", "--latency", "20ms", "--latency-per-token", "5ms", *form)
+        run = as_json(box.run(*ALONE, "-p", "openai-transcriptions", "-u", url, "--corpus", "speech", "-n", "6",
+                              "--option", "stream=true", "--json", "--records", "r", code=0))
+        metrics = run["metrics"]
+        check(run["answered"] == 6 and metrics["wer"]["value"] == 0 and metrics["ttft"]["count"] == 6, (form, run))
+        # The words come 5 ms apart, and not all with the last.
+        lines = [json.loads(line)["metrics"] for line in open(box.path("r"))]
+        check(all(m["time_to_first_token"]["value"] >= 20 and len(m["inter_chunk_latency"]["value"]) > 5
+                  and m["request_latency"]["value"] > m["time_to_first_token"]["value"] + 25 for m in lines), lines)
+        check(all(m["output_sequence_length"]["value"] == len(m["inter_chunk_latency"]["value"]) + 1 for m in lines),
+              lines)
+
+
+def tensor(shape, datatype, rest):
+    return b'{"outputs":[{"name":"x","shape":%s,"datatype":"%s",%s' % (shape, datatype, rest)
+
+
+HOSTILE_TENSORS = [
+    (b'{"outputs":{"a":1}}', "malformed"),
+    (b'{"outputs":[5]}', "malformed"),
+    (tensor(b"[2]", b"FP32", b'"data":[0.5,'), "malformed"),
+    (tensor(b"[-1]", b"FP32", b'"data":[]}]}'), "malformed"),
+    (tensor(b"[4294967296,4294967296]", b"FP32", b'"data":[]}]}'), "malformed"),
+    (tensor(b"[1]", b"FP32", b'"data":["a"]}]}'), "malformed"),
+    (tensor(b"[1]", b"BYTES", b'"data":["\xff\xfe"]}]}'), "malformed"),
+    (tensor(b"[1]", b"FP32", b'"parameters":{"binary_data_size":-4}}]}'), "malformed"),
+    (tensor(b"[1]", b"FP32", b'"parameters":{"binary_data_size":99999999}}]}abcd'), "malformed"),
+    (b"[" * 100000, "malformed"),
+    (tensor(b"[0]", b"FP32", b'"data":[]}]}'), "empty"),
+    (b'{"error":"no such model"}', "server_error"),
+    (tensor(b"[9999999]", b"FP32", b'"data":[') + b"0.5," * 4000000, "limit"),
+]
+
+
+def peak_kib(pid):
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1))
+    except (OSError, AttributeError):
+        return 0
+
+
+@scenario(quick=True)
+def tensors_from_hell(box):
+    """Every other answer is none that KServe knows: each is an error of its kind, the others are whole, the worker stays small."""
+    options, wanted = [], {}
+    for i, (body, kind) in enumerate([*HOSTILE_TENSORS, (None, "limit")]):
+        number = 3 + 2 * i  # the first is for whoever asks whether anybody answers
+        action = "endless" if body is None else f"body:{box.path(f'tmp/body-{i}')}"
+        if body is not None:
+            with open(box.path(f"tmp/body-{i}"), "wb") as file:
+                file.write(body)
+        options += ["--at", f"{number}:{action}"]
+        wanted[number - 2] = kind
+    url = serve(box, "kserve", "--latency", "5ms", *options)
+    running = box.start(*ALONE, "-p", "kserve", "-u", url, "-m", "m", "-n", "150", "--json", "--records", "r")
+    peaks = {}
+    while running.poll() is None:
+        for pid in descendants(running.pid, processes()):
+            peaks.setdefault(pid, []).append(peak_kib(pid))
+        time.sleep(0.02)
+    running.result = result = running.wait()
+    check(result.code == 0, str(result))
+    run = as_json(result)
+    got = {line["metadata"]["session_num"]: line["error"]["type"]
+           for line in map(json.loads, open(box.path("r"))) if line["error"]}
+    check(got == wanted, f"{got}, not {wanted}")
+    check(run["requests"] == 150 and run["answered"] == 150 - len(wanted) and run["ended"] == "whole", run["errors"])
+    growth = [max(p) - min(k for k in p if k) for p in peaks.values() if max(p)]
+    check(growth and max(growth) < 96 << 10, f"grew by {growth} KiB")
+
+
+@scenario(quick=True)
 def good_for_everything_at_once(box):
     """goodput: the requests that keep every limit, of all; required as a count."""
     url = serve(box, "llm", "--latency", "5ms", "--every", "4:http:503:busy")

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 
 from gpu import GIB, cards, used_mib, world
-from harness import FAKE, alive, check, environment_of, main, processes, scenario
+from harness import FAKE, alive, check, environment_of, main, processes, scenario, skip_unless
 
 
 def program(box, name, text):
@@ -195,6 +197,69 @@ def wrong_combinations_are_one_line(box):
     box.study(tool={"container": ["podman", "run", "x"], "protocol": "command"})
     run = box.run("check", box.file, code=2)
     check("no container is started for each request" in run.err, run.err)
+
+
+# What the prompt says is what becomes of it; the first run of all is well, so that the bench goes on.
+EVERY_WAY = """mkdir {box}/first 2>/dev/null && exec espeak-ng -q -x "$1"
+case "$1" in
+*words*) exec espeak-ng -q -x "$1" ;;
+*fails*) exec sox /nonexistent.wav -n ;;
+*killed*) espeak-ng -q -x "$1"; kill -SEGV $$ ;;
+*endless*) exec sox -n -t raw -r 48000 -b 16 -c 2 - synth 36000 sine 440 ;;
+*silent*) exec espeak-ng -q "$1" ;;
+*hangs*) mkfifo {box}/in.$$ {box}/out.$$
+    sox -t raw -r 8000 -e signed -b 16 -c 1 {box}/in.$$ -n & echo $! >> {box}/hung
+    sox -t raw -r 8000 -e signed -b 16 -c 1 {box}/out.$$ -n & echo $! >> {box}/hung
+    wait ;;
+esac"""
+
+
+@scenario(quick=True)
+def programs_end_in_every_way(box):
+    """Real programs, each prompt twice: counts and words by kind, and of those that hung nobody is left."""
+    for name in ("espeak-ng", "sox"):
+        skip_unless(shutil.which(name), f"no {name} here")
+    path = program(box, "answer.sh", EVERY_WAY.replace("{box}", box.folder))
+    ways = ("words", "fails", "killed", "endless", "silent", "hangs")
+    box.write("ways.jsonl", "".join(json.dumps({"prompt": f"it {way} here"}) + "\n" for way in ways))
+    run = json.loads(box.run("bench", "--workers", "1", "--protocol", "command", "-o", f"command={path} {{prompt}}",
+                             "--prompts", "ways.jsonl", "-n", "12", "--load", "timeout=1500ms", "--json", "--records",
+                             "r", code=0, lines=-1).out)
+    counts = {kind: error["count"] for kind, error in run["errors"].items()}
+    check(run["answered"] == 2 and counts == {"server_error": 4, "limit": 2, "empty": 2, "timeout": 2}, counts)
+    with open(box.path("r"), encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    for item, (way, words) in enumerate(zip(ways, (None, "exit status 2: sox FAIL formats: can't open input file",
+                                                   "killed by signal 11", "", "", ""))):
+        errors = [line["error"] for line in lines if line["metadata"]["item"] == item]
+        check(len(errors) == 2, f"{way}: {errors}")
+        for error in errors:
+            check(error is None if words is None else words in error["message"], f"{way}: {error}")
+    with open(box.path("hung"), encoding="utf-8") as file:
+        hung = [int(line) for line in file]
+    check(len(hung) == 4 and not [pid for pid in hung if alive(pid)], f"left: {hung}")
+
+
+@scenario(quick=True)
+def what_a_program_says_is_heard(box):
+    """Its output is the answer's text, word for word: how long soxi says that each clip is."""
+    skip_unless(shutil.which("soxi"), "no soxi here")
+    folder = box.corpus()
+    with open(os.path.join(folder, "manifest.jsonl"), encoding="utf-8") as file:
+        clips = [json.loads(line) for line in file]
+    for clip in clips:
+        clip["text"] = subprocess.run(["soxi", "-D", os.path.join(folder, clip["audio_filepath"])], check=True,
+                                      capture_output=True, text=True).stdout.strip()
+    def bench():
+        with open(os.path.join(folder, "manifest.jsonl"), "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(clip) + "\n" for clip in clips)
+        return json.loads(box.run("bench", "--workers", "1", "--protocol", "command-audio", "-o",
+                                  "command=soxi -D {audio}", "--corpus", folder, "-n", str(len(clips)), "--json",
+                                  code=0, lines=-1).out)
+    run = bench()
+    check(run["answered"] == len(clips) and run["metrics"]["wer"]["value"] == 0, run["metrics"]["wer"])
+    clips[0]["text"] = "nine"
+    check(bench()["metrics"]["wer"]["value"] > 0, "a wrong word is no error")
 
 
 @scenario(quick=True)

@@ -153,6 +153,8 @@ def what_is_wrong_with_a_streamed_transcript(box):
     cases(box, "stt", {
         "fine": ([], "ok", None),
         "crlf": (["--sse crlf,ping"], "ok", None),
+        "chunks": (["--sse chunks"], "ok", None),
+        "chunks-cut": (["--sse chunks", "--from 2:sse:truncated"], "errors", "truncated"),
         "error": (["--from 2:sse:data-error"], "errors", "server_error"),
         "cut": (["--from 2:sse:truncated"], "errors", "truncated"),
         # expected: whisper_cpp_2037, speech that is repeated where the reference does not

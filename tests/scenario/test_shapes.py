@@ -1,8 +1,10 @@
 """Shapes of a load, end to end: what `check --plan` says before is what the database holds after."""
 
 import json
+import time
 
 from harness import check, main, scenario
+from test_bench import ALONE, serve
 
 
 def planned(box):
@@ -69,6 +71,93 @@ def bursts_sessions_and_a_trace(box):
     times = {r["intended_ns"] - rows[0]["intended_ns"] for r in rows}
     for session in plan["chat"]:
         check(session["intended_ns"] - first in times, f"{session} never began")
+
+
+def arrivals(path):
+    """When the first byte of each piece of work came, in ns, as the fake wrote it down."""
+    with open(path, encoding="utf-8") as file:
+        lines = [line.split() for line in file]
+    return sorted(int(first) for first, _, _, number in lines if number != "0")
+
+
+@scenario(quick=True)
+def a_ramp_rises_as_planned(box):
+    """From 20/s to 180/s: in the plan, in what was sent, and in the service's own log of what came."""
+    log = box.path("arrivals")
+    box.study(llm=box.fake("llm", "--arrivals", log), measure={"window": "2s"},
+              load={"llm": {"rate": {"from": "20/s", "to": "180/s"}, "arrivals": "ramp", "concurrency": 256}})
+    plan = planned(box)["llm"]
+    box.run("run", box.file, code=0)
+    box.expect(1, "ok")
+    rows = sent(box, "llm")
+    same_times(plan, rows, "ramp")
+    # 20 in the first quarter, 80 in the last, 200 altogether; this seed's are drawn once and for all.
+    def quarters(times):
+        return [sum(1 for t in times if k * 500_000_000 <= t < (k + 1) * 500_000_000) for k in range(4)]
+    counts = quarters([p["intended_ns"] for p in plan])
+    check(sum(counts) == len(plan) and 160 < len(plan) < 240, counts)
+    check(8 <= counts[0] <= 34 and 58 <= counts[3] <= 104 and counts[0] < counts[1] < counts[2] < counts[3], counts)
+    # The log's last are the window's. Each came when it was meant to leave or later, and before its answer: on a
+    # machine that is late they come later, never sooner, and none is missing. The log's clock is the machine's, ours
+    # begins with the run: there is a moment at which it began that all of them agree with.
+    came = arrivals(log)[-len(rows):]
+    meant = sorted(r["intended_ns"] for r in rows)
+    answered = sorted(r["first_byte_ns"] for r in rows)
+    latest = min(at - wanted for at, wanted in zip(came, meant))
+    soonest = max(at - answer for at, answer in zip(came, answered))
+    check(soonest <= latest, f"{(soonest - latest) / 1e6} ms off the plan")
+    zero = latest + meant[0] - plan[0]["intended_ns"]
+    log_counts = quarters([at - zero for at in came])
+    check(log_counts[0] <= counts[0] and sum(log_counts[:2]) <= sum(counts[:2]), f"{log_counts}, planned {counts}")
+    # Another seed is another plan of the same ramp.
+    study = json.load(open(box.file, encoding="utf-8"))
+    study["seed"] = 4711
+    box.write("study.yaml", json.dumps(study))
+    check([p["intended_ns"] for p in planned(box)["llm"]] != [p["intended_ns"] for p in plan], "the seed changes nothing")
+
+
+@scenario(quick=True)
+def prompts_share_their_beginnings(box):
+    """A service with a prefix cache answers sooner whatever begins as an earlier prompt did, and only that."""
+    log = box.path("served")
+    url = serve(box, "llm", "--latency-per-prompt-token", "1ms", "--prefix-cache", "--served", log)
+    asked = 0
+
+    def bench(*more):
+        """What each of ten requests cost the service by its plan, and took by spica's, in ms: the words that were new."""
+        nonlocal asked
+        box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "10", "--load", "max_tokens=1", "--seed", "3", "--json",
+                "--records", "r.jsonl", *more, code=0)
+        with open(box.path("r.jsonl"), encoding="utf-8") as file:
+            lines = sorted(map(json.loads, file), key=lambda line: line["metadata"]["session_num"])
+        took = [line["metrics"]["time_to_first_token"]["value"] for line in lines]
+        asked += 11  # one before all others
+        end = time.monotonic() + 30
+        while True:  # it is written each half second
+            with open(log, encoding="utf-8") as file:
+                served = sorted(tuple(map(int, line.split())) for line in file)
+            if len(served) == asked:
+                break
+            check(time.monotonic() < end, f"{len(served)} of {asked} answers in the service's log")
+            time.sleep(0.05)
+        cost = [(sent - late - started) / 1e6 for _, _, _, started, sent, _, late, _ in served[-10:]]
+        check(all(t >= c for t, c in zip(took, cost)), f"{took} for {cost}")
+        return cost, took
+
+    def whole(cost):
+        return sum(1 for ms in cost if ms > 150)
+
+    shared = ["--load", "prefixes={count: 2, tokens: 320}", "--load", "prompt_tokens=16"]
+    cost, took = bench(*shared, "--text-salt", "one")
+    # The one before all others has words of its own; then each beginning is new once.
+    check(whole(cost) == 2 and max(c for c in cost if c <= 150) < 50, cost)
+    check(min(took) < min(c for c in cost if c > 150), f"spica saw no difference: {took}")
+    cost, _ = bench(*shared, "--text-salt", "one")
+    check(whole(cost) == 0, f"the same words again: {cost}")
+    cost, _ = bench(*shared, "--text-salt", "two")
+    check(whole(cost) == 2, f"words of another salt: {cost}")
+    cost, _ = bench("--load", "prompt_tokens=320", "--text-salt", "three")
+    check(whole(cost) == 10, f"nothing in common: {cost}")
 
 
 @scenario()

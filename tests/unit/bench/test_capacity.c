@@ -51,7 +51,8 @@ static bool check_outcome(size_t row, const char *text, const struct load_stream
     struct err err = ERR_INIT;
     const char *why = NULL;
     bool longer_helps = false;
-    if (!bench_require_parse(text, stream->protocol->spec, arena, &requirement, &err))
+    if (!bench_require_parse(text, stream->protocol->spec, stream->protocol->spec->sources, arena,
+                             &requirement, &err))
         fail_msg("%s: %s", text, err.text);
     enum stats_level outcome =
         bench_capacity_judge(&requirement, results, arena, &longer_helps, &why);

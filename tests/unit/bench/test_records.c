@@ -31,7 +31,8 @@ static void an_answer(void **state)
     (void)state;
     static const int64_t gaps[] = {3000000, 5000000};
     const struct load_result result = {
-        .record = {.sequence = 4, .session = 4,
+        .record = {.sequence = 4,
+                   .session = 4,
                    .part = LOAD_WINDOW,
                    .intended_ns = 1000000,
                    .sent_ns = 2000000,

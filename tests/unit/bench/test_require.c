@@ -27,8 +27,8 @@ static void names_are_checked(void **state)
         AUTO(arena_free) struct arena *arena = arena_new();
         struct bench_requirement requirement;
         struct err err = ERR_INIT;
-        bool ok =
-            bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err);
+        bool ok = bench_require_parse(rows[i].text, stream.protocol->spec,
+                                      stream.protocol->spec->sources, arena, &requirement, &err);
         CHECK_ROW(i, rows[i].text, ok == !rows[i].words);
         if (!ok && !strstr(err.text, rows[i].words))
             fail_msg("row %zu: no \"%s\" in \"%s\"", i, rows[i].words, err.text);
@@ -90,8 +90,8 @@ static void answers(void **state)
         struct bench_results *r = constant(&stream, rows[i].n, rows[i].over, rows[i].late_s);
         struct bench_requirement requirement;
         struct err err = ERR_INIT;
-        assert_true(
-            bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err));
+        assert_true(bench_require_parse(rows[i].text, stream.protocol->spec,
+                                        stream.protocol->spec->sources, arena, &requirement, &err));
         struct bench_judgement j = bench_require_judge(&requirement, r, arena);
         if (j.answer != rows[i].answer)
             fail_msg("row %zu (%s, n=%zu): %s, expected %s: %s", i, rows[i].text, rows[i].n,
@@ -143,8 +143,8 @@ static void failures_are_over(void **state)
         bench_results_close(r, &fixture_report, CLOCK_NEVER);
         struct bench_requirement requirement;
         struct err err = ERR_INIT;
-        assert_true(
-            bench_require_parse(rows[i].text, stream.protocol->spec, arena, &requirement, &err));
+        assert_true(bench_require_parse(rows[i].text, stream.protocol->spec,
+                                        stream.protocol->spec->sources, arena, &requirement, &err));
         struct bench_judgement j = bench_require_judge(&requirement, r, arena);
         if (j.answer != rows[i].answer || !strstr(j.why, rows[i].words))
             fail_msg("row %zu (%s): %s, expected %s: %s", i, rows[i].text,
@@ -197,8 +197,8 @@ static void failures_weigh_as_answers(void **state)
         bench_results_close(r, &fixture_report, CLOCK_NEVER);
         struct bench_requirement requirement;
         struct err err = ERR_INIT;
-        assert_true(bench_require_parse("itl.p95 < 20ms", stream.protocol->spec, arena,
-                                        &requirement, &err));
+        assert_true(bench_require_parse("itl.p95 < 20ms", stream.protocol->spec,
+                                        stream.protocol->spec->sources, arena, &requirement, &err));
         struct bench_judgement j = bench_require_judge(&requirement, r, arena);
         if (j.answer != rows[i].answer || !strstr(j.why, rows[i].words))
             fail_msg("row %zu: %s, expected %s: %s", i, bench_answer_names[j.answer],
@@ -214,8 +214,8 @@ static void nothing_is_not_fine(void **state)
     AUTO(bench_results_free) struct bench_results *r = fixture_run(&stream, 0, 0.1, 0, 1);
     struct bench_requirement requirement;
     struct err err = ERR_INIT;
-    assert_true(
-        bench_require_parse("latency.p95 < 10s", stream.protocol->spec, arena, &requirement, &err));
+    assert_true(bench_require_parse("latency.p95 < 10s", stream.protocol->spec,
+                                    stream.protocol->spec->sources, arena, &requirement, &err));
     assert_int_equal(bench_require_judge(&requirement, r, arena).answer, BENCH_UNTOLD);
 }
 

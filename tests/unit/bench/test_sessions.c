@@ -52,7 +52,8 @@ static struct bench_judgement judge(const struct load_stream *stream, struct ben
 {
     struct bench_requirement requirement;
     struct err err = ERR_INIT;
-    assert_true(bench_require_parse(text, stream->protocol->spec, arena, &requirement, &err));
+    assert_true(bench_require_parse(text, stream->protocol->spec, stream->protocol->spec->sources,
+                                    arena, &requirement, &err));
     return bench_require_judge(&requirement, results, arena);
 }
 
