@@ -61,13 +61,16 @@ static const char *find_number(const char *text)
 bool guard_alarm_xid_is_fatal(const char *text)
 {
     const char *at = find_number(text);
-    const int64_t number = at ? strtol(at, NULL, 10) : 0;
+    if (!at)
+        return false;
+    const int64_t number = strtol(at, NULL, 10);
     return device_kernel_xid_is_fatal(number) && !device_kernel_xid_is_over(number, at, strlen(at));
 }
 
 void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t now_ns)
 {
     const bool fatal = guard_alarm_xid_is_fatal(text);
+    const char *number = find_number(text);
     if (fatal || !alarm->fatal)
         alarm->proven = false;
     if (!fatal)
@@ -75,7 +78,7 @@ void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t n
     alarm->worse = !alarm->fatal;
     if (!alarm->fatal)
         alarm->demanded = false;
-    alarm->demanded |= strtol(find_number(text), NULL, 10) == RECOVERY_ACTION;
+    alarm->demanded |= number && strtol(number, NULL, 10) == RECOVERY_ACTION;
     alarm->fatal = true;
     alarm->fatal_ns = now_ns;
     memset(alarm->left, 0, sizeof alarm->left);
