@@ -218,6 +218,7 @@ static void prove(struct asking *asking)
     if (!asking->proving || !device)
         return;
     device_usage(device, asking->root, &after);
+    asking->probe.listed = after.listed == DEVICE_LISTED_YES;
     device_prove(device, &asking->before, &after, ON_GPU, &asking->probe.proof);
 }
 

@@ -15,6 +15,7 @@ struct guard_probe { /* one request, over */
     enum load_error error;
     int http_status; /* 0: none came */
     bool hung;       /* no answer within its deadline */
+    bool listed;     /* on its device by the driver, when it had just been answered */
     int64_t sent_ns;
     double latency_s, first_s; /* NaN unless answered */
     struct device_proof proof; /* unproven where nothing could be proven, or need not be */

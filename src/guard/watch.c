@@ -122,7 +122,6 @@ static void look_at_placement(struct guard_watch *watch, size_t i, int64_t now_n
     const struct guard_memory_view *memory = guard_memory_service(watch->memory, i);
     if (subject->spec->on != ON_GPU || subject->watch->kind == WATCH_NOTHING)
         return;
-    const int64_t answered_ns = subject->engine.moved_ns;
     const struct guard_sighting sighting = {
         .now_ns = now_ns,
         .up_ns = subject->up_ns,
@@ -130,8 +129,8 @@ static void look_at_placement(struct guard_watch *watch, size_t i, int64_t now_n
         .listed = memory->listed,
         .cpu_ns = memory->cpu_ns,
         .cpu_at_ns = memory->cpu_at_ns,
-        .answered_ns =
-            answered_ns > subject->probe_elsewhere_ns ? answered_ns : subject->probe_elsewhere_ns,
+        .answered_ns = subject->engine.moved_ns,
+        .probed_ns = subject->probe_elsewhere_ns,
         .device = device,
         .proof = subject->has_proof ? &subject->proof : NULL,
     };

@@ -15,8 +15,13 @@
  * time as a small model that is loaded there.
  *
  * A proof holds for as long as its process is listed, although the driver had no sample of the last
- * short probe; what was unloaded has to be proven again. With a look each second and a probe of
- * each new process, one that came back elsewhere is told well within ten seconds.
+ * short probe; what was unloaded has to be proven again.
+ *
+ * The bound of ten seconds is one on a process that came back elsewhere, and three of them are gone
+ * before it is found at all. So who is new and has answered a probe whole, the driver listing it
+ * neither before nor after, has PROBED_NS and no more: it has come up, whatever it loads. (While a
+ * model loads a probe is refused or waits, and says nothing.) Later, UNLISTED_NS hold for it as
+ * well: a server that loads for each request and unloads behind it is not listed at most looks.
  *
  * Invariant: a process is given its time to come up before anything is said of it, and who does
  * nothing is not said to do it in the wrong place. */
@@ -27,6 +32,7 @@
 #include <stdio.h>
 
 static const int64_t UNLISTED_NS = 5 * NS_PER_S;
+static const int64_t NEW_NS = 10 * NS_PER_S, PROBED_NS = 1500 * NS_PER_MS; /* two looks */
 static const double work_least = 0.25; /* cores; health checks and an idle runtime take less */
 static const int64_t WORKED_NS = NS_PER_S, RESTED_NS = 10 * NS_PER_S;
 
@@ -70,7 +76,9 @@ static void take_computing(struct guard_place *place, const struct guard_sightin
     take_work(place, sighting);
     if (place->computed_ns > 0)
         return;
-    if (sighting->answered_ns >= place->unlisted_ns)
+    if (sighting->probed_ns >= place->unlisted_ns)
+        place->computed_ns = sighting->probed_ns;
+    else if (sighting->answered_ns >= place->unlisted_ns)
         place->computed_ns = sighting->answered_ns;
     else if (place->worked_ns >= WORKED_NS)
         place->computed_ns = sighting->now_ns;
@@ -88,6 +96,17 @@ static int64_t latest(int64_t a_ns, int64_t b_ns)
     return a_ns > b_ns ? a_ns : b_ns;
 }
 
+/* Long enough to say that it is elsewhere, or unloaded? */
+static bool is_unlisted_long(const struct guard_place *place, const struct guard_sighting *sighting)
+{
+    const int64_t since_ns = latest(place->unlisted_ns, place->computed_ns);
+    const bool is_new = sighting->now_ns - sighting->up_ns < NEW_NS;
+    if (is_new && sighting->probed_ns >= latest(place->unlisted_ns, sighting->up_ns) &&
+        sighting->now_ns - latest(place->unlisted_ns, sighting->probed_ns) >= PROBED_NS)
+        return true;
+    return sighting->now_ns - latest(since_ns, sighting->up_ns) >= UNLISTED_NS;
+}
+
 static void take_listing(struct guard_place *place, const struct guard_sighting *sighting)
 {
     if (sighting->listed != DEVICE_LISTED_NO) {
@@ -99,10 +118,8 @@ static void take_listing(struct guard_place *place, const struct guard_sighting 
         return;
     }
     take_computing(place, sighting);
-    const int64_t since_ns =
-        latest(latest(place->unlisted_ns, place->computed_ns), sighting->up_ns);
     const bool computed = place->computed_ns > 0;
-    if (sighting->now_ns - since_ns < UNLISTED_NS ||
+    if (!is_unlisted_long(place, sighting) ||
         (!computed && (place->word == PLACEMENT_CPU || place->word == PLACEMENT_PARTIAL)))
         return;
     place->word = computed ? PLACEMENT_CPU : PLACEMENT_UNPROVEN;

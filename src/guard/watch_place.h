@@ -26,6 +26,7 @@ struct guard_sighting {
     enum device_listed listed;
     int64_t cpu_ns, cpu_at_ns; /* CPU time of its tree since its start, when read; at 0: not read */
     int64_t answered_ns; /* all of a request that it computed lies after this; 0: none known */
+    int64_t probed_ns;   /* as above, of a probe that was answered and not proven here; 0: none */
     const char *device;  /* "gpu0" */
     const struct device_proof *proof; /* of a probe that ended since the last look; NULL: none */
 };

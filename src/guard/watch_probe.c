@@ -128,7 +128,7 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
     if (probe->error == LOAD_OK) {
         subject->proof = probe->proof;
         subject->has_proof = true;
-        if (probe->proof.placement != PLACEMENT_GPU)
+        if (probe->proof.placement != PLACEMENT_GPU && !probe->listed)
             subject->probe_elsewhere_ns = probe->sent_ns;
         subject->hung_ns = 0;
     } else {

@@ -21,6 +21,7 @@ struct sight {
     const char *expected; /* "cpu", "placed", "" */
     int answered;         /* nothing of the last known answer lies before this; 0 */
     double cpu_s;         /* of its tree */
+    double probed_s;      /* sent then, answered, not proven; 0: none */
 };
 
 #define NO DEVICE_LISTED_NO
@@ -40,6 +41,7 @@ static void run_sights(const char *name, const struct sight *sights, size_t coun
                                           .cpu_ns = (int64_t)(s->cpu_s * 1e9),
                                           .cpu_at_ns = s->listed == NO ? s->s * NS_PER_S : 0,
                                           .answered_ns = s->answered * NS_PER_S,
+                                          .probed_ns = (int64_t)(s->probed_s * 1e9),
                                           .device = "gpu0",
                                           .proof = s->proof >= 0 ? &proof : NULL};
         struct guard_place_turn turn = guard_place_step(&place, &sighting);
@@ -162,6 +164,44 @@ static void test_unloaded_is_no_fall(void **state)
     run_sights("proven", proven, ARRAY_LEN(proven));
 }
 
+/* Expected: of a new process that has answered a probe unlisted two looks tell; of one that still
+ * loads (its probe waits or is refused), or that is listed late, nothing is said; and what was
+ * answered later, or before it was unlisted, has the old bound. Before: eight seconds and more from
+ * a restart on. */
+static void test_a_new_process_that_answers(void **state)
+{
+    (void)state;
+    const struct sight answers[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, NO, PLACEMENT_UNPROVEN, PLACEMENT_UNPROVEN, "", 0, 0, 1.01},
+        {3, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 0, 0, 1.01},
+        {4, 1, false, NO, -1, PLACEMENT_CPU, "", 0, 0, 3.2},
+    };
+    const struct sight loads[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0.1},
+        {2, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 1.0},
+        {5, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 1.1}, /* it is asked, and waits */
+        {6, 1, false, YES, -1, PLACEMENT_UNPROVEN, "", 0, 0, 1.01},
+        {7, 1, false, YES, PLACEMENT_GPU, PLACEMENT_GPU, "", 0, 0, 1.01},
+    };
+    const struct sight unloads[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {2, 1, false, YES, -1, PLACEMENT_UNPROVEN, "", 0, 0, 1.01},
+        {3, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0, 1.01},
+        {9, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0, 1.01},
+    };
+    const struct sight later[] = {
+        {1, 1, true, NO, -1, PLACEMENT_UNPROVEN, ""},
+        {11, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0, 10.5},
+        {15, 1, false, NO, -1, PLACEMENT_UNPROVEN, "", 0, 0, 10.5},
+        {16, 1, false, NO, -1, PLACEMENT_CPU, "cpu", 0, 0, 10.5},
+    };
+    run_sights("answers new", answers, ARRAY_LEN(answers));
+    run_sights("loads new", loads, ARRAY_LEN(loads));
+    run_sights("unloads new", unloads, ARRAY_LEN(unloads));
+    run_sights("later", later, ARRAY_LEN(later));
+}
+
 /* ---- requests ---- */
 
 static void test_requests(void **state)
@@ -254,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_falls_to_the_cpu),
         cmocka_unit_test(test_listed_is_not_computing),
         cmocka_unit_test(test_unloaded_is_no_fall),
+        cmocka_unit_test(test_a_new_process_that_answers),
         cmocka_unit_test(test_late_listing_is_no_fall),
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_kinds),
