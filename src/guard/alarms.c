@@ -83,11 +83,13 @@ static enum expr_truth is_full_soon(struct guard_alarm *alarm, const struct guar
     return truth_of(alarm->bad);
 }
 
-/* Another process: its window begins with it. */
+/* Another process, or another setting that is watched: its window begins with it. */
 static bool has_begun(const struct guard_alarm *alarm, const struct guard_tick *tick)
 {
     for (size_t i = 0; i < tick->event_count; i++) {
         const struct guard_event *event = &tick->events[i];
+        if (event->kind == EVENT_SETTING)
+            return true;
         if (event->service == alarm->service &&
             (event->kind == EVENT_RESTARTED || event->kind == EVENT_UP))
             return true;
@@ -96,7 +98,8 @@ static bool has_begun(const struct guard_alarm *alarm, const struct guard_tick *
 }
 
 /* Of a window that holds nothing. Before one has passed nobody can say so: since guard began, since
- * the service is another process, since it is up ("down" says the rest). */
+ * the service is another process, since it is up ("down" says the rest), since another setting is
+ * watched. */
 static enum expr_truth is_silent(struct guard_alarm *alarm, const struct guard_tick *tick)
 {
     const struct guard_value *value = value_of(alarm, tick);

@@ -8,8 +8,8 @@
  * told of its tiers stands in a line of its own. What was chosen then is shown beside it where it
  * differs: the study file may be another one now, or the recording begins in the middle.
  *
- * What became of actions back then (EVENT_ACTED) is printed between the decisions: those belong to
- * the day, whatever the rules say today. */
+ * What became of actions back then (EVENT_ACTED), and when production came to run another setting,
+ * is printed between the decisions: those belong to the day, whatever the rules say today. */
 #include "guard/replay.h"
 
 #include "base/clock.h"
@@ -85,7 +85,7 @@ static void tell_acted(struct replay *r, const struct guard_tick *tick)
     char when[32];
     for (size_t i = 0; i < tick->event_count && r->out && !r->options->json; i++) {
         AUTO(buf_done) struct buf safe = BUF_INIT(2048);
-        if (tick->events[i].kind != EVENT_ACTED)
+        if (tick->events[i].kind != EVENT_ACTED && tick->events[i].kind != EVENT_SETTING)
             continue;
         text_add_escaped(&safe, TEXT_TERMINAL, tick->events[i].text, strlen(tick->events[i].text),
                          sizeof tick->events[i].text);

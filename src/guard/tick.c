@@ -50,6 +50,7 @@ const char *const guard_event_names[EVENT_COUNT_] = {
     [EVENT_TIER_STAYS] = "tier-stays",
     [EVENT_TIER_GONE] = "tier-gone",
     [EVENT_ACTED] = "acted",
+    [EVENT_SETTING] = "setting",
 };
 
 double guard_tick_number(double value)

@@ -56,6 +56,8 @@ enum guard_event_kind {
     EVENT_TIER_STAYS, /* a tier that guard has stopped is not down after two minutes */
     EVENT_TIER_GONE,  /* it is, or it is used again */
     EVENT_ACTED,      /* what became of an action, by the actor */
+    EVENT_SETTING,    /* production runs another setting, or the study has decided anew: what was
+                       * known of services by probes and engines begins anew */
     EVENT_COUNT_
 };
 extern const char *const guard_event_names[EVENT_COUNT_];

@@ -336,6 +336,20 @@ static void no_data(void **state)
     judged_steps(j, 60);
     assert_int_equal(judged_count(j, "no data"), 0);
     judged_free(j);
+    /* Before: a promotion, whose probes begin a window of their own, was "no data" at once. */
+    j = judged_new(ACT);
+    all_well(j);
+    judged_steps(j, 100);
+    judged_set(j, "stt.latency.p50", NAN);
+    judged_event(j, EVENT_SETTING, -1, "production runs another setting");
+    judged_steps(j, 60);
+    assert_int_equal(judged_count(j, "no data"), 0);
+    judged_step(j);
+    assert_int_equal(judged_count(j, "no data"), 1);
+    judged_event(j, EVENT_SETTING, -1, "and another one");
+    judged_steps(j, 120); /* unknown for a window, and still the same alarm */
+    assert_int_equal(judged_count(j, "no data"), 1);
+    judged_free(j);
 }
 
 /* A trend that trembles around the threshold is one alarm. */
