@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-from bench_lib import FAKE, ROOT, SPICA, need, number, say, workplace
+from bench_lib import FAKE, ROOT, SPICA, give_up, need, number, say, workplace
 
 os.environ.update(SPICA=SPICA, FAKE_SERVICE=FAKE)
 sys.path.insert(0, os.path.join(ROOT, "tests/scenario"))
@@ -184,8 +184,11 @@ def tell(name, outcome):
 
 def main():
     need(SPICA, FAKE)
-    folder = workplace("guard-faults")
     names = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        give_up(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    folder = workplace("guard-faults")
     beside = {name: start(name, PARTS[name][0], folder) for name in BESIDE if name in names}
     try:
         for name in names:

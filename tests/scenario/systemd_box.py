@@ -58,9 +58,10 @@ def wait_until(what, text, within=WITHIN_S):
         time.sleep(0.02)
 
 
-def _mount(source, target, kind):
+def mount(source, target, kind, options=None):
+    """In the scenario's own view of mounts. All but the target are bytes."""
     libc = ctypes.CDLL(None, use_errno=True)
-    skip_unless(libc.mount(source, target.encode(), kind, 0, None) == 0,
+    skip_unless(libc.mount(source, target.encode(), kind, 0, options) == 0,
                 f"no mount of {kind.decode()} on {target}: {os.strerror(ctypes.get_errno())}")
 
 
@@ -103,7 +104,7 @@ class Systemd:
         os.close(into)
         skip_unless(libc.unshare(CLONE_NEWCGROUP) == 0, "no control group namespace")
         libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-        _mount(b"cgroup2", "/sys/fs/cgroup", b"cgroup2")
+        mount(b"cgroup2", "/sys/fs/cgroup", b"cgroup2")
 
     def __enter__(self):
         skip_unless(os.geteuid() == 0, "not root: no private mounts for systemd")
@@ -111,10 +112,10 @@ class Systemd:
         for program in (MANAGER, "systemctl", "busctl", "dbus-daemon"):
             skip_unless(shutil.which(program), f"{program} is not there")
         self._own_group()
-        _mount(b"tmpfs", "/run", b"tmpfs")
+        mount(b"tmpfs", "/run", b"tmpfs")
         runtime = "/run/user/0"
         if self.system:
-            _mount(b"tmpfs", "/etc/systemd", b"tmpfs")
+            mount(b"tmpfs", "/etc/systemd", b"tmpfs")
         for folder in ("/run/systemd/system", runtime, self.units):
             os.makedirs(folder, exist_ok=True)
         os.chmod(runtime, 0o711 if self.system else 0o700)

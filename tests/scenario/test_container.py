@@ -88,8 +88,9 @@ class Podman:
         skip_unless(made.returncode == 0, "podman can't import an image here: " + made.stderr.strip())
 
     def call(self, *words):
+        # Its monitor leaves a file where it was called, when the kernel killed in a container.
         return subprocess.run(["podman", *self.options, *words], env=self.box.env, text=True,
-                              capture_output=True, timeout=120)
+                              capture_output=True, timeout=120, cwd=self.box.folder)
 
     def names(self):
         return self.call("ps", "-a", "--format", "{{.Names}}").stdout.split()
