@@ -80,6 +80,46 @@ def arrivals(path):
     return sorted(int(first) for first, _, _, number in lines if number != "0")
 
 
+def began(came, meant, answered):
+    """When our clock's zero was by the service's. Each request came when it was meant to leave or later, and before its
+    answer: on a machine that is late they come later, never sooner. There must be a moment that all of them agree with."""
+    check(len(came) == len(meant) == len(answered), f"{len(meant)} meant, {len(came)} came, {len(answered)} answered")
+    latest = min(at - wanted for at, wanted in zip(sorted(came), sorted(meant)))
+    soonest = max(at - answer for at, answer in zip(sorted(came), sorted(answered)))
+    check(soonest <= latest, f"{(soonest - latest) / 1e6} ms off the plan")
+    return latest
+
+
+def quarters(times):
+    """How many in each half second."""
+    return [sum(1 for t in times if k * 500_000_000 <= t < (k + 1) * 500_000_000) for k in range(4)]
+
+
+@scenario(quick=True)
+def a_bench_ramps(box):
+    log = box.path("arrivals")
+    url = serve(box, "llm", "--arrivals", log)
+    ramp = ["--load", "rate={from: 20/s, to: 180/s}", "--load", "arrivals=ramp", "--load", "concurrency=256"]
+    seen, came = [], []
+    for seed in ("7", "7", "8"):
+        run = json.loads(box.run(*ALONE, "-p", "openai-chat", "-u", url, *ramp, "--for", "2s", "--warmup", "0s", "--seed",
+                                 seed, "--json", "--records", "r.jsonl", code=0).out)
+        with open(box.path("r.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line)["metadata"] for line in file]
+        end = time.monotonic() + 30
+        while len(arrivals(log)) < len(came) + 1 + len(lines):  # it is written each half second; one came before all
+            check(time.monotonic() < end, f"{len(arrivals(log))} in the service's log")
+            time.sleep(0.05)
+        new, came = arrivals(log)[len(came) + 1:], arrivals(log)
+        meant = sorted(m["credit_issued_ns"] for m in lines)
+        began(new, meant, [m["request_ack_ns"] for m in lines])
+        counts = quarters([at - meant[0] for at in meant])
+        check(run["load"]["arrivals"] == "ramp" and run["answered"] == len(lines), run["load"])
+        check(counts[0] < counts[1] < counts[2] < counts[3] and counts[0] < 40 and counts[3] > 50, counts)
+        seen.append([at - meant[0] for at in meant])
+    check(seen[0] == seen[1] != seen[2], "the same seed is the same plan, another is not")
+
+
 @scenario(quick=True)
 def a_ramp_rises_as_planned(box):
     """From 20/s to 180/s: in the plan, in what was sent, and in the service's own log of what came."""
@@ -92,21 +132,13 @@ def a_ramp_rises_as_planned(box):
     rows = sent(box, "llm")
     same_times(plan, rows, "ramp")
     # 20 in the first quarter, 80 in the last, 200 altogether; this seed's are drawn once and for all.
-    def quarters(times):
-        return [sum(1 for t in times if k * 500_000_000 <= t < (k + 1) * 500_000_000) for k in range(4)]
     counts = quarters([p["intended_ns"] for p in plan])
     check(sum(counts) == len(plan) and 160 < len(plan) < 240, counts)
     check(8 <= counts[0] <= 34 and 58 <= counts[3] <= 104 and counts[0] < counts[1] < counts[2] < counts[3], counts)
-    # The log's last are the window's. Each came when it was meant to leave or later, and before its answer: on a
-    # machine that is late they come later, never sooner, and none is missing. The log's clock is the machine's, ours
-    # begins with the run: there is a moment at which it began that all of them agree with.
+    # The log's last are the window's.
     came = arrivals(log)[-len(rows):]
-    meant = sorted(r["intended_ns"] for r in rows)
-    answered = sorted(r["first_byte_ns"] for r in rows)
-    latest = min(at - wanted for at, wanted in zip(came, meant))
-    soonest = max(at - answer for at, answer in zip(came, answered))
-    check(soonest <= latest, f"{(soonest - latest) / 1e6} ms off the plan")
-    zero = latest + meant[0] - plan[0]["intended_ns"]
+    meant = [r["intended_ns"] for r in rows]
+    zero = began(came, meant, [r["first_byte_ns"] for r in rows]) + min(meant) - plan[0]["intended_ns"]
     log_counts = quarters([at - zero for at in came])
     check(log_counts[0] <= counts[0] and sum(log_counts[:2]) <= sum(counts[:2]), f"{log_counts}, planned {counts}")
     # Another seed is another plan of the same ramp.
