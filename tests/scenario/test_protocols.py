@@ -5,6 +5,7 @@ import json
 import os
 
 from harness import FAKE, check, main, scenario
+from test_bench import ALONE, serve
 
 
 def cases(box, name, table, kind=None, load=None, **keys):
@@ -70,6 +71,21 @@ def every_protocol_is_measured(box):
         if r["error"] is None:
             check(abs(r["audio_s"] - 0.5) < 1e-9, r)
             check(r["first_byte_ns"] < r["first_token_ns"] <= r["last_token_ns"], r)
+
+
+@scenario(quick=True)
+def other_forms_of_text_and_speech(box):
+    """Those that no study here uses: what was said is what is heard, and tokens come one after the other."""
+    def bench(*args):
+        return json.loads(box.run(*ALONE, *args, "-n", "6", "--json", code=0).out)
+    url = serve(box, "llm", "--latency", "10ms", "--latency-per-token", "2ms", "--tokens", "8")
+    run = bench("-p", "openai-completions", "-u", url)
+    check(run["answered"] == 6 and run["metrics"]["ttft"]["count"] == 6 and run["metrics"]["itl"]["count"] == 42, run)
+    url = serve(box, "stt", "--latency", "10ms")
+    for protocol, *options in (["whisper-inference"], ["openai-transcriptions", "-o", "response_format=verbose_json"],
+                               ["openai-transcriptions", "-o", "response_format=text"]):
+        run = bench("-p", protocol, "-u", url, "--corpus", "speech", *options)
+        check(run["answered"] == 6 and run["metrics"]["wer"]["value"] == 0 and run["metrics"]["rtf"]["count"] == 6, run)
 
 
 @scenario(quick=True)
