@@ -69,6 +69,18 @@ NODISCARD bool proc_read_memory(const char *root, struct proc_memory *ret_memory
 /* Which process listens on a loopback TCP port: its pid, 0 when nobody does, -1 when somebody does
  * but whose it is can't be seen. Reads net/tcp, net/tcp6 and the fd folders. */
 pid_t proc_listener(const char *root, int port);
+/* The same for whoever asks again and again about one port: what was found is kept, and as long as
+ * it is that process with that socket nothing is searched. A process that comes to share the socket
+ * later is not noticed before then; a holder that can't be seen is looked for at each 16th
+ * question. */
+struct proc_listening { /* zeroed at first; owns nothing */
+    int port;
+    pid_t pid;           /* as it was answered */
+    int64_t start_ticks; /* of that process */
+    uint64_t inode;      /* of the socket */
+    int descriptor, questions;
+};
+pid_t proc_listening(struct proc_listening *listening, const char *root, int port);
 /* The TCP ports on which this process itself listens and which loopback reaches in its network
  * namespace, lowest first; at most `max`. -1 when its descriptors may not be looked at. */
 int proc_ports(const char *root, pid_t pid, int *ret_ports, int max);

@@ -5,6 +5,10 @@
  * A netlink query (sock_diag) would be quicker with many sockets, but ends at the same inode and
  * the same search through fd folders, and no test could feed it.
  *
+ * That search reads every descriptor of every process. Whoever asks again and again keeps what was
+ * found, and has it confirmed by two small files: it is the same process (pid and start), and the
+ * same socket is behind the same descriptor of it. Nothing else is read until that is no longer so.
+ *
  * Invariant: 0 is said only when no listening socket would get a connection to a loopback address
  * at this port. A socket whose holder is another user's, or in another pid namespace, is -1. */
 #include "device/proc_file.h"
@@ -13,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STATE_LISTEN = 0x0A, LINE_SIZE = 512, INODES_MAX = 16 };
 
@@ -87,12 +92,13 @@ static bool is_socket(const char *link, const struct listeners *listeners)
     return false;
 }
 
-static bool holds(int root_fd, pid_t pid, const struct listeners *listeners)
+/* Which descriptor of it is one of them; -1: none. */
+static int holds(int root_fd, pid_t pid, const struct listeners *listeners)
 {
     AUTO(fd) int fd = proc_file_open(root_fd, pid, "fd", O_DIRECTORY);
     AUTO(closedir) DIR *files = fd >= 0 ? fdopendir(fd) : NULL;
     if (!files)
-        return false;
+        return -1;
     fd_take(&fd);
     for (const struct dirent *entry = readdir(files); entry; entry = readdir(files)) {
         char link[64];
@@ -101,28 +107,109 @@ static bool holds(int root_fd, pid_t pid, const struct listeners *listeners)
             continue;
         link[len] = '\0';
         if (is_socket(link, listeners))
-            return true;
+            return (int)strtol(entry->d_name, NULL, 10);
     }
-    return false;
+    return -1;
 }
 
-pid_t proc_listener(const char *root, int port)
+/* A socket shared by a parent and its workers belongs to the lowest pid, whatever order the folder
+ * has. */
+static pid_t find_holder(const char *root, const struct listeners *listeners, int *ret_descriptor)
 {
-    struct listeners listeners = {0};
-    read_sockets(root, "tcp", port, &listeners);
-    read_sockets(root, "tcp6", port, &listeners);
-    if (listeners.count == 0)
-        return 0;
     AUTO(closedir) DIR *dir = opendir(root);
     pid_t found = -1;
     for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
         pid_t pid = proc_file_pid(entry->d_name);
-        /* A socket shared by a parent and its workers belongs to the lowest pid, whatever order the
-         * folder has. */
-        if (pid > 0 && (found < 0 || pid < found) && holds(dirfd(dir), pid, &listeners))
-            found = pid;
+        if (pid <= 0 || (found > 0 && pid > found))
+            continue;
+        const int descriptor = holds(dirfd(dir), pid, listeners);
+        if (descriptor < 0)
+            continue;
+        found = pid;
+        *ret_descriptor = descriptor;
     }
     return found;
+}
+
+static void find_sockets(const char *root, int port, struct listeners *ret_listeners)
+{
+    *ret_listeners = (struct listeners){0};
+    read_sockets(root, "tcp", port, ret_listeners);
+    read_sockets(root, "tcp6", port, ret_listeners);
+}
+
+pid_t proc_listener(const char *root, int port)
+{
+    struct listeners listeners;
+    int descriptor = 0;
+    find_sockets(root, port, &listeners);
+    return listeners.count == 0 ? 0 : find_holder(root, &listeners, &descriptor);
+}
+
+/* ---- again and again ---- */
+
+/* A hidden holder is looked for again so many questions later: it may have been between two
+ * processes just then, or be another user's for good. */
+enum { HIDDEN_QUESTIONS = 15 };
+
+static uint64_t first_inode(const struct listeners *listeners)
+{
+    uint64_t first = listeners->count > 0 ? listeners->inodes[0] : 0;
+    for (size_t i = 1; i < listeners->count; i++)
+        first = listeners->inodes[i] < first ? listeners->inodes[i] : first;
+    return first;
+}
+
+/* The inode of the socket that is behind a descriptor; 0: there is none. */
+static uint64_t inode_of(const char *root, pid_t pid, int descriptor)
+{
+    char path[4096], link[64];
+    uint64_t inode = 0;
+    snprintf(path, sizeof path, "%s/%d/fd/%d", root, (int)pid, descriptor);
+    ssize_t len = readlink(path, link, sizeof link - 1);
+    if (len <= 0)
+        return 0;
+    link[len] = '\0';
+    return sscanf(link, "socket:[%20" SCNu64, &inode) == 1 ? inode : 0;
+}
+
+/* The same process has the same socket behind the same descriptor. */
+static bool still_holds(const char *root, const struct proc_listening *listening)
+{
+    struct proc_stat now;
+    return listening->pid > 0 && listening->inode > 0 &&
+           proc_read_stat(root, listening->pid, &now) && !proc_is_dead(&now) &&
+           now.start_ticks == listening->start_ticks &&
+           inode_of(root, listening->pid, listening->descriptor) == listening->inode;
+}
+
+static bool still_hidden(const struct proc_listening *listening, const struct listeners *listeners)
+{
+    return listening->pid < 0 && listening->inode == first_inode(listeners) &&
+           listening->questions < HIDDEN_QUESTIONS;
+}
+
+pid_t proc_listening(struct proc_listening *listening, const char *root, int port)
+{
+    struct listeners listeners;
+    struct proc_stat now;
+    int descriptor = 0;
+    if (listening->port == port && still_holds(root, listening))
+        return listening->pid;
+    find_sockets(root, port, &listeners);
+    if (listening->port == port && still_hidden(listening, &listeners)) {
+        listening->questions++;
+        return -1;
+    }
+    *listening = (struct proc_listening){.port = port};
+    if (listeners.count == 0)
+        return 0;
+    const pid_t pid = find_holder(root, &listeners, &descriptor);
+    listening->pid = pid;
+    listening->inode = pid > 0 ? inode_of(root, pid, descriptor) : first_inode(&listeners);
+    listening->descriptor = descriptor;
+    listening->start_ticks = pid > 0 && proc_read_stat(root, pid, &now) ? now.start_ticks : -1;
+    return pid;
 }
 
 static int compare_ports(const void *a, const void *b)
@@ -145,7 +232,7 @@ int proc_ports(const char *root, pid_t pid, int *ret_ports, int max)
         while (file && count < max && fgets(line, sizeof line, file)) {
             struct listeners one = {.count = 1};
             int port = 0;
-            if (!parse_line(line, &port, &one.inodes[0]) || !holds(root_fd, pid, &one))
+            if (!parse_line(line, &port, &one.inodes[0]) || holds(root_fd, pid, &one) < 0)
                 continue;
             bool known = false;
             for (int i = 0; i < count; i++)

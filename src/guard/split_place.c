@@ -36,9 +36,10 @@ void split_place_follow(struct split_place *place)
     place->process.held_at_ns = place->looked_ns = 0;
 }
 
-static pid_t listener_of(const void *owner)
+static pid_t listener_of(void *owner)
 {
-    return proc_listener("/proc", *(const int *)owner);
+    struct split_place *place = owner;
+    return proc_listening(&place->listening, "/proc", place->port);
 }
 
 static bool is_watched(const struct spec_study *study, size_t service, int port)
@@ -62,9 +63,10 @@ void split_place_look(struct split_place *place, const struct guard_split_setup 
     const struct tier_process_look look = {.device = setup->devices[d],
                                            .device_name = study->devices[d],
                                            .find = listener_of,
-                                           .owner = &port,
+                                           .owner = place,
                                            .place = placed};
     place->looked_ns = now_ns;
+    place->port = port;
     if (!look.device || (placed && device_facts(look.device)->cores > 0))
         return;
     tier_process_weigh(&place->process, &look, now_ns);

@@ -7,6 +7,8 @@
 
 struct split_place { /* of one arm; as split_place_new() gives it */
     struct tier_process process;
+    struct proc_listening listening; /* who has its port */
+    int port;
     int64_t looked_ns;
     bool wrong; /* until it is seen where it must be, or is down */
 };

@@ -21,8 +21,8 @@ bool tier_process_follow(struct tier_process *process, pid_t pid);
 struct tier_process_look { /* borrowed */
     struct device *device;
     const char *device_name;
-    pid_t (*find)(const void *owner); /* asked only when it is time; 0: none */
-    const void *owner;
+    pid_t (*find)(void *owner); /* asked only when it is time; 0: none */
+    void *owner;
     bool place; /* is it to be asked for its place, too? */
 };
 /* A look is dear and taken every few seconds, however often this is called. */

@@ -103,12 +103,12 @@ static struct device *device_of(const struct tier_unit *unit)
     return unit->device ? *unit->device : NULL;
 }
 
-static pid_t main_pid(const void *owner)
+static pid_t main_pid(void *owner)
 {
-    const struct tier_unit *unit = owner;
+    struct tier_unit *unit = owner;
     if (unit->unit)
         return (pid_t)guard_unit_state(unit->unit)->main_pid;
-    return proc_listener("/proc", unit->spec->port);
+    return proc_listening(&unit->listening, "/proc", unit->spec->port);
 }
 
 /* On its way up a request proves it; what the driver said before that is over. */

@@ -22,7 +22,8 @@ struct tier_unit {
     int64_t drain_until_ns;
     int empty_looks; /* in a row, while it drains */
     struct tier_process process;
-    struct tier_warm *warm; /* owned; NULL: there is nothing to ask */
+    struct proc_listening listening; /* of one without a unit */
+    struct tier_warm *warm;          /* owned; NULL: there is nothing to ask */
     unsigned proofs;
     pid_t proven_pid; /* on its device, by its first request, until it is taken as on; 0 */
     int64_t asked_ns;

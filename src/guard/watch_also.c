@@ -128,7 +128,7 @@ bool guard_also_look(struct guard_also *also, int64_t now_ns)
     return turn.killed_for_memory;
 }
 
-static pid_t main_of(const void *owner)
+static pid_t main_of(void *owner)
 {
     const struct guard_also *also = owner;
     return also->life.main.pid;

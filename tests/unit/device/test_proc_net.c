@@ -80,11 +80,16 @@ static void check_real(int family, const struct sockaddr *address, socklen_t len
     assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &bound_len), 0);
     int port = ntohs(bound.sin6_port);
     /* Bound is not listening. */
+    struct proc_listening kept = {0};
     assert_int_equal(proc_listener("/proc", port), 0);
+    assert_int_equal(proc_listening(&kept, "/proc", port), 0);
     assert_int_equal(listen(fd, 1), 0);
     assert_int_equal(proc_listener("/proc", port), getpid());
+    assert_int_equal(proc_listening(&kept, "/proc", port), getpid());
+    assert_int_equal(proc_listening(&kept, "/proc", port), getpid());
     close(fd_take(&fd));
     assert_int_equal(proc_listener("/proc", port), 0);
+    assert_int_equal(proc_listening(&kept, "/proc", port), 0);
 }
 
 static void test_real_socket(void **state)
@@ -98,11 +103,101 @@ static void test_real_socket(void **state)
     check_real(AF_INET6, (struct sockaddr *)&six, sizeof six);
 }
 
+/* ---- again and again ---- */
+
+static void put_socket(const char *root, int pid, int descriptor, const char *inode)
+{
+    char link[300], to[64];
+    snprintf(link, sizeof link, "%s/%d/fd/%d", root, pid, descriptor);
+    snprintf(to, sizeof to, "socket:[%s]", inode ? inode : "");
+    (void)unlink(link);
+    if (inode)
+        assert_int_equal(symlink(to, link), 0);
+}
+
+static void put_process(const char *root, int pid, int64_t start)
+{
+    char path[64], text[300];
+    snprintf(path, sizeof path, "%d/stat", pid);
+    snprintf(text, sizeof text,
+             "%d (server) S 1 %d %d 0 -1 0 0 0 0 0 1 1 0 0 20 0 1 0 %lld 1 1 1\n", pid, pid, pid,
+             (long long)start);
+    fake_text(root, path, text);
+    snprintf(path, sizeof path, "%d/fd/placeholder", pid);
+    fake_text(root, path, "");
+}
+
+/* What is found is kept, and nothing is searched, until the process or its socket is another. */
+static void test_listening(void **state)
+{
+    (void)state;
+    static const char listens[] = HEAD LINE("0100007F:1F90", ANY4, "0A", "555");
+    static const char again[] = HEAD LINE("0100007F:1F90", ANY4, "0A", "556");
+    struct proc_listening kept = {0};
+    char *root = check_make_folder();
+    fake_text(root, "net/tcp", listens);
+    put_process(root, 8, 100);
+    put_socket(root, 8, 3, "555");
+    assert_int_equal(proc_listening(&kept, root, 8080), 8);
+    /* Without the list: no search would find it. */
+    fake_text(root, "net/tcp", HEAD);
+    assert_int_equal(proc_listener(root, 8080), 0);
+    assert_int_equal(proc_listening(&kept, root, 8080), 8);
+    /* Another port is another question. */
+    assert_int_equal(proc_listening(&kept, root, 8081), 0);
+    fake_text(root, "net/tcp", listens);
+    assert_int_equal(proc_listening(&kept, root, 8080), 8);
+    /* The number was given to another process. */
+    put_process(root, 8, 200);
+    fake_text(root, "net/tcp", HEAD);
+    assert_int_equal(proc_listening(&kept, root, 8080), 0);
+    fake_text(root, "net/tcp", listens);
+    assert_int_equal(proc_listening(&kept, root, 8080), 8);
+    /* It lives, and has closed the socket: another listens. */
+    put_socket(root, 8, 3, "777");
+    put_process(root, 9, 300);
+    put_socket(root, 9, 5, "556");
+    fake_text(root, "net/tcp", again);
+    assert_int_equal(proc_listening(&kept, root, 8080), 9);
+    /* Nobody does. */
+    put_socket(root, 9, 5, NULL);
+    fake_text(root, "net/tcp", HEAD);
+    assert_int_equal(proc_listening(&kept, root, 8080), 0);
+    check_remove_folder(root);
+}
+
+/* Who can't be seen is not looked for each time, and not given up. */
+static void test_hidden_listener(void **state)
+{
+    (void)state;
+    struct proc_listening kept = {0};
+    char *root = check_make_folder();
+    int questions = 1;
+    fake_text(root, "net/tcp", HEAD LINE("0100007F:1F90", ANY4, "0A", "555"));
+    assert_int_equal(proc_listening(&kept, root, 8080), -1);
+    put_process(root, 8, 100);
+    put_socket(root, 8, 3, "555");
+    while (proc_listening(&kept, root, 8080) == -1 && questions < 100)
+        questions++;
+    assert_int_equal(questions, 16);
+    assert_int_equal(kept.pid, 8);
+    /* Another socket is looked for at once. */
+    kept = (struct proc_listening){0};
+    fake_text(root, "net/tcp", HEAD LINE("0100007F:1F90", ANY4, "0A", "556"));
+    assert_int_equal(proc_listening(&kept, root, 8080), -1);
+    put_socket(root, 8, 3, "557");
+    fake_text(root, "net/tcp", HEAD LINE("0100007F:1F90", ANY4, "0A", "557"));
+    assert_int_equal(proc_listening(&kept, root, 8080), 8);
+    check_remove_folder(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_real_socket),
+        cmocka_unit_test(test_listening),
+        cmocka_unit_test(test_hidden_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
