@@ -6,6 +6,8 @@ servers as units of a real `systemd --user` in a box (needs root).
     bench/guard_swing.py        whisper-server with tiny.en and base on the CPU, 6 minutes for each of the three
     SPICA_BENCH_LONG=1          30 minutes for each
     SPICA_BENCH_SHORT=1         fake services, 45 seconds each, to see that it works; never to be quoted
+    SPICA_BENCH_SWING_S=60      so many seconds for each, whatever the servers, and a capacity that is measured in
+                                short windows and kept apart: to see that it works; never to be quoted
 
 First both models are measured by `spica run` (capacity by clients; about 9 minutes, kept in
 build/bench-results/guard-swing). From that come the rates, as shares of what base answers at most (m): calm
@@ -36,8 +38,10 @@ from traffic import accepts, multipart  # noqa: E402
 
 SHORT, LONG = (bool(os.environ.get(f"SPICA_BENCH_{name}")) for name in ("SHORT", "LONG"))
 DEMO = os.path.join(bench.ROOT, "build/demo")
-SCALE = 0.125 if SHORT else 5 if LONG else 1
 PHASES = (("calm", 150, 0.2), ("burst", 20, 0.8), ("overload", 40, 1.8), ("calm", 150, 0.2))
+WHOLE_S = sum(length for _, length, _ in PHASES)
+TRIED_S = float(os.environ.get("SPICA_BENCH_SWING_S", 45 if SHORT else 0))
+SCALE = TRIED_S / WHOLE_S if TRIED_S else 5 if LONG else 1
 LIMIT_SERVICES = 5  # the limit, in requests that base answers alone
 SEED = 8
 ANSWER_S = 300      # a client's own patience
@@ -73,7 +77,7 @@ def servers():
 
 
 def write_study(path, service, corpus, guard=None):
-    window = "6s" if SHORT else "45s"  # a p95 needs 20 answers
+    window = "6s" if TRIED_S else "45s"  # a p95 needs 20 answers
     study = {
         "study": "swing", "device": "cpu", "services": {"stt": service},
         "load": {"stt": {"corpus": corpus, "concurrency": 1, "timeout": "120s"}},
@@ -92,7 +96,8 @@ def write_study(path, service, corpus, guard=None):
 
 def measure(kind, service, corpus):
     """The study's results; kept for as long as the question is the same."""
-    folder = os.path.join(bench.BUILD, "bench-results", f"guard-swing-{kind}")
+    folder = os.path.join(bench.BUILD, "bench-results",
+                          f"guard-swing-{kind}{'-tried' if TRIED_S else ''}")
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "study.yaml")
     write_study(path, service, corpus)
@@ -114,10 +119,13 @@ def capacity(results):
     found = {}
     db = bench.open_results(results)
     for row in db.execute("SELECT t.candidate AS c, p.level AS n, p.answered_rps AS rps, p.p95 AS p95 "
-                          "FROM capacity_points p JOIN trials t ON t.number = p.trial"):
+                          "FROM capacity_points p JOIN trials t ON t.number = p.trial "
+                          "WHERE p.answered_rps > 0"):
         size = row["c"].split("stt.size=")[1].split()[0]
         most, alone = found.get(size, (0, 0))
-        found[size] = (max(most, row["rps"]), row["p95"] if row["n"] == 1 and row["p95"] else alone)
+        if row["n"] == 1:  # one client after another: too few answers for a p95 still have a mean
+            alone = row["p95"] or 1 / row["rps"]
+        found[size] = (max(most, row["rps"]), alone)
     if set(found) != {"base", "tiny"} or not all(alone for _, alone in found.values()):
         bench.give_up(f"the study found no capacity of both: {found}")
     return found
@@ -152,6 +160,8 @@ class Load:
                 data = file.read()
             if len(data) < 130000:  # four seconds: what people say to a machine
                 self.clips.append(multipart(data))
+        if not self.clips:
+            bench.give_up(f"{corpus} has no clip of at most four seconds")
 
     def one(self, due, phase, clip, answers):
         body, head = clip
@@ -199,7 +209,7 @@ class Stage:
             "every": "500ms", "probe": 0, "proxy": {"folder": box.path("proxy")},
             "fronts": {"stt": {
                 "port": self.port, "keep": f"p95 < {round(1000 * limit_s)}ms",
-                "up_after": "2s" if SHORT else "30s" if LONG else "5s", "reserve": "64MiB",
+                "up_after": "2s" if TRIED_S else "30s" if LONG else "5s", "reserve": "64MiB",
                 "tiers": {size: {"unit": f"{size}.service", "user": True, "port": self.ports[size],
                                  "resident": True, "values": {"size": size}} for size in self.ports}}}}
         self.study = box.path("study.yaml")
@@ -222,12 +232,16 @@ class Stage:
 
     def __exit__(self, kind, value, trace):
         self.end_guard()
-        self.proxy("stop", "--within", "2s")
+        subprocess.run([bench.SPICA, "proxy", self.study, "stop", "--within", "2s"], check=False,
+                       stdout=sys.stderr, env=self.box.env, cwd=self.box.folder, timeout=120)
         self.systemd.__exit__(kind, value, trace)
 
     def proxy(self, *args):
-        subprocess.run([bench.SPICA, "proxy", self.study, *args], check=False, stdout=sys.stderr,
-                       env=self.box.env, cwd=self.box.folder, timeout=120)
+        done = subprocess.run([bench.SPICA, "proxy", self.study, *args], check=False, stdout=sys.stderr,
+                              stderr=subprocess.PIPE, text=True, env=self.box.env, cwd=self.box.folder,
+                              timeout=120)
+        if done.returncode != 0:  # who is measured would be somebody else
+            raise RuntimeError(f"spica proxy {' '.join(args)}: {done.stderr.strip()}")
 
     def begin_guard(self):
         with open(self.log, "wb") as log:
@@ -241,7 +255,12 @@ class Stage:
     def end_guard(self):
         if self.guard:
             self.guard.send_signal(signal.SIGTERM)
-            self.guard.wait(30)
+            try:
+                self.guard.wait(30)
+            except subprocess.TimeoutExpired:  # no reason to lose what was measured
+                bench.say("guard does not end: killed")
+                self.guard.kill()
+                self.guard.wait()
         self.guard = None
 
     def told(self):
@@ -250,7 +269,7 @@ class Stage:
 
     def idle(self):
         """What is left of a run has gone, and rates that guard saw are over."""
-        time.sleep(1 if SHORT else 5)
+        time.sleep(1 if TRIED_S else 5)
 
 
 def play(box, kind, service, argv, corpus, results, limit_s, most_rps):
@@ -264,7 +283,11 @@ def play(box, kind, service, argv, corpus, results, limit_s, most_rps):
                 stage.begin_guard()
             stage.idle()
             found[name] = load.send(planned)
+            if stage.guard and stage.guard.poll() is not None:
+                raise RuntimeError(f"guard ended meanwhile: {stage.told()[-2000:]}")
             stage.end_guard()
+            inside = sum(not why and seconds <= limit_s for _, seconds, _, why in found[name])
+            bench.say(f"{name}: {len(found[name])} of {len(planned)} ended, {inside} inside")
         found["told"] = stage.told()
     return found
 
@@ -304,6 +327,10 @@ def in_box(*args):
 
 # ---- numbers ----
 
+def ratio(a, b):
+    return a / b if b else float("nan")
+
+
 def share(values):
     values = list(values)
     return 100 * sum(values) / len(values) if values else float("nan")
@@ -311,7 +338,7 @@ def share(values):
 
 def tell(found, kind, limit_s, rates):
     def name(text):
-        return f"guard.swing.{'fake.' if kind == 'fake' else ''}{text}"
+        return f"guard.swing.{'fake.' if kind == 'fake' else 'tried.' if TRIED_S else ''}{text}"
 
     def inside(arm):
         return share(not why and seconds <= limit_s for _, seconds, _, why in found[arm])
@@ -326,16 +353,19 @@ def tell(found, kind, limit_s, rates):
         bench.number(name(f"{arm}.inside"), inside(arm), "%")
         bench.number(name(f"{arm}.failed"), failed(arm), "requests",
                      failed("tiny") if arm == "adaptive" else None)  # a switch fails none
+        if arm != "adaptive":  # else it is not what it is called
+            number_of_others = sum(not row[3] and row[2] != arm for row in found[arm])
+            bench.number(name(f"{arm}.by_others"), number_of_others, "requests", 0)
         ordered = sorted(row[1] for row in found[arm])
         bench.number(name(f"{arm}.p95"), ordered[int(0.95 * (len(ordered) - 1))], "s")
     calm = [row for row in found["adaptive"] if PHASES[row[0]][0] == "calm"]
     by_base = share(row[2] == "base" for row in found["adaptive"])
     bench.number(name("adaptive.by_base"), by_base, "%")
-    bench.number(name("inside_beside_tiny"), inside("adaptive") / inside("tiny"), "x", 0.98,
+    bench.number(name("inside_beside_tiny"), ratio(inside("adaptive"), inside("tiny")), "x", 0.98,
                  at_most=False)
     # Of a calm of 19 s (the short form's) the way back alone takes 7.
     bench.number(name("calm_by_base"), share(row[2] == "base" for row in calm), "%",
-                 80 if SHORT else 95, at_most=False)
+                 80 if TRIED_S else 95, at_most=False)
     switches = [line for line in found["told"].splitlines() if " acted: " in line and " -> " in line]
     for line in switches:
         bench.say(line)
@@ -349,6 +379,7 @@ def main():
     if os.geteuid() != 0:
         bench.give_up("needs root, for a systemd in a box")
     kind, service, argv, corpus = servers()
+    Load(0, corpus)  # what can't be sent is found out before the long part
     results = measure(kind, service, corpus)
     found = capacity(results)
     most_rps, alone_s = found["base"]

@@ -28,9 +28,11 @@ struct guard_studied {
     /* Device memory of nobody in the study, and of its declared neighbours. */
     struct guard_span strangers[SPEC_DEVICES_MAX], neighbours[SPEC_DEVICES_MAX];
 };
-/* Of `candidate`; where it was not measured, of the study's winner. */
-void guard_studied_read(const struct spec_study *study, const char *folder,
-                        const struct spec_candidate *candidate, struct guard_studied *ret_studied);
+/* Of `candidate`; where it was not measured, of the study's winner. False: somebody holds the file
+ * just now, *ret_studied is untouched; to be asked again. */
+NODISCARD bool guard_studied_read(const struct spec_study *study, const char *folder,
+                                  const struct spec_candidate *candidate,
+                                  struct guard_studied *ret_studied);
 
 /* ---- changed.c: the comparisons; pure ---- */
 

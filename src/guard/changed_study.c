@@ -117,10 +117,10 @@ static bool take_trials(const struct spec_study *study, const struct store_trial
     return found;
 }
 
-void guard_studied_read(const struct spec_study *study, const char *folder,
+bool guard_studied_read(const struct spec_study *study, const char *folder,
                         const struct spec_candidate *candidate, struct guard_studied *ret_studied)
 {
-    struct err ignored = ERR_INIT; /* what can't be read is unknown */
+    struct err err = ERR_INIT; /* what can't be read is unknown */
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(free) char *path = study_store_path(folder ? folder : "");
     AUTO(free) char *decided = NULL;
@@ -130,21 +130,25 @@ void guard_studied_read(const struct spec_study *study, const char *folder,
     struct store_trial *trials = NULL;
     size_t count = 0;
     bool found = false;
+    const bool read = folder && file_exists(path) && store_open_soon(path, &store, &err) &&
+                      store_study_get(store, &found, &stored, &err) && found &&
+                      store_read_trials(store, arena, true, &trials, &count, &err);
+    if (!read && err.code == ERR_BUSY)
+        return false;
     forget(ret_studied);
-    if (!folder || !file_exists(path) || !store_open(path, STORE_READ, &store, &ignored) ||
-        !store_study_get(store, &found, &stored, &ignored) || !found ||
-        !store_read_trials(store, arena, true, &trials, &count, &ignored))
-        return;
+    if (!read)
+        return true;
     spec_candidate_add_text(&text, study, candidate);
     ret_studied->found = take_trials(study, trials, count, buf_text(&text), ret_studied);
-    if (!ret_studied->found && store_decision_get(store, &decided, &ignored) && decided) {
+    if (!ret_studied->found && store_decision_get(store, &decided, &err) && decided) {
         AUTO_JSON json_t *decision = json_loads(decided, 0, NULL);
         const char *winner = decision ? json_get_text(decision, "winner") : NULL;
         ret_studied->found = take_trials(study, trials, count, winner, ret_studied);
     }
     if (!ret_studied->found)
-        return;
+        return true;
     snprintf(ret_studied->driver, sizeof ret_studied->driver, "%s",
              stored.device_versions ? stored.device_versions : "");
     take_load(study, stored.digest && strcmp(study->digest, stored.digest) == 0, ret_studied);
+    return true;
 }

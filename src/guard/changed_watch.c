@@ -9,6 +9,8 @@
  * The study's file is read again when it is another one or has been written to: a study that is
  * run again answers the questions anew.
  *
+ * Where somebody holds that file, what was read last stays, and it is tried again.
+ *
  * An answer that becomes "yes" is told once; what was told is forgotten when it is "no" again, not
  * while nobody knows. Invariant: nothing here waits. */
 #include "guard/changed.h"
@@ -27,7 +29,7 @@
 #include <unistd.h>
 
 static const int64_t ASK_EVERY_NS = 3600 * NS_PER_S, ASK_WITHIN_NS = 60 * NS_PER_S;
-static const int64_t STUDY_EVERY_NS = 600 * NS_PER_S;
+static const int64_t STUDY_EVERY_NS = 600 * NS_PER_S, STUDY_AGAIN_NS = 10 * NS_PER_S;
 enum { ARGUMENTS_MAX = 256 * 1024, WORDS_MAX = 64, PATH_SIZE = 4096 };
 
 static const char hidden_word[] = "hidden"; /* of a child that could not see the program */
@@ -43,7 +45,8 @@ struct guard_changes {
     struct guard_changes_setup setup;
     struct guard_studied studied;
     struct stat studied_stat; /* of study.db, as it was read */
-    int64_t studied_ns;
+    bool is_studied;          /* it was read, or there was nothing to read */
+    int64_t study_due_ns;
     struct asked asked[SPEC_SERVICES_MAX];
     struct guard_arrivals *arrivals; /* owned, one for each service */
     struct guard_child *child;       /* owned; NULL: nobody is asked */
@@ -229,7 +232,7 @@ static void read_study(struct guard_changes *changes, int64_t now_ns)
     AUTO(free) char *path = study_store_path(setup->folder ? setup->folder : "");
     struct stat stat_now = {0};
     const struct stat *then = &changes->studied_stat;
-    if (changes->studied_ns && now_ns - changes->studied_ns < STUDY_EVERY_NS)
+    if (now_ns < changes->study_due_ns)
         return;
     if (!setup->folder || stat(path, &stat_now) != 0)
         stat_now = (struct stat){0};
@@ -237,10 +240,14 @@ static void read_study(struct guard_changes *changes, int64_t now_ns)
                 stat_now.st_size == then->st_size &&
                 stat_now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
                 stat_now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
-    if (!changes->studied_ns || !same)
-        guard_studied_read(setup->study, setup->folder, setup->candidate, &changes->studied);
+    if ((!changes->is_studied || !same) &&
+        !guard_studied_read(setup->study, setup->folder, setup->candidate, &changes->studied)) {
+        changes->study_due_ns = now_ns + STUDY_AGAIN_NS;
+        return;
+    }
+    changes->is_studied = true;
     changes->studied_stat = stat_now;
-    changes->studied_ns = now_ns;
+    changes->study_due_ns = now_ns + STUDY_EVERY_NS;
 }
 
 struct guard_changes *guard_changes_new(const struct guard_changes_setup *setup)

@@ -33,7 +33,8 @@
 
 static const char who[] = "guard";
 static const int64_t DISK_EVERY_NS = 10 * NS_PER_S;
-static const uint64_t TURN_MAX_US = 1000 * 1000; /* a wish to stop is seen by then */
+static const int64_t TIERS_WAIT_NS = 10 * NS_PER_S; /* for who holds the study's results */
+static const uint64_t TURN_MAX_US = 1000 * 1000;    /* a wish to stop is seen by then */
 
 struct daemon {
     const struct guard_options *options;
@@ -48,6 +49,8 @@ struct daemon {
     char *token; /* of /metrics; the serve borrows it */
     struct guard_record *record;
     struct guard_tiers *tiers;
+    int64_t tiers_ns;  /* since when they are due; 0: not yet */
+    bool tiers_follow; /* another setting runs, or the study has another decision */
     struct guard_refusal refused[GUARD_REFUSALS_MAX]; /* since the last tick was judged */
     size_t refused_count;
     struct guard_fronts *fronts;
@@ -174,11 +177,16 @@ static void record_head(struct daemon *daemon)
 }
 
 /* HAProxy may come later than we did. */
-static void open_tiers(struct daemon *daemon)
+static void open_tiers(struct daemon *daemon, int64_t now_ns)
 {
     struct proxy *proxy = guard_watch_proxy(daemon->lookout.watch);
     if (daemon->tiers || daemon->study->guard->front_count == 0 ||
         (!proxy && !daemon->options->dry_run))
+        return;
+    /* It is read once, so it is worth some ticks. */
+    if (daemon->tiers_ns == 0)
+        daemon->tiers_ns = now_ns;
+    if (now_ns - daemon->tiers_ns < TIERS_WAIT_NS && guard_study_is_held(daemon->options->folder))
         return;
     const struct guard_tiers_options tiers = {
         .study = daemon->study,
@@ -191,6 +199,7 @@ static void open_tiers(struct daemon *daemon)
         .dry_run = daemon->options->dry_run,
     };
     daemon->tiers = guard_tiers_new(&tiers);
+    daemon->tiers_follow = false;
     record_head(daemon);
 }
 
@@ -209,7 +218,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
     const struct spec_guard *guard = daemon->study->guard;
     struct guard_watch *watch = daemon->lookout.watch;
     const struct proxy_view *view = guard_watch_proxy_view(watch);
-    open_tiers(daemon);
+    open_tiers(daemon, now_ns);
     if (daemon->tiers) {
         for (size_t f = 0; f < guard->front_count; f++)
             guard_tiers_freeze(daemon->tiers, f,
@@ -285,19 +294,27 @@ static void open_fronts(struct daemon *daemon)
     daemon->fronts = guard_fronts_new(&split);
 }
 
+/* While somebody holds the study's results the tiers are chosen as before. */
+static void follow_tiers(struct daemon *daemon)
+{
+    if (!daemon->tiers_follow || !daemon->tiers || guard_study_is_held(daemon->options->folder))
+        return;
+    daemon->tiers_follow = false;
+    guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
+    record_head(daemon);
+}
+
 /* A promotion, a rollback, a study that was measured again: nothing of it stops guard's watching,
  * nor touches HAProxy. Tiers are chosen by what was measured beside what runs now. */
 static void follow_production(struct daemon *daemon, int64_t now_ns)
 {
     const unsigned news = guard_lookout_step(&daemon->lookout, daemon->options, now_ns);
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
+    daemon->tiers_follow |= news != 0;
+    follow_tiers(daemon);
     if (!news)
         return;
     guard_fronts_follow(daemon->fronts);
-    if (daemon->tiers) {
-        guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
-        record_head(daemon);
-    }
     spec_candidate_add_text(&text, daemon->study, &daemon->lookout.candidate);
     log_write(LOG_INFO, who, "taken to run from here on: %s (%s)", buf_text(&text),
               daemon->lookout.candidate_from);

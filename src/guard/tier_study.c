@@ -208,7 +208,7 @@ void tier_study_read(const struct spec_study *study, const char *folder,
     size_t count = 0;
     struct err err = ERR_INIT;
     ret_note[0] = '\0';
-    if (!path || !store_open(path, STORE_READ, &store, &err) ||
+    if (!path || !store_open_soon(path, &store, &err) ||
         !store_read_trials(store, arena, true, &trials, &count, &err)) {
         snprintf(ret_note, size, "no measurements: %.160s", path ? err.text : "no results");
         count = 0;

@@ -251,6 +251,7 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
         look_at_placement(watch, i, now_ns);
     guard_watch_open_traffic(watch, now_ns);
     guard_watch_try_prober(watch, now_ns);
+    guard_watch_try_capacities(watch, now_ns);
     if (watch->traffic)
         guard_traffic_step(watch->traffic, now_ns);
     read_engines(watch, now_ns);

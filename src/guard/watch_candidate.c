@@ -127,9 +127,18 @@ static char *read_decision(const char *folder, bool *ret_unread)
     AUTO(store_close) struct store *store = NULL;
     if (!file_exists(path))
         return NULL;
-    *ret_unread = !store_open(path, STORE_READ, &store, &ignored) ||
-                  !store_decision_get(store, &text, &ignored);
+    *ret_unread =
+        !store_open_soon(path, &store, &ignored) || !store_decision_get(store, &text, &ignored);
     return *ret_unread ? NULL : TAKE(text);
+}
+
+bool guard_study_is_held(const char *folder)
+{
+    struct err err = ERR_INIT;
+    AUTO(free) char *path = study_store_path(folder ? folder : "");
+    AUTO(store_close) struct store *store = NULL;
+    return folder && file_exists(path) && !store_open_soon(path, &store, &err) &&
+           err.code == ERR_BUSY;
 }
 
 static bool take_winner(const struct spec_study *study, const char *text,
@@ -224,19 +233,19 @@ static struct guard_capacity of_tier(const struct spec_study *study, const struc
     return found;
 }
 
-void guard_capacities_find(const struct spec_study *study, const char *folder,
+bool guard_capacities_find(const struct spec_study *study, const char *folder,
                            const struct spec_candidate *candidate,
                            struct guard_capacities *ret_found)
 {
-    struct err ignored = ERR_INIT;
+    struct err err = ERR_INIT;
     AUTO(arena_free) struct arena *arena = arena_new();
     AUTO(free) char *path = study_store_path(folder ? folder : "");
     AUTO(store_close) struct store *store = NULL;
     struct store_trial *trials = NULL;
     size_t count = 0;
     if (study->capacity_count == 0 || !folder || !file_exists(path) ||
-        !store_open(path, STORE_READ, &store, &ignored) ||
-        !store_read_trials(store, arena, true, &trials, &count, &ignored))
+        !store_open_soon(path, &store, &err) ||
+        !store_read_trials(store, arena, true, &trials, &count, &err))
         count = 0; /* then all are unknown */
     for (size_t i = 0; i < study->service_count; i++)
         ret_found->services[i] = guard_capacity_least(study, i, candidate, true, trials, count);
@@ -244,4 +253,5 @@ void guard_capacities_find(const struct spec_study *study, const char *folder,
         for (size_t t = 0; t < study->guard->fronts[f].tier_count; t++)
             ret_found->tiers[f][t] =
                 of_tier(study, &study->guard->fronts[f], t, candidate, trials, count);
+    return err.code != ERR_BUSY;
 }

@@ -47,10 +47,13 @@ struct guard_candidate_look { /* zeroed at first */
 unsigned guard_candidate_step(struct guard_candidate_look *look, const struct spec_study *study,
                               const char *folder, int64_t now_ns, struct guard_candidate *found);
 
-/* Reads the study's file, so it is asked once. `candidate`: what runs. */
-void guard_capacities_find(const struct spec_study *study, const char *folder,
-                           const struct spec_candidate *candidate,
-                           struct guard_capacities *ret_found);
+/* Reads the study's file, so it is asked once. `candidate`: what runs. False: somebody holds that
+ * file just now, and all are unknown; to be asked again. */
+NODISCARD bool guard_capacities_find(const struct spec_study *study, const char *folder,
+                                     const struct spec_candidate *candidate,
+                                     struct guard_capacities *ret_found);
+/* Does somebody hold the study's file just now, so that it can't be read? `folder` NULL: nobody. */
+bool guard_study_is_held(const char *folder);
 /* The least of what trials that were measured to the end found for a service with these settings;
  * `others_too`: and with these of all others. Pure. */
 struct store_trial;

@@ -29,6 +29,7 @@ struct guard_watch {
     int64_t also_ns; /* when they were looked at; 0 */
     struct guard_events events;
     struct guard_capacities capacities;
+    int64_t capacities_due_ns; /* when they are tried to be read again; 0: they are */
     struct buf missing;
     bool blind_said[SPEC_SERVICES_MAX + GUARD_ALSO_MAX]; /* that its log is in a file */
     bool version_said[SPEC_SERVICES_MAX];                /* that its version can't be known */
@@ -62,3 +63,4 @@ void guard_watch_say_versions(struct guard_watch *watch);
 void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns);
 /* Again each minute, where a setting was followed and its probes could not be made. */
 void guard_watch_try_prober(struct guard_watch *watch, int64_t now_ns);
+void guard_watch_try_capacities(struct guard_watch *watch, int64_t now_ns);

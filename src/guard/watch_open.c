@@ -14,6 +14,7 @@
 #include <systemd/sd-daemon.h>
 
 static const int64_t TRAFFIC_AGAIN_NS = 60 * NS_PER_S, PROBER_AGAIN_NS = 60 * NS_PER_S;
+static const int64_t CAPACITIES_AGAIN_NS = 10 * NS_PER_S;
 static const char proc_root[] = "/proc";
 enum { PROBES_OF_ONE_LOOK = 5 }; /* the least that a median may be told of */
 
@@ -237,6 +238,9 @@ void guard_watch_open_traffic(struct guard_watch *watch, int64_t now_ns)
         if (first && why[0])
             buf_addf(&watch->missing, "HAProxy's log is not read, requests are not seen: %s\n",
                      why);
+        char narrow[300];
+        if (guard_traffic_log_is_narrow(watch->traffic, narrow, sizeof narrow))
+            miss(watch, narrow);
         return;
     }
     watch->traffic = NULL;
@@ -254,6 +258,19 @@ static void open_changes(struct guard_watch *watch)
                                                 .event = watch->setup.event,
                                                 .proc_root = proc_root};
     watch->changes = guard_changes_new(&changes);
+}
+
+static void find_capacities(struct guard_watch *watch, int64_t now_ns)
+{
+    const bool read = guard_capacities_find(watch->study, watch->setup.folder,
+                                            watch->setup.candidate, &watch->capacities);
+    watch->capacities_due_ns = read ? 0 : now_ns + CAPACITIES_AGAIN_NS;
+}
+
+void guard_watch_try_capacities(struct guard_watch *watch, int64_t now_ns)
+{
+    if (watch->capacities_due_ns && now_ns >= watch->capacities_due_ns)
+        find_capacities(watch, now_ns);
 }
 
 /* As at the beginning: what the old setting's probes said is nothing that the new one did. But what
@@ -277,8 +294,7 @@ void guard_watch_follow(struct guard_watch *watch, int64_t now_ns)
 {
     watch->engines = guard_engines_free(watch->engines);
     watch->changes = guard_changes_free(watch->changes);
-    guard_capacities_find(watch->study, watch->setup.folder, watch->setup.candidate,
-                          &watch->capacities);
+    find_capacities(watch, now_ns);
     open_changes(watch);
     watch->prober_due_ns = now_ns + PROBER_AGAIN_NS;
     open_prober(watch);
@@ -310,7 +326,7 @@ bool guard_watch_new(const struct guard_watch_setup *setup, struct guard_watch *
     for (size_t i = 0; i < setup->study->service_count; i++)
         prepare_subject(watch, i, clock_now_ns());
     watch->memory = guard_memory_new(setup->study, proc_root);
-    guard_capacities_find(setup->study, setup->folder, setup->candidate, &watch->capacities);
+    find_capacities(watch, clock_now_ns());
     open_also(watch);
     open_changes(watch);
     guard_watch_say_versions(watch);

@@ -214,6 +214,26 @@ const char *guard_traffic_log_why(const struct guard_traffic *traffic)
     return traffic->log_why;
 }
 
+bool guard_traffic_log_is_narrow(const struct guard_traffic *traffic, char *ret_text, size_t size)
+{
+    /* A datagram of up to 700 bytes, with what the kernel needs for it; three seconds of 500 each.
+     */
+    enum { LINE_BYTES = 1280, ENOUGH_BYTES = 2 << 20 };
+    long bytes = 0, asked_bytes = 0;
+    if (traffic->fd >= 0)
+        proxy_log_room(traffic->fd, &bytes, &asked_bytes);
+    if (bytes == 0 || bytes >= ENOUGH_BYTES)
+        return false;
+    snprintf(
+        ret_text, size,
+        "of HAProxy's log the kernel keeps only %ld lines that are not read yet (%ld of %ld KiB "
+        "asked for): more than that at once are dropped, counted and said; "
+        "sysctl net.core.rmem_max=%ld lets it keep %ld",
+        bytes / LINE_BYTES, bytes >> 10, asked_bytes >> 10, asked_bytes / 2,
+        asked_bytes / LINE_BYTES);
+    return true;
+}
+
 const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic)
 {
     return &traffic->view;

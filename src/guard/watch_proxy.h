@@ -30,6 +30,8 @@ void guard_traffic_step(struct guard_traffic *traffic, int64_t now_ns);
 const struct proxy_view *guard_traffic_view(const struct guard_traffic *traffic);
 bool guard_traffic_is_read(const struct guard_traffic *traffic);        /* its log */
 const char *guard_traffic_log_why(const struct guard_traffic *traffic); /* why not; "" */
+/* Its log is read, and the kernel keeps few unread lines: in words what that means. Else false. */
+bool guard_traffic_log_is_narrow(const struct guard_traffic *traffic, char *ret_text, size_t size);
 
 /* How a logged request counts. Of one whose client left, times are lower bounds. */
 struct guard_request guard_request_of(const struct proxy_request *request);

@@ -267,6 +267,16 @@ bool proxy_log_open(struct proxy *proxy, int *ret_fd, struct err *err)
     return true;
 }
 
+void proxy_log_room(int fd, long *ret_bytes, long *ret_asked_bytes)
+{
+    int bytes = 0;
+    socklen_t len = sizeof bytes;
+    if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) != 0)
+        bytes = 0;
+    *ret_bytes = bytes;
+    *ret_asked_bytes = 2L * RECEIVE_BYTES; /* the kernel doubles it for what it needs itself */
+}
+
 /* Nobody sends an empty datagram in good faith: skipped, as if it had not come. */
 long proxy_log_receive(int fd, char *line, size_t size, uint32_t *lost)
 {

@@ -107,13 +107,13 @@ struct proxy_request {
     uint64_t bytes_in, bytes_out;
     bool pinned; /* by header */
 };
-/* One datagram of the log that proxy_config_write() asks for, with or without a syslog head. False:
- * it is none of ours (HAProxy's own notices). Bounded, no allocation. */
+/* A datagram of the log that proxy_config_write() asks for. False: none of ours. No allocation. */
 bool proxy_log_parse(const struct proxy *proxy, const char *line, size_t len,
                      struct proxy_request *ret_request);
-/* Receives them: a datagram socket on loopback, not blocking, which nobody waits for: what nobody
- * reads is dropped by the kernel. Owned by the caller. After proxy_apply(). */
+/* Receives them, not blocking. What nobody reads the kernel drops. *ret_fd is owned. */
 NODISCARD bool proxy_log_open(struct proxy *proxy, int *ret_fd, struct err *err);
+/* Bytes, by the kernel's count, that may lie there unread; and that were asked for. 0: unknown. */
+void proxy_log_room(int fd, long *ret_bytes, long *ret_asked_bytes);
 /* The next datagram, at most `size` bytes; 0: none is there now; -1 and errno. *lost is set to what
  * the kernel has dropped on this socket since it was opened, whenever it tells. */
 enum { PROXY_LINE_MAX = 2048 };

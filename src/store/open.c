@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const int BUSY_MS = 10000;
+static const int BUSY_MS = 10000, SOON_MS = 100;
 
 struct store *store_close(struct store *store)
 {
@@ -162,7 +162,7 @@ static bool open_handle(struct store *store, bool immutable, struct err *err)
     buf_done(&uri);
     if (code != SQLITE_OK)
         return store_sql_fail(store, "opening", err);
-    sqlite3_busy_timeout(store->db, BUSY_MS);
+    sqlite3_busy_timeout(store->db, store->busy_ms);
     /* What a file says is not trusted to run code of ours or to reach beyond its own rows. */
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -190,7 +190,7 @@ static void roll_back(const struct store *store)
     add_uri(&uri, store->path);
     if (sqlite3_open_v2(buf_text(&uri), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL) ==
         SQLITE_OK) {
-        sqlite3_busy_timeout(db, BUSY_MS);
+        sqlite3_busy_timeout(db, store->busy_ms);
         sqlite3_exec(db, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
     }
     sqlite3_close(db);
@@ -232,7 +232,8 @@ static bool check_path(const char *path, enum store_mode mode, struct err *err)
     return file_make_folders(folder, err);
 }
 
-bool store_open(const char *path, enum store_mode mode, struct store **ret_store, struct err *err)
+static bool open_within(const char *path, enum store_mode mode, int busy_ms,
+                        struct store **ret_store, struct err *err)
 {
     static_assert(STORE_VERSION >= 1, "version 0 is an empty file");
     if (!check_path(path, mode, err))
@@ -241,6 +242,7 @@ bool store_open(const char *path, enum store_mode mode, struct store **ret_store
     if (!store)
         abort();
     store->mode = mode;
+    store->busy_ms = busy_ms;
     store->path = strdup(path);
     if (!store->path)
         abort();
@@ -248,4 +250,14 @@ bool store_open(const char *path, enum store_mode mode, struct store **ret_store
         return false;
     *ret_store = TAKE(store);
     return true;
+}
+
+bool store_open(const char *path, enum store_mode mode, struct store **ret_store, struct err *err)
+{
+    return open_within(path, mode, BUSY_MS, ret_store, err);
+}
+
+bool store_open_soon(const char *path, struct store **ret_store, struct err *err)
+{
+    return open_within(path, STORE_READ, SOON_MS, ret_store, err);
 }

@@ -14,6 +14,7 @@ struct store {
     sqlite3 *db; /* owned */
     char *path;  /* owned */
     enum store_mode mode;
+    int busy_ms; /* as long as SQLite waits for others */
     sqlite3_stmt
         *statements[STORE_WRITE_STATEMENTS]; /* owned; write.c's, prepared when first used */
     struct arena *study;                     /* owned: texts of store_study_get */

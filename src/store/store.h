@@ -20,6 +20,9 @@ enum store_mode { STORE_CREATE, STORE_WRITE, STORE_READ };
  * both versions). A file of an older version is migrated by CREATE and WRITE. */
 NODISCARD bool store_open(const char *path, enum store_mode mode, struct store **ret_store,
                           struct err *err);
+/* As READ, for who has an event loop to keep: waits 0.1 s for others at the most, where READ
+ * waits 10. ERR_BUSY then. */
+NODISCARD bool store_open_soon(const char *path, struct store **ret_store, struct err *err);
 struct store *store_close(struct store *store);
 AUTO_FN(struct store, store_close)
 

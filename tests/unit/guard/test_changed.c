@@ -1,6 +1,7 @@
 /* Is production what was measured? Three comparisons by themselves, what study.db gives to compare
  * with, and what a process runs. */
 #include "check.h"
+#include "held.h"
 
 #include "guard/act_child.h"
 #include "guard/changed.h"
@@ -306,30 +307,37 @@ static void test_what_was_studied(void **state)
     made_db_open(&db);
     db.made->services[1].load =
         (struct spec_load){.given = true, .arrivals = ARRIVALS_POISSON, .rate_rps = 4};
-    guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
     assert_false(studied.found);
     assert_true(isnan(studied.services[1].rps) && isnan(studied.strangers[0].low));
     struct store *store = made_db_store(&db, "driver 550.54");
     add_trial(store, 1, "x=1", "ok", "0.1", 7 * GIB, 1);
-    guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
     assert_false(studied.found); /* of another candidate */
     struct err err = ERR_INIT;
     assert_true(store_decision_put(store, "{\"winner\": \"x=1\"}", &err));
-    guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
     assert_true(studied.found); /* which won */
     assert_string_equal(studied.services[1].version, "0.1");
     add_trial(store, 2, db.candidate_text, "ok", "0.8", 1 * GIB, 3);
     add_trial(store, 3, db.candidate_text, "contended", "0.8", 9 * GIB, 3);
     add_trial(store, 4, db.candidate_text, "slow", "0.9", 2 * GIB, 3.5);
     store_close(store);
-    guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
     assert_string_equal(studied.driver, "driver 550.54");
     assert_string_equal(studied.services[1].version, "0.9"); /* the last */
     assert_true(studied.strangers[0].low == 1 * GIB && studied.strangers[0].high == 3 * GIB);
     assert_true(studied.services[1].rps == 4); /* as it was sent */
     snprintf(db.made->study.digest, sizeof db.made->study.digest, "d2");
-    guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
     assert_true(studied.services[1].rps == 3.5); /* the file is another one */
+    /* Who holds it takes nothing away from what is known. Before: unknown, after ten seconds. */
+    sqlite3 *holder = check_hold_database(db.path);
+    assert_false(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
+    assert_true(studied.found && studied.services[1].rps == 3.5);
+    sqlite3_close(holder);
+    assert_true(guard_studied_read(&db.made->study, db.folder, &db.candidate, &studied));
+    assert_true(studied.found && studied.services[1].rps == 3.5);
     made_db_close(&db);
 }
 

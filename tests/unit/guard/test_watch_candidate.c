@@ -1,5 +1,6 @@
 /* Which setting runs in production, and how much each can take, as the study's trials found it. */
 #include "check.h"
+#include "held.h"
 
 #include "guard/watch_candidate.h"
 
@@ -411,6 +412,41 @@ static void test_what_runs_changes(void **state)
     study.baseline = NULL;
 }
 
+/* Before: the loop stood still for ten seconds, and what each can take was unknown for good. */
+static void test_somebody_holds_the_results(void **state)
+{
+    (void)state;
+    struct running running = {.now_ns = 1};
+    struct spec_guard guard = {0};
+    struct guard_capacities capacities;
+    results_of("h.spica", running.results, sizeof running.results);
+    study.baseline = (int *)baseline;
+    study.guard = &guard;
+    study.capacity_count = 1;
+    decide(running.results, WINNER);
+    AUTO(free) char *path = study_store_path(running.results);
+    assert_false(guard_study_is_held(running.results));
+    assert_false(guard_study_is_held(NULL));
+    check_step(&running, CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER, WINNER);
+    sqlite3 *holder = check_hold_database(path);
+    assert_true(guard_study_is_held(running.results));
+    journal(running.results, PROMOTE_APPLYING, ID_A, BASE2); /* so that it looks */
+    check_step(&running, 0, WINNER);
+    check_step(&running, 0, WINNER);
+    assert_false(
+        guard_capacities_find(&study, running.results, &running.found.candidate, &capacities));
+    assert_true(isnan(capacities.services[0].top));
+    sqlite3_close(holder);
+    decide(running.results, BASE1);
+    journal(running.results, PROMOTE_DONE, ID_A, BASE2);
+    check_step(&running, CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER, BASE2);
+    assert_true(
+        guard_capacities_find(&study, running.results, &running.found.candidate, &capacities));
+    study.baseline = NULL;
+    study.guard = NULL;
+    study.capacity_count = 0;
+}
+
 /* Measured anew and broken off, or running for hours: what ran before is known by its records. */
 static void test_a_rollback_without_a_decision(void **state)
 {
@@ -490,6 +526,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_runs_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_somebody_holds_the_results, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_t_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_rollback_without_a_decision, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_decision_in_the_log, set_up, tear_down),

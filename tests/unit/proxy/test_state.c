@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 
+#include <sys/socket.h>
+
 static void paths(struct made *made, const char *folder, char file[256])
 {
     snprintf(file, 256, "%s/state.json", folder);
@@ -135,6 +137,13 @@ static void token_and_port(void **state)
     assert_int_equal(proxy_log_receive(fd, line, sizeof line, &lost), 0);
     int second = -1;
     assert_false(proxy_log_open(&made.proxy, &second, &err));
+    /* What the kernel gave, not what was asked for. */
+    const int few = 4096;
+    long bytes = 0, asked_bytes = 0;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few), 0);
+    proxy_log_room(fd, &bytes, &asked_bytes);
+    assert_true(bytes >= few && bytes < asked_bytes);
+    assert_int_equal(asked_bytes, 16 << 20);
     assert_int_equal(err.code, ERR_BUSY);
     close(fd);
 }

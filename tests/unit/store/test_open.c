@@ -24,6 +24,33 @@ static void make_bytes(const char *path, const char *bytes, size_t len)
     fclose(file);
 }
 
+/* Meant for an event loop: 13 of READ's waits would be longer than this test may take. */
+static void waits_for_nobody(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder();
+    AUTO(free) char *path = NULL;
+    sqlite3 *holder = NULL;
+    struct store *store = NULL;
+    struct err err = ERR_INIT;
+    assert_true(asprintf(&path, "%s/study.db", folder) > 0);
+    assert_true(store_open(path, STORE_CREATE, &store, &err));
+    store_close(store);
+    assert_int_equal(sqlite3_open(path, &holder), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(holder, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL),
+        SQLITE_OK);
+    for (int i = 0; i < 13; i++) {
+        err = ERR_INIT;
+        assert_false(store_open_soon(path, &store, &err));
+        assert_int_equal(err.code, ERR_BUSY);
+    }
+    sqlite3_close(holder);
+    assert_true(store_open_soon(path, &store, &err));
+    store_close(store);
+    check_remove_folder(folder);
+}
+
 static void creates_folders_and_reopens(void **state)
 {
     (void)state;
@@ -221,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(creates_folders_and_reopens),
+        cmocka_unit_test(waits_for_nobody),
         cmocka_unit_test(refuses_what_is_not_a_study),
         cmocka_unit_test(fills_an_empty_file),
         cmocka_unit_test(reads_beside_a_writer),
