@@ -9,7 +9,7 @@ servers as units of a real `systemd --user` in a box (needs root).
     SPICA_BENCH_SWING_S=60      so many seconds for each, whatever the servers, and a capacity that is measured in
                                 short windows and kept apart: to see that it works; never to be quoted
 
-First both models are measured by `spica run` (capacity by clients; about 9 minutes, kept in
+First both models are measured by `spica run` (capacity by clients; about 7 minutes, kept in
 build/bench-results/guard-swing). From that come the rates, as shares of what base answers at most (m): calm
 0.2 m, a burst of 0.8 m, an overload of 1.8 m, calm again; and the limit, five times what base takes for one
 request. An answer counts from the moment its request was meant to leave."""
@@ -44,6 +44,9 @@ TRIED_S = float(os.environ.get("SPICA_BENCH_SWING_S", 45 if SHORT else 0))
 SCALE = TRIED_S / WHOLE_S if TRIED_S else 5 if LONG else 1
 LIMIT_SERVICES = 5  # the limit, in requests that base answers alone
 SEED = 8
+# Of 20 ms: five seconds, enough for each clip that is sent. Twice of that halves the rates, and of 41
+# requests in calm three are 7 %.
+AUDIO_CTX = 256
 ANSWER_S = 300      # a client's own patience
 
 
@@ -57,10 +60,11 @@ def servers():
     if not SHORT and all(os.path.exists(p) for p in (program, *model.values())):
         corpus = os.path.join(DEMO, "speech")
         study = {"role": "stt", "engine": "whisper-server", "program": program, "threads": 1,
-                 "audio_ctx": 512, "language": "en", "model": "{size}",
+                 "audio_ctx": AUDIO_CTX, "language": "en", "model": "{size}",
                  "knobs": {"size": {"values": model}}}
-        argv = {size: [program, "--host", "127.0.0.1", "-m", path, "-t", "1", "--audio-ctx", "512",
-                       "--language", "en", "--inference-path", "/v1/audio/transcriptions", "--port"]
+        argv = {size: [program, "--host", "127.0.0.1", "-m", path, "-t", "1",
+                       "--audio-ctx", str(AUDIO_CTX), "--language", "en",
+                       "--inference-path", "/v1/audio/transcriptions", "--port"]
                 for size, path in model.items()}
         return "whisper-server", study, argv, corpus
     if not SHORT:
@@ -77,7 +81,7 @@ def servers():
 
 
 def write_study(path, service, corpus, guard=None):
-    window = "6s" if TRIED_S else "45s"  # a p95 needs 20 answers
+    window = "6s" if TRIED_S else "30s"  # a p95 needs 20 answers
     study = {
         "study": "swing", "device": "cpu", "services": {"stt": service},
         "load": {"stt": {"corpus": corpus, "concurrency": 1, "timeout": "120s"}},
