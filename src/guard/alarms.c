@@ -185,7 +185,7 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
     {"arm in doubt", SCOPE_SERVICE, NULL, NONE, EVENT(ARM_DOUBT), EVENT(ARM_SOUND), .front = true,
      .split = true,
      .meaning =
-         "an arm hears worse or is slow alone, or one or a tier is on the CPU or does not start"},
+         "an arm hears worse or is slow alone, or one or a tier is on the CPU or does not run"},
     {"tier does not stop", SCOPE_SERVICE, NULL, NONE, EVENT(TIER_STAYS), EVENT(TIER_GONE),
      .hold_ns = S(900), .chosen = true,
      .meaning = "guard has stopped it and it is not down: what it holds is free for nobody"},

@@ -199,7 +199,7 @@ static void open_tiers(struct daemon *daemon, int64_t now_ns)
         .dry_run = daemon->options->dry_run,
     };
     daemon->tiers = guard_tiers_new(&tiers);
-    daemon->tiers_follow = false;
+    daemon->tiers_follow = !guard_tiers_are_read(daemon->tiers);
     record_head(daemon);
 }
 
@@ -223,6 +223,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
         for (size_t f = 0; f < guard->front_count; f++)
             guard_tiers_freeze(daemon->tiers, f,
                                guard_judge_driver(daemon->judge, (int)guard->fronts[f].service));
+        guard_tiers_promoting(daemon->tiers, daemon->lookout.look.pending);
         guard_tiers_step(daemon->tiers, view, now_ns, on_acted, daemon);
         for (size_t f = 0; f < guard->front_count; f++) {
             const char *tier = guard_tiers_current(daemon->tiers, f);
@@ -297,11 +298,11 @@ static void open_fronts(struct daemon *daemon)
 /* While somebody holds the study's results the tiers are chosen as before. */
 static void follow_tiers(struct daemon *daemon)
 {
-    if (!daemon->tiers_follow || !daemon->tiers || guard_study_is_held(daemon->options->folder))
+    if (!daemon->tiers_follow || !daemon->tiers)
         return;
-    daemon->tiers_follow = false;
-    guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
-    record_head(daemon);
+    daemon->tiers_follow = !guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
+    if (!daemon->tiers_follow)
+        record_head(daemon);
 }
 
 /* A promotion, a rollback, a study that was measured again: nothing of it stops guard's watching,

@@ -56,7 +56,8 @@ struct policy_input {
      * take, NaN unknown; one was started in this step; one is on its way down. */
     double promised_bytes;
     bool others_start, others_stop;
-    bool frozen; /* the driver is lost or mismatched: what is stopped would not come back */
+    bool frozen; /* nothing is started or stopped: the driver is lost or mismatched (what is stopped
+                  * would not come back), or others have spoken for the units */
     int wish;    /* -1: a rule asks for a smaller tier, +1: for a better one */
     struct policy_seen tiers[SPEC_TIERS_MAX];
 };

@@ -258,7 +258,8 @@ static void look_at_words(struct guard_split *split, int64_t now_ns)
 
 enum { DOUBT_WORDS = 1, DOUBT_SLOWER = 2, DOUBT_PLACE = 4 }; /* the last one shifted by the arm */
 
-/* Who gets nothing harms nobody: that it is in the wrong place is a word and no alarm. */
+/* Who gets nothing harms nobody: that it is in the wrong place is a word and no alarm. At 100 % the
+ * first arm gets nothing either, and is the way back: whoever switches it off is told so. */
 static bool gets_nothing(const struct guard_split_kept *kept, size_t arm)
 {
     return kept->arms[arm].weight == 0 &&

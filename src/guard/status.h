@@ -19,7 +19,7 @@ struct guard_status_arm {
     double wer_ratio;           /* on reference clips; NaN */
     double memory_bytes;        /* its server holds on its device; NaN */
     const char *placement;      /* a word of device_placement_names; NULL: nobody asks */
-    bool over;                  /* it gets nothing any more: it may be down without a word */
+    bool over; /* its split was stopped or aborted: it may be down without a word */
 };
 
 struct guard_status_split { /* of one front */

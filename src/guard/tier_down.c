@@ -17,7 +17,12 @@
  * cut, and where no other runs, all get a 503.
  *
  * systemd's stop may hang (a process in the driver, a unit's own ExecStop), or be refused. After
- * two minutes it is left as it is, which is an alarm: what it holds is free for nobody.
+ * two minutes that is an alarm: what it holds is free for nobody. One whose stop was refused runs
+ * on and is used again; one that hangs is off, stays drained and is not started before it is down.
+ * Down is systemd's word: while it stops a unit that has no main process any more, others of its
+ * control group may be left, which is how a server hangs that has a process of its own for the GPU.
+ *
+ * What others have spoken for (tier_hold.h) is not stopped, and takes requests again.
  *
  * While the driver is lost or mismatched nothing is stopped, since it would not come back.
  * Invariant: the last usable tier is not stopped, nor one with requests on it before their time. */
@@ -67,6 +72,12 @@ static bool is_needed(const struct tier_unit *unit, enum tier_fault fault)
     return on_it(look->server) > 0 || sent || (look->last && look->server->usable);
 }
 
+static bool is_down(const struct guard_unit_state *state)
+{
+    return state->known && state->main_pid == 0 &&
+           (strcmp(state->active, "inactive") == 0 || strcmp(state->active, "failed") == 0);
+}
+
 static void stop(struct tier_unit *unit, int64_t now_ns)
 {
     unit->stop_asked = guard_unit_job(unit->unit, HOST_STOP, now_ns);
@@ -89,12 +100,15 @@ const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int
     unit->to_stop = false;
     if (!unit->unit || unit->spec->resident || unit->options->dry_run || fault == FAULT_DENIED)
         return "";
-    if (!is_needed(unit, fault)) {
+    const bool needed = is_needed(unit, fault);
+    if (!needed && !unit->look.held) {
         stop(unit, now_ns);
         return "stopped, ";
     }
     unit->to_stop = true;
     unit->served_pid = guard_unit_state(unit->unit)->main_pid;
+    if (!needed)
+        return "not stopped before others are done with its unit, ";
     if (!unit->look.server)
         return "not stopped before HAProxy answers, ";
     return unit->look.last ? "not stopped before another tier can answer, "
@@ -104,7 +118,7 @@ const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int
 enum tier_turn tier_unit_left(struct tier_unit *unit, char *text, size_t size)
 {
     const struct tier_look *look = &unit->look;
-    if (unit->frozen || !look->server || look->current || look->last)
+    if (unit->frozen || look->held || !look->server || look->current || look->last)
         return TURN_NONE;
     snprintf(text, size, "%.40s has failed and is left now: drained, then stopped",
              unit->spec->name);
@@ -123,6 +137,26 @@ static void keep(struct tier_unit *unit, int64_t now_ns)
     unit->to_stop = false;
 }
 
+/* They may have stopped it themselves. */
+static enum tier_turn leave_to_others(struct tier_unit *unit, int64_t now_ns, char *text,
+                                      size_t size)
+{
+    bool known = false, up = tier_unit_runs(unit, &known);
+    const bool to_stop = unit->to_stop;
+    if (known && !up) {
+        snprintf(text, size, "%.40s is down, stopped by others", unit->spec->name);
+        unit->to_stop = false;
+        tier_unit_become(unit, TIER_OFF, now_ns);
+        tier_process_forget(&unit->process);
+        return TURN_STOPPED;
+    }
+    snprintf(text, size, "%.40s is not stopped before others are done with its unit",
+             unit->spec->name);
+    keep(unit, now_ns);
+    unit->to_stop = to_stop;
+    return TURN_KEPT;
+}
+
 enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     const struct proxy_server *server = unit->look.server;
@@ -136,6 +170,8 @@ enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *
         keep(unit, now_ns);
         return TURN_KEPT;
     }
+    if (unit->look.held)
+        return leave_to_others(unit, now_ns, text, size);
     if (server && !server->drained) { /* by a person, or HAProxy could not be told at that time */
         snprintf(text, size, "%.40s takes requests again, it is not stopped", unit->spec->name);
         keep(unit, now_ns);
@@ -174,7 +210,7 @@ static void note_stay(struct tier_unit *unit, int64_t now_ns)
     AUTO(buf_done) struct buf text = BUF_INIT(1024);
     buf_addf(&text, "%.40s does not stop: %.60s is %s (%s) %lld s after it was to",
              unit->spec->name, unit->spec->unit, state->known ? state->active : "unknown",
-             state->sub, (long long)((now_ns - unit->since_ns) / NS_PER_S));
+             state->sub, (long long)((now_ns - unit->stays_since_ns) / NS_PER_S));
     if (refused[0])
         buf_addf(&text, ", refused: %.110s", refused);
     if (state->main_pid > 0)
@@ -184,18 +220,24 @@ static void note_stay(struct tier_unit *unit, int64_t now_ns)
         text_add_bytes(&text, unit->process.held_bytes);
     }
     snprintf(unit->stays, sizeof unit->stays, "%s", buf_text(&text));
-    unit->stays_pid = state->main_pid;
 }
 
 /* What was refused, or hung in its stop, may be wanted again meanwhile: then nobody misses its end.
  */
-void tier_unit_look_at_stay(struct tier_unit *unit)
+void tier_unit_look_at_stay(struct tier_unit *unit, int64_t now_ns)
 {
     bool known = false, up = tier_unit_runs(unit, &known);
-    const uint32_t pid = guard_unit_state(unit->unit)->main_pid;
-    const bool another = pid > 0 && pid != unit->stays_pid;
-    if (known && (another || (!up && pid == 0) || (up && unit->look.current)))
-        unit->stays[0] = '\0';
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    const bool another = state->main_pid > 0 && state->main_pid != unit->stays_pid;
+    if (!unit->stays[0])
+        return;
+    if (!known || (!another && !is_down(state) && !(up && unit->look.current))) {
+        note_stay(unit, now_ns);
+        return;
+    }
+    unit->stays[0] = '\0';
+    if (unit->power == TIER_OFF)
+        tier_process_forget(&unit->process);
 }
 
 const char *tier_unit_stays(const struct tier_unit *unit)
@@ -207,20 +249,28 @@ enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *
 {
     bool known = false, up = tier_unit_runs(unit, &known);
     const struct guard_unit_state *state = guard_unit_state(unit->unit);
-    bool down = known && !up && state->at_ns > unit->since_ns && state->main_pid == 0;
+    bool down = is_down(state) && state->at_ns > unit->since_ns;
     if (!down && now_ns - unit->since_ns < STOP_NS)
         return TURN_NONE;
+    if (!down && !unit->stays[0]) {
+        unit->stays_since_ns = unit->since_ns;
+        unit->stays_pid = state->main_pid;
+    }
     if (!down) {
         note_stay(unit, now_ns);
         snprintf(text, size, "%s", unit->stays);
+    }
+    if (!down && up) { /* it was refused */
         keep(unit, now_ns);
         return TURN_STAYS;
     }
-    snprintf(text, size, "%.40s is down", unit->spec->name);
+    if (down)
+        snprintf(text, size, "%.40s is down", unit->spec->name);
     unit->to_stop = false;
     tier_unit_become(unit, TIER_OFF, now_ns);
-    tier_process_forget(&unit->process);
-    return TURN_STOPPED;
+    if (down)
+        tier_process_forget(&unit->process);
+    return down ? TURN_STOPPED : TURN_STAYS;
 }
 
 bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)

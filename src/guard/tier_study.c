@@ -12,6 +12,10 @@
  * place: its service's own, and the neighbours'. A language model with another share of the card is
  * another neighbour, beside which the same tier is slower, or finds no room.
  *
+ * What a tier's own processes hold hardly depends on who is beside it. So where nothing was
+ * measured beside what runs now, and the file has no `memory:`, the most that was seen beside
+ * others counts: else a promotion would take away the last resort.
+ *
  * Rejected: trials beside any neighbours where there are none with these. They look like
  * measurements of what runs, and a tier is gone up to by them; unknown is learned live. The
  * report's view: it computes far more, and wants a decision where none is needed. */
@@ -121,6 +125,19 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
         policy_curve_add(&tier->curve, spec->load.rate_rps, latency);
 }
 
+struct tier_study tier_study_new(void)
+{
+    return (struct tier_study){
+        .curve.most_rps = NAN, .peak_bytes = NAN, .elsewhere_peak_bytes = NAN};
+}
+
+double tier_study_peak_bytes(const struct tier_study *tier, double file_bytes)
+{
+    if (!isnan(tier->peak_bytes))
+        return tier->peak_bytes;
+    return isnan(file_bytes) ? tier->elsewhere_peak_bytes : file_bytes;
+}
+
 void tier_study_add(struct tier_study *tier, const struct spec_study *study,
                     const struct store_trial *trial, size_t service, double quantile)
 {
@@ -189,14 +206,18 @@ void tier_study_take(struct tier_study *tier, const struct spec_study *study, si
             !spec_candidate_parse(study, trials[t].candidate, &found, NULL) ||
             !tier_study_agrees(study, service, &tier->candidate, &found, false))
             continue;
-        if (tier_study_agrees(study, service, &tier->candidate, &found, true))
+        struct tier_study elsewhere = tier_study_new();
+        if (tier_study_agrees(study, service, &tier->candidate, &found, true)) {
             tier_study_add(tier, study, &trials[t], service, quantile);
-        else
-            tier->elsewhere++;
+            continue;
+        }
+        tier_study_add(&elsewhere, study, &trials[t], service, quantile);
+        tier->elsewhere_peak_bytes = fmax(tier->elsewhere_peak_bytes, elsewhere.peak_bytes);
+        tier->elsewhere++;
     }
 }
 
-void tier_study_read(const struct spec_study *study, const char *folder,
+bool tier_study_read(const struct spec_study *study, const char *folder,
                      const struct spec_candidate *running,
                      struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], char *ret_note,
                      size_t size)
@@ -218,12 +239,13 @@ void tier_study_read(const struct spec_study *study, const char *folder,
         double quantile = isnan(front->quantile) ? 0.95 : front->quantile;
         for (size_t t = 0; t < front->tier_count; t++) {
             struct tier_study *tier = &ret_tiers[f][t];
-            *tier = (struct tier_study){.curve.most_rps = NAN, .peak_bytes = NAN};
+            *tier = tier_study_new();
             tier->candidate =
                 tier_study_candidate(study, &front->tiers[t], front->service, running);
             tier_study_take(tier, study, front->service, trials, count, quantile);
         }
     }
+    return err.code != ERR_BUSY;
 }
 
 void tier_study_add_words(const struct tier_study *tier, const struct policy_tier *policy,
@@ -241,12 +263,17 @@ void tier_study_add_words(const struct tier_study *tier, const struct policy_tie
     } else if (tier->trials == 0 && tier->elsewhere > 0) {
         buf_addf(buf,
                  "how slow it is under load was not measured beside what runs now (%zu trials "
-                 "have its settings beside others)",
-                 tier->elsewhere);
+                 "have its settings beside others%s)",
+                 tier->elsewhere,
+                 policy->peak_bytes == tier->elsewhere_peak_bytes && isnan(tier->peak_bytes)
+                     ? ", and its peak of memory is theirs"
+                     : "");
     } else {
         buf_addf(buf, "how slow it is under load was not measured%s%.100s", note[0] ? ", " : "",
                  note);
     }
-    if (policy->managed && !policy->resident && isnan(policy->peak_bytes))
-        buf_add(buf, "; its memory is unknown, so it is never started");
+    if (policy->managed && isnan(policy->peak_bytes))
+        buf_addf(buf, "; its memory is unknown, so %s (set `memory:`)",
+                 policy->resident ? "guard does not start it where no tier is usable"
+                                  : "it is never started");
 }

@@ -10,20 +10,26 @@ struct tier_study {
     struct policy_curve curve;
     double peak_bytes; /* NaN: not measured */
     size_t trials;     /* that ran this tier's settings beside the neighbours as they are now */
-    size_t elsewhere;  /* that ran them beside others: nothing of these is counted */
+    size_t elsewhere;  /* that ran them beside others: their curves are not counted */
+    double elsewhere_peak_bytes; /* the most that those held; NaN: not measured */
     /* The values that its requests are made from, and by which trials are its own: those of what
      * runs in production, with the tier's own in their place. */
     struct spec_candidate candidate;
 };
 /* One for each tier of each front. Nothing there, or a store that can't be read: no curves, and
- * `note` says so. `running`: what runs in production (guard_candidate_find()). */
-void tier_study_read(const struct spec_study *study, const char *folder,
-                     const struct spec_candidate *running,
-                     struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], char *ret_note,
-                     size_t size);
+ * `note` says so. False: since somebody holds it just now. `running`: what runs in production
+ * (guard_candidate_find()). */
+NODISCARD bool tier_study_read(const struct spec_study *study, const char *folder,
+                               const struct spec_candidate *running,
+                               struct tier_study ret_tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX],
+                               char *ret_note, size_t size);
 
 /* ---- pure ---- */
 struct store_trial;
+struct tier_study tier_study_new(void); /* nothing is known of it */
+/* The most that it held: beside what runs now, else as the file says (NaN: it does not), else
+ * beside others. NaN: unknown. */
+double tier_study_peak_bytes(const struct tier_study *tier, double file_bytes);
 /* Adds what a trial says of a service at that quantile. */
 void tier_study_add(struct tier_study *tier, const struct spec_study *study,
                     const struct store_trial *trial, size_t service, double quantile);

@@ -426,9 +426,9 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
     turn = step_power(unit, look, now_ns, text, size);
     if (turn == TURN_NONE)
         turn = tier_unit_tell_denied(unit, text, size);
-    tier_unit_look_at_stay(unit);
+    tier_unit_look_at_stay(unit, now_ns);
     unit->looked = unit->looked || guard_unit_state(unit->unit)->known;
-    if (unit->power != TIER_OFF)
+    if (unit->power != TIER_OFF || unit->stays[0])
         weigh(unit, now_ns);
     if (unit->process.place.lost && unit->power == TIER_ON && turn == TURN_NONE)
         turn = lose_place(unit, now_ns, text, size);
@@ -475,6 +475,19 @@ double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
     return process->held_bytes > 0 ? process->held_bytes : 0;
 }
 
+enum tier_death tier_unit_death(const struct tier_unit *unit)
+{
+    const struct guard_unit_state *state = unit->unit ? guard_unit_state(unit->unit) : NULL;
+    if (!state || unit->power == TIER_ON || unit->look.paused)
+        return DEATH_NONE;
+    if (!state->known || unit->frozen)
+        return DEATH_UNKNOWN;
+    if (strcmp(state->active, "failed") == 0 ||
+        strncmp(state->sub, "auto-restart", strlen("auto-restart")) == 0)
+        return DEATH_SEEN;
+    return strcmp(state->active, "inactive") == 0 ? DEATH_NONE : DEATH_UNKNOWN;
+}
+
 const char *tier_unit_place(const struct tier_unit *unit)
 {
     const bool up = unit->power == TIER_ON || unit->power == TIER_DRAINING ||
@@ -497,6 +510,7 @@ void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_
         [TIER_FAILED] = POWER_OFF,
     };
     seen->power = powers[unit->power];
-    seen->resting = now_ns < unit->rest_until_ns || unit->to_stop; /* it runs still */
+    seen->resting = now_ns < unit->rest_until_ns || unit->to_stop || /* it runs still */
+                    (unit->power == TIER_OFF && unit->stays[0]);
     seen->held_bytes = unit->process.held_bytes;
 }

@@ -44,6 +44,8 @@ struct tier_look {                     /* what HAProxy says of it */
     bool current;                      /* it takes the front's new requests */
     bool last;                         /* no other tier of the front can answer */
     bool frozen; /* its driver is lost: what is stopped would not come back, nothing is proven */
+    bool held;   /* others have spoken for the front's units (tier_hold.h): it is not stopped */
+    bool paused; /* for its own: a study has stopped it */
 };
 /* `text` says what was found, with its numbers. */
 enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *look, int64_t now_ns,
@@ -62,9 +64,17 @@ bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t 
 enum tier_haste { DRAIN_PATIENT, DRAIN_FOR_MEMORY };
 void tier_unit_drain(struct tier_unit *unit, enum tier_haste haste, int64_t now_ns);
 
-/* It was stopped and was not down in time: what was known then, until it is down, another process,
- * or used again; NULL: nothing of the kind. Borrowed. */
+/* It was stopped and was not down in time: what is known of that, until it is down, another
+ * process, or used again; NULL: nothing of the kind. Borrowed until the next step. */
 const char *tier_unit_stays(const struct tier_unit *unit);
+
+/* Has its unit ended by itself? */
+enum tier_death {
+    DEATH_NONE,    /* it serves, somebody or a study has stopped it, or no unit could say so */
+    DEATH_UNKNOWN, /* it is on its way up or down, or nobody knows */
+    DEATH_SEEN,    /* systemd calls it failed, or is about to try again */
+};
+enum tier_death tier_unit_death(const struct tier_unit *unit);
 
 enum guard_tier_power tier_unit_power(const struct tier_unit *unit);
 /* power, resting and held_bytes. */

@@ -29,13 +29,14 @@ struct tier_unit {
     int64_t asked_ns;
     double latency_s; /* of its first answer */
     struct device_usage before;
-    struct tier_look look; /* of the step under way; its server is borrowed for that long */
-    bool frozen;           /* its driver is lost */
-    bool stop_asked;       /* of systemd; what it says to that is to be told */
-    bool to_stop;          /* it has failed, runs, and is to be stopped once nobody needs it */
-    char stays[240];       /* it was stopped and is not down: what is known of that; "" */
-    uint32_t stays_pid;    /* who that is; 0: not known */
-    int failures;          /* in a row */
+    struct tier_look look;  /* of the step under way; its server is borrowed for that long */
+    bool frozen;            /* its driver is lost */
+    bool stop_asked;        /* of systemd; what it says to that is to be told */
+    bool to_stop;           /* it has failed, runs, and is to be stopped once nobody needs it */
+    char stays[240];        /* it was stopped and is not down: what is known of that; "" */
+    int64_t stays_since_ns; /* when it was to stop */
+    uint32_t stays_pid;     /* who that is; 0: not known */
+    int failures;           /* in a row */
     int64_t rest_until_ns;
 };
 
@@ -60,4 +61,5 @@ enum tier_turn tier_unit_draining(struct tier_unit *unit, int64_t now_ns, char *
 /* Once for each stop: systemd does not stop it for us. TURN_NONE: there is nothing to tell. */
 enum tier_turn tier_unit_tell_denied(struct tier_unit *unit, char *text, size_t size);
 enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *text, size_t size);
-void tier_unit_look_at_stay(struct tier_unit *unit); /* once a step: is that over? */
+/* Once a step: is that over? What is known of it else. */
+void tier_unit_look_at_stay(struct tier_unit *unit, int64_t now_ns);

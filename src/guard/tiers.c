@@ -16,6 +16,8 @@
  * Fronts on one device are stepped one after the other, each with what the ones before it have done
  * (policy_share.c). While the driver of a front's device is lost or mismatched its tiers are left
  * as they are, those under way too: requests may still be moved, nothing is started or stopped.
+ * Likewise while others have spoken for its units (tier_hold.h), but that what comes up is judged
+ * as ever.
  *
  * Dry run: the policy plays against itself. Its choices are told with "would", and its own state
  * takes them as done; starts and stops are told once in a while, since nothing comes of them. */
@@ -137,6 +139,16 @@ static void leave(struct guard_tiers *tiers, struct front *front, size_t t, cons
     tier_unit_drain(front->units[t], DRAIN_PATIENT, now_ns);
 }
 
+static void tell_death(const struct guard_tiers *tiers, const struct front *front, size_t t,
+                       enum guard_event_kind kind)
+{
+    char text[200];
+    snprintf(text, sizeof text, "%.40s is down and does not come back: %.100s has ended by itself",
+             front->policy.tiers[t].name, front->spec->tiers[t].unit);
+    tell_as(tiers, front, kind, "",
+            kind == EVENT_ARM_DOUBT ? text : "its tiers are well again, or stopped by somebody");
+}
+
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
                           const struct proxy_view *view, int64_t now_ns)
 {
@@ -144,7 +156,10 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
         const struct tier_look look = {.server = server_of(view, front, t),
                                        .current = (int)t == current_of(view, front),
                                        .last = is_last(front, view, t),
-                                       .frozen = front->frozen != NULL};
+                                       .frozen = front->frozen != NULL,
+                                       .held = front->held[0] != '\0',
+                                       .paused =
+                                           tier_hold_paused(&tiers->hold, &front->spec->tiers[t])};
         char text[240] = "";
         enum guard_event_kind kind;
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
@@ -153,6 +168,9 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
         if (tier_doubt_note(&front->doubt, t, turn, front->units[t], &kind))
             tell_as(tiers, front, kind, "",
                     turn == TURN_FAILED ? text : "its tiers are well again");
+        if (front->missed[t] &&
+            tier_doubt_note_death(&front->doubt, t, front->units[t], now_ns, &kind))
+            tell_death(tiers, front, t, kind);
         const char *stay = tier_doubt_note_stay(&front->doubt, t, front->units[t], now_ns, &kind);
         if (stay)
             tell_as(tiers, front, kind, "", stay);
@@ -202,7 +220,7 @@ static void fill_input(struct guard_tiers *tiers, struct front *front,
                                          .free_bytes = memory->free_bytes,
                                          .owed_bytes = memory->owed_bytes,
                                          .wish = view ? front->wish : 0,
-                                         .frozen = front->frozen != NULL};
+                                         .frozen = front->frozen || front->held[0]};
     if (view) {
         front->wish = 0;
         tier_load_look(front->load, &view->fronts[front->index], view->pid, now_ns);
@@ -269,16 +287,17 @@ static bool do_start(struct guard_tiers *tiers, struct front *front, int64_t now
     return true;
 }
 
-static void tell_frozen(const struct guard_tiers *tiers, struct front *front)
+static void tell_barred(const struct guard_tiers *tiers, struct front *front)
 {
-    char text[160];
-    if (front->frozen == front->frozen_before)
+    const char *why = front->frozen ? front->frozen : front->held;
+    char text[240];
+    if (strcmp(front->barred, why) == 0)
         return;
     snprintf(text, sizeof text,
-             front->frozen ? "%.60s: no tier is started or stopped until that is over"
-                           : "tiers are started and stopped again",
-             front->frozen ? front->frozen : "");
-    front->frozen_before = front->frozen;
+             why[0] ? "%.150s: no tier is started or stopped until that is over"
+                    : "tiers are started and stopped again",
+             why);
+    snprintf(front->barred, sizeof front->barred, "%s", why);
     tell(tiers, front, text);
 }
 
@@ -289,7 +308,7 @@ static void see_front(struct guard_tiers *tiers, size_t i, const struct proxy_vi
     struct front *front = &tiers->fronts[i];
     struct policy_seat *seat = &tiers->seats[i];
     fill_input(tiers, front, view, now_ns);
-    tell_frozen(tiers, front);
+    tell_barred(tiers, front);
     hurry_drains(front, now_ns);
     seat->sight = view ? POLICY_SEES : POLICY_BLIND;
     seat->current = front->input.current >= 0 ? front->input.current : front->state.current;
@@ -347,8 +366,12 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
     tiers->tell = tell_event;
     tiers->context = context;
     tell_study(tiers);
-    for (size_t i = 0; i < tiers->count; i++)
-        look_at_units(tiers, &tiers->fronts[i], seen, now_ns);
+    tier_hold_look(&tiers->hold, tiers->options.folder, now_ns);
+    for (size_t i = 0; i < tiers->count; i++) {
+        struct front *front = &tiers->fronts[i];
+        tier_hold_words(&tiers->hold, front->spec, front->held, sizeof front->held);
+        look_at_units(tiers, front, seen, now_ns);
+    }
     /* Only then: of one that was found to be down its memory is back, and must be seen so. */
     weigh_devices(tiers, now_ns);
     for (size_t i = 0; i < tiers->count; i++)
@@ -366,6 +389,11 @@ void guard_tiers_freeze(struct guard_tiers *tiers, size_t index, const char *why
     struct front *front = front_of(tiers, index);
     if (front)
         front->frozen = why;
+}
+
+void guard_tiers_promoting(struct guard_tiers *tiers, bool under_way)
+{
+    tiers->hold.promoting = under_way;
 }
 
 struct policy_records *guard_tiers_records(struct guard_tiers *tiers)

@@ -33,8 +33,11 @@ struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers); /* returns NULL
 AUTO_FN(struct guard_tiers, guard_tiers_free)
 
 /* Production runs another setting from here on, or the study has measured anew: curves, peaks and
- * first requests are of that now. Nothing is switched, started or stopped for it. */
-void guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *running);
+ * first requests are of that now. Nothing is switched, started or stopped for it. False: somebody
+ * holds the study's results just now, and all stays as it was; to be asked again. */
+NODISCARD bool guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *running);
+/* Could guard_tiers_new() read them? Else nothing is known of any tier, until it is followed. */
+bool guard_tiers_are_read(const struct guard_tiers *tiers);
 
 /* Each request that HAProxy logged, as it comes. Cheap. */
 void guard_tiers_request(struct guard_tiers *tiers, const struct proxy_request *request,
@@ -50,6 +53,11 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
 /* Before a step: the driver of that front's device is lost or mismatched, so nothing of it is
  * started or stopped. `why`: what is wrong, static; NULL: nothing is. */
 void guard_tiers_freeze(struct guard_tiers *tiers, size_t front, const char *why);
+
+/* Before a step: a promotion, or its undoing, has begun and not ended. Nothing is started or
+ * stopped meanwhile, nor of a front of which a study has paused a tier
+ * (guard_tiers_options.folder). */
+void guard_tiers_promoting(struct guard_tiers *tiers, bool under_way);
 
 /* For the recording: what the last step was decided on, valid until the next one (NULL: nothing is
  * chosen here); and what is known of each tier, as a line. False: there is none. */

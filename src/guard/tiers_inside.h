@@ -5,6 +5,7 @@
 #include "guard/policy_record.h"
 #include "guard/policy_share.h"
 #include "guard/tier_doubt.h"
+#include "guard/tier_hold.h"
 #include "guard/tier_load.h"
 #include "guard/tier_memory.h"
 #include "guard/tier_study.h"
@@ -22,10 +23,13 @@ struct front {
     struct tier_unit *units[SPEC_TIERS_MAX]; /* owned */
     struct tier_study studied[SPEC_TIERS_MAX];
     struct tier_doubt doubt;
+    bool missed[SPEC_TIERS_MAX]; /* resident, and no `watch:` names it: guard says that it died */
     int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
     int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
     int wish;
-    const char *frozen, *frozen_before; /* what is wrong with its driver; NULL: nothing. Static */
+    const char *frozen; /* what is wrong with its driver; NULL: nothing. Static */
+    char held[160];     /* who has spoken for its units; "" */
+    char barred[160];   /* which of both was told last; "" */
     char reason[POLICY_REASON_SIZE];
     char said[POLICY_REASON_SIZE]; /* last */
     int64_t said_ns;
@@ -41,6 +45,9 @@ struct guard_tiers {
     struct arena *arena;                       /* owned */
     const struct corpus *corpora;              /* in the arena; NULL: none could be read */
     struct tier_memory memories[SPEC_DEVICES_MAX];
+    struct tier_hold hold;
+    bool began;     /* it was looked for */
+    bool read;      /* what the study has measured; false: somebody holds it */
     char note[200]; /* of the study, told by the first step; "" */
     bool told;
     /* of the step under way */

@@ -11,20 +11,29 @@
 #include "guard/tiers_inside.h"
 
 #include "guard/tier_warm.h"
+#include "guard/watch_aside.h"
 
 #include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads what the study has measured of each tier beside what runs now. */
-static void read_study(struct guard_tiers *tiers, const struct spec_candidate *running)
+/* Reads what the study has measured of each tier beside what runs now. False: somebody holds it;
+ * what was read once stays. */
+static bool read_study(struct guard_tiers *tiers, const struct spec_candidate *running)
 {
+    char note[sizeof tiers->note];
     struct tier_study(*studied)[SPEC_TIERS_MAX] = calloc(SPEC_FRONTS_MAX, sizeof *studied);
     if (!studied)
         abort();
-    tier_study_read(tiers->options.study, tiers->options.folder, running, studied, tiers->note,
-                    sizeof tiers->note);
+    const bool read = tier_study_read(tiers->options.study, tiers->options.folder, running, studied,
+                                      note, sizeof note);
+    if (!read && tiers->began) {
+        free(studied);
+        return false;
+    }
+    memcpy(tiers->note, note, sizeof note);
+    tiers->began = true;
     tiers->told = false;
     for (size_t i = 0; i < tiers->count; i++) {
         struct front *front = &tiers->fronts[i];
@@ -32,13 +41,24 @@ static void read_study(struct guard_tiers *tiers, const struct spec_candidate *r
         memcpy(front->studied, studied[front->index], sizeof front->studied);
         for (size_t t = 0; t < plain.count; t++) {
             struct policy_tier *tier = &front->policy.tiers[t];
-            const double peak_bytes = front->studied[t].peak_bytes;
             tier->curve = front->studied[t].curve;
-            tier->peak_bytes = isnan(peak_bytes) ? plain.tiers[t].peak_bytes : peak_bytes;
+            tier->peak_bytes = tier_study_peak_bytes(&front->studied[t], plain.tiers[t].peak_bytes);
         }
     }
     free(studied);
     malloc_trim(0); /* whole corpora and rows were read for it */
+    return read;
+}
+
+/* By its service's `watch:`, which makes its end an alarm of the service. */
+static bool is_watched(const struct spec_study *study, const struct spec_front *front,
+                       const struct spec_tier *tier)
+{
+    const struct spec_watch *watch = &study->guard->watches[front->service];
+    if (watch->port > 0 && watch->port == tier->port)
+        return true;
+    return watch->kind == WATCH_UNIT && tier->unit && watch->user == tier->user &&
+           guard_aside_same_unit(watch->unit, tier->unit);
 }
 
 static void open_front(struct guard_tiers *tiers, struct front *front, size_t index)
@@ -62,7 +82,9 @@ static void open_units(struct guard_tiers *tiers, struct front *front)
                                               .front = front->spec,
                                               .tier = t,
                                               .candidate = &front->studied[t].candidate};
+        const struct spec_tier *tier = &front->spec->tiers[t];
         front->units[t] = tier_unit_new(&setup);
+        front->missed[t] = tier->resident && !is_watched(tiers->options.study, front->spec, tier);
     }
 }
 
@@ -102,7 +124,7 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
             open_front(tiers, &tiers->fronts[tiers->count++], f);
     if (tiers->count > 0) {
         tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
-        read_study(tiers, options->running);
+        tiers->read = read_study(tiers, options->running);
     }
     for (size_t i = 0; i < tiers->count; i++)
         open_units(tiers, &tiers->fronts[i]);
@@ -111,15 +133,23 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     return tiers;
 }
 
-void guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *running)
+bool guard_tiers_are_read(const struct guard_tiers *tiers)
+{
+    return tiers->count == 0 || tiers->read;
+}
+
+bool guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *running)
 {
     if (tiers->count == 0)
-        return;
-    read_study(tiers, running);
+        return true;
+    if (!read_study(tiers, running))
+        return false;
+    tiers->read = true;
     for (size_t i = 0; i < tiers->count; i++)
         for (size_t t = 0; t < tiers->fronts[i].policy.count; t++)
             tier_unit_follow(tiers->fronts[i].units[t], &tiers->fronts[i].studied[t].candidate);
     seat_fronts(tiers);
+    return true;
 }
 
 struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers)

@@ -42,8 +42,7 @@ enum guard_aside_tier guard_aside_step(enum guard_aside_tier aside, enum guard_t
     }
 }
 
-/* "w" and "w.service" are one. */
-static bool is_same_unit(const char *a, const char *b)
+bool guard_aside_same_unit(const char *a, const char *b)
 {
     static const char suffix[] = ".service";
     const size_t tail = sizeof suffix - 1, a_len = strlen(a), b_len = strlen(b);
@@ -63,7 +62,7 @@ const struct spec_tier *guard_aside_tier_of(const struct spec_study *study, size
         for (size_t t = 0; t < front->tier_count; t++) {
             const struct spec_tier *tier = &front->tiers[t];
             if (tier->unit && !tier->resident && tier->user == watch->user &&
-                is_same_unit(tier->unit, watch->unit))
+                guard_aside_same_unit(tier->unit, watch->unit))
                 return tier;
         }
     }
@@ -87,7 +86,7 @@ static bool is_paused(struct guard_aside *aside, const struct spec_watch *watch,
         return false;
     for (size_t i = 0; i < journal->count; i++) {
         within_ns += journal->units[i].was_up ? journal->units[i].start_within_ns : 0;
-        if (!is_same_unit(journal->units[i].name, watch->unit))
+        if (!guard_aside_same_unit(journal->units[i].name, watch->unit))
             continue;
         snprintf(aside->study, sizeof aside->study, "%s", journal->study);
         *ret_owner = journal->owner;

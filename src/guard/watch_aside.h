@@ -28,6 +28,8 @@ struct guard_aside { /* of one service; zeroed at first */
     int64_t gone_ns, within_ns; /* since when; how long the restorer may take to start the unit */
     char study[128];
 };
+/* "w" and "w.service" are one. */
+bool guard_aside_same_unit(const char *a, const char *b);
 /* The tier whose server this service's `watch:` names, where guard may stop it; NULL: none. */
 const struct spec_tier *guard_aside_tier_of(const struct spec_study *study, size_t service);
 /* Turns a service that is not up into one that was put aside (unknown, with the reason), where it

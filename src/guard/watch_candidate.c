@@ -104,6 +104,7 @@ static bool take_promoted(const struct spec_study *study, const char *folder,
     const bool known = text && spec_candidate_parse(study, text, &winner, &err);
     const bool is_there =
         journal->state == PROMOTE_DONE || journal->state == PROMOTE_VERIFYING; /* it is asked */
+    found->pending = promote_journal_is_pending(journal);
     found->under_way = journal->state == PROMOTE_APPLYING || journal->state == PROMOTE_UNDOING;
     if (is_there && known) {
         found->candidate = winner;
@@ -219,7 +220,9 @@ struct guard_capacity guard_capacity_least(const struct spec_study *study, size_
     return least;
 }
 
-/* With what runs beside it, else with whatever ran beside it. */
+/* With what runs beside it, else with whatever ran beside it. A tier's curve is never the latter
+ * (tier_study.c), since guard goes up by it and nobody looks; this is of a tier that takes the
+ * requests already, for a person or a rule of theirs, and roughly is better than not at all. */
 static struct guard_capacity of_tier(const struct spec_study *study, const struct spec_front *front,
                                      size_t tier, const struct spec_candidate *candidate,
                                      const struct store_trial *trials, size_t count)

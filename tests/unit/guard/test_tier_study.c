@@ -7,7 +7,9 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "held.h"
 #include "store/read.h"
+#include "study/study.h"
 
 #define GIB 1073741824.0
 
@@ -167,10 +169,16 @@ static const struct {
      0,
      2,
      NAN,
+     2,
+     "not measured beside what runs now (2 trials have its settings beside others, and its peak of "
+     "memory is theirs)"},
+    {"as the study began",
+     {{THE("tiny", "1", "0.5"), "ok"}},
+     0,
+     0,
      NAN,
-     "not measured beside what runs now (2 trials have its settings beside others); its memory "
-     "is unknown, so it is never started"},
-    {"as the study began", {{THE("tiny", "1", "0.5"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
+     NAN,
+     "not measured; its memory is unknown, so it is never started (set `memory:`)"},
     {"its own other knobs", {{THE("tiny", "1", "0.8"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
     {"another tier", {{THE("base", "2", "0.8"), "ok"}}, 0, 0, NAN, NAN, "not measured; "},
     {"not to the end", {{THE("tiny", "2", "0.8"), "contended"}}, 0, 0, NAN, NAN, "not measured"},
@@ -178,7 +186,8 @@ static const struct {
 
 /* What was promoted is base with 2 threads beside a language model with 0.8 of the card; the study
  * began with 1 and 0.5. Expected: a tier's curve and peak are those beside that; where there are
- * none, unknown. Before: those beside the baseline's 0.5, else beside anything. */
+ * none, the curve is unknown, and the peak is the file's, else the most that was seen beside
+ * others. Before: the peak was unknown as well, so that a promotion took away the last resort. */
 static void test_beside_what_runs(void **state)
 {
     (void)state;
@@ -206,7 +215,7 @@ static void test_beside_what_runs(void **state)
                                                  .services = &seen[count],
                                                  .service_count = 1};
         }
-        struct tier_study tier = {.curve.most_rps = NAN, .peak_bytes = NAN};
+        struct tier_study tier = tier_study_new();
         tier.candidate = tier_study_candidate(&study, &tiny, 0, &running);
         tier_study_take(&tier, &study, 0, trials, count, 0.95);
         CHECK_ROW(i, beside[i].name, tier.trials == beside[i].counted);
@@ -214,14 +223,26 @@ static void test_beside_what_runs(void **state)
         const bool known = !isnan(beside[i].latency);
         CHECK_ROW(i, beside[i].name, tier.curve.count == (known ? 1 : 0));
         CHECK_ROW(i, beside[i].name, !known || tier.curve.points[0].latency_s == beside[i].latency);
+        const double peak_bytes = tier_study_peak_bytes(&tier, NAN);
         CHECK_ROW(i, beside[i].name,
-                  known ? tier.peak_bytes == beside[i].peak_gib * GIB : isnan(tier.peak_bytes));
+                  isnan(beside[i].peak_gib) ? isnan(peak_bytes)
+                                            : peak_bytes == beside[i].peak_gib * GIB);
+        CHECK_ROW(i, beside[i].name,
+                  tier_study_peak_bytes(&tier, 5 * GIB) == (known ? peak_bytes : 5 * GIB));
         struct policy_tier policy = {.name = "tiny", .managed = true, .curve = tier.curve};
-        policy.peak_bytes = tier.peak_bytes;
+        policy.peak_bytes = peak_bytes;
         AUTO(buf_done) struct buf words = BUF_INIT(1024);
         tier_study_add_words(&tier, &policy, 0.95, "", &words);
         CHECK_ROW(i, buf_text(&words), strstr(buf_text(&words), beside[i].words));
     }
+    /* Nor is one that is to run always the last resort then. */
+    const struct tier_study none = tier_study_new();
+    const struct policy_tier resident = {
+        .name = "tiny", .managed = true, .resident = true, .peak_bytes = NAN};
+    AUTO(buf_done) struct buf words = BUF_INIT(1024);
+    tier_study_add_words(&none, &resident, 0.95, "", &words);
+    assert_non_null(strstr(buf_text(&words), "its memory is unknown, so guard does not start it "
+                                             "where no tier is usable (set `memory:`)"));
 }
 
 /* Nothing was ever measured: said, with why. Requests are made by what runs. */
@@ -239,7 +260,7 @@ static void test_no_results(void **state)
     struct spec_candidate running;
     char note[200];
     assert_true(spec_candidate_parse(&study, THE("base", "2", "0.8"), &running, NULL));
-    tier_study_read(&study, NULL, &running, tiers, note, sizeof note);
+    assert_true(tier_study_read(&study, NULL, &running, tiers, note, sizeof note));
     assert_string_equal(note, "no measurements: no results");
     for (size_t t = 0; t < 2; t++) {
         assert_true(isnan(tiers[0][t].peak_bytes) && isnan(tiers[0][t].curve.most_rps));
@@ -247,6 +268,34 @@ static void test_no_results(void **state)
         assert_int_equal(tiers[0][t].candidate.index[0], t);
         assert_true(tiers[0][t].candidate.index[1] == 1 && tiers[0][t].candidate.index[2] == 1);
     }
+}
+
+/* Expected: that somebody writes to the results is another thing than that there are none. */
+static void test_held_results(void **state)
+{
+    (void)state;
+    static struct tier_study tiers[SPEC_FRONTS_MAX][SPEC_TIERS_MAX];
+    struct spec_tier two[] = {{.name = "base"}, {.name = "tiny"}};
+    struct spec_front front = {.tiers = two, .tier_count = 2, .quantile = 0.95, .limit_s = 1};
+    struct spec_guard guard = {.fronts = &front, .front_count = 1};
+    struct spec_study study = {
+        .services = both, .service_count = 2, .knobs = knobs, .knob_count = 3, .guard = &guard};
+    struct spec_candidate running;
+    struct store *store = NULL;
+    struct err err = ERR_INIT;
+    char note[200], *folder = check_make_folder();
+    AUTO(free) char *path = study_store_path(folder);
+    assert_true(spec_candidate_parse(&study, THE("base", "2", "0.8"), &running, NULL));
+    assert_true(store_open(path, STORE_CREATE, &store, &err));
+    store_close(store);
+    sqlite3 *holder = check_hold_database(path);
+    assert_false(tier_study_read(&study, folder, &running, tiers, note, sizeof note));
+    assert_non_null(strstr(note, "no measurements: "));
+    assert_int_equal(tiers[0][1].candidate.index[1], 1);
+    sqlite3_close(holder);
+    assert_true(tier_study_read(&study, folder, &running, tiers, note, sizeof note));
+    assert_string_equal(note, "");
+    check_remove_folder(folder);
 }
 
 static void test_forecast(void **state)
@@ -357,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_forecast),
         cmocka_unit_test(test_beside_what_runs),
         cmocka_unit_test(test_no_results),
+        cmocka_unit_test(test_held_results),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_of_ours),
     };

@@ -134,23 +134,30 @@ static void test_it_is_looked_at_once_more(void **state)
     tier_unit_free(world.unit);
 }
 
-/* Expected: a unit that hangs in its stop, or whose stop was refused, is said, for as long as it is
- * so. Before: a word that it does not stop, and no alarm. */
+/* Expected: a unit that hangs in its stop, or whose stop was refused, is said with what is known by
+ * then, for as long as it is so; one that hangs takes no requests and is not started. Before: it
+ * was taken as on and HAProxy was told so, and as down once its main process was gone. */
 static void test_one_that_does_not_stop(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *active, *then;
+        const char *name, *active;
+        uint32_t pid;
+        const char *then;
         uint32_t then_pid;
         bool then_current, over;
     } rows[] = {
-        {"it goes down at last", "deactivating", "inactive", 0, false, true},
-        {"it fails at last", "deactivating", "failed", 0, false, true},
-        {"somebody restarts it", "deactivating", "active", 200, false, true},
-        {"it is used again", "active", "active", 100, true, true},
-        {"it hangs", "deactivating", "deactivating", 100, false, false},
-        {"it stays as if nothing were", "active", "active", 100, false, false},
-        {"killed, and a process is left", "deactivating", "failed", 100, false, false},
+        {"it goes down at last", "deactivating", 100, "inactive", 0, false, true},
+        {"it fails at last", "deactivating", 100, "failed", 0, false, true},
+        {"somebody restarts it", "deactivating", 100, "active", 200, false, true},
+        {"it is used again", "active", 100, "active", 100, true, true},
+        {"it hangs", "deactivating", 100, "deactivating", 100, false, false},
+        {"it stays as if nothing were", "active", 100, "active", 100, false, false},
+        {"killed, and a process is left", "deactivating", 100, "failed", 100, false, false},
+        {"its main process is gone, another is not", "deactivating", 0, "deactivating", 0, false,
+         false},
+        {"and goes later", "deactivating", 100, "deactivating", 0, false, false},
+        {"all are gone at last", "deactivating", 0, "inactive", 0, false, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct world world;
@@ -164,15 +171,26 @@ static void test_one_that_does_not_stop(void **state)
         tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
         CHECK_ROW(i, rows[i].name, step(&world, 3) == TIER_STOPPING);
         snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", rows[i].active);
+        the_unit.state.main_pid = rows[i].pid;
         CHECK_ROW(i, rows[i].name, step(&world, 115) == TIER_STOPPING);
         CHECK_ROW(i, rows[i].name, !tier_unit_stays(world.unit));
         CHECK_ROW(i, rows[i].name, !tier_doubt_note_stay(&doubt, 0, world.unit, 0, &kind));
-        step(&world, 6);
-        CHECK_ROW(i, rows[i].name, tier_unit_stays(world.unit) != NULL);
+        for (int k = 0; k < 6 && world.turn != TURN_STAYS; k++)
+            step(&world, 1);
+        CHECK_ROW(i, rows[i].name, world.turn == TURN_STAYS && tier_unit_stays(world.unit));
         CHECK_ROW(i, tier_unit_stays(world.unit),
                   strstr(tier_unit_stays(world.unit), "base does not stop: ") &&
                       strstr(tier_unit_stays(world.unit), rows[i].active) &&
-                      strstr(tier_unit_stays(world.unit), "process 100"));
+                      !strstr(tier_unit_stays(world.unit), "process 100") == !rows[i].pid);
+        const bool runs = strcmp(rows[i].active, "active") == 0;
+        struct policy_seen seen = {0};
+        tier_unit_fill(world.unit, world.now_ns, &seen);
+        CHECK_ROW(i, rows[i].name,
+                  tier_unit_power(world.unit) == (runs ? TIER_ON : TIER_OFF) &&
+                      tier_unit_wants_ready(world.unit, TURN_NONE) == runs &&
+                      seen.resting == !runs);
+        char before[240];
+        snprintf(before, sizeof before, "%s", tier_unit_stays(world.unit));
         CHECK_ROW(i, rows[i].name, tier_doubt_note_stay(&doubt, 0, world.unit, 0, &kind));
         CHECK_ROW(i, rows[i].name, kind == EVENT_TIER_STAYS);
         CHECK_ROW(i, rows[i].name, !tier_doubt_note_stay(&doubt, 0, world.unit, NS_PER_S, &kind));
@@ -182,7 +200,9 @@ static void test_one_that_does_not_stop(void **state)
         the_unit.state.main_pid = rows[i].then_pid;
         world.current = rows[i].then_current;
         step(&world, 5);
-        CHECK_ROW(i, rows[i].name, (tier_unit_stays(world.unit) == NULL) == rows[i].over);
+        const char *now = tier_unit_stays(world.unit);
+        CHECK_ROW(i, rows[i].name, (now == NULL) == rows[i].over);
+        CHECK_ROW(i, rows[i].name, !now || (strcmp(now, before) != 0 && strstr(now, rows[i].then)));
         CHECK_ROW(i, rows[i].name,
                   (tier_doubt_note_stay(&doubt, 0, world.unit, 302 * NS_PER_S, &kind) != NULL) ==
                       rows[i].over);
@@ -246,6 +266,96 @@ static void test_a_dry_run_stops_nothing(void **state)
 static void set_active(const char *word)
 {
     snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", word);
+}
+
+/* A promotion, or a study that has paused units, begins while it drains; and one that fails then.
+ */
+static void test_what_others_have_spoken_for_is_not_stopped(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.server.drained = true;
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns);
+    world.held = true;
+    assert_int_equal(step(&world, 1), TIER_ON);
+    assert_int_equal(world.turn, TURN_KEPT);
+    assert_string_equal(world.text, "base is not stopped before others are done with its unit");
+    assert_int_equal(step(&world, 1000), TIER_ON);
+    tier_unit_drain(world.unit, DRAIN_FOR_MEMORY, world.now_ns);
+    set_active("deactivating"); /* by them */
+    assert_int_equal(step(&world, 1), TIER_OFF);
+    assert_int_equal(world.turn, TURN_STOPPED);
+    assert_false(tier_unit_wants_ready(world.unit, world.turn));
+    assert_int_equal(the_unit.stops, 0);
+    tier_unit_free(world.unit);
+
+    world_begin(&world);
+    the_warm.answers = false;
+    world.held = true;
+    for (int i = 0; i < 200 && world.turn != TURN_FAILED; i++)
+        step(&world, 1);
+    assert_int_equal(world.turn, TURN_FAILED);
+    assert_non_null(strstr(world.text, "not stopped before others are done with its unit"));
+    assert_int_equal(step(&world, 60), TIER_FAILED);
+    assert_int_equal(world.turn, TURN_NONE);
+    assert_int_equal(the_unit.stops, 0);
+    world.held = false;
+    step(&world, 1);
+    assert_int_equal(world.turn, TURN_LEFT);
+    tier_unit_free(world.unit);
+}
+
+/* Expected: one that has died and is not back within a minute is told once, and once that it is.
+ * Before: a word that it is down, and nobody was called. */
+static void test_one_that_died(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *active, *sub;
+        bool paused, frozen, told;
+    } rows[] = {
+        {"it has failed", "failed", "failed", false, false, true},
+        {"systemd tries again and again", "activating", "auto-restart", false, false, true},
+        {"somebody has stopped it", "inactive", "dead", false, false, false},
+        {"a study has stopped it", "failed", "failed", true, false, false},
+        {"it loads for long", "activating", "start", false, false, false},
+        {"the driver is lost", "failed", "failed", false, true, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        struct tier_doubt doubt = {0};
+        enum guard_event_kind kind = EVENT_COUNT_;
+        int told = 0;
+        world_begin(&world);
+        world.current = true;
+        CHECK_ROW(i, rows[i].name, step(&world, 2) == TIER_ON);
+        set_active(rows[i].active);
+        snprintf(the_unit.state.sub, sizeof the_unit.state.sub, "%s", rows[i].sub);
+        the_unit.state.main_pid = 0;
+        world.paused = rows[i].paused;
+        world.frozen = rows[i].frozen;
+        for (int s = 0; s < 300; s++) {
+            step(&world, 1);
+            told += tier_doubt_note_death(&doubt, 0, world.unit, world.now_ns, &kind);
+            CHECK_ROW(i, rows[i].name, told == (rows[i].told && s >= 60));
+        }
+        CHECK_ROW(i, rows[i].name, !told || kind == EVENT_ARM_DOUBT);
+        set_active("active");
+        snprintf(the_unit.state.sub, sizeof the_unit.state.sub, "running");
+        the_unit.state.main_pid = 200;
+        world.frozen = world.paused = false;
+        for (int s = 0; s < 10; s++) {
+            step(&world, 1);
+            told += tier_doubt_note_death(&doubt, 0, world.unit, world.now_ns, &kind);
+        }
+        CHECK_ROW(i, rows[i].name, tier_unit_power(world.unit) == TIER_ON);
+        CHECK_ROW(i, rows[i].name, told == (rows[i].told ? 2 : 0));
+        CHECK_ROW(i, rows[i].name, !told || kind == EVENT_ARM_SOUND);
+        tier_unit_free(world.unit);
+    }
 }
 
 /* While the driver is lost nothing is stopped: what comes up is waited for, what drains is kept. */
@@ -341,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_memory_hurries_one_that_drains),
         cmocka_unit_test(test_it_is_looked_at_once_more),
         cmocka_unit_test(test_one_that_does_not_stop),
+        cmocka_unit_test(test_what_others_have_spoken_for_is_not_stopped),
+        cmocka_unit_test(test_one_that_died),
         cmocka_unit_test(test_the_last_one_is_not_stopped),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
         cmocka_unit_test(test_a_lost_driver_stops_nothing),

@@ -149,7 +149,9 @@ enum guard_tier_power step(struct world *world, int64_t seconds)
         const struct tier_look look = {.server = world->seen ? &world->server : NULL,
                                        .current = world->current,
                                        .last = world->last,
-                                       .frozen = world->frozen};
+                                       .frozen = world->frozen,
+                                       .held = world->held,
+                                       .paused = world->paused};
         world->now_ns += NS_PER_S;
         world->turn =
             tier_unit_step(world->unit, &look, world->now_ns, world->text, sizeof world->text);

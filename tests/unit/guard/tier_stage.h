@@ -33,6 +33,7 @@ struct world {
     bool seen, current; /* HAProxy answers; it is the current one */
     bool last;          /* no other tier can answer */
     bool frozen;        /* the driver is lost */
+    bool held, paused;  /* others have spoken for it; a study has stopped it */
     int64_t now_ns;
     enum tier_turn turn;
     char text[240];
