@@ -371,9 +371,9 @@ static int on_wake(sd_event_source *source, void *ctx)
     return 0;
 }
 
-/* Bytes that were kept back are handed over within curl_easy_pause(). A limit that they exceed is
- * its result and no news of the multi handle's: curl would neither end the transfer nor look at its
- * socket again. */
+/* Bytes that were kept back are handed over within curl_easy_pause(). What goes wrong then, a limit
+ * that they exceed or something of curl's own, is its result and no news of the multi handle's:
+ * curl would neither end the transfer nor look at its socket again. */
 static void resume_all(struct load_http *http)
 {
     struct load_http_call *call = http->paused, *over = NULL;
@@ -382,7 +382,9 @@ static void resume_all(struct load_http *http)
         struct load_http_call *next = call->next_paused;
         call->paused = false;
         http->turn_ns = 0;
-        if (curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT) != CURLE_OK) {
+        CURLcode code = curl_easy_pause((CURL *)call->easy, CURLPAUSE_CONT);
+        if (code != CURLE_OK) {
+            call->resumed = (int)code;
             call->next_paused = over;
             over = call;
         }
@@ -392,7 +394,7 @@ static void resume_all(struct load_http *http)
     while (over) {
         struct load_http_call *next = over->next_paused;
         if (over->active)
-            finish(http, over, CURLE_WRITE_ERROR);
+            finish(http, over, (CURLcode)over->resumed);
         over = next;
     }
     http->reaping = false;

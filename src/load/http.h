@@ -42,6 +42,7 @@ struct load_http_call {
     size_t held;       /* bytes of memory that the client counts for it */
     const char *limit; /* which bound the answer went over; NULL: none */
     struct load_http_call *next_paused;
+    int resumed; /* why it could not go on after its pause: libcurl's code */
     bool active, retried, paused;
     bool last;     /* when it was done, no other answer had bytes waiting */
     char why[256]; /* curl's words for a failure */

@@ -165,6 +165,8 @@ enum load_http_end load_http_easy_end(struct load_http_call *call, CURLcode code
 #endif
     case CURLE_FAILED_INIT:
     case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* of curl_easy_pause(), as the next */
+    case CURLE_RECURSIVE_API_CALL:
         return LOAD_HTTP_INTERNAL;
     default:
         /* No status line, a header without end, and whatever else a server can think of: curl has a

@@ -1,8 +1,10 @@
-/* The ready check: one GET with a deadline, and words for what happened. */
+/* The ready check: one GET with a deadline, and words for what happened. And whose fault an end of
+ * libcurl's is. */
 #include "load/worker.h"
 
 #include "base/clock.h"
 #include "fake.h"
+#include "load/http_easy.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -53,9 +55,35 @@ static void test_silent(void **state)
     close(fd);
 }
 
+static void test_whose_fault(void **state)
+{
+    (void)state;
+    static const struct {
+        CURLcode code;
+        const char *limit; /* that our own callback said before */
+        enum load_http_end end;
+    } rows[] = {
+        {CURLE_OK, NULL, LOAD_HTTP_COMPLETE},
+        {CURLE_WRITE_ERROR, "an answer over 8 MiB", LOAD_HTTP_LIMIT},
+        {CURLE_GOT_NOTHING, NULL, LOAD_HTTP_CLOSED},
+        {CURLE_WEIRD_SERVER_REPLY, NULL, LOAD_HTTP_NONSENSE},
+        {CURLE_BAD_CONTENT_ENCODING, NULL, LOAD_HTTP_NONSENSE},
+        {CURLE_FAILED_INIT, NULL, LOAD_HTTP_INTERNAL},
+        {CURLE_BAD_FUNCTION_ARGUMENT, NULL, LOAD_HTTP_INTERNAL},
+        {CURLE_RECURSIVE_API_CALL, NULL, LOAD_HTTP_INTERNAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct load_http_call call = {.limit = rows[i].limit};
+        CHECK_ROW(i, curl_easy_strerror(rows[i].code),
+                  load_http_easy_end(&call, rows[i].code) == rows[i].end);
+        CHECK_ROW_TEXT(i, "its words", call.why, rows[i].limit ? rows[i].limit : "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whose_fault),
         cmocka_unit_test(test_ready),
         cmocka_unit_test(test_silent),
     };
