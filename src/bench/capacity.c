@@ -11,7 +11,6 @@
 #include "base/json.h"
 #include "bench/run.h"
 #include "device/machine.h"
-#include "load/ask.h"
 #include "report/capacity.h"
 #include "report/grid.h"
 #include "report/words.h"
@@ -39,6 +38,7 @@ struct climb {
     double best_rps, rps;
     double quickest_s; /* the smallest median of a level that met, or the first request's time */
     int windows, workers;
+    uint64_t made; /* requests with words that were made up */
     bool stopped;
 };
 
@@ -250,6 +250,7 @@ static bool run_level(void *context, const struct stats_capacity_probe *probe, s
     if (!bench_window(plan, &hooks, &results, err))
         return false;
     climb->stopped = results->end == BENCH_STOPPED;
+    climb->made += results->made;
     *ret_outcome = level_check_close(check, watch.until_ns, &results->report, arena, ret_point);
     if (results->end == BENCH_BROKEN || climb->stopped)
         *ret_outcome = LEVEL_DISTURBED;
@@ -319,7 +320,7 @@ bool bench_capacity_find(const struct bench_setup *setup,
                                    .point_count = points.count,
                                    .stopped = climb->stopped,
                                    .text_salt = setup->plan.text_salt,
-                                   .makes_words = load_stream_makes_words(&setup->plan.streams[0])};
+                                   .made = climb->made};
     return true;
 }
 
@@ -416,7 +417,7 @@ void bench_capacity_print(const struct bench_capacity *c, FILE *out,
     }
     fputc('\n', out);
     report_print_wrapped(out, terminal, buf_text(&text), 0, 2);
-    if (!c->makes_words)
+    if (c->made == 0)
         return;
     buf_clear(&text);
     bench_add_salt(&text, c->text_salt);

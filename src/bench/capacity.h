@@ -26,7 +26,7 @@ struct bench_capacity { /* in the arena */
     size_t point_count;
     bool stopped;          /* by the user: what was known until then */
     const char *text_salt; /* of made-up text, at every level; beside the seed and the level */
-    bool makes_words;      /* some of what is sent is made up */
+    uint64_t made;         /* requests with words that were made up */
 };
 
 /* The setup's window is that of each level; its plan is not changed. */

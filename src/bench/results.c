@@ -179,6 +179,7 @@ void bench_results_add(struct bench_results *results, const struct load_stream *
                        bool stopping)
 {
     const struct load_record *r = &result->record;
+    results->made += r->made || stream->shape.prefix_count > 0;
     if (stopping && r->error == LOAD_UNFINISHED) {
         results->cut++; /* our doing, not the service's */
         return;

@@ -36,6 +36,7 @@ struct bench_results {
     uint64_t settled;   /* requests from from_ns on */
     uint64_t cut;       /* in flight when we stopped */
     uint64_t held_back; /* waited for the in-flight limit */
+    uint64_t made;      /* of all that was sent: with words that were made up */
     uint64_t completed; /* answered within window_s */
     uint64_t errors[LOAD_ERROR_COUNT_];
     int http_status[LOAD_ERROR_COUNT_]; /* of the first of its kind */

@@ -82,18 +82,6 @@ bool load_stream_makes(const struct load_stream *stream)
             (stream->corpus && stream->corpus->trace_count > 0));
 }
 
-bool load_stream_makes_words(const struct load_stream *stream)
-{
-    const struct spec_shape *shape = &stream->shape;
-    const struct corpus *corpus = stream->corpus;
-    if (stream->protocol->sends_audio)
-        return false;
-    bool made = shape->prompt_tokens.kind != SPREAD_NONE || shape->prefix_count > 0;
-    for (size_t i = 0; !made && corpus && i < corpus->trace_count; i++)
-        made = corpus->trace[i].prompt == CORPUS_NO_ITEM && corpus->trace[i].prompt_tokens > 0;
-    return made;
-}
-
 /* ---- items ---- */
 
 /* Requests of each class in a pass: largest remainders, so that they add up. */

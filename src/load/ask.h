@@ -42,8 +42,6 @@ void load_ask_add_text(const struct load_picker *picker, const struct load_ask *
 /* Does the stream send texts that no corpus holds as they are, so that each request is built by
  * itself? */
 bool load_stream_makes(const struct load_stream *stream);
-/* May words be among them that are made up: what the plan's text salt is for? */
-bool load_stream_makes_words(const struct load_stream *stream);
 bool load_stream_has_sessions(const struct load_stream *stream);
 /* From 1 on. */
 unsigned load_session_turns(const struct load_plan *plan, size_t stream, uint64_t session);

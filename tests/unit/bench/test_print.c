@@ -42,7 +42,7 @@ static void no_column_is_cut(void **state)
                                                 .points = &point,
                                                 .point_count = 1,
                                                 .text_salt = "then\033[1m",
-                                                .makes_words = i % 2 == 0};
+                                                .made = i % 2 == 0 ? 3 : 0};
         AUTO(free) char *text = NULL;
         size_t len = 0;
         FILE *out = open_memstream(&text, &len);
