@@ -32,6 +32,7 @@ enum action_target {
 enum argument {
     ARG_NONE,
     ARG_TEXT,
+    ARG_PIECE, /* a text that is not empty */
     ARG_TIME,
     ARG_BYTES,
     ARG_COUNT,
@@ -94,7 +95,7 @@ static const struct action actions[] = {
      "HTTP 200 with a body that is not of the protocol"},
     {"empty-body", TARGET_ENDING, ENDING_EMPTY_BODY, ARG_NONE, NULL, "HTTP 200 with no body"},
     {"body", TARGET_ENDING, ENDING_BODY, ARG_TEXT, NULL, ":FILE HTTP 200 with that file's bytes"},
-    {"endless", TARGET_ENDING, ENDING_ENDLESS, ARG_TEXT, "0.5,",
+    {"endless", TARGET_ENDING, ENDING_ENDLESS, ARG_PIECE, "0.5,",
      "[:TEXT] HTTP 200 with TEXT again and again, without an end"},
     {"not-http", TARGET_ENDING, ENDING_NOT_HTTP, ARG_NONE, NULL,
      "bytes that are not HTTP, then closed"},
@@ -151,8 +152,9 @@ static bool parse_argument(struct script_rule *rule, const char *text)
     case ARG_NONE:
         return text == NULL;
     case ARG_TEXT:
+    case ARG_PIECE:
         rule->text = text;
-        return true;
+        return rule->action->argument == ARG_TEXT || text[0] != '\0';
     case ARG_TIME:
         return units_parse_time(text, &rule->number);
     case ARG_STATUS:

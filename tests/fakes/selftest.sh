@@ -84,6 +84,8 @@ is "a time wants a unit" "$? $(cat "$DIR/err")" "2 *wants a time*"
 is "no port" "$? $(cat "$DIR/err")" "2 *--port is missing*"
 "$FAKE" --port 0 --at 3:explode 2>"$DIR/err"
 is "unknown action" "$? $(cat "$DIR/err")" '2 *no action "explode"*'
+"$FAKE" --port 0 --at 3:endless: 2>"$DIR/err"
+is "nothing, again and again" "$? $(cat "$DIR/err")" '2 *endless: *'
 
 # --- plain answers
 printf '# a script\n--latency 5ms\nslots 2\n--transcripts=%s\n' "$DIR/manifest.jsonl" >"$DIR/script"
