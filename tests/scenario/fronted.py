@@ -69,12 +69,15 @@ class Fronted(Told):
             wait_until(lambda p=port: scene.accepts(p), self.story)
 
     def gentle(self, upload, *args):
-        """A sender that sends twice a second, in the traffic that `upload` is of."""
+        """A sender that sends twice a second, in the traffic that `upload` is of, whose `sent` is when it last did."""
+        traffic = upload.__self__
+
         def gently(connection, *more):
             time.sleep(0.5)
+            traffic.sent = time.time()
             return upload(connection, *more)
         gently.__name__ = upload.__name__
-        upload.__self__.add(1, gently, *args)
+        traffic.add(1, gently, *args)
 
     def master(self):
         with open(os.path.join(self.folder, "haproxy.pid"), encoding="utf-8") as file:

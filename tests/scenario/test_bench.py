@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import FAKE, ROOT, check, descendants, main, processes, scenario
+from harness import FAKE, ROOT, SPICA, check, descendants, main, processes, scenario
 
 WITHIN_S = 30  # until a service has its port
 # With a fixed number of workers nothing is tried again, however busy this machine is.
@@ -38,6 +38,11 @@ def serve(box, kind, *options):
 
 def chat(url, *more, bench=ALONE):
     return [*bench, "--protocol", "openai-chat", "--url", url, "--warmup", "0s", *more]
+
+
+def sanitized():
+    with open(SPICA, "rb") as file:
+        return b"__asan_init" in file.read()
 
 
 def words_of(result):
@@ -181,6 +186,13 @@ def a_trace_of_both_kinds(box):
     lines = [json.loads(line)["metadata"] for line in open(box.path("r"))]
     names = [m["conversation_id"] for m in sorted(lines, key=lambda m: m["session_num"])]
     check(len(set(names)) == 30 and names[1] == names[21] == "item_000000" and names[2] == "made_000002", names)
+    # Whose lengths are asked for in vain: each has its prompt, and nothing was made up.
+    box.write("own.jsonl", "".join(json.dumps({"timestamp": 20 * i, "prompt": f"number {i}"}) + "\n" for i in range(20)))
+    for name, says in (("trace.jsonl", True), ("own.jsonl", False)):
+        for more in ((), ("--capacity", "concurrency", "--up-to", "2", "--require", "errors == 0")):
+            table = words_of(box.run(*chat(url, "--for", "390ms", "--load", f"trace={name}", "--load", "prompt_tokens=9",
+                                           *more), code=None, lines=-1))
+            check(("text salt" in table) == says, f"{name} {more}: {table}")
 
 
 @scenario(quick=True)
@@ -208,8 +220,9 @@ def p99_needs_its_sample(box):
 @scenario(quick=True)
 def requirements(box):
     """Met is 0, missed is 3, and what the sample can't tell is 6."""
-    url = serve(box, "llm", "--latency", "200ms", "--slots", "8")
-    base = [*ALONE, "-c", "8", "-p", "openai-chat", "-u", url, "-n", "80"]
+    url = serve(box, "llm", "--latency", "100ms", "--slots", "8")
+    # p95 needs 59 with none over; up to half may be cut as warm-up where the machine is busy.
+    base = [*ALONE, "-c", "8", "-p", "openai-chat", "-u", url, "-n", "160"]
     good = box.run(*base, "--require", "latency.p95 < 20s", "--require", "errors == 0", code=0)
     check(good.out.count("\nmet ") == 2, good.out)
     bad = box.run(*base, "--require", "latency.p50 < 10ms", "--require", "errors == 0", code=3)
@@ -222,13 +235,14 @@ def requirements(box):
 @scenario(quick=True)
 def comparison(box):
     """The same service against itself: nothing certain. A slower one: certain, and over the tolerance."""
-    url = serve(box, "llm", "--latency", "20ms")
-    # Constant and slow: neighbours do not wait for each other, so that there are intervals.
+    # Each takes its own time, far wider than what a busy machine adds: requests that are alike because the
+    # machine is busy for a while have no interval.
+    url = serve(box, "llm", "--latency", "100ms", "--latency-jitter", "0.3")
     load = ["--rate", "100/s", "--arrivals", "constant", "--for", "12s", "--max-tokens", "1",
             "--warmup", "0s"]
     before = box.run(*ALONE, "-p", "openai-chat", "-u", url, *load, "--json", code=0).out
     box.write("old.json", before)
-    slow = serve(box, "llm", "--latency", "250ms")
+    slow = serve(box, "llm", "--latency", "400ms", "--latency-jitter", "0.3")
     worse = box.run(*ALONE, "-p", "openai-chat", "-u", slow, *load, "--compare", "old.json",
                     "--tolerance", "10%", code=6, lines=0)
     check("slower [" in worse.out and "certainly exceeded" in worse.out, worse.out)
@@ -462,15 +476,16 @@ def ollamas_own_answers(box):
 def transcripts_in_both_forms(box):
     """stream=true: OpenAI's events transcript.text.delta, and vLLM's chunks with choices, mean the same."""
     for form in ([], ["--sse", "chunks"], ["--sse", "chunks,crlf,ping"]):
-        url = serve(box, "stt", "--latency", "20ms", "--latency-per-token", "5ms", *form)
+        url = serve(box, "stt", "--latency", "20ms", "--latency-per-token", "10ms", *form)
         run = as_json(box.run(*ALONE, "-p", "openai-transcriptions", "-u", url, "--corpus", "speech", "-n", "6",
                               "--option", "stream=true", "--json", "--records", "r", code=0))
         metrics = run["metrics"]
         check(run["answered"] == 6 and metrics["wer"]["value"] == 0 and metrics["ttft"]["count"] == 6, (form, run))
-        # The words come 5 ms apart, and not all with the last.
         lines = [json.loads(line)["metrics"] for line in open(box.path("r"))]
-        check(all(m["time_to_first_token"]["value"] >= 20 and len(m["inter_chunk_latency"]["value"]) > 5
-                  and m["request_latency"]["value"] > m["time_to_first_token"]["value"] + 25 for m in lines), lines)
+        check(all(m["effective_time_to_first_token"]["value"] >= 20 and len(m["inter_chunk_latency"]["value"]) > 5
+                  for m in lines), lines)
+        # The words come 10 ms apart, and not all with the last: of one at least we were there to see it.
+        check(any(m["request_latency"]["value"] > m["time_to_first_token"]["value"] + 50 for m in lines), lines)
         check(all(m["output_sequence_length"]["value"] == len(m["inter_chunk_latency"]["value"]) + 1 for m in lines),
               lines)
 
@@ -504,6 +519,19 @@ def peak_kib(pid):
         return 0
 
 
+def run_and_peak(box, *args):
+    """What `spica ARGS` says in JSON, and the most memory that one of its workers took, in KiB."""
+    running = box.start(*args, "--json")
+    peak = 0
+    while running.poll() is None:
+        peak = max([peak, *map(peak_kib, descendants(running.pid, processes()))])
+        time.sleep(0.02)
+    running.result = result = running.wait()
+    check(result.code == 0, str(result))
+    check(peak > 0, "no worker was seen")
+    return as_json(result), peak
+
+
 @scenario(quick=True)
 def tensors_from_hell(box):
     """Every other answer is none that KServe knows: each is an error of its kind, the others are whole, the worker stays small."""
@@ -517,21 +545,15 @@ def tensors_from_hell(box):
         options += ["--at", f"{number}:{action}"]
         wanted[number - 2] = kind
     url = serve(box, "kserve", "--latency", "5ms", *options)
-    running = box.start(*ALONE, "-p", "kserve", "-u", url, "-m", "m", "-n", "150", "--json", "--records", "r")
-    peaks = {}
-    while running.poll() is None:
-        for pid in descendants(running.pid, processes()):
-            peaks.setdefault(pid, []).append(peak_kib(pid))
-        time.sleep(0.02)
-    running.result = result = running.wait()
-    check(result.code == 0, str(result))
-    run = as_json(result)
+    bench = (*ALONE, "-p", "kserve", "-m", "m", "-n", "150")
+    _, usual = run_and_peak(box, *bench, "-u", serve(box, "kserve", "--latency", "5ms"))
+    run, peak = run_and_peak(box, *bench, "-u", url, "--records", "r")
     got = {line["metadata"]["session_num"]: line["error"]["type"]
            for line in map(json.loads, open(box.path("r"))) if line["error"]}
     check(got == wanted, f"{got}, not {wanted}")
     check(run["requests"] == 150 and run["answered"] == 150 - len(wanted) and run["ended"] == "whole", run["errors"])
-    growth = [max(p) - min(k for k in p if k) for p in peaks.values() if max(p)]
-    check(growth and max(growth) < 96 << 10, f"grew by {growth} KiB")
+    if not sanitized():  # that keeps what was freed
+        check(peak - usual < 96 << 10, f"{peak} KiB, {usual} with answers that it knows")
 
 
 @scenario(quick=True)

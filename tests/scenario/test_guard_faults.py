@@ -63,7 +63,7 @@ class Flood:
 
     def on_and_on(self, over):
         while not over.is_set():
-            self.send(50)
+            self.send(10)
             time.sleep(0.01)
 
 
@@ -105,14 +105,16 @@ def a_flood_of_the_log(box):
         over = threading.Event()
         thread = threading.Thread(target=flood.on_and_on, args=(over,), daemon=True)
         thread.start()
-        os.kill(systemd.pid("stt"), signal.SIGKILL)
-        w.expect("restarted", "stt")
-        pid = systemd.pid("llm")
-        os.kill(pid, signal.SIGSTOP)
-        w.expect("hangs", "llm")
-        os.kill(pid, signal.SIGCONT)
-        over.set()
-        thread.join()
+        try:
+            os.kill(systemd.pid("stt"), signal.SIGKILL)
+            w.expect("restarted", "stt", 120)
+            pid = systemd.pid("llm")
+            os.kill(pid, signal.SIGSTOP)
+            w.expect("hangs", "llm", 120)
+            os.kill(pid, signal.SIGCONT)
+        finally:
+            over.set()
+            thread.join()
         wait_until(lambda: w.alarms("log flood"), w.story)
         w.end()
 
@@ -123,30 +125,35 @@ def a_flood_of_the_log(box):
 def nobody_asks_any_more(box):
     """"no data" after one window and not before; neither 0 nor fine; and over with the next answer."""
     with scene.Manager(box) as systemd:
-        w = fronted(box, systemd, {"window": "6s", "probe": 0, "rules": [
+        w = fronted(box, systemd, {"window": "10s", "probe": 0, "rules": [
             {"name": "slow speech", "when": "stt.latency.p50 > 10s", "at_least": 1, "do": ["notify"]}]})
         w.begin()
         w.gentle(w.traffic.stream, w.llm_front)  # this one is asked all along
         speech = Traffic(w.traffic.wav)
         w.gentle(speech.upload, w.front)
-        wait_until(lambda: w.value("stt.latency.p50") is not None, w.story)
-        check(not w.alarms("no data"), w.alarms())
+
+        def is_heard(name):
+            states = [line["to"] for line in w.decisions("no data", name)]
+            return w.value(f"{name}.latency.p50") is not None and states[-1:] in ([], ["fine"])
+        # What was said before HAProxy was there, a window and more on a busy machine, is over.
+        wait_until(lambda: is_heard("stt") and is_heard("llm"), w.story)
+        before = len(w.decisions())
+
+        def told(to, *rules):
+            return [line for line in w.decisions()[before:] if line["to"] == to and line["rule"] in rules]
         speech.stop()
-        last = time.time()
-        wait_until(lambda: w.alarms("no data", "stt"), w.story)
-        began = w.alarms("no data", "stt")[0]["t"]
-        check(began - last > 6 - 6 / 12 - 1, f"{began - last} s after the last answer")
+        wait_until(lambda: told("alarm", "no data"), w.story)
+        began = told("alarm", "no data")[0]["t"]
+        check(began - speech.sent > 10 - 10 / 12, f"{began - speech.sent} s after the last request was sent")
         wait_until(lambda: w.ticks()[-1]["t"] > began, w.story)
         at = [tick for tick in w.ticks() if tick["t"] > began - 0.001][0]["v"]
         check("stt.latency.p50" not in at and "stt.errors" not in at, at)
         check(w.value("stt.latency.p50") is None and w.value("stt.errors") is None, w.ticks()[-1])
-        told = [(line["rule"], line["from"], line["to"]) for line in w.decisions()]
-        check(not [one for one in told if one[2] == "fine" and one[0] in ("no data", "slow speech")], told)
-        check(not w.alarms("no data", "llm"), w.alarms())
+        check(not told("fine", "no data", "slow speech"), w.decisions())
+        check([line["service"] for line in told("alarm", "no data")] == ["stt"], w.decisions())
         again = Traffic(w.traffic.wav)
         w.gentle(again.upload, w.front)
-        wait_until(lambda: [line for line in w.decisions() if line["rule"] == "no data"
-                            and line["to"] == "fine"], w.story)
+        wait_until(lambda: told("fine", "no data"), w.story)
         again.stop()
         w.end()
         check(not (w.traffic.failures + speech.failures + again.failures), w.traffic.failures)

@@ -233,7 +233,7 @@ class Tiers:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/metrics", timeout=10) as answer:
                 return f"\n{sample}" in answer.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException, ValueError):  # it ends in the middle of an answer
             return False
 
     # -- requests --

@@ -26,6 +26,7 @@ class Traffic:
         self.wav = wav
         self.lock = threading.Lock()
         self.failures, self.served, self.latencies = [], {}, {}
+        self.sent = None  # wall clock, of the last request of a gentle sender
         self.over = threading.Event()
         self.threads = []
 
