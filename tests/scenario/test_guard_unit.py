@@ -348,6 +348,9 @@ def without_root(box):
         for name in ("llm", "other", "front"):  # of one that is not loaded not all can be asked
             systemd.service(name)
             systemd.start(name)
+        systemd.service("along", unit="PartOf=base.service")  # in no rule below
+        systemd.start("along")
+        along = systemd.pid("along")
         installed.install(f"User={DEPLOY}")
         # The real polkitd, before anything runs by it: each verb of each unit.
         give_rule(systemd, edited(DEPLOY, **dict(UNITS, proxy=["front.service"])))
@@ -373,6 +376,9 @@ def without_root(box):
         wait_until(lambda: accepts(installed.port), installed.story)
         wait_until(lambda: installed.said("base.service restarted"), installed.story)
         check(installed.said("restart (1 of 1 this hour)"), installed.story())
+        # What hangs on the unit systemd restarts itself: it needs no right.
+        check(installed.said("base.service restarted", "and with it along.service"), installed.said("restarted"))
+        wait_until(lambda: systemd.active("along") and systemd.pid("along") not in (0, along), systemd.story)
         # HAProxy is reloaded by it as well, and lives on in a unit of its own.
         first = systemd.pid("spica-haproxy")
         installed.study["guard"]["fronts"]["llm"]["timeout"] = "11m"
