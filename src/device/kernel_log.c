@@ -42,6 +42,11 @@ bool device_kernel_xid_is_fatal(int64_t number)
     return false;
 }
 
+bool device_kernel_xid_demands(int64_t number)
+{
+    return number == RECOVERY_ACTION;
+}
+
 /* "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)" is logged for any
  * change of that action, the one back to nothing as well. */
 bool device_kernel_xid_is_over(int64_t number, const char *words, size_t len)
@@ -50,7 +55,7 @@ bool device_kernel_xid_is_over(int64_t number, const char *words, size_t len)
     const size_t tail = sizeof nothing - 1;
     while (len > 0 && strchr(" \r\n.", words[len - 1]))
         len--;
-    return number == RECOVERY_ACTION && len >= tail &&
+    return device_kernel_xid_demands(number) && len >= tail &&
            strncasecmp(words + len - tail, nothing, tail) == 0;
 }
 

@@ -23,6 +23,8 @@ bool device_kernel_xid_is_fatal(int64_t number);
 /* Do the words of that number say that nothing is to be done to the card any more? Then it is no
  * error, whatever the number means. */
 bool device_kernel_xid_is_over(int64_t number, const char *words, size_t len);
+/* Is that number the driver's own demand for a reset or a reboot? It takes that back itself. */
+bool device_kernel_xid_demands(int64_t number);
 /* The time stamp of the log's newest line, in its own seconds; -1: it has none; NaN: no right. */
 double device_kernel_mark(void);
 double device_kernel_log_mark(const char *log, size_t len);

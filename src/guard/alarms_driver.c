@@ -25,8 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECOVERY_ACTION = 154 };
-
 /* An event of no service and no device in particular is that of the first GPU. */
 bool guard_alarm_is_of_device(const struct guard_alarm *alarm, const char *text)
 {
@@ -44,33 +42,40 @@ bool guard_alarm_is_of_device(const struct guard_alarm *alarm, const char *text)
     return alarm->device == (named >= 0 ? named : first);
 }
 
-/* "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus."; NULL: it names none. */
-static const char *find_number(const char *text)
+/* Of "NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.", with its words from there on;
+ * 0: it names none. */
+static int64_t take_number(const char *text, const char **ret_words)
 {
     const char *at = text_find_nocase(text, strlen(text), "xid");
     if (!at)
-        return NULL;
+        return 0;
     at += 3 + strspn(at + 3, " :");
     if (*at == '(') {
         const char *close = strchr(at, ')');
         at = close ? close + 1 : at + 1;
     }
-    return at + strcspn(at, "0123456789");
+    *ret_words = at + strcspn(at, "0123456789");
+    return strtol(*ret_words, NULL, 10);
+}
+
+static bool is_fatal(int64_t number, const char *words)
+{
+    return device_kernel_xid_is_fatal(number) &&
+           !device_kernel_xid_is_over(number, words, strlen(words));
 }
 
 bool guard_alarm_xid_is_fatal(const char *text)
 {
-    const char *at = find_number(text);
-    if (!at)
-        return false;
-    const int64_t number = strtol(at, NULL, 10);
-    return device_kernel_xid_is_fatal(number) && !device_kernel_xid_is_over(number, at, strlen(at));
+    const char *words = "";
+    const int64_t number = take_number(text, &words);
+    return is_fatal(number, words);
 }
 
 void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t now_ns)
 {
-    const bool fatal = guard_alarm_xid_is_fatal(text);
-    const char *number = find_number(text);
+    const char *words = "";
+    const int64_t number = take_number(text, &words);
+    const bool fatal = is_fatal(number, words);
     if (fatal || !alarm->fatal)
         alarm->proven = false;
     if (!fatal)
@@ -78,7 +83,7 @@ void guard_alarm_note_xid(struct guard_alarm *alarm, const char *text, int64_t n
     alarm->worse = !alarm->fatal;
     if (!alarm->fatal)
         alarm->demanded = false;
-    alarm->demanded |= number && strtol(number, NULL, 10) == RECOVERY_ACTION;
+    alarm->demanded |= device_kernel_xid_demands(number);
     alarm->fatal = true;
     alarm->fatal_ns = now_ns;
     memset(alarm->left, 0, sizeof alarm->left);

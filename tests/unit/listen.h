@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -32,9 +33,11 @@ static inline pid_t check_start_server(int *port)
 {
     int fd = check_listen(port, 1);
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also where a row fails */
         for (;;)
             pause();
+    }
     close(fd);
     return child;
 }

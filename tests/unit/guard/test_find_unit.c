@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -19,6 +20,9 @@
 struct said {
     const char *name, *message;
 };
+
+static char *folder;  /* of one row, with its bus */
+static pid_t manager; /* 0: none runs */
 
 static int on_call(sd_bus_message *message, void *context, sd_bus_error *error)
 {
@@ -52,22 +56,40 @@ static void answer(int listening, const struct said *said)
 }
 
 /* A manager that says that, on the system's bus. */
-static pid_t begin(const char *path, const struct said *said)
+static void begin(const struct said *said)
 {
     struct sockaddr_un where = {.sun_family = AF_UNIX};
-    char address[128];
-    snprintf(where.sun_path, sizeof where.sun_path, "%s", path);
-    snprintf(address, sizeof address, "unix:path=%s", path);
+    char address[sizeof where.sun_path + 16];
+    folder = check_make_folder();
+    assert_true(snprintf(where.sun_path, sizeof where.sun_path, "%s/bus", folder) <
+                (int)sizeof where.sun_path);
+    snprintf(address, sizeof address, "unix:path=%s", where.sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&where, sizeof where), 0);
     assert_int_equal(listen(fd, 1), 0);
     setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
+    manager = fork();
+    assert_true(manager >= 0);
+    if (manager == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         answer(fd, said);
+    }
     close(fd);
-    return pid;
+}
+
+/* After each row; after one that failed, as teardown. */
+static int end(void **state)
+{
+    (void)state;
+    if (manager > 0) {
+        kill(manager, SIGKILL);
+        waitpid(manager, NULL, 0);
+    }
+    if (folder)
+        check_remove_folder(folder);
+    manager = 0;
+    folder = NULL;
+    return 0;
 }
 
 static void test_what_is_not_allowed_is_known_as_that(void **state)
@@ -94,12 +116,8 @@ static void test_what_is_not_allowed_is_known_as_that(void **state)
          false},
         {"it is begun", {NULL, NULL}, "", false},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char folder[] = "/tmp/spica-find-unit-XXXXXX", path[64];
-        assert_non_null(mkdtemp(folder));
-        snprintf(path, sizeof path, "%s/bus", folder);
-        pid_t manager = begin(path, &rows[i].said);
+        begin(&rows[i].said);
         sd_event *event = NULL;
         assert_true(sd_event_new(&event) >= 0);
         struct guard_managers *managers = guard_managers_new(event);
@@ -117,17 +135,14 @@ static void test_what_is_not_allowed_is_known_as_that(void **state)
         guard_unit_free(unit);
         guard_managers_free(managers);
         sd_event_unref(event);
-        kill(manager, SIGKILL);
-        waitpid(manager, NULL, 0);
-        unlink(path);
-        rmdir(folder);
+        (void)end(state);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_not_allowed_is_known_as_that),
+        cmocka_unit_test_teardown(test_what_is_not_allowed_is_known_as_that, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

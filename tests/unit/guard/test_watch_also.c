@@ -4,8 +4,10 @@
 #include "guard/watch_also.h"
 #include "made_study.h"
 
+#include "base/auto.h"
 #include "base/clock.h"
 #include "device/kind.h"
+#include "host/journal.h"
 #include "listen.h"
 
 #include <math.h>
@@ -159,6 +161,7 @@ static void test_a_tier_on_the_cpu(void **state)
     made->front.limit_s = NAN;
     made->tiers[0].unit = NULL;
     made->tiers[0].port = port;
+    made->tiers[1].unit = "no-such-tier.service";
     assert_int_equal(guard_also_open(&made->study, "/proc", NULL, also), 2);
     listed = DEVICE_LISTED_YES;
     assert_int_equal(looks(also, &card, 10), 0);
@@ -184,39 +187,115 @@ static void test_a_tier_on_the_cpu(void **state)
     shown = guard_also_server(also);
     assert_true(shown.up == 0 && isnan(shown.memory_bytes) && shown.why[0]);
     /* The other one has a unit, and nobody asks systemd here. */
-    shown = guard_also_server(&also[1]);
-    assert_true(isnan(shown.up) || !also[1].watch.unit);
+    assert_true(isnan(guard_also_server(&also[1]).up));
     guard_also_close(also, 2);
     made_study_free(made);
     check_remove_folder(folder);
 }
 
-/* Expected: one that was stopped on purpose is unknown, its start is no restart, and what ended it
- * is seen all the same. */
-static void test_what_is_shown_of_one_put_aside(void **state)
+/* Expected: what is not known of a server is unknown, and not no. */
+static void test_what_is_shown(void **state)
 {
     (void)state;
     static const struct {
         const char *name;
         enum guard_presence presence;
-        bool aside;
         double up; /* -1: unknown */
     } rows[] = {
-        {"up", PRESENCE_UP, false, 1},
-        {"down", PRESENCE_DOWN, false, 0},
-        {"on its way", PRESENCE_COMING, false, 0},
-        {"put aside", PRESENCE_UNKNOWN, true, -1},
-        {"systemd does not answer", PRESENCE_UNKNOWN, false, -1},
+        {"up", PRESENCE_UP, 1},
+        {"down", PRESENCE_DOWN, 0},
+        {"on its way", PRESENCE_COMING, 0},
+        {"systemd does not answer", PRESENCE_UNKNOWN, -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct guard_also also = {.server = "tiny", .on = ON_CPU, .ends.count = 2};
         also.shown.presence = rows[i].presence;
-        also.shown.aside = rows[i].aside;
         also.process = tier_process_new();
         const struct guard_server server = guard_also_server(&also);
         CHECK_ROW(i, rows[i].name, rows[i].up < 0 ? isnan(server.up) : server.up == rows[i].up);
         CHECK_ROW(i, rows[i].name, isnan(server.restarts) && server.out_of_memory == 2);
         CHECK_ROW(i, rows[i].name, isnan(server.memory_bytes));
+    }
+}
+
+/* ---- stopped on purpose ---- */
+
+/* A study that we are has stopped the tier's unit, or has started it again. */
+static void put_pause(const char *folder, bool done)
+{
+    AUTO(free) struct host_journal *journal = calloc(1, sizeof *journal);
+    AUTO(free) char *path = host_journal_path(folder);
+    struct err err = ERR_INIT;
+    assert_non_null(journal);
+    journal->done = done;
+    journal->scope = HOST_SYSTEM;
+    journal->count = 1;
+    snprintf(journal->study, sizeof journal->study, "night");
+    snprintf(journal->folder, sizeof journal->folder, "%s", folder);
+    snprintf(journal->units[0].name, sizeof journal->units[0].name, "tiny.service");
+    journal->units[0].was_up = true;
+    journal->units[0].start_within_ns = 30 * NS_PER_S;
+    assert_true(host_process_read(getpid(), &journal->owner));
+    if (!host_journal_write(path, journal, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Ends and starts a server of a unit whose life is seen by its port here: systemd is not there to
+ * say it. Expected: one that was stopped on purpose is not down but unknown, its start is no
+ * restart; one that ended by itself is down and was restarted. Who looks for what ended it (`life`,
+ * `history`) sees both. */
+static void test_stopped_on_purpose(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum guard_aside_tier tier;
+        bool study;
+        const char *why; /* NULL: it is down */
+    } rows[] = {
+        {"by itself", ASIDE_NO, false, NULL},
+        {"off since guard began, this end is no stop", ASIDE_STOPPED, false, NULL},
+        {"by guard's tiers", ASIDE_YES, false, "put aside, the tier tiny is not needed now"},
+        {"by a study", ASIDE_NO, true, "put aside by the study night"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *folder = check_make_folder(), results[300];
+        int port = 0;
+        pid_t child = check_start_server(&port);
+        const struct spec_watch by_port = {.kind = WATCH_PORT, .port = port};
+        struct guard_also also = {
+            .server = "tiny",
+            .on = ON_CPU,
+            .watch = {.kind = WATCH_UNIT, .unit = "tiny.service"},
+            .finder = guard_finder_new(&by_port, "/proc", NULL),
+            .ends.group_kills = -1,
+            .aside = {.tier = rows[i].tier, .tier_name = "tiny"},
+            .folder = results,
+            .process = tier_process_new(),
+        };
+        snprintf(results, sizeof results, "%s/s.spica", folder);
+        (void)looks(&also, NULL, 2);
+        struct guard_server shown = guard_also_server(&also);
+        CHECK_ROW(i, rows[i].name, shown.up == 1 && shown.restarts == 0);
+        if (rows[i].study)
+            put_pause(results, false);
+        check_end_server(child);
+        (void)looks(&also, NULL, 2);
+        shown = guard_also_server(&also);
+        CHECK_ROW(i, rows[i].name, rows[i].why ? isnan(shown.up) : shown.up == 0);
+        CHECK_ROW(i, rows[i].name, !rows[i].why || strstr(shown.why, rows[i].why));
+        CHECK_ROW(i, rows[i].name, also.life.presence == PRESENCE_DOWN);
+        if (rows[i].study)
+            put_pause(results, true);
+        child = check_start_server(&port);
+        (void)looks(&also, NULL, 2);
+        shown = guard_also_server(&also);
+        CHECK_ROW(i, rows[i].name, shown.up == 1);
+        CHECK_ROW(i, rows[i].name, shown.restarts == (rows[i].why ? 0 : 1));
+        CHECK_ROW(i, rows[i].name, also.history.restarts == 1);
+        check_end_server(child);
+        guard_also_close(&also, 1);
+        check_remove_folder(folder);
     }
 }
 
@@ -228,7 +307,8 @@ int main(void)
         cmocka_unit_test(test_servers),
         cmocka_unit_test(test_who_is_asked_for_its_place),
         cmocka_unit_test(test_a_tier_on_the_cpu),
-        cmocka_unit_test(test_what_is_shown_of_one_put_aside),
+        cmocka_unit_test(test_what_is_shown),
+        cmocka_unit_test(test_stopped_on_purpose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
