@@ -184,7 +184,7 @@ def look(folder):
     missing = lacks()
     if missing:
         return {"lacks": ", ".join(missing)}
-    text = boot(folder)
+    text = boot(initrd(folder))
     killed = re.search(r"\[\s*([\d.]+)\].*oom-kill:.*task_memcg=/stt", part(text, "kernel"))
     said, event = first(text, "oom-kernel")
     stepped = re.search(r"[\d.]+", part(text, "uptime"))
