@@ -25,6 +25,7 @@
 #include "guard/replay.h"
 #include "guard/serve.h"
 #include "guard/tiers.h"
+#include "promote/apply.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@
 static const char who[] = "guard";
 static const int64_t DISK_EVERY_NS = 10 * NS_PER_S;
 static const int64_t TIERS_WAIT_NS = 10 * NS_PER_S; /* for who holds the study's results */
+static const int64_t TIERS_AGAIN_NS = 2 * NS_PER_S; /* each look at those takes its time */
 static const uint64_t TURN_MAX_US = 1000 * 1000;    /* a wish to stop is seen by then */
 
 struct daemon {
@@ -49,8 +51,9 @@ struct daemon {
     char *token; /* of /metrics; the serve borrows it */
     struct guard_record *record;
     struct guard_tiers *tiers;
-    int64_t tiers_ns;  /* since when they are due; 0: not yet */
-    bool tiers_follow; /* another setting runs, or the study has another decision */
+    int64_t tiers_ns;       /* since when they are due; 0: not yet */
+    bool tiers_follow;      /* another setting runs, or the study has another decision */
+    int64_t tiers_again_ns; /* somebody held the results: not tried before */
     struct guard_refusal refused[GUARD_REFUSALS_MAX]; /* since the last tick was judged */
     size_t refused_count;
     struct guard_fronts *fronts;
@@ -186,6 +189,9 @@ static void open_tiers(struct daemon *daemon, int64_t now_ns)
     /* It is read once, so it is worth some ticks. */
     if (daemon->tiers_ns == 0)
         daemon->tiers_ns = now_ns;
+    if (now_ns < daemon->tiers_again_ns)
+        return;
+    daemon->tiers_again_ns = now_ns + TIERS_AGAIN_NS;
     if (now_ns - daemon->tiers_ns < TIERS_WAIT_NS && guard_study_is_held(daemon->options->folder))
         return;
     const struct guard_tiers_options tiers = {
@@ -223,7 +229,7 @@ static void step_fronts(struct daemon *daemon, int64_t now_ns, int64_t wall_us)
         for (size_t f = 0; f < guard->front_count; f++)
             guard_tiers_freeze(daemon->tiers, f,
                                guard_judge_driver(daemon->judge, (int)guard->fronts[f].service));
-        guard_tiers_promoting(daemon->tiers, daemon->lookout.look.pending);
+        guard_tiers_promoting(daemon->tiers, promote_is_under_way(daemon->options->folder));
         guard_tiers_step(daemon->tiers, view, now_ns, on_acted, daemon);
         for (size_t f = 0; f < guard->front_count; f++) {
             const char *tier = guard_tiers_current(daemon->tiers, f);
@@ -296,11 +302,12 @@ static void open_fronts(struct daemon *daemon)
 }
 
 /* While somebody holds the study's results the tiers are chosen as before. */
-static void follow_tiers(struct daemon *daemon)
+static void follow_tiers(struct daemon *daemon, int64_t now_ns)
 {
-    if (!daemon->tiers_follow || !daemon->tiers)
+    if (!daemon->tiers_follow || !daemon->tiers || now_ns < daemon->tiers_again_ns)
         return;
     daemon->tiers_follow = !guard_tiers_follow(daemon->tiers, &daemon->lookout.candidate);
+    daemon->tiers_again_ns = daemon->tiers_follow ? now_ns + TIERS_AGAIN_NS : 0;
     if (!daemon->tiers_follow)
         record_head(daemon);
 }
@@ -312,7 +319,7 @@ static void follow_production(struct daemon *daemon, int64_t now_ns)
     const unsigned news = guard_lookout_step(&daemon->lookout, daemon->options, now_ns);
     AUTO(buf_done) struct buf text = BUF_INIT(4096);
     daemon->tiers_follow |= news != 0;
-    follow_tiers(daemon);
+    follow_tiers(daemon, now_ns);
     if (!news)
         return;
     guard_fronts_follow(daemon->fronts);

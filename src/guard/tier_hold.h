@@ -1,15 +1,15 @@
 /* Inside guard/: units of tiers that others have spoken for: a study that has stopped them for a
- * while (host/journal.h), or a promotion. Nothing of such a front is started or stopped. */
+ * while (host/journal.h): nothing of that front is started or stopped; or a promotion: of no front.
+ */
 #pragma once
 
 #include "host/journal.h"
 #include "spec/guard.h"
 
 struct tier_hold {  /* of all fronts; zeroed at first */
-    bool promoting; /* a promotion, or its undoing, has begun and not ended */
+    bool promoting; /* a promotion, or its undoing, is under way */
     bool paused;    /* `pause` names units that are stopped */
     struct host_journal pause;
-    int64_t looked_ns;        /* when that was read; 0: never */
     struct host_process gone; /* the last study that was seen to be */
     int64_t gone_ns;
 };

@@ -142,8 +142,9 @@ static void leave(struct guard_tiers *tiers, struct front *front, size_t t, cons
 static void tell_death(const struct guard_tiers *tiers, const struct front *front, size_t t,
                        enum guard_event_kind kind)
 {
-    char text[200];
-    snprintf(text, sizeof text, "%.40s is down and does not come back: %.100s has ended by itself",
+    char text[240];
+    snprintf(text, sizeof text,
+             "%.40s is down and does not come back: %.100s is failed, or restarts again and again",
              front->policy.tiers[t].name, front->spec->tiers[t].unit);
     tell_as(tiers, front, kind, "",
             kind == EVENT_ARM_DOUBT ? text : "its tiers are well again, or stopped by somebody");

@@ -54,9 +54,8 @@ void guard_tiers_step(struct guard_tiers *tiers, const struct proxy_view *view, 
  * started or stopped. `why`: what is wrong, static; NULL: nothing is. */
 void guard_tiers_freeze(struct guard_tiers *tiers, size_t front, const char *why);
 
-/* Before a step: a promotion, or its undoing, has begun and not ended. Nothing is started or
- * stopped meanwhile, nor of a front of which a study has paused a tier
- * (guard_tiers_options.folder). */
+/* Before a step: a promotion, or its undoing, is under way. Nothing is started or stopped
+ * meanwhile, nor of a front of which a study has paused a tier (guard_tiers_options.folder). */
 void guard_tiers_promoting(struct guard_tiers *tiers, bool under_way);
 
 /* For the recording: what the last step was decided on, valid until the next one (NULL: nothing is

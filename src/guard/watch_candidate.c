@@ -104,7 +104,6 @@ static bool take_promoted(const struct spec_study *study, const char *folder,
     const bool known = text && spec_candidate_parse(study, text, &winner, &err);
     const bool is_there =
         journal->state == PROMOTE_DONE || journal->state == PROMOTE_VERIFYING; /* it is asked */
-    found->pending = promote_journal_is_pending(journal);
     found->under_way = journal->state == PROMOTE_APPLYING || journal->state == PROMOTE_UNDOING;
     if (is_there && known) {
         found->candidate = winner;

@@ -22,7 +22,6 @@ struct guard_candidate { /* what runs in production, as far as is known */
     const char *from;                  /* why it is taken for it, in words; static */
     bool promoted;                     /* a promotion, or its undoing, says so */
     bool under_way;                    /* a promotion or its undoing is: it may be half of each */
-    bool pending;                      /* either has begun and not ended */
     bool journal_unread, store_unread; /* damaged, not for us, or somebody else's turn at it */
     char decision[DIGEST_HEX_SIZE];    /* of the study; "": there is none */
 };
@@ -40,7 +39,6 @@ enum { /* flags */
 struct guard_candidate_look { /* zeroed at first */
     int64_t next_ns;
     bool began;
-    bool pending; /* a promotion, or its undoing, has begun and not ended, as was last seen */
     struct stat journal, store, log; /* as they were read; the log is the store's own */
     int64_t again_ns, wait_ns;       /* when what could not be read is tried again; 0: it could */
 };

@@ -87,8 +87,6 @@ unsigned guard_candidate_step(struct guard_candidate_look *look, const struct sp
     look->journal = journal;
     look->store = store;
     look->log = log;
-    if (!now.journal_unread)
-        look->pending = now.pending;
     plan_again(look, now.store_unread, now_ns);
     const unsigned news =
         look->began ? compare(study, &now, found) : CANDIDATE_IS_ANOTHER | DECISION_IS_ANOTHER;

@@ -50,3 +50,7 @@ NODISCARD bool promote_undo_with(const char *folder, const char *user, const cha
  */
 NODISCARD bool promote_pending(const char *folder, bool *ret_pending, enum promote_state *ret_state,
                                struct err *err);
+/* Is somebody at it now? By the study's lock, which is held from before the first step to the end
+ * and ends with its process: one that was broken off is not under way. Nothing is taken, and the
+ * journal, which is for who promotes alone, is not read. */
+bool promote_is_under_way(const char *folder);

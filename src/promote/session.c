@@ -9,6 +9,7 @@
 #include "promote/session.h"
 
 #include "promote/along.h"
+#include "promote/apply.h"
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -16,16 +17,24 @@
 #include <math.h>
 #include <string.h>
 
+enum { LOCK_ID_SIZE = 64 };
+
+static void lock_id(const char *kind, const char *name, char ret_id[LOCK_ID_SIZE])
+{
+    char hex[DIGEST_HEX_SIZE];
+    AUTO(buf_done) struct buf key = BUF_INIT(8192);
+    buf_addf(&key, "%s %s", kind, name);
+    digest_bytes(buf_text(&key), key.len, hex);
+    snprintf(ret_id, LOCK_ID_SIZE, "promotion-%.32s", hex);
+}
+
 static bool take_lock(struct promote_session *session, const char *kind, const char *name,
                       struct err *err)
 {
-    char hex[DIGEST_HEX_SIZE], id[64];
-    AUTO(buf_done) struct buf key = BUF_INIT(8192);
+    char id[LOCK_ID_SIZE];
     struct err cause = ERR_INIT;
     struct device_lock_holder holder = {0};
-    buf_addf(&key, "%s %s", kind, name);
-    digest_bytes(buf_text(&key), key.len, hex);
-    snprintf(id, sizeof id, "promotion-%.32s", hex);
+    lock_id(kind, name, id);
     const char *slash = strrchr(session->folder, '/');
     if (device_lock_take(name, id, slash ? slash + 1 : session->folder,
                          &session->locks[session->lock_count], &cause)) {
@@ -54,6 +63,15 @@ bool promote_session_open(struct promote_session *session, const struct promote_
     if (events)
         session->events = *events;
     return take_lock(session, "study", session->journal_path, err);
+}
+
+bool promote_is_under_way(const char *folder)
+{
+    char id[LOCK_ID_SIZE];
+    struct device_lock_holder holder;
+    AUTO(free) char *path = promote_journal_path(folder);
+    lock_id("study", path, id);
+    return device_lock_held(id, &holder);
 }
 
 /* Several steps may name one unit. */

@@ -1,8 +1,11 @@
 """The model chosen by headroom: real HAProxy, real systemd, fake servers. What a client sees is never worse
 than with any of them alone: nothing fails, whatever is switched, started, stopped or killed."""
 
+import fcntl
+import hashlib
 import http.client
 import json
+import os
 import time
 
 from gpu import Card, cards, options, stranger, touch
@@ -292,6 +295,25 @@ def the_driver_is_lost(box):
         tiers.send(CALM, tiers.for_seconds(3))
         check(tiers.systemd.active("base") and tiers.systemd.active("tiny"), tiers.told())
         check(not tiers.says("starting ") and not tiers.says("stopping "), tiers.told())
+
+
+@scenario()
+def a_promotion_is_under_way(box):
+    """While its process holds the study's lock nothing is started between its steps; then it is, whatever the
+    promotion's journal says."""
+    key = hashlib.sha256(f"study {box.results}.promotion.json".encode()).hexdigest()
+    folder = box.env["SPICA_LOCK_DIR"]
+    os.makedirs(folder, exist_ok=True)
+    with Tiers(box, base={"resident": False}) as tiers:
+        with open(os.path.join(folder, f"promotion-{key[:32]}.lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            tiers.guard()
+            tiers.send(CALM, lambda: tiers.says(
+                "a promotion is under way: no tier is started or stopped until that is over"))
+            tiers.send(CALM, tiers.for_seconds(3))
+            check(not tiers.says("starting "), tiers.told())
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("starting "))
+        tiers.no_failures()
 
 
 @scenario()

@@ -5,6 +5,7 @@
  *   command                            the effect of the user's own command */
 #include "stage.h"
 
+#include "promote/apply.h"
 #include "promote/audit.h"
 #include "promote/safe_file.h"
 
@@ -93,6 +94,7 @@ void stage_close(struct stage *stage)
 static void may_die(struct stage *stage)
 {
     stage->operations++;
+    stage->unseen += !promote_is_under_way(stage->results);
     if (stage->die_at > 0 && --stage->die_at == 0)
         _exit(STAGE_KILLED);
     if (stage->cancel_at > 0 && --stage->cancel_at == 0)

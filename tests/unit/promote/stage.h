@@ -28,6 +28,7 @@ struct stage {
     bool hook_starts, hook_edits; /* the hook before all starts unit a; edits a.env */
     int cancel_at;                /* a wish to stop at that operation; 0: never */
     int operations;               /* so far */
+    int unseen;                   /* of those: nobody could see that somebody is at it */
     char trace[2048];             /* what was done: "put a, reload, restart a, ..." */
 };
 

@@ -371,6 +371,22 @@ static int in_child(bool applying, int die_at)
     return WEXITSTATUS(status);
 }
 
+/* Expected: it is seen from the first step to the last, and of one that was killed nothing is
+ * under way, though its journal is pending. */
+static void test_under_way(void **state)
+{
+    struct promote_result result;
+    struct err err;
+    (void)state;
+    assert_false(promote_is_under_way(stage.results));
+    assert_true(apply("new", &result, &err));
+    assert_false(promote_is_under_way(stage.results));
+    assert_true(undo(&result, &err));
+    assert_true(stage.operations > 10 && stage.unseen == 0);
+    assert_int_equal(in_child(true, 8), STAGE_KILLED);
+    assert_true(is_pending() && !promote_is_under_way(stage.results));
+}
+
 static void test_killed(void **state)
 {
     struct promote_result result;
@@ -548,6 +564,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_edited_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unit_edited_since, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stopped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_under_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_undo_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restarted_meanwhile, set_up, tear_down),
