@@ -101,6 +101,9 @@ const char *tier_unit_give_up(struct tier_unit *unit, enum tier_fault fault, int
     if (!unit->unit || unit->spec->resident || unit->options->dry_run || fault == FAULT_DENIED)
         return "";
     const bool needed = is_needed(unit, fault);
+    bool known = false, up = tier_unit_runs(unit, &known);
+    if (unit->look.held && known && !up)
+        return ""; /* what runs later is another */
     if (!needed && !unit->look.held) {
         stop(unit, now_ns);
         return "stopped, ";
@@ -260,7 +263,7 @@ enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *
         note_stay(unit, now_ns);
         snprintf(text, size, "%s", unit->stays);
     }
-    if (!down && up) { /* it was refused */
+    if (!down && known && up) { /* it was refused */
         keep(unit, now_ns);
         return TURN_STAYS;
     }

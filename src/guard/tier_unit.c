@@ -235,6 +235,21 @@ static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *
     return fail(unit, FAULT_MISPLACED, now_ns, why, text, size);
 }
 
+/* Who has spoken for it takes it down while it comes up: it has not failed, and nobody is called.
+ */
+static enum tier_turn taken_down(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    snprintf(text, size, "%.40s is down while others have its unit: %.60s is %s (%s)",
+             unit->spec->name, unit->spec->unit, state->active, state->result);
+    if (unit->warm)
+        tier_warm_forget(unit->warm);
+    unit->to_stop = false;
+    tier_process_forget(&unit->process);
+    tier_unit_become(unit, TIER_OFF, now_ns);
+    return TURN_WENT;
+}
+
 static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_server *server,
                                    int64_t now_ns, char *text, size_t size)
 {
@@ -242,6 +257,8 @@ static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_se
     if (unit->unit && guard_unit_state(unit->unit)->known &&
         strcmp(guard_unit_state(unit->unit)->active, "active") != 0) {
         const struct guard_unit_state *state = guard_unit_state(unit->unit);
+        if (unit->look.held)
+            return taken_down(unit, now_ns, text, size);
         snprintf(why, sizeof why, "%.60s is %s (%s)", unit->spec->unit, state->active,
                  state->result);
         return fail(unit, FAULT_SILENT, now_ns, why, text, size);
@@ -280,6 +297,8 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
         begin_warming(unit, now_ns);
         return TURN_NONE;
     }
+    if (fresh && unit->look.held && strcmp(state->active, "activating") != 0)
+        return taken_down(unit, now_ns, text, size);
     bool failed =
         fresh && (strcmp(state->active, "failed") == 0 || strcmp(state->active, "inactive") == 0 ||
                   strncmp(state->sub, "auto-restart", strlen("auto-restart")) == 0);

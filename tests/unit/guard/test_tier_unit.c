@@ -308,6 +308,88 @@ static void test_what_others_have_spoken_for_is_not_stopped(void **state)
     tier_unit_free(world.unit);
 }
 
+/* Expected: it has not failed, and what runs later is warmed and kept. Before: an alarm, and the
+ * new server was drained and stopped. */
+static void test_what_others_take_down_has_not_failed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *active, *sub;
+        bool starting, paused, failed;
+    } rows[] = {
+        {"a study stops it while it loads", "deactivating", "stop", false, true, false},
+        {"a promotion restarts it while it loads", "deactivating", "stop", false, false, false},
+        {"it is down already", "inactive", "dead", false, true, false},
+        {"it was started a moment ago", "deactivating", "stop", true, true, false},
+        {"it was started, and is down already", "inactive", "dead", true, false, false},
+        {"it dies again and again, and comes up at last", "activating", "auto-restart", true, false,
+         true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world world;
+        char text[240];
+        bool failed = false;
+        world_begin(&world);
+        the_warm.answers = false;
+        if (rows[i].starting) {
+            set_active("inactive");
+            step(&world, 2);
+            CHECK_ROW(i, text, tier_unit_start(world.unit, world.now_ns, text, sizeof text));
+        } else {
+            CHECK_ROW(i, rows[i].name, step(&world, 3) == TIER_WARMING);
+        }
+        world.held = true;
+        world.paused = rows[i].paused;
+        set_active(rows[i].active);
+        snprintf(the_unit.state.sub, sizeof the_unit.state.sub, "%s", rows[i].sub);
+        the_unit.state.main_pid = 0;
+        for (int s = 0; s < 20 && !failed; s++) {
+            step(&world, 1);
+            failed = world.turn == TURN_FAILED;
+        }
+        CHECK_ROW(i, rows[i].name, failed == rows[i].failed);
+        CHECK_ROW(i, rows[i].name,
+                  tier_unit_power(world.unit) == (rows[i].failed ? TIER_FAILED : TIER_OFF));
+        world.held = world.paused = false;
+        the_warm.answers = true;
+        set_active("active");
+        snprintf(the_unit.state.sub, sizeof the_unit.state.sub, "running");
+        the_unit.state.main_pid = 200;
+        step(&world, rows[i].failed ? 130 : 10);
+        CHECK_ROW(i, rows[i].name, tier_unit_power(world.unit) == TIER_ON);
+        CHECK_ROW(i, rows[i].name, the_unit.stops == 0);
+        tier_unit_free(world.unit);
+    }
+}
+
+/* Its stop was asked for, and systemd does not answer any more. Expected: nobody is told that it
+ * may be used. Before: its old word was taken for one that runs. */
+static void test_systemd_is_silent_while_it_stops(void **state)
+{
+    (void)state;
+    struct world world;
+    struct policy_seen seen = {0};
+    world_begin(&world);
+    world.current = true;
+    step(&world, 2);
+    world.current = false;
+    world.server.drained = true;
+    tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
+    assert_int_equal(step(&world, 3), TIER_STOPPING);
+    the_unit.state.known = false;
+    for (int s = 0; s < 200 && world.turn != TURN_STAYS; s++)
+        step(&world, 1);
+    assert_int_equal(world.turn, TURN_STAYS);
+    assert_int_equal(step(&world, 60), TIER_OFF);
+    assert_false(tier_unit_wants_ready(world.unit, TURN_NONE));
+    tier_unit_fill(world.unit, world.now_ns, &seen);
+    assert_true(seen.resting && tier_unit_stays(world.unit));
+    the_unit.state = (struct guard_unit_state){.known = true, .active = "inactive"};
+    step(&world, 2);
+    assert_null(tier_unit_stays(world.unit));
+    tier_unit_free(world.unit);
+}
+
 /* Expected: one that has died and is not back within a minute is told once, and once that it is.
  * Before: a word that it is down, and nobody was called. */
 static void test_one_that_died(void **state)
@@ -452,6 +534,8 @@ int main(void)
         cmocka_unit_test(test_it_is_looked_at_once_more),
         cmocka_unit_test(test_one_that_does_not_stop),
         cmocka_unit_test(test_what_others_have_spoken_for_is_not_stopped),
+        cmocka_unit_test(test_what_others_take_down_has_not_failed),
+        cmocka_unit_test(test_systemd_is_silent_while_it_stops),
         cmocka_unit_test(test_one_that_died),
         cmocka_unit_test(test_the_last_one_is_not_stopped),
         cmocka_unit_test(test_a_dry_run_stops_nothing),
