@@ -211,7 +211,8 @@ def closed_loop_and_limits(box):
 def p99_needs_its_sample(box):
     """Below 100 requests p99 has no value and says what it needs."""
     url = serve(box, "llm")
-    run = as_json(box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "40", "--json", code=0))
+    # p95 needs 20; up to half may be cut as warm-up where the machine is busy.
+    run = as_json(box.run(*ALONE, "-p", "openai-chat", "-u", url, "-n", "60", "--json", code=0))
     p99 = run["metrics"]["latency"]["p99"]
     check(p99["value"] is None and p99["needs"] == 100, p99)
     check(run["metrics"]["latency"]["p95"]["value"] is not None, run["metrics"]["latency"])
@@ -234,7 +235,7 @@ def requirements(box):
 
 @scenario(quick=True)
 def comparison(box):
-    """The same service against itself: nothing certain. A slower one: certain, and over the tolerance."""
+    """A slower service: certain, and over the tolerance. Another load, or no result: not compared."""
     # Each takes its own time, far wider than what a busy machine adds: requests that are alike because the
     # machine is busy for a while have no interval.
     url = serve(box, "llm", "--latency", "100ms", "--latency-jitter", "0.3")
