@@ -18,16 +18,22 @@
 #include <math.h>
 #include <string.h>
 
+/* What the one who asks for it knows of it. */
+static void fill(struct guard_server *server, double memory_bytes, const char *placement)
+{
+    if (isnan(server->memory_bytes))
+        server->memory_bytes = memory_bytes;
+    if (!server->placement)
+        server->placement = placement;
+}
+
 static void take_tier(struct guard_server *server, const struct status_front *front)
 {
     for (size_t t = 0; t < front->tier_count; t++) {
         const struct guard_tier_standing *tier = &front->tiers[t];
         if (strcmp(tier->name, server->name) != 0)
             continue;
-        if (isnan(server->memory_bytes))
-            server->memory_bytes = tier->memory_bytes;
-        if (!server->placement)
-            server->placement = tier->placement;
+        fill(server, tier->memory_bytes, tier->placement);
     }
 }
 
@@ -37,10 +43,7 @@ static void take_arm(struct guard_server *server, const struct status_front *fro
         const struct guard_status_arm *arm = &front->split.arms[a];
         if (strcmp(arm->name, server->name) != 0)
             continue;
-        if (isnan(server->memory_bytes))
-            server->memory_bytes = arm->memory_bytes;
-        if (!server->placement)
-            server->placement = arm->placement;
+        fill(server, arm->memory_bytes, arm->placement);
         if (arm->over && server->up == 0)
             server->up = NAN; /* as one that was put aside */
     }

@@ -12,13 +12,12 @@ import signal
 import socket
 import threading
 import time
-import urllib.request
 
 from harness import FAKE, check, main, scenario, skip_unless
 from production import NEW, Production, free_ports
 from test_promote import fill, mount
 from test_proxy import haproxy
-from traffic import accepts, multipart
+from traffic import accepts, multipart, shows
 
 WITHIN_S = 90
 
@@ -96,12 +95,7 @@ class Split:
         return json.loads(out)["splits"][0]
 
     def shows(self, sample):
-        """A line of /metrics begins so."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/metrics", timeout=10) as answer:
-                return f"\n{sample}" in answer.read().decode()
-        except (OSError, http.client.HTTPException, ValueError):  # it ends in the middle of an answer
-            return False
+        return shows(self.web, sample)
 
     def counted(self):
         return [arm["requests"] for arm in self.status()["arms"]]

@@ -20,13 +20,12 @@ import sqlite3
 import tempfile
 import threading
 import time
-import urllib.request
 
 from harness import FAKE, check, skip_unless
 from production import free_ports, write_study
 from systemd_box import Systemd, wait_until
 from tls_front import behind, secured
-from traffic import accepts, multipart
+from traffic import accepts, multipart, shows
 
 BASE = ["--latency", "40ms", "--slots", "1"]
 TINY = ["--latency", "2ms", "--slots", "8"]
@@ -229,12 +228,7 @@ class Tiers:
         self.write()
 
     def shows(self, sample):
-        """A line of /metrics begins so."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/metrics", timeout=10) as answer:
-                return f"\n{sample}" in answer.read().decode()
-        except (OSError, http.client.HTTPException, ValueError):  # it ends in the middle of an answer
-            return False
+        return shows(self.web, sample)
 
     # -- requests --
 

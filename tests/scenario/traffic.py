@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 
 
 def multipart(wav, filler=0):
@@ -17,6 +18,15 @@ def multipart(wav, filler=0):
                     + b"\r\n\r\n" + data + b"\r\n" for head, data in parts)
     return (body + b"--" + boundary.encode() + b"--\r\n",
             {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+
+def shows(port, sample):
+    """A line of guard's /metrics begins so."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return f"\n{sample}" in answer.read().decode()
+    except (OSError, http.client.HTTPException, ValueError):  # it ends in the middle of an answer
+        return False
 
 
 class Traffic:
