@@ -22,6 +22,7 @@ from harness import ROOT, Skip, alive, check, descendants, processes
 MANAGER = "/lib/systemd/systemd"
 CLONE_NEWCGROUP = 0x02000000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+MNT_DETACH = 2
 WITHIN_S = 60  # for what must happen at some time
 
 
@@ -104,6 +105,8 @@ class Systemd:
         os.close(into)
         skip_unless(libc.unshare(CLONE_NEWCGROUP) == 0, "no control group namespace")
         libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        # The kernel refuses a file system on top of itself; what else may be there stays below.
+        libc.umount2(b"/sys/fs/cgroup", MNT_DETACH)
         mount(b"cgroup2", "/sys/fs/cgroup", b"cgroup2")
 
     def __enter__(self):
