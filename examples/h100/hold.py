@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Holds memory of a GPU and does nothing else: a neighbour for studies, named `hold` among processes.
 
-usage: hold.py --leave MIB | --take MIB [--device N] [--ready FILE]
+usage: hold.py --leave MIB | --take MIB [--grow MIB] [--device N] [--ready FILE]
 
 --leave takes all but that much of what is free when it starts, which makes a card of any size scarce in
 the same way. It asks the driver's library itself: PyTorch would start later, round sizes up and keep
-half a gigabyte for its own context on top. FILE appears, with the MiB held, once all of it is held. It
-ends with TERM or INT, and everything is given back.
+half a gigabyte for its own context on top. --grow leaks: so much more each second, until the card is full.
+FILE appears, with the MiB held, once all of it is held. It ends with TERM or INT, and everything is given back.
 
 Plain allocations in pieces of at most 1 GiB: the card's free memory need not be one piece.
 """
@@ -58,6 +58,7 @@ def main():
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--leave", type=int)
     amount.add_argument("--take", type=int)
+    parser.add_argument("--grow", type=int, default=0)
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--ready")
     given = parser.parse_args()
@@ -81,7 +82,12 @@ def main():
         with open(given.ready + ".new", "w", encoding="utf-8") as file:
             print(held, file=file)
         os.replace(given.ready + ".new", given.ready)
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    ends = {signal.SIGTERM, signal.SIGINT}
+    while given.grow and driver.free_mib() > given.grow:
+        if signal.sigtimedwait(ends, 1):
+            return
+        driver.take(given.grow)
+    signal.sigwait(ends)
 
 
 if __name__ == "__main__":
