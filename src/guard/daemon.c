@@ -83,6 +83,10 @@ static bool take_lock(struct daemon *daemon, struct err *err)
         return err_sys(err, "locking %s", buf_text(&path));
     if (fcntl(daemon->lock_fd, F_GETLK, &lock) < 0)
         lock.l_pid = 0;
+    if (lock.l_pid <= 0) /* in another container it has no number that we know */
+        return err_set(err, ERR_BUSY,
+                       "\"%s\" is guarded already, by a process that can't be seen from here",
+                       daemon->study->name);
     return err_set(err, ERR_BUSY, "\"%s\" is guarded already, by process %d", daemon->study->name,
                    (int)lock.l_pid);
 }

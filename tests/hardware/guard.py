@@ -16,6 +16,7 @@ Times are by the wall clock of both: from the injury (and, of what had to start 
 to the event in guard's own words.
 """
 
+import ctypes
 import glob
 import http.client
 import json
@@ -227,7 +228,13 @@ class Production:
     def begin_guard(self):
         self.guard = self.box.start("guard", self.study, "--json", cwd=STUDIES)
         wait_until(lambda: self.guard.poll() is not None or (accepts(STT_FRONT) and accepts(LLM_FRONT)), self.story, 60)
+        begun = time.time()
+        wait_until(lambda: self.guard.poll() is not None or self.looked() > begun, self.story, 60)
         harness.check(self.guard.poll() is None, self.story())
+
+    def looked(self):
+        """When it did, last."""
+        return os.path.exists(self.record) and os.path.getmtime(self.record)
 
     def end_guard(self, number=signal.SIGTERM):
         if self.guard:
@@ -258,7 +265,7 @@ class Production:
     def figures(self):
         with open(self.record, encoding="utf-8") as file:
             ticks = [line for line in file if line.endswith("\n") and '"v"' in line]
-        return json.loads(ticks[-1])["v"]
+        return json.loads(ticks[-1])["v"] if ticks else {}
 
     def figure(self, name):
         value = self.figures().get(name)
@@ -355,6 +362,8 @@ def quiet(p):
     p.until_figure("stt.placement", lambda v: v == "gpu")
     p.until_figure("llm.placement", lambda v: v == "gpu")
     wait_until(lambda: any(a[2] == "base" for a in p.load.since(time.time() - 5, "stt")), p.story, 120)
+    wait_until(lambda: {e["text"].split()[0] for e in p.events("acted", "stt") if " is warm" in e["text"]} == {"base", "tiny"},
+               p.story, 120)
     begun, cpu = time.time(), cpu_seconds(p.guard.pid)
     time.sleep(45)
     seconds = time.time() - begun
@@ -463,8 +472,7 @@ def frozen_engine(p):
                event["t"] - at < 3 + 5)
     finally:
         os.kill(engine, signal.SIGCONT)
-    event = p.until_event("answers", "llm", at, 60)
-    p.tell(f"frozen engine: {event['text']}")
+    wait_until(lambda: healthy(LLM), p.systemd.story, 120)
 
 
 def dead_engine(p):
@@ -608,6 +616,7 @@ def in_own_view(out, names):
         code = 1
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(harness.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # and all below it
             harness.isolate()
             harness.become_subreaper()
             code = play(out, names)

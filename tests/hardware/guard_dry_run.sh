@@ -11,12 +11,13 @@ root=$here/../..
 build=$(cd "${1:?BUILD_FOLDER}" && pwd)
 shift
 (($#)) || set -- quiet swing back_on_cpu tier_on_cpu frozen_engine dead_engine pressure killed
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=${GUARD_DRY:-$(mktemp -d)} # kept where it is named, and the study is not run again
+[[ -n ${GUARD_DRY:-} ]] || trap 'rm -rf "$work"' EXIT
 export H100_ROOT=$work/h100 FAKE_NVML_WORLD=$work/world SPICA_LOCK_DIR=$work/lock SPICA=$build/src/cli/spica
 export SPICA_NVML_LIBRARY=$build/tests/fakes/libfake-nvml.so FAKE=$build/tests/fakes/fake-service
 studies=$H100_ROOT/studies/h100 lab=$H100_ROOT/lab
 
+rm -rf "$work"/{world,bin,h100/lab,h100/vllm-*}
 mkdir -p "$work"/{world,lock,bin} "$lab/site" "$lab/llm-7b" "$studies"
 : >"$work/world/began"
 echo "card GPU-00000000-1111-2222-3333-444444444444 0000:41:00.0 81559 480 NVIDIA H100 80GB HBM3" \
@@ -52,9 +53,9 @@ touch "$lab"/whisper-{tiny.en,base}.pt
 echo '{}' >"$lab/llm-7b/config.json"
 cp "$root"/examples/h100/{guard.yaml,hold.py} "$studies/"
 cp "$root/examples/openai_whisper_server.py" "$H100_ROOT/studies/"
-ln -s "$lab" "$studies/lab"
+ln -sfn "$lab" "$studies/lab"
 # Other work is on these machines, and a fake's own words are not what the card's are.
 sed -i -E -e 's/^measure: \{.*/measure: {warmup: 0s, window: 2s, alone: 0s, repeats: 3, contention: 100%, lateness: 1s}/' \
     -e 's/window: 6s, warmup: 1s/window: 3s, warmup: 1s/' "$studies/guard.yaml"
-(cd "$studies" && "$SPICA" run guard.yaml --quiet)
+[[ -f $studies/guard.spica/winner.json ]] || (cd "$studies" && "$SPICA" run guard.yaml --quiet)
 "$here/guard.py" play "$work/out" "$@"
