@@ -20,10 +20,10 @@ import socket
 import stat
 import tempfile
 import time
-import urllib.request
 
 from harness import FAKE, check
 from systemd_box import Systemd, wait_until
+from traffic import fetch
 
 OLD = {"llm": "60ms", "rag": "40ms"}
 NEW = {"llm": "5ms", "rag": "8ms"}
@@ -206,11 +206,7 @@ class Production:
         return {name.decode(): value.decode() for name, value in pairs}
 
     def answers(self, port):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+        return fetch(f"http://127.0.0.1:{port}/health") is not None
 
     def running(self):
         """The setting that each unit runs with, by its process."""

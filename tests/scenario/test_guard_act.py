@@ -9,12 +9,11 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 from harness import FAKE, ROOT, SPICA, check, main, scenario
 from production import NEW, OLD, Production, free_ports, write_study
 from systemd_box import Systemd, wait_until
+from traffic import fetch
 
 SOON = "TimeoutStopSec=5"
 
@@ -95,11 +94,7 @@ class Guarded:
         return any(part in event["text"] for event in self.status()["events"])
 
     def get(self, path):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
-                return answer.read().decode()
-        except (OSError, urllib.error.URLError):
-            return None
+        return fetch(f"http://127.0.0.1:{self.http}{path}")
 
     def status(self):
         text = self.get("/status")
@@ -283,11 +278,10 @@ def what_production_runs_is_followed(box):
 
         def probes():
             """How many were answered in the window, how many of all were refused."""
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{http}/status", timeout=10) as answer:
-                    values = json.load(answer)["values"]
-            except OSError:
+            text = fetch(f"http://127.0.0.1:{http}/status")
+            if text is None:
                 return 0, None
+            values = json.loads(text)["values"]
             return (values["llm.probe.latency.p50"].get("count") or 0,
                     values["llm.probe.errors"]["value"])
 

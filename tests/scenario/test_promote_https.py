@@ -7,13 +7,13 @@ import os
 import shutil
 import ssl
 import sys
-import urllib.request
 
 import tls_front
 from harness import FAKE, check, main, scenario
 from production import NEW, OLD, Production
 from test_https import counts
 from tls_front import certificate, secured
+from traffic import fetch
 
 NAME = "llm.internal"  # no look-up would find it
 
@@ -45,11 +45,7 @@ class Secured(Production):
             return super().answers(port)
         trusts = ssl.create_default_context(cafile=self.ca)
         trusts.check_hostname = False
-        try:
-            with urllib.request.urlopen(f"https://127.0.0.1:{port}/health", timeout=10, context=trusts) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+        return fetch(f"https://127.0.0.1:{port}/health", context=trusts) is not None
 
 
 def seen(result, kind, service="llm"):

@@ -20,13 +20,18 @@ def multipart(wav, filler=0):
             {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
 
+def fetch(url, **how):
+    """What is answered there, as text; None: nobody answers, or not well, or not to the end."""
+    try:
+        with urllib.request.urlopen(url, timeout=10, **how) as answer:
+            return answer.read().decode()
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
 def shows(port, sample):
     """A line of guard's /metrics begins so."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            return f"\n{sample}" in answer.read().decode()
-    except (OSError, http.client.HTTPException, ValueError):  # it ends in the middle of an answer
-        return False
+    return f"\n{sample}" in (fetch(f"http://127.0.0.1:{port}/metrics") or "")
 
 
 class Traffic:
