@@ -17,12 +17,12 @@
  * but for the ranks' sharing of the error. */
 #include "stats/series.h"
 
+#include "base/auto.h"
 #include "stats/binomial.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { LAGS = 10, NEAR = 10, BLOCK_LAGS_MAX = 300, SPAN_MAX = 50 };
 static const double CHI_SQUARE_10_AT_1_PERCENT = 23.209251158954356;
@@ -73,6 +73,12 @@ struct ranked {
     size_t at;
 };
 
+/* Of one sort, for all that asks for it. */
+struct ranking {
+    double *sorted; /* smallest first; owned, as `ranks` */
+    double *ranks;  /* of each value, in the series' order */
+};
+
 static int compare_ranked(const void *a, const void *b)
 {
     const struct ranked *x = a, *y = b;
@@ -80,11 +86,11 @@ static int compare_ranked(const void *a, const void *b)
 }
 
 /* Ranks instead of values: nothing is known of the distribution, and a single slow request would
- * hide the correlation of all others. Equal values share their mean rank. */
-static double *ranks_of(const double *values, size_t n)
+ * hide the correlation of all others. Equal values share their mean rank. No value is NaN. */
+static struct ranking ranking_of(const double *values, size_t n)
 {
+    struct ranking ranking = {.sorted = zeros(n), .ranks = zeros(n)};
     struct ranked *order = calloc(n ? n : 1, sizeof *order);
-    double *ranks = zeros(n);
     if (!order)
         abort();
     for (size_t i = 0; i < n; i++)
@@ -93,11 +99,19 @@ static double *ranks_of(const double *values, size_t n)
     for (size_t from = 0, to; from < n; from = to) {
         for (to = from + 1; to < n && order[to].value == order[from].value; to++)
             ;
-        for (size_t i = from; i < to; i++)
-            ranks[order[i].at] = (double)(from + to - 1) / 2;
+        for (size_t i = from; i < to; i++) {
+            ranking.sorted[i] = order[i].value;
+            ranking.ranks[order[i].at] = (double)(from + to - 1) / 2;
+        }
     }
     free(order);
-    return ranks;
+    return ranking;
+}
+
+static void ranking_done_auto_(struct ranking *ranking)
+{
+    free(ranking->sorted);
+    free(ranking->ranks);
 }
 
 static double mean_of(const double *values, size_t n)
@@ -143,35 +157,29 @@ static bool costs(const struct stats_series *series, const double *values)
     return sum > COST_LEAST;
 }
 
-bool stats_series_correlated(const struct stats_series *series)
+static bool is_correlated(const struct stats_series *series, const double *ranks)
 {
     double n = (double)series->n, statistic = 0, products[LAGS + 1];
     if (series->n <= 2 * LAGS)
         return false;
-    double *ranks = ranks_of(series->values, series->n);
     sum_products(series, ranks, LAGS, products);
     for (size_t lag = 1; lag <= LAGS && products[0] > 0; lag++) {
         double r = products[lag] / products[0];
         statistic += n * (n + 2) * r * r / (n - (double)lag);
     }
-    bool correlated = statistic > CHI_SQUARE_10_AT_1_PERCENT && costs(series, ranks);
-    free(ranks);
-    return correlated;
+    return statistic > CHI_SQUARE_10_AT_1_PERCENT && costs(series, ranks);
 }
 
 /* Is each like the one before it? One lag alone, one-sided, at 1 %: in 60 requests it sees a
  * correlation of 0.5 twice as often as ten lags do. */
-static bool next_alike(const struct stats_series *series)
+static bool next_alike(const struct stats_series *series, const double *ranks)
 {
     double products[2];
     if (series->n <= 2 * LAGS)
         return false;
-    double *ranks = ranks_of(series->values, series->n);
     sum_products(series, ranks, 1, products);
-    bool alike = products[1] * sqrt((double)series->n) > NORMAL_AT_1_PERCENT * products[0] &&
-                 costs(series, ranks);
-    free(ranks);
-    return alike;
+    return products[1] * sqrt((double)series->n) > NORMAL_AT_1_PERCENT * products[0] &&
+           costs(series, ranks);
 }
 
 static bool unknown_in(const struct stats_series *series)
@@ -180,16 +188,6 @@ static bool unknown_in(const struct stats_series *series)
         if (isnan(series->values[i]))
             return true;
     return false;
-}
-
-static double quantile_of(const struct stats_series *series, double q)
-{
-    double *sorted = zeros(series->n);
-    memcpy(sorted, series->values, series->n * sizeof *sorted);
-    stats_sort(sorted, series->n);
-    double value = stats_quantile(sorted, series->n, q);
-    free(sorted);
-    return value;
 }
 
 /* P(X >= k) of a Poisson count. */
@@ -203,11 +201,11 @@ static double poisson_tail(double mean, size_t k)
     return fmax(0, 1 - below);
 }
 
-bool stats_series_clustered(const struct stats_series *series, double q)
+static bool is_clustered(const struct stats_series *series, const double *sorted, double q)
 {
-    if (series->n == 0 || unknown_in(series) || !(q >= 1 - TAIL - 1e-9 || q <= TAIL + 1e-9))
+    if (series->n == 0 || !(q >= 1 - TAIL - 1e-9 || q <= TAIL + 1e-9))
         return false;
-    double limit = quantile_of(series, q), possible = 0;
+    double limit = stats_quantile(sorted, series->n, q), possible = 0;
     size_t beyond = 0, pairs = 0;
     const double *run = series->values;
     for (size_t r = 0; r < run_count(series); run += run_length(series, r++)) {
@@ -235,6 +233,20 @@ bool stats_series_clustered(const struct stats_series *series, double q)
     together = costs(series, over);
     free(over);
     return together;
+}
+
+bool stats_series_correlated(const struct stats_series *series)
+{
+    AUTO(ranking_done) struct ranking ranking = ranking_of(series->values, series->n);
+    return is_correlated(series, ranking.ranks);
+}
+
+bool stats_series_clustered(const struct stats_series *series, double q)
+{
+    if (unknown_in(series))
+        return false;
+    AUTO(ranking_done) struct ranking ranking = ranking_of(series->values, series->n);
+    return is_clustered(series, ranking.sorted, q);
 }
 
 double stats_series_block(const double *values, size_t n)
@@ -291,12 +303,22 @@ static double block_variance(const double *values, size_t n, size_t block)
     return squares / (double)n / (double)block;
 }
 
+/* Of the run of n values from there on, by their ranks among themselves. */
+static double block_of_ranks(const struct stats_series *series, const double *ranks, size_t from,
+                             size_t n)
+{
+    if (n == series->n)
+        return stats_series_block(ranks, n);
+    AUTO(ranking_done) struct ranking run = ranking_of(series->values + from, n);
+    return stats_series_block(run.ranks, n);
+}
+
 /* Variance of the sum of all of `over`, over that of independent ones. Blocks cut the correlation
  * across their edges, so one length alone comes out too small, by an error that halves with twice
  * the length: twice the variance less that of half the length leaves it out (Vats and Flegal 2022).
  */
-static double design_effect(const struct stats_series *series, const double *over,
-                            double *ret_block)
+static double design_effect(const struct stats_series *series, const double *ranks,
+                            const double *over, double *ret_block)
 {
     double variance = 0, share = mean_of(over, series->n), longest = 1;
     const double *run = over;
@@ -305,9 +327,7 @@ static double design_effect(const struct stats_series *series, const double *ove
         if (n == 0)
             continue;
         double length = stats_series_block(run, n);
-        double *ranks = ranks_of(series->values + (run - over), n);
-        length = fmax(length, stats_series_block(ranks, n));
-        free(ranks);
+        length = fmax(length, block_of_ranks(series, ranks, (size_t)(run - over), n));
         size_t block = (size_t)ceil(length);
         double whole = block_variance(run, n, block);
         double half = block_variance(run, n, block > 1 ? block / 2 : 1);
@@ -319,22 +339,23 @@ static double design_effect(const struct stats_series *series, const double *ove
     return independent > 0 ? fmax(1, variance / independent) : 1;
 }
 
-static double worth_over(const struct stats_series *series, double limit, double *ret_block)
+static double worth_over(const struct stats_series *series, const double *ranks, double limit,
+                         double *ret_block)
 {
     double *over = zeros(series->n);
     for (size_t i = 0; i < series->n; i++)
         over[i] = series->values[i] > limit;
-    double worth = (double)series->n / design_effect(series, over, ret_block);
+    double worth = (double)series->n / design_effect(series, ranks, over, ret_block);
     free(over);
     return worth;
 }
 
 /* Block sums of `block` values come n / block times, so that their variance is known to about the
  * square root of block / n; twice that is added. */
-static double worth_surely(const struct stats_series *series, double limit)
+static double worth_surely(const struct stats_series *series, const double *ranks, double limit)
 {
     double block, n = (double)series->n;
-    double worth = worth_over(series, limit, &block);
+    double worth = worth_over(series, ranks, limit, &block);
     return fmin(n, worth / (1 + 2 * sqrt(block / n)));
 }
 
@@ -354,12 +375,14 @@ double stats_series_worth(const struct stats_series *series, double limit)
     if (limit > 0 && (largest < limit / FAR || smallest > limit * FAR))
         return (double)series->n;
     double q = 1 - (double)over / (double)series->n;
-    if (!stats_series_correlated(series) && !stats_series_clustered(series, q) &&
-        !next_alike(series))
+    AUTO(ranking_done) struct ranking ranking = ranking_of(series->values, series->n);
+    if (!is_correlated(series, ranking.ranks) && !is_clustered(series, ranking.sorted, q) &&
+        !next_alike(series, ranking.ranks))
         return (double)series->n;
-    double worth = worth_surely(series, limit);
+    double worth = worth_surely(series, ranking.ranks, limit);
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-        worth = fmin(worth, worth_surely(series, quantile_of(series, levels[i])));
+        worth = fmin(worth, worth_surely(series, ranking.ranks,
+                                         stats_quantile(ranking.sorted, series->n, levels[i])));
     return worth;
 }
 
@@ -419,17 +442,16 @@ struct stats_series_interval stats_series_quantile(const struct stats_series *se
         return found;
     found.worth = (double)series->n;
     found.method = STATS_METHOD_RANKS;
-    double *sorted = zeros(series->n);
-    memcpy(sorted, series->values, series->n * sizeof *sorted);
-    stats_sort(sorted, series->n);
-    if (stats_series_correlated(series) || stats_series_clustered(series, q)) {
+    AUTO(ranking_done) struct ranking ranking = ranking_of(series->values, series->n);
+    const double *sorted = ranking.sorted;
+    if (is_correlated(series, ranking.ranks) || is_clustered(series, sorted, q)) {
         found.method = STATS_METHOD_BLOCKS;
-        found.worth = worth_over(series, stats_quantile(sorted, series->n, q), &found.block);
+        found.worth =
+            worth_over(series, ranking.ranks, stats_quantile(sorted, series->n, q), &found.block);
     }
     bool refused = found.method == STATS_METHOD_BLOCKS && series->n < STATS_CORRELATED_LEAST;
     if (!refused)
         found.interval = interval_of(sorted, series->n, q, confidence, found.worth);
-    free(sorted);
     found.refusal = refused ? STATS_REFUSAL_CORRELATED : STATS_REFUSAL_NONE;
     if (!refused && isnan(found.interval.low) && isnan(found.interval.high))
         found.refusal = STATS_REFUSAL_SAMPLE;
