@@ -96,6 +96,14 @@ void tier_unit_become(struct tier_unit *unit, enum guard_tier_power power, int64
     unit->since_ns = now_ns;
 }
 
+bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known)
+{
+    const struct guard_unit_state *state = guard_unit_state(unit->unit);
+    *ret_known = state->known;
+    /* One that reads its settings anew serves meanwhile. */
+    return strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
+}
+
 /* ---- its process ---- */
 
 static struct device *device_of(const struct tier_unit *unit)
@@ -254,8 +262,8 @@ static enum tier_turn step_warming(struct tier_unit *unit, const struct proxy_se
                                    int64_t now_ns, char *text, size_t size)
 {
     char why[160];
-    if (unit->unit && guard_unit_state(unit->unit)->known &&
-        strcmp(guard_unit_state(unit->unit)->active, "active") != 0) {
+    bool known = false, up = tier_unit_runs(unit, &known);
+    if (known && !up) {
         const struct guard_unit_state *state = guard_unit_state(unit->unit);
         if (unit->look.held)
             return taken_down(unit, now_ns, text, size);
@@ -292,8 +300,9 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
         return fail(unit, guard_unit_is_denied(unit->unit) ? FAULT_DENIED : FAULT_SILENT, now_ns,
                     guard_unit_refused(unit->unit), text, size);
     /* An answer from before we asked says nothing. */
-    bool fresh = state->known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
-    if (fresh && strcmp(state->active, "active") == 0) {
+    bool known = false, up = tier_unit_runs(unit, &known);
+    bool fresh = known && state->at_ns > unit->since_ns + ASK_AGAIN_NS / 2;
+    if (fresh && up) {
         begin_warming(unit, now_ns);
         return TURN_NONE;
     }
@@ -311,13 +320,6 @@ static enum tier_turn step_starting(struct tier_unit *unit, int64_t now_ns, char
 }
 
 /* ---- on, and the way down ---- */
-
-bool tier_unit_runs(const struct tier_unit *unit, bool *ret_known)
-{
-    const struct guard_unit_state *state = guard_unit_state(unit->unit);
-    *ret_known = state->known;
-    return strcmp(state->active, "active") == 0 || strcmp(state->active, "reloading") == 0;
-}
 
 /* True when another process than the one that was proven is behind its port. */
 static bool is_another(struct tier_unit *unit, const struct guard_unit_state *state)

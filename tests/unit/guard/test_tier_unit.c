@@ -54,6 +54,45 @@ static void test_another_process_is_warmed_again(void **state)
     tier_unit_free(world.unit);
 }
 
+static void set_active(const char *word)
+{
+    snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", word);
+}
+
+/* A unit of Type=notify-reload that reads its settings anew while it comes up.
+ * Before: one that was warming had "not come up", and was stopped. */
+static void test_one_that_reloads_runs(void **state)
+{
+    (void)state;
+    struct world world;
+    world_begin(&world);
+    the_warm.answers = false;
+    assert_int_equal(step(&world, 3), TIER_WARMING);
+    set_active("reloading");
+    for (int s = 0; s < 10; s++) {
+        assert_int_equal(step(&world, 1), TIER_WARMING);
+        assert_int_equal(world.turn, TURN_NONE);
+    }
+    world.held = true; /* nor have others taken it down */
+    assert_int_equal(step(&world, 3), TIER_WARMING);
+    the_warm.answers = true;
+    assert_int_equal(step(&world, 3), TIER_ON);
+    assert_int_equal(step(&world, 3), TIER_ON);
+    assert_int_equal(the_unit.stops, 0);
+    tier_unit_free(world.unit);
+    for (int held = 0; held < 2; held++) { /* seen first while it reloads */
+        char text[240];
+        world_begin(&world);
+        set_active("inactive");
+        assert_int_equal(step(&world, 2), TIER_OFF);
+        assert_true(tier_unit_start(world.unit, world.now_ns, text, sizeof text));
+        world.held = held;
+        set_active("reloading");
+        assert_int_equal(step(&world, 5), TIER_ON);
+        tier_unit_free(world.unit);
+    }
+}
+
 static void test_draining_lasts_as_long_as_a_request_may(void **state)
 {
     (void)state;
@@ -261,11 +300,6 @@ static void test_a_dry_run_stops_nothing(void **state)
         assert_int_equal(the_unit.stops, dry ? 0 : 1);
         tier_unit_free(world.unit);
     }
-}
-
-static void set_active(const char *word)
-{
-    snprintf(the_unit.state.active, sizeof the_unit.state.active, "%s", word);
 }
 
 /* A promotion, or a study that has paused units, begins while it drains; and one that fails then.
@@ -529,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_current_one_is_warm_at_first),
         cmocka_unit_test(test_another_process_is_warmed_again),
+        cmocka_unit_test(test_one_that_reloads_runs),
         cmocka_unit_test(test_draining_lasts_as_long_as_a_request_may),
         cmocka_unit_test(test_memory_hurries_one_that_drains),
         cmocka_unit_test(test_it_is_looked_at_once_more),
