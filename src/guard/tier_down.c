@@ -257,7 +257,7 @@ enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *
         return TURN_NONE;
     if (!down && !unit->stays[0]) {
         unit->stays_since_ns = unit->since_ns;
-        unit->stays_pid = state->main_pid;
+        unit->stays_pid = state->known ? state->main_pid : unit->served_pid;
     }
     if (!down) {
         note_stay(unit, now_ns);

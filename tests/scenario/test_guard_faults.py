@@ -10,19 +10,18 @@ import os
 import re
 import signal
 import socket
-import struct
 import threading
 import time
 
 import test_guard_watch as scene
+from clock import Clock
 from fronted import Fronted, Told, haproxy
-from harness import ROOT, check, main, scenario
+from harness import check, main, scenario
 from production import Production, free_ports
 from systemd_box import mount, skip_unless, wait_until
 from test_container import Podman
 from traffic import Traffic
 
-CLOCK = os.environ.get("FAKE_CLOCK_LIBRARY", os.path.join(ROOT, "build/tests/fakes/libfake-clock.so"))
 HOUR_S = 3600
 
 
@@ -164,22 +163,17 @@ def nobody_asks_any_more(box):
 @scenario(quick=True)
 def a_clock_that_is_set(box):
     """An hour forward, two back: said each time, and no figure, window or other alarm is touched."""
-    skip_unless(os.path.exists(CLOCK), f"{CLOCK} is not there")
-    shift = box.path("shift")
-    with open(shift, "wb") as file:
-        file.write(struct.pack("q", 0))
+    clock = Clock(box)
     with scene.Manager(box) as systemd:
         w = fronted(box, systemd, {"window": "5s"})
-        box.env.update(LD_PRELOAD=CLOCK, FAKE_CLOCK=shift)
-        w.begin()
-        del box.env["LD_PRELOAD"]
+        with clock:
+            w.begin()
         w.gentle(w.traffic.upload, w.front)
         w.gentle(w.traffic.stream, w.llm_front, 5)
         wait_until(lambda: w.value("stt.requests.latency.p50") is not None, w.story)
         for number, seconds in enumerate((HOUR_S, -HOUR_S), 1):
             before = w.ticks()[-1]
-            with open(shift, "r+b") as file:
-                file.write(struct.pack("q", seconds))
+            clock.set(seconds)
             wait_until(lambda n=number: len(w.events("clock-step")) == n, w.story)
             word = "forward" if seconds > 0 else "back"
             check(f"went {word} by" in w.events("clock-step")[-1]["text"], w.story())

@@ -6,8 +6,10 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import time
 
+from clock import Clock
 from gpu import Card, cards, options, stranger, touch
 from harness import FAKE, check, main, scenario
 from production import free_ports
@@ -205,6 +207,48 @@ def memory_is_needed_elsewhere(box):
         check(tiers.systemd.active("tiny") and not tiers.says("starting base"), tiers.told())
         # It is watched, and nobody is called for what guard has stopped itself.
         check(": down" not in tiers.told() and "down: stt" not in tiers.told(), tiers.told())
+        tiers.no_failures()
+
+
+@scenario()
+def a_tier_that_hangs_in_its_stop(box):
+    """systemd waits for its process for as long as that takes, and nobody waits for systemd: after two minutes
+    it is named, what it holds is nobody's, and once somebody kills it it is used as ever."""
+    cards(box, Card(total_mib=8000))
+    clock = Clock(box)
+    with Tiers(box, base={"resident": False}, front={"reserve": "1GiB"}, extra=options(box, "2G"),
+               service={"on": "gpu"}, device="gpu0") as tiers:
+        deaf = box.write("deaf", "")
+        tiers.unit("base", f"/bin/sh -c 'test -e {deaf} && more=--ignore-term; exec {tiers.command('base')} $$more'",
+                   stop="infinity")
+        tiers.up("base")
+        tiers.listen()
+        box.run("proxy", box.file, "apply", code=0)  # the machine's clock is HAProxy's
+        with clock:
+            tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny is warm"))
+        pid = tiers.systemd.pid("base")
+        other = stranger(box, "--gpu-hold", "3G")
+        tiers.send(CALM, lambda: tiers.served_by("tiny") and tiers.says("base is stopped, empty"))
+        # Its loop goes on: it is asked while systemd waits.
+        wait_until(lambda: tiers.shows('spica_tier_power{service="stt",tier="base",power="stopping"} 1'), tiers.told)
+        check(not tiers.says("does not stop"), tiers.told())
+        clock.passes(121)
+        tiers.send(CALM, lambda: tiers.says(": tier does not stop"))
+        check(re.search(r"base does not stop: base\.service is deactivating \(stop-sigterm\) \d+ s after it was to, "
+                        f"process {pid}, it holds 2,048 MiB", tiers.told()), tiers.told())
+        # Nobody wants the room any more, but it is not down.
+        other.kill()
+        other.wait()
+        clock.passes(301)  # what the other held is kept free for so long
+        tiers.send(CALM, tiers.for_seconds(6))
+        check(tiers.served_by("tiny", 20) and not tiers.says("starting base"), tiers.told())
+        check(tiers.systemd.pid("base") == pid, tiers.systemd.story())
+        clock.set(-422)  # the card's proof of who works there has stamps of the machine's
+        os.unlink(deaf)
+        tiers.systemd.ctl("kill", "-s", "KILL", "base.service")
+        tiers.send(CALM, lambda: tiers.says("what was to stop is down") and tiers.says("starting base") and
+                   tiers.served_by("base"))
         tiers.no_failures()
 
 

@@ -170,11 +170,8 @@ class Tiers:
     def __enter__(self):
         self.systemd.__enter__()
         try:
-            environment = "".join(f"Environment={name}={self.box.env[name]}\n"
-                                  for name in ("FAKE_NVML_WORLD",) if name in self.box.env)
             for name in ("base", "tiny"):
-                self.systemd.service(name, self.command(name),
-                                     extra=f"TimeoutStopSec=5\n{environment}")
+                self.unit(name, self.command(name))
             for name, tier in self.front["tiers"].items():
                 if tier.get("resident"):
                     self.up(name)
@@ -191,6 +188,12 @@ class Tiers:
             self.running.popen.wait()
         self.box.start("proxy", self.box.file, "stop", "--within", "1s").wait()
         self.systemd.__exit__(kind, value, trace)
+
+    def unit(self, name, command, stop="5"):
+        """Its unit, which sees the world's card; systemd waits for its end for `stop`."""
+        world = self.box.env.get("FAKE_NVML_WORLD")
+        environment = f"Environment=FAKE_NVML_WORLD={world}\n" if world else ""
+        self.systemd.service(name, command, extra=f"TimeoutStopSec={stop}\n{environment}")
 
     def up(self, name):
         self.systemd.start(name)

@@ -397,7 +397,8 @@ static void test_what_others_take_down_has_not_failed(void **state)
 }
 
 /* Its stop was asked for, and systemd does not answer any more. Expected: nobody is told that it
- * may be used. Before: its old word was taken for one that runs. */
+ * may be used, and it is the same when systemd is back. Before: its old word was taken for one that
+ * runs, and the process that was to stop for another. */
 static void test_systemd_is_silent_while_it_stops(void **state)
 {
     (void)state;
@@ -410,7 +411,7 @@ static void test_systemd_is_silent_while_it_stops(void **state)
     world.server.drained = true;
     tier_unit_drain(world.unit, DRAIN_PATIENT, world.now_ns);
     assert_int_equal(step(&world, 3), TIER_STOPPING);
-    the_unit.state.known = false;
+    the_unit.state = (struct guard_unit_state){0}; /* one of its answers did not come */
     for (int s = 0; s < 200 && world.turn != TURN_STAYS; s++)
         step(&world, 1);
     assert_int_equal(world.turn, TURN_STAYS);
@@ -418,6 +419,11 @@ static void test_systemd_is_silent_while_it_stops(void **state)
     assert_false(tier_unit_wants_ready(world.unit, TURN_NONE));
     tier_unit_fill(world.unit, world.now_ns, &seen);
     assert_true(seen.resting && tier_unit_stays(world.unit));
+    the_unit.state = (struct guard_unit_state){
+        .known = true, .active = "deactivating", .sub = "stop-sigterm", .main_pid = 100};
+    step(&world, 2);
+    assert_non_null(tier_unit_stays(world.unit));
+    assert_non_null(strstr(tier_unit_stays(world.unit), "process 100"));
     the_unit.state = (struct guard_unit_state){.known = true, .active = "inactive"};
     step(&world, 2);
     assert_null(tier_unit_stays(world.unit));
