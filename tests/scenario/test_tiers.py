@@ -342,6 +342,38 @@ def the_driver_is_lost(box):
 
 
 @scenario()
+def a_study_pauses_a_tier(box):
+    """Nobody starts what `spica run --pause` has stopped but itself, and nobody is called meanwhile; then it
+    is a tier as before."""
+    with Tiers(box, base={"resident": False, "memory": "10MiB"}) as tiers:
+        tiers.more["watch"] = {"stt": {"unit": "base.service", "user": True, "port": tiers.ports["base"]}}
+        tiers.write()
+        tiers.up("base")
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny is warm"))
+        study = box.start("run", box.file, "--fresh", "--user", "--approve", "--pause", "base")
+        tiers.send(CALM, lambda: tiers.served_by("tiny") and tiers.says(
+            "the study sc has stopped base for a while: no tier is started or stopped until that is over"))
+        tiers.answers.end()
+        tiers.answers.failures.clear()  # its stop itself cuts what is under way
+        tiers.send(CALM, lambda: study.poll() is not None)
+        result = study.wait()
+        check(result.code == 0 and "base.service: started again" in result.out, f"{result}\n{tiers.told()}")
+        tiers.send(CALM, lambda: tiers.says("tiers are started and stopped again") and tiers.says("base is warm"))
+        told = tiers.told()
+        for words in ("starting base", "stopping base", "did not come up", "does not stop", "in doubt", ": down"):
+            check(words not in told, f"{words}:\n{told}")
+        for words in ("has stopped base for a while", "started and stopped again"):
+            check(told.count(words) == 1, told)
+        tiers.no_failures()
+        # They are guard's again: where none is left it starts one.
+        tiers.systemd.stop("base")
+        tiers.systemd.stop("tiny")
+        tiers.answers.end()
+        tiers.send(CALM, lambda: tiers.says("starting tiny") and tiers.served_by("tiny"))
+
+
+@scenario()
 def a_promotion_is_under_way(box):
     """While its process holds the study's lock nothing is started between its steps; then it is, whatever the
     promotion's journal says."""
