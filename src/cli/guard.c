@@ -3,6 +3,7 @@
 #include "cli/promotion.h"
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "guard/alarms.h"
 #include "guard/guard.h"
@@ -86,8 +87,10 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
                                       .json = cli_flag(&cli_guard, args, "json"),
                                       .width = cli_width(STDOUT_FILENO)};
     cancel_install();
-    if (!cli_flag(&cli_guard, args, "once"))
+    if (!cli_flag(&cli_guard, args, "once")) {
+        log_set_level(LOG_INFO); /* what it takes to run, at its start and when that changes */
         return guard_run(&how, stdout, err);
+    }
     if (!guard_once(&how, stdout, &wrong, err))
         return false;
     if (wrong)

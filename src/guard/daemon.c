@@ -328,8 +328,9 @@ static void follow_production(struct daemon *daemon, int64_t now_ns)
         return;
     guard_fronts_follow(daemon->fronts);
     spec_candidate_add_text(&text, daemon->study, &daemon->lookout.candidate);
-    log_write(LOG_INFO, who, "taken to run from here on: %s (%s)", buf_text(&text),
-              daemon->lookout.candidate_from);
+    if (news & CANDIDATE_IS_ANOTHER) /* whole: the event has the beginning of it */
+        log_write(LOG_INFO, who, "taken to run from here on: %s (%s)", buf_text(&text),
+                  daemon->lookout.candidate_from);
     guard_events_add(guard_watch_events(daemon->lookout.watch), EVENT_SETTING, -1,
                      news & CANDIDATE_IS_ANOTHER
                          ? "production runs another setting, which is watched from here on (%s): "

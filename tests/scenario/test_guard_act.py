@@ -313,7 +313,10 @@ def what_production_runs_is_followed(box):
         production.expect(NEW)
         follows("what was promoted", NEW["llm"], before)
         running.signal(signal.SIGTERM)
-        check(running.wait(30).code == 0, running.output())
+        result = running.wait(30)
+        check(result.code == 0, str(result))
+        for setting in (OLD, NEW):
+            check(f"taken to run from here on: llm.wait={setting['llm']} " in result.err, result.err)
 
 
 def as_a_unit(guarded):

@@ -398,7 +398,10 @@ def said_and_not_done(box):
         tiers.guard()
         tiers.send(CALM, lambda: tiers.served_by("base"))
         tiers.kill()
+        runs = "taken to run: stt.wait=2ms (the study's winner)"
+        check(f'guard: watching "sc"; {runs}' in tiers.told(), tiers.told())
         tiers.guard("--dry-run")
+        wait_until(lambda: tiers.says(f'guard: watching "sc", dry run; {runs}'), tiers.told)
         tiers.send(MUCH, lambda: tiers.says("would: base -> tiny"))
         check(tiers.served_by("base"), tiers.told())
 
