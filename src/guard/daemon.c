@@ -196,8 +196,6 @@ static void open_tiers(struct daemon *daemon, int64_t now_ns)
     if (now_ns < daemon->tiers_again_ns)
         return;
     daemon->tiers_again_ns = now_ns + TIERS_AGAIN_NS;
-    if (now_ns - daemon->tiers_ns < TIERS_WAIT_NS && guard_study_is_held(daemon->options->folder))
-        return;
     const struct guard_tiers_options tiers = {
         .study = daemon->study,
         .catalog = daemon->options->catalog,
@@ -207,8 +205,11 @@ static void open_tiers(struct daemon *daemon, int64_t now_ns)
         .devices = guard_watch_devices(daemon->lookout.watch),
         .event = daemon->lookout.event,
         .dry_run = daemon->options->dry_run,
+        .waits = now_ns - daemon->tiers_ns < TIERS_WAIT_NS,
     };
     daemon->tiers = guard_tiers_new(&tiers);
+    if (!daemon->tiers)
+        return;
     daemon->tiers_follow = !guard_tiers_are_read(daemon->tiers);
     record_head(daemon);
 }

@@ -23,11 +23,13 @@ struct guard_tiers_options {        /* borrowed until guard_tiers_free() */
     struct sd_event *event;        /* the daemon's loop, for systemd's answers; NULL: units are not
                                     * asked, and a tier is up where HAProxy finds it so */
     bool dry_run; /* says what it would do; nothing is switched, started, stopped */
+    bool waits;   /* nothing is made while somebody holds the study's results */
 };
 
 struct guard_tiers; /* opaque */
-/* Never fails: fronts without several tiers and a requirement are left alone, and what the study
- * does not tell is said by the first step. */
+/* Fronts without several tiers and a requirement are left alone, and what the study does not tell
+ * is said by the first step. NULL: somebody holds it just now, and options->waits; to be asked
+ * again. Never fails else. */
 struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options);
 struct guard_tiers *guard_tiers_free(struct guard_tiers *tiers); /* returns NULL; stops nothing */
 AUTO_FN(struct guard_tiers, guard_tiers_free)

@@ -46,7 +46,6 @@ static bool read_study(struct guard_tiers *tiers, const struct spec_candidate *r
         }
     }
     free(studied);
-    malloc_trim(0); /* whole corpora and rows were read for it */
     return read;
 }
 
@@ -116,16 +115,19 @@ struct guard_tiers *guard_tiers_new(const struct guard_tiers_options *options)
     if (!tiers->fronts)
         abort();
     tiers->arena = arena_new();
-    if (options->proxy)
-        proxy_set_hurried(options->proxy);
-    tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
     for (size_t f = 0; f < guard->front_count; f++)
         if (policy_front_chooses(&guard->fronts[f]))
             open_front(tiers, &tiers->fronts[tiers->count++], f);
     if (tiers->count > 0) {
-        tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
         tiers->read = read_study(tiers, options->running);
+        if (!tiers->read && options->waits)
+            return guard_tiers_free(tiers);
+        tiers->corpora = tier_warm_corpora(options->study, tiers->arena);
+        malloc_trim(0); /* whole corpora and rows were read for it */
     }
+    if (options->proxy)
+        proxy_set_hurried(options->proxy);
+    tiers->managers = options->event ? guard_managers_new(options->event) : NULL;
     for (size_t i = 0; i < tiers->count; i++)
         open_units(tiers, &tiers->fronts[i]);
     seat_fronts(tiers);
@@ -145,6 +147,7 @@ bool guard_tiers_follow(struct guard_tiers *tiers, const struct spec_candidate *
     if (!read_study(tiers, running))
         return false;
     tiers->read = true;
+    malloc_trim(0); /* whole rows were read for it */
     for (size_t i = 0; i < tiers->count; i++)
         for (size_t t = 0; t < tiers->fronts[i].policy.count; t++)
             tier_unit_follow(tiers->fronts[i].units[t], &tiers->fronts[i].studied[t].candidate);

@@ -132,15 +132,6 @@ static char *read_decision(const char *folder, bool *ret_unread)
     return *ret_unread ? NULL : TAKE(text);
 }
 
-bool guard_study_is_held(const char *folder)
-{
-    struct err err = ERR_INIT;
-    AUTO(free) char *path = study_store_path(folder ? folder : "");
-    AUTO(store_close) struct store *store = NULL;
-    return folder && file_exists(path) && !store_open_soon(path, &store, &err) &&
-           err.code == ERR_BUSY;
-}
-
 static bool take_winner(const struct spec_study *study, const char *text,
                         struct guard_candidate *found)
 {

@@ -52,8 +52,6 @@ unsigned guard_candidate_step(struct guard_candidate_look *look, const struct sp
 NODISCARD bool guard_capacities_find(const struct spec_study *study, const char *folder,
                                      const struct spec_candidate *candidate,
                                      struct guard_capacities *ret_found);
-/* Does somebody hold the study's file just now, so that it can't be read? `folder` NULL: nobody. */
-bool guard_study_is_held(const char *folder);
 /* The least of what trials that were measured to the end found for a service with these settings;
  * `others_too`: and with these of all others. Pure. */
 struct store_trial;

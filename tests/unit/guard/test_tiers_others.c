@@ -153,8 +153,8 @@ static void test_one_that_died(void **state)
     }
 }
 
-/* Expected: what could not be read at first is read once it can be. Before: "no measurements", for
- * good. */
+/* Expected: what could not be read at first is read once it can be; who waits makes nothing before.
+ * Before: "no measurements", for good. */
 static void test_results_that_somebody_holds(void **state)
 {
     (void)state;
@@ -168,6 +168,8 @@ static void test_results_that_somebody_holds(void **state)
     sqlite3 *holder = check_hold_database(path);
     world_begin_as(&w, two_fronts, folder);
     assert_false(guard_tiers_are_read(w.tiers));
+    w.options.waits = true;
+    assert_null(guard_tiers_new(&w.options));
     step(&w, 3);
     assert_non_null(strstr(w.told, "no measurements: "));
     w.running.index[0] = 1;
@@ -183,6 +185,10 @@ static void test_results_that_somebody_holds(void **state)
     step(&w, 3);
     assert_non_null(strstr(w.told, "not measured"));
     assert_null(strstr(w.told, "no measurements: "));
+    the_count = 0; /* others' units */
+    struct guard_tiers *waited = guard_tiers_new(&w.options);
+    assert_true(waited && guard_tiers_are_read(waited));
+    guard_tiers_free(waited);
     world_end(&w);
     check_remove_folder(folder);
 }
