@@ -272,7 +272,8 @@ static void tell_idle(struct guard_split *split)
         const unsigned bit = 1u << i;
         const bool idle = split->places[i].wrong && gets_nothing(&split->kept, i);
         if (idle && !(split->idle & bit))
-            split_tell(split, EVENT_ACTED, "split: %.40s, which gets nothing, is on the CPU: %s",
+            split_tell(split, EVENT_ACTED,
+                       "split: %.40s, which gets no requests, is on the CPU: %s",
                        split->kept.arms[i].name, split->places[i].process.place.seen.evidence);
         split->idle = idle ? split->idle | bit : split->idle & ~bit;
     }

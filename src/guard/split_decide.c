@@ -108,7 +108,7 @@ bool guard_split_order(struct guard_split_kept *kept, const struct spec_split *s
     if (order == SPLIT_ADVANCE && !may_advance(kept, anyway, err))
         return false;
     if (order != SPLIT_ADVANCE && over)
-        return err_set(err, ERR_DECLINED, "the split is %s already: %s gets nothing",
+        return err_set(err, ERR_DECLINED, "the split is %s already: %s gets no requests",
                        guard_split_state_names[kept->state], kept->arms[kept->second].name);
     int weight = order == SPLIT_ADVANCE ? next_step(kept->arms[kept->second].weight) : 0;
     if (order == SPLIT_STOP) {

@@ -222,7 +222,7 @@ static void test_an_arm_that_gets_nothing(void **state)
         CHECK_ROW(i, arms.world.last,
                   strstr(arms.world.last, rows[i].before
                                               ? "nothing speaks against who gets requests"
-                                              : "next, which gets nothing, is on the "
+                                              : "next, which gets no requests, is on the "
                                                 "CPU: ") != NULL);
         const int told = arms.world.told;
         steps(&arms, 60);
