@@ -37,6 +37,7 @@ static const int64_t TREND_EVERY_NS = 5 * NS_PER_S;
 static const int64_t NEIGHBOURS_EVERY_NS = 10 * NS_PER_S;
 static const int64_t XID_HOLDS_NS = 60 * NS_PER_S;
 static const double CHANGE_BYTES = 256 << 20; /* of others, that is worth a word */
+static const int64_t WORD_EVERY_NS = 60 * NS_PER_S, WORD_MOST_NS = 960 * NS_PER_S;
 enum { COST_SHARE = 200, SETTLE_SAMPLES = 2 };
 
 const char *const guard_fault_names[FAULT_COUNT_] = {
@@ -54,6 +55,8 @@ struct part { /* of one device */
     struct guard_slope slope;
     struct others strangers, neighbours;
     double told_bytes; /* of strangers, as it was said last; NaN: never */
+    bool told_grown;
+    int64_t told_ns, word_ns; /* when, and how long the same is not said again */
     int64_t due_ns, read_ns, opened_ns, state_ns, xid_ns, began_wall_us;
     int64_t wait_ns; /* after opened_ns until it is tried again; 0: it was well */
     bool lost_told, is_gpu;
@@ -227,14 +230,32 @@ static double settle(struct others *others, double bytes, double known_bytes)
     return ++others->settled < SETTLE_SAMPLES ? NAN : bytes;
 }
 
+/* Of what goes on and on, a leak, a word now and then: with each step it would bury all others. */
+static bool is_news(struct part *part, bool grown, int64_t now_ns)
+{
+    const int64_t age_ns = now_ns - part->told_ns;
+    const bool same = part->told_ns && grown == part->told_grown;
+    if (same && age_ns < part->word_ns)
+        return false;
+    const bool goes_on = same && age_ns < 2 * part->word_ns;
+    part->word_ns = !goes_on                           ? WORD_EVERY_NS
+                    : 2 * part->word_ns < WORD_MOST_NS ? 2 * part->word_ns
+                                                       : WORD_MOST_NS;
+    part->told_grown = grown;
+    part->told_ns = now_ns;
+    return true;
+}
+
 /* Somebody else's memory has changed for good. */
 static void tell_strangers(struct guard_memory *memory, size_t d, const struct device_ours *ours,
-                           struct guard_events *events)
+                           int64_t now_ns, struct guard_events *events)
 {
     struct part *part = &memory->parts[d];
     struct device_holder holders[3];
     const double bytes = part->view.stranger_bytes, before = part->told_bytes;
     if (isnan(bytes) || fabs(bytes - before) < CHANGE_BYTES)
+        return;
+    if (!isnan(before) && !is_news(part, bytes > before, now_ns))
         return;
     part->told_bytes = bytes;
     if (isnan(before))
@@ -359,7 +380,7 @@ static void read_device(struct guard_memory *memory, size_t d, int64_t now_ns,
     if (part->is_gpu) {
         read_state(memory, d, now_ns);
         read_others(memory, d, &sample);
-        tell_strangers(memory, d, &ours, events);
+        tell_strangers(memory, d, &ours, now_ns, events);
     }
     part->due_ns = now_ns + COST_SHARE * (clock_cpu_ns() - before_ns);
 }

@@ -103,6 +103,8 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
     bool open =
         spec->load.given && spec->load.rate_rps > 0 &&
         (spec->load.arrivals == ARRIVALS_POISSON || spec->load.arrivals == ARRIVALS_CONSTANT);
+    bool early = store_trial_left_early(trial);
+    bool closed = spec->load.given && spec->load.arrivals == ARRIVALS_CLOSED;
     double best = 2;
     double latency = NAN;
     for (size_t k = 0; k < trial->metric_count; k++) {
@@ -110,7 +112,8 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
         if (!row->service || strcmp(row->service, spec->name) != 0 ||
             strcmp(row->mode, "shared") != 0)
             continue;
-        if (strcmp(row->metric, "requests_per_s") == 0)
+        /* At a rate it answers what is sent, however much it could, unless that was too much. */
+        if ((closed || early) && strcmp(row->metric, "requests_per_s") == 0)
             raise_most(&tier->curve, row->value);
         for (size_t s = 0; s < ARRAY_LEN(stats) && strcmp(row->metric, "latency") == 0; s++)
             if (strcmp(row->stat, stats[s].stat) == 0 && stats[s].quantile >= quantile - 1e-9 &&
@@ -121,7 +124,7 @@ static void add_window(struct tier_study *tier, const struct spec_study *study,
             }
     }
     /* As with a level: too many were over, and what an older study stored is of the others. */
-    if (open && !store_trial_left_early(trial))
+    if (open && !early)
         policy_curve_add(&tier->curve, spec->load.rate_rps, latency);
 }
 

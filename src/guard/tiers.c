@@ -317,6 +317,21 @@ static void see_front(struct guard_tiers *tiers, size_t i, const struct proxy_vi
     seat->started = seat->stopped = -1;
 }
 
+/* That nothing can be done is one thing, whatever its numbers are with each request that comes. */
+static bool is_held_again(struct front *front)
+{
+    const struct policy_choice *choice = &front->choice;
+    const int held = front->state.held;
+    const int64_t now_ns = front->input.now_ns;
+    if (choice->switched || choice->start >= 0 || choice->stop >= 0)
+        return false;
+    if (held == front->held_said && now_ns - front->held_said_ns < SAID_ONCE_NS)
+        return true;
+    front->held_said = held;
+    front->held_said_ns = now_ns;
+    return false;
+}
+
 static void step_front(struct guard_tiers *tiers, size_t i, const struct proxy_view *view,
                        int64_t now_ns)
 {
@@ -345,7 +360,7 @@ static void step_front(struct guard_tiers *tiers, size_t i, const struct proxy_v
     bool repeats = tiers->options.dry_run && !choice->switched && choice->stop >= 0 &&
                    front->stop_said_ns[choice->stop] &&
                    now_ns - front->stop_said_ns[choice->stop] < SAID_AGAIN_NS;
-    if (choice->reason[0] && !repeats) {
+    if (choice->reason[0] && !repeats && !is_held_again(front)) {
         memcpy(front->reason, choice->reason, sizeof front->reason);
         tell(tiers, front, choice->reason);
     }

@@ -33,6 +33,8 @@ struct front {
     char reason[POLICY_REASON_SIZE];
     char said[POLICY_REASON_SIZE]; /* last */
     int64_t said_ns;
+    int held_said; /* policy_state.held as it was told last, and when */
+    int64_t held_said_ns;
 };
 
 struct guard_tiers {

@@ -51,15 +51,56 @@ static void test_a_driver_that_hangs(void **state)
 
 #define GIB (1024.0 * 1024 * 1024)
 
-/* Looks until what others hold is known, in a bounded number of steps. */
-static void look(struct guard_memory *memory, int64_t *now_ns, struct guard_events *events)
+static void look_for(struct guard_memory *memory, int seconds, int64_t *now_ns,
+                     struct guard_events *events)
 {
     const struct guard_memory_subject subjects[2] = {{0}, {0}};
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < seconds; i++) {
         *now_ns += NS_PER_S;
         guard_memory_step(memory, *now_ns, subjects, events);
         usleep(20 * 1000);
     }
+}
+
+/* Until what others hold is known, in a bounded number of steps. */
+static void look(struct guard_memory *memory, int64_t *now_ns, struct guard_events *events)
+{
+    look_for(memory, 40, now_ns, events);
+}
+
+/* A leak of somebody else's, two GiB in a minute. Expected: a word after one minute, after two
+ * more, and at once when it is given back. Before: a word every four seconds. */
+static void test_a_neighbour_that_grows(void **state)
+{
+    (void)state;
+    char *folder = check_make_folder(), script[1024];
+    struct guard_events events = {0};
+    setenv("SPICA_NVML_LIBRARY", fake_library(4), 1);
+    fake_script(folder, H100);
+    struct made_study *made = made_study_new(folder);
+    struct guard_memory *memory = guard_memory_new(&made->study, "/proc");
+    int64_t now_ns = clock_now_ns();
+    size_t told[14] = {0};
+    look(memory, &now_ns, &events);
+    assert_int_equal(events.count, 0);
+    for (int i = 0; i < 14; i++) {
+        snprintf(script, sizeof script, "%sprocess c %d %d\n", H100, (int)getpid() + 100000,
+                 1000 * (i + 1));
+        fake_script(folder, script);
+        look_for(memory, 20, &now_ns, &events);
+        told[i] = events.count;
+    }
+    static const size_t expected[14] = {1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3};
+    for (size_t i = 0; i < 14; i++)
+        CHECK_ROW(i, "words", told[i] == expected[i]);
+    assert_non_null(strstr(events.items[2].text, "have grown from"));
+    fake_script(folder, H100);
+    look(memory, &now_ns, &events);
+    assert_int_equal(events.count, 4);
+    assert_non_null(strstr(events.items[3].text, "have given memory back, from"));
+    guard_memory_free(memory);
+    made_study_free(made);
+    check_remove_folder(folder);
 }
 
 /* Before: who was there before guard was nobody's news, whatever the study had seen. */
@@ -161,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_driver_that_hangs),
         cmocka_unit_test(test_xids_of_cards),
+        cmocka_unit_test(test_a_neighbour_that_grows),
         cmocka_unit_test(test_neighbours_are_compared_with_the_study),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,39 @@ static void test_one_that_does_not_stop(void **state)
     world_end(&w);
 }
 
+/* Of tiny: so many that took two seconds, or that were quick. */
+static void answer(struct world *w, int count, double seconds)
+{
+    const struct proxy_request request = {
+        .front = 0, .server = 1, .status = 200, .total_s = seconds, .first_s = 0.01};
+    for (int i = 0; i < count; i++)
+        guard_tiers_request(w->tiers, &request, w->now_ns);
+    step(w, 2);
+}
+
+/* On the edge of its limit, with nothing smaller. Expected: it is said once a minute. Before: each
+ * time that it went over, every two seconds. */
+static void test_what_can_not_be_mended(void **state)
+{
+    (void)state;
+    static const char words[] = "no other tier keeps it, and this is the smallest";
+    struct world w;
+    world_begin(&w);
+    step(&w, 5);
+    /* Over and under the twentieth that may be slow, of all that the window holds. */
+    for (int slow = 40; slow < 4000; slow *= 8) {
+        answer(&w, slow, 2);
+        answer(&w, 40 * slow, 0.01);
+    }
+    const char *first = strstr(w.told, words);
+    assert_non_null(first);
+    assert_null(strstr(first + 1, words));
+    step(&w, 120);
+    answer(&w, 40, 2);
+    assert_non_null(strstr(first + 1, words));
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_production_is_followed_in_place),
         cmocka_unit_test(test_it_is_recorded),
         cmocka_unit_test(test_one_that_does_not_stop),
+        cmocka_unit_test(test_what_can_not_be_mended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
