@@ -32,12 +32,13 @@ static const int64_t LEARN_EVERY_NS = 10 * NS_PER_S;
 static const uint64_t LEARN_ANSWERS_MIN = 20;
 static const int64_t TRIAL_NS = 120 * NS_PER_S;  /* for an unknown tier to show what it does */
 static const int64_t WANTED_NS = 300 * NS_PER_S; /* for one that a rule asked for to come up */
+static const double BUSY_S = 30;                 /* how far back "busy" reaches */
 enum { PATIENCE_MAX = 8, SOON = 4 };             /* soon: within so many times up_after */
 
 struct policy_state policy_init(void)
 {
     return (struct policy_state){
-        .current = -1, .backlog = NAN, .patience = 1, .trial = -1, .wanted = -1};
+        .current = -1, .backlog = NAN, .busy_ratio = NAN, .patience = 1, .trial = -1, .wanted = -1};
 }
 
 static size_t recent_switches(const struct policy_state *state, int64_t now_ns)
@@ -62,6 +63,29 @@ static void learn(struct policy_step *step)
     policy_learned_add(&state->learned[state->current], seen->mean_rps, seen->most_rps,
                        seen->latency_s, now_ns);
     state->learned_ns = now_ns;
+}
+
+/* By Little's law a share of the time over a rate is what one request takes. The mean of the looks
+ * so far, then the older ones fade. */
+static void note_busy(struct policy_step *step)
+{
+    struct policy_state *state = step->state;
+    const int64_t now_ns = step->input->now_ns;
+    if (state->current < 0)
+        return;
+    const struct policy_seen *seen = &step->input->tiers[state->current];
+    const double busy = seen->in_flight + seen->waiting >= 1 ? 1 : 0;
+    if (isnan(state->busy_ratio)) {
+        state->busy_ratio = busy;
+        state->busy_since_ns = state->busy_ns = now_ns;
+        return;
+    }
+    const double age_s = (double)(now_ns - state->busy_ns) / NS_PER_S;
+    const double whole_s = (double)(now_ns - state->busy_since_ns) / NS_PER_S;
+    if (age_s > 0)
+        state->busy_ratio +=
+            (busy - state->busy_ratio) * fmax(1 - exp(-age_s / BUSY_S), age_s / (whole_s + age_s));
+    state->busy_ns = now_ns;
 }
 
 static void note_calm(struct policy_step *step)
@@ -133,16 +157,36 @@ static int replace(struct policy_step *step)
     return target;
 }
 
+/* At least, by all that is known of it; fmax passes over the NaN. */
+static double predicted_s(const struct policy_step *step, int t)
+{
+    const struct policy_fit *fit = &step->fits[t];
+    double seen_s = t == step->state->current ? step->input->tiers[t].latency_s : NAN;
+    return fmax(fmax(fit->wait_s, seen_s), fmax(fit->now.latency_s, fit->now.least_s));
+}
+
+/* The smallest is the quickest, unless it was measured to be slower than this one is now: small
+ * models have answers that they think over again and again. */
+static int find_quickest(const struct policy_step *step)
+{
+    int current = step->state->current, smallest = find_smallest(step);
+    if (smallest != current && policy_is_usable(step, current) && current != step->victim &&
+        predicted_s(step, smallest) >= predicted_s(step, current))
+        return current;
+    return smallest;
+}
+
 static int go_down(struct policy_step *step)
 {
     int current = step->state->current, target = find_keeping(step);
     bool kept = target >= 0;
     if (!kept)
-        target = find_smallest(step);
+        target = find_quickest(step);
     add_fit(step, current);
     if (target == current) {
         step->held = HELD_SMALLEST;
-        buf_add(&step->reason, "; no other tier keeps it, and this is the smallest");
+        buf_addf(&step->reason, "; no other tier keeps it, and %s",
+                 current == find_smallest(step) ? "this is the smallest" : "none is quicker");
     } else if (!kept)
         buf_add(&step->reason, "; none keeps it, this is the smallest");
     return target;
@@ -241,7 +285,7 @@ static void note_switch(struct policy_step *step, int target)
     if (state->trial != target)
         state->trial = -1;
     state->current = target;
-    state->backlog = NAN;
+    state->backlog = state->busy_ratio = NAN;
     memset(state->calm_since_ns, 0, sizeof state->calm_since_ns);
 }
 
@@ -261,13 +305,14 @@ static void begin(struct policy_step *step)
     if (current >= 0 && current < policy_count(step) && current != state->current) {
         bool first = state->current < 0 && step->front->tiers[current].curve.count == 0;
         state->current = current; /* somebody else set it, or our switch did not come about */
-        state->backlog = NAN;
+        state->backlog = state->busy_ratio = NAN;
         if (first) {
             state->trial = current;
             state->trial_until_ns = step->input->now_ns + TRIAL_NS;
         }
     }
     learn(step);
+    note_busy(step);
     policy_fit_all(state, step->front, step->input, step->fits);
     step->victim = policy_find_victim(step);
     note_calm(step);

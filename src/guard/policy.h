@@ -72,7 +72,9 @@ struct policy_state {
     int64_t switches_ns[POLICY_SWITCHES_MAX];
     size_t switch_count; /* since ever; the ring holds the last ones */
     double backlog;      /* of the current tier at the last step; NaN */
-    int64_t up_ns;       /* when it last went up; 0 never */
+    double busy_ratio;   /* of the last looks, by their age: those in which it had a request; NaN */
+    int64_t busy_since_ns, busy_ns; /* the first look, the last */
+    int64_t up_ns;                  /* when it last went up; 0 never */
     int patience; /* calm must last so many times up_after: doubles when going up was wrong */
     int trial;    /* an unknown tier that may show what it does; -1: none */
     int64_t trial_until_ns;

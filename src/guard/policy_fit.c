@@ -3,8 +3,9 @@
  * Two predictions, and the worse one counts: the measured curve at the present rate of arrivals
  * (which is right once the rate has lasted), and what is already there (which is right at once): a
  * server that answers at most `most_rps` and has n requests needs (n + 1) / most_rps for the next
- * one. Where that is not known, Little's law gives the same from the arrivals. Beside them stands
- * what its answers took: a tier that is over its limit is over it whatever was predicted.
+ * one. Where that is not known, Little's law gives the same from the arrivals and from how much of
+ * the time it is busy. Beside them stands what its answers took: a tier that is over its limit is
+ * over it whatever was predicted.
  *
  * The rate is known with doubt, and the doubt falls on either side: to go down the rate that is
  * certain counts, to go up the one that may well be. So noise in arrivals moves nothing, and all
@@ -95,17 +96,21 @@ static double share_of(const struct policy_front *front, const struct policy_inp
     return fmax(0, 1 - elsewhere);
 }
 
-/* What the next request would take for those that are there. */
-static double wait_of(const struct policy_front *front, const struct policy_input *input, size_t t,
-                      double backlog)
+/* What the next request would take for those that are there. Two that happen to meet are no queue:
+ * without a measured `most`, one request takes the share of the time that the tier is busy, over
+ * the rate. */
+static double wait_of(const struct policy_state *state, const struct policy_front *front,
+                      const struct policy_input *input, size_t t, double backlog)
 {
     double most = front->tiers[t].curve.most_rps;
     if (backlog < 1)
         return 0; /* what one request takes by itself is the curve's to say */
     if (most > 0)
         return (backlog + 1) / most;
-    bool is_current = input->tiers[t].answers > 0;
-    return is_current && backlog >= 2 && input->rate_rps > 0 ? backlog / input->rate_rps : 0;
+    if (input->tiers[t].answers == 0 || backlog < 2 || !(input->rate_rps > 0))
+        return 0;
+    return (int)t == state->current ? (backlog + 1) * state->busy_ratio / input->rate_rps
+                                    : backlog / input->rate_rps;
 }
 
 static bool is_seen_missing(const struct policy_front *front, const struct policy_seen *seen)
@@ -171,12 +176,12 @@ static struct policy_fit fit_of(const struct policy_state *state, const struct p
         fit.now = (struct policy_forecast){.latency_s = NAN};
     if (isnan(fit.high_rps))
         fit.high_s = NAN;
-    fit.wait_s = wait_of(front, input, t, fit.backlog);
+    fit.wait_s = wait_of(state, front, input, t, fit.backlog);
     /* What is there now would come to a better one too, and take longer there. */
     if (state->current > (int)t) {
         const struct policy_seen *serving = &input->tiers[state->current];
         double both = fit.backlog + fmax(serving->in_flight + serving->waiting, 0);
-        fit.wait_s = wait_of(front, input, t, both);
+        fit.wait_s = wait_of(state, front, input, t, both);
     }
     fit.why = why_of(state, front, input, &fit, t);
     fit.keeps = fit.why == WHY_KEEPS;

@@ -206,7 +206,8 @@ class Production:
         self.card(name, True)
         given = dict(os.environ, HOME=os.path.expanduser("~"))  # where compiled kernels are
         handed_on = " ".join(f"{key}={given[key]}" for key in
-                             ("PATH", "HOME", "H100_ROOT", "FAKE", "FAKE_NVML_WORLD", "REAL_PYTHON") if key in given)
+                             ("PATH", "HOME", "CC", "CXX", "CUDAHOSTCXX",  # another compiler: all is compiled anew
+                              "H100_ROOT", "FAKE", "FAKE_NVML_WORLD", "REAL_PYTHON") if key in given)
         self.systemd.service(name, command, extra=(
             f"WorkingDirectory={STUDIES}\nEnvironment={handed_on} PYTHONPATH={lab}/site PYTHONUNBUFFERED=1 "
             f"HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 CUDA_DEVICE_ORDER=PCI_BUS_ID {more}\n"

@@ -210,6 +210,53 @@ static void test_few_slow_answers_are_no_miss(void **state)
     assert_int_equal(w.choice.tier, 0);
 }
 
+/* No throughput of base was measured. Expected: two that meet for a moment are no queue, a hundred
+ * are. Before: two at 0.4/s were one of 5 s, and it was left. */
+static void test_two_that_meet(void **state)
+{
+    (void)state;
+    struct world w = make_world(true);
+    w.front.tiers[0].curve.most_rps = NAN;
+    set_rate(&w, 0.4);
+    w.input.tiers[0].answers = 60;
+    w.input.tiers[0].latency_s = 0.5;
+    for (int i = 0; i < 300; i++) {
+        w.in_flight = i % 40 == 39 ? 2 : i % 20 == 0 ? 1 : 0;
+        step(&w);
+    }
+    assert_int_equal(w.choice.tier, 0);
+    assert_int_equal(w.switches, 0);
+    w.in_flight = 100;
+    steps(&w, 3);
+    assert_int_equal(w.choice.tier, 1);
+}
+
+/* A small model that was measured to be slower than the large one. Expected: it is no way out,
+ * until the large one takes longer than even that. Before: to and fro, four times a minute. */
+static void test_a_small_one_that_is_slow(void **state)
+{
+    (void)state;
+    struct world w = make_world(true);
+    w.front.limit_s = 0.6;
+    w.front.tiers[0].curve = w.front.tiers[1].curve = (struct policy_curve){.most_rps = NAN};
+    w.front.tiers[0].curve.most_rps = 4;
+    policy_curve_add(&w.front.tiers[0].curve, 2, 0.467);
+    policy_curve_add(&w.front.tiers[1].curve, 2, 1.25);
+    set_rate(&w, 1.5);
+    for (int i = 0; i < 300; i++) {
+        w.in_flight = i % 7 < 2 ? 3 : 1; /* the next would take 1 s, or half of it */
+        step(&w);
+        if (i == 0)
+            assert_true(says(&w, "no other tier keeps it, and none is quicker"));
+    }
+    assert_int_equal(w.choice.tier, 0);
+    assert_int_equal(w.switches, 0);
+    w.in_flight = 12;
+    step(&w);
+    assert_int_equal(w.choice.tier, 1);
+    assert_true(says(&w, "none keeps it, this is the smallest"));
+}
+
 static void test_unknown_never_keeps(void **state)
 {
     (void)state;
@@ -575,6 +622,8 @@ int main(void)
         cmocka_unit_test(test_growing_queue_is_enough),
         cmocka_unit_test(test_a_queue_that_does_not_grow_is_none),
         cmocka_unit_test(test_seen_slow),
+        cmocka_unit_test(test_two_that_meet),
+        cmocka_unit_test(test_a_small_one_that_is_slow),
         cmocka_unit_test(test_few_slow_answers_are_no_miss),
         cmocka_unit_test(test_unknown_never_keeps),
         cmocka_unit_test(test_unknown_learns),
