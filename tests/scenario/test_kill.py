@@ -186,6 +186,16 @@ def victims(spica, whom):
     return found
 
 
+def killing(whom, most=None):
+    """For Terminal: kills whom, or the first of them; not yet where the phase is shown and they are not
+    there."""
+    def act(pid):
+        found = victims(pid, whom)[:most]
+        slay(found)
+        return bool(found)
+    return act
+
+
 # ---- studies ----
 
 def watched(box, service):
@@ -335,7 +345,7 @@ def all_but_the_guards_killed_in_a_window(box):
 def a_killed_worker_is_an_instrument_that_failed(box):
     # In the window: no number of it may count; the trial is tried again under the same request.
     long_study(box)
-    terminal = Terminal(box, "measure", lambda pid: slay(victims(pid, "worker")))
+    terminal = Terminal(box, "measure", killing("worker"))
     check(terminal.run() == 0, terminal.text)
     spoiled = box.expect(1, "instrument", says="load worker was killed by signal 9")
     again = box.expect(2, "ok")
@@ -344,17 +354,15 @@ def a_killed_worker_is_an_instrument_that_failed(box):
     check(box.verdicts()[1:] == ["ok"] * 5, box.verdicts())
 
 
-@scenario()
+@scenario(long=True)
 def a_worker_killed_in_other_phases(box):
     told = long_study(box)
     reference = reference_of(box)
     for number, phase in enumerate(("probe", "warmup", "drain"), 1):
         # Stopped after the spoiled trial, so that each phase spoils another one.
-        def act(pid):
-            slay(victims(pid, "worker"))
         seen = {"n": 0}
 
-        def hook(text, pid, terminal=Terminal(box, phase, act)):
+        def hook(text, pid, terminal=Terminal(box, phase, killing("worker"))):
             terminal(text, pid)
             if terminal.done and stored(box) >= 2 * number - 1 and not seen["n"]:
                 seen["n"] = 1
@@ -387,7 +395,7 @@ def one_more(box):
 @scenario()
 def a_worker_killed_while_a_service_is_loaded_alone(box):
     long_study(box)
-    terminal = Terminal(box, "alone", lambda pid: slay(victims(pid, "worker")))
+    terminal = Terminal(box, "alone", killing("worker"))
     check(terminal.run() == 0, terminal.text)
     spoiled = box.expect(3, "instrument", says="load worker was killed")
     check(spoiled["purpose"] == "final" and box.trials()[3]["retry_of"] == 3, box.trials()[3])
@@ -397,18 +405,18 @@ def a_worker_killed_while_a_service_is_loaded_alone(box):
 def a_killed_keeper_says_nothing_about_its_service(box):
     # Its server dies with it by our doing, its children are caught: not a crash of the candidate's.
     long_study(box)
-    terminal = Terminal(box, "measure", lambda pid: slay(victims(pid, "keeper")))
+    terminal = Terminal(box, "measure", killing("keeper"))
     check(terminal.run() == 0, terminal.text)
     box.expect(1, "instrument", says="keeper")
     check(box.verdicts()[1:] == ["ok"] * 5, box.verdicts())
 
 
-@scenario()
+@scenario(long=True)
 def a_keeper_killed_in_other_phases(box):
     told = long_study(box)
     del told
     for phase in ("start", "probe", "drain"):
-        terminal = Terminal(box, phase, lambda pid: slay(victims(pid, "keeper")[:1]))
+        terminal = Terminal(box, phase, killing("keeper", 1))
         check(terminal.run() == 0, terminal.text)
         box.expect(1, "instrument", says="keeper")
         check(box.verdicts()[1:] == ["ok"] * 5, box.verdicts())
@@ -420,7 +428,7 @@ def a_keeper_killed_in_other_phases(box):
 @scenario()
 def a_killed_guard_is_not_missed(box):
     long_study(box)
-    terminal = Terminal(box, "measure", lambda pid: slay(victims(pid, "guard")))
+    terminal = Terminal(box, "measure", killing("guard"))
     check(terminal.run() == 0, terminal.text)
     check(box.verdicts() == ["ok"] * 5, box.verdicts())
     memory = box.metric(1, "llm", "memory")
@@ -437,7 +445,7 @@ def a_killed_service_is_data(box):
     check(set(box.verdicts()[1:]) == {"ok"}, box.verdicts())
 
 
-@scenario()
+@scenario(long=True)
 def a_service_killed_as_spica_is(box):
     told = long_study(box)
     reference = reference_of(box)
@@ -615,7 +623,7 @@ def stopped_and_continued_in_a_window(box):
     check(box.verdicts()[1:] == ["ok"] * 5, box.verdicts())
 
 
-@scenario()
+@scenario(long=True)
 def stopped_and_continued_in_other_phases(box):
     # Deadlines that passed meanwhile are nobody's fault.
     llm = box.fake("llm", "--latency", "{latency}", "--start-delay", "300ms", *NASTY,
@@ -932,7 +940,7 @@ def slice_of(number):
         Rounds(box, f"slice {number}", KILLS // SLICES).all()
     killed.__name__ = f"killed_at_random_instants_{number}"
     killed.__module__ = __name__
-    return scenario()(killed)
+    return scenario(long=True)(killed)
 
 
 for slice_number in range(1, SLICES + 1):
