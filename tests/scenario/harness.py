@@ -9,8 +9,9 @@ A scenario is a function that takes a Box:
         box.expect(1, "crashed_load", service="llm", says="exit status 3")
 
 and a test file ends with `if __name__ == "__main__": main(__name__)`. Options of a test file:
-`--list`, `--quick`, `--rest` (those not quick), `--jobs N`, `--keep` (folders stay), names or parts of
-names. The programs come from the environment: SPICA and FAKE_SERVICE.
+`--list`, `--quick`, `--alone` (those that run with nothing beside them), `--rest` (neither), `--jobs N`,
+`--keep` (folders stay), names or parts of names. The programs come from the environment: SPICA and
+FAKE_SERVICE. SCENARIO_JOBS: how many of a file at a time; SCENARIO_SLOTS: how many of all files.
 
 Each scenario runs in a process of its own, several at a time, each in a private folder with a private
 lock folder and, where that is allowed, with a view of processes of its own (as root; elsewhere use
@@ -564,11 +565,12 @@ QUIET = {"warmup": "0s", "window": "1s", "alone": "0s", "drain": "5s", "probe_wi
 SCENARIOS = {}
 
 
-def scenario(quick=False, alone=False):
+def scenario(quick=False, alone=False, long=False):
     """Registers a scenario. quick: part of the short suite. alone: nothing else runs beside it, for
-    those that look at how busy the machine is."""
+    those that look at how busy the machine is. long: begins before the others of its file, as it would
+    end after all of them."""
     def register(function):
-        function.quick, function.alone = quick, alone
+        function.quick, function.alone, function.long = quick, alone, long
         SCENARIOS.setdefault(function.__module__, {})[function.__name__] = function
         return function
     return register
@@ -630,8 +632,8 @@ def _child(function, keep):
 
 
 class _Job:
-    def __init__(self, name, function, keep):
-        self.name = name
+    def __init__(self, name, function, keep, slot=None):
+        self.name, self.slot = name, slot
         self.log = tempfile.TemporaryFile()
         self.end = time.monotonic() + SCENARIO_S
         self.began = time.monotonic()
@@ -679,29 +681,72 @@ def _report(word, job, code):
         print(f"FAILED {job.name}: {errors[-1][:300]}", flush=True)
 
 
+def _lock_file(name):
+    """A file that the runners of several test files lock; its descriptor."""
+    path = os.path.join(tempfile.gettempdir(), f"spica-scenarios-{os.getuid()}.{name}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(fd, how):
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class _Slots:
+    """How many scenarios of all files run at a time: each holds one of so many locks. With none, only
+    the file's own number holds."""
+
+    def __init__(self, count):
+        self.free = [_lock_file(f"slot-{number}") for number in range(count)]
+        self.limited = count > 0
+
+    def take(self):
+        """A slot to give back; None: there is none now. Without a limit always the same."""
+        if not self.limited:
+            return -1
+        for fd in self.free:
+            if _try_lock(fd, fcntl.LOCK_EX):
+                self.free.remove(fd)
+                return fd
+        return None
+
+    def give_back(self, fd):
+        if self.limited:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # by word: the scenario's processes have inherited it
+            self.free.append(fd)
+
+
 class _Place:
-    """A lock that the runners of several test files share: any number may have scenarios running, or
-    one of them a scenario that wants to be alone."""
+    """What the runners of several test files share: any number may have scenarios running, or one of
+    them a scenario that wants to be alone. While one waits for that, nothing new begins."""
 
     def __init__(self):
-        path = os.path.join(tempfile.gettempdir(), f"spica-scenarios-{os.getuid()}.lock")
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd, self.gate = _lock_file("lock"), _lock_file("gate")
         self.held = None
+        self.waits = False
 
     def take(self, alone):
         """False: not now."""
         how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        if not self.waits:
+            if not _try_lock(self.gate, how):
+                return False
+            self.waits = alone
+            if not alone:
+                fcntl.flock(self.gate, fcntl.LOCK_UN)
         if how == self.held:
             return True
-        try:
-            fcntl.flock(self.fd, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.held = None  # what was held is lost where another kind can't be had
-            return False
-        self.held = how
-        return True
+        # What was held is lost where another kind can't be had.
+        self.held = how if _try_lock(self.fd, how) else None
+        return self.held is not None
 
     def leave(self):
+        if self.held == fcntl.LOCK_EX:
+            fcntl.flock(self.gate, fcntl.LOCK_UN)
+            self.waits = False
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         self.held = None
 
@@ -710,7 +755,9 @@ def _run_all(chosen, jobs, keep):
     """Several at a time. One that fails beside others is run once more with nothing beside it: the
     machine is small, and what only fails in a crowd of our own making is told apart ("unsteady")
     from what fails. Both failures are printed."""
-    waiting, running, place = list(chosen.items()), [], _Place()
+    # Who wants to be alone comes last: while it waits for its turn, nothing else of the file begins.
+    waiting = sorted(chosen.items(), key=lambda item: (item[1].alone, not item[1].long))
+    running, place, slots = [], _Place(), _Slots(int(os.environ.get("SCENARIO_SLOTS", 0)))
     counts = {"passed": 0, "failed": 0, "unsteady": 0, "skipped": 0}
     again = []
     while waiting or running:
@@ -719,7 +766,10 @@ def _run_all(chosen, jobs, keep):
             name, function = waiting[0]
             if (function.alone and running) or not place.take(function.alone):
                 break
-            running.append(_Job(name, function, keep))
+            slot = slots.take()
+            if slot is None:
+                break
+            running.append(_Job(name, function, keep, slot))
             waiting.pop(0)
             exclusive = function.alone
         for job in list(running):
@@ -727,6 +777,7 @@ def _run_all(chosen, jobs, keep):
             if code is None:
                 continue
             running.remove(job)
+            slots.give_back(job.slot)
             word = {0: "passed", 77: "skipped"}.get(code, "failed")
             _report(word, job, code)
             if word == "failed" and jobs > 1 and len(again) < 3:
@@ -781,15 +832,15 @@ def main(module):
     every = SCENARIOS.get(module, {})
     # Most of the time is waiting; with sanitizers it is not.
     jobs = int(os.environ.get("SCENARIO_JOBS", 2 * (os.cpu_count() or 2)))
-    names, quick, keep = [], None, False
+    names, which, keep = [], None, False
     while args:
         arg = args.pop(0)
         if arg == "--list":
             for name, function in every.items():
                 print(f"{'quick' if function.quick else '     '} {name}")
             sys.exit(0)
-        elif arg in ("--quick", "--rest"):
-            quick = arg == "--quick"
+        elif arg in ("--quick", "--alone", "--rest"):
+            which = arg[2:]
         elif arg == "--jobs":
             jobs = int(args.pop(0))
         elif arg == "--keep":
@@ -802,7 +853,7 @@ def main(module):
         if not os.access(program, os.X_OK):
             sys.exit(f"{program} is not there: build first, or set SPICA and FAKE_SERVICE")
     chosen = {name: function for name, function in every.items()
-              if (quick is None or function.quick == quick)
+              if which in (None, "quick" if function.quick else "alone" if function.alone else "rest")
               and (not names or any(part in name for part in names))}
     if not chosen and names:
         sys.exit("no such scenario")

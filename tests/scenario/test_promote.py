@@ -884,7 +884,7 @@ def killed_while_it_is_applied(box):
             after_a_kill(production, files, new_files)
 
 
-@scenario()
+@scenario(long=True)
 def killed_at_each_step(box):
     with Production(box) as production:
         files = production.contents()
@@ -902,7 +902,7 @@ def killed_at_each_step(box):
         check({"applying", "verifying", "done"} <= seen, seen)
 
 
-@scenario()
+@scenario(long=True)
 def rollback_killed_at_each_step(box):
     with Production(box) as production:
         files = production.contents()
@@ -1119,19 +1119,19 @@ def sequences(production, seed, count):
     return model
 
 
-@scenario()
+@scenario(long=True)
 def random_sequences_1(box):
     with Production(box) as production:
         sequences(production, 1, 20)
 
 
-@scenario()
+@scenario(long=True)
 def random_sequences_2(box):
     with Production(box) as production:
         sequences(production, 2, 20)
 
 
-@scenario()
+@scenario(long=True)
 def random_sequences_3(box):
     with Production(box) as production:
         sequences(production, 3, 20)

@@ -398,7 +398,7 @@ def a_finished_study_does_not_run_again(box):
     check(first.out.splitlines()[-1] == second.out.splitlines()[-1], f"{first}\n{second}")
 
 
-@scenario()
+@scenario(long=True)
 def an_interrupted_study_goes_on_to_the_same_answer(box):
     def order(name):
         return [(t["purpose"], t["round"], t["repeat"], t["candidate"]) for t in box.trials()]
@@ -558,7 +558,7 @@ def nothing_has_been_run_yet(box):
         check("nothing has been run yet" in result.err, str(result))
 
 
-@scenario()
+@scenario(long=True)
 def plain_lines_where_there_is_no_terminal(box):
     pair(box, llm=("5ms",), baseline=("60ms", "5ms"))
     result = box.run("run", box.file, code=0)
@@ -595,7 +595,7 @@ def screen(text):
     return lines
 
 
-@scenario()
+@scenario(long=True)
 def a_terminal_shows_progress_and_is_left_clean(box):
     pair(box, llm=("5ms",), baseline=("60ms", "5ms"))
     code, text = box.terminal("run", box.file)
@@ -647,7 +647,7 @@ def window_worker(running):
         time.sleep(0.02)
 
 
-@scenario()
+@scenario(long=True)
 def late_ourselves(box):
     # The worker stands still for a while: no number of that window counts, the retry is shared out
     # to two, and both the trial's page and the report say so.
