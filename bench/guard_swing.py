@@ -11,8 +11,9 @@ servers as units of a real `systemd --user` in a box (needs root).
 
 First both models are measured by `spica run` (capacity by clients; about 7 minutes, kept in
 build/bench-results/guard-swing). From that come the rates, as shares of what base answers at most (m): calm
-0.2 m, a burst of 0.8 m, an overload of 1.8 m, calm again; and the limit, five times what base takes for one
-request. An answer counts from the moment its request was meant to leave."""
+0.2 m, a burst of 0.8 m, an overload of 1.8 m (or of 0.8 of what tiny answers at most, where that is less: what
+nobody can carry shows nothing), calm again; and the limit, five times what base takes for one request. An
+answer counts from the moment its request was meant to leave."""
 
 import hashlib
 import http.client
@@ -155,7 +156,7 @@ def capacity(results):
 
 # ---- the load ----
 
-def arrivals(most_rps):
+def arrivals(most_rps, tiny_rps):
     """(seconds since the start, phase) of each request: Poisson, with a rate for each phase."""
     draw = random.Random(SEED)
     at, begun, planned = 0.0, 0.0, []
@@ -163,7 +164,7 @@ def arrivals(most_rps):
         end = begun + length * SCALE
         at = begun
         while True:
-            at += draw.expovariate(share * most_rps)
+            at += draw.expovariate(min(share * most_rps, 0.8 * tiny_rps))
             if at >= end:
                 break
             planned.append((at, i))
@@ -292,8 +293,8 @@ class Stage:
         time.sleep(1 if TRIED_S else 5)
 
 
-def play(box, kind, service, argv, corpus, results, limit_s, most_rps):
-    planned = arrivals(most_rps)
+def play(box, kind, service, argv, corpus, results, limit_s, most_rps, tiny_rps):
+    planned = arrivals(most_rps, tiny_rps)
     found = {}
     with Stage(box, kind, service, argv, corpus, results, limit_s) as stage:
         load = Load(stage.port, corpus)
@@ -406,7 +407,8 @@ def main():
     limit_s = LIMIT_SERVICES * alone_s
     rates = {"base.most": (most_rps, "requests/s"), "tiny.most": (found["tiny"][0], "requests/s"),
              "limit": (limit_s, "s")}
-    tell(in_box(kind, service, argv, corpus, results, limit_s, most_rps), kind, limit_s, rates)
+    tell(in_box(kind, service, argv, corpus, results, limit_s, most_rps, found["tiny"][0]), kind, limit_s,
+         rates)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ struct guard_growth {
     double bytes_per_s; /* the median of the slopes of all pairs (Theil 1950, Sen 1968); NaN: too
                          * few points, or over less than a minute */
     bool certain; /* it grows: the lower end of the slope's 95 % interval is above 0, and it does in
-                   * each third of the time by itself */
+                   * each third of the time by itself; or both hold of the last minutes, which have
+                   * left behind all that was held before */
 };
 void guard_slope_read(const struct guard_slope *slope, struct guard_growth *ret_growth);
 

@@ -10,6 +10,10 @@
  * to grow by itself, by at least three tenths of the whole slope, and the last one certainly. A
  * leak does; a step, or a server that is warming up, does not.
  *
+ * A leak that begins after an hour of calm would be held back by that for minutes, so the last
+ * minutes are looked at by themselves too. They count where they have left behind all that was held
+ * before: what comes and goes has not.
+ *
  * Cost: 128 points are 8,128 pairs, sorted in about a millisecond, every few seconds. */
 #include "guard/memory.h"
 
@@ -21,7 +25,7 @@
 
 static const int64_t GAP_FIRST_NS = NS_PER_S, GAP_LAST_NS = 5 * NS_PER_S;
 enum { POINTS_MIN = 15, THIRDS = 3, PAIRS_MAX = GUARD_SLOPE_POINTS * (GUARD_SLOPE_POINTS - 1) / 2 };
-static const double SPAN_MIN_S = 59, Z_95 = 1.959964, THIRD_MIN_RATIO = 0.3;
+static const double SPAN_MIN_S = 59, RECENT_S = 160, Z_95 = 1.959964, THIRD_MIN_RATIO = 0.3;
 
 void guard_slope_clear(struct guard_slope *slope)
 {
@@ -85,31 +89,65 @@ static double lower_end(const double *sorted, size_t count, size_t points)
     return rank >= 1 ? sorted[(size_t)rank - 1] : -INFINITY;
 }
 
-static bool grows_throughout(const struct guard_slope *slope, double *scratch, double whole)
+static bool grows_throughout(const struct guard_slope *slope, size_t from, double *scratch,
+                             double whole)
 {
+    const size_t points = slope->count - from;
     for (size_t part = 0; part < THIRDS; part++) {
-        size_t from = slope->count * part / THIRDS, to = slope->count * (part + 1) / THIRDS;
-        size_t count = slopes_of(slope, from, to, scratch);
-        double sure = part + 1 < THIRDS ? INFINITY : lower_end(scratch, count, to - from);
+        size_t first = from + points * part / THIRDS, end = from + points * (part + 1) / THIRDS;
+        size_t count = slopes_of(slope, first, end, scratch);
+        double sure = part + 1 < THIRDS ? INFINITY : lower_end(scratch, count, end - first);
         if (!(median(scratch, count) > THIRD_MIN_RATIO * whole && sure > 0))
             return false;
     }
     return true;
 }
 
-void guard_slope_read(const struct guard_slope *slope, struct guard_growth *ret_growth)
+/* Of the points from `from` on. `scratch` has room for PAIRS_MAX. */
+static struct guard_growth growth_since(const struct guard_slope *slope, size_t from,
+                                        double *scratch)
 {
     struct guard_growth growth = {.bytes_per_s = NAN};
-    *ret_growth = growth;
-    if (slope->count < POINTS_MIN ||
-        slope->points[slope->count - 1].at_s - slope->points[0].at_s < SPAN_MIN_S)
+    if (slope->count - from < POINTS_MIN ||
+        slope->points[slope->count - 1].at_s - slope->points[from].at_s < SPAN_MIN_S)
+        return growth;
+    size_t count = slopes_of(slope, from, slope->count, scratch);
+    growth.bytes_per_s = median(scratch, count);
+    growth.certain = growth.bytes_per_s > 0 && lower_end(scratch, count, slope->count - from) > 0 &&
+                     grows_throughout(slope, from, scratch, growth.bytes_per_s);
+    return growth;
+}
+
+/* Where the last minutes begin; 0: there is nothing before, or not all of their last third is above
+ * it. */
+static size_t find_recent(const struct guard_slope *slope)
+{
+    size_t from = slope->count;
+    double most = -INFINITY;
+    while (from > 0 &&
+           slope->points[slope->count - 1].at_s - slope->points[from - 1].at_s <= RECENT_S)
+        from--;
+    for (size_t i = 0; i < from; i++)
+        most = fmax(most, slope->points[i].bytes);
+    for (size_t i = slope->count - (slope->count - from) / THIRDS; i < slope->count; i++)
+        if (!(slope->points[i].bytes > most))
+            return 0;
+    return from;
+}
+
+void guard_slope_read(const struct guard_slope *slope, struct guard_growth *ret_growth)
+{
+    *ret_growth = (struct guard_growth){.bytes_per_s = NAN};
+    if (slope->count < POINTS_MIN)
         return;
-    AUTO(free) double *slopes = malloc(PAIRS_MAX * sizeof *slopes);
-    if (!slopes)
+    AUTO(free) double *scratch = malloc(PAIRS_MAX * sizeof *scratch);
+    if (!scratch)
         abort();
-    size_t count = slopes_of(slope, 0, slope->count, slopes);
-    growth.bytes_per_s = median(slopes, count);
-    growth.certain = growth.bytes_per_s > 0 && lower_end(slopes, count, slope->count) > 0 &&
-                     grows_throughout(slope, slopes, growth.bytes_per_s);
-    *ret_growth = growth;
+    *ret_growth = growth_since(slope, 0, scratch);
+    const size_t recent = find_recent(slope);
+    if (recent == 0)
+        return;
+    struct guard_growth growth = growth_since(slope, recent, scratch);
+    if (growth.certain && growth.bytes_per_s > ret_growth->bytes_per_s)
+        *ret_growth = growth;
 }

@@ -3,7 +3,7 @@
 HAProxy) as units of a real `systemd --user` with a real journald, loaded, driven over its capacity, and
 injured.
 
-    guard.py pack FOLDER         where systemd, D-Bus and HAProxy are installed: copies of them, to be carried
+    guard.py pack FOLDER         where systemd, D-Bus, HAProxy and patchelf are installed: copies, to be carried
     guard.py unpack FOLDER       there, as root, on a machine without them that is thrown away afterwards
     guard.py play OUT [PART...]  after `h100.sh setup` and a study that ended: h100.sh start guard
     guard.py parts               what there is to play
@@ -40,67 +40,16 @@ os.environ.setdefault("SPICA", os.path.join(BASE, "spica/bin/spica"))
 os.environ.setdefault("FAKE_SERVICE", "/bin/false")  # none is started
 sys.path.insert(0, os.path.join(ROOT, "tests/scenario"))
 import harness  # noqa: E402  (after the programs are named)
-from systemd_box import MANAGER, wait_until  # noqa: E402
-from test_guard_watch import JOURNALD, Manager, accepts, start_journald  # noqa: E402
+from guard_kit import pack, unpack  # noqa: E402
+from systemd_box import wait_until  # noqa: E402
+from test_guard_watch import Manager, accepts, start_journald  # noqa: E402
 from traffic import multipart  # noqa: E402
 
-KIT = "/opt/spica-kit"
-PROGRAMS = (MANAGER, JOURNALD, "systemctl", "busctl", "journalctl", "dbus-daemon", "haproxy")
-USER_UNITS = "/usr/lib/systemd/user"
-OF_GLIBC = ("ld-linux-x86-64", "libc.so", "libm.so", "libdl.so", "libpthread.so", "librt.so", "libresolv.so")
 LLM, TINY, BASE_PORT = 18421, 18422, 18423
 STT_FRONT, LLM_FRONT, WEB = 18420, 18419, 18469
 LIMIT_S, PROBE_WITHIN_S = 0.6, 5  # guard.yaml: keep, probe_within
 START_S = 300      # a first vLLM compiles kernels
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-
-
-# ---- carrying programs ----
-
-def which(program):
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if not path:
-        sys.exit(f"guard.py: {program} is not there")
-    return path
-
-
-def pack(folder):
-    """They find each other by a path in themselves: a variable for it would be handed on to vLLM."""
-    patchelf = which("patchelf")
-    shutil.rmtree(folder, ignore_errors=True)
-    for sub in ("lib", "bin", "systemd", "units"):
-        os.makedirs(os.path.join(folder, sub))
-    for path in map(which, PROGRAMS):
-        shutil.copy(path, os.path.join(folder, "systemd" if path.startswith("/lib/systemd/") else "bin"))
-        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-        for words in map(str.split, listed.splitlines()):
-            if "=>" in words and not os.path.basename(words[2]).startswith(OF_GLIBC):
-                shutil.copy(words[2], os.path.join(folder, "lib"))
-    for path in glob.glob(f"{folder}/lib/*") + glob.glob(f"{folder}/bin/*") + glob.glob(f"{folder}/systemd/*"):
-        os.chmod(path, 0o755)
-        subprocess.run([patchelf, "--force-rpath", "--set-rpath", f"{KIT}/lib", path], check=True)
-    for name in ("basic.target", "default.target", "exit.target", "paths.target", "shutdown.target",
-                 "sockets.target", "timers.target", "systemd-exit.service", "app.slice", "session.slice"):
-        shutil.copy(os.path.join(USER_UNITS, name), os.path.join(folder, "units"))
-    shutil.copytree("/usr/share/dbus-1", os.path.join(folder, "dbus-1"))
-
-
-def unpack(folder):
-    shutil.rmtree(KIT, ignore_errors=True)
-    for sub in ("lib", "bin"):
-        shutil.copytree(os.path.join(folder, sub), os.path.join(KIT, sub))
-    for sub, target in (("systemd", "/lib/systemd"), ("units", USER_UNITS), ("dbus-1", "/usr/share/dbus-1")):
-        os.makedirs(target, exist_ok=True)
-        for name in os.listdir(os.path.join(folder, sub)):
-            source, path = os.path.join(folder, sub, name), os.path.join(target, name)
-            if not os.path.exists(path):
-                (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, path)
-    for name in os.listdir(os.path.join(KIT, "bin")):
-        if not shutil.which(name):
-            os.symlink(os.path.join(KIT, "bin", name), os.path.join("/usr/local/bin", name))
-    if not os.path.exists("/etc/machine-id") or os.path.getsize("/etc/machine-id") == 0:
-        with open("/etc/machine-id", "w", encoding="utf-8") as file:
-            file.write("0123456789abcdef0123456789abcdef\n")
 
 
 # ---- requests ----
@@ -597,7 +546,10 @@ def play(out, names):
                         PARTS[name](p)
                     except (AssertionError, OSError, ValueError, KeyError) as error:
                         p.load.end()
-                        p.tell(f"{name}: {type(error).__name__}: {str(error)[:3000]}", False)
+                        text = str(error) or type(error).__name__
+                        with open(os.path.join(out, f"story-{name}.txt"), "w", encoding="utf-8") as file:
+                            file.write(text)
+                        p.tell(f"{name}: {text.splitlines()[0][:300]}: story-{name}.txt", False)
             finally:
                 keep(p)
                 p.end_guard()

@@ -44,6 +44,14 @@ static double leak_with_spikes(double s, struct rng *rng)
 {
     return leak(s, rng) + (fmod(s, 10) < 1 ? 3000 * MIB : 0);
 }
+static double late_leak(double s, struct rng *rng)
+{
+    return flat(s, rng) + 0.5 * MIB * fmax(0, s - 3600);
+}
+static double long_saw(double s, struct rng *rng)
+{
+    return flat(s, rng) + 200 * MIB * fmod(s, 200) / 200;
+}
 static double shrinking(double s, struct rng *rng)
 {
     return flat(s, rng) - 0.5 * MIB * s;
@@ -80,6 +88,34 @@ static void test_slopes(void **state)
         double mib = growth.bytes_per_s / MIB;
         if (growth.certain != rows[i].certain || !(mib >= rows[i].low && mib <= rows[i].high))
             fail_msg("%s: %g MiB/s, %s", rows[i].name, mib, growth.certain ? "certain" : "not");
+    }
+}
+
+/* After an hour. Expected: a leak is certain, with its speed, within five minutes (before: not
+ * within ten), what comes and goes never is. */
+static void test_after_an_hour(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double (*bytes)(double s, struct rng *rng);
+        int low_s, high_s; /* certain from then on; 0: never */
+    } rows[] = {{"leak", late_leak, 60, 300}, {"long saw", long_saw, 0, 0}, {"flat", flat, 0, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_slope slope = {0};
+        struct guard_growth growth;
+        struct rng rng = rng_init(7, "hour");
+        int since = 0;
+        for (int s = 1; s <= 4200; s++) {
+            guard_slope_add(&slope, s * NS_PER_S, rows[i].bytes(s, &rng));
+            if (s <= 3600 || s % 5)
+                continue;
+            guard_slope_read(&slope, &growth);
+            bool leaks = growth.certain && growth.bytes_per_s > 0.4 * MIB;
+            since = !leaks ? 0 : since ? since : s - 3600;
+        }
+        if (since < rows[i].low_s || since > rows[i].high_s)
+            fail_msg("%s: certain after %d s", rows[i].name, since);
     }
 }
 
@@ -206,9 +242,13 @@ static void test_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slopes),   cmocka_unit_test(test_noise_is_no_growth),
-        cmocka_unit_test(test_too_few),  cmocka_unit_test(test_cgroup_counts),
-        cmocka_unit_test(test_mismatch), cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_slopes),
+        cmocka_unit_test(test_after_an_hour),
+        cmocka_unit_test(test_noise_is_no_growth),
+        cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_cgroup_counts),
+        cmocka_unit_test(test_mismatch),
+        cmocka_unit_test(test_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
