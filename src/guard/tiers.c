@@ -323,7 +323,7 @@ static bool is_held_again(struct front *front)
     const struct policy_choice *choice = &front->choice;
     const int held = front->state.held;
     const int64_t now_ns = front->input.now_ns;
-    if (choice->switched || choice->start >= 0 || choice->stop >= 0)
+    if (held == 0 || choice->switched || choice->start >= 0 || choice->stop >= 0)
         return false;
     if (held == front->held_said && now_ns - front->held_said_ns < SAID_ONCE_NS)
         return true;
