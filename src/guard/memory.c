@@ -28,7 +28,8 @@
 #include <math.h>
 #include <string.h>
 
-static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S, REOPEN_MOST_NS = 960 * NS_PER_S;
+static const int64_t REOPEN_EVERY_NS = 30 * NS_PER_S, WORD_EVERY_NS = 60 * NS_PER_S;
+static const int64_t WAIT_MOST_NS = 960 * NS_PER_S; /* each of both doubles up to it */
 static const int64_t START_WITHIN_NS = 10 * NS_PER_S, CALL_WITHIN_NS = 5 * NS_PER_S;
 static const int64_t SLOW_NS = NS_PER_S; /* that long is no driver that is well */
 static const int64_t OLD_NS = 10 * NS_PER_S;
@@ -37,7 +38,6 @@ static const int64_t TREND_EVERY_NS = 5 * NS_PER_S;
 static const int64_t NEIGHBOURS_EVERY_NS = 10 * NS_PER_S;
 static const int64_t XID_HOLDS_NS = 60 * NS_PER_S;
 static const double CHANGE_BYTES = 256 << 20; /* of others, that is worth a word */
-static const int64_t WORD_EVERY_NS = 60 * NS_PER_S, WORD_MOST_NS = 960 * NS_PER_S;
 enum { COST_SHARE = 200, SETTLE_SAMPLES = 2 };
 
 const char *const guard_fault_names[FAULT_COUNT_] = {
@@ -104,11 +104,14 @@ static void forget(struct part *part)
     guard_slope_clear(&part->slope);
 }
 
+static int64_t doubled(int64_t ns)
+{
+    return 2 * ns < WAIT_MOST_NS ? 2 * ns : WAIT_MOST_NS;
+}
+
 int64_t guard_memory_wait(int64_t before_ns, int64_t took_ns)
 {
-    if (took_ns < SLOW_NS || before_ns == 0)
-        return REOPEN_EVERY_NS;
-    return 2 * before_ns < REOPEN_MOST_NS ? 2 * before_ns : REOPEN_MOST_NS;
+    return took_ns < SLOW_NS || before_ns == 0 ? REOPEN_EVERY_NS : doubled(before_ns);
 }
 
 static void open_device(struct guard_memory *memory, size_t d, int64_t now_ns)
@@ -238,9 +241,7 @@ static bool is_news(struct part *part, bool grown, int64_t now_ns)
     if (same && age_ns < part->word_ns)
         return false;
     const bool goes_on = same && age_ns < 2 * part->word_ns;
-    part->word_ns = !goes_on                           ? WORD_EVERY_NS
-                    : 2 * part->word_ns < WORD_MOST_NS ? 2 * part->word_ns
-                                                       : WORD_MOST_NS;
+    part->word_ns = goes_on ? doubled(part->word_ns) : WORD_EVERY_NS;
     part->told_grown = grown;
     part->told_ns = now_ns;
     return true;
