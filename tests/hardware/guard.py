@@ -24,7 +24,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -43,7 +42,7 @@ import harness  # noqa: E402  (after the programs are named)
 from guard_kit import pack, unpack  # noqa: E402
 from systemd_box import wait_until  # noqa: E402
 from test_guard_watch import Manager, accepts, start_journald  # noqa: E402
-from traffic import multipart  # noqa: E402
+from traffic import fetch, multipart  # noqa: E402
 
 LLM, TINY, BASE_PORT = 18421, 18422, 18423
 STT_FRONT, LLM_FRONT, WEB = 18420, 18419, 18469
@@ -225,14 +224,6 @@ class Production:
     def until_figure(self, name, wanted, within=120):
         wait_until(lambda: wanted(self.figure(name)), lambda: f"{name}: {self.figure(name)}\n{self.story()}", within)
 
-    def get(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", WEB, timeout=10)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
-
     def story(self):
         err = open(self.guard._err, encoding="utf-8", errors="replace").read() if self.guard else ""
         return f"last said: {json.dumps(self.all()[-12:], indent=0)}\n{err[-2000:]}"
@@ -255,7 +246,7 @@ class Production:
     def engine(self):
         """vLLM's engine is a process of its own behind the front that answers /health."""
         front = self.systemd.pid("llm")
-        return max(harness.descendants(front, harness.processes()), default=front, key=resident_kib)
+        return max(harness.descendants(front, harness.processes()), default=front, key=resident_pages)
 
     def hold(self, *options):
         ready = self.box.path("hold.ready")
@@ -273,7 +264,7 @@ class Production:
         popen.wait(60)
 
 
-def resident_kib(pid):
+def resident_pages(pid):
     try:
         with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
             return int(file.read().split()[1])
@@ -307,9 +298,8 @@ def cpu_seconds(pid):
 
 def quiet(p):
     """Nothing is wrong, and everything is known."""
-    rates = [[2.0], [1.0]]
-    p.load.begin(p.load.speech, rates[0])
-    p.load.begin(p.load.words, rates[1])
+    p.load.begin(p.load.speech, [2.0])
+    p.load.begin(p.load.words, [1.0])
     p.until_figure("stt.placement", lambda v: v == "gpu")
     p.until_figure("llm.placement", lambda v: v == "gpu")
     wait_until(lambda: any(a[2] == "base" for a in p.load.since(time.time() - 5, "stt")), p.story, 120)
@@ -330,7 +320,7 @@ def quiet(p):
     p.tell(f"guard --once: status {look.code}", look.code == 0)
     for name, path in (("metrics.txt", "/metrics"), ("status.json", "/status")):
         with open(os.path.join(p.out, name), "w", encoding="utf-8") as file:
-            file.write(p.get(path))
+            file.write(fetch(f"http://127.0.0.1:{WEB}{path}") or "")
     v = p.figures()
     unknown = [n for n in ("stt.memory", "llm.memory", "gpu0.memory.free", "gpu0.busy", "stt.latency.p95", "llm.first.p95",
                            "stt.placement", "llm.placement", "stt.spare") if v.get(n) is None]
