@@ -27,6 +27,7 @@ enum { LINES_A_WAKE = 300, LINES_A_SECOND = 1000, ALL_A_SECOND = 4000, SECONDS_B
 enum { LINE_MAX_BYTES = 4096 };
 static const int64_t FLOOD_EVERY_NS = 10 * NS_PER_S;
 static const int64_t AGAIN_NS = 10 * NS_PER_S;
+static const int64_t WRITTEN_US = 1000 * 1000; /* a line's stamp is at most so much before it */
 
 struct pace {     /* of one service, or of the kernel's lines */
     size_t lines; /* in this second */
@@ -86,11 +87,18 @@ static int add_matches(struct guard_journal *journal)
     return r < 0 ? r : count;
 }
 
-/* Behind its newest entry: only what comes from now on. */
+/* Behind its newest entry: only what comes from now on.
+ *
+ * Where none is there yet the library stays "at the tail": of the lines that come later next()
+ * gives the newest alone (252), newer libraries none. So the place is a time then. A second
+ * earlier: journald stamps a line before it writes it, and of that second none was there. */
 static int go_to_end(sd_journal *journal)
 {
+    const int64_t now_us = clock_now_wall_us();
     int r = sd_journal_seek_tail(journal);
-    return r < 0 ? r : sd_journal_previous(journal);
+    if (r >= 0)
+        r = sd_journal_previous(journal);
+    return r != 0 ? r : sd_journal_seek_realtime_usec(journal, (uint64_t)(now_us - WRITTEN_US));
 }
 
 /* Is this one over what may be looked at of it? Names it, then. */

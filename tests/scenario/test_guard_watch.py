@@ -252,6 +252,21 @@ def out_of_memory_in_the_journal_and_in_the_kernel(box):
 
 
 @scenario(quick=True)
+def the_first_lines_that_a_unit_ever_writes(box):
+    """The journal had none when guard began: of a burst only the last line was read, or none."""
+    with Manager(box) as systemd:
+        start_journald(box, systemd)
+        box.env["SPICA_KERNEL_LOG"] = box.path("kmsg")
+        os.mkfifo(box.path("kmsg"))
+        words = box.write("words", "CUDA error: out of memory\n" + 200 * "a line\n")
+        w = Watched(box, systemd, llm=["--print-file", words])
+        w.begin()
+        systemd.start("llm")
+        w.expect("oom-device", "llm")
+        w.end()
+
+
+@scenario(quick=True)
 def one_look_at_a_front_that_nobody_serves(box):
     """HAProxy is up and every request gets a 503: it was "Nothing is wrong", exit status 0."""
     skip_unless(haproxy(), "haproxy is not installed")

@@ -18,12 +18,16 @@
 enum { FIELDS_MAX = 6 };
 struct entry {
     const char *fields[FIELDS_MAX]; /* "NAME=value" */
+    int64_t wall_us;
 };
+/* Where nothing is found before the tail, the place stays the tail: of what comes later next()
+ * gives the newest (systemd 252), and in newer libraries nothing. */
 static struct fake {
     struct entry entries[40000];
-    long count, at; /* at: the entry that is read; -1: before the first */
-    int fails;      /* what the next reading returns; 0 */
-    int opened, sought_time;
+    long count, at;         /* at: the entry that is read; -1: before the first */
+    bool at_tail, new_tail; /* new_tail: as newer libraries */
+    int fails;              /* what the next reading returns; 0 */
+    int opened;
     struct buf filter; /* "A=1 B=2 or C=3 or " */
     int fd;
     char data[300];
@@ -66,28 +70,35 @@ int sd_journal_add_disjunction(sd_journal *j)
 int sd_journal_seek_tail(sd_journal *j)
 {
     (void)j;
-    fake.at = fake.count;
+    fake.at_tail = true;
     return 0;
 }
 int sd_journal_seek_realtime_usec(sd_journal *j, uint64_t usec)
 {
     (void)j;
-    (void)usec;
-    fake.sought_time++;
+    fake.at_tail = false;
+    for (fake.at = -1; fake.at + 1 < fake.count; fake.at++)
+        if (fake.entries[fake.at + 1].wall_us >= (int64_t)usec)
+            break;
     return 0;
 }
 int sd_journal_previous(sd_journal *j)
 {
     (void)j;
+    if (fake.count == 0)
+        return 0;
+    fake.at_tail = false;
     fake.at = fake.count - 1;
-    return fake.count > 0;
+    return 1;
 }
 int sd_journal_next(sd_journal *j)
 {
     (void)j;
     if (fake.fails)
         return fake.fails;
-    if (fake.at + 1 >= fake.count)
+    if (fake.at_tail && !fake.new_tail)
+        return sd_journal_previous(j);
+    if (fake.at_tail || fake.at + 1 >= fake.count)
         return 0;
     fake.at++;
     return 1;
@@ -127,10 +138,16 @@ int sd_journal_process(sd_journal *j)
 
 static char our_uid[32]; /* "_UID=1000" */
 
+static void write_entry(struct entry entry)
+{
+    entry.wall_us = clock_now_wall_us();
+    fake.entries[fake.count++] = entry;
+}
+
 static void write_lines(const char *unit, const char *message, int times)
 {
     for (int i = 0; i < times; i++)
-        fake.entries[fake.count++] = (struct entry){{unit, our_uid, message}};
+        write_entry((struct entry){{unit, our_uid, message}});
 }
 
 /* ---- who follows ---- */
@@ -180,8 +197,7 @@ static void on_found(void *context, const char *what)
     heard->found++;
 }
 
-static void heard_open_as(struct heard *heard, const struct spec_watch *stt,
-                          const struct spec_watch *llm)
+static void heard_listen(struct heard *heard)
 {
     const struct guard_log_hooks hooks = {.context = heard,
                                           .service = on_service,
@@ -189,7 +205,16 @@ static void heard_open_as(struct heard *heard, const struct spec_watch *stt,
                                           .flood = on_flood,
                                           .lost = on_lost,
                                           .found = on_found};
+    const struct guard_log_owner owners[] = {{&heard->made->watches[0], "stt"},
+                                             {&heard->made->watches[1], "llm"}};
     struct err err = ERR_INIT;
+    if (!guard_journal_open(owners, 2, false, heard->event, &hooks, &heard->journal, &err))
+        fail_msg("%s", err.text);
+}
+
+static void heard_open_as(struct heard *heard, const struct spec_watch *stt,
+                          const struct spec_watch *llm)
+{
     *heard = (struct heard){.folder = check_make_folder(), .now_ns = 1000 * NS_PER_S};
     memset(&fake, 0, sizeof fake);
     fake.filter = BUF_INIT(8192);
@@ -199,11 +224,8 @@ static void heard_open_as(struct heard *heard, const struct spec_watch *stt,
     heard->made = made_study_new(heard->folder);
     heard->made->watches[0] = *stt;
     heard->made->watches[1] = *llm;
-    const struct guard_log_owner owners[] = {{&heard->made->watches[0], "stt"},
-                                             {&heard->made->watches[1], "llm"}};
     assert_true(sd_event_new(&heard->event) >= 0);
-    if (!guard_journal_open(owners, 2, false, heard->event, &hooks, &heard->journal, &err))
-        fail_msg("%s", err.text);
+    heard_listen(heard);
 }
 
 static const struct spec_watch stt_of_user = {
@@ -252,6 +274,39 @@ static void test_a_flood_hides_nobody_else(void **state)
     heard_close(&heard);
 }
 
+/* Before: of the first lines of a journal that had none of them the last one was read, or none. */
+static void test_the_first_lines_of_all(void **state)
+{
+    (void)state;
+    for (int newer = 0; newer < 2; newer++) {
+        struct heard heard;
+        heard_open(&heard);
+        fake.new_tail = newer;
+        read_for(&heard, 1);
+        write_lines(STT, OOM, 1);
+        write_lines(LLM, "MESSAGE=tokens", 20);
+        read_for(&heard, 1);
+        assert_int_equal(heard.lines[0], 1);
+        assert_int_equal(heard.lines[1], 20);
+        heard_close(&heard);
+    }
+}
+
+/* What was there before is not told. */
+static void test_only_what_comes(void **state)
+{
+    (void)state;
+    struct heard heard;
+    heard_open(&heard);
+    write_lines(STT, OOM, 5);
+    guard_journal_free(heard.journal);
+    heard_listen(&heard);
+    write_lines(STT, OOM, 2);
+    read_for(&heard, 1);
+    assert_int_equal(heard.lines[0], 2);
+    heard_close(&heard);
+}
+
 /* More than is passed by, second after second: what is left is jumped over and said. */
 static void test_a_flood_without_end(void **state)
 {
@@ -281,13 +336,14 @@ static void test_a_journal_that_fails_is_said_and_opened_anew(void **state)
     assert_int_equal(heard.found, 0);
     assert_non_null(strstr(heard.why, strerror(EBADMSG)));
     assert_true(fake.opened >= 3);
+    write_lines(STT, "MESSAGE=a line", 3);
     fake.fails = 0;
     read_for(&heard, 12);
     assert_int_equal(heard.found, 1);
-    assert_int_equal(fake.sought_time, 1); /* what came meanwhile is read */
+    assert_int_equal(heard.lines[0], 3); /* what came meanwhile */
     write_lines(STT, "MESSAGE=a line", 1);
     read_for(&heard, 1);
-    assert_int_equal(heard.lines[0], 1);
+    assert_int_equal(heard.lines[0], 4);
     assert_int_equal(heard.lost, 1);
     heard_close(&heard);
 }
@@ -339,7 +395,7 @@ static void test_lines_in_anothers_name(void **state)
             heard_open(&heard);
         else
             heard_open_as(&heard, &system_unit, &container);
-        fake.entries[fake.count++] = rows[i].entry;
+        write_entry(rows[i].entry);
         read_for(&heard, 1);
         for (int owner = 0; owner < 2; owner++)
             CHECK_ROW(i, rows[i].name, heard.lines[owner] == (owner == rows[i].owner));
@@ -389,7 +445,7 @@ static void test_whose_log_is_not_seen(void **state)
     heard_open_as(&heard, &container, &llm_of_user);
     guard_journal_blind(heard.journal, 0, blind, sizeof blind);
     assert_non_null(strstr(blind, "stt: no line of container web is in the journal"));
-    fake.entries[fake.count++] = (struct entry){{"CONTAINER_NAME=web", "_UID=0", OOM}};
+    write_entry((struct entry){{"CONTAINER_NAME=web", "_UID=0", OOM}});
     guard_journal_blind(heard.journal, 0, blind, sizeof blind);
     assert_string_equal(blind, "");
     heard_close(&heard);
@@ -398,6 +454,8 @@ static void test_whose_log_is_not_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_lines_of_all),
+        cmocka_unit_test(test_only_what_comes),
         cmocka_unit_test(test_a_flood_hides_nobody_else),
         cmocka_unit_test(test_a_flood_without_end),
         cmocka_unit_test(test_a_journal_that_fails_is_said_and_opened_anew),
