@@ -178,7 +178,7 @@ static void on_end(void *owner, const struct guard_said *said)
     actor->change = guard_child_free(actor->change);
     close_act(actor, said && said->refused);
     drop_first(actor);
-    if (said && said->refused && actor->setup.refused)
+    if (said && said->refused && actor->setup.refused && !change.resumed)
         actor->setup.refused(actor->setup.context, change.action, change.service);
     act_tell(actor, change.service, change.rule, said && said->done, "%s: %s",
              spec_action_names[change.action],

@@ -158,6 +158,7 @@ void guard_work_rollback(void *rollback, struct guard_said *said)
     /* Nobody can be asked: the old state is more urgent than what somebody did to a unit's file. */
     if (!promote_undo_with(work->folder, "spica guard", why, accept, NULL, result, &err)) {
         say(said, false, "not rolled back: %.200s", err.text);
+        said->refused = err.code == ERR_BUSY; /* its locks are taken before anything is done */
         return;
     }
     bool back = result->outcome == PROMOTE_ROLLED_BACK;

@@ -4,8 +4,9 @@
  * condition is an expression of the study file or a row of the built-in table (alarms.c). What is
  * done follows from the state alone: on entering an alarm its actions are owed; an owed action that
  * is not allowed now (cool-down, limit, back-off, driver lost) stays owed, and is done when it may
- * be and the alarm still stands. Rejected: acting at the edge only. A restart that was withheld by
- * its back-off would never come, and the log would say "alarm" for a night.
+ * be and the alarm still stands; so does one that the actor refused to begin. Rejected: acting at
+ * the edge only. A restart that was withheld by its back-off would never come, and the log would
+ * say "alarm" for a night.
  *
  * What is told: an alarm, its end, an action done later, a rule that has had no data for a window.
  * Pending and clearing are told by the standing alone: noise around a threshold is no decision.
@@ -222,6 +223,9 @@ static void act(struct guard_judge *judge, struct judge_rule *rule, struct guard
         if (tier) /* its effect fills a window only later */
             rule->owed_ns = judge->now_ns +
                             (rule->times.for_ns > g->window_ns ? rule->times.for_ns : g->window_ns);
+        for (size_t k = 0; k < judge->rule_count; k++)
+            judge->rules[k].asked &= ~bit;
+        rule->asked |= bit;
         if (!(bit & REPEATED))
             rule->owed &= ~bit;
         buf_addf(text, "%s%s (%d of %d this hour)", between, spec_action_names[i],
@@ -421,7 +425,15 @@ void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
 
 void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int service)
 {
+    const uint32_t bit = 1u << action;
     guard_limits_give_back(judge->limits, action, service, judge->now_ns);
+    /* What is done once is owed again by whoever asked, if that is still in alarm. */
+    for (size_t i = 0; i < judge->rule_count; i++) {
+        struct judge_rule *rule = &judge->rules[i];
+        if (rule->asked & bit && in_alarm(rule->state.state))
+            rule->owed |= bit;
+        rule->asked &= ~bit;
+    }
 }
 
 const char *guard_judge_driver(const struct guard_judge *judge, int service)

@@ -40,8 +40,9 @@ void guard_judge_step(struct guard_judge *judge, const struct guard_tick *tick,
                       void (*tell)(void *context, const struct guard_decision *decision),
                       void *context);
 /* An action of the last decisions was not begun, since its unit is not to be touched (stopped by
- * somebody's hand, under a promotion): the last one does not count, and is asked for again only
- * after its first back-off. Not from `tell`. */
+ * somebody's hand, under a promotion), another promotion is under way, or what an earlier guard did
+ * counts too: the last one does not count, stays owed, and is asked for again only after its first
+ * back-off, a minute at least. Not from `tell`. */
 void guard_judge_refused(struct guard_judge *judge, enum spec_action action, int service);
 
 /* What is wrong with the driver of this service's device, so that nothing which is stopped would

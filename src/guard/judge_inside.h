@@ -24,6 +24,7 @@ struct judge_rule {                     /* of the file, or built in */
 
     /* of the alarm under way */
     uint32_t owed;   /* actions that are still to be done */
+    uint32_t asked;  /* actions that no rule has asked for since */
     uint32_t said;   /* and those of them that were told as withheld */
     int64_t owed_ns; /* tier actions: not again before */
     bool notified;

@@ -6,7 +6,8 @@
  * is never shorter than the time that the service may take to be ready: a second restart in the
  * middle of loading a model would go on for ever. It starts anew once a service has gone without
  * for an hour longer than it was. One that was refused (the unit is stopped by somebody's hand) is
- * taken back whole, since nothing was done to anybody; it is only not asked for again at once. */
+ * taken back whole, since nothing was done to anybody; it is only not asked for again at once. So
+ * is a rollback that met another promotion's lock. */
 #include "guard/limits.h"
 
 #include "base/clock.h"
@@ -32,7 +33,8 @@ struct back_off {
 struct guard_limits {
     const struct spec_study *study; /* borrowed */
     struct ring rings[ACTION_COUNT_];
-    struct back_off *restarts; /* owned; one for each service */
+    struct back_off *restarts;         /* owned; one for each service */
+    int64_t refused_ns[ACTION_COUNT_]; /* of those without: not again before; 0: it was not */
 };
 
 static void *checked(void *memory)
@@ -98,9 +100,10 @@ bool guard_limits_allow(struct guard_limits *limits, enum spec_action action, in
         buf_addf(why, "%d of %d this hour", used, limit->per_hour);
         return false;
     }
-    if (back_off && now_ns < back_off->refused_ns) {
+    const int64_t refused_ns = back_off ? back_off->refused_ns : limits->refused_ns[action];
+    if (now_ns < refused_ns) {
         buf_add(why, "it was refused; asked again in ");
-        text_add_duration(why, (double)(back_off->refused_ns - now_ns) / 1e9);
+        text_add_duration(why, (double)(refused_ns - now_ns) / 1e9);
         return false;
     }
     int64_t left_ns = back_off ? back_off->last_ns + back_off->delay_ns - now_ns : 0;
@@ -120,6 +123,7 @@ void guard_limits_take(struct guard_limits *limits, enum spec_action action, int
         ring->at[ring->next] = now_ns;
         ring->next = (ring->next + 1) % ring->size;
     }
+    limits->refused_ns[action] = 0;
     if (!back_off)
         return;
     const int64_t ready_ns = limits->study->services[service].ready_within_ns;
@@ -145,9 +149,12 @@ void guard_limits_give_back(struct guard_limits *limits, enum spec_action action
         ring->next = (ring->next + ring->size - 1) % ring->size;
         ring->at[ring->next] = LONG_AGO_NS;
     }
+    const int64_t again_ns = now_ns + (given_ns > REFUSED_LEAST_NS ? given_ns : REFUSED_LEAST_NS);
+    if (!back_off)
+        limits->refused_ns[action] = again_ns;
     if (!back_off || back_off->refused_ns > 0)
         return;
     back_off->last_ns = back_off->before_ns;
     back_off->delay_ns = back_off->delayed_ns;
-    back_off->refused_ns = now_ns + (given_ns > REFUSED_LEAST_NS ? given_ns : REFUSED_LEAST_NS);
+    back_off->refused_ns = again_ns;
 }

@@ -22,6 +22,6 @@ void guard_limits_take(struct guard_limits *limits, enum spec_action action, int
 /* How often in the last hour. */
 int guard_limits_used(const struct guard_limits *limits, enum spec_action action, int64_t now_ns);
 /* The last one was not done after all, it was refused: neither counted nor backed off from; not
- * before a first back-off has passed is it allowed again. */
+ * before a first back-off has passed, a minute at least, is it allowed again. */
 void guard_limits_give_back(struct guard_limits *limits, enum spec_action action, int service,
                             int64_t now_ns);

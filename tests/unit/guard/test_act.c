@@ -5,9 +5,12 @@
 #include "act_stage.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/file.h"
+#include "device/lock.h"
 #include "guard/act_kept.h"
 #include "guard/act_restudy.h"
+#include "promote/journal.h"
 
 #include <sys/stat.h>
 
@@ -84,6 +87,43 @@ static void test_refused_restart(void **state)
     assert_true(guard_kept_open(stage->results, &kept, said, sizeof said, &err));
     assert_int_equal(kept.count, 0);
     guard_kept_done(&kept);
+    stage_free(stage);
+}
+
+/* Before: it counted as the hour's one. */
+static void test_rollback_meets_a_promotion(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_new();
+    AUTO(free) char *path = promote_journal_path(stage->results);
+    AUTO(buf_done) struct buf key = BUF_INIT(8192);
+    struct device_lock *lock = NULL;
+    struct guard_kept kept;
+    struct err err = ERR_INIT;
+    char hex[DIGEST_HEX_SIZE], id[64], said[240];
+    setenv("SPICA_LOCK_DIR", stage->folder, 1);
+    buf_addf(&key, "study %s", path);
+    digest_bytes(buf_text(&key), key.len, hex);
+    snprintf(id, sizeof id, "promotion-%.32s", hex);
+    assert_true(device_lock_take("x", id, "voice.spica", &lock, &err));
+    stage->made->guard.limits[ACTION_ROLLBACK].per_hour = 1;
+    stage_open(stage, false);
+    for (int i = 1; i <= 2; i++) {
+        stage_decide(stage, -1, 1U << ACTION_ROLLBACK);
+        stage_settle(stage);
+        assert_int_equal(stage->count, i);
+        assert_int_equal(stage->refused, i);
+        assert_non_null(strstr(stage->told[i - 1], "is being changed by the promotion of"));
+    }
+    device_lock_release(lock);
+    assert_true(guard_kept_open(stage->results, &kept, said, sizeof said, &err));
+    assert_int_equal(kept.count, 0);
+    guard_kept_done(&kept);
+    stage_decide(stage, -1, 1U << ACTION_ROLLBACK);
+    stage_settle(stage);
+    CHECK_TOLD(stage, "no promotion to undo");
+    assert_int_equal(stage->refused, 2);
+    unsetenv("SPICA_LOCK_DIR");
     stage_free(stage);
 }
 
@@ -419,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_refused_restart),
+        cmocka_unit_test(test_rollback_meets_a_promotion),
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_damaged_acts),
         cmocka_unit_test(test_damaged_request),

@@ -368,6 +368,46 @@ static void test_refused(void **state)
     judged_free(j);
 }
 
+/* Before: it counted as the hour's one and was never asked for again, though the alarm stood. */
+static void test_refused_rollback(void **state)
+{
+    (void)state;
+    const uint32_t rollback = 1u << ACTION_ROLLBACK;
+    struct judged *j = judged_new("  rules: [{name: other, when: llm.up == 0, do: rollback},\n"
+                                  "          {name: gone, when: stt.up == 0, do: rollback}]\n"
+                                  "  act: {rollback: {per_hour: 1}}\n");
+    judged_set(j, "stt.up", 0);
+    for (int i = 0; i < 4; i++) {
+        judged_clear(j);
+        judged_step(j);
+        const struct guard_decision *d = judged_only(j, "gone");
+        CHECK_ROW(i, d->text, d->actions == rollback);
+        CHECK_ROW(i, d->text, strstr(d->text, "rollback (1 of 1 this hour)") != NULL);
+        guard_judge_refused(j->judge, ACTION_ROLLBACK, -1);
+        judged_clear(j);
+        judged_steps(j, 59);
+        assert_int_equal(judged_count(j, "gone"), 0);
+    }
+    judged_step(j); /* this one is done */
+    judged_clear(j);
+    judged_steps(j, 4000);
+    assert_int_equal(judged_count(j, "gone"), 0);
+    judged_set(j, "llm.up", 0); /* another's refusal is not this one's */
+    judged_step(j);
+    assert_int_equal(judged_only(j, "other")->actions, rollback);
+    guard_judge_refused(j->judge, ACTION_ROLLBACK, -1);
+    judged_steps(j, 100);
+    assert_int_equal(judged_count(j, "gone"), 0);
+    assert_int_equal(judged_count(j, "other"), 2);
+    guard_judge_refused(j->judge, ACTION_ROLLBACK, -1);
+    judged_set(j, "llm.up", 1); /* what is over is owed no more */
+    judged_steps(j, 10);
+    judged_clear(j);
+    judged_steps(j, 4000);
+    assert_int_equal(judged_count(j, "other"), 0);
+    judged_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +425,7 @@ int main(void)
         cmocka_unit_test(says_all),
         cmocka_unit_test(test_gravest_first),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_rollback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
