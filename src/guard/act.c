@@ -143,6 +143,7 @@ void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick)
         if (guard->metrics[i].metric == GUARD_DEVICE_FAULT &&
             guard->metrics[i].index < SPEC_DEVICES_MAX)
             actor->faults[guard->metrics[i].index] = tick->values[i].text;
+    act_change_tell_refused(actor);
     if (actor->looked)
         return;
     actor->looked = true;

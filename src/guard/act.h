@@ -25,7 +25,8 @@ struct guard_act_setup {
     /* tier-down and tier-up of a service (guard_tiers_wish), at once. False: not done, `text` says
      * why. NULL: there are no tiers. */
     bool (*tier)(void *context, size_t service, enum spec_action action, char *text, size_t size);
-    /* The judge's last such action was refused and does not count; from the loop. NULL: nobody. */
+    /* The judge's last such action was refused and does not count; from the loop or from
+     * guard_actor_see(). NULL: nobody. */
     void (*refused)(void *context, enum spec_action action, int service);
     void *context;
 };
@@ -41,8 +42,8 @@ NODISCARD bool guard_actor_open(const struct guard_act_setup *setup, struct guar
 struct guard_actor *guard_actor_close(struct guard_actor *actor);
 AUTO_FN(struct guard_actor, guard_actor_close)
 
-/* To be told each tick before its decisions: a service is not restarted while its device's driver
- * is lost or mismatched, since it would not come back. */
+/* To be told each tick before its decisions, and before its refusals are taken: a service is not
+ * restarted while its device's driver is lost or mismatched, since it would not come back. */
 void guard_actor_see(struct guard_actor *actor, const struct guard_tick *tick);
 /* Logs the decision, whatever it asks for, and begins its actions. Where our output goes to the
  * journal it is an entry there with its fields, else a line on stderr. */

@@ -4,7 +4,9 @@
  * a disk that takes long holds up nobody else. What can't be noted is done all the same and said: a
  * full disk is no reason to leave a service down, and the limits in memory hold. What the child
  * refuses to begin is taken out again: a unit that somebody has stopped for an hour must not have
- * used up the restarts that it needs after.
+ * used up the restarts that it needs after. So does what is not begun for what an earlier guard did
+ * in the hour, which the judge knows nothing of: it would ask, and count, until its own limit holds
+ * back what is allowed again. Those that never can be done are left to that limit.
  *
  * While one waits for its turn its reason may pass away; it is then forgotten. What is refused is
  * told like what is done: an operator reads why nothing happened. */
@@ -190,6 +192,22 @@ static void on_end(void *owner, const struct guard_said *said)
     act_change_next(actor);
 }
 
+/* The judge must not be told from within a decision: with the next tick. */
+static void give_back(struct guard_actor *actor, const struct act_change *change)
+{
+    if (!change->resumed && actor->refused_count < ARRAY_LEN(actor->refused))
+        actor->refused[actor->refused_count++] =
+            (struct guard_refusal){.action = change->action, .service = change->service};
+}
+
+void act_change_tell_refused(struct guard_actor *actor)
+{
+    for (size_t i = 0; i < actor->refused_count && actor->setup.refused; i++)
+        actor->setup.refused(actor->setup.context, actor->refused[i].action,
+                             actor->refused[i].service);
+    actor->refused_count = 0;
+}
+
 /* False: refused, and told. */
 static bool begin(struct guard_actor *actor)
 {
@@ -202,6 +220,8 @@ static bool begin(struct guard_actor *actor)
     if (!may(actor, change, why, sizeof why)) {
         act_tell(actor, change->service, change->rule, false, "%s%s%s not done: %s",
                  spec_action_names[change->action], *name ? " of " : "", name, why);
+        if (!act_change_refusal(actor, change)) /* the hour's limit, or a back-off */
+            give_back(actor, change);
         return false;
     }
     actor->act = change->resumed ? NULL
@@ -210,6 +230,7 @@ static bool begin(struct guard_actor *actor)
     if (guard_child_start(actor->event, &job, &actor->change, &err))
         return true;
     close_act(actor, true);
+    give_back(actor, change);
     act_tell(actor, change->service, change->rule, false, "%s not done: %.180s",
              spec_action_names[change->action], err.text);
     return false;

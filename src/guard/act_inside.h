@@ -49,8 +49,10 @@ struct guard_actor {
      * memory. queue[0] is under way while `change` is set. */
     struct act_change queue[ACT_CHANGES_MAX];
     size_t queued;
-    struct guard_child *change; /* owned */
-    struct guard_act *act;      /* of it, in `kept`; NULL: it is not counted */
+    struct guard_child *change;                    /* owned */
+    struct guard_act *act;                         /* of it, in `kept`; NULL: it is not counted */
+    struct guard_refusal refused[ACT_CHANGES_MAX]; /* the judge is to be told of with the tick */
+    size_t refused_count;
 
     struct act_notify notifies[ACT_NOTIFIES_MAX];
     uint64_t notices;       /* so far */
@@ -75,6 +77,7 @@ bool act_has_journal(void);
 void act_change_add(struct guard_actor *actor, const struct act_change *change);
 void act_change_forget(struct guard_actor *actor, const char *rule); /* those that wait */
 void act_change_next(struct guard_actor *actor);
+void act_change_tell_refused(struct guard_actor *actor); /* those of decisions before this tick */
 const char *act_change_refusal(const struct guard_actor *actor, const struct act_change *change);
 
 /* act_notify.c */

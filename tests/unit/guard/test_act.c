@@ -90,6 +90,47 @@ static void test_refused_restart(void **state)
     stage_free(stage);
 }
 
+/* Before: what an earlier guard did used up the judge's own hour, so that a restart which was
+ * allowed again came late. What can never be done does use it up. */
+static void test_refused_by_the_hour(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int service, per_hour;
+        int64_t back_off_ns;
+        const char *told;
+        int refused;
+    } rows[] = {
+        {"the hour's limit", 0, 1, 0, "1 in the last hour, at most 1", 1},
+        {"its back-off", 0, 2, 600 * NS_PER_S, "backs off for", 1},
+        {"never", 1, 1, 0, "nobody knows how to start it again", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct stage *stage = stage_new();
+        struct guard_kept kept;
+        struct err err = ERR_INIT;
+        char said[240];
+        stage->made->guard.limits[ACTION_RESTART] = (struct spec_guard_limit){
+            .allowed = true, .per_hour = rows[i].per_hour, .back_off_ns = rows[i].back_off_ns};
+        assert_true(guard_kept_open(stage->results, &kept, said, sizeof said, &err));
+        guard_kept_add(&kept, ACTION_RESTART, "stt", clock_now_ns(), clock_now_wall_us())->ended =
+            true;
+        assert_true(guard_kept_write(&kept, &err));
+        guard_kept_done(&kept);
+        stage_open(stage, false);
+        stage_see(stage);
+        stage_decide(stage, rows[i].service, 1U << ACTION_RESTART);
+        stage_settle(stage);
+        CHECK_TOLD(stage, rows[i].told);
+        CHECK_ROW(i, rows[i].name, stage->refused == 0); /* not from within a decision */
+        stage_see(stage);
+        stage_see(stage);
+        CHECK_ROW(i, rows[i].name, stage->refused == rows[i].refused);
+        stage_free(stage);
+    }
+}
+
 /* Before: it counted as the hour's one. */
 static void test_rollback_meets_a_promotion(void **state)
 {
@@ -459,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_refused_restart),
+        cmocka_unit_test(test_refused_by_the_hour),
         cmocka_unit_test(test_rollback_meets_a_promotion),
         cmocka_unit_test(test_one_at_a_time),
         cmocka_unit_test(test_damaged_acts),
