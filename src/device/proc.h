@@ -25,6 +25,9 @@ static inline bool proc_is_dead(const struct proc_stat *stat)
     return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
 }
 
+/* How long ago it was started, suspended time counted in, to a tick; -1 unknown. */
+int64_t proc_age_ns(const struct proc_stat *stat);
+
 /* false when the process is gone (or the text is not what the kernel writes). */
 bool proc_read_stat(const char *root, pid_t pid, struct proc_stat *ret_stat);
 /* The same from text; for tests and fuzzing. comm may hold blanks and parentheses. */

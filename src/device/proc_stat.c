@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 /* The longest line that the kernel can write is 52 fields of at most 20 digits and a name of 64
  * bytes; we need the first 22 fields. */
@@ -57,6 +58,17 @@ static bool ticks_to_ns(int64_t a, int64_t b, int64_t *ret_ns)
         return false;
     *ret_ns = (a + b) * ns_per_tick;
     return true;
+}
+
+int64_t proc_age_ns(const struct proc_stat *stat)
+{
+    struct timespec boot;
+    int64_t started_ns = 0;
+    if (clock_gettime(CLOCK_BOOTTIME, &boot) != 0 || stat->start_ticks <= 0 ||
+        !ticks_to_ns(stat->start_ticks, 0, &started_ns))
+        return -1;
+    const int64_t age_ns = boot.tv_sec * NS_PER_S + boot.tv_nsec - started_ns;
+    return age_ns > 0 ? age_ns : 0;
 }
 
 static bool is_id(int64_t value)

@@ -73,16 +73,14 @@ static bool is_of_run(const char *root, pid_t pid, int fd)
     static const double SLACK_S = 1; /* ticks are coarse */
     struct statx birth;
     struct proc_stat stat;
-    struct timespec boot, wall;
+    struct timespec wall;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &birth) != 0 || !(birth.stx_mask & STATX_BTIME) ||
-        !proc_read_stat(root, pid, &stat) || clock_gettime(CLOCK_BOOTTIME, &boot) != 0 ||
-        clock_gettime(CLOCK_REALTIME, &wall) != 0)
+        !proc_read_stat(root, pid, &stat) || clock_gettime(CLOCK_REALTIME, &wall) != 0)
         return false;
-    double started_s = (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK);
-    double age_s = (double)boot.tv_sec + (double)boot.tv_nsec / NS_PER_S - started_s;
+    const int64_t age_ns = proc_age_ns(&stat);
     double begun_ago_s = (double)(wall.tv_sec - birth.stx_btime.tv_sec) +
                          ((double)wall.tv_nsec - birth.stx_btime.tv_nsec) / NS_PER_S;
-    return begun_ago_s <= age_s + SLACK_S;
+    return age_ns >= 0 && begun_ago_s <= (double)age_ns / NS_PER_S + SLACK_S;
 }
 
 static bool read_descriptor(const char *root, struct doctor_service *service, const char *name)

@@ -17,6 +17,7 @@ struct guard_probe_scene { /* when it ended */
     int64_t within_ns;   /* its deadline */
     pid_t process;       /* that should answer */
     int64_t up_ns;       /* since when that is up */
+    int64_t age_ns;      /* how long ago that was started; -1 unknown */
     int64_t answered_ns; /* another's request ended well there then; 0: that was not seen */
     int64_t moved_ns;    /* its counts of requests or tokens moved then or later, maybe by this very
                           * probe; 0: likewise */
@@ -31,7 +32,8 @@ enum guard_probe_turn {
 };
 enum { GUARD_FAILS_IN_A_ROW = 3 };
 
-/* Is it the service's failure? Not a 4xx, nor a 503 of a process that loads. Before its step. */
+/* Is it the service's failure? Not a 4xx, nor a 503 of a process that loads, nor a first answer
+ * that is late. Before its step. */
 bool guard_probe_is_failure(const struct guard_probe_past *past, const struct guard_probe *probe,
                             const struct guard_probe_scene *scene);
 enum guard_probe_turn guard_probe_step(struct guard_probe_past *past,

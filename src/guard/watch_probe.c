@@ -109,6 +109,7 @@ void guard_watch_probe(void *context, size_t i, const struct guard_probe *probe)
                                             .within_ns = subject->watch->probe_within_ns,
                                             .process = subject->life.main.pid,
                                             .up_ns = subject->up_ns,
+                                            .age_ns = proc_age_ns(&subject->life.main),
                                             .answered_ns = answered_ns(watch, subject),
                                             .moved_ns = subject->engine.moved_ns};
     subject->probes++;

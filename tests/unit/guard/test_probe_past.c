@@ -16,6 +16,7 @@ struct step {
     pid_t process; /* 0: 7 */
     bool ours;
     int moved_s; /* its counts */
+    int age_s;   /* of the process; 0: an hour, -1: unknown */
 };
 
 #define WELL LOAD_OK, 200
@@ -37,6 +38,9 @@ static void run(const char *name, int up_s, const struct step *steps, size_t cou
                                                 .within_ns = 8 * NS_PER_S,
                                                 .process = s->process ? s->process : 7,
                                                 .up_ns = up_s * NS_PER_S,
+                                                .age_ns = s->age_s < 0 ? -1
+                                                          : s->age_s   ? s->age_s * NS_PER_S
+                                                                       : 3600 * NS_PER_S,
                                                 .answered_ns = s->answered_s * NS_PER_S,
                                                 .moved_ns = s->moved_s * NS_PER_S};
         CHECK_ROW(i, name, guard_probe_step(&past, &probe, &scene) == s->turn);
@@ -59,6 +63,31 @@ static void test_late(void **state)
         {90, 98, LATE, 0, PROBE_HANGS, .moved_s = 91},
     };
     run("late", 1, steps, ARRAY_LEN(steps));
+}
+
+/* Before: "hangs", of a Whisper whose first answer took 3 s, with a deadline of 2 s. */
+static void test_first_answer(void **state)
+{
+    (void)state;
+    const struct step cold[] = {
+        {10, 18, LATE, 0, NOTHING, .age_s = 30},
+        {60, 68, LATE, 0, NOTHING, .age_s = 80},
+        {62, 70, LATE, 0, PROBE_HANGS, .age_s = 82}, /* a minute after it was up */
+    };
+    const struct step warm[] = {
+        {10, 18, LATE, 0, NOTHING, .age_s = 30},
+        {20, 21, WELL, 0, NOTHING, .age_s = 33},
+        {30, 38, LATE, 0, PROBE_HANGS, .age_s = 50},
+        {40, 48, LATE, 0, NOTHING, .age_s = 12, .process = 8}, /* another process is cold again */
+    };
+    const struct step old[] = {
+        {10, 18, LATE, 0, PROBE_HANGS}, /* guard began, it was there for long */
+        {20, 28, LATE, 0, PROBE_HANGS, .age_s = -1},
+        {30, 38, LATE, 0, PROBE_HANGS, .age_s = 361},
+    };
+    run("cold", 1, cold, ARRAY_LEN(cold));
+    run("warm", 1, warm, ARRAY_LEN(warm));
+    run("old", 1, old, ARRAY_LEN(old));
 }
 
 /* Before: never said with less than ten values in a window. */
@@ -134,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_late),
+        cmocka_unit_test(test_first_answer),
         cmocka_unit_test(test_errors_in_a_row),
         cmocka_unit_test(test_what_is_no_failure),
     };
