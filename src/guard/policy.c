@@ -328,7 +328,7 @@ static void finish(struct policy_step *step, int before, bool moved)
             snprintf(head, sizeof head, "%.40s -> %.40s: ", before >= 0 ? tiers[before].name : "?",
                      tiers[choice->tier].name);
         snprintf(choice->reason, sizeof choice->reason, "%s%.*s", head,
-                 (int)(sizeof choice->reason - sizeof head - 1), buf_text(&step->reason));
+                 (int)(sizeof choice->reason - strlen(head) - 1), buf_text(&step->reason));
     }
     int t = choice->tier;
     choice->predicted_s = t >= 0 ? step->fits[t].now.latency_s : NAN;

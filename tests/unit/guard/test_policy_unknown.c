@@ -48,6 +48,23 @@ static void test_a_small_one_that_is_slow(void **state)
     assert_true(says(&w, "none keeps it, this is the smallest"));
 }
 
+/* Before: cut in the middle of its last word. */
+static void test_a_long_reason_is_told_whole(void **state)
+{
+    (void)state;
+    struct world w = make_world(true);
+    w.front.tiers[1].name = "whisper-tiny.en-q8_0";
+    w.input.current = 1;
+    set_rate(&w, 5);
+    w.in_flight = 7;
+    step(&w);
+    set_rate(&w, 12);
+    w.in_flight = 8;
+    step(&w);
+    assert_true(says(&w, "8 requests at whisper-tiny.en-q8_0 and growing (7 before)"));
+    assert_true(says(&w, "no other tier keeps it, and this is the smallest"));
+}
+
 static void test_unknown_never_keeps(void **state)
 {
     (void)state;
@@ -96,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_that_meet),
         cmocka_unit_test(test_a_small_one_that_is_slow),
+        cmocka_unit_test(test_a_long_reason_is_told_whole),
         cmocka_unit_test(test_unknown_never_keeps),
         cmocka_unit_test(test_unknown_learns),
     };
