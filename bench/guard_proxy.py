@@ -226,7 +226,8 @@ def cuts(stage):
     traffic.stop(120)
     served = {"answers": traffic.answers(), "kills": kills, "change": quantile(times, 0.5),
               "failed": len(traffic.failures), "failures": traffic.failures[:10]}
-    return dict(served, real=sum(traffic.served.get(name, 0) for name in ("base", "tiny")))
+    return dict(served, real=sum(traffic.served.get(name, 0) for name in ("base", "tiny")),
+                streams=sum(traffic.served.get(name, 0) for name in ("now", "next")))
 
 
 def cuts_of_units(box):
@@ -250,6 +251,7 @@ def tell_cuts(found):
             ("systemd", "systemd", "truth", 1, False),
             ("whisper", "whisper", "truth", 1 if Units.real else None, False),
             ("answers", "answers", "requests", 1, False), ("recordings", "real", "requests", 1, False),
+            ("streams", "streams", "requests", 1, False),
             ("guard_kills", "kills", "kills", KILLS, False), ("same_master", "same", "truth", None, True),
             ("change", "change", "ms", None, True), ("failed", "failed", "requests", 0, True)):
         bench.number(f"guard.proxy.cuts.{name}", found.get(key), unit, bar, at_most=most)
