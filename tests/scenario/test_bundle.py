@@ -46,7 +46,9 @@ def unpack(bundle, folder):
 def check_files(top):
     for name in ("README", "LICENSE", "NOTICE", "licences/LIBRARIES", "share/man/man1/spica.1",
                  "share/man/man5/spica-study.5", "share/bash-completion/completions/spica",
-                 "examples/voice-cpu.yaml", "licences/common-licenses/LGPL-2.1"):
+                 "examples/voice-cpu.yaml", "examples/h100/guard.yaml", "share/doc/spica/PROXY.md",
+                 "share/systemd/system/spica-haproxy.service",
+                 "share/systemd/user/spica-guard.service", "licences/common-licenses/LGPL-2.1"):
         check(os.path.getsize(os.path.join(top, name)) > 0, f"{name} is empty")
     with open(os.path.join(top, "licences/LIBRARIES"), encoding="utf-8") as file:
         listed = {line.split()[0] for line in file if line.startswith("lib")}
