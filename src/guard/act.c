@@ -59,7 +59,7 @@ static const struct {
     const char *would; /* for --dry-run */
 } actions[ACTION_COUNT_] = {
     [ACTION_NOTIFY] = {begin_notify, "run the notify command"},
-    [ACTION_TIER_DOWN] = {begin_tier, "switch to a faster tier"},
+    [ACTION_TIER_DOWN] = {begin_tier, "switch to a smaller tier"},
     [ACTION_TIER_UP] = {begin_tier, "switch to a better tier"},
     [ACTION_RESTART] = {begin_change, "restart it"},
     [ACTION_ROLLBACK] = {begin_change, "roll the last promotion back"},

@@ -200,7 +200,8 @@ bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct 
         return err_set(err, ERR_INPUT, "front %s has no tier \"%.60s\"", service_of(&change), tier);
     if (!change.view.fronts[front].servers[found].usable)
         return err_set(err, ERR_DECLINED,
-                       "front %s: tier %s is not usable now, nothing was changed",
+                       "front %s: tier %s is not usable now, nothing was changed; start it first "
+                       "(guard may have stopped it)",
                        service_of(&change), tier);
     if (proxy->state.drained[front][found])
         return err_set(err, ERR_DECLINED, "front %s: tier %s is drained, nothing was changed",

@@ -42,7 +42,7 @@ static const struct {
     {"dry", -1, ACTION_ROLLBACK, true, true, NULL, "would roll the last promotion back"},
     {"a tier", 0, ACTION_TIER_DOWN, true, false, NULL, "tier-down: service 0"},
     {"a tier that can't be", 0, ACTION_TIER_UP, true, false, NULL, "tier-up not done: service 0"},
-    {"dry", 0, ACTION_TIER_DOWN, true, true, NULL, "would switch to a faster tier"},
+    {"dry", 0, ACTION_TIER_DOWN, true, true, NULL, "would switch to a smaller tier"},
     {"dry", -1, ACTION_RESTUDY, true, true, NULL, "would queue a new study"},
 };
 
