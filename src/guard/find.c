@@ -6,7 +6,8 @@
  * the same: a unit may be stopping, or have been restarted so fast that a pid came again.
  *
  * "Active" is not up: a server that loads its model does not listen yet. With a known port a
- * service is up once somebody listens there. A port that closes under a living process is down.
+ * service is up once somebody listens there. A port that closes under a living process is down, and
+ * so is one that is known to be another's (find_listener.c).
  *
  * Restarts are systemd's count where it counts, else processes that took another's place: the same
  * restart is never counted twice. Invariant: a pid that was given to somebody else is never taken
@@ -35,6 +36,7 @@ struct guard_finder {
     bool listened;                  /* this process did once */
     int64_t asked_ns, searched_ns;
     int64_t died_ns; /* when `main` was found dead; 0: it lives, or is not known */
+    struct guard_port_look port;
     char group[512];
 };
 
@@ -282,8 +284,21 @@ static void look_at_process(struct guard_finder *finder, int64_t now_ns, struct 
         snprintf(life->why, sizeof life->why, "%.100s: no such process runs", where);
 }
 
+/* What a container's port is listened on by is its engine's matter, and of a port alone its
+ * listener is the service. */
+static bool is_anothers(struct guard_finder *finder, int64_t now_ns, struct guard_life *life)
+{
+    const struct spec_watch *watch = finder->watch;
+    const struct guard_port_asked asked = {.port = watch->port,
+                                           .main = life->main,
+                                           .unit = watch->kind == WATCH_UNIT ? watch->unit : NULL};
+    return (watch->kind == WATCH_UNIT || watch->kind == WATCH_PID) &&
+           guard_port_whose(&finder->port, finder->root, &asked, now_ns, life->why,
+                            sizeof life->why) == PORT_ANOTHERS;
+}
+
 /* A process is not yet a service. */
-static void look_at_port(struct guard_finder *finder, struct guard_life *life)
+static void look_at_port(struct guard_finder *finder, int64_t now_ns, struct guard_life *life)
 {
     const int port = finder->watch->port;
     life->listens = true;
@@ -291,6 +306,11 @@ static void look_at_port(struct guard_finder *finder, struct guard_life *life)
         return;
     enum guard_listening listening = guard_port_listening(port);
     life->listens = listening != LISTENING_NO;
+    if (life->presence == PRESENCE_UP && life->listens && is_anothers(finder, now_ns, life)) {
+        life->listens = false;
+        life->presence = PRESENCE_DOWN;
+        return;
+    }
     if (life->presence == PRESENCE_UP && listening == LISTENING_YES)
         finder->listened = true;
     if (life->presence != PRESENCE_UP || listening != LISTENING_NO)
@@ -314,7 +334,7 @@ void guard_finder_look(struct guard_finder *finder, int64_t now_ns, struct guard
     default:
         look_at_process(finder, now_ns, &life);
     }
-    look_at_port(finder, &life);
+    look_at_port(finder, now_ns, &life);
     *ret_life = life;
 }
 

@@ -3,7 +3,8 @@
  *
  * A service is known by its main process (pid and start), which is systemd's word for a unit, the
  * outermost process of a container's cgroup, the pid of the study file, or whoever listens on the
- * port. It is up once that process lives and its port, where one is known, is listened on. */
+ * port. It is up once that process lives and its port, where one is known, is listened on, and not
+ * by a process that is known to be another's. */
 #pragma once
 
 #include "device/proc.h"
@@ -67,6 +68,28 @@ struct guard_turn { /* what has changed */
     uint64_t restarts; /* how many of them now */
 };
 struct guard_turn guard_history_step(struct guard_history *history, const struct guard_life *life);
+
+/* ---- find_listener.c ---- */
+enum guard_port_owner {
+    PORT_UNKNOWN, /* nobody listens, or whose it is can't be told */
+    PORT_ITS,
+    PORT_ANOTHERS
+};
+struct guard_port_asked {
+    int port;
+    struct proc_stat main; /* of the service; .pid 0: not known */
+    const char *unit;      /* borrowed; NULL: it has none */
+};
+struct guard_port_look { /* zeroed at first; what was found is kept; owns nothing */
+    struct proc_listening listening;
+    struct proc_stat main, holder;
+    enum guard_port_owner owner; /* as it was judged of those two */
+    int64_t judged_ns;
+};
+/* `ret_why` is written for PORT_ANOTHERS alone: who it is, in words. */
+enum guard_port_owner guard_port_whose(struct guard_port_look *look, const char *proc_root,
+                                       const struct guard_port_asked *asked, int64_t now_ns,
+                                       char *ret_why, size_t size);
 
 /* ---- inside: find_unit.c, find_port.c ---- */
 struct guard_unit_state {

@@ -219,12 +219,22 @@ static enum tier_turn note_warm(struct tier_unit *unit, int64_t now_ns, char *te
     return TURN_CAME;
 }
 
+/* Another has its port, and has answered for it. */
+static bool is_anothers(struct tier_unit *unit, int64_t now_ns, char *ret_why, size_t size)
+{
+    struct guard_port_asked asked = {.port = unit->spec->port, .unit = unit->spec->unit};
+    return proc_read_stat("/proc", main_pid(unit), &asked.main) &&
+           guard_port_whose(&unit->port, "/proc", &asked, now_ns, ret_why, size) == PORT_ANOTHERS;
+}
+
 /* An answer has come. */
 static enum tier_turn judge_place(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     struct device_usage after;
     struct device_proof proof = {.evidence = {"its process is not known"}};
     char why[200];
+    if (is_anothers(unit, now_ns, why, sizeof why))
+        return fail(unit, FAULT_SILENT, now_ns, why, text, size);
     if (!must_prove(unit))
         return note_warm(unit, now_ns, text, size);
     if (unit->process.alive.anchor > 0) {

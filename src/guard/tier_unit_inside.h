@@ -23,6 +23,7 @@ struct tier_unit {
     int empty_looks; /* in a row, while it drains */
     struct tier_process process;
     struct proc_listening listening; /* of one without a unit */
+    struct guard_port_look port;     /* of one with a unit */
     struct tier_warm *warm;          /* owned; NULL: there is nothing to ask */
     unsigned proofs;
     pid_t proven_pid; /* on its device, by its first request, until it is taken as on; 0 */

@@ -204,6 +204,32 @@ def a_unit_that_ends_and_one_that_is_not_there(box):
 
 
 @scenario(quick=True)
+def a_server_whose_port_another_has(box):
+    """It runs, the other one answers its probes: it was up, and nothing was said."""
+    with Manager(box) as systemd:
+        w = Watched(box, systemd)
+        spare = free_ports(1)[0]
+        systemd.service("thief", f"{FAKE} --kind llm --port {w.llm} --life {LIFE}")
+        systemd.start("stt", "thief")
+        for port in (w.stt, w.llm):
+            wait_until(lambda: accepts(port), systemd.story)
+        w.flags("llm", "--port", spare)
+        systemd.start("llm")
+        w.begin()
+        event = w.expect("down", "llm")
+        thief = f"port {w.llm} is served by process {systemd.pid('thief')} ("
+        check(thief in event["text"] and "thief.service), not by llm.service" in event["text"], event)
+        check(w.value("llm.up") == 0 and w.value("stt.up") == 1, w.ticks()[-1])
+        once = box.run("guard", box.file, "--once", code=6, lines=-1)
+        check(thief in once.out, once)
+        systemd.stop("thief")
+        w.flags("llm")
+        systemd.ctl("restart", "llm", ok=True)
+        w.expect("up", "llm")
+        w.end()
+
+
+@scenario(quick=True)
 def a_frozen_server_is_named_and_delays_nothing(box):
     with Manager(box) as systemd:
         w = Watched(box, systemd)

@@ -8,9 +8,13 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- two looks ---- */
 
@@ -249,6 +253,114 @@ static void test_listening(void **state)
     assert_int_equal(guard_port_listening(port), LISTENING_YES);
 }
 
+/* ---- whose port it is: over the real /proc ---- */
+
+static int listen_somewhere(int *ret_port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* A process that does nothing. `keep`: a descriptor that it has as well. */
+static pid_t stand(int keep, const char *name)
+{
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    usleep(30000); /* younger than whoever has begun before, by the kernel's ticks */
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_NAME, name);
+        for (int fd = 3; fd < 100; fd++)
+            if (fd != keep && fd != ready[1])
+                close(fd);
+        (void)!write(ready[1], "x", 1);
+        close(ready[1]);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static enum guard_presence look_at(pid_t pid, int port, char *ret_why, size_t size)
+{
+    const struct spec_watch watch = {.kind = WATCH_PID, .pid = pid, .port = port};
+    struct guard_finder *finder = guard_finder_new(&watch, "/proc", NULL);
+    struct guard_life life;
+    guard_finder_look(finder, NS_PER_S, &life);
+    snprintf(ret_why, size, "%s", life.why);
+    guard_finder_free(finder);
+    return life.presence;
+}
+
+/* Before: it was up, and another answered its probes. */
+static void test_a_port_that_another_has(void **state)
+{
+    (void)state;
+    int port = 0;
+    char why[200], expected[100];
+    int fd = listen_somewhere(&port);
+    if (guard_port_listening(port) != LISTENING_YES || proc_listener("/proc", port) != getpid())
+        skip(); /* not to be seen here */
+    pid_t without = stand(-1, "server");
+    assert_int_equal(look_at(without, port, why, sizeof why), PRESENCE_DOWN);
+    snprintf(expected, sizeof expected, "port %d is served by process %d (", port, (int)getpid());
+    if (!strstr(why, expected))
+        fail_msg("%s", why);
+    /* It shares the socket with us, who are listed first. */
+    pid_t with = stand(fd, "server");
+    assert_int_equal(look_at(with, port, why, sizeof why), PRESENCE_UP);
+    /* A child of its own has the port. */
+    assert_int_equal(look_at(getpid(), port, why, sizeof why), PRESENCE_UP);
+    close(fd);
+    assert_int_equal(look_at(getpid(), port, why, sizeof why), PRESENCE_UP);
+    /* One that is younger may be a child whose parent has ended. */
+    assert_int_equal(look_at(without, port, why, sizeof why), PRESENCE_UP);
+    end(with);
+    end(without);
+}
+
+/* What listens for a container is no stranger. */
+static void test_a_port_that_is_handed_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum guard_presence presence;
+    } rows[] = {{"docker-proxy", PRESENCE_UP},
+                {"rootlessport", PRESENCE_UP},
+                {"old-server", PRESENCE_DOWN}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int port = 0;
+        char why[200];
+        int fd = listen_somewhere(&port);
+        pid_t holder = stand(fd, rows[i].name);
+        pid_t server = stand(-1, "server");
+        close(fd);
+        if (proc_listener("/proc", port) == holder && guard_port_listening(port) == LISTENING_YES)
+            CHECK_ROW(i, rows[i].name, look_at(server, port, why, sizeof why) == rows[i].presence);
+        end(server);
+        end(holder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +376,8 @@ int main(void)
                                         remove_root),
         cmocka_unit_test(test_a_unit_without_systemd_is_unknown),
         cmocka_unit_test(test_listening),
+        cmocka_unit_test(test_a_port_that_another_has),
+        cmocka_unit_test(test_a_port_that_is_handed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

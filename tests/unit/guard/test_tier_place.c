@@ -3,6 +3,7 @@
 #include "tier_stage.h"
 
 #include "check.h"
+#include "listen.h"
 
 #include "guard/tier_doubt.h"
 
@@ -277,9 +278,30 @@ static void test_one_in_doubt_is_told(void **state)
     placed_end(&placed);
 }
 
+/* Before: an orphan had its port and answered its first request, and a tier on the CPU was warm. */
+static void test_an_answer_of_another(void **state)
+{
+    (void)state;
+    struct placed placed;
+    placed_begin(&placed, true, false);
+    placed.world.service.on = ON_CPU;
+    if (proc_listener("/proc", placed.world.tier.port) != placed.child)
+        skip(); /* not to be seen here */
+    int port = 0;
+    usleep(30000); /* younger than the other one, by the kernel's ticks */
+    pid_t without = check_start_server(&port); /* that one listens elsewhere */
+    the_unit.state.main_pid = (uint32_t)without;
+    for (int s = 0; s < 6 && placed.world.turn != TURN_FAILED; s++)
+        assert_int_not_equal(step(&placed.world, 1), TIER_ON);
+    assert_non_null(strstr(placed.world.text, "is served by process"));
+    check_end_server(without);
+    placed_end(&placed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_of_another),
         cmocka_unit_test(test_a_tier_that_is_on_is_asked_for_its_place),
         cmocka_unit_test(test_one_that_serves_is_not_stopped_at_once),
         cmocka_unit_test(test_one_that_has_failed_stays_so),
