@@ -12,7 +12,8 @@
  * threshold is 15 (the trend is no better than a third).
  *
  * "no usable server" is an event with an end of its own: HAProxy that does not answer says neither,
- * and then nobody knows. */
+ * and then nobody knows. So it is with all that events alone tell: where nobody would see them
+ * (alarms_seen.c) it is unknown. */
 #include "guard/alarms_inside.h"
 
 #include "base/clock.h"
@@ -166,22 +167,23 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      EVENT(PLACED), .for_ns = S(3), .clear_ns = S(5),
      .meaning = "it computes elsewhere and is slow; spica doctor says why"},
     {"out of device memory", SCOPE_SERVICE, NULL, NONE, EVENT(OOM_DEVICE), 0, .hold_ns = S(300),
-     .machine = true, .meaning = "a request or its start failed for want of memory"},
+     .machine = true, .needs = NEEDS_LOG,
+     .meaning = "a request or its start failed for want of memory"},
     {"killed for memory", SCOPE_SERVICE, NULL, NONE, EVENT(OOM_KERNEL), 0, .hold_ns = S(300),
-     .machine = true, .meaning = "the machine's own memory ran out"},
+     .machine = true, .needs = NEEDS_KERNEL, .meaning = "the machine's own memory ran out"},
     {"down", SCOPE_SERVICE, is_zero, GUARD_UP, EVENT(DOWN), EVENT(UP), .for_ns = S(2),
      .clear_ns = S(2), .meaning = "it does not run, or its port is closed"},
     {"hangs", SCOPE_SERVICE, NULL, NONE, EVENT(HANGS),
-     EVENT(OVERLOADED) | EVENT(UP) | EVENT(RESTARTED), .hold_ns = S(60),
+     EVENT(OVERLOADED) | EVENT(UP) | EVENT(RESTARTED), .hold_ns = S(60), .needs = NEEDS_PROBE,
      .meaning = "its port accepts and nothing is answered"},
     {"overloaded", SCOPE_SERVICE, NULL, NONE, EVENT(OVERLOADED), EVENT(UP) | EVENT(RESTARTED),
-     .hold_ns = S(60), .minor = true,
+     .hold_ns = S(60), .minor = true, .needs = NEEDS_PROBE,
      .meaning = "a probe got no answer in time, others did: more comes than it can answer"},
     {"fails", SCOPE_SERVICE, is_failing, GUARD_ERRORS, EVENT(FAILS),
      EVENT(ANSWERS) | EVENT(UP) | EVENT(RESTARTED), .for_ns = S(3), .clear_ns = S(10),
      .meaning = "more than half of its requests fail, or one probe after the other"},
     {"no usable server", SCOPE_SERVICE, NULL, NONE, EVENT(UNSERVED), EVENT(SERVED), .front = true,
-     .meaning = "HAProxy has nobody to give its requests to"},
+     .needs = NEEDS_PROXY, .meaning = "HAProxy has nobody to give its requests to"},
     {"arm in doubt", SCOPE_SERVICE, NULL, NONE, EVENT(ARM_DOUBT), EVENT(ARM_SOUND), .front = true,
      .split = true,
      .meaning =
@@ -190,9 +192,10 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .hold_ns = S(900), .chosen = true,
      .meaning = "guard has stopped it and it is not down: what it holds is free for nobody"},
     {"restarted", SCOPE_SERVICE, NULL, NONE, EVENT(RESTARTED), 0, .hold_ns = S(60), .minor = true,
-     .meaning = "what it had in memory is gone"},
+     .needs = NEEDS_LOOK, .meaning = "what it had in memory is gone"},
     {"restarts again and again", SCOPE_SERVICE, is_again, NONE, EVENT(RESTARTED), 0, .for_ns = 0,
-     .clear_ns = 0, .meaning = "three times within ten minutes: it does not get well by itself"},
+     .clear_ns = 0, .needs = NEEDS_LOOK,
+     .meaning = "three times within ten minutes: it does not get well by itself"},
     {"no data", SCOPE_SERVICE, is_silent, GUARD_LATENCY, 0, 0, .for_ns = 0, .clear_ns = S(5),
      .minor = true,
      .meaning = "no request was answered for a whole window: nothing is known of it"},
@@ -204,11 +207,12 @@ const struct guard_alarm_kind guard_alarm_kinds[] = {
      .for_ns = 0, .clear_ns = S(10), .hold_ns = S(600),
      .meaning = "no service comes back before the driver does: mostly after a reboot"},
     {"driver error", SCOPE_DEVICE, NULL, NONE, EVENT(XID), 0, .hold_ns = S(600),
-     .meaning = "the driver reported an error of the GPU"},
+     .needs = NEEDS_KERNEL, .meaning = "the driver reported an error of the GPU"},
     {"HAProxy down", SCOPE_PROXY, is_zero, GUARD_PROXY_UP, EVENT(PROXY_DOWN), 0, .for_ns = S(2),
      .clear_ns = S(2), .hold_ns = S(60), .meaning = "nobody carries the traffic"},
     {"HAProxy restarted", SCOPE_PROXY, NULL, NONE, EVENT(PROXY_RESTARTED), 0, .hold_ns = S(60),
-     .minor = true, .meaning = "requests under way were cut, unless it was a reload"},
+     .minor = true, .needs = NEEDS_PROXY,
+     .meaning = "requests under way were cut, unless it was a reload"},
     {"disk full", SCOPE_GUARD, NULL, NONE, EVENT(DISK_FULL), EVENT(DISK_WRITES), .clear_ns = S(60),
      .minor = true, .meaning = "nothing is recorded; the watching goes on"},
     {"not recorded", SCOPE_GUARD, NULL, NONE, EVENT(NO_RECORD), EVENT(DISK_WRITES),
@@ -303,6 +307,7 @@ static struct guard_alarm make(const struct spec_study *study, const struct guar
         .id = id,
         .shown = id,
         .hold_ns = hold_of(study, kind, service),
+        .seen_by = guard_alarm_seen_by(study->guard, kind, service),
     };
 }
 
@@ -411,6 +416,9 @@ enum expr_truth guard_alarm_look(struct guard_alarm *alarm, const struct guard_t
     alarm->worse = false;
     *ret_sudden = take_events(alarm, tick);
     enum expr_truth truth = kind->look ? kind->look(alarm, tick) : EXPR_FALSE;
+    guard_alarm_see(alarm, tick);
+    if (alarm->unseen && truth == EXPR_FALSE)
+        truth = EXPR_MAYBE;
     if (kind->look == is_again)
         return truth; /* one event alone says nothing */
     const int64_t age_ns = tick->mono_ns - alarm->latched_ns;

@@ -7,6 +7,15 @@
 
 struct guard_alarm;
 
+enum guard_alarm_need { /* without what nobody would know that it has begun */
+                        NEEDS_NOTHING,
+                        NEEDS_LOOK,   /* at the service's process */
+                        NEEDS_PROBE,  /* that was answered or failed of late */
+                        NEEDS_LOG,    /* the service's, in the journal */
+                        NEEDS_KERNEL, /* its log */
+                        NEEDS_PROXY,  /* HAProxy answers */
+};
+
 struct guard_alarm_kind {
     const char *name;
     enum guard_scope scope; /* SCOPE_GUARD: of the machine */
@@ -23,7 +32,8 @@ struct guard_alarm_kind {
     bool minor;               /* it can wait: others are told first */
     bool restudy;             /* asks for a new study as well, where `act` names it */
     bool machine;             /* also one for events that concern no service of the study */
-    const char *meaning;      /* a phrase: what it means, or what to do */
+    enum guard_alarm_need needs; /* of one that only events tell: without it nobody knows */
+    const char *meaning;         /* a phrase: what it means, or what to do */
 };
 extern const struct guard_alarm_kind guard_alarm_kinds[];
 extern const size_t guard_alarm_kind_count;
@@ -36,6 +46,8 @@ struct guard_alarm {
     long device;                    /* or -1 */
     long id, up;                    /* of its figure, and of the service's "up"; or -1 */
     long shown;                     /* its figure, from the source that says most */
+    long seen_by;                   /* the figure that says whether `needs` is there; or -1 */
+    const char *unseen;             /* what it needs and has not now, in words; NULL: nothing */
     int64_t hold_ns;
     bool latched; /* an event said so */
     bool bad;     /* its figure was beyond the threshold: hysteresis */

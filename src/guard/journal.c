@@ -304,6 +304,21 @@ static bool has_lines(const struct spec_watch *watch)
     return r != 0; /* an error is no evidence */
 }
 
+bool guard_journal_has_kernel(void)
+{
+    sd_journal *journal = NULL;
+    int r = open_files(&journal);
+    if (r >= 0)
+        r = sd_journal_add_match(journal, "_TRANSPORT=kernel", 0);
+    if (r >= 0)
+        r = sd_journal_seek_tail(journal);
+    if (r >= 0)
+        r = sd_journal_previous(journal);
+    if (journal)
+        sd_journal_close(journal);
+    return r > 0;
+}
+
 void guard_journal_blind(const struct guard_journal *journal, size_t owner, char *ret_text,
                          size_t size)
 {

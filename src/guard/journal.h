@@ -42,6 +42,9 @@ void guard_journal_read_at(struct guard_journal *journal, int64_t now_ns); /* fo
 void guard_journal_blind(const struct guard_journal *journal, size_t owner, char *ret_text,
                          size_t size);
 
+/* Is a line of the kernel's in it? Who may read only a user's journal sees none. */
+bool guard_journal_has_kernel(void);
+
 /* ---- journal_whose.c: of the entry that is read ---- */
 struct sd_journal;
 /* How many alternatives were added to the filter, or a negative errno. */

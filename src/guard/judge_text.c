@@ -169,6 +169,11 @@ void guard_judge_add_unknown(struct buf *buf, const struct guard_judge *judge,
 {
     const uint64_t at_least = rule->spec ? rule->spec->at_least : 0;
     const char *between = "";
+    if (rule->alarm && rule->alarm->unseen) {
+        buf_addf(buf, "%s%s%s", rule->alarm->who ? rule->alarm->who : "",
+                 rule->alarm->who ? ": " : "", rule->alarm->unseen);
+        return;
+    }
     for (size_t i = 0; i < rule->use_count && buf->len < 200; i++) {
         const struct guard_metric_ref *ref = &judge->study->guard->metrics[rule->uses[i]];
         const struct guard_value *value = &judge->values[rule->uses[i]];

@@ -148,6 +148,27 @@ static void add_event(struct buf *buf, const struct guard_event *event,
     buf_addc(buf, '}');
 }
 
+static void add_unseen(struct buf *buf, const struct guard_tick *tick,
+                       const struct guard_metric_ref *refs, size_t count)
+{
+    const char *between = ",\"u\":[";
+    if (!tick->no_kernel_log && !tick->no_log && !tick->no_kills)
+        return;
+    if (tick->no_kernel_log) {
+        buf_addf(buf, "%s{\"a\":\"kernel\"}", between);
+        between = ",";
+    }
+    for (int i = 0; i < SPEC_SERVICES_MAX; i++)
+        for (int kills = 0; kills <= 1; kills++)
+            if ((kills ? tick->no_kills : tick->no_log) >> i & 1) {
+                buf_addf(buf, "%s{\"a\":\"%s\"", between, kills ? "kills" : "log");
+                add_service(buf, i, refs, count);
+                buf_addc(buf, '}');
+                between = ",";
+            }
+    buf_addc(buf, ']');
+}
+
 void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_ref *refs,
                       size_t count, struct buf *buf)
 {
@@ -172,6 +193,7 @@ void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_r
         buf_addc(buf, '}');
     }
     buf_add(buf, tick->refusal_count ? "]" : "");
+    add_unseen(buf, tick, refs, count);
     if (tick->tiers && tick->tiers->count > 0) {
         buf_add(buf, ",\"p\":");
         policy_records_write(tick->tiers, buf);

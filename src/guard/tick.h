@@ -87,11 +87,15 @@ struct guard_tick {
     uint32_t events_lost;
     struct guard_refusal refusals[GUARD_REFUSALS_MAX];
     size_t refusal_count;
+    /* Seen by nobody now; a bit for each service: its log, its control group's kills for memory. */
+    uint32_t no_log, no_kills;
+    bool no_kernel_log;
     struct policy_records *tiers; /* borrowed; NULL: there are none, or nobody wants to read them */
 };
 
 /* One line without its end: {"t":wall s,"m":mono ns,"v":{"stt.latency.p95":[0.21,57,"requests"],
- * ...},"e":[...],"r":[what was refused],"p":{what tiers were chosen on}}. Unknown values are left
+ * ...},"e":[...],"r":[what was refused],"u":[what is not
+ * seen],"p":{what tiers were chosen on}}. Unknown values are left
  * out. */
 void guard_tick_write(const struct guard_tick *tick, const struct guard_metric_ref *refs,
                       size_t count, struct buf *buf);

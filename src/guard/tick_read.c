@@ -274,6 +274,37 @@ static bool read_refusal(struct guard_scan *s, struct guard_tick *tick)
     return true;
 }
 
+/* ---- what is not seen ---- */
+
+struct read_unseen {
+    bool kernel, log, kills;
+    int service;
+};
+
+static void take_of_unseen(const struct guard_scan *s, char key, struct guard_span text, void *item)
+{
+    struct read_unseen *read = item;
+    read->kernel |= key == 'a' && guard_span_is(text, "kernel");
+    read->log |= key == 'a' && guard_span_is(text, "log");
+    read->kills |= key == 'a' && guard_span_is(text, "kills");
+    if (key == 's')
+        read->service = find_service(s, text);
+}
+
+/* Of a service that is not known here: left out. */
+static bool read_unseen(struct guard_scan *s, struct guard_tick *tick)
+{
+    struct read_unseen read = {.service = -1};
+    if (!read_texts(s, "as", take_of_unseen, &read))
+        return false;
+    const bool known = read.service >= 0 && read.service < SPEC_SERVICES_MAX;
+    const uint32_t bit = known ? UINT32_C(1) << read.service : 0;
+    tick->no_kernel_log |= read.kernel;
+    tick->no_log |= read.log ? bit : 0;
+    tick->no_kills |= read.kills ? bit : 0;
+    return true;
+}
+
 /* ---- the line ---- */
 
 static bool read_member(struct guard_scan *s, struct guard_value *values, struct guard_tick *tick,
@@ -300,6 +331,8 @@ static bool read_member(struct guard_scan *s, struct guard_value *values, struct
         return read_each(s, read_event, tick);
     if (guard_span_is(key, "r"))
         return read_each(s, read_refusal, tick);
+    if (guard_span_is(key, "u"))
+        return read_each(s, read_unseen, tick);
     if (guard_span_is(key, "p") && tick->tiers)
         return policy_records_read(s, tick->tiers);
     if (!guard_span_is(key, "l"))
@@ -321,6 +354,8 @@ bool guard_tick_read(const char *line, size_t len, const struct guard_metric_ref
     ret_tick->event_count = 0;
     ret_tick->events_lost = 0;
     ret_tick->refusal_count = 0;
+    ret_tick->no_log = ret_tick->no_kills = 0;
+    ret_tick->no_kernel_log = false;
     if (ret_tick->tiers)
         ret_tick->tiers->count = 0;
     for (size_t i = 0; i < count; i++)

@@ -261,6 +261,9 @@ void guard_watch_tick(struct guard_watch *watch, int64_t now_ns, int64_t wall_us
     ret_tick->wall_us = wall_us;
     ret_tick->mono_ns = now_ns;
     ret_tick->values = watch->values;
+    ret_tick->no_log = watch->no_log;
+    ret_tick->no_kills = guard_watch_no_kills(watch);
+    ret_tick->no_kernel_log = watch->no_kernel_log;
     guard_events_take(&watch->events, ret_tick);
     watch->ticks++;
 }

@@ -35,20 +35,39 @@ bool guard_blind_file(const char *proc_root, pid_t pid, char *ret_path, size_t s
     return true;
 }
 
-static void look(struct guard_watch *watch, const struct spec_watch *of, const char *name,
-                 const struct guard_life *life, bool *said)
+/* Of another process than before, so each time anew; said once. */
+static bool is_blind(struct guard_watch *watch, const struct spec_watch *of, const char *name,
+                     const struct guard_life *life, bool *said)
 {
     AUTO(buf_done) struct buf safe = BUF_INIT(2048);
     char path[512];
-    if (*said || of->kind != WATCH_UNIT || life->main.pid <= 0 ||
-        !guard_blind_file("/proc", life->main.pid, path, sizeof path))
-        return;
+    if (!guard_blind_file("/proc", life->main.pid, path, sizeof path))
+        return false;
+    if (*said)
+        return true;
     *said = true;
     text_add_escaped(&safe, TEXT_TERMINAL, path, strlen(path), 200);
     buf_addf(&watch->missing,
              "%.80s: %.100s writes its log to %s, not to the journal: out of memory in its log is "
              "not seen\n",
              name, of->unit, buf_text(&safe));
+    return true;
+}
+
+static bool is_unit(const struct spec_watch *of, const struct guard_life *life)
+{
+    return of->kind == WATCH_UNIT && life->main.pid > 0;
+}
+
+static void look_at(struct guard_watch *watch, size_t i)
+{
+    const struct guard_subject *subject = &watch->subjects[i];
+    const uint32_t bit = UINT32_C(1) << i;
+    if (!subject->another || !is_unit(subject->watch, &subject->life))
+        return;
+    const bool blind = is_blind(watch, subject->watch, watch->study->services[i].name,
+                                &subject->life, &watch->blind_said[i]);
+    watch->no_log = blind ? watch->no_log | bit : watch->no_log & ~bit;
 }
 
 void guard_blind_look(struct guard_watch *watch)
@@ -57,10 +76,10 @@ void guard_blind_look(struct guard_watch *watch)
     if (!watch->journal)
         return; /* that was said of all of them */
     for (size_t i = 0; i < services; i++)
-        if (watch->subjects[i].another)
-            look(watch, watch->subjects[i].watch, watch->study->services[i].name,
-                 &watch->subjects[i].life, &watch->blind_said[i]);
+        look_at(watch, i);
     for (size_t k = 0; k < watch->also_count; k++)
-        look(watch, &watch->also[k].watch, watch->also[k].name, &watch->also[k].life,
-             &watch->blind_said[services + k]);
+        if (!watch->blind_said[services + k] &&
+            is_unit(&watch->also[k].watch, &watch->also[k].life))
+            (void)is_blind(watch, &watch->also[k].watch, watch->also[k].name, &watch->also[k].life,
+                           &watch->blind_said[services + k]);
 }

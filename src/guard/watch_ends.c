@@ -97,6 +97,8 @@ void guard_watch_service_line(void *context, size_t owner, const char *line, siz
     const struct engine_ops *ops = use ? engine_find(use->engine->name) : NULL;
     struct signature_match match;
     char evidence[300];
+    if (!also && watch->subjects[owner].watch->kind == WATCH_CONTAINER)
+        watch->no_log &= ~(UINT32_C(1) << owner); /* its first line */
     if (!signature_scan(ops ? ops->signatures : NULL, line, len, &match))
         return;
     snprintf(evidence, sizeof evidence, "%s: \"%.*s\"", match.signature->meaning,
@@ -128,6 +130,16 @@ void guard_watch_ends_of(struct guard_watch *watch, size_t service)
         note_end(watch, service, END_KERNEL, by_systemd);
     if (subject->life.main.pid > 0)
         look_at_group(watch, service, &subject->ends, subject->finder, subject->another);
+}
+
+/* A unit's systemd tells as well. */
+uint32_t guard_watch_no_kills(const struct guard_watch *watch)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < watch->study->service_count; i++)
+        if (watch->subjects[i].watch->kind != WATCH_UNIT && watch->subjects[i].ends.group_kills < 0)
+            bits |= UINT32_C(1) << i;
+    return bits;
 }
 
 /* One alarm for all of a service: it is over with the last of them. */

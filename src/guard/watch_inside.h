@@ -32,8 +32,10 @@ struct guard_watch {
     int64_t capacities_due_ns; /* when they are tried to be read again; 0: they are */
     struct buf missing;
     bool blind_said[SPEC_SERVICES_MAX + GUARD_ALSO_MAX]; /* that its log is in a file */
-    bool version_said[SPEC_SERVICES_MAX];                /* that its version can't be known */
-    char no_probes[300];                                 /* why there are none; "" */
+    uint32_t no_log;                      /* a bit for each service: as struct guard_tick */
+    bool no_kernel_log;                   /* likewise */
+    bool version_said[SPEC_SERVICES_MAX]; /* that its version can't be known */
+    char no_probes[300];                  /* why there are none; "" */
     double disk_free_bytes;
     bool proxy_unapplied; /* HAProxy answers, with another configuration than the study's */
     int64_t traffic_ns;   /* when HAProxy was last tried; 0: never */
@@ -46,6 +48,7 @@ void guard_watch_kernel_line(void *context, const char *text, size_t len);
 /* `owner`: a service, or behind them the k-th of `also`. */
 void guard_watch_service_line(void *context, size_t owner, const char *line, size_t len);
 void guard_watch_ends_of(struct guard_watch *watch, size_t service); /* after it was looked at */
+uint32_t guard_watch_no_kills(const struct guard_watch *watch);      /* as struct guard_tick */
 void guard_watch_ends_of_others(struct guard_watch *watch, int64_t now_ns);
 
 /* ---- watch.c: what comes between two ticks; `context` is the watch ---- */

@@ -94,6 +94,7 @@ static void open_journal(struct guard_watch *watch, bool kernel,
                             &err)) {
         buf_addf(&watch->missing, "%s: out of memory in a service's log is not seen\n", err.text);
         watch->journal = NULL;
+        watch->no_log = UINT32_MAX;
         return;
     }
     for (size_t k = 0; k < count; k++) {
@@ -101,6 +102,8 @@ static void open_journal(struct guard_watch *watch, bool kernel,
         guard_journal_blind(watch->journal, k, blind, sizeof blind);
         if (blind[0])
             miss(watch, blind);
+        if (k < watch->study->service_count && (blind[0] || owners[k].watch->kind == WATCH_NOTHING))
+            watch->no_log |= UINT32_C(1) << k;
     }
 }
 
@@ -120,6 +123,7 @@ static void open_logs(struct guard_watch *watch)
                     "control groups alone, XIDs by the journal");
     err = ERR_INIT;
     open_journal(watch, !kernel, &hooks);
+    watch->no_kernel_log = !kernel && !(watch->journal && guard_journal_has_kernel());
 }
 
 /* What can't be read now (a network's file system, a list that is being written) is tried again

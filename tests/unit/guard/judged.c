@@ -84,6 +84,31 @@ void judged_set_word(struct judged *judged, const char *name, const char *word)
         assert_non_null(at->text);
 }
 
+void judged_all_well(struct judged *j)
+{
+    static const char *const services[] = {"stt", "llm"};
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(services); i++) {
+        snprintf(name, sizeof name, "%s.latency.p50", services[i]);
+        judged_set(j, name, 0.1);
+        snprintf(name, sizeof name, "%s.errors", services[i]);
+        judged_set(j, name, 0);
+        snprintf(name, sizeof name, "%s.probe.rate", services[i]);
+        judged_set(j, name, 0.1);
+        snprintf(name, sizeof name, "%s.up", services[i]);
+        judged_set(j, name, 1);
+        snprintf(name, sizeof name, "%s.placement", services[i]);
+        judged_set_word(j, name, "gpu");
+    }
+    judged_set(j, "gpu0.memory.used", 1 << 30);
+    judged_set(j, "gpu0.throttled", 0);
+    judged_set_word(j, "gpu0.fault", "none");
+    judged_set(j, "proxy.up", 1);
+    judged_set(j, "guard.changed.versions", 0);
+    judged_set(j, "guard.changed.neighbours", 0);
+    judged_set(j, "guard.changed.load", 0);
+}
+
 void judged_event(struct judged *judged, enum guard_event_kind kind, int service, const char *text)
 {
     struct guard_event *event = &judged->tick.events[judged->tick.event_count++];

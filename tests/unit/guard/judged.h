@@ -24,6 +24,8 @@ struct judged {
 struct judged *judged_new(const char *guard);
 void judged_free(struct judged *judged);
 
+/* All is well, everything known; with probes, a proxy and the kernel's log. */
+void judged_all_well(struct judged *judged);
 /* NaN: unknown. `count` 100 from requests, where the figure has one. */
 void judged_set(struct judged *judged, const char *name, double value);
 void judged_set_count(struct judged *judged, const char *name, double value, uint64_t count);

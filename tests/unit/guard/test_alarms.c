@@ -16,30 +16,6 @@
     "b: {port: 8005}}}, stt: {port: 8078, split: {arms: "                                          \
     "{now: {port: 8003, weight: 90}, next: {port: 8004, weight: 10}}}}}\n"
 
-/* All is well, everything known. */
-static void all_well(struct judged *j)
-{
-    static const char *const services[] = {"stt", "llm"};
-    char name[64];
-    for (size_t i = 0; i < ARRAY_LEN(services); i++) {
-        snprintf(name, sizeof name, "%s.latency.p50", services[i]);
-        judged_set(j, name, 0.1);
-        snprintf(name, sizeof name, "%s.errors", services[i]);
-        judged_set(j, name, 0);
-        snprintf(name, sizeof name, "%s.up", services[i]);
-        judged_set(j, name, 1);
-        snprintf(name, sizeof name, "%s.placement", services[i]);
-        judged_set_word(j, name, "gpu");
-    }
-    judged_set(j, "gpu0.memory.used", 1 << 30);
-    judged_set(j, "gpu0.throttled", 0);
-    judged_set_word(j, "gpu0.fault", "none");
-    judged_set(j, "proxy.up", 1);
-    judged_set(j, "guard.changed.versions", 0);
-    judged_set(j, "guard.changed.neighbours", 0);
-    judged_set(j, "guard.changed.load", 0);
-}
-
 static const struct {
     const char *rule;
     int event; /* -1: none */
@@ -93,7 +69,7 @@ static void finds(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct judged *j = judged_new(ACT FRONTS);
-        all_well(j);
+        judged_all_well(j);
         judged_steps(j, 70);
         assert_int_equal(j->total, 0);
         if (rows[i].event >= 0)
@@ -109,7 +85,7 @@ static void finds(void **state)
         CHECK_ROW(i, d->text, d->actions == 1u << ACTION_NOTIFY);
         CHECK_ROW(i, d->text, !rows[i].text || strstr(d->text, rows[i].text));
         judged_clear(j);
-        all_well(j);
+        judged_all_well(j);
         judged_set(j, "gpu0.memory.full_in", NAN);
         if (rows[i].over_by > 0) {
             judged_steps(j, rows[i].over_by);
@@ -136,7 +112,7 @@ static void asks_for_a_study(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct judged *j = judged_new("  act: {restudy: {}}\n");
-        all_well(j);
+        judged_all_well(j);
         judged_steps(j, 5);
         judged_clear(j);
         if (cases[i].figure)
@@ -193,7 +169,7 @@ static void fails(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
         struct judged *j = judged_new(ACT);
-        all_well(j);
+        judged_all_well(j);
         judged_steps(j, 10);
         judged_set_count(j, failures[i].figure, failures[i].ratio, failures[i].count);
         judged_steps(j, 5);
@@ -215,7 +191,7 @@ static void fails_in_a_row(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 10);
     judged_set_count(j, "stt.probe.errors", 0.5, 6);
     judged_set_count(j, "stt.errors", 0, 100);
@@ -244,7 +220,7 @@ static void is_slow_and_does_not_hang(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 10);
     judged_event(j, EVENT_HANGS, 0, "no answer in 10 s");
     judged_step(j);
@@ -260,7 +236,7 @@ static void unserved(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT FRONT);
-    all_well(j);
+    judged_all_well(j);
     judged_event(j, EVENT_UNSERVED, 1, "none of 1 servers");
     judged_event(j, EVENT_UNSERVED, 0, "nobody's");
     judged_steps(j, 7200);
@@ -275,7 +251,7 @@ static void says_full_once(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_event(j, EVENT_DISK_FULL, -1, "No space left on device");
     judged_steps(j, 3000);
     assert_int_equal(judged_count(j, "disk full"), 1);
@@ -290,7 +266,7 @@ static void counts_restarts(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(judged_count(j, "restarts again and again"), 0);
         judged_event(j, EVENT_RESTARTED, 0, "again");
@@ -307,7 +283,7 @@ static void no_data(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_set(j, "stt.latency.p50", NAN);
     judged_steps(j, 60);
     assert_int_equal(judged_count(j, "no data"), 0);
@@ -315,7 +291,7 @@ static void no_data(void **state)
     assert_int_equal(judged_count(j, "no data"), 1);
     judged_free(j);
     j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_step(j);
     judged_set(j, "stt.latency.p50", NAN);
     judged_set(j, "stt.up", 0);
@@ -329,7 +305,7 @@ static void no_data(void **state)
     assert_int_equal(judged_count(j, "no data"), 1);
     judged_free(j);
     j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 100);
     judged_set(j, "stt.latency.p50", NAN);
     judged_event(j, EVENT_RESTARTED, 0, "pid 7 is 9 now");
@@ -338,7 +314,7 @@ static void no_data(void **state)
     judged_free(j);
     /* Before: a promotion, whose probes begin a window of their own, was "no data" at once. */
     j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 100);
     judged_set(j, "stt.latency.p50", NAN);
     judged_event(j, EVENT_SETTING, -1, "production runs another setting");
@@ -357,26 +333,12 @@ static void full_soon_trembles(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     for (int i = 0; i < 600; i++) {
         judged_set(j, "gpu0.memory.full_in", i < 60 || i % 2 ? 14 * 60 : 18 * 60);
         judged_step(j);
     }
     assert_int_equal(judged_count(j, "device full soon"), 1);
-    judged_free(j);
-}
-
-/* What is never known is never told, and never said to be fine. */
-static void unknown(void **state)
-{
-    (void)state;
-    struct judged *j = judged_new("  probe: 0\n" ACT);
-    judged_steps(j, 50);
-    assert_int_equal(j->total, 0);
-    static const char *const by_figure[] = {"not on its device", "down", "device full soon",
-                                            "throttled", "driver lost"};
-    for (size_t i = 0; i < ARRAY_LEN(by_figure); i++)
-        assert_int_equal(judged_state(j, by_figure[i], NULL), STATE_NO_DATA);
     judged_free(j);
 }
 
@@ -432,7 +394,7 @@ static void a_fatal_xid_is_remembered(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(after_xid); i++) {
         struct judged *j = judged_new(ACT);
-        all_well(j);
+        judged_all_well(j);
         judged_steps(j, 5);
         judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 48: double bit");
         judged_step(j);
@@ -464,7 +426,7 @@ static void a_fatal_xid_holds(void **state)
     (void)state;
     char text[240];
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 5);
     judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 79: off the bus");
     judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 31: pid=7");
@@ -512,7 +474,7 @@ static void a_driver_takes_its_word_back(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         struct judged *j = judged_new(ACT);
-        all_well(j);
+        judged_all_well(j);
         judged_steps(j, 5);
         if (words[i].first)
             judged_event(j, EVENT_XID, -1, words[i].first);
@@ -533,7 +495,7 @@ static void a_fatal_xid_is_told_after_others(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_steps(j, 5);
     judged_event(j, EVENT_XID, -1, "gpu0 (0000:44:00): Xid 31: pid=7");
     judged_steps(j, 20);
@@ -554,7 +516,7 @@ static void an_xid_of_another_card(void **state)
 {
     (void)state;
     struct judged *j = judged_new(ACT);
-    all_well(j);
+    judged_all_well(j);
     judged_event(j, EVENT_XID, -1, "a card of no service here (0000:55:00): Xid 79: off the bus");
     judged_steps(j, 5);
     assert_int_equal(j->total, 0);
@@ -573,7 +535,6 @@ int main(void)
         cmocka_unit_test(is_slow_and_does_not_hang),
         cmocka_unit_test(unserved),
         cmocka_unit_test(says_full_once),
-        cmocka_unit_test(unknown),
         cmocka_unit_test(counts_restarts),
         cmocka_unit_test(xids),
         cmocka_unit_test(a_fatal_xid_is_remembered),

@@ -57,6 +57,9 @@ static void draw_tick(struct judged *j, struct rng *rng)
     j->tick.mono_ns = (int64_t)rng_below(rng, 900000000000000000);
     j->tick.event_count = rng_below(rng, 5);
     j->tick.events_lost = (uint32_t)rng_below(rng, 3);
+    j->tick.no_log = (uint32_t)rng_below(rng, 4);
+    j->tick.no_kills = (uint32_t)rng_below(rng, 4);
+    j->tick.no_kernel_log = rng_below(rng, 2) > 0;
     for (size_t i = 0; i < j->tick.event_count; i++) {
         struct guard_event *event = &j->tick.events[i];
         event->kind = (enum guard_event_kind)rng_below(rng, EVENT_COUNT_);
@@ -92,6 +95,9 @@ static void goes_round(void **state)
         assert_int_equal(tick->wall_us, j->tick.wall_us);
         assert_int_equal(tick->mono_ns, j->tick.mono_ns);
         assert_int_equal(tick->events_lost, j->tick.events_lost);
+        assert_int_equal(tick->no_log, j->tick.no_log);
+        assert_int_equal(tick->no_kills, j->tick.no_kills);
+        assert_int_equal(tick->no_kernel_log, j->tick.no_kernel_log);
         assert_int_equal(tick->event_count, j->tick.event_count);
         for (size_t i = 0; i < tick->event_count; i++) {
             assert_int_equal(tick->events[i].kind, j->tick.events[i].kind);

@@ -115,6 +115,8 @@ static void test_nothing_can_be_seen(void **state)
         assert_true(isnan(value(&w, "llm.latency.p95")->number));
         assert_int_equal(value(&w, "llm.latency.p95")->count, 0);
         assert_true(isnan(value(&w, "proxy.up")->number));
+        assert_true(w.tick.no_kernel_log && (w.tick.no_log & 3) == 3); /* and the tick says so */
+        assert_int_equal(w.tick.no_kills & 1, 0); /* systemd tells of a unit's */
     }
     made_watch_close(&w);
 }
