@@ -506,6 +506,12 @@ double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
     return process->held_bytes > 0 ? process->held_bytes : 0;
 }
 
+double tier_unit_ours_least(const struct tier_unit *unit)
+{
+    const bool goes = unit->power == TIER_STOPPING || unit->power == TIER_OFF;
+    return !goes && unit->process.held_bytes > 0 ? unit->process.held_bytes : 0;
+}
+
 enum tier_death tier_unit_death(const struct tier_unit *unit)
 {
     const struct guard_unit_state *state = unit->unit ? guard_unit_state(unit->unit) : NULL;

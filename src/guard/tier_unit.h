@@ -82,6 +82,8 @@ void tier_unit_fill(const struct tier_unit *unit, int64_t now_ns, struct policy_
 /* Held on its device, 0 where that is unknown; NaN: that moves now, since it comes up, ends, or is
  * another since a moment ago. `again`: it is asked, however shortly ago it was. */
 double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns);
+/* As it was seen last, while that moves too: it holds at least so much. 0: nothing surely. */
+double tier_unit_ours_least(const struct tier_unit *unit);
 size_t tier_unit_device(const struct tier_unit *unit); /* index into the study's devices */
 /* Where it computes, as a word; NULL: nobody asks, or it is not up. Static. */
 const char *tier_unit_place(const struct tier_unit *unit);

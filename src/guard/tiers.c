@@ -192,14 +192,15 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
 static void weigh_devices(struct guard_tiers *tiers, int64_t now_ns)
 {
     const struct spec_study *study = tiers->options.study;
-    double ours[SPEC_DEVICES_MAX] = {0};
+    struct tier_memory_ours ours[SPEC_DEVICES_MAX] = {{0}};
     bool used[SPEC_DEVICES_MAX] = {false};
     for (size_t i = 0; i < tiers->count; i++)
         for (size_t t = 0; t < tiers->fronts[i].policy.count; t++) {
             struct tier_unit *unit = tiers->fronts[i].units[t];
             size_t d = tier_unit_device(unit);
             used[d] = true;
-            ours[d] += tier_unit_ours(unit, tiers->memories[d].moved, now_ns);
+            ours[d].bytes += tier_unit_ours(unit, tiers->memories[d].moved, now_ns);
+            ours[d].least_bytes += tier_unit_ours_least(unit);
         }
     for (size_t d = 0; d < study->device_count; d++)
         if (used[d])

@@ -238,6 +238,7 @@ static void test_what_it_holds_is_settled(void **state)
     the_unit.state.main_pid = (uint32_t)getpid(); /* another process */
     assert_int_equal(step(world, 1), TIER_WARMING);
     assert_true(isnan(tier_unit_ours(world->unit, false, world->now_ns)));
+    assert_true(tier_unit_ours_least(world->unit) == 3e9); /* so much of it is no one else's */
     assert_int_equal(step(world, 3), TIER_ON);
     assert_true(isnan(tier_unit_ours(world->unit, true, world->now_ns)));
     step(world, 8);
@@ -246,6 +247,7 @@ static void test_what_it_holds_is_settled(void **state)
     the_unit.state.main_pid = 0;
     assert_int_equal(step(world, 1), TIER_OFF); /* its workers hold it a while longer */
     assert_true(isnan(tier_unit_ours(world->unit, true, world->now_ns)));
+    assert_true(tier_unit_ours_least(world->unit) == 0);
     step(world, 5);
     assert_true(tier_unit_ours(world->unit, true, world->now_ns) == 0);
     placed_end(&placed);

@@ -1,5 +1,4 @@
-/* What trials say of a tier, and memory that only looks free. */
-#include "guard/tier_memory.h"
+/* What trials say of a tier. */
 #include "guard/tier_study.h"
 
 #include "check.h"
@@ -351,69 +350,6 @@ static void test_forecast(void **state)
     assert_int_equal(learned.count, POLICY_LEARNED_MAX);
 }
 
-static void test_memory(void **state)
-{
-    (void)state;
-    struct tier_memory memory = {0};
-    int64_t now_ns = NS_PER_S;
-    for (int i = 0; i < 20; i++, now_ns += NS_PER_S)
-        tier_memory_note(&memory, 40 * GIB, now_ns);
-    assert_true(memory.owed_bytes == 0);
-    /* A neighbour restarts: what it gave back is still its own, for five minutes. */
-    tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
-    assert_true(memory.owed_bytes == 30 * GIB);
-    for (int i = 0; i < 280; i++)
-        tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
-    assert_true(memory.owed_bytes == 30 * GIB);
-    for (int i = 0; i < 40; i++)
-        tier_memory_note(&memory, 10 * GIB, now_ns += NS_PER_S);
-    assert_true(memory.owed_bytes == 0);
-    /* One that grows goes on for as long as it was looked at. */
-    for (int i = 1; i <= 10; i++)
-        tier_memory_note(&memory, (10 + i) * GIB, now_ns += NS_PER_S);
-    assert_true(memory.owed_bytes == 4 * GIB);
-    tier_memory_note(&memory, NAN, now_ns += NS_PER_S);
-    assert_true(memory.owed_bytes == 4 * GIB);
-}
-
-/* Expected: what our own tiers take and give back is never others'. Before: 20 GiB that a tier took
- * between two looks at it were "about to be taken by others", for five minutes. */
-static void test_memory_of_ours(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        struct {
-            double used, ours; /* GiB, in each step; ours NaN: it moves */
-        } steps[6];
-        double owed;
-    } rows[] = {
-        {"taken one step before it is seen",
-         {{30, 25}, {50, 25}, {50, 45}, {50, 45}, {50, 45}, {50, 45}},
-         0},
-        {"taken in three steps", {{30, 25}, {40, 25}, {48, 43}, {50, 45}, {50, 45}, {50, 45}}, 0},
-        {"gone two steps after its process",
-         {{50, 45}, {50, NAN}, {50, NAN}, {30, NAN}, {30, 25}, {30, 25}},
-         0},
-        {"comes up", {{30, 25}, {35, NAN}, {45, NAN}, {50, NAN}, {50, 45}, {50, 45}}, 0},
-        {"others take it", {{30, 25}, {30, 25}, {34, 25}, {34, 25}, {34, 25}, {34, 25}}, 4},
-        {"others give it back", {{34, 25}, {34, 25}, {30, 25}, {30, 25}, {30, 25}, {30, 25}}, 4},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct tier_memory memory = {0};
-        int64_t now_ns = NS_PER_S;
-        for (int k = 0; k < 10; k++, now_ns += NS_PER_S)
-            tier_memory_see(&memory, rows[i].steps[0].used * GIB, rows[i].steps[0].ours * GIB,
-                            now_ns);
-        for (size_t k = 0; k < 6; k++, now_ns += NS_PER_S) {
-            tier_memory_see(&memory, rows[i].steps[k].used * GIB, rows[i].steps[k].ours * GIB,
-                            now_ns);
-            CHECK_ROW(i, rows[i].name, memory.owed_bytes <= rows[i].owed * GIB);
-        }
-        CHECK_ROW(i, rows[i].name, memory.owed_bytes == rows[i].owed * GIB);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,7 +357,6 @@ int main(void)
         cmocka_unit_test(test_closed_loop), cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_forecast),    cmocka_unit_test(test_beside_what_runs),
         cmocka_unit_test(test_no_results),  cmocka_unit_test(test_held_results),
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_memory_of_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

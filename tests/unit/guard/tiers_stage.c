@@ -80,6 +80,11 @@ double tier_unit_ours(struct tier_unit *unit, bool again, int64_t now_ns)
     return held_by(unit);
 }
 
+double tier_unit_ours_least(const struct tier_unit *unit)
+{
+    return held_by(unit);
+}
+
 bool tier_unit_start(struct tier_unit *unit, int64_t now_ns, char *text, size_t size)
 {
     (void)now_ns;
@@ -162,11 +167,14 @@ double free_bytes(void)
     return bytes;
 }
 
-void tier_memory_step(struct tier_memory *memory, struct device *device, double ours_bytes,
-                      int64_t now_ns)
+void tier_memory_step(struct tier_memory *memory, struct device *device,
+                      struct tier_memory_ours ours, int64_t now_ns)
 {
+    double held_bytes = 0;
+    for (size_t i = 0; i < the_count; i++)
+        held_bytes += held_by(the_units[i]);
+    assert_true(ours.bytes == held_bytes && ours.least_bytes == held_bytes);
     (void)device;
-    (void)ours_bytes;
     (void)now_ns;
     memory->free_bytes = free_bytes();
     memory->owed_bytes = 0;
