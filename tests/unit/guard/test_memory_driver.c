@@ -197,11 +197,56 @@ static void test_xids_of_cards(void **state)
     }
 }
 
+/* Whether the card is slowed down, and by what, as the driver says it. */
+static void test_a_card_that_is_slowed_down(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *script;
+        double throttled; /* NaN: unknown */
+        const char *words;
+    } rows[] = {
+        {"nothing slows it", H100 "throttle 0x0\n", 0, ""},
+        {"by heat and power", H100 "throttle 0x24\n", 1, "power cap, too hot"},
+        {"idle, a clock that somebody set", H100 "throttle 0x3\n", 0, ""},
+        {"the brake", H100 "throttle 0x80\n", 1, "power brake"},
+        {"it is not told any more",
+         "fail nvmlDeviceGetCurrentClocksThrottleReasons 3\n" H100 "throttle 0x80\n", NAN, NULL},
+        {"told again", H100 "throttle 0x8\n", 1, "slowed by the hardware"},
+        {"over", H100 "throttle 0x1\n", 0, ""},
+    };
+    char *folder = check_make_folder();
+    struct guard_events events = {0};
+    setenv("SPICA_NVML_LIBRARY", fake_library(4), 1);
+    fake_script(folder, H100);
+    struct made_study *made = made_study_new(folder);
+    struct guard_memory *memory = guard_memory_new(&made->study, "/proc");
+    const struct guard_device_view *view = guard_memory_device(memory, 0);
+    int64_t now_ns = clock_now_ns();
+    assert_true(isnan(view->throttled));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const bool unknown = isnan(rows[i].throttled);
+        fake_script(folder, rows[i].script);
+        for (int s = 0;
+             s < 60 && (unknown ? !isnan(view->throttled) : view->throttled != rows[i].throttled);
+             s++)
+            look_for(memory, 1, &now_ns, &events);
+        CHECK_ROW(i, rows[i].name, view->fault == FAULT_NONE);
+        CHECK_ROW(i, rows[i].name,
+                  unknown ? isnan(view->throttled) : view->throttled == rows[i].throttled);
+        CHECK_ROW(i, rows[i].name, unknown || strcmp(view->throttle_words, rows[i].words) == 0);
+    }
+    guard_memory_free(memory);
+    made_study_free(made);
+    check_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_driver_that_hangs),
         cmocka_unit_test(test_xids_of_cards),
+        cmocka_unit_test(test_a_card_that_is_slowed_down),
         cmocka_unit_test(test_a_neighbour_that_grows),
         cmocka_unit_test(test_neighbours_are_compared_with_the_study),
     };
