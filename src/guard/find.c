@@ -125,18 +125,27 @@ static void take_main(struct guard_finder *finder, pid_t pid)
     note_group(finder);
 }
 
-/* ---- a container ---- */
+/* ---- a container ----
+ *
+ * /proc knows the id of each, in its cgroup; a name only of podman's, by its monitor, and of those
+ * whose cgroup has it. docker's names are its own, and told to root alone. */
 
 static bool is_word(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
 }
 
+static bool is_id(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 12 && strspn(name, "0123456789abcdef") == len;
+}
+
 /* Is `name` a part of the path, and not the middle of a longer word? An id may be cut short. */
 static bool group_names(const char *cgroup, const char *name)
 {
     size_t len = strlen(name);
-    bool id = len >= 12 && strspn(name, "0123456789abcdef") == len;
+    bool id = is_id(name);
     for (const char *at = strstr(cgroup, name); at; at = strstr(at + 1, name)) {
         bool begins = at > cgroup && !is_word(at[-1]);
         bool ends = id || !is_word(at[len]);
@@ -281,7 +290,10 @@ static void look_at_process(struct guard_finder *finder, int64_t now_ns, struct 
         snprintf(life->why, sizeof life->why, "%.90s: process %d (%.40s) runs", where,
                  (int)finder->main.pid, finder->main.comm);
     else
-        snprintf(life->why, sizeof life->why, "%.100s: no such process runs", where);
+        snprintf(life->why, sizeof life->why, "%.100s: no such process runs%s", where,
+                 finder->watch->kind == WATCH_CONTAINER && !is_id(finder->watch->container)
+                     ? " (docker's is found by its id alone)"
+                     : "");
 }
 
 /* What a container's port is listened on by is its engine's matter, and of a port alone its

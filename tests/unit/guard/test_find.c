@@ -218,6 +218,9 @@ static void test_container_name_is_a_whole_word(void **state)
     add_process(60, 1, "other", 1, "0::/lxc.payload.webshop\n");
     guard_finder_look(finder, NS_PER_S, &life);
     assert_int_equal(life.presence, PRESENCE_DOWN);
+    /* Before: nothing said that one of docker's is never found so. */
+    assert_string_equal(life.why, "container web: no such process runs (docker's is found by its "
+                                  "id alone)");
     add_process(61, 1, "nginx", 1, "0::/lxc.payload.web\n");
     guard_finder_look(finder, 4 * NS_PER_S, &life);
     assert_int_equal(life.main.pid, 61);
