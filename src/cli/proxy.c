@@ -120,12 +120,12 @@ static bool set_server(const struct call *call, enum proxy_server_state state, s
 
 static bool verb_drain(const struct call *call, struct err *err)
 {
-    return set_server(call, PROXY_DRAIN, err);
+    return set_server(call, PROXY_DRAIN_BY_HAND, err);
 }
 
 static bool verb_ready(const struct call *call, struct err *err)
 {
-    return set_server(call, PROXY_READY, err);
+    return set_server(call, PROXY_READY_BY_HAND, err);
 }
 
 static void print_front(const struct call *call, size_t at, const struct proxy_front *front)
@@ -134,7 +134,10 @@ static void print_front(const struct call *call, size_t at, const struct proxy_f
     for (size_t i = 0; i < front->server_count; i++) {
         const struct proxy_server *server = &front->servers[i];
         printf("%s %s: %s%s%s", call->study->services[its->service].name, server->name,
-               server->usable ? "usable" : "not usable", server->drained ? ", drained" : "",
+               server->usable ? "usable" : "not usable",
+               server->by_hand   ? ", drained by hand"
+               : server->drained ? ", drained"
+                                 : "",
                front->tier && strcmp(front->tier, server->name) == 0 ? ", takes new requests" : "");
         if (its->split.count)
             printf(", weight %d", server->weight);

@@ -22,6 +22,9 @@
  * Down is systemd's word: while it stops a unit that has no main process any more, others of its
  * control group may be left, which is how a server hangs that has a process of its own for the GPU.
  *
+ * Only drains of guard's own are undone. What a person has drained takes no requests, whatever
+ * becomes of its server, until a person says that it is ready.
+ *
  * What others have spoken for (tier_hold.h) is not stopped, and takes requests again.
  *
  * While the driver is lost or mismatched nothing is stopped, since it would not come back.
@@ -279,7 +282,7 @@ enum tier_turn tier_unit_stopping(struct tier_unit *unit, int64_t now_ns, char *
 bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn)
 {
     const struct tier_look *look = &unit->look;
-    if (!look->server || !look->server->drained)
+    if (!look->server || !look->server->drained || look->server->by_hand)
         return false;
     return unit->power == TIER_ON || turn == TURN_KEPT ||
            (unit->power == TIER_FAILED && look->last);

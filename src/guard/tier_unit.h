@@ -53,7 +53,8 @@ enum tier_turn tier_unit_step(struct tier_unit *unit, const struct tier_look *lo
 
 /* Drained by us, or by a guard before us that did not live to undo it, and to be used again:
  * HAProxy should be told, again until it is. One that has failed too, where no other can answer:
- * slow answers are better than none. `turn`: of the last step. */
+ * slow answers are better than none. Never one that a person has drained. `turn`: of the last
+ * step. */
 bool tier_unit_wants_ready(const struct tier_unit *unit, enum tier_turn turn);
 
 /* Through systemd. False: it can't be asked; `text` says why. */

@@ -150,6 +150,25 @@ static void tell_death(const struct guard_tiers *tiers, const struct front *fron
             kind == EVENT_ARM_DOUBT ? text : "its tiers are well again, or stopped by somebody");
 }
 
+/* Once, and once more when it is over. */
+static void note_by_hand(const struct guard_tiers *tiers, struct front *front, size_t t,
+                         const struct proxy_server *server)
+{
+    const char *name = front->policy.tiers[t].name;
+    char text[240];
+    if (!server || server->by_hand == front->by_hand[t])
+        return;
+    front->by_hand[t] = server->by_hand;
+    if (server->by_hand)
+        snprintf(text, sizeof text,
+                 "%.40s was drained by hand: neither used nor started until \"spica proxy STUDY "
+                 "ready %.40s %.40s\"",
+                 name, service_name(tiers, front), name);
+    else
+        snprintf(text, sizeof text, "%.40s is no longer drained by hand: it may be used", name);
+    tell_as(tiers, front, EVENT_ACTED, "", text);
+}
+
 static void look_at_units(struct guard_tiers *tiers, struct front *front,
                           const struct proxy_view *view, int64_t now_ns)
 {
@@ -163,6 +182,7 @@ static void look_at_units(struct guard_tiers *tiers, struct front *front,
                                            tier_hold_paused(&tiers->hold, &front->spec->tiers[t])};
         char text[240] = "";
         enum guard_event_kind kind;
+        note_by_hand(tiers, front, t, look.server);
         enum tier_turn turn = tier_unit_step(front->units[t], &look, now_ns, text, sizeof text);
         if (turn != TURN_NONE && turn != TURN_LEFT && turn != TURN_STAYS)
             tell(tiers, front, text);
@@ -229,8 +249,10 @@ static void fill_input(struct guard_tiers *tiers, struct front *front,
     }
     tier_load_fill(front->load, current >= 0 ? current : front->state.current, now_ns,
                    &front->input);
-    for (size_t t = 0; t < front->policy.count; t++)
+    for (size_t t = 0; t < front->policy.count; t++) {
         tier_unit_fill(front->units[t], now_ns, &front->input.tiers[t]);
+        front->input.tiers[t].resting |= front->by_hand[t];
+    }
 }
 
 /* ---- doing it ---- */

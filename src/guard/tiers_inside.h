@@ -23,7 +23,8 @@ struct front {
     struct tier_unit *units[SPEC_TIERS_MAX]; /* owned */
     struct tier_study studied[SPEC_TIERS_MAX];
     struct tier_doubt doubt;
-    bool missed[SPEC_TIERS_MAX]; /* resident, and no `watch:` names it: guard says that it died */
+    bool missed[SPEC_TIERS_MAX];  /* resident, and no `watch:` names it: guard says that it died */
+    bool by_hand[SPEC_TIERS_MAX]; /* drained by a person: neither used nor started */
     int64_t ready_ns[SPEC_TIERS_MAX];     /* when HAProxy was last told that it may be used */
     int64_t stop_said_ns[SPEC_TIERS_MAX]; /* dry run */
     int wish;

@@ -10,10 +10,9 @@
 #include "base/clock.h"
 #include "proxy/keep.h"
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 enum { PROXY_WORD_MAX = 64, PROXY_NAME_SIZE = 4 * PROXY_WORD_MAX };
-
 struct proxy {
     const struct spec_study *study; /* borrowed */
     const struct spec_guard *guard;
@@ -26,6 +25,7 @@ struct proxy {
     bool stopped;    /* by proxy_stop(), and not applied since; kept on disk */
     bool hurried;    /* who changes something waits for no lock */
     bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX]; /* as HAProxy had it at the last look */
+    struct stat read;                              /* the state's file when it was read last */
     int64_t worker; /* pid that the last reload has brought up; -1: it is under way; 0: none */
 };
 

@@ -263,6 +263,39 @@ static bool was_applied(struct proxy *proxy, int64_t pid)
            (proxy->worker == pid || proxy->worker == -1);
 }
 
+/* Who has drained what may be another program's word: then the file is another. */
+static bool knows_drains(struct proxy *proxy)
+{
+    struct stat now = {0}, *before = &proxy->read;
+    struct err ignored = ERR_INIT;
+    if (!proxy->state_file || stat(proxy->state_file, &now) != 0)
+        return false;
+    if (now.st_ino == before->st_ino && now.st_size == before->st_size &&
+        now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == before->st_mtim.tv_nsec)
+        return true;
+    if (!proxy_state_read(proxy, &ignored))
+        return false;
+    *before = now;
+    return true;
+}
+
+/* Drained, and nothing that we keep says so: somebody has told HAProxy. */
+static void note_drains(struct proxy *proxy, struct proxy_view *view)
+{
+    bool any = false, known = false;
+    for (size_t i = 0; i < proxy->guard->front_count; i++)
+        for (size_t j = 0; j < view->fronts[i].server_count; j++) {
+            struct proxy_server *server = &view->fronts[i].servers[j];
+            proxy->drained[i][j] = server->drained;
+            if (proxy->guard->fronts[i].split.count > 0 || !server->drained)
+                continue;
+            known = any ? known : knows_drains(proxy);
+            any = true;
+            server->by_hand = proxy->state.by_hand[i][j] || (known && !proxy->state.drained[i][j]);
+        }
+}
+
 bool proxy_look(struct proxy *proxy, struct proxy_view *ret_view, struct err *err)
 {
     struct proxy_view view = {0};
@@ -293,9 +326,7 @@ bool proxy_look(struct proxy *proxy, struct proxy_view *ret_view, struct err *er
     view.dropped_logs = info.dropped_logs;
     proxy_stat_parse(proxy->study, buf_text(&answer), answer.len, &view);
     proxy_map_parse(proxy->study, buf_text(&answer), answer.len, &view);
-    for (size_t i = 0; i < proxy->guard->front_count; i++)
-        for (size_t j = 0; j < view.fronts[i].server_count; j++)
-            proxy->drained[i][j] = view.fronts[i].servers[j].drained;
+    note_drains(proxy, &view);
     *ret_view = view;
     return true;
 }

@@ -14,7 +14,7 @@
 struct proxy_state {                            /* of each front, what run time has set */
     const char *tier[SPEC_FRONTS_MAX];          /* its current tier's name; NULL: its first */
     int weight[SPEC_FRONTS_MAX][SPEC_ARMS_MAX]; /* -1: as in the file */
-    bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX];
+    bool drained[SPEC_FRONTS_MAX][SPEC_TIERS_MAX], by_hand[SPEC_FRONTS_MAX][SPEC_TIERS_MAX];
     int log_port;               /* on loopback, where log lines go (UDP); 0: nowhere */
     char token[17];             /* in each line: only who may read the configuration writes them */
     int run_as_uid, run_as_gid; /* whom HAProxy becomes once it listens; 0: it stays who it is */
@@ -38,8 +38,7 @@ NODISCARD bool proxy_apply(struct proxy *proxy, bool *ret_reloaded, struct err *
 NODISCARD bool proxy_check(struct proxy *proxy, struct err *err);
 /* The configuration as it would be written now, its token left out. */
 void proxy_show(const struct proxy *proxy, struct buf *buf);
-/* Ends one that we run, after its last answer or `within_ns`. One that is attached to is not ours.
- */
+/* Ends one that we run, after its last answer or `within_ns`. One attached to is not ours. */
 NODISCARD bool proxy_stop(struct proxy *proxy, int64_t within_ns, struct err *err);
 
 /* For who must not stand still: from now on proxy_set_*() wait for nobody. ERR_BUSY where another
@@ -49,14 +48,15 @@ void proxy_set_hurried(struct proxy *proxy);
 NODISCARD bool proxy_set_tier(struct proxy *proxy, size_t front, const char *tier, struct err *err);
 NODISCARD bool proxy_set_weights(struct proxy *proxy, size_t front, const int *weights,
                                  struct err *err);
-/* No new requests but those that are pinned; answers under way are finished. `ready` undoes it. */
-enum proxy_server_state { PROXY_READY, PROXY_DRAIN };
+/* Drained: no new requests but pinned ones; answers under way are finished. ERR_DECLINED:
+ * PROXY_READY for one that was drained by hand. */
+enum proxy_server_state { PROXY_READY, PROXY_DRAIN, PROXY_READY_BY_HAND, PROXY_DRAIN_BY_HAND };
 NODISCARD bool proxy_set_server(struct proxy *proxy, size_t front, const char *server,
                                 enum proxy_server_state state, struct err *err);
 
-struct proxy_server { /* a tier or an arm, as HAProxy counts it now */
-    const char *name; /* borrowed from the study */
-    bool usable, drained;
+struct proxy_server {              /* a tier or an arm, as HAProxy counts it now */
+    const char *name;              /* borrowed from the study */
+    bool usable, drained, by_hand; /* by_hand: a tier's drain, and not guard's */
     int weight;
     uint64_t in_flight, waiting; /* now */
     uint64_t total, errors;      /* since HAProxy began */

@@ -269,16 +269,21 @@ bool proxy_set_server(struct proxy *proxy, size_t front, const char *server,
     if (found < 0)
         return err_set(err, ERR_INPUT, "front %s has no server \"%.60s\"", service_of(&change),
                        server);
+    const bool drain = state == PROXY_DRAIN || state == PROXY_DRAIN_BY_HAND;
     bool others = false;
     for (size_t i = 0; i < proxy_servers(change.front); i++)
         others |= i != (size_t)found && change.view.fronts[front].servers[i].usable &&
                   !proxy->state.drained[front][i] && weight_of(&change, i) > 0;
-    if (state == PROXY_DRAIN && !others)
+    if (state == PROXY_READY && proxy->state.by_hand[front][found])
+        return err_set(err, ERR_DECLINED, "front %s: %s was drained by hand and stays so",
+                       service_of(&change), server);
+    if (drain && !others)
         return err_set(err, ERR_DECLINED,
                        "front %s: %s is its last usable server, it is not drained",
                        service_of(&change), server);
-    proxy->state.drained[front][found] = state == PROXY_DRAIN;
-    add_server_weight(&change, (size_t)found,
-                      state == PROXY_READY && weight_of(&change, (size_t)found) > 0);
+    bool *by_hand = &proxy->state.by_hand[front][found];
+    *by_hand = drain && (*by_hand || state == PROXY_DRAIN_BY_HAND);
+    proxy->state.drained[front][found] = drain;
+    add_server_weight(&change, (size_t)found, !drain && weight_of(&change, (size_t)found) > 0);
     return change_end(&change, err);
 }

@@ -60,13 +60,18 @@ static void read_front(const struct spec_front *front, const json_t *kept, size_
 {
     const char *tier = json_get_text(kept, "tier");
     const json_t *drained = json_object_get(kept, "drained");
+    const json_t *by_hand = json_object_get(kept, "by_hand");
     int found = tier ? proxy_server_find(front, tier, strlen(tier)) : -1;
     if (front->split.count)
         read_weights(front, kept, state->weight[at]);
     else if (found >= 0)
         state->tier[at] = proxy_server_name(front, (size_t)found);
-    for (size_t i = 0; i < proxy_servers(front); i++)
-        state->drained[at][i] = json_is_true(json_object_get(drained, proxy_server_name(front, i)));
+    for (size_t i = 0; i < proxy_servers(front); i++) {
+        const char *name = proxy_server_name(front, i);
+        state->drained[at][i] = json_is_true(json_object_get(drained, name));
+        state->by_hand[at][i] =
+            state->drained[at][i] && json_is_true(json_object_get(by_hand, name));
+    }
 }
 
 static bool is_token(const char *text)
@@ -78,7 +83,8 @@ static bool front_is(const struct proxy_state *a, const struct proxy_state *b, s
 {
     return a->tier[at] == b->tier[at] &&
            memcmp(a->weight[at], b->weight[at], sizeof a->weight[at]) == 0 &&
-           memcmp(a->drained[at], b->drained[at], sizeof a->drained[at]) == 0;
+           memcmp(a->drained[at], b->drained[at], sizeof a->drained[at]) == 0 &&
+           memcmp(a->by_hand[at], b->by_hand[at], sizeof a->by_hand[at]) == 0;
 }
 
 /* What HAProxy was told and the disk did not take, unless another has set that front since. */
@@ -91,6 +97,7 @@ static void add_unsaved(struct proxy *proxy, struct proxy_state *state)
         state->tier[i] = proxy->state.tier[i];
         memcpy(state->weight[i], proxy->state.weight[i], sizeof state->weight[i]);
         memcpy(state->drained[i], proxy->state.drained[i], sizeof state->drained[i]);
+        memcpy(state->by_hand[i], proxy->state.by_hand[i], sizeof state->by_hand[i]);
     }
     proxy->unsaved.disk = disk;
 }
@@ -105,6 +112,8 @@ void proxy_state_return(struct proxy *proxy)
                sizeof proxy->unsaved.disk.weight[i]);
         memcpy(proxy->state.drained[i], proxy->unsaved.disk.drained[i],
                sizeof proxy->unsaved.disk.drained[i]);
+        memcpy(proxy->state.by_hand[i], proxy->unsaved.disk.by_hand[i],
+               sizeof proxy->unsaved.disk.by_hand[i]);
     }
 }
 
@@ -150,7 +159,7 @@ bool proxy_state_read(struct proxy *proxy, struct err *err)
 static json_t *front_json(const struct proxy *proxy, size_t at)
 {
     const struct spec_front *front = &proxy->guard->fronts[at];
-    json_t *kept = json_object(), *drained = json_object();
+    json_t *kept = json_object(), *drained = json_object(), *by_hand = json_object();
     if (proxy->state.tier[at])
         json_object_set_new(kept, "tier", json_string(proxy->state.tier[at]));
     if (front->split.count && proxy->state.weight[at][0] >= 0) {
@@ -164,10 +173,14 @@ static json_t *front_json(const struct proxy *proxy, size_t at)
         json_object_set_new(kept, "weights", now);
         json_object_set_new(kept, "file", file);
     }
-    for (size_t i = 0; i < proxy_servers(front); i++)
+    for (size_t i = 0; i < proxy_servers(front); i++) {
         if (proxy->state.drained[at][i])
             json_object_set_new(drained, proxy_server_name(front, i), json_true());
+        if (proxy->state.by_hand[at][i])
+            json_object_set_new(by_hand, proxy_server_name(front, i), json_true());
+    }
     json_object_set_new(kept, "drained", drained);
+    json_object_set_new(kept, "by_hand", by_hand);
     return kept;
 }
 

@@ -125,6 +125,25 @@ def a_tier_that_dies(box):
 
 
 @scenario()
+def drained_by_hand(box):
+    """A person has taken a tier out: it stays out, over a guard that begins anew too, until a person says ready."""
+    with Tiers(box) as tiers:
+        tiers.guard()
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("tiny is warm"))
+        box.run("proxy", box.file, "drain", "stt", "base", code=0)
+        tiers.send(CALM, lambda: tiers.served_by("tiny") and tiers.says("base was drained by hand: "))
+        tiers.send(CALM, tiers.for_seconds(12))  # guard's own is undone within 10 s
+        check(tiers.served_by("tiny", 20), tiers.told())
+        tiers.kill()
+        tiers.guard()
+        tiers.send(CALM, tiers.for_seconds(3))
+        check("base: usable, drained by hand;" in box.run("proxy", box.file, "look", code=0).out, tiers.told())
+        box.run("proxy", box.file, "ready", "stt", "base", code=0)
+        tiers.send(CALM, lambda: tiers.served_by("base") and tiers.says("base is no longer drained by hand"))
+        tiers.no_failures()
+
+
+@scenario()
 def restarted_between_two_looks(box):
     """It is active in both, and cold all the same; that is seen while HAProxy is down too."""
     with Tiers(box) as tiers:

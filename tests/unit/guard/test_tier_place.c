@@ -153,6 +153,9 @@ static void test_one_that_has_failed_stays_so(void **state)
     assert_int_equal(step(world, 1), TIER_FAILED);
     assert_int_equal(world->turn, TURN_KEPT);
     assert_true(tier_unit_wants_ready(world->unit, world->turn));
+    world->server.by_hand = true; /* drained by a person, whose word it is */
+    assert_false(tier_unit_wants_ready(world->unit, world->turn));
+    world->server.by_hand = false;
     assert_int_equal(step(world, 5), TIER_FAILED); /* HAProxy refuses it at first */
     assert_true(tier_unit_wants_ready(world->unit, world->turn));
     world->server.drained = false;

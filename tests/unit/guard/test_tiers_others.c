@@ -83,6 +83,36 @@ static void test_a_study_has_stopped_a_tier(void **state)
     check_remove_folder(folder);
 }
 
+/* Expected: what a person has drained is not used and not started, which is said once, until a
+ * person says that it is ready. Before: guard took it as its own and had it ready again. */
+static void test_a_person_has_drained_a_tier(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    total_bytes = 8000 * MIB;
+    step(&w, 5);
+    by_hand[0][0] = true;
+    wish_up(&w);
+    step(&w, 100);
+    assert_int_equal(the_units[0]->power, TIER_OFF);
+    assert_int_equal(the_units[2]->power, TIER_ON); /* another front's */
+    assert_int_equal(times(&w, "0 base was drained by hand: neither used nor started until \"spica "
+                               "proxy STUDY ready stt base\"\n"),
+                     1);
+    by_hand[0][0] = false;
+    char text[240];
+    assert_true(guard_tiers_wish(w.tiers, 0, ACTION_TIER_UP, text, sizeof text));
+    step(&w, 20);
+    assert_string_equal(the_tiers[0], "base");
+    assert_int_equal(times(&w, "0 base is no longer drained by hand: it may be used\n"), 1);
+    by_hand[0][0] = true; /* the one that takes requests */
+    step(&w, 5);
+    assert_string_equal(the_tiers[0], "tiny");
+    assert_int_equal(times(&w, "0 base was drained by hand"), 2);
+    world_end(&w);
+}
+
 /* It was killed: the restorer has its time, and then nobody comes. */
 static void test_the_study_is_gone(void **state)
 {
@@ -197,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_study_has_stopped_a_tier),
+        cmocka_unit_test(test_a_person_has_drained_a_tier),
         cmocka_unit_test(test_the_study_is_gone),
         cmocka_unit_test(test_a_promotion_is_under_way),
         cmocka_unit_test(test_one_that_died),

@@ -18,6 +18,7 @@ size_t the_count;
 int the_starts, the_drains;
 struct spec_candidate the_followed;
 bool refuses[FRONTS];
+bool by_hand[FRONTS][TIERS];
 double total_bytes, others_bytes;
 
 const char *const guard_tier_power_names[TIER_POWER_COUNT_] = {"off"};
@@ -249,6 +250,7 @@ void world_begin_as(struct world *w, const char *text, const char *folder)
     the_starts = the_drains = 0;
     the_followed = (struct spec_candidate){{0}};
     memset(refuses, 0, sizeof refuses);
+    memset(by_hand, 0, sizeof by_hand);
     total_bytes = 4096 * MIB;
     others_bytes = 0;
     w->judged = judged_new(text);
@@ -289,8 +291,11 @@ void step(struct world *w, int steps)
             view.fronts[f].tier = the_tiers[f];
             view.fronts[f].server_count = TIERS;
             for (size_t t = 0; t < TIERS; t++)
-                view.fronts[f].servers[t] = (struct proxy_server){
-                    .name = names[t], .usable = the_units[TIERS * f + t]->power == TIER_ON};
+                view.fronts[f].servers[t] =
+                    (struct proxy_server){.name = names[t],
+                                          .usable = the_units[TIERS * f + t]->power == TIER_ON,
+                                          .drained = by_hand[f][t],
+                                          .by_hand = by_hand[f][t]};
         }
         w->now_ns += NS_PER_S;
         guard_tiers_step(w->tiers, &view, w->now_ns, tell, w);

@@ -23,6 +23,7 @@ extern struct tier_unit *the_units[FRONTS * TIERS]; /* in order: base, tiny of s
 extern size_t the_count;
 extern int the_starts, the_drains;
 extern struct spec_candidate the_followed; /* that a unit was told of last */
+extern bool by_hand[FRONTS][TIERS];        /* drained by a person */
 extern bool refuses[FRONTS];               /* HAProxy refuses a switch of that front */
 extern double total_bytes, others_bytes;
 extern const char *the_tiers[FRONTS]; /* that take new requests */

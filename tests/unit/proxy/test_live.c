@@ -191,6 +191,48 @@ static int stop_running(void **state)
     return done ? 0 : -1;
 }
 
+static void view_of(struct proxy *proxy, struct proxy_server *ret_server)
+{
+    struct proxy_view view;
+    struct err err = ERR_INIT;
+    if (!proxy_look(proxy, &view, &err) || !view.up)
+        fail_msg("%s", err.text);
+    *ret_server = view.fronts[0].servers[0];
+}
+
+/* Expected: what a person has drained, through whichever program, is seen as that and stays so
+ * until a person says ready; what guard has drained is its own to undo. */
+static void by_hand(struct proxy *proxy)
+{
+    struct proxy *other = NULL;
+    struct proxy_server server;
+    struct err err = ERR_INIT;
+    assert_true(proxy_open(&made.study, &other, &err));
+    assert_true(proxy_set_server(proxy, 0, "base", PROXY_DRAIN, &err));
+    view_of(proxy, &server);
+    assert_true(server.drained && !server.by_hand);
+    assert_true(proxy_set_server(other, 0, "base", PROXY_DRAIN_BY_HAND, &err));
+    view_of(proxy, &server);
+    assert_true(server.drained && server.by_hand);
+    assert_true(proxy_set_server(proxy, 0, "base", PROXY_DRAIN, &err)); /* no less theirs */
+    assert_false(proxy_set_server(proxy, 0, "base", PROXY_READY, &err));
+    assert_int_equal(err.code, ERR_DECLINED);
+    view_of(proxy, &server);
+    assert_true(server.drained && server.by_hand);
+    err = ERR_INIT;
+    assert_true(proxy_set_server(other, 0, "base", PROXY_READY_BY_HAND, &err));
+    view_of(proxy, &server);
+    assert_true(!server.drained && !server.by_hand);
+    /* Past spica, on HAProxy's own socket. */
+    assert_true(
+        proxy_tell(proxy->socket, "set server spica.stt.base/base weight 0", NS_PER_S, &err));
+    view_of(proxy, &server);
+    assert_true(server.drained && server.by_hand);
+    assert_true(
+        proxy_tell(proxy->socket, "set server spica.stt.base/base weight 1", NS_PER_S, &err));
+    proxy_close(other);
+}
+
 /* Expected: HAProxy is told, and the disk when it takes something again. Before: nothing was
  * changed. A limit on the size of files stands for a disk that is full. */
 static void full_disk(struct proxy *proxy, int fd, int port)
@@ -260,6 +302,7 @@ static void real(void **state)
     wait_usable(proxy);
     lines(proxy, fd, ports[0]);
     queue(proxy, fd, ports[0]);
+    by_hand(proxy);
     full_disk(proxy, fd, ports[0]);
     for (size_t i = 0; i < 2; i++) {
         kill(servers[i], SIGKILL);

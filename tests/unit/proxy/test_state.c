@@ -22,7 +22,8 @@ static void round_trip(void **state)
     (void)state;
     paths(&made, folder, file);
     made.proxy.state.tier[0] = "tiny";
-    made.proxy.state.drained[0][1] = true;
+    made.proxy.state.drained[0][0] = made.proxy.state.drained[0][1] = true;
+    made.proxy.state.by_hand[0][1] = true;
     made.proxy.state.weight[1][0] = 20;
     made.proxy.state.weight[1][1] = 80;
     made.proxy.reload_due = true;
@@ -31,7 +32,8 @@ static void round_trip(void **state)
     proxy_state_init(&again.proxy.state);
     assert_true(proxy_state_read(&again.proxy, &err));
     assert_string_equal(again.proxy.state.tier[0], "tiny");
-    assert_true(again.proxy.state.drained[0][1] && !again.proxy.state.drained[0][0]);
+    assert_true(again.proxy.state.drained[0][0] && again.proxy.state.drained[0][1]);
+    assert_true(!again.proxy.state.by_hand[0][0] && again.proxy.state.by_hand[0][1]);
     assert_int_equal(again.proxy.state.weight[1][0], 20);
     assert_int_equal(again.proxy.state.weight[1][1], 80);
     assert_string_equal(again.proxy.state.token, made.proxy.state.token);
