@@ -97,9 +97,8 @@ static void print_front(const struct spec_study *study, const struct spec_front 
         buf_addf(&line, "%s%s (port %d%s)", i ? ", then " : "tier ", f->tiers[i].name,
                  f->tiers[i].port, f->tiers[i].resident ? "" : ", started when wanted");
     for (size_t i = 0; i < f->split.count; i++)
-        buf_addf(&line, "%s%s (port %d, %d %%%s)", i ? ", " : "split between ",
-                 f->split.arms[i].name, f->split.arms[i].port, f->split.arms[i].weight,
-                 f->split.arms[i].shadow ? ", copies only" : "");
+        buf_addf(&line, "%s%s (port %d, %d %%)", i ? ", " : "split between ", f->split.arms[i].name,
+                 f->split.arms[i].port, f->split.arms[i].weight);
     if (!isnan(f->limit_s)) {
         buf_addf(&line, "; keeps p%.0f < ", f->quantile * 100);
         text_add_duration(&line, f->limit_s);

@@ -28,7 +28,7 @@ struct spec_arm { /* of a traffic split */
     const char *name;
     int port;
     int weight;  /* 0 to 100; those of a split sum up to 100 */
-    bool shadow; /* gets copies, its answers are thrown away */
+    bool shadow; /* of a file that was loaded never: HAProxy can't send copies */
 };
 
 struct spec_split {

@@ -1,8 +1,10 @@
 /* `split:`, the traffic of one front shared out between servers, and `proxy:`, the HAProxy that
  * does it.
  *
- * The first arm is what runs today: every verdict of a split is a comparison with it, so it can't
- * be the one that only gets copies. */
+ * The first arm is what runs today: every verdict of a split is a comparison with it.
+ *
+ * "shadow" is a key so that whoever asks for one reads here, and not in the night, why HAProxy
+ * can't. Rejected: to leave the key out, which would say that it is unknown, and not why. */
 #include "spec/load_guard.h"
 
 #include "spec/load_production.h"
@@ -17,7 +19,7 @@ struct split_draft {
 #define FIELD(member) offsetof(struct split_draft, member)
 static const struct spec_field split_fields[] = {
     {"arms", FIELD_NODE, FIELD(arms), .required = true,
-     .help = "2 to 4 servers by name, first the one that runs today; their weights sum up to 100"},
+     .help = "two servers by name, first the one that runs today; their weights sum up to 100"},
     {"stick", FIELD_NODE, FIELD(stick),
      .help = "a client stays with its arm, by a header or cookie (default: each request for "
              "itself)"},
@@ -39,7 +41,7 @@ static const struct spec_field arm_fields[] = {
     {"weight", FIELD_INT, FIELD(weight), .min = 0, .max = 100, .fallback = "0",
      .help = "its share of the requests, in percent"},
     {"shadow", FIELD_BOOL, FIELD(shadow), .fallback = "false",
-     .help = "it gets copies, and its answers are thrown away"},
+     .help = "refused where true: HAProxy can't send copies of requests by itself"},
 };
 #undef FIELD
 const struct spec_section spec_arm_section = {"guard.fronts.SERVICE.split.arms.ARM", arm_fields,
@@ -71,14 +73,17 @@ static bool load_arm(struct spec_loader *l, const struct yaml_entry *e, const ch
     if (!spec_bind(l, e->value, where, &spec_arm_section, (struct spec_extra){0}, arm))
         return false;
     arm->name = name;
-    if (arm->shadow && (split->count == 0 || arm->weight > 0))
+    if (arm->shadow)
+        return spec_fail(l, spec_place_of(spec_yaml_get(e->value, "shadow")),
+                         spec_join(l, where, "shadow"),
+                         "HAProxy can't send copies of requests by itself: its mirror (SPOE) wants "
+                         "an agent that no package of this system has, and copies only bodies of "
+                         "up to 16 KiB, which no recording is; give the arm a weight, or send it "
+                         "recorded requests with `spica bench`");
+    if (split->count >= 2)
         return spec_fail(l, spec_place_of(e->value), where,
-                         split->count == 0 ? "the first arm is what runs today: it answers"
-                                           : "a shadow answers nobody: it has no weight");
-    if (!arm->shadow && split->count >= 2)
-        return spec_fail(l, spec_place_of(e->value), where,
-                         "a third arm that answers: only the second is tested against the first, "
-                         "and one that nobody tests could do harm for ever; one after the other");
+                         "a third arm: only the second is tested against the first, and one that "
+                         "nobody tests could do harm for ever; one after the other");
     split->count++;
     return true;
 }
@@ -87,11 +92,10 @@ static bool load_arms(struct spec_loader *l, const struct yaml_node *node, const
                       struct spec_split *split)
 {
     int sum = 0;
-    if (node->kind != YAML_MAP || node->count < 2 || node->count > SPEC_ARMS_MAX)
+    if (node->kind != YAML_MAP || node->count < 2)
         return spec_fail(l, spec_place_of(node), where,
-                         "must be a mapping of 2 to %d servers, as in {now: {port: 8001, weight: "
-                         "90}, next: {port: 8002, weight: 10}}",
-                         SPEC_ARMS_MAX);
+                         "must be a mapping of two servers, as in {now: {port: 8001, weight: 90}, "
+                         "next: {port: 8002, weight: 10}}");
     split->arms = arena_array(l->arena, node->count, sizeof *split->arms);
     for (const struct yaml_entry *e = node->first; e; e = e->next)
         if (!load_arm(l, e, where, split))

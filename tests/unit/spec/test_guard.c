@@ -36,6 +36,10 @@ static struct spec_study *parse(const char *more, struct err *err)
 #define RULE(text) WATCH "  rules: [" text "]\n"
 #define FRONT(text) "guard:\n  fronts: {stt: " text "}\n"
 #define TWO "tiers: {base: {port: 2}, tiny: {port: 3}}"
+#define NO_SHADOW                                                                                  \
+    "HAProxy can't send copies of requests by itself: its mirror (SPOE) wants an agent that no "   \
+    "package of this system has, and copies only bodies of up to 16 KiB, which no recording is; "  \
+    "give the arm a weight, or send it recorded requests with `spica bench`"
 
 static const struct {
     const char *text, *message;
@@ -170,13 +174,18 @@ static const struct {
     {FRONT(
          "{port: 1, split: {arms: {a: {port: 4, weight: 90}, b: {port: 5, weight: 5}, c: {port: 6, "
          "weight: 5}}}}"),
-     "f:9:96: guard.fronts.stt.split.arms.c: a third arm that answers: only the second is tested "
-     "against the first, and one that nobody tests could do harm for ever; one after the other"},
+     "f:9:96: guard.fronts.stt.split.arms.c: a third arm: only the second is tested against the "
+     "first, and one that nobody tests could do harm for ever; one after the other"},
+    {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 100}}}}"),
+     "f:9:41: guard.fronts.stt.split.arms: must be a mapping of two servers, as in {now: {port: "
+     "8001, weight: 90}, next: {port: 8002, weight: 10}}"},
     {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 90}, b: {port: 5, weight: 9}}}}"),
      "f:9:41: guard.fronts.stt.split.arms: the weights sum up to 99: they are percents of all "
      "requests"},
     {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 100, shadow: true}, b: {port: 5}}}}"),
-     "f:9:45: guard.fronts.stt.split.arms.a: the first arm is what runs today: it answers"},
+     "f:9:76: guard.fronts.stt.split.arms.a.shadow: " NO_SHADOW},
+    {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 100}, b: {port: 5, shadow: true}}}}"),
+     "f:9:90: guard.fronts.stt.split.arms.b.shadow: " NO_SHADOW},
     {FRONT("{port: 1, split: {arms: {a: {port: 4, weight: 100}, b: {port: 5}}, stick: {}}}"),
      "f:9:91: guard.fronts.stt.split.stick: needs one of header and cookie"},
     {FRONT("{port: 1, " TWO ", pin: \"X Y\"}"),
