@@ -11,7 +11,6 @@
 #include "load/http.h"
 #include "load/url.h"
 #include "load/worker.h"
-#include "service/engine.h"
 #include "spec/guard.h"
 #include "spec/space.h"
 
@@ -63,8 +62,7 @@ static const char *path_of(const struct spec_study *study, const struct spec_can
     if (watch->metrics_path)
         return watch->metrics_path;
     const struct spec_engine_use *use = spec_candidate_engine(study, candidate, i);
-    const struct engine_ops *ops = use ? engine_find(use->engine->name) : NULL;
-    return ops ? ops->metrics_path : NULL;
+    return use ? use->engine->metrics_path : NULL;
 }
 
 static void prepare(struct guard_engines *engines, const struct spec_candidate *candidate, size_t i)

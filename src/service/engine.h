@@ -34,8 +34,6 @@ struct engine_ops {
     /* Optional: an HTTP path whose answer lists the models served; the server is ready only when
      * the launch's model is among them (engine_models_list()). */
     const char *ready_models;
-    /* Optional: an HTTP path with metrics in Prometheus' text format (engine_metrics_parse()). */
-    const char *metrics_path;
     /* Optional: an HTTP path that tells how much of a model is on the device (Ollama's /api/ps,
      * engine_placement_loaded()). */
     const char *placement_path;

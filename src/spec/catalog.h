@@ -46,10 +46,11 @@ struct spec_option {
 struct spec_engine {
     const char *name; /* "llama-server" */
     const char *help;
-    enum spec_role role;    /* default role */
-    const char *protocol;   /* default protocol */
-    const char *program;    /* default program, found on PATH when `program:` is not given */
-    const char *ready_path; /* default HTTP path of the ready check */
+    enum spec_role role;      /* default role */
+    const char *protocol;     /* default protocol */
+    const char *program;      /* default program, found on PATH when `program:` is not given */
+    const char *ready_path;   /* default HTTP path of the ready check */
+    const char *metrics_path; /* HTTP path with metrics in Prometheus' text format; NULL: none */
     int64_t
         ready_within_ns; /* default deadline of it where the usual one is too short; 0: it is not */
     double start_s;      /* what a start usually takes, for estimates; 0: some seconds */

@@ -9,6 +9,7 @@
 
 enum {
     SPEC_RULES_MAX = 64,
+    SPEC_PROBE_MOST_RPS = 10,
 };
 
 /* How a live service is found. Not given in `watch:`: its unit and port of `production:`. */

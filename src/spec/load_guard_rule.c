@@ -1,8 +1,10 @@
 /* `rules:`: what is wrong, for how long, and what is done then.
  *
  * A rule is refused when it could never be true or would do harm by its shape: a figure that nobody
- * measures here, a percentile of more values than the probes send in a window, an `until` that
- * holds while `when` does (it would flap), a restart of nobody in particular.
+ * measures here, a percentile of more values than the probes send in a window where nothing else
+ * can be seen, an `until` that holds while `when` does (it would flap), a restart of nobody in
+ * particular. What a front or a server's page may tell is never refused: how much comes there is
+ * known only when it does.
  *
  * Rejected: thresholds as keys (metric:, above:, below:). The file has one language for comparisons
  * already, and "free < 1GiB and growth > 0" needs it. */
@@ -54,6 +56,34 @@ struct scope {
 
 /* ---- names in expressions ---- */
 
+/* May its server say its own metrics? What the page holds is known only when it is read. */
+static bool has_page(const struct spec_study *study, const struct spec_watch *w, size_t service)
+{
+    const struct spec_service *s = &study->services[service];
+    bool known = w->metrics_path != NULL;
+    for (size_t i = 0; i < s->engine_use_count; i++)
+        known |= s->engine_uses[i].engine->metrics_path != NULL;
+    return known && w->kind != WATCH_NOTHING && w->port > 0;
+}
+
+/* Bit per enum guard_source: from where it can come, by what the file says of its service. */
+static unsigned sources_of(const struct spec_study *study, const struct spec_guard *g,
+                           const struct guard_metric_ref *ref)
+{
+    const struct guard_metric_info *info = &guard_metric_infos[ref->metric];
+    const struct spec_watch *w = &g->watches[ref->index];
+    unsigned may = 0, asked = 0;
+    if (spec_guard_front(g, ref->index))
+        may |= 1u << SOURCE_REQUESTS;
+    if (has_page(study, w, ref->index))
+        may |= 1u << SOURCE_ENGINE;
+    if (w->probe_rps > 0)
+        may |= 1u << SOURCE_PROBE;
+    for (size_t s = 0; s < ARRAY_LEN(info->best); s++)
+        asked |= 1u << info->best[s];
+    return may & (ref->source == SOURCE_NONE ? asked : 1u << ref->source);
+}
+
 /* Why nobody could ever know this figure here; NULL: somebody may. */
 static const char *why_never(const struct scope *scope, const struct guard_metric_ref *ref)
 {
@@ -80,7 +110,15 @@ static const char *why_never(const struct scope *scope, const struct guard_metri
         return w->probe_rps > 0 ? NULL : "it is not probed: give its port, and a rate of probes";
     if (w->kind == WATCH_NOTHING && !front)
         return "nobody says where it runs: name it under guard.watch";
-    return NULL;
+    if (!info->sources || sources_of(study, scope->g, ref))
+        return NULL;
+    if (ref->source == SOURCE_ENGINE)
+        return "no page of its server's metrics is known: name its port and \"metrics\" under "
+               "guard.watch";
+    return info->largest ? "nothing sees its queue: name it under \"fronts\", or its port and "
+                           "\"metrics\" under guard.watch"
+                         : "nothing sees its requests: name it under \"fronts\", or give its port "
+                           "and a rate of probes";
 }
 
 /* "stt.latency": a percentile is missing. "stt.p95": the words that stt has. */
@@ -210,22 +248,59 @@ static bool carries_count(const struct guard_metric_ref *ref)
     return ref->metric == GUARD_ERRORS || !isnan(ref->quantile);
 }
 
+/* Fewer values carry no such percentile: stats_quantile_allowed(), which is above this folder. */
+static double least_of(double quantile)
+{
+    return isnan(quantile) ? 1 : fmax(5, ceil(1 / fmin(quantile, 1 - quantile) - 1e-9));
+}
+
+/* What would do, after the reason. */
+static const char *remedies(struct spec_loader *l, const struct spec_guard *g,
+                            const struct guard_metric_ref *ref, double needed, bool fits_without)
+{
+    double rps = ceil(needed / ((double)g->window_ns / NS_PER_S) * 100 - 1e-6) / 100;
+    return arena_printf(
+        l->arena, "%s\"window\"%s%s",
+        rps <= SPEC_PROBE_MOST_RPS
+            ? arena_printf(l->arena, "\"probe: {%s: %.4g/s}\" would do, or a longer ",
+                           l->study->services[ref->index].name, rps)
+            : "it takes a longer ",
+        fits_without ? ", or a lower \"at_least\"" : "",
+        ref->source == SOURCE_PROBE
+            ? ""
+            : ", or more sources: \"fronts\", or its server's \"metrics\" under guard.watch");
+}
+
 /* Probes alone can't fill a window with more than they are. */
+static bool check_count_of(struct spec_loader *l, const struct spec_guard *g, const char *where,
+                           const struct spec_guard_rule *rule, const struct guard_metric_ref *ref)
+{
+    const double rps = g->watches[ref->index].probe_rps;
+    const double most = rps * (double)g->window_ns / NS_PER_S + 1e-6;
+    const double least = least_of(ref->quantile), at_least = (double)rule->at_least;
+    if (sources_of(l->study, g, ref) != 1u << SOURCE_PROBE || fmax(least, at_least) <= most)
+        return true;
+    const char *whose = least > at_least ? arena_printf(l->arena, "the %.0f that a p%.0f needs",
+                                                        least, ref->quantile * 100)
+                                         : arena_printf(l->arena, "at_least %.0f", at_least);
+    return spec_fail(l, rule->place, where,
+                     "%s would never be known: at %.3g /s there are %.3g probes%s in a window of "
+                     "%.0f s, fewer than %s; %s",
+                     ref->name, rps, most - 1e-6,
+                     ref->source == SOURCE_PROBE ? "" : ", and nothing else,",
+                     (double)g->window_ns / NS_PER_S, whose,
+                     remedies(l, g, ref, fmax(least, at_least), least <= most));
+}
+
 static bool check_count(struct spec_loader *l, const struct spec_guard *g, const char *where,
                         const struct spec_guard_rule *rule)
 {
     for (size_t id = 0; id < g->metric_count; id++) {
         const struct guard_metric_ref *ref = &g->metrics[id];
-        if (ref->source != SOURCE_PROBE || !carries_count(ref) || !expr_uses(rule->when, id))
-            continue;
-        double most = g->watches[ref->index].probe_rps * (double)g->window_ns / NS_PER_S;
-        if ((double)rule->at_least > most + 1e-6)
-            return spec_fail(
-                l, rule->place, where,
-                "%s would never be known: at %.3g /s there are %.3g probes in a window "
-                "of %.0f s, fewer than at_least %lu",
-                ref->name, g->watches[ref->index].probe_rps, most, (double)g->window_ns / NS_PER_S,
-                (unsigned long)rule->at_least);
+        if (carries_count(ref) &&
+            (expr_uses(rule->when, id) || (rule->until && expr_uses(rule->until, id))) &&
+            !check_count_of(l, g, where, rule, ref))
+            return false;
     }
     return true;
 }

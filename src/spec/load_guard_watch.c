@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-static const double PROBE_MOST_RPS = 10;
-
 struct watch_draft {
     const char *unit, *container, *metrics;
     bool user;
@@ -140,7 +138,7 @@ static bool load_probe(struct spec_loader *l, const struct yaml_entry *e, struct
     if (e->value->kind != YAML_SCALAR ||
         !metric_parse_quantity(UNIT_PER_SECOND, e->value->text, &rate_rps, NULL))
         return spec_fail(l, place, where, "must be a rate, as in 0.1/s");
-    if (!(rate_rps >= 0 && rate_rps <= PROBE_MOST_RPS))
+    if (!(rate_rps >= 0 && rate_rps <= SPEC_PROBE_MOST_RPS))
         return spec_fail(l, place, where, "%s is out of range: 0 /s to 10 /s",
                          spec_quote(l, e->value->text));
     if (rate_rps > 0 && g->watches[service].port == 0)

@@ -8,7 +8,7 @@
 #include "trial/watch.h"
 
 #include "base/clock.h"
-#include "service/engine.h"
+#include "service/engine_metrics.h"
 
 #include <math.h>
 
@@ -18,13 +18,12 @@ static bool read_page(const struct attempt *attempt, size_t i, struct engine_met
 {
     const struct running *running = &attempt->runner->services[i];
     const struct load_site site = {running->launch.port, &attempt->study->services[i].tls};
-    const struct engine_ops *ops =
-        running->launch.engine ? engine_find(running->launch.engine->name) : NULL;
+    const struct spec_engine *engine = running->launch.engine;
     AUTO(buf_done) struct buf body = BUF_INIT(4 << 20);
     struct load_look look;
-    if (running->root == 0 || !ops || !ops->metrics_path)
+    if (running->root == 0 || !engine || !engine->metrics_path)
         return false;
-    load_http_fetch(&site, ops->metrics_path, PAGE_WITHIN_NS, &body, &look);
+    load_http_fetch(&site, engine->metrics_path, PAGE_WITHIN_NS, &body, &look);
     if (look.status != 200)
         return false;
     engine_metrics_parse(buf_text(&body), body.len, ret_metrics);

@@ -24,7 +24,7 @@ static const char file[] =
     "load: {stt: {rate: 1/s}}\n"
     "baseline: none\n"
     "guard:\n"
-    "  watch: {stt: {unit: w, port: 8000}, llm: {port: 8001}}\n"
+    "  watch: {stt: {unit: w, port: 8000}, llm: {port: 8001, metrics: /m}}\n"
     "  rules:\n"
     "    - {name: slow, when: stt.latency.p95 > 300ms, do: [notify, restart]}\n"
     "    - {name: odd, when: stt.tier != base or llm.errors > 5%, for: 1s}\n"

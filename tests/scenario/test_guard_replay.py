@@ -19,7 +19,7 @@ goal: {optimise: {stt.latency.p95: {good: 100ms, bad: 1s}}}
 load: {stt: {prompts: prompts.jsonl, rate: 1/s}, llm: {prompts: prompts.jsonl, rate: 1/s}}
 baseline: none
 guard:
-  watch: {stt: {unit: whisper.service, port: 8090}, llm: {port: 8000}}
+  watch: {stt: {unit: whisper.service, port: 8090, metrics: /metrics}, llm: {port: 8000, metrics: /metrics}}
   rules:
     - {name: slow speech, when: stt.latency.p95 > 300ms, for: 30s, until: stt.latency.p95 < 250ms, do: [notify, restart]}
     - {name: failing, when: llm.errors > 5%, for: 5s, do: restudy}

@@ -195,6 +195,7 @@ static const struct spec_engine spec = {
     .protocol = "openai-chat",
     .program = "llama-server",
     .ready_path = "/health",
+    .metrics_path = "/metrics",
     .options = options,
     .option_count = ARRAY_LEN(options),
 };
@@ -215,7 +216,6 @@ const struct engine_ops engine_llama_server = {
     .spec = &spec,
     .base_argv = base_argv,
     .model_option = "alias",
-    .metrics_path = "/metrics",
     .check_weights = check_weights,
     .signatures = signatures,
     .version = version,

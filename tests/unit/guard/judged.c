@@ -22,7 +22,8 @@ static const char head[] = "study: s\n"
                            "production:\n"
                            "  stt: {unit: w, port: 8000, environment: {M: \"{model}\"}}\n"
                            "  llm: {unit: l, port: 8001, environment: {A: b}}\n"
-                           "guard:\n";
+                           "guard:\n"
+                           "  watch: {stt: {metrics: /m}, llm: {metrics: /m}}\n";
 
 struct judged *judged_new(const char *guard)
 {

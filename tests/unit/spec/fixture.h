@@ -44,7 +44,8 @@ static const struct spec_engine fixture_engines[] = {
      .protocol = "openai-transcriptions", .program = "faster-whisper-server",
      .ready_path = "/health", FIXTURE_OPTIONS(fixture_faster_options)},
     {.name = "vllm", .help = "vLLM", .role = ROLE_LLM, .protocol = "openai-chat",
-     .program = "vllm", .ready_path = "/health", .ready_within_ns = 600000000000,
+     .program = "vllm", .ready_path = "/health", .metrics_path = "/metrics",
+     .ready_within_ns = 600000000000,
      FIXTURE_OPTIONS(fixture_vllm_options)},
 };
 static const struct spec_engine *const fixture_engine_list[] = {

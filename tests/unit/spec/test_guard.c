@@ -36,6 +36,10 @@ static struct spec_study *parse(const char *more, struct err *err)
 #define RULE(text) WATCH "  rules: [" text "]\n"
 #define FRONT(text) "guard:\n  fronts: {stt: " text "}\n"
 #define TWO "tiers: {base: {port: 2}, tiny: {port: 3}}"
+#define ASK_MORE(rate)                                                                             \
+    "\"probe: {stt: " rate                                                                         \
+    "/s}\" would do, or a longer \"window\", or more sources: \"fronts\", or "                     \
+    "its server's \"metrics\" under guard.watch"
 #define NO_SHADOW                                                                                  \
     "HAProxy can't send copies of requests by itself: its mirror (SPOE) wants an agent that no "   \
     "package of this system has, and copies only bodies of up to 16 KiB, which no recording is; "  \
@@ -107,7 +111,41 @@ static const struct {
      "come back"},
     {RULE("{name: a, when: stt.probe.latency.p95 > 1s}"),
      "f:10:11: guard.rules.a: stt.probe.latency.p95 would never be known: at 0.1 /s there are 6 "
-     "probes in a window of 60 s, fewer than at_least 20"},
+     "probes in a window of 60 s, fewer than at_least 20; \"probe: {stt: 0.34/s}\" would do, or a "
+     "longer \"window\""},
+    {RULE("{name: a, when: stt.latency.p95 > 300ms}"),
+     "f:10:11: guard.rules.a: stt.latency.p95 would never be known: at 0.1 /s there are 6 probes, "
+     "and nothing else, in a window of 60 s, fewer than at_least 20; " ASK_MORE("0.34")},
+    {RULE("{name: a, when: stt.errors > 5%}"),
+     "f:10:11: guard.rules.a: stt.errors would never be known: at 0.1 /s there are 6 probes, and "
+     "nothing else, in a window of 60 s, fewer than at_least 20; \"probe: {stt: 0.34/s}\" would "
+     "do, or a longer \"window\", or a lower \"at_least\", or more sources: \"fronts\", or its "
+     "server's \"metrics\" under guard.watch"},
+    {RULE("{name: a, when: stt.up == 0, until: stt.first.p99 < 1s, at_least: 1}"),
+     "f:10:11: guard.rules.a: stt.first.p99 would never be known: at 0.1 /s there are 6 probes, "
+     "and nothing else, in a window of 60 s, fewer than the 100 that a p99 needs; " ASK_MORE(
+         "1.67")},
+    {WATCH "  probe: 0.5/s\n  rules: [{name: a, when: stt.probe.latency.p99 > 1s}]\n",
+     "f:11:11: guard.rules.a: stt.probe.latency.p99 would never be known: at 0.5 /s there are 30 "
+     "probes in a window of 60 s, fewer than the 100 that a p99 needs; \"probe: {stt: 1.67/s}\" "
+     "would do, or a longer \"window\""},
+    {WATCH "  window: 4s\n  probe: 1/s\n  rules: [{name: a, when: stt.first.p50 > 1s, at_least: "
+           "1}]\n",
+     "f:12:11: guard.rules.a: stt.first.p50 would never be known: at 1 /s there are 4 probes, and "
+     "nothing else, in a window of 4 s, fewer than the 5 that a p50 needs; " ASK_MORE("1.25")},
+    {WATCH "  window: 5s\n  rules: [{name: a, when: stt.probe.first.p99 > 1s}]\n",
+     "f:11:11: guard.rules.a: stt.probe.first.p99 would never be known: at 0.1 /s there are 0.5 "
+     "probes in a window of 5 s, fewer than the 100 that a p99 needs; it takes a longer "
+     "\"window\""},
+    {RULE("{name: a, when: stt.queue.p95 > 1s}"),
+     "f:10:27: guard.rules.a.when: \"stt.queue.p95\" would never be known: nothing sees its queue: "
+     "name it under \"fronts\", or its port and \"metrics\" under guard.watch"},
+    {RULE("{name: a, when: stt.engine.latency.p95 > 1s}"),
+     "f:10:27: guard.rules.a.when: \"stt.engine.latency.p95\" would never be known: no page of its "
+     "server's metrics is known: name its port and \"metrics\" under guard.watch"},
+    {WATCH "  probe: 0/s\n  rules: [{name: a, when: stt.rate > 1}]\n",
+     "f:11:27: guard.rules.a.when: \"stt.rate\" would never be known: nothing sees its requests: "
+     "name it under \"fronts\", or give its port and a rate of probes"},
     {RULE("{name: a, when: stt.up == 0, do: restrat}"),
      "f:10:44: guard.rules.a.do: there is no action \"restrat\"; did you mean restart? (there are "
      "notify, tier-down, tier-up, restart, rollback, restudy)"},
@@ -201,6 +239,57 @@ static void refuses(void **state)
         AUTO(spec_study_free) struct spec_study *study = parse(wrong[i].text, &err);
         CHECK_ROW_TEXT(i, wrong[i].text, err.text, wrong[i].message);
         assert_int_equal(err.code, ERR_INPUT);
+    }
+}
+
+/* Some engines are known to have a page, others to have none. */
+static void knows_an_engines_page(void **state)
+{
+    static const struct {
+        const char *engine, *message;
+    } rows[] = {
+        {"vllm", ""},
+        {"faster-whisper-server",
+         "f:7:11: guard.rules.a: own.latency.p99 would never be known: at 0.1 /s there are 6 "
+         "probes, and nothing else, in a window of 60 s, fewer than the 100 that a p99 needs; "
+         "\"probe: {own: 1.67/s}\" would do, or a longer \"window\", or more sources: \"fronts\", "
+         "or its server's \"metrics\" under guard.watch"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf_done) struct buf text = BUF_INIT(4096);
+        struct spec_study *made = NULL;
+        struct err err = ERR_INIT;
+        buf_addf(&text,
+                 "study: s\nservices: {own: {engine: %s, model: m, protocol: plain}}\n"
+                 "goal: {optimise: {own.latency.p95: {good: 100ms, bad: 1s}}}\n"
+                 "load: {own: {rate: 1/s}}\nbaseline: none\nguard: {watch: {own: {port: 8000}},\n"
+                 "  rules: [{name: a, when: own.latency.p99 > 1s}]}\n",
+                 rows[i].engine);
+        (void)!spec_study_parse("f", buf_text(&text), text.len, &fixture_catalog, &made, &err);
+        AUTO(spec_study_free) struct spec_study *study = made;
+        CHECK_ROW_TEXT(i, rows[i].engine, err.text, rows[i].message);
+    }
+}
+
+/* What may come from a front or a page is known only when it comes, and probes may be enough. */
+static void judges_what_may_come(void **state)
+{
+    static const char *const rows[] = {
+        "guard:\n  watch: {stt: {port: 8000, metrics: /m}}\n"
+        "  rules: [{name: a, when: stt.latency.p99 > 1s or stt.queue.p50 > 1s}]\n",
+        "guard:\n  fronts: {stt: {port: 1, " TWO "}}\n"
+        "  rules: [{name: a, when: stt.latency.p99 > 1s or stt.errors > 5%}]\n",
+        WATCH "  probe: {stt: 0.3334/s}\n  rules: [{name: a, when: stt.latency.p95 > 1s}]\n",
+        WATCH "  probe: {stt: 1.6667/s}\n  rules: [{name: a, when: stt.latency.p99 > 1s}]\n",
+        RULE("{name: a, when: stt.probe.latency.p50 > 1s, at_least: 5}"),
+        RULE("{name: a, when: stt.rate < 0.05}"),
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = ERR_INIT;
+        AUTO(spec_study_free) struct spec_study *study = parse(rows[i], &err);
+        CHECK_ROW_TEXT(i, rows[i], err.text, "");
     }
 }
 
@@ -400,9 +489,14 @@ static void follows_anchors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses),         cmocka_unit_test(becomes),
-        cmocka_unit_test(fronts),          cmocka_unit_test(follows_production),
-        cmocka_unit_test(names),           cmocka_unit_test(leaves_the_digest),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(judges_what_may_come),
+        cmocka_unit_test(knows_an_engines_page),
+        cmocka_unit_test(becomes),
+        cmocka_unit_test(fronts),
+        cmocka_unit_test(follows_production),
+        cmocka_unit_test(names),
+        cmocka_unit_test(leaves_the_digest),
         cmocka_unit_test(follows_anchors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
