@@ -321,14 +321,12 @@ static int find_service(const struct spec_guard *g, const struct expr *when)
 
 /* ---- actions ---- */
 
-static bool has_unit(const struct spec_guard *g, size_t service)
-{
-    const struct spec_front *front = spec_guard_front(g, service);
-    for (size_t i = 0; front && i < front->tier_count; i++)
-        if (front->tiers[i].unit)
-            return true;
-    return g->watches[service].kind == WATCH_UNIT;
-}
+/* What a restart finds under guard.watch instead of a unit; NULL: it is one. Units of tiers are
+ * started and stopped by the policy, and none of them by a rule. */
+static const char *const no_unit[] = {
+    [WATCH_NOTHING] = "nothing",       [WATCH_UNIT] = NULL,           [WATCH_PID] = "a pid",
+    [WATCH_CONTAINER] = "a container", [WATCH_PORT] = "a port alone",
+};
 
 /* Why this rule can't have that action; NULL: it can. */
 static const char *misfit(struct spec_loader *l, const struct spec_guard *g,
@@ -342,9 +340,13 @@ static const char *misfit(struct spec_loader *l, const struct spec_guard *g,
         return "needs exactly one service in \"when\": whom else should it concern?";
     const struct spec_front *front = spec_guard_front(g, (size_t)rule->service);
     if (action == ACTION_RESTART)
-        return has_unit(g, (size_t)rule->service)
-                   ? NULL
-                   : "needs a systemd unit: name it under guard.watch";
+        return no_unit[g->watches[rule->service].kind]
+                   ? arena_printf(l->arena,
+                                  "needs a systemd unit under guard.watch.%s, which is what it "
+                                  "restarts (no tier's is): there is %s",
+                                  l->study->services[rule->service].name,
+                                  no_unit[g->watches[rule->service].kind])
+                   : NULL;
     return front && front->tier_count > 1
                ? NULL
                : "needs several tiers of the service, under guard.fronts";

@@ -156,7 +156,18 @@ static const struct {
      "f:10:56: guard.rules.a.do: restart needs exactly one service in \"when\": whom else should "
      "it concern?"},
     {RULE("{name: a, when: llm.up == 0, do: [restart]}"),
-     "f:10:45: guard.rules.a.do: restart needs a systemd unit: name it under guard.watch"},
+     "f:10:45: guard.rules.a.do: restart needs a systemd unit under guard.watch.llm, which is what "
+     "it restarts (no tier's is): there is a port alone"},
+    {"guard:\n  watch: {llm: {pid: 7}}\n  rules: [{name: a, when: llm.up == 0, do: restart}]\n",
+     "f:10:44: guard.rules.a.do: restart needs a systemd unit under guard.watch.llm, which is what "
+     "it restarts (no tier's is): there is a pid"},
+    {"guard:\n  watch: {llm: {container: c}}\n"
+     "  rules: [{name: a, when: llm.up == 0, do: restart}]\n",
+     "f:10:44: guard.rules.a.do: restart needs a systemd unit under guard.watch.llm, which is what "
+     "it restarts (no tier's is): there is a container"},
+    {TIERS "  rules: [{name: a, when: stt.rate > 1, do: [restart]}]\n",
+     "f:10:46: guard.rules.a.do: restart needs a systemd unit under guard.watch.stt, which is what "
+     "it restarts (no tier's is): there is nothing"},
     {RULE("{name: a, when: stt.up == 0, do: [tier-down]}"),
      "f:10:45: guard.rules.a.do: tier-down needs several tiers of the service, under guard.fronts"},
     {RULE("{name: a, when: stt.up == 0, do: [rollback]}"),
