@@ -2,8 +2,9 @@
  *
  * It runs as a unit of its own where systemd runs us: under guard's unit the study would have
  * guard's memory limit and be shut away from what it is to start. Else it is a child in a session
- * of its own, its words in "FOLDER.restudy.log". Either way it is stopped with SIGTERM when the
- * window closes, which `spica run` takes as "finish cleanly": the next night goes on from there.
+ * of its own, its words in "FOLDER.restudy.log" (of the unit: in the journal). Either way it is
+ * stopped with SIGTERM when the window closes, which `spica run` takes as "finish cleanly": the
+ * next night goes on from there.
  *
  * It begins with `--fresh`, once: what was measured before is what is in doubt, and stays beside as
  * FOLDER.1. That it has begun is told by the folder itself, which is another one then. Rejected: a
@@ -216,8 +217,14 @@ static void become(const char *const *argv, const char *log_path, pid_t minder)
     _exit(127);
 }
 
-/* Its exit status; -1: by a signal. */
-static bool run_child(const struct guard_restudy_work *work, int *ret_status, struct err *err)
+/* How a study came to its end. */
+struct ending {
+    int status;    /* exit status; -1: by a signal */
+    char log[160]; /* where its words are, for whoever reads that it failed */
+};
+
+static bool run_child(const struct guard_restudy_work *work, struct ending *ret_ending,
+                      struct err *err)
 {
     const char *argv[WORDS_MAX];
     AUTO(buf_done) struct buf log = BUF_INIT(8192);
@@ -238,7 +245,9 @@ static bool run_child(const struct guard_restudy_work *work, int *ret_status, st
         }
         wait_a_while();
     }
-    *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    ret_ending->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const char *slash = log.len >= sizeof ret_ending->log ? strrchr(buf_text(&log), '/') : NULL;
+    snprintf(ret_ending->log, sizeof ret_ending->log, "%s", slash ? slash + 1 : buf_text(&log));
     return true;
 }
 
@@ -278,8 +287,9 @@ static bool start_unit(struct host_manager *manager, const struct guard_restudy_
 }
 
 /* A unit that succeeded is gone at once; one that failed stays until it is forgiven. */
-static bool run_unit(struct host_manager *manager, const struct guard_restudy_work *work,
-                     int *ret_status, struct err *err)
+static bool run_unit(struct host_manager *manager, enum host_scope scope,
+                     const struct guard_restudy_work *work, struct ending *ret_ending,
+                     struct err *err)
 {
     char name[HOST_NAME_SIZE];
     AUTO(free) struct host_unit *unit = calloc(1, sizeof *unit);
@@ -298,51 +308,55 @@ static bool run_unit(struct host_manager *manager, const struct guard_restudy_wo
             return false;
         wait_a_while();
     }
-    *ret_status = strcmp(unit->active, "failed") == 0 ? unit->exit_status : 0;
+    ret_ending->status = strcmp(unit->active, "failed") == 0 ? unit->exit_status : 0;
+    snprintf(ret_ending->log, sizeof ret_ending->log, "journalctl %s-u %.60s",
+             scope == HOST_USER ? "--user " : "", name);
     host_manager_forgive(manager, name);
     return true;
 }
 
-static bool run(const struct guard_restudy_work *work, int *ret_status, struct err *err)
+static bool run(const struct guard_restudy_work *work, struct ending *ret_ending, struct err *err)
 {
     AUTO(host_manager_close) struct host_manager *manager = NULL;
     struct err ignored = ERR_INIT;
     enum host_scope scope = getenv("MANAGERPID") ? HOST_USER : HOST_SYSTEM;
     if (getenv("INVOCATION_ID") && host_manager_open(scope, &manager, &ignored))
-        return run_unit(manager, work, ret_status, err);
-    return run_child(work, ret_status, err);
+        return run_unit(manager, scope, work, ret_ending, err);
+    return run_child(work, ret_ending, err);
 }
 
 /* What each exit status of `spica run` means here. */
 static const struct {
     int status;
     bool goes_on; /* in the next window */
+    bool see_log; /* it said why there */
     const char *text;
 } ends[] = {
-    {0, false, "measured again; its winner awaits approval: spica promote"},
-    {1, false, "failed by itself; see its log"},
-    {2, false, "the study file is not accepted any more"},
-    {3, false, "measured again: no candidate satisfies the requirements"},
-    {4, true, "the device is held by others"},
-    {5, true, "stopped, and resumes"},
+    {0, false, false, "measured again; its winner awaits approval: spica promote"},
+    {1, false, true, "failed by itself"},
+    {2, false, true, "the study file is not accepted any more"},
+    {3, false, false, "measured again: no candidate satisfies the requirements"},
+    {4, true, false, "the device is held by others"},
+    {5, true, false, "stopped, and resumes"},
 };
 
-static void judge(struct guard_restudy *restudy, int status)
+static void judge(struct guard_restudy *restudy, const struct ending *ending)
 {
     const char *text = "was killed";
-    bool goes_on = true;
+    bool goes_on = true, see_log = true;
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-        if (ends[i].status == status) {
+        if (ends[i].status == ending->status) {
             text = ends[i].text;
             goes_on = ends[i].goes_on;
+            see_log = ends[i].see_log;
         }
     bool given_up = goes_on && restudy->attempts >= ATTEMPTS_MAX;
     restudy->state = goes_on && !given_up ? RESTUDY_QUEUED : RESTUDY_DONE;
-    snprintf(restudy->result, sizeof restudy->result, "the study %s%s (attempt %d)", text,
+    snprintf(restudy->result, sizeof restudy->result, "the study %s%s (attempt %d)%s%s", text,
              given_up  ? ", and is given up"
              : goes_on ? "; goes on later"
                        : "",
-             restudy->attempts);
+             restudy->attempts, see_log ? "; its log: " : "", see_log ? ending->log : "");
 }
 
 void guard_work_restudy(void *restudy, struct guard_said *said)
@@ -350,7 +364,7 @@ void guard_work_restudy(void *restudy, struct guard_said *said)
     const struct guard_restudy_work *work = restudy;
     struct guard_restudy now = work->restudy;
     struct err err = ERR_INIT;
-    int status = -1;
+    struct ending ending = {.status = -1};
     now.state = RESTUDY_RUNNING;
     now.attempts++; /* on disk before anything: minders that are killed are not started for ever */
     (void)host_process_read(getpid(), &now.minder);
@@ -358,8 +372,8 @@ void guard_work_restudy(void *restudy, struct guard_said *said)
         now.state = RESTUDY_DONE;
         snprintf(now.result, sizeof now.result, "the study is given up after %d attempts",
                  ATTEMPTS_MAX);
-    } else if (guard_restudy_write(work->folder, &now, &err) && run(work, &status, &err)) {
-        judge(&now, status);
+    } else if (guard_restudy_write(work->folder, &now, &err) && run(work, &ending, &err)) {
+        judge(&now, &ending);
     } else {
         now.state = now.attempts >= ATTEMPTS_MAX ? RESTUDY_DONE : RESTUDY_QUEUED;
         snprintf(now.result, sizeof now.result, "the study could not be run: %.180s", err.text);

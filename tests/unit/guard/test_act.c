@@ -359,6 +359,8 @@ static const struct {
 } studies[] = {
     {"done", "#!/bin/sh\necho \"$@\" >\"$(dirname \"$0\")/asked\"\nexit 0\n", "awaits approval",
      false},
+    {"failed", "#!/bin/sh\nexit 1\n", "failed by itself (attempt 1); its log: ", false},
+    {"refused", "#!/bin/sh\nexit 2\n", "not accepted any more (attempt 1); its log: ", false},
     {"none feasible", "#!/bin/sh\nexit 3\n", "no candidate", false},
     {"busy", "#!/bin/sh\nexit 4\n", "held by others; goes on later", true},
     {"stopped", "#!/bin/sh\nexit 5\n", "resumes; goes on later", true},
@@ -387,6 +389,8 @@ static void test_study(void **state)
         stage_settle(stage);
         CHECK_TOLD(stage, "a new study is queued");
         CHECK_TOLD(stage, studies[i].told);
+        if (strstr(studies[i].told, "log"))
+            CHECK_TOLD(stage, "voice.spica.restudy.log");
         assert_true(guard_restudy_read(stage->results, &found, &request, &err) && found);
         CHECK_ROW(i, studies[i].name,
                   (request.state == RESTUDY_QUEUED) == studies[i].queued && request.attempts == 1);
