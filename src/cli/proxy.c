@@ -70,13 +70,17 @@ static bool verb_stop(const struct call *call, struct err *err)
 static bool find_front(const struct spec_study *study, const struct cli_args *args,
                        size_t *ret_front, struct err *err)
 {
-    for (size_t i = 0; i < study->guard->front_count; i++)
-        if (strcmp(study->services[study->guard->fronts[i].service].name, args->arguments[2]) ==
-            0) {
+    AUTO(buf_done) struct buf there = BUF_INIT(512);
+    for (size_t i = 0; i < study->guard->front_count; i++) {
+        const char *name = study->services[study->guard->fronts[i].service].name;
+        if (strcmp(name, args->arguments[2]) == 0) {
             *ret_front = i;
             return true;
         }
-    return err_set(err, ERR_INPUT, "guard: fronts: has no \"%.60s\"", args->arguments[2]);
+        buf_addf(&there, "%s%s", i ? ", " : "", name);
+    }
+    return err_set(err, ERR_INPUT, "guard: fronts: has no \"%.60s\" (there are %s)",
+                   args->arguments[2], buf_text(&there));
 }
 
 static bool verb_tier(const struct call *call, struct err *err)
@@ -152,8 +156,15 @@ static bool verb_look(const struct call *call, struct err *err)
     struct proxy_view view;
     if (!proxy_look(call->proxy, &view, err))
         return false;
+    const char *theirs = call->study->guard->proxy.attach_socket;
+    if (!view.up && theirs)
+        return err_set(err, ERR_PROBLEM,
+                       "HAProxy does not answer at %s: does it run, with that stats socket?",
+                       theirs);
     if (!view.up)
-        return err_set(err, ERR_PROBLEM, "HAProxy does not answer");
+        return err_set(err, ERR_PROBLEM,
+                       "HAProxy does not answer: `spica proxy %s apply` starts it, or says why not",
+                       call->args->arguments[0]);
     printf("HAProxy (process %lld) runs for %lld s\n", (long long)view.pid,
            (long long)view.uptime_s);
     for (size_t i = 0; i < call->study->guard->front_count; i++)
@@ -163,12 +174,18 @@ static bool verb_look(const struct call *call, struct err *err)
 
 static const struct {
     const char *word;
-    int arguments;
+    const char *example; /* of the two words after it; NULL: it takes none */
     bool (*run)(const struct call *call, struct err *err);
 } verbs[] = {
-    {"apply", 0, verb_apply},     {"show", 0, verb_show},   {"check", 0, verb_check},
-    {"look", 0, verb_look},       {"stop", 0, verb_stop},   {"tier", 2, verb_tier},
-    {"weights", 2, verb_weights}, {"drain", 2, verb_drain}, {"ready", 2, verb_ready},
+    {"apply", NULL, verb_apply},
+    {"show", NULL, verb_show},
+    {"check", NULL, verb_check},
+    {"look", NULL, verb_look},
+    {"stop", NULL, verb_stop},
+    {"tier", "stt tiny", verb_tier},
+    {"weights", "stt 90/10", verb_weights},
+    {"drain", "stt tiny", verb_drain},
+    {"ready", "stt tiny", verb_ready},
 };
 
 static bool run(const struct cli_args *args, int *ret_status, struct err *err)
@@ -185,10 +202,11 @@ static bool run(const struct cli_args *args, int *ret_status, struct err *err)
                        "proxy: \"%.60s\" is none of apply, show, check, look, stop, tier, weights, "
                        "drain, ready",
                        args->arguments[1]);
-    if (args->argument_count != 2 + verbs[verb].arguments)
-        return err_set(err, ERR_INPUT, "proxy: %s %s", verbs[verb].word,
-                       verbs[verb].arguments ? "wants a front and what to set, as in: tier stt tiny"
-                                             : "takes nothing more");
+    const char *example = verbs[verb].example;
+    if (args->argument_count != (example ? 4 : 2))
+        return err_set(err, ERR_INPUT, "proxy: %s %s%s%s%s", verbs[verb].word,
+                       example ? "wants a front and what to set, as in: " : "takes nothing more",
+                       example ? verbs[verb].word : "", example ? " " : "", example ? example : "");
     if (!spec_study_load(args->arguments[0], cli_catalog(), &study, err) ||
         !proxy_open(study, &proxy, err))
         return false;

@@ -53,20 +53,23 @@ static bool choose(const struct call *call, bool ret_chosen[SPEC_FRONTS_MAX], st
 {
     const struct spec_guard *guard = call->study->guard;
     const char *wanted = cli_value(&cli_split, call->args, "service");
+    AUTO(buf_done) struct buf there = BUF_INIT(512);
     size_t chosen = 0, splits = 0;
     for (size_t i = 0; guard && i < guard->front_count; i++) {
         bool has = guard->fronts[i].split.count > 0;
-        splits += has;
+        if (has)
+            buf_addf(&there, "%s%s", splits++ ? ", " : "", service_name(call->study, i));
         ret_chosen[i] = has && (!wanted || strcmp(service_name(call->study, i), wanted) == 0);
         chosen += ret_chosen[i];
     }
     if (splits == 0)
         return err_set(err, ERR_INPUT, "%s: no front under guard: has a split", call->name);
     if (chosen == 0)
-        return err_set(err, ERR_INPUT, "--service %.60s: no such split", wanted ? wanted : "");
+        return err_set(err, ERR_INPUT, "--service %.60s: no such split (there are %s)",
+                       wanted ? wanted : "", buf_text(&there));
     if (chosen > 1 && call->verb != VERB_STATUS)
-        return err_set(err, ERR_INPUT, "%s: %zu splits: say which by --service", call->name,
-                       chosen);
+        return err_set(err, ERR_INPUT, "%s: %zu splits: say which by --service (there are %s)",
+                       call->name, chosen, buf_text(&there));
     return true;
 }
 

@@ -173,8 +173,22 @@ static void drop_first(struct guard_actor *actor)
     memmove(actor->queue, actor->queue + 1, --actor->queued * sizeof *actor->queue);
 }
 
+/* Killed in the middle: what it did only the machine knows. */
+static void add_unknown_end(struct buf *text, const struct guard_actor *actor,
+                            const struct act_change *change)
+{
+    const struct spec_watch *watch =
+        change->service >= 0 ? &guard_of(actor)->watches[change->service] : NULL;
+    buf_add(text, "its process was killed, so what it did is not known");
+    if (change->action == ACTION_RESTART && watch && watch->unit)
+        buf_addf(text, ": see systemctl %sstatus %s", watch->user ? "--user " : "", watch->unit);
+    else if (change->action == ACTION_ROLLBACK)
+        buf_add(text, ": `spica rollback` finishes it, or says that nothing is left to do");
+}
+
 static void on_end(void *owner, const struct guard_said *said)
 {
+    AUTO(buf_done) struct buf unknown = BUF_INIT(400);
     struct guard_actor *actor = owner;
     struct act_change change = actor->queue[0];
     actor->change = guard_child_free(actor->change);
@@ -182,9 +196,9 @@ static void on_end(void *owner, const struct guard_said *said)
     drop_first(actor);
     if (said && said->refused && actor->setup.refused && !change.resumed)
         actor->setup.refused(actor->setup.context, change.action, change.service);
+    add_unknown_end(&unknown, actor, &change);
     act_tell(actor, change.service, change.rule, said && said->done, "%s: %s",
-             spec_action_names[change.action],
-             said ? said->text : "ended without a word; look at the machine");
+             spec_action_names[change.action], said ? said->text : buf_text(&unknown));
     if (change.action == ACTION_RESTUDY && said && said->done) {
         actor->tried_ns = 0; /* another request */
         act_minder_look(actor);

@@ -108,7 +108,8 @@ static bool follow(struct sd_event *event, struct guard_child *child, struct err
         r = sd_event_add_time_relative(event, &child->timer, CLOCK_MONOTONIC,
                                        (uint64_t)(child->job.within_ns / NS_PER_US), 0, on_late,
                                        child);
-    return r >= 0 || err_set(err, ERR_INTERNAL, "following a child: %s", strerror(-r));
+    return r >= 0 ||
+           err_set(err, ERR_INTERNAL, "its process can't be waited for: %s", strerror(-r));
 }
 
 /* Before the loop follows it, nothing has been said, and it may be killed. */

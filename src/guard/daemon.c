@@ -85,10 +85,13 @@ static bool take_lock(struct daemon *daemon, struct err *err)
         lock.l_pid = 0;
     if (lock.l_pid <= 0) /* in another container it has no number that we know */
         return err_set(err, ERR_BUSY,
-                       "\"%s\" is guarded already, by a process that can't be seen from here",
+                       "\"%s\" is guarded already, by a process that can't be seen from here: "
+                       "stop it where it runs (another container?), or read its /status",
                        daemon->study->name);
-    return err_set(err, ERR_BUSY, "\"%s\" is guarded already, by process %d", daemon->study->name,
-                   (int)lock.l_pid);
+    return err_set(err, ERR_BUSY,
+                   "\"%s\" is guarded already, by process %d: stop that one first (systemctl stop "
+                   "spica-guard, or kill %d); guard --once may look beside it",
+                   daemon->study->name, (int)lock.l_pid, (int)lock.l_pid);
 }
 
 /* ---- a tick ---- */

@@ -44,7 +44,8 @@ bool guard_lookout_open(const struct guard_options *options, enum guard_lookout_
     *lookout = (struct guard_lookout){0};
     int r = sd_event_default(&lookout->event);
     if (r < 0)
-        return err_set(err, ERR_INTERNAL, "no event loop: %s", strerror(-r));
+        return err_set(err, ERR_INTERNAL, "guard can't wait for what happens (sd-event): %s",
+                       strerror(-r));
     (void)look_for_candidate(lookout, options, clock_now_ns());
     const struct guard_watch_setup setup = {.study = options->study,
                                             .folder = options->folder,

@@ -199,7 +199,7 @@ def a_unit_that_ends_and_one_that_is_not_there(box):
         w.expect("down", "stt")
         check(w.value("stt.up") == 0 and w.value("llm.up") == 1, w.ticks()[-1])
         second = box.run("guard", box.file, code=4)
-        check(str(w.guard.pid) in second.err, str(second))
+        check(f"guarded already, by process {w.guard.pid}: stop that one first" in second.err, str(second))
         w.end()
 
 

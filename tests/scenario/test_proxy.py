@@ -343,7 +343,8 @@ def frozen(box, proxy):
     proxy.spica("apply")
     master, worker = proxy.pids()
     os.kill(worker, signal.SIGSTOP)
-    proxy.spica("look", code=6)
+    look = proxy.spica("look", code=6)
+    check(f"HAProxy does not answer: `spica proxy {box.file} apply` starts it, or says why not" in look.err, look)
     result = proxy.spica("apply", code=4)
     check("does not answer" in result.err, result)
     os.kill(worker, signal.SIGCONT)
@@ -456,6 +457,11 @@ def refused(box, proxy):
     box.run("proxy", box.file, "sing", code=2)
     proxy.fronts["llm"]["split"]["arms"]["next"] = {"port": proxy.ports["next"], "weight": 10}
     proxy.write()
+    for words, says in ((("weights",), "as in: weights stt 90/10"), (("drain", "stt"), "as in: drain stt tiny"),
+                        (("show", "stt"), "show takes nothing more"),
+                        (("tier", "lm", "tiny"), 'has no "lm" (there are stt, llm)')):
+        result = box.run("proxy", box.file, *words, code=2)
+        check(says in result.err, result)
 
 
 def wait_pid(path):

@@ -462,7 +462,7 @@ def words_that_mean_nothing(box):
     check("no front under guard: has a split" in box.run("split", box.file, code=2).text, "no split")
     split = Split(box)
     check("none of status, advance, abort" in box.run("split", box.file, "fly", code=2).text, "a verb")
-    check("no such split" in box.run("split", box.file, "--service", "llm", code=2).text, "a service")
+    check("no such split (there are stt)" in box.run("split", box.file, "--service", "llm", code=2).text, "a service")
     text = box.run("split", box.file, code=0).out
     check("nothing was counted yet" in text and "undecided" in text, text)
     split.guard_part["probe"] = 0
