@@ -25,7 +25,7 @@ extern const char *const guard_split_state_names[SPLIT_STATE_COUNT_];
 struct guard_split_arm {
     const char *name; /* borrowed from the study */
     int weight;       /* percent, now */
-    /* Since the weights changed last. */
+    /* Since the split began, or was advanced last. */
     uint64_t requests, failed, left; /* all; with an error; whose client did not wait */
     struct stats_sketch *latency;    /* of those answered; owned */
     /* Since the split began: what arms make of the same clips does not depend on weights. */
