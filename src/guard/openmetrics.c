@@ -352,8 +352,9 @@ static void add_splits(struct line_out *out)
 {
     static const struct line_family weight = {"spica_split_arm_weight_ratio", FAMILY_GAUGE, "ratio",
                                               "share of the requests that an arm of a split gets"};
-    static const struct line_family requests = {"spica_split_arm_requests", FAMILY_COUNTER, NULL,
-                                                "requests of an arm since the split began, or was advanced last"};
+    static const struct line_family requests = {
+        "spica_split_arm_requests", FAMILY_COUNTER, NULL,
+        "requests of an arm since the split began, or was advanced last"};
     static const struct line_family errors = {"spica_split_arm_errors", FAMILY_COUNTER, NULL,
                                               "of them those that failed"};
     static const struct line_family latency = {"spica_split_arm_latency_seconds", FAMILY_SUMMARY,

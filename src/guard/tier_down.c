@@ -3,9 +3,10 @@
  *   on --drain--> draining --empty--> stopping --unit is down--> off
  *   failed, serves --another tier can answer, it is left--> draining ...
  *
- * Draining lasts for as long as a request may (the front's `timeout:`): streams are not cut. Memory
- * that others wait for is another matter, then it is a minute. It has to be seen empty twice: a
- * request may have been chosen for it just before it was drained.
+ * Draining lasts for at most the front's `timeout:` in all, also where HAProxy, which counts
+ * silence, would let a stream go on; where others wait for its memory, for at most a minute. What
+ * is on it then is cut. It has to be seen empty twice: a request may have been chosen for it just
+ * before it was drained.
  *
  * One that has failed is stopped at once only where nobody loses anything by it. A server on the
  * CPU is slow, and slow answers are better than none: one that takes the front's requests, has some

@@ -53,7 +53,7 @@ struct spec_front { /* one service behind HAProxy */
     int switches_per_minute;  /* default 4 */
     int64_t up_after_ns;      /* calm for so long before a better tier; default 30 s */
     struct spec_split split;  /* count 0: none. Not together with several tiers */
-    int64_t timeout_ns;       /* of a whole answer; default 10 min: long uploads, long streams */
+    int64_t timeout_ns;       /* longest silence, longest drain; default 10 min */
     int queue_max;            /* requests at one server at once, the rest queue; 0: no bound */
     struct spec_place place;
 };

@@ -41,7 +41,8 @@ static const struct spec_field front_fields[] = {
      .help = "header by which a client chooses a tier itself"},
     {"split", FIELD_NODE, FIELD(split), .help = "traffic shared out between servers"},
     {"timeout", FIELD_DURATION, FIELD(front.timeout_ns), .min = 1, .max = 86400, .fallback = "10m",
-     .help = "of a whole answer: long uploads, long streams"},
+     .help = "the longest silence in a request; a tier that is stopped is drained for at most so "
+             "long in all"},
     {"at_once", FIELD_INT, FIELD(front.queue_max), .min = 0, .max = 10000, .fallback = "0",
      .help = "requests at one server at once, others wait in HAProxy; 0: no bound"},
 };
