@@ -68,7 +68,7 @@ int64_t proc_age_ns(const struct proc_stat *stat)
         !ticks_to_ns(stat->start_ticks, 0, &started_ns))
         return -1;
     const int64_t age_ns = boot.tv_sec * NS_PER_S + boot.tv_nsec - started_ns;
-    return age_ns > 0 ? age_ns : 0;
+    return age_ns >= 0 ? age_ns : -1; /* begun later than now: not by this clock */
 }
 
 static bool is_id(int64_t value)
