@@ -14,8 +14,7 @@ bundle=$(readlink -f "${2:?BUNDLE}")
 shift 2
 (($#)) || set -- cuda-empty whisper-starved
 work=$(mktemp -d)
-export H100_ROOT=$work/h100 FAKE_NVML_WORLD=$work/world SPICA_LOCK_DIR=$work/lock
-export SPICA_NVML_LIBRARY=$build/tests/fakes/libfake-nvml.so FAKE=$build/tests/fakes/fake-service
+. "$here/fake_h100.sh"
 h100=$work/kit/h100.sh
 
 end() {
@@ -33,60 +32,20 @@ fail() {
     exit 1
 }
 
-make_world() {
-    mkdir -p "$work"/{world,lock,bin,kit/examples}
-    : >"$work/world/began"
-    echo "card GPU-00000000-1111-2222-3333-444444444444 0000:41:00.0 81559 480 NVIDIA H100 80GB HBM3" \
-        >"$work/world/world"
-    ln -s "$FAKE" "$work/bin/hold"
-    cat >"$work/bin/python3" <<'PYTHON'
-#!/bin/bash
-card="--gpu $FAKE_NVML_WORLD --life 10m"
-case "$*" in
-    *hold.py*)
-        while (($#)); do case $1 in --leave) leave=$2 ;; --ready) ready=$2 ;; esac; shift; done
-        echo "hold: all but $leave MiB held" && echo 0 >"$ready"
-        exec hold $card --gpu-hold "$((81079 - leave))M" ;;
-    *vllm.entrypoints*)
-        shift 2
-        printf '%s\n' "--gpu $FAKE_NVML_WORLD" "--life 10m" "--latency 40ms" >"$H100_ROOT/vllm.script"
-        FAKE_SERVICE_SCRIPT=$H100_ROOT/vllm.script exec "$FAKE" --as vllm "$@" ;;
-    *openai_whisper_server.py*)
-        memory=900M; [[ $2 == *tiny* ]] || memory=1100M
-        exec "$FAKE" $card --kind stt --port "$3" --gpu-memory $memory --latency 20ms \
-            --transcripts lab/speech/manifest.jsonl ;;
-    *) exec /usr/bin/python3 "$@" ;;
-esac
-PYTHON
-    chmod +x "$work/bin/python3"
-    export PATH=$work/bin:$PATH
-}
-
-# As tools/gpu-lab/setup leaves it, so that it finds nothing more to do.
-make_lab() {
-    local lab=$H100_ROOT/lab root=$here/../..
-    mkdir -p "$lab"/{site/whisper,llm-7b} "$H100_ROOT/parts"
-    touch "$lab"/{.unpacked,site/.installed,whisper-{tiny.en,base}.{ct2,pt}}
-    echo '{}' >"$lab/llm-7b/config.json"
-    cp -rL "$root/build/demo/speech-real" "$lab/speech"
-    cp "$root/tools/corpus/prompts.jsonl" "$lab/"
-    mkdir -p "$lab/llama/llama.cpp/build/bin"
-    ln -s "$FAKE" "$lab/llama/llama.cpp/build/bin/llama-server"
-    printf GGUF >"$lab/smollm2-135m-q4_1.gguf"
-}
-
 make_kit() {
+    mkdir -p "$work/kit/examples"
     cp "$bundle" "$work/kit/"
-    cp "$here"/{h100.sh,export_study.py} "$here/../../tools/gpu-lab/setup" "$work/kit/"
-    cp -r "$here/../../examples/h100" "$work/kit/examples/"
+    cp "$here"/{h100.sh,export_study.py} "$root/tools/gpu-lab/setup" "$work/kit/"
+    cp -r "$root/examples/h100" "$work/kit/examples/"
     sed -i -E 's/window: [0-9]+s/window: 2s/; s/warmup: [0-9]s/warmup: 0s/' \
         "$work"/kit/examples/h100/*.yaml
     sed -i -E 's/^measure: \{/&contention: 100%, lateness: 100ms, /' "$work"/kit/examples/h100/*.yaml
     : >"$work/kit/examples/openai_whisper_server.py"
 }
 
-make_world
+make_world 20ms 20ms
 make_lab
+ln -s "$FAKE" "$lab/llama/llama.cpp/build/bin/llama-server"
 make_kit
 "$h100" setup
 "$h100" warm

@@ -8,36 +8,23 @@
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$here/../..
 build=$(cd "${1:?BUILD_FOLDER}" && pwd)
 program=$(readlink -f "${2:?SPICA}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 out=${3:-$work/out}
-export H100_ROOT=$work/h100 FAKE_NVML_WORLD=$work/world SPICA_LOCK_DIR=$work/lock
-export SPICA_NVML_LIBRARY=$build/tests/fakes/libfake-nvml.so FAKE=$build/tests/fakes/fake-service
-lab=$H100_ROOT/lab server=$H100_ROOT/lab/llama/llama.cpp/build/bin/llama-server
+. "$here/fake_h100.sh"
+server=$lab/llama/llama.cpp/build/bin/llama-server
 
-mkdir -p "$work"/{world,lock,bin} "$lab/site" "$H100_ROOT/spica/bin" "$(dirname "$server")"
-: >"$work/world/began"
-echo "card GPU-00000000-1111-2222-3333-444444444444 0000:41:00.0 81559 480 NVIDIA H100 80GB HBM3" \
-    >"$work/world/world"
+make_world 20ms 250ms
+make_lab
+mkdir -p "$H100_ROOT/spica/bin"
 if [[ $program == *.tar.xz ]]; then
     tar -xJf "$program" -C "$H100_ROOT/spica" --strip-components=1
 else
     ln -s "$program" "$H100_ROOT/spica/bin/spica"
 fi
 
-cat >"$work/bin/python3" <<'PYTHON'
-#!/bin/bash
-case "$*" in
-    *openai_whisper_server.py*)
-        memory=900M latency=20ms; [[ $2 == *tiny* ]] || memory=1100M latency=250ms
-        exec "$FAKE" --gpu "$FAKE_NVML_WORLD" --gpu-sm 30 --life 10m --kind stt --port "$3" \
-            --gpu-memory $memory --latency $latency --transcripts lab/speech/manifest.jsonl ;;
-    *) exec /usr/bin/python3 "$@" ;;
-esac
-PYTHON
 # Four at once where it has four slots: else each waits for three others.
 cat >"$server" <<'LLAMA'
 #!/bin/bash
@@ -47,13 +34,7 @@ printf '%s\n' "--gpu $FAKE_NVML_WORLD" "--gpu-memory 1200M" "--gpu-sm 30" "--lif
     "--latency $latency" >"$H100_ROOT/llama-$$.script"
 FAKE_SERVICE_SCRIPT=$H100_ROOT/llama-$$.script exec "$FAKE" --as llama-server "$@"
 LLAMA
-chmod +x "$work/bin/python3" "$server"
-export PATH=$work/bin:$PATH
-
-cp -rL "$root/build/demo/speech-real" "$lab/speech"
-cp "$root/tools/corpus/prompts.jsonl" "$lab/"
-touch "$lab"/whisper-{tiny.en,base}.pt
-printf GGUF >"$lab/smollm2-135m-q4_1.gguf"
+chmod +x "$server"
 
 # Other work is on these machines, and a fake's own words are not what the card's are.
 mkdir -p "$work/kit/tests/hardware" "$work/kit/examples"
