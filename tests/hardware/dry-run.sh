@@ -14,6 +14,7 @@ bundle=$(readlink -f "${2:?BUNDLE}")
 shift 2
 (($#)) || set -- cuda-empty whisper-starved
 work=$(mktemp -d)
+# shellcheck source-path=SCRIPTDIR source=fake_h100.sh
 . "$here/fake_h100.sh"
 h100=$work/kit/h100.sh
 

@@ -3,6 +3,7 @@
 # folder, absolute) and $work (a folder).
 # shellcheck shell=bash
 
+: "${here:?}" "${build:?}" "${work:?}"
 root=$here/../..
 export H100_ROOT=$work/h100 FAKE_NVML_WORLD=$work/world SPICA_LOCK_DIR=$work/lock
 export SPICA_NVML_LIBRARY=$build/tests/fakes/libfake-nvml.so FAKE=$build/tests/fakes/fake-service

@@ -12,11 +12,12 @@ shift
 (($#)) || set -- quiet swing back_on_cpu tier_on_cpu frozen_engine dead_engine pressure killed
 work=${GUARD_DRY:-$(mktemp -d)} # kept where it is named, and the study is not run again
 [[ -n ${GUARD_DRY:-} ]] || trap 'rm -rf "$work"' EXIT
+# shellcheck source-path=SCRIPTDIR source=fake_h100.sh
 . "$here/fake_h100.sh"
 export SPICA=$build/src/cli/spica PATH=$PATH:/usr/sbin
 studies=$H100_ROOT/studies/h100
 
-rm -rf "$work"/{world,bin,h100/lab,h100/vllm-*}
+rm -rf "${work:?}"/{world,bin,h100/lab,h100/vllm-*}
 make_world 50ms 100ms 1
 make_lab
 mkdir -p "$studies"

@@ -13,6 +13,7 @@ program=$(readlink -f "${2:?SPICA}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 out=${3:-$work/out}
+# shellcheck source-path=SCRIPTDIR source=fake_h100.sh
 . "$here/fake_h100.sh"
 server=$lab/llama/llama.cpp/build/bin/llama-server
 
