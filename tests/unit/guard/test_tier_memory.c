@@ -30,7 +30,7 @@ static void test_memory(void **state)
     for (int i = 1; i <= 10; i++)
         tier_memory_note(&memory, (10 + i) * GIB, now_ns += NS_PER_S);
     assert_true(memory.owed_bytes == 4 * GIB);
-    tier_memory_note(&memory, NAN, now_ns += NS_PER_S);
+    tier_memory_note(&memory, NAN, now_ns + NS_PER_S);
     assert_true(memory.owed_bytes == 4 * GIB);
 }
 

@@ -159,7 +159,10 @@ static void play(struct swing *swing, int arm)
     struct tier_load *load = tier_load_new(&swing->spec, 60 * NS_PER_S);
     struct policy_state state = policy_init();
     int current = arm == 1 ? 1 : 0;
-    for (double now_s = swing->now_s; now_s < PLAYED_S; now_s += LOOK_S) {
+    const double begun_s = swing->now_s;
+    const int looks = (int)((PLAYED_S - begun_s) / LOOK_S);
+    for (int k = 0; k < looks; k++) {
+        const double now_s = begun_s + k * LOOK_S;
         while (swing->sent < swing->count && swing->requests[swing->sent].at_s <= now_s) {
             work_until(swing, swing->requests[swing->sent].at_s);
             swing->requests[swing->sent++].server = current;

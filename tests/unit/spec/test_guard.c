@@ -490,9 +490,11 @@ static void follows_anchors(void **state)
     (void)state;
     struct err err = ERR_INIT;
     AUTO(spec_study_free) struct spec_study *plain = parse("", &err);
+    assert_non_null(plain);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(spec_study_free) struct spec_study *study = parse(rows[i], &err);
         assert_string_equal(err.text, "");
+        assert_non_null(study);
         CHECK_ROW_TEXT(i, rows[i], study->digest, plain->digest);
     }
 }
