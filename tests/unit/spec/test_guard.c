@@ -495,7 +495,7 @@ static void follows_anchors(void **state)
         AUTO(spec_study_free) struct spec_study *study = parse(rows[i], &err);
         assert_string_equal(err.text, "");
         assert_non_null(study);
-        CHECK_ROW_TEXT(i, rows[i], study->digest, plain->digest);
+        assert_string_equal(study->digest, plain->digest);
     }
 }
 
