@@ -273,7 +273,7 @@ static void real(void **state)
     char *folder = check_make_folder();
     struct err err = ERR_INIT;
     bool reloaded = false;
-    int ports[3], fd = -1;
+    int ports[3] = {0}, fd = -1;
     struct proxy *proxy = NULL;
     (void)state;
     char *program = proxy_program();
