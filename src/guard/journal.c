@@ -288,35 +288,26 @@ static int open_all(struct guard_journal *journal)
     return r < 0 ? r : count;
 }
 
-/* Has it ever written a line here? */
-static bool has_lines(const struct spec_watch *watch)
+/* Is there a line of `watch`, or where that is NULL of the kernel's? A negative errno. */
+static int has_lines(const struct spec_watch *watch)
 {
     sd_journal *journal = NULL;
     int r = open_files(&journal);
     if (r >= 0)
-        r = guard_journal_add_matches(journal, watch);
+        r = watch ? guard_journal_add_matches(journal, watch)
+                  : sd_journal_add_match(journal, "_TRANSPORT=kernel", 0);
     if (r >= 0)
         r = sd_journal_seek_tail(journal);
     if (r >= 0)
         r = sd_journal_previous(journal);
     if (journal)
         sd_journal_close(journal);
-    return r != 0; /* an error is no evidence */
+    return r;
 }
 
 bool guard_journal_has_kernel(void)
 {
-    sd_journal *journal = NULL;
-    int r = open_files(&journal);
-    if (r >= 0)
-        r = sd_journal_add_match(journal, "_TRANSPORT=kernel", 0);
-    if (r >= 0)
-        r = sd_journal_seek_tail(journal);
-    if (r >= 0)
-        r = sd_journal_previous(journal);
-    if (journal)
-        sd_journal_close(journal);
-    return r > 0;
+    return has_lines(NULL) > 0;
 }
 
 void guard_journal_blind(const struct guard_journal *journal, size_t owner, char *ret_text,
