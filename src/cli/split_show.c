@@ -139,9 +139,7 @@ static void print_arms(const struct cli_split_view *view, FILE *out,
         row->cells[5] = time_cell(arena, f.p95_s, f.p95_interval);
         row->cells[6] = time_cell(arena, f.p99_s, f.p99_interval);
         row->cells[7] = share_cell(arena, f.wer_ratio, guard_split_wer_interval(arm));
-        if (front_of(view)->split.arms[i].shadow)
-            row->below[0] = "a shadow: HAProxy can't copy requests to it by itself";
-        else if (view->live && i < view->live->server_count && !view->live->servers[i].usable)
+        if (view->live && i < view->live->server_count && !view->live->servers[i].usable)
             row->below[0] = "HAProxy finds it down";
         else if (view->live && i < view->live->server_count &&
                  view->live->servers[i].weight != arm->weight)

@@ -73,9 +73,7 @@ void guard_split_kept_init(struct guard_split_kept *kept, const struct spec_spli
         kept->arms[i].weight = split->arms[i].weight;
         kept->arms[i].latency = stats_sketch_new();
     }
-    for (size_t i = split->count; i-- > 1;)
-        if (!split->arms[i].shadow)
-            kept->second = i;
+    kept->second = split->count > 1 ? 1 : 0;
     kept->sums = *stats_anytime_sums(fresh);
     stats_anytime_pairs_init(&kept->pairs);
     kept->alone.slow_s = kept->alone.failed_ratio = NAN;

@@ -90,9 +90,6 @@ static bool load_clips(struct guard_reference *reference)
 static void open_arms(struct guard_reference *reference, const struct guard_split_setup *setup)
 {
     const struct spec_split *split = &setup->study->guard->fronts[setup->front].split;
-    size_t second = 1;
-    while (second + 1 < split->count && split->arms[second].shadow)
-        second++;
     reference->corpora =
         arena_array(reference->arena, setup->study->service_count, sizeof *reference->corpora);
     reference->corpora[reference->service] = reference->clips;
@@ -103,7 +100,7 @@ static void open_arms(struct guard_reference *reference, const struct guard_spli
                                        .rate_rps = 1,
                                        .window_ns = NS_PER_S};
         options.services[reference->service] =
-            (struct live_service){.here = true, .port = split->arms[arm == 0 ? 0 : second].port};
+            (struct live_service){.here = true, .port = split->arms[arm].port};
         reference->live[arm] = live_new(&options, reference->arena);
         live_stream(reference->live[arm], reference->service, &reference->streams[arm]);
     }

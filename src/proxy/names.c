@@ -122,13 +122,8 @@ static bool split_check(const struct spec_split *split, const char *service, str
     for (size_t i = 0; i < split->count; i++) {
         sum += split->arms[i].weight;
         if (split->arms[i].shadow)
-            return err_set(
-                err, ERR_INPUT,
-                "front %s: arm %s: HAProxy can't send copies of requests by itself: its mirror "
-                "(SPOE) wants an agent that no package of this system has, and copies only bodies "
-                "that fit its buffer (16 KiB), which no recording does; give the arm a weight, or "
-                "send it recorded requests with `spica bench`",
-                service, split->arms[i].name);
+            return err_set(err, ERR_INPUT, "front %s: arm %s: %s", service, split->arms[i].name,
+                           spec_no_shadow);
     }
     if (split->count && sum != 100)
         return err_set(err, ERR_INPUT, "front %s: its arms' weights sum up to %d, not 100", service,

@@ -31,6 +31,9 @@ struct spec_arm { /* of a traffic split */
     bool shadow; /* of a file that was loaded never: HAProxy can't send copies */
 };
 
+/* Why no arm can be a shadow, and what to do instead. */
+extern const char spec_no_shadow[];
+
 struct spec_split {
     struct spec_arm *arms; /* the first is what runs today */
     size_t count;

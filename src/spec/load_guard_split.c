@@ -16,6 +16,11 @@ struct split_draft {
     const struct yaml_node *arms, *stick;
 };
 
+const char spec_no_shadow[] =
+    "HAProxy can't send copies of requests by itself: its mirror (SPOE) wants an agent that no "
+    "package of this system has, and copies only bodies of up to 16 KiB, which no recording is; "
+    "give the arm a weight, or send it recorded requests with `spica bench`";
+
 #define FIELD(member) offsetof(struct split_draft, member)
 static const struct spec_field split_fields[] = {
     {"arms", FIELD_NODE, FIELD(arms), .required = true,
@@ -75,11 +80,7 @@ static bool load_arm(struct spec_loader *l, const struct yaml_entry *e, const ch
     arm->name = name;
     if (arm->shadow)
         return spec_fail(l, spec_place_of(spec_yaml_get(e->value, "shadow")),
-                         spec_join(l, where, "shadow"),
-                         "HAProxy can't send copies of requests by itself: its mirror (SPOE) wants "
-                         "an agent that no package of this system has, and copies only bodies of "
-                         "up to 16 KiB, which no recording is; give the arm a weight, or send it "
-                         "recorded requests with `spica bench`");
+                         spec_join(l, where, "shadow"), "%s", spec_no_shadow);
     if (split->count >= 2)
         return spec_fail(l, spec_place_of(e->value), where,
                          "a third arm: only the second is tested against the first, and one that "
